@@ -1,0 +1,137 @@
+"""How well a cheap ranking of candidates agrees with the true one.
+
+Decision accuracy is the share of candidate pairs that the proxy puts in the same order as the
+target does (DataDecide, arXiv 2504.11393, eq. 3). Published codes treat ties in several ways, which
+moves the figure when scores are coarse. Here a pair that the target ties is left out, since it has
+no right order, and a proxy tie counts one half, which is what tossing a coin would earn.
+
+Intervals resample candidates, which answers "what if the candidates had been others of their
+kind". They do not cover the seeds of the target runs; one target seed already disagrees with the
+mean of others on a tenth of the pairs or more.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dataselect.errors import InputError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement of a proxy's ranking with the target's.
+
+    `decision_accuracy` is in 0..1 with chance at 0.5. `kendall_tau` is tau-b in -1..1, and 0 when
+    the proxy ties all. `pairs` were compared; `target_ties` more were left out; `proxy_ties` of
+    those compared counted one half. The intervals are None unless draws were asked for.
+    """
+
+    decision_accuracy: float
+    kendall_tau: float
+    pairs: int
+    target_ties: int
+    proxy_ties: int
+    decision_accuracy_interval: tuple[float, float] | None = None
+    kendall_tau_interval: tuple[float, float] | None = None
+
+
+def decision_accuracy(
+    proxy: pd.Series,
+    target: pd.Series,
+    lower_is_better: bool = True,
+    *,
+    draws: int = 0,
+    seed: int = 0,
+    confidence: float = 0.9,
+) -> Agreement:
+    """Compare a proxy's scores with the target's accuracies, both by candidate.
+
+    `lower_is_better` speaks of the proxy; at the target higher is better, so one measured as a loss
+    is passed negated. With `draws` there are percentile intervals from a bootstrap over candidates:
+    pairs of a candidate with its own copy are ties, so left out, as is a draw with no pair left.
+
+    Raises InputError when the candidates differ or repeat, when a value is missing, and when no
+    pair of candidates differs at the target.
+    """
+    _check(proxy, target)
+    x = proxy.to_numpy(dtype=np.float64)
+    y = target.loc[proxy.index].to_numpy(dtype=np.float64)
+    proxy_order = _order(-x if lower_is_better else x)
+    target_order = _order(y)
+
+    ones = np.ones((1, len(x)))
+    accuracy, tau = _measure(proxy_order, target_order, ones)
+    if not len(accuracy):
+        raise InputError(
+            "target accuracy", "no two candidates differ", "compare at least two that differ"
+        )
+    upper = np.triu_indices(len(x), 1)
+    compared = target_order[upper] != 0
+    intervals: list[tuple[float, float] | None] = [None, None]
+    if draws:
+        rng = np.random.default_rng(seed)
+        counts = rng.multinomial(len(x), np.full(len(x), 1 / len(x)), size=draws)
+        ends = [(1 - confidence) / 2, (1 + confidence) / 2]
+        for i, values in enumerate(_measure(proxy_order, target_order, counts.astype(np.float64))):
+            if len(values):
+                low, high = np.quantile(values, ends)
+                intervals[i] = (float(low), float(high))
+    return Agreement(
+        decision_accuracy=float(accuracy[0]),
+        kendall_tau=float(tau[0]),
+        pairs=int(compared.sum()),
+        target_ties=int((~compared).sum()),
+        proxy_ties=int((proxy_order[upper] == 0)[compared].sum()),
+        decision_accuracy_interval=intervals[0],
+        kendall_tau_interval=intervals[1],
+    )
+
+
+def _order(values: Array) -> Array:
+    """Signs of all differences, candidates x candidates."""
+    return np.sign(values[:, None] - values[None, :])
+
+
+def _measure(proxy: Array, target: Array, counts: Array) -> tuple[Array, Array]:
+    """Decision accuracy and tau-b for each row of counts (draws x candidates) that has a pair.
+
+    A sum over pairs, with each candidate taken `counts` times, is a quadratic form in the counts.
+    """
+
+    def total(pairs: Array) -> Array:
+        return np.asarray(((counts @ pairs) * counts).sum(axis=1) / 2, dtype=np.float64)
+
+    concordance = total(proxy * target)
+    untied_target, untied_proxy = total(target**2), total(proxy**2)
+    kept = untied_target > 0
+    concordance, untied_target, untied_proxy = (
+        concordance[kept],
+        untied_target[kept],
+        untied_proxy[kept],
+    )
+    # Agreeing pairs count 1, proxy ties 1/2, disagreeing pairs 0: half of 1 + the signs' product.
+    accuracy = (1 + concordance / untied_target) / 2
+    tau = concordance / np.sqrt(untied_target * np.maximum(untied_proxy, 1))
+    return accuracy, tau
+
+
+def _check(proxy: pd.Series, target: pd.Series) -> None:
+    if differing := set(proxy.index) ^ set(target.index):
+        names = ", ".join(sorted(map(str, differing)))
+        raise InputError(
+            "target accuracy",
+            f"proxy and target are of different candidates ({names})",
+            "give both for the same candidates",
+        )
+    for name, values in (("proxy score", proxy), ("target accuracy", target)):
+        if not values.index.is_unique:
+            raise InputError(name, "a candidate appears twice", "give one value per candidate")
+        bad = ~np.isfinite(values.to_numpy(dtype=np.float64))
+        if bad.any():
+            raise InputError(
+                name, f"{values.index[bad][0]!r} has no finite value", "leave that candidate out"
+            )

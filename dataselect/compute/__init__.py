@@ -1,0 +1,20 @@
+"""What runs where: jobs, side by side, with live progress; knows nothing of what they compute.
+
+`jobs` has the interface (`Compute`) and its values, `inline` and `processes` implement it,
+`worker` is the other end of `processes`, `cores` says how much of the machine is ours.
+"""
+
+from dataselect.compute.cores import default_compute
+from dataselect.compute.inline import InlineCompute
+from dataselect.compute.jobs import Compute, Event, Job, Outcome
+from dataselect.compute.processes import LocalProcesses
+
+__all__ = [
+    "Compute",
+    "Event",
+    "InlineCompute",
+    "Job",
+    "LocalProcesses",
+    "Outcome",
+    "default_compute",
+]

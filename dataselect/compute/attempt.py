@@ -1,0 +1,60 @@
+"""One attempt at a job in this process: what it returned or how it failed, and what it took."""
+
+import resource
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from dataselect.errors import DataselectError
+
+_LINE_LIMIT = 500
+_DETAILS_LIMIT = 8000
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Holds text in place of the exception, which may be impossible to pickle."""
+
+    result: Any
+    error: str | None
+    error_type: str | None
+    details: str | None
+    wall_seconds: float
+    cpu_seconds: float
+
+
+def attempt(work: Callable[[], Any]) -> Attempt:
+    """Call `work` and record any exception; KeyboardInterrupt and the like propagate."""
+    wall, cpu = time.perf_counter(), cpu_clock()
+    result = error = error_type = details = None
+    try:
+        result = work()
+    except (Exception, SystemExit) as raised:
+        error, error_type, details = _one_line(raised), type(raised).__name__, _trace(raised)
+    return Attempt(
+        result, error, error_type, details, time.perf_counter() - wall, cpu_clock() - cpu
+    )
+
+
+def cpu_clock() -> float:
+    """CPU seconds of this process so far: all threads, and children that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def _one_line(raised: BaseException) -> str:
+    try:
+        message = str(raised)
+    except Exception:
+        message = "(its message cannot be shown)"
+    if not isinstance(raised, DataselectError):
+        message = f"{type(raised).__name__}: {message}" if message else type(raised).__name__
+    line = " ".join(message.split())
+    return line if len(line) <= _LINE_LIMIT else line[: _LINE_LIMIT - 1] + "…"
+
+
+def _trace(raised: BaseException) -> str:
+    # The end of a traceback is what says where it happened.
+    return "".join(traceback.format_exception(raised))[-_DETAILS_LIMIT:]

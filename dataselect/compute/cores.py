@@ -1,0 +1,88 @@
+"""How many cores this process may use, and the compute that fits them.
+
+The number of cores of the machine is the wrong answer in a container and under a scheduler: both
+the affinity mask and the cgroup's CPU quota bound what is ours.
+"""
+
+import math
+import os
+from pathlib import Path
+from typing import Literal
+
+from dataselect.compute.jobs import Compute
+from dataselect.compute.processes import LocalProcesses
+
+
+def default_compute(
+    jobs: int | Literal["auto"],
+    threads: int | Literal["auto"],
+    device: Literal["auto", "cpu", "cuda"],
+) -> Compute:
+    """Worker processes on this machine.
+
+    On CPU "auto" is one thread per job, which is fastest for small models and keeps results
+    independent of the number of cores, and as many jobs as fit. With a GPU "auto" is one job,
+    since a larger proxy may need all of its memory, with all cores.
+    """
+    cores = available_cores()
+    if device == "cuda" or (device == "auto" and _has_gpu()):
+        job_count = 1 if jobs == "auto" else jobs
+        thread_count = max(1, cores // job_count) if threads == "auto" else threads
+    else:
+        thread_count = 1 if threads == "auto" else threads
+        job_count = max(1, cores // thread_count) if jobs == "auto" else jobs
+    return LocalProcesses(job_count, thread_count)
+
+
+def available_cores(
+    membership: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/sys/fs/cgroup")
+) -> int:
+    """Whole cores allowed by the affinity mask and by the cgroup (v1 or v2) quota; at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return max(1, int(min(cores, _quota(membership, mounted))))
+
+
+def _quota(membership: Path, mounted: Path) -> float:
+    """The tightest CPU quota, in cores, from our group up to the root; infinite without one."""
+    try:
+        lines = membership.read_text().splitlines()
+    except OSError:
+        return math.inf
+    quotas = [math.inf]
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        root = mounted / controllers
+        group = root / path.lstrip("/")
+        # In a container the path may be the host's and absent here; its root is still ours.
+        for folder in [group, *group.parents]:
+            quotas.append(_quota_of(folder))
+            if folder == root:
+                break
+    return min(quotas)
+
+
+def _quota_of(folder: Path) -> float:
+    try:
+        if (folder / "cpu.max").exists():
+            quota, period = (folder / "cpu.max").read_text().split()
+        else:
+            quota = (folder / "cpu.cfs_quota_us").read_text()
+            period = (folder / "cpu.cfs_period_us").read_text()
+        # "max" in version 2, -1 in version 1: no quota.
+        limit = float(quota) / float(period)
+    except (OSError, ValueError):
+        return math.inf
+    return limit if limit > 0 else math.inf
+
+
+def _has_gpu() -> bool:
+    # Asked of the driver, because importing torch would cost seconds before the first word.
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return False
+    return any(Path("/proc/driver/nvidia/gpus").glob("*"))

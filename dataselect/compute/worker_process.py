@@ -1,0 +1,118 @@
+"""The parent's handle on one worker: a fresh interpreter at the other end of a socket.
+
+Not `multiprocessing.Process`: a child started here runs only `dataselect.compute.worker`, not
+the caller's main script again (so notebooks, heredocs and scripts without a `__main__` guard
+work), gets its environment before its first import, and has its output redirected from birth,
+so nothing that it prints, native code included, reaches the terminal with the live display.
+"""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+_TAIL_BYTES = 4000
+
+
+class WorkerProcess:
+    """Started at once. `cpu_seconds` counts what no attempt has reported yet once it ended."""
+
+    def __init__(self, threads: int, lifeline: int) -> None:
+        self.connection, theirs = multiprocessing.Pipe()
+        # Nameless, so that it goes with the process even after SIGKILL of both.
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
+        self._output_start = 0
+        self._cpu_total = self._cpu_reported = 0.0
+        inherited = (theirs.fileno(), lifeline)
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}; "
+            "from dataselect.compute.worker import main; "
+            f"main({theirs.fileno()}, {lifeline}, {os.getpid()})"
+        )
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 (this same interpreter)
+                [sys.executable, "-c", code],
+                env=_environment(threads),
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=subprocess.STDOUT,
+                pass_fds=inherited,
+            )
+
+    def send(self, payload: bytes) -> None:
+        """Start a job, a pickled (function, arguments); OSError when the worker is gone."""
+        self._output_start = os.fstat(self._output.fileno()).st_size
+        self.connection.send_bytes(payload)
+
+    def receive(self) -> Any:
+        """The next message; EOFError or OSError when the worker is gone."""
+        # Asked in this order, so that what it sent before its end is still read. A child that
+        # it forked may hold the connection open, and then there is no end of file.
+        if self.has_ended() and not self.connection.poll():
+            raise EOFError
+        message = self.connection.recv()
+        if message[0] == "end":
+            self._cpu_reported += message[1].cpu_seconds
+        return message
+
+    def has_ended(self) -> bool:
+        """Whether the process is gone, without waiting."""
+        return self._reap(os.WNOHANG)
+
+    def end(self) -> None:
+        """Kill it: a job's results appear by rename only, so nothing can be half-done."""
+        self._kill()
+        self.connection.close()
+        self._output.close()
+
+    def output_tail(self) -> str:
+        """The end of what the latest job printed; to be read before `end`."""
+        number = self._output.fileno()
+        size = os.fstat(number).st_size
+        start = max(self._output_start, size - _TAIL_BYTES)
+        return os.pread(number, size - start, start).decode("utf-8", "replace").strip()
+
+    def cause_of_death(self) -> str:
+        """Why a process ended that has closed its connection."""
+        self._kill()
+        code = self._process.returncode
+        if code >= 0:
+            return f"its worker exited with code {code}"
+        name = signal.Signals(-code).name
+        hint = ", often a sign of too little memory" if name == "SIGKILL" else ""
+        return f"its worker was killed by {name}{hint}"
+
+    @property
+    def cpu_seconds_unreported(self) -> float:
+        """CPU seconds, after its end, that no finished attempt accounts for."""
+        return max(0.0, self._cpu_total - self._cpu_reported)
+
+    def _kill(self) -> None:
+        if not self.has_ended():
+            self._process.kill()
+            self._reap(0)
+
+    def _reap(self, options: int) -> bool:
+        if self._process.returncode is None:
+            # wait4 rather than Popen.wait: the CPU time of a killed job is part of the cost.
+            pid, status, usage = os.wait4(self._process.pid, options)
+            if pid:
+                self._process.returncode = os.waitstatus_to_exitcode(status)
+                self._cpu_total = usage.ru_utime + usage.ru_stime
+        return self._process.returncode is not None
+
+
+def _environment(threads: int) -> dict[str, str]:
+    # Read once, when the numeric libraries are first imported, hence set before the child starts.
+    limits = (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "RAYON_NUM_THREADS",
+    )
+    # Unbuffered, because a killed process does not flush what it said last.
+    return {**os.environ, **dict.fromkeys(limits, str(threads)), "PYTHONUNBUFFERED": "1"}

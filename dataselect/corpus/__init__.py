@@ -1,0 +1,1 @@
+"""From a source of text to packed token sequences: rows, tokenizer, shards, packing."""

@@ -1,0 +1,234 @@
+"""Which local files a source names, in the words of `datasets.load_dataset`.
+
+Local text is found and read here instead of by `datasets`, because an error has to name the
+file and line, which `datasets` gives neither of. Three forms lead to files: `path` is a form
+("json", "parquet", "text") with `data_files` or `data_dir`; `path` is a file; `path` is a folder.
+Everything else is the built-in desk world or a dataset on the Hub. URLs are not read here.
+"""
+
+import glob
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+from dataselect.corpus.redaction import redact
+from dataselect.errors import InputError
+from dataselect.manifest import Source
+from dataselect.yamlfile import nearest
+
+Form = Literal["json", "parquet", "text"]
+Compression = Literal["", ".gz", ".zst"]
+Origin = Literal["desk", "local", "hub"]
+
+DESK_PATH = "dataselect/desk"
+FORM_OF_SUFFIX: dict[str, Form] = {
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".txt": "text",
+}
+# Other builders of `load_dataset`, which are no names of Hub datasets.
+OTHER_BUILDERS = frozenset({"arrow", "csv", "hdf5", "lance", "pandas", "sql", "webdataset", "xml"})
+OTHER_ARCHIVES = frozenset({".7z", ".bz2", ".lz4", ".rar", ".tar", ".tgz", ".xz", ".zip"})
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """One file of text: `name` is its path relative to the manifest, with forward slashes."""
+
+    path: Path
+    name: str
+    form: Form
+    compression: Compression
+
+
+def origin(source: Source, base: Path) -> Origin:
+    """Say where a source's text comes from, without opening anything.
+
+    Raises InputError for a path that is neither on this machine nor a possible Hub id.
+    """
+    path = source.path
+    assert path is not None, "a mixture has no text of its own"
+    if path == DESK_PATH:
+        return "desk"
+    where = f"{source.id}: path"
+    if "://" in path:
+        raise InputError(
+            where,
+            f"URLs are not read ('{redact(path)}')",
+            "download the files and name them in data_files",
+        )
+    if path in OTHER_BUILDERS:
+        raise InputError(
+            where,
+            f"'{path}' files are not read",
+            "convert them to JSON lines or Parquet and write path: json or path: parquet",
+        )
+    looks_local = path.startswith(("/", ".", "~")) or _form_by_suffix(Path(path)) is not None
+    if path in get_args(Form) or looks_local or _absolute(base, path).exists():
+        return "local"
+    if HUB_ID.fullmatch(path):
+        return "hub"
+    raise InputError(
+        where,
+        f"'{path}' is neither a file nor a folder in {base}",
+        "correct the path (it is relative to the manifest)",
+    )
+
+
+def local_files(source: Source, base: Path) -> list[LocalFile]:
+    """List a local source's files by name, so that the order does not depend on the machine.
+
+    Raises InputError for files that are absent, of several forms, or in a form that is not read.
+    """
+    assert source.path is not None, "a mixture has no text of its own"
+    _refuse_hub_keys(source)
+    form = cast(Form, source.path) if source.path in get_args(Form) else None
+    place = folder = base if form else _absolute(base, source.path)
+    if place.is_file():
+        _refuse_parts_of_file(source)
+        paths = [place]
+    else:
+        folder = _folder(source, place, "path")
+        folder = _folder(source, _absolute(folder, source.data_dir or "."), "data_dir")
+        _refuse_saved_dataset(folder)
+        paths = _matches(source, folder) if source.data_files else _inside(folder, form)
+    found = [_local_file(source, path, base, form) for path in paths]
+    forms = sorted({file.form for file in found})
+    if len(forms) > 1:
+        raise InputError(
+            f"{source.id}: path",
+            f"{source.path} holds {' and '.join(forms)} files",
+            f"choose one form: write path: {forms[0]} and data_files:",
+        )
+    if not found:
+        raise InputError(
+            f"{source.id}: path",
+            f"no .jsonl, .json, .parquet or .txt file (or with .gz, .zst) in {folder}",
+            "name the files in data_files",
+        )
+    return sorted(found, key=lambda file: file.name)
+
+
+def _absolute(base: Path, path: str) -> Path:
+    return base / os.path.expanduser(path)
+
+
+def _folder(source: Source, place: Path, key: str) -> Path:
+    if place.is_dir():
+        return place
+    raise InputError(
+        f"{source.id}: {key}",
+        f"{place} does not exist" if not place.exists() else f"{place} is not a folder",
+        f"correct the path (it is relative to the manifest){_similar(place)}",
+    )
+
+
+def _matches(source: Source, folder: Path) -> list[Path]:
+    """Files that the patterns of `data_files` name, each once; a pattern without any is refused."""
+    patterns = source.data_files or []
+    found: set[Path] = set()
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        where = f"{source.id}: data_files"
+        if "://" in pattern:
+            raise InputError(
+                where,
+                f"URLs are not read ('{redact(pattern)}')",
+                "download the file and give its path",
+            )
+        literal = _absolute(folder, pattern)
+        # A file whose name holds "[" or "*" is meant literally when it exists.
+        full = os.path.join(glob.escape(str(folder)), os.path.expanduser(pattern))
+        hits = [literal] if literal.is_file() else map(Path, glob.glob(full, recursive=True))
+        files = {path for path in hits if path.is_file()}
+        if not files:
+            mend = f"correct the name (it is relative to {folder}){_similar(literal)}"
+            if literal.is_dir():
+                mend = f"it is a folder: write '{pattern.rstrip('/')}/*' for the files in it"
+            raise InputError(where, f"no file matches '{pattern}'", mend)
+        found |= files
+    return sorted(found)
+
+
+def _inside(folder: Path, form: Form | None) -> list[Path]:
+    """Files of a known form anywhere under a folder, hidden ones left out."""
+    found: list[Path] = []
+    for root, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            known = _form_by_suffix(Path(name))
+            if known is not None and form in (None, known) and not name.startswith("."):
+                found.append(Path(root, name))
+    return found
+
+
+def _compression(path: Path) -> Compression:
+    suffix = path.suffix.lower()
+    return ".gz" if suffix == ".gz" else ".zst" if suffix == ".zst" else ""
+
+
+def _form_by_suffix(path: Path) -> Form | None:
+    stem = path.with_suffix("") if _compression(path) else path
+    return FORM_OF_SUFFIX.get(stem.suffix.lower())
+
+
+def _local_file(source: Source, path: Path, base: Path, form: Form | None) -> LocalFile:
+    compression = _compression(path)
+    form = form or _form_by_suffix(path)
+    if path.suffix.lower() in OTHER_ARCHIVES:
+        raise InputError(path, f"{path.suffix} files are not read", "recompress it as .gz or .zst")
+    if form is None:
+        raise InputError(
+            path,
+            "its form cannot be told from its name",
+            f"write path: json, parquet or text for {source.id} and name it in data_files",
+        )
+    if form == "parquet" and compression:
+        raise InputError(path, f"Parquet inside {compression} is not read", "decompress it")
+    name = Path(os.path.relpath(path, base)).as_posix()
+    return LocalFile(path, name, form, compression)
+
+
+def _similar(place: Path) -> str:
+    try:
+        names = os.listdir(place.parent)
+    except OSError:
+        return ""
+    guess = nearest(place.name, names)
+    return f"; {guess}" if guess else ""
+
+
+def _refuse_hub_keys(source: Source) -> None:
+    for key, value in {"name": source.name, "revision": source.revision}.items():
+        if value is not None:
+            raise InputError(
+                f"{source.id}: {key}", "has no meaning for local files", f"remove {key}:"
+            )
+    if source.split != "train":
+        raise InputError(
+            f"{source.id}: split",
+            f"local files have no split '{source.split}'",
+            "remove split: and name the split's files in data_files",
+        )
+
+
+def _refuse_parts_of_file(source: Source) -> None:
+    for key, value in {"data_files": source.data_files, "data_dir": source.data_dir}.items():
+        if value is not None:
+            raise InputError(
+                f"{source.id}: {key}", f"{source.path} is a single file", f"remove {key}:"
+            )
+
+
+def _refuse_saved_dataset(folder: Path) -> None:
+    # Its metadata are .json files, which would be taken for the text.
+    if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file():
+        raise InputError(
+            folder,
+            "is a folder written by save_to_disk, which is not read",
+            "write it once with Dataset.to_parquet and name that file",
+        )

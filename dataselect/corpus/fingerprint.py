@@ -1,0 +1,79 @@
+"""What determines the text of a source, as JSON: the key under which its tokens are stored.
+
+Local files count by name and content, so that a moved project or a touched file keeps its
+tokens; beyond 64 MiB the modification time and both ends stand for the content, because hashing
+terabytes before every run would cost more than it protects. A Hub dataset counts by what was
+asked for: without a `revision` a dataset that changes on the Hub keeps its fingerprint. Title,
+repeats and the seed are not part of it.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from dataselect.corpus.files import LocalFile, local_files, origin
+from dataselect.corpus.redaction import redact
+from dataselect.corpus.rows import ORDER_VERSION
+from dataselect.errors import InputError
+from dataselect.manifest import Source
+
+WHOLE_FILE_BYTES = 64 << 20
+END_BYTES = 64 << 10
+
+
+def fingerprint(source: Source, base: Path) -> dict[str, Any]:
+    """Describe a source so that equal descriptions mean equal texts in equal order.
+
+    Raises InputError as `local_files` does, and for a file that cannot be read.
+    """
+    kind = origin(source, base)
+    common: dict[str, Any] = {"origin": kind, "order": ORDER_VERSION}
+    if kind == "desk":
+        from dataselect.desk import world
+
+        return common | {"genre": source.name, "world": world.VERSION}
+    common |= {"text_column": source.text_column, "bad_rows": source.bad_rows}
+    if kind == "local":
+        return common | {"files": [_described(file) for file in local_files(source, base)]}
+    return common | {
+        "path": source.path,
+        "name": source.name,
+        "split": source.split,
+        "data_files": _without_secrets(source.data_files),
+        "data_dir": source.data_dir,
+        "revision": source.revision,
+        "streaming": source.streaming,
+    }
+
+
+def _described(file: LocalFile) -> dict[str, Any]:
+    try:
+        status = file.path.stat()
+        description: dict[str, Any] = {
+            "name": file.name,
+            "form": file.form,
+            "bytes": status.st_size,
+        }
+        with file.path.open("rb") as stream:
+            if status.st_size <= WHOLE_FILE_BYTES:
+                digest = hashlib.file_digest(stream, "sha256")
+                return description | {"sha256": digest.hexdigest()}
+            digest = hashlib.sha256(stream.read(END_BYTES))
+            stream.seek(-END_BYTES, os.SEEK_END)
+            digest.update(stream.read(END_BYTES))
+    except OSError as error:
+        raise InputError(
+            file.path, f"cannot be read ({error.strerror})", "check that it exists and is readable"
+        ) from error
+    return description | {"mtime_ns": status.st_mtime_ns, "sha256_ends": digest.hexdigest()}
+
+
+def _without_secrets(data_files: str | list[str] | None) -> Any:
+    names = [data_files] if isinstance(data_files, str) else data_files or []
+    redacted = [redact(name) for name in names]
+    if redacted == names:
+        return data_files
+    # Two addresses that differ only in what is dropped are still two sources.
+    return {"redacted": redacted, "sha256": hashlib.sha256(json.dumps(names).encode()).hexdigest()}

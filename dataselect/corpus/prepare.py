@@ -1,0 +1,259 @@
+"""From a manifest to token streams in the store: one tokenizer, and one stream for each source.
+
+Sources are tokenised, not candidates: a source in five mixtures is read once. A stream is known
+by what determines its tokens and not by its length, so a longer budget later leaves proxies that
+were trained on its beginning as they are.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataselect.corpus.fingerprint import fingerprint
+from dataselect.errors import InputError
+from dataselect.manifest import Manifest, Source
+from dataselect.plan import Plan, TokenizerPlan
+from dataselect.store import Artifact, Store, content_key
+
+Report = Callable[[str, Mapping[str, float]], None]
+"""Called with the name of the work and its progress."""
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """The run's tokenizer: a folder, what identifies it, and its number of entries."""
+
+    folder: Path
+    hash: str
+    vocab_size: int
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A source's tokens: `key` names the stream whatever its length, `tokens` is this length."""
+
+    source: str
+    key: str
+    folder: Path
+    tokens: int
+    index: Mapping[str, Any]
+    """Counts of documents and of rows read, used, bad, empty and without text."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of a proxy's tokens that comes from one stream."""
+
+    stream: str
+    folder: Path
+    tokens: int
+
+
+def fingerprints(manifest: Manifest) -> dict[str, dict[str, Any]]:
+    """What determines the text of every source, by id."""
+    sources = manifest.text_sources()
+    return {name: fingerprint(source, manifest.base) for name, source in sources.items()}
+
+
+def prepare_tokenizer(
+    manifest: Manifest,
+    plan: Plan,
+    prints: Mapping[str, Mapping[str, Any]],
+    store: Store,
+    report: Report,
+) -> Tokenizer:
+    """The tokenizer that the plan names, as a folder in the store."""
+    chosen = plan.tokenizer
+    if chosen.train is None:
+        spec = _loaded_spec(chosen, plan.base)
+    else:
+        spec = {
+            "train": chosen.train.model_dump(),
+            "seed": plan.seed,
+            "texts": {name: prints[name] for name in sorted(prints)},
+        }
+    artifact = store.find("tokenizer", spec)
+    if artifact is None:
+        report("tokenizer", {})
+        artifact = _make_tokenizer(manifest, plan, spec, store)
+    facts = artifact.json("facts.json")
+    return Tokenizer(artifact.path, facts["hash"], facts["vocab_size"])
+
+
+def _loaded_spec(chosen: TokenizerPlan, base: Path) -> dict[str, Any]:
+    assert chosen.path is not None, "the plan guarantees a path or training"
+    local = base / chosen.path
+    if local.is_dir():
+        from dataselect.corpus.tokenizer import tokenizer_hash
+
+        return {"path": str(local.resolve()), "hash": tokenizer_hash(local)}
+    return {"path": chosen.path, "revision": chosen.revision}
+
+
+def _make_tokenizer(
+    manifest: Manifest, plan: Plan, spec: Mapping[str, Any], store: Store
+) -> Artifact:
+    from dataselect.corpus.tokenizer import (
+        load_tokenizer,
+        tokenizer_hash,
+        train_tokenizer,
+    )
+
+    training = plan.tokenizer.train
+    if training is None:
+        tokenizer = load_tokenizer(spec["path"], plan.tokenizer.revision)
+    else:
+        texts = _pooled(manifest, training.characters, plan.seed)
+        tokenizer = train_tokenizer(texts, training.vocab_size, training.split_digits)
+    with store.publish("tokenizer", spec) as folder:
+        tokenizer.save_pretrained(str(folder))
+        facts = {"hash": tokenizer_hash(folder), "vocab_size": len(tokenizer)}
+        (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+    made = store.find("tokenizer", spec)
+    assert made is not None, "it was published a line ago"
+    return made
+
+
+def _pooled(manifest: Manifest, characters: int, seed: int) -> Iterator[str]:
+    """Equal parts of every source: a tokenizer that favoured one would favour its candidate."""
+    from dataselect.corpus.rows import open_rows
+
+    sources = manifest.text_sources()
+    for source in sources.values():
+        left = characters // len(sources)
+        for text in open_rows(source, manifest.base, seed):
+            yield text[:left]
+            left -= len(text)
+            if left <= 0:
+                break
+
+
+def tokens_needed(
+    manifest: Manifest, budgets: Mapping[str, int], sequence_lengths: Mapping[str, int]
+) -> dict[str, int]:
+    """Tokens to prepare of every source, so that each stage's budget can be cut from it.
+
+    `budgets` and `sequence_lengths` are per stage. A share is rounded up to whole sequences,
+    and one token more, since a sequence also holds its last target.
+    """
+    needed: dict[str, int] = {}
+    for candidate in manifest.candidates:
+        for source, weight in manifest.weights(candidate.id).items():
+            for stage, budget in budgets.items():
+                length = sequence_lengths[stage]
+                sequences = int(budget * weight / length) + 2
+                needed[source] = max(needed.get(source, 0), sequences * length + 1)
+    return needed
+
+
+def prepare_streams(
+    manifest: Manifest,
+    plan: Plan,
+    tokenizer: Tokenizer,
+    prints: Mapping[str, Mapping[str, Any]],
+    needed: Mapping[str, int],
+    store: Store,
+    report: Report,
+) -> dict[str, Stream]:
+    """Tokenise every source that a candidate draws on, by id.
+
+    Raises InputError for bad rows, and for a source with fewer tokens than its share of the
+    budget even when it is repeated as often as is allowed.
+    """
+    streams = {}
+    for name, source in manifest.text_sources().items():
+        if name not in needed:
+            continue
+        identity = {
+            "source": dict(prints[name]),
+            "tokenizer": tokenizer.hash,
+            "seed": plan.seed,
+        }
+        spec = {**identity, "budget": needed[name]}
+        artifact = store.find("tokens", spec)
+        if artifact is None:
+            artifact = _tokenise(source, manifest, plan, tokenizer, spec, store, report)
+        index = artifact.json("index.json")
+        key = content_key("stream", identity)
+        stream = Stream(name, key, artifact.path, index["tokens"], index)
+        _check_enough(stream, source, needed[name], manifest, plan)
+        streams[name] = stream
+    return streams
+
+
+def _tokenise(
+    source: Source,
+    manifest: Manifest,
+    plan: Plan,
+    tokenizer: Tokenizer,
+    spec: Mapping[str, Any],
+    store: Store,
+    report: Report,
+) -> Artifact:
+    from dataselect.corpus.rows import RowCounts, open_rows
+    from dataselect.corpus.shards import write_tokens
+
+    counts = RowCounts()
+    with store.publish("tokens", spec) as folder:
+        write_tokens(
+            open_rows(source, manifest.base, plan.seed, counts),
+            tokenizer.folder,
+            spec["budget"],
+            folder,
+            processes=len(os.sched_getaffinity(0)),
+            progress=lambda fields: report(source.id, fields),
+            rows=counts,
+        )
+    made = store.find("tokens", spec)
+    assert made is not None, "it was published a line ago"
+    return made
+
+
+def _check_enough(
+    stream: Stream, source: Source, needed: int, manifest: Manifest, plan: Plan
+) -> None:
+    allowed = source.max_repeats or plan.max_repeats
+    if stream.tokens * allowed >= needed or not stream.index["exhausted"]:
+        return
+    raise InputError(
+        manifest.where_text(stream.source),
+        f"{stream.source!r} has {stream.tokens:,} tokens and its share of the budget is {needed:,}",
+        f"lower the plan's tokens, add text, or set max_repeats: {-(-needed // stream.tokens)}",
+    )
+
+
+def shares(
+    manifest: Manifest, candidate: str, streams: Mapping[str, Stream], tokens: int
+) -> tuple[Share, ...]:
+    """How a candidate's `tokens` are drawn from the streams of its sources."""
+    return tuple(
+        Share(streams[source].key, streams[source].folder, round(weight * tokens))
+        for source, weight in manifest.weights(candidate).items()
+    )
+
+
+def repeats(manifest: Manifest, streams: Mapping[str, Stream], budget: int) -> dict[str, float]:
+    """Epochs over the scarcest source of each candidate that reads any text more than once."""
+    epochs = {
+        candidate.id: max(
+            weight * budget / streams[source].tokens
+            for source, weight in manifest.weights(candidate.id).items()
+        )
+        for candidate in manifest.candidates
+    }
+    return {name: value for name, value in epochs.items() if value > 1}
+
+
+def describe_stream(stream: Stream) -> str:
+    """One line on what was read of a source, for notes; empty when all rows were used."""
+    rows = stream.index.get("counts") or {}
+    left_out = {name: rows.get(name, 0) for name in ("bad", "empty", "non_text")}
+    if not any(left_out.values()):
+        return ""
+    parts = ", ".join(
+        f"{count:,} {name.replace('_', ' ')}" for name, count in left_out.items() if count
+    )
+    return f"{stream.source}: left out {parts} of {rows['read']:,} rows read"

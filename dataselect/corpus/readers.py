@@ -1,0 +1,233 @@
+"""Read one local file row by row: JSON lines, Parquet, plain text; gzip and zstd.
+
+A reader yields `(number, value)`, where `value` is what the text column holds (any type) or a
+`Malformed` that says why the row cannot be read; the caller decides whether that ends the run.
+What makes the rest of a file unreadable (a corrupt archive, a missing column) raises InputError.
+Memory holds one row, or one batch of a Parquet row group.
+"""
+
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from dataselect.corpus.files import LocalFile
+from dataselect.errors import InputError
+from dataselect.yamlfile import nearest, quoted
+
+# A line longer than this is not text but a file of another kind, and would fill the memory.
+MAX_LINE_BYTES = 1 << 28
+PARQUET_BATCH_ROWS = 1000
+_CHUNK_BYTES = 1 << 16
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_COPY_AGAIN = "copy or download the file again"
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """A row that cannot be read, with the reason."""
+
+    problem: str
+
+
+def read_rows(file: LocalFile, column: str) -> Generator[tuple[int, object]]:
+    """Yield `(number from 1, value of the text column or Malformed)` for every row of a file.
+
+    Raises InputError that names file and line for a file that cannot be read on.
+    """
+    if file.form == "parquet":
+        return _parquet_rows(file.path, column)
+    if file.form == "json":
+        return _json_rows(file, column)
+    return _text_rows(file)
+
+
+def missing_column(where: str | Path, column: str, names: Sequence[str]) -> InputError:
+    """Build the error for an absent text column, with the columns there are and the nearest."""
+    shown = ", ".join(quoted(name) for name in names[:30]) + (", …" if len(names) > 30 else "")
+    mend = f"set text_column to one of them {nearest(column, names)}"
+    return InputError(where, f"no column {quoted(column)} (columns: {shown or 'none'})", mend)
+
+
+def _text_rows(file: LocalFile) -> Generator[tuple[int, object]]:
+    for number, line in _lines(file):
+        yield number, _decoded(line.rstrip(b"\r\n"))
+
+
+def _json_rows(file: LocalFile, column: str) -> Generator[tuple[int, object]]:
+    seen_object = False
+    for number, line in _lines(file):
+        if line.isspace():
+            continue
+        row = _parsed(line)
+        if number == 1 and line.strip()[:1] == b"[":
+            raise InputError(
+                f"{file.path}:1",
+                "one JSON array is not read, only one object on each line",
+                f"write it anew with: jq -c '.[]' {file.path.name}",
+            )
+        if isinstance(row, Malformed) and number == 1 and line.strip() == b"{":
+            raise InputError(
+                f"{file.path}:1",
+                "a JSON object over several lines is not read, only one object on each line",
+                f"write it anew with: jq -c . {file.path.name}",
+            )
+        if isinstance(row, dict):
+            # Later rows may leave the key out (then it is null), but not the first: a file
+            # without the column is a mistake in the manifest.
+            if not seen_object and column not in row:
+                raise missing_column(f"{file.path}:{number}", column, list(row))
+            seen_object = True
+            yield number, row.get(column)
+        else:
+            yield number, row
+
+
+def _parsed(line: bytes) -> dict[str, Any] | Malformed:
+    text = _decoded(line)
+    if isinstance(text, Malformed):
+        return text
+    try:
+        row = json.loads(text)
+    except json.JSONDecodeError as error:
+        if not line.endswith(b"\n"):
+            return Malformed("the file ends inside this line, which is not complete JSON")
+        return Malformed(f"not JSON ({error.msg} at column {error.colno})")
+    except (ValueError, RecursionError) as error:
+        return Malformed(f"not readable as JSON ({error})")
+    if isinstance(row, dict):
+        return row
+    return Malformed(f"the row is {_json_type(row)}, not an object")
+
+
+def _json_type(value: object) -> str:
+    names = {str: "a string", list: "an array", bool: "a truth value", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _decoded(line: bytes) -> str | Malformed:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return Malformed(f"not UTF-8 (byte 0x{line[error.start]:02x} at {error.start + 1})")
+
+
+def _lines(file: LocalFile) -> Iterator[tuple[int, bytes]]:
+    """Yield numbered lines with their line ends, the byte-order mark removed."""
+    number = 0
+    try:
+        with _opened(file) as stream:
+            while line := stream.readline(MAX_LINE_BYTES):
+                number += 1
+                if len(line) == MAX_LINE_BYTES:
+                    raise InputError(
+                        f"{file.path}:{number}",
+                        f"the line is longer than {MAX_LINE_BYTES >> 20} MiB",
+                        "split it, or name only text files",
+                    )
+                yield number, line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        kind = {".gz": "gzip", ".zst": "zstd"}[file.compression]
+        raise InputError(
+            f"{file.path}:{number + 1}", f"corrupt {kind} ({error})", _COPY_AGAIN
+        ) from error
+    except OSError as error:
+        raise _unreadable(file.path, error) from error
+
+
+def _opened(file: LocalFile) -> BinaryIO:
+    if file.compression == ".gz":
+        return cast(BinaryIO, gzip.open(file.path, "rb"))
+    if file.compression == ".zst":
+        return io.BufferedReader(_ZstdBytes(file.path), _CHUNK_BYTES)
+    return file.path.open("rb", buffering=1 << 20)
+
+
+class _ZstdBytes(io.RawIOBase):
+    """The decompressed bytes of a zstd file, frame after frame.
+
+    The library's own `stream_reader` takes a truncated file for a complete one; here the end of
+    the file inside a frame raises EOFError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import zstandard
+
+        self._error = zstandard.ZstdError
+        # Public crawls are often written with `--long=31`, which needs a window of 2 GiB.
+        self._decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 31)
+        self._frame = self._decompressor.decompressobj()
+        self._inside_frame = False
+        self._input = b""
+        self._output = memoryview(b"")
+        self._file = path.open("rb")
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._output:
+            if not self._input:
+                self._input = self._file.read(_CHUNK_BYTES // 4)
+            if not self._input:
+                if self._inside_frame:
+                    raise EOFError("the file ends before the end of the stream")
+                return 0
+            if self._frame.eof:
+                self._frame = self._decompressor.decompressobj()
+            try:
+                self._output = memoryview(self._frame.decompress(self._input))
+            except self._error as error:
+                raise EOFError(str(error)) from error
+            self._inside_frame = not self._frame.eof
+            self._input = self._frame.unused_data if self._frame.eof else b""
+        count = min(len(buffer), len(self._output))
+        buffer[:count] = self._output[:count]
+        self._output = self._output[count:]
+        return count
+
+
+def _parquet_rows(path: Path, column: str) -> Generator[tuple[int, object]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        with pq.ParquetFile(path) as parquet:
+            names = parquet.schema_arrow.names
+            if column not in names:
+                raise missing_column(path, column, names)
+            for group in range(parquet.num_row_groups):
+                batches = parquet.iter_batches(
+                    PARQUET_BATCH_ROWS, row_groups=[group], columns=[column]
+                )
+                for batch in batches:
+                    for value in batch.column(0):
+                        number += 1
+                        yield number, _scalar(value)
+    except pa.ArrowException as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(path, f"corrupt or not Parquet ({reason})", _COPY_AGAIN) from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _scalar(value: Any) -> object:
+    try:
+        return value.as_py()
+    except UnicodeDecodeError:
+        return Malformed("not UTF-8")
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        path, f"cannot be read ({error.strerror or error})", "check that it exists and is readable"
+    )

@@ -1,0 +1,194 @@
+"""The texts of a source, streamed in an order that only the source and the seed decide.
+
+Files are taken in an order drawn from the seed, and their rows pass through a shuffle buffer. So
+the order is the same whatever the token budget, and a smaller budget takes a prefix of what a
+larger one takes. The buffer mixes neighbouring rows, not the ends of a long file: a file sorted
+by topic should be split or shuffled beforehand. Rows without usable text are counted and left
+out; rows that cannot be read end the reading, unless the source says `bad_rows: skip`.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from dataselect.corpus.files import local_files, origin
+from dataselect.corpus.hub import hub_rows
+from dataselect.corpus.readers import Malformed, read_rows
+from dataselect.errors import InputError
+from dataselect.manifest import Source
+from dataselect.yamlfile import quoted
+
+# Changes when the same source and seed would give another order of texts; part of fingerprints.
+ORDER_VERSION = 1
+BUFFER_DOCUMENTS = 10_000
+# A buffer of very long documents holds fewer of them.
+BUFFER_CHARACTERS = 64_000_000
+PEEK_FILES = 64
+PEEK_ROWS = 100
+
+
+@dataclass
+class RowCounts:
+    """What the rows read so far were; `read` is the sum of the other four."""
+
+    read: int = 0
+    used: int = 0
+    """Rows with usable text, including those that still wait in the shuffle buffer."""
+    bad: int = 0
+    """Rows that could not be read (only with `bad_rows: skip`)."""
+    empty: int = 0
+    """Rows whose text is empty or only white space."""
+    non_text: int = 0
+    """Rows whose text column is null or not a string."""
+
+
+def open_rows(
+    source: Source, base: Path, seed: int, counts: RowCounts | None = None
+) -> Iterator[str]:
+    """Stream the texts of a source in the order drawn from the seed, filling in `counts`.
+
+    `base` is the folder that relative paths start from. Missing files are reported at once, the
+    rest as it is met: InputError with file and line for a row that cannot be read, and for a
+    source that ends without any usable text.
+    """
+    counts = RowCounts() if counts is None else counts
+    kind = origin(source, base)
+    if kind == "desk":
+        # Already in random order, and endless.
+        return _usable(source, _desk_rows(source, seed), counts)
+    rng = np.random.default_rng(seed)
+    if kind == "local":
+        files = local_files(source, base)
+        order = rng.permutation(len(files))
+        rows: Iterator[tuple[str, int, object]] = (
+            (str(files[i].path), number, value)
+            for i in order
+            for number, value in read_rows(files[i], source.text_column)
+        )
+    else:
+        place = f"{source.id}: {source.path}"
+        rows = ((place, n, value) for n, value in hub_rows(source, seed, source.streaming))
+    return _shuffled(_usable(source, rows, counts), rng)
+
+
+def peek(source: Source, base: Path) -> None:
+    """Check cheaply that a source can be read: its files exist, their first rows have text.
+
+    Looks at the first 100 rows of each of the first 64 files. Raises InputError.
+    """
+    kind = origin(source, base)
+    if kind == "desk":
+        next(open_rows(source, base, seed=0))
+        return
+    if kind == "hub":
+        # Streaming, so that nothing large is downloaded for a check.
+        readers = {f"{source.id}: {source.path}": hub_rows(source, seed=0, streaming=True)}
+        whole = True
+    else:
+        files = local_files(source, base)
+        whole = len(files) <= PEEK_FILES
+        readers = {
+            str(file.path): read_rows(file, source.text_column) for file in files[:PEEK_FILES]
+        }
+    counts = RowCounts()
+    for place, reader in readers.items():
+        before = counts.read
+        with closing(reader):
+            rows = ((place, number, value) for number, value in islice(reader, PEEK_ROWS))
+            for _ in _texts(source, rows, counts):
+                pass
+        whole = whole and counts.read - before < PEEK_ROWS
+    if whole and not counts.used:
+        raise _nothing_usable(source, counts)
+
+
+def _desk_rows(source: Source, seed: int) -> Iterator[tuple[str, int, object]]:
+    from dataselect.desk import world
+
+    if source.name not in world.GENRES:
+        raise InputError(
+            f"{source.id}: name",
+            f"the desk world has no genre {quoted(source.name)}",
+            f"set name to one of: {', '.join(world.GENRES)}",
+        )
+    documents = world.documents(source.name, seed)
+    return ((f"{source.id}: {source.path}", n, text) for n, text in enumerate(documents, start=1))
+
+
+def _usable(
+    source: Source, rows: Iterator[tuple[str, int, object]], counts: RowCounts
+) -> Iterator[str]:
+    yield from _texts(source, rows, counts)
+    if not counts.used:
+        raise _nothing_usable(source, counts)
+
+
+def _texts(
+    source: Source, rows: Iterator[tuple[str, int, object]], counts: RowCounts
+) -> Iterator[str]:
+    for place, number, value in rows:
+        row = _checked(value)
+        counts.read += 1
+        if isinstance(row, Malformed):
+            if source.bad_rows == "error":
+                raise InputError(
+                    f"{place}:{number}",
+                    row.problem,
+                    f"mend the row, or set bad_rows: skip for {source.id}",
+                )
+            counts.bad += 1
+        elif row is None:
+            counts.non_text += 1
+        elif not row or row.isspace():
+            counts.empty += 1
+        else:
+            counts.used += 1
+            yield row
+
+
+def _checked(value: object) -> str | Malformed | None:
+    """The row's text, None when it has none, Malformed when no tokenizer could take it."""
+    if isinstance(value, Malformed):
+        return value
+    if not isinstance(value, str):
+        return None
+    if not value.isascii():
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            return Malformed(f"half of a surrogate pair at character {error.start + 1}")
+    return value
+
+
+def _shuffled(texts: Iterator[str], rng: np.random.Generator) -> Iterator[str]:
+    buffer: list[str] = []
+    held = 0
+    for text in texts:
+        buffer.append(text)
+        held += len(text)
+        while len(buffer) > BUFFER_DOCUMENTS or held > BUFFER_CHARACTERS:
+            drawn = _draw(buffer, rng)
+            held -= len(drawn)
+            yield drawn
+    while buffer:
+        yield _draw(buffer, rng)
+
+
+def _draw(buffer: list[str], rng: np.random.Generator) -> str:
+    i = int(rng.integers(len(buffer)))
+    buffer[i], buffer[-1] = buffer[-1], buffer[i]
+    return buffer.pop()
+
+
+def _nothing_usable(source: Source, counts: RowCounts) -> InputError:
+    rows = "the dataset is empty"
+    if counts.read:
+        rows = (
+            f"no usable text in {counts.read} rows ({counts.bad} bad, {counts.empty} empty, "
+            f"{counts.non_text} not text)"
+        )
+    return InputError(f"{source.id}: {source.path}", rows, "check the data and text_column")

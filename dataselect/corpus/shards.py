@@ -1,0 +1,278 @@
+"""Turn texts into a stream of token ids on disk, and read it back through memory maps.
+
+A folder holds `tokens-00000.bin`, … (little-endian uint16, or uint32 for vocabularies beyond
+65,536) and `index.json`. Every document is followed by one end-of-text token. The stream stops at
+the budget exactly, inside a document if need be: the first n tokens are the same for every budget,
+number of threads and size of batch. Texts are read and tokenised in small batches, so memory
+does not grow with the budget. The folder becomes visible when the store publishes it, not here.
+"""
+
+import json
+import os
+import time
+from array import array
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataselect.corpus.rows import RowCounts
+from dataselect.corpus.tokenizer import load_tokenizer
+from dataselect.errors import InputError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Progress = Callable[[dict[str, float]], None]
+
+SHARD_TOKENS = 64_000_000
+BATCH_CHARACTERS = 100_000
+# Batches read ahead. The same for any number of threads, so that the counts of rows read are too.
+BATCHES_AHEAD = 16
+SECONDS_BETWEEN_REPORTS = 0.5
+# Open maps at once, out of the 1,024 files that a process may commonly have open.
+OPEN_SHARDS = 64
+
+
+@dataclass(frozen=True)
+class TokenCounts:
+    """What a token folder holds."""
+
+    tokens: int
+    documents: int
+    """Documents begun; the last may be cut by the budget."""
+    exhausted: bool
+    """Whether the texts ended first, so that these are all the tokens there are."""
+
+
+def write_tokens(
+    texts: Iterator[str],
+    tokenizer_folder: str | Path,
+    budget: int,
+    folder: Path,
+    *,
+    processes: int,
+    progress: Progress,
+    rows: RowCounts | None = None,
+) -> TokenCounts:
+    """Tokenise texts into `folder` until `budget` tokens are written or the texts end.
+
+    `processes` is the number of tokenising threads (the Rust tokenizer lets them run side by
+    side). `progress` gets tokens, total_tokens and tokens_per_second about twice a second.
+    `rows`, filled in by `open_rows` meanwhile, is kept in the index.
+    """
+    assert budget > 0, "a plan never asks for no tokens"
+    assert processes > 0, "tokenising needs a thread"
+    tokenizer, end, vocabulary = _plain_tokenizer(tokenizer_folder)
+    dtype = np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
+    folder.mkdir(parents=True, exist_ok=True)
+    tokens = documents = 0
+    exhausted = True
+    started = reported = time.monotonic()
+    with (
+        closing(_tokenised(texts, tokenizer, end, processes)) as batches,
+        _ShardWriter(folder, dtype) as writer,
+    ):
+        for ids, ends in batches:
+            kept = ids[: budget - tokens]
+            writer.write(kept)
+            tokens += len(kept)
+            documents += int(np.searchsorted(ends, len(kept), side="left")) + 1
+            now = time.monotonic()
+            if now - reported >= SECONDS_BETWEEN_REPORTS:
+                reported = now
+                progress(_progress(tokens, budget, now - started))
+            if tokens == budget:
+                exhausted = False
+                break
+    counts = TokenCounts(tokens, documents, exhausted)
+    index = {
+        "schema": 1,
+        "dtype": "uint16" if dtype.itemsize == 2 else "uint32",
+        "shard_tokens": SHARD_TOKENS,
+        **asdict(counts),
+        "counts": None if rows is None else asdict(rows),
+    }
+    (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+    progress(_progress(tokens, budget, time.monotonic() - started))
+    return counts
+
+
+class TokenStream:
+    """The tokens of a folder as one array that stays on disk.
+
+    Raises InputError for a folder that `write_tokens` did not finish.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self._folder = Path(folder)
+        try:
+            index = json.loads((self._folder / "index.json").read_bytes())
+            self.counts = TokenCounts(index["tokens"], index["documents"], index["exhausted"])
+            self.rows = None if index["counts"] is None else RowCounts(**index["counts"])
+            self._dtype = np.dtype({"uint16": "<u2", "uint32": "<u4"}[index["dtype"]])
+            self._shard_tokens = int(index["shard_tokens"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise _damaged(self._folder) from error
+        # Bounded, because every map holds a file descriptor.
+        self._shard = lru_cache(maxsize=OPEN_SHARDS)(self._map)
+
+    def __len__(self) -> int:
+        return self.counts.tokens
+
+    def read(self, start: int, stop: int) -> NDArray[np.unsignedinteger[Any]]:
+        """Give tokens start to stop: a view of the map, or a copy across shards.
+
+        Raises IndexError beyond the ends of the stream.
+        """
+        if not 0 <= start <= stop <= len(self):
+            raise IndexError(f"tokens {start} to {stop} of {len(self)}")
+        size = self._shard_tokens
+        first, last = start // size, max(start, stop - 1) // size
+        if start == stop:
+            return np.empty(0, self._dtype)
+        if first == last:
+            return self._shard(first)[start - first * size : stop - first * size]
+        pieces = [
+            self._shard(i)[max(0, start - i * size) : stop - i * size]
+            for i in range(first, last + 1)
+        ]
+        return np.concatenate(pieces)
+
+    def _map(self, number: int) -> NDArray[np.unsignedinteger[Any]]:
+        path = self._folder / _shard_name(number)
+        expected = min(self._shard_tokens, len(self) - number * self._shard_tokens)
+        try:
+            mapped = np.memmap(path, self._dtype, "r")
+        except (OSError, ValueError) as error:
+            raise _damaged(path) from error
+        if len(mapped) != expected:
+            raise _damaged(path)
+        # A plain array: slices of the memmap class cost several times as much.
+        return mapped.view(np.ndarray)
+
+
+def _shard_name(number: int) -> str:
+    return f"tokens-{number:05d}.bin"
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(path, "tokens are missing or damaged", "delete this folder and run again")
+
+
+def _progress(tokens: int, budget: int, seconds: float) -> dict[str, float]:
+    return {
+        "tokens": tokens,
+        "total_tokens": budget,
+        "tokens_per_second": tokens / max(seconds, 1e-9),
+    }
+
+
+def _plain_tokenizer(folder: str | Path) -> tuple["Tokenizer", int, int]:
+    """Give a tokenizer that maps a text to its ids alone, the end id, and the vocabulary's size."""
+    from tokenizers import Tokenizer
+
+    loaded = load_tokenizer(folder)
+    # A copy, because these settings would show in the tokenizer that others hold.
+    tokenizer = Tokenizer.from_str(loaded.backend_tokenizer.to_str())
+    # Padding would make a document's ids depend on its batch.
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    # "<|endoftext|>" written in a document is text, not the end of it.
+    tokenizer.encode_special_tokens = True
+    vocabulary = max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+    assert loaded.eos_token_id is not None, "load_tokenizer refuses such a tokenizer"
+    return tokenizer, int(loaded.eos_token_id), vocabulary
+
+
+def _tokenised(
+    texts: Iterator[str], tokenizer: "Tokenizer", end: int, threads: int
+) -> Generator[tuple[NDArray[np.uint32], NDArray[np.int64]]]:
+    """Yield for each batch, in order, its token ids and where each of its documents ends."""
+    waiting: deque[Future[tuple[NDArray[np.uint32], NDArray[np.int64]]]] = deque()
+    batches = _batches(texts)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="tokenise")
+    with _threads_of_our_own():
+        try:
+            for batch in batches:
+                waiting.append(pool.submit(_encode, tokenizer, batch, end))
+                if len(waiting) >= BATCHES_AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _encode(
+    tokenizer: "Tokenizer", batch: list[str], end: int
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    ids, ends = array("I"), array("q")
+    for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
+        ids.extend(encoding.ids)
+        ids.append(end)
+        ends.append(len(ids))
+    return np.frombuffer(ids, np.uint32), np.frombuffer(ends, np.int64)
+
+
+def _batches(texts: Iterator[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    characters = 0
+    for text in texts:
+        batch.append(text)
+        characters += len(text)
+        if characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+@contextmanager
+def _threads_of_our_own() -> Iterator[None]:
+    """Keep `tokenizers` from starting its own threads, whose number cannot be set per call."""
+    before = os.environ.get("TOKENIZERS_PARALLELISM")
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TOKENIZERS_PARALLELISM"]
+        else:
+            os.environ["TOKENIZERS_PARALLELISM"] = before
+
+
+class _ShardWriter:
+    """Append token ids to files of `SHARD_TOKENS` each."""
+
+    def __init__(self, folder: Path, dtype: "np.dtype[Any]") -> None:
+        self._folder, self._dtype = folder, dtype
+        self._written = 0
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> "_ShardWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def write(self, ids: NDArray[np.uint32]) -> None:
+        while len(ids):
+            number, used = divmod(self._written, SHARD_TOKENS)
+            if used == 0:
+                if self._file is not None:
+                    self._file.close()
+                self._file = (self._folder / _shard_name(number)).open("wb", buffering=1 << 20)
+            assert self._file is not None, "opened when its first token was written"
+            piece = ids[: SHARD_TOKENS - used]
+            self._file.write(piece.astype(self._dtype).data)
+            self._written += len(piece)
+            ids = ids[len(piece) :]

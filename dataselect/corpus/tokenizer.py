@@ -1,0 +1,126 @@
+"""The tokenizer of a run: trained on the pooled candidates, or loaded.
+
+One tokenizer serves every candidate, so that their proxies' losses can be compared. What is
+trained here is byte-level BPE: it takes any text, and its tokens map back to bytes exactly, which
+the metric's letter spans rest on. Tokenizers that have no fast (Rust) form are refused.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataselect.corpus.redaction import redact
+from dataselect.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+END_OF_TEXT = "<|endoftext|>"
+# The 256 bytes and the end-of-text token.
+SMALLEST_VOCABULARY = 257
+
+
+def train_tokenizer(
+    texts: Iterator[str], vocab_size: int, split_digits: bool
+) -> "PreTrainedTokenizerFast":
+    """Train byte-level BPE on texts; the same texts in the same order give the same tokenizer.
+
+    `vocab_size` includes the 256 bytes and `<|endoftext|>`, which is beginning, end and padding;
+    the vocabulary is smaller when the texts hold too few pairs that occur twice. With
+    `split_digits` every digit is a token of its own, which makes arithmetic easier to learn.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    if vocab_size < SMALLEST_VOCABULARY:
+        raise InputError(
+            "tokenizer: vocab_size",
+            f"{vocab_size} is too small for a byte-level vocabulary",
+            f"set it to {SMALLEST_VOCABULARY} or more",
+        )
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = (
+        pre_tokenizers.Sequence([digits, byte_level]) if split_digits else byte_level
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=2,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=END_OF_TEXT,
+        eos_token=END_OF_TEXT,
+        pad_token=END_OF_TEXT,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def load_tokenizer(path: str | Path, revision: str | None = None) -> "PreTrainedTokenizerFast":
+    """Load a tokenizer from a folder or the Hub.
+
+    Raises InputError when there is none, or when it is slow or has no end-of-text token.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(path), revision=revision)
+    except Exception as error:  # the Rust library raises nothing more definite
+        reason = redact(" ".join(str(error).split()))[:200]
+        raise InputError(
+            path,
+            f"no tokenizer can be loaded ({reason})",
+            "check the path and revision; a Hub tokenizer needs the network or an earlier download",
+        ) from None
+    if not tokenizer.is_fast:
+        raise InputError(path, "this tokenizer has no fast form", "use one with a tokenizer.json")
+    if tokenizer.eos_token_id is None:
+        raise InputError(
+            path, "this tokenizer has no end-of-text token", "set eos_token in its configuration"
+        )
+    return tokenizer
+
+
+def tokenizer_hash(folder: str | Path) -> str:
+    """Hash what decides the token ids of a saved tokenizer, as 32 hexadecimal digits.
+
+    Formatting, and settings that a call can change (padding, truncation), are left out. Raises
+    InputError when the folder holds no fast tokenizer.
+    """
+    folder = Path(folder)
+    content = _json(folder / "tokenizer.json")
+    for setting in ("padding", "truncation"):
+        content.pop(setting, None)
+    special = {name: token for name, token in _special_tokens(folder).items() if token is not None}
+    text = json.dumps({"tokenizer": content, "special": special}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _special_tokens(folder: Path) -> dict[str, str | None]:
+    settings = _json(folder / "tokenizer_config.json")
+    tokens: dict[str, str | None] = {}
+    for name in ("bos_token", "eos_token", "pad_token", "unk_token"):
+        token = settings.get(name)
+        # Older files keep a token with its stripping flags.
+        tokens[name] = token["content"] if isinstance(token, dict) else token
+    return tokens
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            path, "is missing or damaged", "save the tokenizer anew with save_pretrained"
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError(path, "is not a JSON object", "save the tokenizer with save_pretrained")
+    return content

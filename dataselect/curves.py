@@ -1,0 +1,164 @@
+"""The four curve families that map a proxy's score to target accuracy (paper, section 4.1 (ii)).
+
+Fitting is least squares in closed form. The exponential, a + b·exp(c·u), is no exception: for a
+given c the other two are linear, so only c is searched, over a bounded grid that is then refined.
+That finds the global optimum with no starting point, where general curve fitting on the three
+together stalls or runs off. The bound keeps an exponential from exploding just outside its points.
+
+A curve must be monotone over its points: a better score has to mean a better prediction, else the
+function re-orders candidates where it was fitted. Only a quadratic can fail; it is then refused
+with the reason. Beyond its points a quadratic is followed up to its turning point and is flat from
+there on. A rising curve is not refused here, since a score may be one where higher is better.
+
+Not covered: sigmoids with a floor at chance level, which extrapolate better on some public runs
+but are not among the paper's families.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+Family = Literal["linear", "logarithmic", "exponential", "quadratic"]
+Array = NDArray[np.float64]
+
+# From plain to flexible: of equally good fits the first is taken.
+FAMILIES: tuple[Family, ...] = get_args(Family)
+COEFFICIENTS: dict[Family, int] = {
+    "linear": 2,
+    "logarithmic": 2,
+    "exponential": 3,
+    "quadratic": 3,
+}
+
+# Bounds on |c| times the width of the fitted range: below them the curve is all but a straight
+# line; at the upper one its slope changes by a factor of exp(6), about 400, from end to end.
+_STEEPNESS = (0.02, 6.0)
+_LARGEST_EXPONENT = 500.0  # far outside the points, exp would overflow
+
+
+class NoFitError(ValueError):
+    """A family does not fit these points; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A fitted curve in u = x - origin, with coefficients c0, c1 (, c2).
+
+    linear c0 + c1·u; quadratic c0 + c1·u + c2·u²; exponential c0 + c1·exp(c2·u);
+    logarithmic c0 + c1·ln(x / origin), for x > 0. The origin is the mean of the fitted x.
+    """
+
+    family: Family
+    origin: float
+    coefficients: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.coefficients) != COEFFICIENTS[self.family]:
+            raise ValueError(f"a {self.family} curve has {COEFFICIENTS[self.family]} coefficients")
+        if self.family == "logarithmic" and self.origin <= 0:
+            raise ValueError("a logarithmic curve needs an origin above 0")
+
+    def __call__(self, x: Array) -> Array:
+        """Values at x, of the same shape, not clipped."""
+        x = np.asarray(x, dtype=np.float64)
+        c = self.coefficients
+        if self.family == "logarithmic":
+            return c[0] + c[1] * np.log(np.maximum(x, np.finfo(np.float64).tiny) / self.origin)
+        u = x - self.origin
+        if self.family == "exponential":
+            return c[0] + c[1] * np.exp(np.minimum(c[2] * u, _LARGEST_EXPONENT))
+        if self.family == "quadratic" and c[2]:
+            turn = -c[1] / (2 * c[2])
+            # The origin lies among the fitted points, so its side of the turn is theirs.
+            u = np.minimum(u, turn) if turn > 0 else np.maximum(u, turn)
+            return c[0] + c[1] * u + c[2] * u**2
+        return c[0] + c[1] * u
+
+
+def fit_curve(x: Array, y: Array, family: Family) -> Curve:
+    """Least-squares curve of one family through points (x, y), both of shape (n,).
+
+    Raises NoFitError with the reason: too few different x, a logarithm of x <= 0, or a quadratic
+    that turns within the range of x.
+    """
+    needed = COEFFICIENTS[family] + 1
+    if len(np.unique(x)) < needed:
+        raise NoFitError(f"needs {needed} different scores")
+    low, high, origin = float(x.min()), float(x.max()), float(x.mean())
+    if family == "logarithmic":
+        if low <= 0:
+            raise NoFitError("needs scores above 0")
+        return Curve(family, origin, _polynomial(np.log(x / origin), y, 1))
+    width = high - low
+    u = (x - origin) / width
+    if family == "exponential":
+        c0, c1, rate = _exponential(u, y)
+        return Curve(family, origin, (c0, c1, rate / width))
+    scaled = _polynomial(u, y, 1 if family == "linear" else 2)
+    coefficients = tuple(c / width**power for power, c in enumerate(scaled))
+    if family == "quadratic":
+        slopes = [scaled[1] + 2 * scaled[2] * (end - origin) / width for end in (low, high)]
+        if slopes[0] * slopes[1] < 0:
+            raise NoFitError("turns within the fitted range")
+    return Curve(family, origin, coefficients)
+
+
+def best_curve(
+    x: Array, y: Array, families: Sequence[Family] = FAMILIES
+) -> tuple[Curve, dict[str, str]]:
+    """The curve with the highest R² on its own points, and why families were skipped.
+
+    Raises NoFitError when no family fits.
+    """
+    best: Curve | None = None
+    best_r2 = -np.inf
+    skipped: dict[str, str] = {}
+    for family in families:
+        try:
+            curve = fit_curve(x, y, family)
+        except NoFitError as reason:
+            skipped[family] = str(reason)
+            continue
+        r2 = r_squared(y, curve(x))
+        # The margin is for rounding: on straight points a quadratic "wins" by 1e-16.
+        if r2 > best_r2 + 1e-9:
+            best, best_r2 = curve, r2
+    if best is None:
+        reasons = ", ".join(f"{family} {reason}" for family, reason in skipped.items())
+        raise NoFitError(reasons)
+    return best, skipped
+
+
+def r_squared(y: Array, fitted: Array) -> float:
+    """Share of the variance of y that is explained; 0 when y does not vary."""
+    variation = float(((y - y.mean()) ** 2).sum())
+    if not variation:
+        return 0.0
+    return 1 - float(((y - fitted) ** 2).sum()) / variation
+
+
+def _polynomial(u: Array, y: Array, degree: int) -> tuple[float, ...]:
+    solution = np.linalg.lstsq(np.vander(u, degree + 1, increasing=True), y, rcond=None)[0]
+    return tuple(float(c) for c in solution)
+
+
+def _exponential(u: Array, y: Array) -> tuple[float, float, float]:
+    """c0, c1 and the rate; u spans a width of 1."""
+    least, most = _STEEPNESS
+    magnitudes = np.geomspace(least, most, 40)
+    rates = np.concatenate([-magnitudes[::-1], magnitudes])
+    for _ in range(4):
+        basis = np.exp(np.outer(rates, u))
+        basis_mean = basis.mean(axis=1, keepdims=True)
+        centred = basis - basis_mean
+        slopes = centred @ (y - y.mean()) / (centred**2).sum(axis=1)
+        errors = ((y - y.mean() - slopes[:, None] * centred) ** 2).sum(axis=1)
+        best = int(errors.argmin())
+        c1, rate = float(slopes[best]), float(rates[best])
+        c0 = float(y.mean()) - c1 * float(basis_mean[best, 0])
+        around = np.linspace(rates[max(best - 1, 0)], rates[min(best + 1, len(rates) - 1)], 41)
+        rates = around[np.abs(around) >= least]
+    return c0, c1, rate

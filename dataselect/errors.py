@@ -1,0 +1,39 @@
+"""The errors a user can meet, one class per exit code.
+
+Every message is one line that names the place (file, and line and column or key), what is
+wrong there, and what mends it. `assert` and ordinary exceptions are left for our own bugs.
+"""
+
+from pathlib import Path
+
+
+class DataselectError(Exception):
+    """Anything the user can act on; the command prints the message without a traceback."""
+
+    exit_code = 1
+
+
+class InputError(DataselectError):
+    """Bad input: a manifest, a plan, a data file or an option."""
+
+    exit_code = 2
+
+    def __init__(self, where: str | Path, problem: str, mend: str) -> None:
+        self.where, self.problem, self.mend = str(where), problem, mend
+        super().__init__(" ".join(f"{where}: {problem}; {mend}".split()))
+
+    def __reduce__(self) -> tuple[type["InputError"], tuple[str, str, str]]:
+        # Raised inside worker processes and shown by the parent, so it must survive the trip.
+        return InputError, (self.where, self.problem, self.mend)
+
+
+class IncompleteError(DataselectError):
+    """Some work failed, nothing computed is lost, and the same command goes on from there."""
+
+    exit_code = 3
+
+
+class LockedError(DataselectError):
+    """Another run holds the store or the report folder."""
+
+    exit_code = 4

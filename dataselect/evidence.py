@@ -1,0 +1,97 @@
+"""How far proxies agreed with targets that have been trained already, if any have.
+
+This is the only way to know what a ranking is worth in one's own setting: rank candidates whose
+target accuracy is known, and count the pairs that come out in the right order.
+"""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataselect.agreement import Agreement, decision_accuracy
+from dataselect.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class AgreementWithTruth:
+    """Agreement of each metric's ranking with known target accuracies.
+
+    `target`: mean accuracy over benchmarks by candidate, in 0..1.
+    """
+
+    target: Mapping[str, float]
+    by_metric: Mapping[str, Agreement]
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of candidates compared."""
+        return next(iter(self.by_metric.values())).pairs
+
+
+def read_target_accuracy(path: Path) -> dict[str, float]:
+    """Mean over its benchmarks of each candidate's accuracy, from a CSV file.
+
+    The file has a column `id` and one column of accuracies in 0..1 for each benchmark. Raises
+    InputError with the line of what is wrong.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            path, f"cannot be read ({error})", "check the path in 'evidence'"
+        ) from error
+    accuracies: dict[str, float] = {}
+    for line, row in enumerate(rows, start=2):
+        name = row.pop("id", None)
+        if name is None or not row:
+            raise InputError(
+                f"{path}:1", "it needs a column 'id' and one for each benchmark", "add them"
+            )
+        if name in accuracies:
+            raise InputError(f"{path}:{line}", f"{name!r} comes twice", "keep one of the rows")
+        try:
+            values = [float(value) for value in row.values()]
+        except (TypeError, ValueError):
+            values = [-1.0]
+        if not all(0 <= value <= 1 for value in values):
+            raise InputError(
+                f"{path}:{line}", "an accuracy is not a number from 0 to 1", "mend the row"
+            )
+        accuracies[name] = sum(values) / len(values)
+    return accuracies
+
+
+def agree(
+    target: Mapping[str, float],
+    by_metric: Mapping[str, "pd.Series"],
+    *,
+    draws: int,
+    seed: int,
+    confidence: float,
+) -> AgreementWithTruth | None:
+    """Compare each metric's aggregate (lower is better) with the truth, where both are known.
+
+    None when fewer than three candidates are known, or all have the same accuracy.
+    """
+    import pandas as pd
+
+    first = next(iter(by_metric.values()))
+    known = [name for name in first.index if name in target]
+    if len(known) < 3 or len({target[name] for name in known}) == 1:
+        return None
+    truth = pd.Series({name: target[name] for name in known})
+    return AgreementWithTruth(
+        dict(truth),
+        {
+            metric: decision_accuracy(
+                scores[known], truth, draws=draws, seed=seed, confidence=confidence
+            )
+            for metric, scores in by_metric.items()
+        },
+    )

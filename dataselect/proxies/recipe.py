@@ -1,0 +1,117 @@
+"""From a plan's words to an exact training run: the recipe.
+
+Kept apart from the trainer so that a run's keys and costs can be worked out without importing
+torch (which costs seconds at every start of the command).
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from dataselect.errors import InputError
+from dataselect.plan import Proxy
+from dataselect.proxies.ladder import LADDER, LADDER_SEQUENCE_LENGTH, Shape
+from dataselect.units import chinchilla_tokens
+
+TRAINER_VERSION = 1
+"""Part of every proxy's key; raise it when the same recipe would train to other weights."""
+
+WANTED_STEPS = 250
+"""Small budgets get smaller batches until there are about this many steps (docs/decisions.md)."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that determines a training run besides its data and its tokenizer."""
+
+    shape: Shape
+    vocab_size: int
+    steps: int
+    batch_size: int
+    """Sequences in a step."""
+    sequence_length: int
+    learning_rate: float
+    """Peak, for everything but the embeddings."""
+    embedding_learning_rate: float
+    weight_decay: float
+    warmup_fraction: float
+    grad_clip: float
+    precision: Literal["fp32", "bf16"]
+    checkpoints: int
+    """Evenly spaced; the last one is the end of training."""
+    seed: int
+
+    @property
+    def tokens(self) -> int:
+        """D: the tokens that the loss is taken on."""
+        return self.steps * self.batch_size * self.sequence_length
+
+    @property
+    def parameters(self) -> int:
+        """N: all trainable parameters."""
+        return self.shape.parameters(self.vocab_size)
+
+    def checkpoint_steps(self) -> list[int]:
+        """After how many steps a checkpoint is kept."""
+        count = min(self.checkpoints, self.steps)
+        return [round(self.steps * (i + 1) / count) for i in range(count)]
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON, for artifact keys."""
+        return asdict(self)
+
+
+def make_recipe(proxy: Proxy, vocab_size: int, device: str, where: str) -> Recipe:
+    """The training run that a plan's `proxy` stands for; `where` names it in errors.
+
+    What the plan leaves open comes from the ladder (shape and learning rate by size, for sizes
+    of one's own by the nearest width), except the batch, which shrinks with the budget.
+    Raises InputError where the budget does not cover one step.
+    """
+    if proxy.size is not None:
+        rung = LADDER[proxy.size]
+        shape = rung.shape
+    else:
+        own = proxy.architecture
+        assert own is not None, "the plan guarantees a size or an architecture"
+        rung = min(LADDER.values(), key=lambda r: abs(math.log(r.hidden_size / own.hidden_size)))
+        shape = Shape(
+            own.hidden_size,
+            own.layers,
+            own.heads,
+            own.key_value_heads,
+            own.feed_forward_size,
+            own.tie_embeddings,
+        )
+    length = proxy.sequence_length or LADDER_SEQUENCE_LENGTH
+    budget = proxy.tokens
+    if budget is None:
+        assert proxy.chinchilla_multiple is not None, "the plan guarantees one of the two"
+        budget = chinchilla_tokens(shape.parameters(vocab_size), proxy.chinchilla_multiple)
+    batch = proxy.batch_size or max(1, min(rung.batch_size, budget // (WANTED_STEPS * length)))
+    steps = budget // (batch * length)
+    if steps == 0:
+        raise InputError(
+            where,
+            f"a budget of {budget:,} tokens is less than one step of {batch} x {length} tokens",
+            "raise tokens, or lower batch_size or sequence_length",
+        )
+    # bf16 brings nothing to models this narrow on a CPU (docs/decisions.md).
+    automatic: Literal["fp32", "bf16"] = "bf16" if device.startswith("cuda") else "fp32"
+    return Recipe(
+        shape=shape,
+        vocab_size=vocab_size,
+        steps=steps,
+        batch_size=batch,
+        sequence_length=length,
+        learning_rate=proxy.learning_rate or rung.learning_rate,
+        embedding_learning_rate=proxy.embedding_learning_rate
+        or proxy.learning_rate
+        or rung.learning_rate,
+        weight_decay=proxy.weight_decay,
+        warmup_fraction=proxy.warmup_fraction,
+        grad_clip=proxy.grad_clip,
+        precision=automatic if proxy.precision == "auto" else proxy.precision,
+        checkpoints=proxy.checkpoints,
+        seed=proxy.seed,
+    )

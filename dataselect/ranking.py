@@ -1,0 +1,219 @@
+"""Rank candidates from per-item scores, and say how sure the ranking is.
+
+A score is a mean negative log-likelihood over a benchmark's items, so lower is better. Raw values
+are never averaged across benchmarks, because the benchmark with the longest or strangest traces
+would decide alone; each benchmark is first turned into ranks or z-scores over the candidates.
+
+Uncertainty comes from a paired bootstrap over items: in each draw every candidate is scored on the
+same resampled items, so how hard the items happen to be cancels out of the differences, which are
+all that a ranking needs. Two choices keep the draws meaningful. The z-score's standard deviation is
+the observed one in every draw (it is the unit; re-estimated in each draw, it would turn any two
+candidates into exactly -1 and +1). And standardised values are rounded to 12 decimals, so that the
+order of a sum cannot break a tie.
+
+Not covered: item resampling says what other items of the same kind might have shown. It does NOT
+cover the noise of the training seed, nor the gap between proxy and target scale, and both can be
+larger: with one seed per candidate the intervals and probabilities are optimistic.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dataselect.errors import InputError
+
+Method = Literal["mean_rank", "z_score"]
+Array = NDArray[np.float64]
+
+# Resampling counts held in memory at once (draws x items): 32 MiB as integers.
+_CELLS = 2**22
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Candidates in order, with bootstrap intervals over items.
+
+    `table`: one row per candidate, best first, with columns `score`, `low`, `high` (percentile
+    interval of the score), `p_top_k` (share of draws in which it is among the best k; candidates
+    tied at the border share the places that are left, so the column sums to k) and `rank` (from 1;
+    equal scores share the smaller rank, and then stand in the order of `p_top_k` and id).
+    `draws`: draws x candidates scores, columns in the order of `table`.
+    `wins`: candidates x candidates, the probability that the row is better than the column, a
+    tied draw counting one half.
+    """
+
+    table: pd.DataFrame
+    draws: Array
+    wins: pd.DataFrame
+    k: int
+    method: Method
+    confidence: float
+
+
+def aggregate(scores: pd.DataFrame, method: Method = "z_score") -> pd.Series:
+    """One number per candidate from scores of candidates x benchmarks; lower is better.
+
+    `mean_rank`: mean over benchmarks of the rank among the candidates, from 1, ties averaged.
+    `z_score`: mean over benchmarks of the distance from the candidates' mean, in (population)
+    standard deviations over the candidates; a benchmark on which all are equal counts 0.
+
+    Raises InputError when a score is missing or not finite.
+    """
+    _check_finite(scores, "scores")
+    means = [scores[name].to_numpy(dtype=np.float64)[None, :] for name in scores.columns]
+    values = _combine(means, means, method)[0]
+    return pd.Series(values, index=scores.index, name=method)
+
+
+def bootstrap_means(table: pd.DataFrame, draws: int, rng: np.random.Generator) -> Array:
+    """Means over resampled items, draws x candidates, from a table of items x candidates.
+
+    Every candidate sees the same resampled items. A resample is a vector of multinomial counts, so
+    that all means are one matrix product; it runs in blocks of bounded size.
+    """
+    values = table.to_numpy(dtype=np.float64)
+    items = len(values)
+    block = max(1, _CELLS // items)
+    even = np.full(items, 1 / items)
+    return np.concatenate(
+        [
+            rng.multinomial(items, even, size=min(block, draws - start)) @ values / items
+            for start in range(0, draws, block)
+        ]
+    )
+
+
+def bootstrap_rank(
+    tables: Mapping[str, pd.DataFrame],
+    method: Method = "z_score",
+    *,
+    k: int,
+    draws: int = 2000,
+    seed: int = 0,
+    confidence: float = 0.9,
+) -> Ranking:
+    """Rank candidates by their aggregated score with a paired bootstrap over items.
+
+    `tables`: per benchmark, items x candidates of per-item scores, lower is better, with the same
+    candidates in each; benchmarks are resampled independently. `k`: how many are to be kept.
+    `confidence`: share of draws inside `low`..`high`.
+
+    Raises InputError when there is no benchmark or item, when the benchmarks differ in candidates,
+    when a score is missing or not finite, and when k is not between 1 and the candidates' number.
+    """
+    candidates = _check_tables(tables)
+    if not 1 <= k <= len(candidates):
+        raise InputError(
+            "keep", f"{k} of {len(candidates)} candidates", f"choose 1 to {len(candidates)}"
+        )
+
+    rng = np.random.default_rng(seed)
+    # Sorted, so that the order in which benchmarks are listed does not change the draws.
+    ordered = [tables[name][candidates] for name in sorted(tables)]
+    observed = [t.to_numpy(dtype=np.float64).mean(axis=0)[None, :] for t in ordered]
+    score = _combine(observed, observed, method)[0]
+    sampled = _combine([bootstrap_means(t, draws, rng) for t in ordered], observed, method)
+
+    low, high = np.quantile(sampled, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    table = pd.DataFrame(
+        {
+            "score": score,
+            "low": low,
+            "high": high,
+            "p_top_k": _top_k(sampled, k).mean(axis=0),
+            "rank": _places(score[None, :])[0][0].astype(np.int64) + 1,
+        },
+        index=pd.Index(candidates, name="candidate"),
+    )
+    order = np.lexsort((np.array(candidates, dtype=np.str_), -table["p_top_k"], table["score"]))
+    sampled = sampled[:, order]
+    names = table.index[order]
+    return Ranking(
+        table=table.iloc[order],
+        draws=sampled,
+        wins=pd.DataFrame(_win_probabilities(sampled), index=names, columns=names),
+        k=k,
+        method=method,
+        confidence=confidence,
+    )
+
+
+def _combine(means: list[Array], observed: list[Array], method: Method) -> Array:
+    """Draws x candidates scores from one array of draws x candidates means per benchmark."""
+    standard = [_standardise(m, o) for m, o in zip(means, observed, strict=True)]
+    if method == "mean_rank":
+        standard = [better + (tied + 1) / 2 for better, tied in map(_places, standard)]
+    return np.asarray(np.round(np.mean(np.stack(standard), axis=0), 12), dtype=np.float64)
+
+
+def _standardise(means: Array, observed: Array) -> Array:
+    spread = float(observed.std())
+    if spread <= 1e-12 * float(np.abs(observed).max()):
+        return np.zeros_like(means)
+    centred = means - means.mean(axis=1, keepdims=True)
+    return np.asarray(np.round(centred / spread, 12), dtype=np.float64)
+
+
+def _places(scores: Array) -> tuple[Array, Array]:
+    """How many are better than each candidate in each draw, and how many equal it, itself included.
+
+    A loop over candidates needs no array of draws x candidates x candidates.
+    """
+    better, tied = np.empty_like(scores), np.empty_like(scores)
+    for i in range(scores.shape[1]):
+        own = scores[:, i : i + 1]
+        better[:, i] = (scores < own).sum(axis=1)
+        tied[:, i] = (scores == own).sum(axis=1)
+    return better, tied
+
+
+def _top_k(scores: Array, k: int) -> Array:
+    """Chance of each candidate to be among the best k of each draw, ties at the border split."""
+    better, tied = _places(scores)
+    return np.clip((k - better) / tied, 0, 1)
+
+
+def _win_probabilities(scores: Array) -> Array:
+    rows = []
+    for i in range(scores.shape[1]):
+        own = scores[:, i : i + 1]
+        rows.append((own < scores).mean(axis=0) + (own == scores).mean(axis=0) / 2)
+    return np.stack(rows)
+
+
+def _check_tables(tables: Mapping[str, pd.DataFrame]) -> list[Any]:
+    if not tables:
+        raise InputError("benchmarks", "there is none to rank by", "score at least one")
+    first_name, first = next(iter(tables.items()))
+    candidates = list(first.columns)
+    for name, table in tables.items():
+        if table.empty:
+            raise InputError(f"benchmark {name!r}", "it has no scored item", "check its exclusions")
+        if differing := set(candidates) ^ set(table.columns):
+            raise InputError(
+                f"benchmark {name!r}",
+                f"its candidates are not those of {first_name!r} ({_names(differing)})",
+                "score every candidate on every benchmark",
+            )
+        _check_finite(table, f"benchmark {name!r}")
+    return candidates
+
+
+def _check_finite(scores: pd.DataFrame, where: str) -> None:
+    bad = ~np.isfinite(scores.to_numpy(dtype=np.float64))
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise InputError(
+            where,
+            f"{int(bad.sum())} scores are missing or not finite "
+            f"(first: {scores.index[row]!r}, {scores.columns[column]!r})",
+            "leave the item out for every candidate, or the candidate out",
+        )
+
+
+def _names(values: set[Any]) -> str:
+    return ", ".join(sorted(map(str, values)))

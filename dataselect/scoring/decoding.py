@@ -1,0 +1,258 @@
+"""Greedy decoding in batches, with the probability of every emitted token.
+
+Why not `model.generate`: its per-step bookkeeping costs more than a tiny model's forward pass,
+it keeps finished rows in the batch, and it gives the scores of the whole vocabulary where one
+number a token is needed. Prompts of like length go together, left-padded with true position
+ids and an attention mask; rows that are done leave the batch and its key-value cache.
+
+Not here: sampling, beams, and what a continuation means (see `accuracy` and
+`dataselect.traces.local`).
+"""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers.cache_utils import DynamicCache, DynamicLayer
+
+from dataselect.errors import InputError
+from dataselect.scoring.token_spans import opening_ids
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """What a model wrote after a prompt.
+
+    `ids` are the emitted tokens without the end token, `probabilities` those that the model
+    gave them (same length), `text` the decoded letters up to the first stop string.
+    """
+
+    text: str
+    ids: tuple[int, ...]
+    probabilities: tuple[float, ...]
+
+
+def position_limit(model: Any) -> int | None:
+    """The longest input in tokens that the model's configuration allows, if it says one."""
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
+        limit = getattr(model.config, name, None)
+        if isinstance(limit, int) and limit > 0:
+            return limit
+    return None
+
+
+def takes_logits_to_keep(model: Any) -> bool:
+    """Whether the model can be asked for the logits of some positions only."""
+    return "logits_to_keep" in inspect.signature(model.forward).parameters
+
+
+def greedy(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    max_new_tokens: int,
+    stop: Sequence[str] = (),
+    *,
+    device: str = "cpu",
+    batch_size: int = 128,
+) -> list[Continuation]:
+    """Continue every prompt with the most probable token until a stop string, EOS or the limit.
+
+    A row also ends where the model's position limit is reached. Raises InputError when a
+    prompt leaves no room for a single token.
+    """
+    opening = opening_ids(tokenizer)
+    encoded = tokenizer(list(prompts), add_special_tokens=False)["input_ids"] if prompts else []
+    rows = [opening + list(ids) for ids in encoded]
+    decoder = _Decoder(
+        model,
+        max_new_tokens,
+        position_limit(model),
+        _end_ids(model, tokenizer),
+        _Stopping(tokenizer, tuple(stop)),
+        device,
+    )
+    limit = decoder.limit
+    for index, row in enumerate(rows):
+        if not row:
+            raise InputError(f"prompt {index}", "it is empty", "give every prompt some text")
+        if limit is not None and len(row) >= limit:
+            raise InputError(
+                f"prompt {index}",
+                f"it has {len(row)} tokens and the model takes {limit}",
+                "use fewer worked examples or a model with a longer context",
+            )
+    results: list[Continuation | None] = [None] * len(rows)
+    order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
+    was_training = model.training
+    model.to(device).eval()
+    try:
+        with torch.inference_mode():
+            for first in range(0, len(order), batch_size):
+                chosen = order[first : first + batch_size]
+                decoded = decoder.run([rows[i] for i in chosen])
+                for i, (ids, probabilities) in zip(chosen, decoded, strict=True):
+                    text = decoder.stopping.cut(ids)
+                    results[i] = Continuation(text, tuple(ids), tuple(probabilities))
+    finally:
+        model.train(was_training)
+    return [result for result in results if result is not None]
+
+
+@dataclass(frozen=True)
+class _Decoder:
+    """Everything about a run that is the same for each of its batches."""
+
+    model: Any
+    max_new_tokens: int
+    limit: int | None
+    ends: frozenset[int]
+    stopping: "_Stopping"
+    device: str
+
+    def run(self, batch: list[list[int]]) -> list[tuple[list[int], list[float]]]:
+        """The emitted tokens and their probabilities for each row of prompt tokens."""
+        ids, mask = _left_padded(batch, self.device)
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        keep = {"logits_to_keep": 1} if takes_logits_to_keep(self.model) else {}
+        written: list[list[int]] = [[] for _ in batch]
+        chances: list[list[float]] = [[] for _ in batch]
+        present = list(range(len(batch)))  # which prompt each row of the tensors belongs to
+        done: set[int] = set()
+        cache = _roomy_cache(self.model)
+        for _ in range(self.max_new_tokens):
+            logits = (
+                self.model(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    position_ids=positions,
+                    past_key_values=cache,
+                    use_cache=True,
+                    **keep,
+                )
+                .logits[:, -1]
+                .float()
+            )
+            top, token = logits.max(-1)
+            chance = (top - logits.logsumexp(-1)).exp().clamp(max=1.0)
+            for row, emitted, p in zip(present, token.tolist(), chance.tolist(), strict=True):
+                if row in done:
+                    continue
+                if emitted in self.ends:
+                    done.add(row)
+                    continue
+                written[row].append(emitted)
+                chances[row].append(p)
+                length = len(batch[row]) + len(written[row])
+                if length == self.limit or self.stopping.reached(written[row]):
+                    done.add(row)
+            running = [slot for slot, row in enumerate(present) if row not in done]
+            if not running:
+                break
+            # Dropping rows copies the whole cache, so it waits for a quarter of them to be done.
+            if len(running) <= 0.75 * len(present):
+                slots = torch.tensor(running, device=self.device)
+                cache.batch_select_indices(slots)
+                token, mask, positions = token[slots], mask[slots], positions[slots]
+                present = [present[slot] for slot in running]
+            ids = token[:, None]
+            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
+            # The clamp only matters to rows that are done: a learned position table has an end.
+            last = None if self.limit is None else self.limit - 1
+            positions = (positions[:, -1:] + 1).clamp(max=last)
+        return list(zip(written, chances, strict=True))
+
+
+def _left_padded(batch: list[list[int]], device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    width = max(map(len, batch))
+    ids = torch.zeros(len(batch), width, dtype=torch.long)
+    mask = torch.zeros(len(batch), width, dtype=torch.long)
+    for r, row in enumerate(batch):
+        ids[r, width - len(row) :] = torch.tensor(row)
+        mask[r, width - len(row) :] = 1
+    return ids.to(device), mask.to(device)
+
+
+class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
+    """A cache layer that grows by many tokens at once.
+
+    The stock layer concatenates, and so copies itself, at every token: a third of the time of
+    decoding with a tiny model.
+    """
+
+    room = 64
+    capacity = 0
+    keys: torch.Tensor
+    values: torch.Tensor
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self.buffers: list[torch.Tensor] = []
+        old = self.get_seq_length()
+        new = old + key_states.shape[-2]
+        # Dropped rows leave `keys` without its buffer, which then has another number of rows.
+        if not self.buffers or len(self.buffers[0]) != len(key_states) or self.capacity < new:
+            self.capacity = new + self.room
+            fresh = []
+            for states, held in ((key_states, self.keys), (value_states, self.values)):
+                shape = (*states.shape[:2], self.capacity, states.shape[-1])
+                buffer = states.new_empty(shape)
+                if old:
+                    buffer[:, :, :old] = held
+                fresh.append(buffer)
+            self.buffers = fresh
+        keys, values = self.buffers
+        keys[:, :, old:new] = key_states
+        values[:, :, old:new] = value_states
+        self.keys, self.values = keys[:, :, :new], values[:, :, :new]
+        return self.keys, self.values
+
+
+def _roomy_cache(model: Any) -> Any:
+    cache = DynamicCache(config=model.config)
+    cache.layers = [_RoomyLayer() if type(x) is DynamicLayer else x for x in cache.layers]
+    return cache
+
+
+class _Stopping:
+    """Says when a continuation has written a stop string, decoding as seldom as it can."""
+
+    def __init__(self, tokenizer: Any, stop: tuple[str, ...]) -> None:
+        self._tokenizer = tokenizer
+        self._stop = tuple(text for text in stop if text)
+        self._can_end: dict[int, bool] = {}
+
+    def reached(self, ids: list[int]) -> bool:
+        """Whether the newest token completes a stop string."""
+        if not self._stop or not self._may_end(ids[-1]):
+            return False
+        text = self._decode(ids)
+        return any(stop in text for stop in self._stop)
+
+    def cut(self, ids: list[int]) -> str:
+        """The decoded text before the first stop string."""
+        text = self._decode(ids)
+        found = [at for at in (text.find(stop) for stop in self._stop) if at >= 0]
+        return text[: min(found)] if found else text
+
+    def _may_end(self, token: int) -> bool:
+        if token not in self._can_end:
+            text = self._decode([token])
+            # A token that holds only a part of a character decodes to a replacement character.
+            lasts = {stop[-1] for stop in self._stop} | {"\ufffd"}
+            self._can_end[token] = any(last in text for last in lasts)
+        return self._can_end[token]
+
+    def _decode(self, ids: list[int]) -> str:
+        return str(self._tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+
+
+def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    configured: Any = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    several: list[Any] = configured if isinstance(configured, list) else [configured]
+    return frozenset(i for i in [*several, tokenizer.eos_token_id] if i is not None)

@@ -1,0 +1,158 @@
+"""From a benchmark and its traces to the tokens and weights that a model is scored on.
+
+Everything here depends on the tokenizer and not on the model, so it is done once and serves
+every checkpoint and every candidate: all of them are scored on the same items, the same tokens
+and the same weights. Nothing is ever cut: an input that is too long loses whole worked examples,
+and an item that cannot be scored is left out with its reason.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
+from dataselect.scoring.rbridge import minmax, token_weights
+from dataselect.scoring.token_spans import Aligned, RewrittenTextError, align
+from dataselect.traces.trace import Trace, TraceSet
+
+_FLAT_RANGE = 1e-3
+
+
+@dataclass(frozen=True)
+class PreparedItem:
+    """One item in tokens. `weights` has shape (trace tokens,): normalised, NaN where left out.
+
+    The label has its own context ids because a token may merge over one join and not the other.
+    `shots` is the number of worked examples that fitted, `joint` False when the trace had to be
+    tokenised apart from its context, `weight_range` max − min of the weights before scaling.
+    """
+
+    item_id: str
+    context_ids: tuple[int, ...]
+    trace_ids: tuple[int, ...]
+    weights: npt.NDArray[np.float64]
+    label_context_ids: tuple[int, ...]
+    label_ids: tuple[int, ...]
+    shots: int
+    joint: bool
+    weight_range: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What can be scored, what cannot and why, and what a reader of the scores should know."""
+
+    items: tuple[PreparedItem, ...]
+    exclusions: tuple[Exclusion, ...]
+    notes: tuple[str, ...]
+
+
+class TooLongError(ValueError):
+    """An input does not fit the model even without worked examples."""
+
+
+def prepare(
+    benchmark: BenchmarkItems,
+    traces: TraceSet,
+    tokenizer: Any,
+    max_length: int,
+    normalise: Literal["trace", "benchmark", "none"] = "trace",
+) -> Prepared:
+    """Tokens and weights of every item that has a trace and fits `max_length` tokens.
+
+    `normalise` is MinMax per trace (Algorithm 1); "benchmark" (over all traces) and "none" are
+    there to measure what that step does.
+    """
+    items: list[PreparedItem] = []
+    exclusions: list[Exclusion] = []
+    for item in benchmark.items:
+        trace = traces.traces.get(item.id)
+        if trace is None:
+            exclusions.append(Exclusion(item.id, "it has no trace"))
+            continue
+        try:
+            prepared = _prepare_item(benchmark, item, trace, tokenizer, max_length)
+        except (RewrittenTextError, TooLongError) as error:
+            exclusions.append(Exclusion(item.id, str(error)))
+            continue
+        if np.isnan(prepared.weights).all():
+            exclusions.append(Exclusion(item.id, "no letter of its trace has a probability"))
+            continue
+        items.append(prepared)
+    notes = _notes(items, len(benchmark.shots), normalise)
+    return Prepared(tuple(_normalised(items, normalise)), tuple(exclusions), notes)
+
+
+def fit(
+    benchmark: BenchmarkItems,
+    item: Item,
+    continuations: Sequence[str],
+    tokenizer: Any,
+    max_length: int,
+) -> tuple[list[Aligned], int]:
+    """The continuations after the item's context with as many worked examples as fit them all.
+
+    Each continuation is preceded by one space. Raises TooLongError when one does not fit alone,
+    RewrittenTextError as `align` does.
+    """
+    for shots in range(len(benchmark.shots), -1, -1):
+        context = benchmark.context(item, shots)
+        aligned = [align(tokenizer, context, " " + text) for text in continuations]
+        longest = max(len(one.context_ids) + len(one.ids) for one in aligned)
+        if longest <= max_length:
+            return aligned, shots
+    raise TooLongError(f"it needs {longest} tokens without examples, the model takes {max_length}")
+
+
+def _prepare_item(
+    benchmark: BenchmarkItems, item: Item, trace: Trace, tokenizer: Any, max_length: int
+) -> PreparedItem:
+    text = trace.text.strip()
+    start = trace.text.index(text)
+    texts = [text, benchmark.solution(item)]
+    (reasoning, label), shots = fit(benchmark, item, texts, tokenizer, max_length)
+    # The space before the trace is ours: it has no probability and counts for no token.
+    letters = np.concatenate([[np.nan], trace.letter_probs[start : start + len(text)]])
+    weights = token_weights(letters, reasoning.spans)
+    known = weights[~np.isnan(weights)]
+    return PreparedItem(
+        item.id,
+        tuple(reasoning.context_ids),
+        tuple(reasoning.ids),
+        weights,
+        tuple(label.context_ids),
+        tuple(label.ids),
+        shots,
+        reasoning.joint,
+        float(known.max() - known.min()) if len(known) else 0.0,
+    )
+
+
+def _normalised(items: list[PreparedItem], normalise: str) -> list[PreparedItem]:
+    if normalise == "none" or not items:
+        return items
+    if normalise == "trace":
+        return [replace(item, weights=minmax(item.weights)) for item in items]
+    ends = np.cumsum([len(item.weights) for item in items])[:-1]
+    scaled = np.split(minmax(np.concatenate([item.weights for item in items])), ends)
+    return [replace(item, weights=w) for item, w in zip(items, scaled, strict=True)]
+
+
+def _notes(items: list[PreparedItem], shots: int, normalise: str) -> tuple[str, ...]:
+    shortened = sum(item.shots < shots for item in items)
+    apart = sum(not item.joint for item in items)
+    flat = sum(item.weight_range == 0 for item in items)
+    narrow = sum(0 < item.weight_range < _FLAT_RANGE for item in items)
+    notes = []
+    if shortened:
+        notes.append(f"items scored with fewer worked examples, to fit the model: {shortened}")
+    if apart:
+        notes.append(f"traces tokenised apart from their prompt (a token spans both): {apart}")
+    if flat and normalise == "trace":
+        notes.append(f"traces with equal weights, where each token counts fully: {flat}")
+    if narrow and normalise == "trace":
+        notes.append(f"traces with weights within {_FLAT_RANGE}, stretched to 0..1: {narrow}")
+    return tuple(notes)

@@ -1,0 +1,76 @@
+"""The rBridge score of one reasoning trace: Algorithm 1 of the paper (appendix B), and no more.
+
+Pure functions of arrays, so that the metric can be read, tested and used without a model. Where
+a weight does not exist (a proxy token without a letter that has a probability) it is NaN, and
+that token takes no part in the minimum, the maximum or the mean.
+
+Not here: how letters get probabilities (`dataselect.traces`), which letters a token holds
+(`token_spans`), and the model's own log-probabilities (`scorer`).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+METRIC_VERSION = 1
+"""Raised whenever the same trace and model would get another score."""
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def token_weights(
+    letter_probs: npt.ArrayLike, token_spans: Sequence[tuple[int, int]] | npt.ArrayLike
+) -> FloatArray:
+    """Mean frontier probability of the letters in each proxy token (equation 1, second factor).
+
+    `letter_probs` has shape (letters,), NaN where a letter has no probability; `token_spans` has
+    shape (tokens, 2), half-open ranges of letters. Returns shape (tokens,), NaN for a token
+    without a letter that has one. Raises ValueError for a span outside the letters.
+    """
+    probs = np.asarray(letter_probs, dtype=np.float64)
+    spans = np.asarray(token_spans, dtype=np.int64).reshape(-1, 2)
+    if len(spans) and (spans.min() < 0 or spans.max() > len(probs)):
+        raise ValueError(f"a token span lies outside the {len(probs)} letters")
+    weights = np.full(len(spans), np.nan)
+    # Not differences of a running sum: their rounding error would grow with the trace.
+    for i, (start, end) in enumerate(spans):
+        letters = probs[start:end]
+        known = letters[~np.isnan(letters)]
+        if len(known):
+            weights[i] = known.mean()
+    return weights
+
+
+def minmax(weights: npt.ArrayLike) -> FloatArray:
+    """Scale the weights of one trace to 0..1 (Algorithm 1, step 2); NaN stays NaN.
+
+    Algorithm 1 divides by zero when all weights are equal; there each becomes 1, which makes
+    the score the plain mean NLL of the trace.
+    """
+    raw = np.asarray(weights, dtype=np.float64)
+    if np.isnan(raw).all():
+        return raw.copy()
+    low, high = np.nanmin(raw), np.nanmax(raw)
+    if high == low:
+        return np.where(np.isnan(raw), np.nan, 1.0)
+    # Clipped because the division may round to just above one.
+    scaled: FloatArray = np.clip((raw - low) / (high - low), 0.0, 1.0)
+    return scaled
+
+
+def rbridge(nll: npt.ArrayLike, weights: npt.ArrayLike) -> float:
+    """Mean over tokens of NLL x normalised weight, in nats per token; lower is better.
+
+    Both have shape (tokens,). Tokens whose weight is NaN are left out; the sum is divided by the
+    count of the remaining tokens, not by the sum of weights (Algorithm 1, last line). NaN when
+    no token remains. Raises ValueError when the shapes differ.
+    """
+    losses = np.asarray(nll, dtype=np.float64)
+    scaled = np.asarray(weights, dtype=np.float64)
+    if losses.shape != scaled.shape or losses.ndim != 1:
+        raise ValueError(f"{losses.shape} losses do not match {scaled.shape} weights")
+    weighed = ~np.isnan(scaled)
+    if not weighed.any():
+        return float("nan")
+    return float(np.mean(losses[weighed] * scaled[weighed]))

@@ -1,0 +1,188 @@
+"""Which letters each token of a text holds, exact to the byte.
+
+A frontier probability belongs to letters, a proxy's NLL to its tokens; these spans join them. A
+letter is a Unicode character, and a token that holds only some bytes of a character counts that
+character.
+
+The offsets that a tokenizer reports are not enough: some leave out the leading space, some give
+a token that is part of a character no width. For byte-level BPE (GPT-2, Llama 3, OLMo, and what
+is trained here) every token is a string of bytes, so the bytes are laid out and must tile the
+text. Only for other tokenizers are the offsets taken.
+
+Not here: texts that a tokenizer rewrites before it splits them (NFC). They are refused, because
+their letters are then not the letters that have probabilities.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Spans = npt.NDArray[np.int64]
+
+
+class RewrittenTextError(ValueError):
+    """The tokenizer does not keep the letters of a text, so no token can be traced to them."""
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """A continuation's tokens after its context.
+
+    `spans` has shape (tokens, 2): letters of the continuation, half-open. `joint` is False when
+    a token merged over the join and the continuation had to be encoded alone.
+    """
+
+    context_ids: list[int]
+    ids: list[int]
+    spans: Spans
+    joint: bool
+
+
+def align(tokenizer: Any, context: str, continuation: str) -> Aligned:
+    """Tokenise `context + continuation` together and find the continuation's letters in it.
+
+    The context's tokens begin with what the tokenizer puts before a text (a BOS, or nothing).
+    Raises RewrittenTextError when the tokenizer changes the continuation.
+    """
+    opening = opening_ids(tokenizer)
+    ids, offsets = _encode(tokenizer, context + continuation)
+    found = _tail(tokenizer, ids, offsets, len(context), continuation)
+    if found is not None:
+        first, spans = found
+        return Aligned(opening + ids[:first], ids[first:], spans, True)
+    alone, offsets = _encode(tokenizer, continuation)
+    found = _tail(tokenizer, alone, offsets, 0, continuation)
+    if found is None or found[0] != 0:
+        raise RewrittenTextError("the tokenizer rewrites the text, so its letters cannot be found")
+    return Aligned(opening + _encode(tokenizer, context)[0], alone, found[1], False)
+
+
+def decode(tokenizer: Any, ids: Sequence[int]) -> tuple[str, Spans]:
+    """The text of emitted tokens and the letters of each; shape (tokens, 2).
+
+    A character that is not finished at the end is left out, its tokens then hold no letter.
+    """
+    pieces = token_bytes(tokenizer, ids)
+    if pieces is not None:
+        data = b"".join(pieces)
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            if error.reason != "unexpected end of data":
+                raise RewrittenTextError("the emitted bytes are not UTF-8") from error
+            text = data[: error.start].decode("utf-8")
+        whole = str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
+        if whole.rstrip("\ufffd") == text:
+            return text, _spans_of_pieces(pieces, text)
+    ends = [
+        len(tokenizer.decode(list(ids[:n]), clean_up_tokenization_spaces=False))
+        for n in range(len(ids) + 1)
+    ]
+    text = str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
+    # A replacement character may take back letters that shorter prefixes seemed to have.
+    stops = np.minimum.accumulate(np.array(ends[::-1]))[::-1]
+    return text, np.stack([stops[:-1], stops[1:]], axis=1).astype(np.int64)
+
+
+def letter_probabilities(
+    spans: Spans, token_probs: Sequence[float] | npt.NDArray[np.float64], letters: int
+) -> npt.NDArray[np.float64]:
+    """Probability of each letter, shape (letters,): the mean over the tokens that hold it.
+
+    NaN where no token does.
+    """
+    total, count = np.zeros(letters), np.zeros(letters)
+    for (start, end), p in zip(spans, token_probs, strict=True):
+        total[start:end] += p
+        count[start:end] += 1
+    with np.errstate(invalid="ignore"):
+        return np.where(count > 0, total / count, np.nan)
+
+
+def opening_ids(tokenizer: Any) -> list[int]:
+    """The special tokens that this tokenizer puts before a text (a BOS, or nothing)."""
+    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a")["input_ids"]
+    for start in range(len(whole) - len(plain) + 1):
+        if whole[start : start + len(plain)] == plain:
+            return list(whole[:start])
+    return []
+
+
+def token_bytes(tokenizer: Any, ids: Sequence[int]) -> list[bytes] | None:
+    """The bytes of each token, or None when one of them is not spelt in GPT-2's byte alphabet."""
+    alphabet = _byte_alphabet()
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    pieces = []
+    for token, name in zip(ids, tokenizer.convert_ids_to_tokens(list(ids)), strict=True):
+        if token in added:  # added tokens are kept as they are written, not as mapped bytes
+            pieces.append(added[token].content.encode())
+        elif name is not None and all(letter in alphabet for letter in name):
+            pieces.append(bytes(alphabet[letter] for letter in name))
+        else:
+            return None
+    return pieces
+
+
+def _encode(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]] | None]:
+    fast = bool(getattr(tokenizer, "is_fast", False))
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=fast, verbose=False)
+    return list(encoded["input_ids"]), encoded["offset_mapping"] if fast else None
+
+
+def _tail(
+    tokenizer: Any,
+    ids: list[int],
+    offsets: list[tuple[int, int]] | None,
+    join: int,
+    continuation: str,
+) -> tuple[int, Spans] | None:
+    """First token of the continuation and its spans; None when no token begins at the join."""
+    pieces = token_bytes(tokenizer, ids)
+    wanted = continuation.encode()
+    if pieces is not None:
+        left, first = len(wanted), len(ids)
+        while left > 0 and first > 0:
+            first -= 1
+            left -= len(pieces[first])
+        if left == 0 and b"".join(pieces[first:]) == wanted:
+            return first, _spans_of_pieces(pieces[first:], continuation)
+    if offsets is None or _is_byte_level(tokenizer):
+        return None
+    first = next((i for i, (_, end) in enumerate(offsets) if end > join), len(offsets))
+    if first == len(offsets) or offsets[first][0] < join:
+        return None
+    return first, np.array(offsets[first:], dtype=np.int64) - join
+
+
+def _spans_of_pieces(pieces: Sequence[bytes], text: str) -> Spans:
+    letter_of_byte = np.repeat(np.arange(len(text)), [len(letter.encode()) for letter in text])
+    spans = np.zeros((len(pieces), 2), dtype=np.int64)
+    at = 0
+    for i, piece in enumerate(pieces):
+        end = min(at + len(piece), len(letter_of_byte))
+        if end > at:
+            spans[i] = letter_of_byte[at], letter_of_byte[end - 1] + 1
+        else:
+            spans[i] = len(text) if at else 0
+        at = end
+    return spans
+
+
+def _is_byte_level(tokenizer: Any) -> bool:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return "ByteLevel" in f"{getattr(backend, 'pre_tokenizer', '')}"
+
+
+@cache
+def _byte_alphabet() -> dict[str, int]:
+    """GPT-2's letters for the 256 bytes: printable ones stand for themselves, others follow 255."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    alphabet = {chr(byte): byte for byte in printable}
+    alphabet.update({chr(256 + i): byte for i, byte in enumerate(others)})
+    return alphabet

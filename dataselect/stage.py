@@ -1,0 +1,237 @@
+"""What Stage 1 and Stage 2 have in common: a proxy for each candidate, trained and scored.
+
+The result is a table of items x candidates for every benchmark and metric, on the same items
+for all: an item that one candidate could not be scored on is left out for every candidate, since
+paired comparisons are all that a ranking rests on. A candidate whose training fails or diverges
+is left out itself, and the others go on.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from dataselect.benchmarks.items import Exclusion
+from dataselect.compute import Compute, Event, Job, Outcome
+from dataselect.corpus.prepare import Stream, Tokenizer, shares
+from dataselect.errors import IncompleteError
+from dataselect.manifest import Manifest
+from dataselect.plan import Plan, Stage
+from dataselect.proxies.make import Proxy, ProxyRequest, find_proxy, make_proxy
+from dataselect.proxies.recipe import Recipe
+from dataselect.scoring.evaluate import (
+    METRICS,
+    Evaluation,
+    find_accuracy,
+    find_scores,
+    is_scored,
+    score_checkpoint,
+)
+from dataselect.store import Store, content_key
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+StageName = Literal["stage1", "stage2"]
+Status = Literal["scored", "diverged", "failed"]
+
+
+class Watch(Protocol):
+    """Whoever looks on; shows what happens and decides nothing."""
+
+    def step(self, title: str) -> None:
+        """A new part of the run begins."""
+
+    def progress(self, work: str, fields: Mapping[str, float]) -> None:
+        """How far a piece of work in this process is."""
+
+    def event(self, event: Event) -> None:
+        """Something happened to a job."""
+
+    def note(self, text: str) -> None:
+        """Something that the user should know."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """All that both stages work with."""
+
+    manifest: Manifest
+    plan: Plan
+    store: Store
+    compute: Compute
+    device: str
+    tokenizer: Tokenizer
+    streams: Mapping[str, Stream]
+    evaluations: Mapping[str, Evaluation]
+    recipes: Mapping[StageName, Recipe]
+    watch: Watch
+
+    def request(self, stage: StageName, candidate: str) -> ProxyRequest:
+        """The proxy that a stage trains for a candidate."""
+        recipe = self.recipes[stage]
+        drawn = shares(self.manifest, candidate, self.streams, recipe.tokens)
+        return ProxyRequest(recipe, self.tokenizer.folder, self.tokenizer.hash, drawn)
+
+
+@dataclass(frozen=True)
+class StageScores:
+    """What a stage measured.
+
+    `tables`: for each benchmark and metric, items x candidates, lower is better (`accuracy`,
+    where it was measured: higher). `flops`: training and scoring of the proxies that were kept.
+    """
+
+    stage: StageName
+    recipe: Recipe
+    tables: Mapping[str, Mapping[str, "pd.DataFrame"]]
+    status: Mapping[str, Status]
+    reasons: Mapping[str, str]
+    exclusions: Mapping[str, tuple[Exclusion, ...]]
+    notes: tuple[str, ...]
+    flops: float
+    keys: tuple[str, ...] = field(repr=False)
+    """Keys of all artifacts behind it, for the ledger."""
+
+    @property
+    def scored(self) -> list[str]:
+        """Candidates that have scores, in the manifest's order."""
+        return [name for name, status in self.status.items() if status == "scored"]
+
+    def table(self, metric: str) -> dict[str, "pd.DataFrame"]:
+        """Items x candidates of one metric, by benchmark."""
+        return {name: metrics[metric] for name, metrics in self.tables.items()}
+
+
+def train_and_score(
+    *,
+    progress: Any,
+    root: Path,
+    request: ProxyRequest,
+    evaluations: Sequence[Evaluation],
+    accuracy: bool,
+    device: str,
+    name: str,
+) -> None:
+    """The job: leaves a proxy and its scores in the store at `root`."""
+    store = Store(root)
+    proxy = make_proxy(store, request, name, device, progress)
+    if not proxy.diverged:
+        step = request.recipe.steps
+        score_checkpoint(
+            store, proxy, step, evaluations, accuracy=accuracy, device=device, name=name
+        )
+
+
+def run_stage(
+    experiment: Experiment, stage: StageName, chosen: Stage, candidates: Sequence[str]
+) -> StageScores:
+    """Train and score a proxy for each candidate. Raises IncompleteError when none came through."""
+    evaluations = [
+        experiment.evaluations[benchmark.id] for benchmark in experiment.plan.benchmarks_of(chosen)
+    ]
+    requests = {name: experiment.request(stage, name) for name in candidates}
+    outcomes = _run_jobs(experiment, stage, chosen, requests, evaluations)
+
+    store, step = experiment.store, experiment.recipes[stage].steps
+    proxies: dict[str, Proxy] = {}
+    status: dict[str, Status] = {}
+    reasons: dict[str, str] = {}
+    for name, request in requests.items():
+        proxy = find_proxy(store, request)
+        if proxy is not None and proxy.diverged:
+            status[name] = "diverged"
+            reasons[name] = f"the loss was no number after {proxy.facts['steps']:,} steps"
+        elif proxy is None or not is_scored(store, proxy, step, evaluations, chosen.accuracy):
+            status[name] = "failed"
+            outcome = outcomes.get(content_key("job", request.spec))
+            reasons[name] = (outcome.error if outcome else None) or "its scores are missing"
+        else:
+            status[name], proxies[name] = "scored", proxy
+    if not proxies:
+        first = next(iter(reasons.items()))
+        raise IncompleteError(
+            f"no candidate came through {stage} ({first[0]}: {first[1]}); mend this and run again"
+        )
+    return _collect(experiment, stage, chosen, evaluations, proxies, status, reasons)
+
+
+def _run_jobs(
+    experiment: Experiment,
+    stage: StageName,
+    chosen: Stage,
+    requests: Mapping[str, ProxyRequest],
+    evaluations: Sequence[Evaluation],
+) -> dict[str, Outcome]:
+    """Run what is missing, once for candidates that share a proxy; outcomes by request key."""
+    store, step = experiment.store, experiment.recipes[stage].steps
+    jobs: dict[str, Job] = {}
+    for name, request in requests.items():
+        proxy = find_proxy(store, request)
+        if proxy is not None and (
+            proxy.diverged or is_scored(store, proxy, step, evaluations, chosen.accuracy)
+        ):
+            continue
+        arguments = {
+            "root": store.root,
+            "request": request,
+            "evaluations": evaluations,
+            "accuracy": chosen.accuracy,
+            "device": experiment.device,
+            "name": f"{stage}/{name}",
+        }
+        key = content_key("job", request.spec)
+        jobs.setdefault(key, Job(f"{stage}/{name}", train_and_score, arguments))
+    if not jobs:
+        return {}
+    outcomes = experiment.compute.run(list(jobs.values()), experiment.watch.event)
+    return dict(zip(jobs, outcomes, strict=True))
+
+
+def _collect(
+    experiment: Experiment,
+    stage: StageName,
+    chosen: Stage,
+    evaluations: Sequence[Evaluation],
+    proxies: Mapping[str, Proxy],
+    status: Mapping[str, Status],
+    reasons: Mapping[str, str],
+) -> StageScores:
+    import pandas as pd
+
+    store, recipe = experiment.store, experiment.recipes[stage]
+    tables: dict[str, dict[str, pd.DataFrame]] = {}
+    exclusions: dict[str, tuple[Exclusion, ...]] = {}
+    notes: dict[str, None] = {}
+    flops = sum(float(proxy.facts["flops"]) for proxy in proxies.values())
+    keys = [proxy.artifact.key for proxy in proxies.values()]
+    for evaluation in evaluations:
+        name = evaluation.benchmark.id
+        measured = {}
+        for candidate, proxy in proxies.items():
+            found = find_scores(store, proxy, recipe.steps, evaluation)
+            assert found is not None, "only scored candidates are collected"
+            measured[candidate] = found
+            flops += found.flops
+            keys.append(content_key("scores", evaluation.spec(proxy, recipe.steps)))
+            keys.append(content_key("accuracy", evaluation.accuracy_spec(proxy, recipe.steps)))
+            notes |= dict.fromkeys(f"{name}: {note}" for note in found.notes)
+        tables[name] = {
+            metric: pd.concat(
+                {c: m.table.set_index("item")[metric] for c, m in measured.items()},
+                axis=1,
+                join="inner",
+            )
+            for metric in METRICS
+        }
+        if chosen.accuracy:
+            answers = {
+                candidate: find_accuracy(store, proxy, recipe.steps, evaluation)
+                for candidate, proxy in proxies.items()
+            }
+            tables[name]["accuracy"] = pd.DataFrame(answers)
+        left_out = [*evaluation.left_out, *(e for m in measured.values() for e in m.exclusions)]
+        exclusions[name] = tuple(dict.fromkeys(left_out))
+    return StageScores(
+        stage, recipe, tables, status, reasons, exclusions, tuple(notes), flops, tuple(keys)
+    )

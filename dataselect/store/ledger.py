@@ -1,0 +1,54 @@
+"""What was spent: one JSON line per piece of work, appended, never rewritten.
+
+A line is written with one system call under a lock and fsynced, so lines of several processes
+do not mix. A crash can tear only the last line; the next append starts a line of its own, and
+reading leaves torn lines out. Kept outside the artifacts because failed work costs too.
+
+Not covered: sums over the records, which belong to `dataselect.cost`.
+"""
+
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger("dataselect")
+
+
+def append(path: Path, record: Mapping[str, Any]) -> None:
+    """Add one record (JSON types, no NaN); it is on disk when this returns."""
+    line = json.dumps(dict(record), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            line = b"\n" + line
+        written = os.write(descriptor, line)
+        if written != len(line):
+            raise OSError(f"{path}: the disk took {written} of {len(line)} bytes")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """All whole records in the order of writing; empty when nothing was ever written."""
+    if not path.exists():
+        return []
+    records = []
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if isinstance(record, dict):
+            records.append(record)
+        else:
+            logger.warning("%s:%d: a torn line is left out of the cost", path, number)
+    return records

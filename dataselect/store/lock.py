@@ -1,0 +1,69 @@
+"""One run at a time in a store or a report folder.
+
+`flock` rather than a file that says "locked": the kernel releases it when the holder dies, also
+by SIGKILL, so there is never a stale lock to remove by hand. The file stays after release;
+deleting it would let two runs hold locks on two different files of the same name.
+"""
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from dataselect.errors import InputError, LockedError
+
+_OTHER_FOLDER = "choose another folder with --store or --out"
+
+
+@contextmanager
+def lock(folder: Path, what: str) -> Iterator[None]:
+    """Hold `folder` (made if absent) for this process; `what` names it, e.g. "the store".
+
+    Raises LockedError when another holds it (also this same process), naming the holder, and
+    InputError when the folder cannot be made, written or locked.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise InputError(
+            folder, f"cannot be used as {what} ({error.strerror})", _OTHER_FOLDER
+        ) from error
+    try:
+        _acquire(descriptor, folder, what)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int, folder: Path, what: str) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise LockedError(
+            f"{folder}: {what} is in use by {_holder(descriptor)}; "
+            f"wait until that run ends, or {_OTHER_FOLDER}"
+        ) from None
+    except OSError as error:
+        problem = f"the file system cannot lock {what} ({error.strerror})"
+        raise InputError(folder, problem, _OTHER_FOLDER) from error
+    holder = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": datetime.now().astimezone().isoformat(sep=" ", timespec="seconds"),
+    }
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        holder = json.loads(os.pread(descriptor, 4096, 0))
+        return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
+    except (ValueError, KeyError, TypeError):
+        # Between taking the lock and writing its name the holder is unknown.
+        return "another run"

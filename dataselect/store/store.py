@@ -1,0 +1,142 @@
+"""The store: content-addressed artifacts, published whole and never overwritten.
+
+    root/artifacts/<kind>/<key>/…   published; `artifact.json` holds the spec and the checksums
+    root/work/<kind>-<key>/         unfinished work that can be resumed (training state)
+    root/tmp/<kind>-<key>-…/        being written; no reader looks there
+    root/damaged/<kind>-<key>.<n>/  moved aside because a checksum did not agree
+    root/ledger.jsonl               what was spent
+
+A reader sees an artifact only after a rename that follows fsync, so a process killed anywhere
+leaves nothing half-written.
+
+Not covered: eviction, remote stores, and keeping out a second run (`dataselect.store.lock`).
+"""
+
+import errno
+import fcntl
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dataselect.store import ledger
+from dataselect.store.artifact import Artifact, read, seal, set_aside, utc_now
+from dataselect.store.files import sync, sync_tree
+from dataselect.store.keys import content_key
+
+logger = logging.getLogger("dataselect")
+
+
+class Store:
+    """Artifacts, workspaces and the ledger under one root folder, made on the first write."""
+
+    def __init__(self, root: Path) -> None:
+        # Jobs in other processes get paths from here and may have another working folder.
+        self.root = Path(root).absolute()
+
+    def find(self, kind: str, spec: Mapping[str, Any]) -> Artifact | None:
+        """The artifact of this spec; None when it is absent, or damaged and now moved aside."""
+        key = content_key(kind, spec)
+        path = self._path(kind, key)
+        if not path.exists():
+            return None
+        found = read(path, kind, key)
+        if isinstance(found, Artifact):
+            return found
+        aside = set_aside(path, kind, key)
+        logger.warning("%s: %s; moved to %s, it is computed again", path, found, aside)
+        return None
+
+    @contextmanager
+    def publish(self, kind: str, spec: Mapping[str, Any]) -> Iterator[Path]:
+        """A folder to fill; on a clean exit it becomes the artifact, on an exception it goes.
+
+        Files may be moved in from the workspace (same file system), which is removed once the
+        artifact is there. When another process published the same first, that one stays.
+        """
+        key = content_key(kind, spec)
+        folder = self.root / "tmp" / f"{kind}-{key}-{secrets.token_hex(4)}"
+        folder.mkdir(parents=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            # Held for as long as this process lives, so that `clean` can tell whose owner died.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield folder
+            seal(folder, kind, key, spec)
+            sync_tree(folder)
+            if self.find(kind, spec) is None:
+                self._reveal(folder, self._path(kind, key))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(descriptor)
+        shutil.rmtree(self._workspace(kind, key), ignore_errors=True)
+
+    def workspace(self, kind: str, spec: Mapping[str, Any]) -> Path:
+        """A private folder for unfinished work, kept over crashes until `publish` succeeds."""
+        folder = self._workspace(kind, content_key(kind, spec))
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def note(self, kind: str, spec: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        """Append to the ledger what was spent on this spec, whether it succeeded or not.
+
+        `facts`: name, status ("done" or "failed"), wall_seconds, cpu_seconds, flops, attempts.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        head = {"time": utc_now(), "kind": kind, "key": content_key(kind, spec)}
+        ledger.append(self.root / "ledger.jsonl", {**head, **facts})
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """Every record that `note` wrote, oldest first, torn lines left out."""
+        return ledger.read(self.root / "ledger.jsonl")
+
+    def clean(self) -> None:
+        """Remove what dead processes left: half-written folders, workspaces of published work.
+
+        Call it with the store's lock held. A folder whose writer is alive is left alone.
+        """
+        for folder in _folders(self.root / "tmp"):
+            _remove_unless_alive(folder)
+        for folder in _folders(self.root / "work"):
+            kind, _, key = folder.name.rpartition("-")
+            if self._path(kind, key).exists():
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _path(self, kind: str, key: str) -> Path:
+        return self.root / "artifacts" / kind / key
+
+    def _workspace(self, kind: str, key: str) -> Path:
+        return self.root / "work" / f"{kind}-{key}"
+
+    def _reveal(self, folder: Path, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.rename(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            return  # another process was faster, and the same spec gives the same content
+        for parent in (path.parent, path.parent.parent, self.root):
+            sync(parent)
+
+
+def _remove_unless_alive(folder: Path) -> None:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def _folders(parent: Path) -> list[Path]:
+    return [path for path in sorted(parent.glob("*")) if path.is_dir()]

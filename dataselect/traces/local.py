@@ -1,0 +1,182 @@
+"""A frontier model that runs here: any causal LM in a folder or on the Hub.
+
+It does one of two things. `generate` writes greedy solutions and keeps the probability of each
+emitted token, as Algorithm 1 has it. `weigh` leaves the reasoning to somebody else (a
+benchmark's own rationales) and gives only the letters' probabilities, by teacher-forcing.
+
+It runs a model, so it sits on the floor of `scoring`, whose decoding and likelihoods it shares;
+nothing else in `traces` imports it. Not here: models behind a server.
+"""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from dataselect import __version__
+from dataselect.benchmarks.items import BenchmarkItems
+from dataselect.errors import InputError
+from dataselect.scoring.decoding import greedy, position_limit
+from dataselect.scoring.prepare import TooLongError, fit
+from dataselect.scoring.scorer import token_nll
+from dataselect.scoring.token_spans import RewrittenTextError, decode, letter_probabilities
+from dataselect.traces.trace import (
+    Trace,
+    TraceHeader,
+    TraceSet,
+    refuse_missing_probabilities,
+    runs_of,
+)
+
+_log = logging.getLogger("dataselect")
+_FINAL = re.compile(
+    r"(?:(?:so|thus|therefore|hence),?\s+)?the\s+(?:final\s+)?answer\s+is|####", re.IGNORECASE
+)
+_UNBOUNDED = 1 << 30
+
+
+class LocalFrontier:
+    """A causal LM and its tokenizer, loaded from safetensors. Raises InputError when it cannot."""
+
+    def __init__(self, path: str, device: str = "cpu", revision: str | None = None) -> None:
+        self._path, self._device = path, device
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
+            self._model = AutoModelForCausalLM.from_pretrained(
+                path, revision=revision, use_safetensors=True, dtype="auto"
+            )
+        except (OSError, ValueError) as error:
+            raise InputError(
+                path,
+                f"no causal language model can be loaded ({str(error).splitlines()[0]})",
+                "name a folder or Hub id with config, tokenizer and safetensors weights",
+            ) from error
+        self._model.to(device).eval()
+
+    @property
+    def name(self) -> str:
+        """The folder or Hub id that the model came from."""
+        return self._path
+
+    def traces(self, benchmark: BenchmarkItems) -> TraceSet:
+        """The items' own rationales, weighed. Raises InputError when no item has one."""
+        texts = {i.id: i.rationale for i in benchmark.items if i.rationale is not None}
+        if not texts:
+            raise InputError(
+                f"benchmark '{benchmark.id}'",
+                "its items have no rationale to weigh",
+                "give the items a 'rationale' or name a trace file with 'traces'",
+            )
+        return self.weigh(benchmark, texts)
+
+    def weigh(self, benchmark: BenchmarkItems, texts: Mapping[str, str]) -> TraceSet:
+        """Letter probabilities of given reasoning, by item id, after each item's context.
+
+        The final answer is cut off. Items that do not fit the model have no trace.
+        """
+        limit = position_limit(self._model) or _UNBOUNDED
+        fitted, reasons = [], {}
+        for item in benchmark.items:
+            reasoning, answer = split_answer(texts.get(item.id, ""))
+            if not reasoning:
+                continue
+            try:
+                (aligned,), _ = fit(benchmark, item, [reasoning], self._tokenizer, limit)
+            except (RewrittenTextError, TooLongError) as error:
+                reasons[item.id] = str(error)
+                continue
+            fitted.append((item.id, reasoning, answer, aligned))
+        pairs = [(aligned.context_ids, aligned.ids) for *_, aligned in fitted]
+        likelihoods = token_nll(self._model, pairs, self._device)
+        traces = {}
+        for (name, reasoning, answer, aligned), nll in zip(fitted, likelihoods.nll, strict=True):
+            letters = letter_probabilities(aligned.spans, np.exp(-nll), len(reasoning) + 1)
+            # The first letter is the space that joins the reasoning to its prompt.
+            traces[name] = Trace(name, reasoning, runs_of(letters[1:]), answer)
+        return self._set(benchmark, traces, reasons, "weighed by teacher-forcing")
+
+    def generate(
+        self,
+        benchmark: BenchmarkItems,
+        max_new_tokens: int = 256,
+        stop: Sequence[str] = ("\nQuestion", "\n\n"),
+        *,
+        batch_size: int = 128,
+    ) -> TraceSet:
+        """Greedy reasoning for every item with the probability of each emitted token.
+
+        The text ends before the final answer ("The answer is"), which becomes the trace's
+        answer. Items for which the model writes no reasoning have no trace.
+        """
+        prompts = [benchmark.context(item) for item in benchmark.items]
+        written = greedy(
+            self._model,
+            self._tokenizer,
+            prompts,
+            max_new_tokens,
+            stop,
+            device=self._device,
+            batch_size=batch_size,
+        )
+        traces, reasons = {}, {}
+        for item, continuation in zip(benchmark.items, written, strict=True):
+            try:
+                text, spans = decode(self._tokenizer, continuation.ids)
+            except RewrittenTextError as error:
+                reasons[item.id] = str(error)
+                continue
+            letters = letter_probabilities(spans, continuation.probabilities, len(text))
+            text = text[: len(continuation.text)]
+            reasoning, answer = split_answer(text)
+            if not reasoning:
+                reasons[item.id] = "the model wrote no reasoning"
+                continue
+            start = text.index(reasoning)
+            runs = runs_of(letters[start : start + len(reasoning)])
+            traces[item.id] = Trace(item.id, reasoning, runs, answer)
+        return self._set(benchmark, traces, reasons, "generated greedily")
+
+    def _set(
+        self,
+        benchmark: BenchmarkItems,
+        traces: dict[str, Trace],
+        reasons: Mapping[str, str],
+        how: str,
+    ) -> TraceSet:
+        if reasons:
+            name, reason = next(iter(reasons.items()))
+            _log.warning(
+                "%s: %d items of '%s' have no trace (%s: %s)",
+                self._path,
+                len(reasons),
+                benchmark.id,
+                name,
+                reason,
+            )
+        if not traces:
+            raise InputError(
+                self._path,
+                f"it gives no trace for any item of '{benchmark.id}'",
+                "use a stronger or longer-context frontier model",
+            )
+        refuse_missing_probabilities(self._path, traces.values())
+        notes = {"how": how, "shots": str(len(benchmark.shots))}
+        created_by = f"dataselect {__version__}"
+        header = TraceHeader(benchmark.id, self._path, benchmark.prompt, created_by, notes)
+        return TraceSet(header, traces)
+
+
+def split_answer(text: str) -> tuple[str, str | None]:
+    """Reasoning and final answer: the text around the last "the answer is" or "####".
+
+    Both without outer whitespace; the answer is the rest of its line without a closing ".", or
+    None when the text names none.
+    """
+    marks = list(_FINAL.finditer(text))
+    if not marks:
+        return text.strip(), None
+    rest = text[marks[-1].end() :].strip()
+    answer = rest.splitlines()[0].strip().rstrip(".") if rest else ""
+    return text[: marks[-1].start()].strip(), answer or None

@@ -1,0 +1,245 @@
+"""Reasoning traces with a frontier probability for every letter, and the file that keeps them.
+
+Probabilities belong to letters (Unicode characters), because letters are all that the frontier
+model's tokenizer and a proxy's have in common. They come from the frontier's tokens, so they are
+kept as runs: (number of letters, probability), null for letters that the server gave none for.
+
+The file is JSON Lines, gzipped if its name ends in `.gz`: a header, then one trace a line. The
+same traces always give the same bytes. Traces outlive the models that made them, so the file
+says which model, prompt and command it came from; it is not a pickle and holds no code.
+"""
+
+import gzip
+import hashlib
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dataselect.errors import InputError
+
+SCHEMA = 1
+_CERTAIN = 1 - 1e-6
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The frontier model's reasoning on one item, without the final answer.
+
+    `runs` are (letters, probability) pairs that add up to `len(text)`; `answer` is the frontier
+    model's own final answer, for the record only.
+    """
+
+    item: str
+    text: str
+    runs: tuple[tuple[int, float | None], ...]
+    answer: str | None = None
+
+    @property
+    def letter_probs(self) -> npt.NDArray[np.float64]:
+        """Probability of each letter, shape (len(text),); NaN where there is none."""
+        lengths = [length for length, _ in self.runs]
+        values = [np.nan if p is None else p for _, p in self.runs]
+        return np.repeat(np.array(values, dtype=np.float64), lengths)
+
+
+@dataclass(frozen=True)
+class TraceHeader:
+    """Where a set of traces comes from; `notes` holds further facts worth keeping."""
+
+    benchmark: str
+    model: str
+    prompt: str
+    created_by: str
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TraceSet:
+    """Traces by item id. `hash` covers the traces alone: it says which scores are comparable."""
+
+    header: TraceHeader
+    traces: Mapping[str, Trace]
+    hash: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        lines = [_line(_record(self.traces[item])) for item in sorted(self.traces)]
+        digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        object.__setattr__(self, "hash", digest)
+
+
+def runs_of(letter_probs: npt.ArrayLike) -> tuple[tuple[int, float | None], ...]:
+    """Runs of equal probability, to six significant digits so that files stay small."""
+    runs: list[tuple[int, float | None]] = []
+    for value in np.asarray(letter_probs, dtype=np.float64):
+        p = None if np.isnan(value) else float(f"{value:.6g}")
+        if runs and runs[-1][1] == p:
+            runs[-1] = (runs[-1][0] + 1, p)
+        else:
+            runs.append((1, p))
+    return tuple(runs)
+
+
+def write_traces(path: Path, header: TraceHeader, traces: Iterable[Trace]) -> None:
+    """Write a trace file; the same input gives the same bytes, whatever the time and order."""
+    first = {
+        "schema": SCHEMA,
+        "benchmark": header.benchmark,
+        "model": header.model,
+        "prompt": header.prompt,
+        "created_by": header.created_by,
+        "notes": dict(header.notes),
+    }
+    ordered = sorted(traces, key=lambda trace: trace.item)
+    lines = [_line(first), *(_line(_record(trace)) for trace in ordered)]
+    data = ("\n".join(lines) + "\n").encode()
+    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+
+
+def read_traces(path: Path) -> TraceSet:
+    """Read and check a trace file.
+
+    Raises InputError, naming file and line, for anything malformed: a damaged archive, a header
+    of another schema, an item twice, an empty text, runs that do not add up to it, a probability
+    outside 0..1, and a set whose probabilities are all about 1 (the server gave none).
+    """
+    lines = _lines(path)
+    if not lines:
+        raise InputError(path, "the trace file is empty", "record the traces again")
+    header = _header(path, lines[0])
+    traces: dict[str, Trace] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        if not line.strip():
+            continue
+        trace = _trace(f"{path}:{number}", _object(f"{path}:{number}", line))
+        if trace.item in traces:
+            raise InputError(
+                f"{path}:{number}", f"item '{trace.item}' has two traces", "keep one of them"
+            )
+        traces[trace.item] = trace
+    if not traces:
+        raise InputError(path, "it holds a header but no trace", "record the traces again")
+    refuse_missing_probabilities(str(path), traces.values())
+    return TraceSet(header, traces)
+
+
+def refuse_missing_probabilities(where: str, traces: Iterable[Trace]) -> None:
+    """Raise InputError when no letter of any trace has a probability below 1.
+
+    Servers that drop log-probabilities are often filled in with zeros by what reads them, and
+    every weight would then be the same.
+    """
+    if all(p is None or p >= _CERTAIN for trace in traces for _, p in trace.runs):
+        raise InputError(
+            where,
+            "all its probabilities are 1 or missing, so the frontier model's server gave none",
+            "record the traces with a server that returns log-probabilities",
+        )
+
+
+def _lines(path: Path) -> list[str]:
+    mend = "check the path, or get the file again"
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            data = gzip.decompress(data)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(path, f"the archive is damaged ({error})", mend) from error
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", mend) from error
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}:{line}", "the line is not UTF-8", mend) from error
+    # Not splitlines(): a trace may hold characters that it takes for line ends.
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+def _object(where: str, line: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise InputError(
+            where, f"the line is not JSON ({error})", "get the file again if it was cut short"
+        ) from error
+    if not isinstance(record, dict):
+        raise InputError(where, "the line is not a JSON object", "record the traces again")
+    return record
+
+
+def _header(path: Path, line: str) -> TraceHeader:
+    where = f"{path}:1"
+    record = _object(where, line)
+    if record.get("schema") != SCHEMA:
+        raise InputError(
+            where,
+            f"its header says schema {record.get('schema')!r}, this version reads {SCHEMA}",
+            "record the traces again or use the version that made them",
+        )
+    values = {}
+    for key in ("benchmark", "model", "prompt", "created_by"):
+        if not isinstance(record.get(key), str):
+            raise InputError(where, f"its header has no '{key}'", "add it to the first line")
+        values[key] = record[key]
+    notes = record.get("notes", {})
+    if not isinstance(notes, dict):
+        raise InputError(where, "its header's 'notes' are not an object", "mend the first line")
+    return TraceHeader(**values, notes={str(k): str(v) for k, v in notes.items()})
+
+
+def _trace(where: str, record: dict[str, Any]) -> Trace:
+    item, text, runs = record.get("item"), record.get("text"), record.get("runs")
+    answer = record.get("answer")
+    problem = None
+    if not isinstance(item, str) or not item:
+        problem = "the trace has no item id"
+    elif not isinstance(text, str) or not text.strip():
+        problem = "the trace has no text"
+    elif any("\ud800" <= letter <= "\udfff" for letter in text):
+        problem = "the trace holds half of a surrogate pair"
+    elif answer is not None and not isinstance(answer, str):
+        problem = "its answer is not text"
+    elif not isinstance(runs, list):
+        problem = "the trace has no runs of probabilities"
+    else:
+        problem = _runs_problem(runs, len(text))
+    if problem is not None or runs is None:
+        raise InputError(where, problem or "the trace has no runs", "record this trace again")
+    pairs = tuple((n, None if p is None else float(p)) for n, p in runs)
+    return Trace(str(item), str(text), pairs, answer)
+
+
+def _runs_problem(runs: list[Any], letters: int) -> str | None:
+    total = 0
+    for run in runs:
+        if not isinstance(run, list) or len(run) != 2:
+            return f"a run is not [letters, probability] but {run!r}"
+        length, p = run
+        if not isinstance(length, int) or isinstance(length, bool) or length < 1:
+            return f"a run has {length!r} letters"
+        number = isinstance(p, int | float) and not isinstance(p, bool)
+        if p is not None and not (number and 0 <= p <= 1):
+            return f"a probability is {p!r}, not within 0..1"
+        total += length
+    if total != letters:
+        return f"its runs cover {total} letters and its text has {letters}"
+    return None
+
+
+def _record(trace: Trace) -> dict[str, object]:
+    return {
+        "item": trace.item,
+        "text": trace.text,
+        "runs": [list(run) for run in trace.runs],
+        "answer": trace.answer,
+    }
+
+
+def _line(record: Mapping[str, object]) -> str:
+    return json.dumps(record, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,67 @@
+"""The JSON file that holds fitted transfer functions, one per benchmark.
+
+Such files are shared between teams and edited by hand, so they are checked strictly: unknown or
+missing fields, wrong types, numbers that are not finite and repeated benchmarks are refused. The
+refits that intervals need are in the file, so nothing is fitted again when it is read.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dataselect.errors import InputError
+from dataselect.transfer import TransferFunction
+
+_MEND = "fit the function again, or mend that field"
+
+
+class _File(BaseModel):
+    """Reads and writes the dataclasses themselves; this only adds what the outside needs."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, frozen=True, validate_by_name=True
+    )
+    version: Annotated[Literal[1], Field(alias="schema")]
+    functions: list[TransferFunction]
+
+
+def to_json(functions: Iterable[TransferFunction]) -> str:
+    """Text of a transfer file: {"schema": 1, "functions": [...]}; deterministic."""
+    file = _File(version=1, functions=list(functions))
+    return file.model_dump_json(by_alias=True, indent=2) + "\n"
+
+
+def from_json(text: str | bytes, where: str | Path) -> dict[str, TransferFunction]:
+    """Functions by benchmark from a transfer file's text; `where` names the file in errors.
+
+    Raises InputError for the first thing that is wrong, naming the field, as in `functions.0.r2`.
+    """
+    try:
+        file = _File.model_validate_json(text)
+    except ValidationError as invalid:
+        error = invalid.errors(include_url=False, include_context=False)[0]
+        field = ".".join(map(str, error["loc"]))
+        raise InputError(
+            where, f"{field}: {error['msg']}" if field else error["msg"], _MEND
+        ) from None
+    functions = {function.benchmark: function for function in file.functions}
+    if not functions:
+        raise InputError(where, "it holds no transfer function", "fit one first")
+    if len(functions) < len(file.functions):
+        raise InputError(
+            where, "a benchmark has more than one transfer function", "leave one for each"
+        )
+    return functions
+
+
+def read_transfer_file(path: Path) -> dict[str, TransferFunction]:
+    """Functions by benchmark from a file; InputError as in `from_json`, or when unreadable."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            path, f"cannot be read: {error.strerror}", "check the plan's `transfer` path"
+        ) from None
+    return from_json(data, path)

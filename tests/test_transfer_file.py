@@ -1,0 +1,83 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dataselect.errors import InputError
+from dataselect.transfer import Provenance, Setting, fit
+from dataselect.transfer_file import from_json, read_transfer_file, to_json
+
+PROVENANCE = Provenance(
+    Setting(32_000, 640_000, 1_000, 20_000, "t1", "b1", "k1", 1), "olmo-mix", "dataselect calibrate"
+)
+X = np.linspace(0.8, 2.4, 8)
+FUNCTIONS = [
+    fit(X, np.exp(-X), benchmark="gsm8k", provenance=PROVENANCE),
+    fit(X, 0.9 - X / 3, benchmark="csqa", provenance=PROVENANCE, family="linear"),
+]
+
+
+def test_functions_come_back_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "transfer.json"
+    path.write_text(to_json(FUNCTIONS), encoding="utf-8")
+    assert read_transfer_file(path) == {f.benchmark: f for f in FUNCTIONS}
+
+
+def test_the_file_says_its_schema_and_repeats_byte_for_byte() -> None:
+    text = to_json(FUNCTIONS)
+    assert json.loads(text)["schema"] == 1
+    assert to_json(from_json(text, "again").values()) == text
+
+
+def changed(path: tuple[Any, ...], value: Any) -> str:
+    document = json.loads(to_json(FUNCTIONS))
+    place = document
+    for key in path[:-1]:
+        place = place[key]
+    if value is ...:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "Invalid JSON"),
+        ("{", "Invalid JSON"),
+        ("[]", "Input should be an object"),
+        (changed(("schema",), 2), "schema: Input should be 1"),
+        (changed(("schema",), ...), "schema: Field required"),
+        (changed(("functions",), []), "holds no transfer function"),
+        (changed(("functions", 1, "benchmark"), "gsm8k"), "more than one transfer function"),
+        (changed(("functions", 0, "r2"), ...), "functions.0.r2: Field required"),
+        (changed(("functions", 0, "r2"), "high"), "functions.0.r2: .*valid number"),
+        (changed(("functions", 0, "r2"), float("nan")), "functions.0.r2: .*finite number"),
+        (changed(("functions", 0, "extra"), 1), "functions.0.extra: Unexpected"),
+        (changed(("functions", 0, "curve", "family"), "spline"), "functions.0.curve.family"),
+        (changed(("functions", 1, "curve", "coefficients"), [1.0]), "linear curve has 2"),
+        (changed(("functions", 1, "loo_residuals"), [0.1]), "one entry per point"),
+        (changed(("functions", 1, "fitted_range"), [2.0, 1.0]), "fitted_range must rise"),
+        (
+            changed(("functions", 1, "provenance", "setting", "target_size"), 1.5),
+            "functions.1.provenance.setting.target_size",
+        ),
+    ],
+)
+def test_a_damaged_file_is_refused_with_the_field(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=rf"^my\.json: .*{message}") as caught:
+        from_json(text, "my.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.json: cannot be read: No such file"):
+        read_transfer_file(tmp_path / "none.json")
+
+
+def test_bytes_that_are_not_text_are_refused() -> None:
+    with pytest.raises(InputError, match=r"my\.json: "):
+        from_json(b"\xff\xfe{}", "my.json")
