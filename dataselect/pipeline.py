@@ -86,11 +86,7 @@ def run(
     prints = fingerprints(manifest)
     tokenizer = prepare_tokenizer(manifest, plan, prints, store, watch.progress)
     recipes = make_recipes(plan, tokenizer.vocab_size, device)
-    needed = tokens_needed(
-        manifest,
-        {stage: recipe.tokens for stage, recipe in recipes.items()},
-        {stage: recipe.sequence_length for stage, recipe in recipes.items()},
-    )
+    needed = tokens_needed(manifest, budgets(recipes))
     streams = prepare_streams(manifest, plan, tokenizer, prints, needed, store, watch.progress)
 
     experiment = Experiment(
@@ -147,6 +143,11 @@ def make_recipes(plan: Plan, vocab_size: int, device: str) -> dict[StageName, Re
             plan.predict.proxy, vocab_size, device, plan.where("predict", "proxy")
         )
     return recipes
+
+
+def budgets(recipes: Mapping[StageName, Recipe]) -> list[tuple[int, int]]:
+    """(tokens, sequence length) of every stage."""
+    return [(recipe.tokens, recipe.sequence_length) for recipe in recipes.values()]
 
 
 def _cost(manifest: Manifest, screening: Screening, prediction: Prediction | None) -> PlannedCost:

@@ -4,7 +4,7 @@
 `worker` is the other end of `processes`, `cores` says how much of the machine is ours.
 """
 
-from dataselect.compute.cores import default_compute
+from dataselect.compute.cores import default_compute, resolve_device
 from dataselect.compute.inline import InlineCompute
 from dataselect.compute.jobs import Compute, Event, Job, Outcome
 from dataselect.compute.processes import LocalProcesses
@@ -17,4 +17,5 @@ __all__ = [
     "LocalProcesses",
     "Outcome",
     "default_compute",
+    "resolve_device",
 ]

@@ -25,7 +25,7 @@ def default_compute(
     since a larger proxy may need all of its memory, with all cores.
     """
     cores = available_cores()
-    if device == "cuda" or (device == "auto" and _has_gpu()):
+    if resolve_device(device) == "cuda":
         job_count = 1 if jobs == "auto" else jobs
         thread_count = max(1, cores // job_count) if threads == "auto" else threads
     else:
@@ -81,8 +81,17 @@ def _quota_of(folder: Path) -> float:
     return limit if limit > 0 else math.inf
 
 
+def resolve_device(device: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
+    """The device that "auto" stands for here.
+
+    Asked of the driver, because importing torch would cost seconds before the first word.
+    """
+    if device != "auto":
+        return device
+    return "cuda" if _has_gpu() else "cpu"
+
+
 def _has_gpu() -> bool:
-    # Asked of the driver, because importing torch would cost seconds before the first word.
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return False
     return any(Path("/proc/driver/nvidia/gpus").glob("*"))

@@ -7,12 +7,13 @@ were trained on its beginning as they are.
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dataselect.corpus.fingerprint import fingerprint
+from dataselect.corpus.rows import RowCounts, open_rows, peek
 from dataselect.errors import InputError
 from dataselect.manifest import Manifest, Source
 from dataselect.plan import Plan, TokenizerPlan
@@ -119,8 +120,6 @@ def _make_tokenizer(
 
 def _pooled(manifest: Manifest, characters: int, seed: int) -> Iterator[str]:
     """Equal parts of every source: a tokenizer that favoured one would favour its candidate."""
-    from dataselect.corpus.rows import open_rows
-
     sources = manifest.text_sources()
     for source in sources.values():
         left = characters // len(sources)
@@ -131,21 +130,18 @@ def _pooled(manifest: Manifest, characters: int, seed: int) -> Iterator[str]:
                 break
 
 
-def tokens_needed(
-    manifest: Manifest, budgets: Mapping[str, int], sequence_lengths: Mapping[str, int]
-) -> dict[str, int]:
+def tokens_needed(manifest: Manifest, budgets: Collection[tuple[int, int]]) -> dict[str, int]:
     """Tokens to prepare of every source, so that each stage's budget can be cut from it.
 
-    `budgets` and `sequence_lengths` are per stage. A share is rounded up to whole sequences,
-    and one token more, since a sequence also holds its last target.
+    `budgets` holds (tokens, sequence length) of each stage's proxies. A share is rounded up to
+    whole sequences, and one token more, since a sequence also holds its last target.
     """
     needed: dict[str, int] = {}
     for candidate in manifest.candidates:
         for source, weight in manifest.weights(candidate.id).items():
-            for stage, budget in budgets.items():
-                length = sequence_lengths[stage]
-                sequences = int(budget * weight / length) + 2
-                needed[source] = max(needed.get(source, 0), sequences * length + 1)
+            for budget, length in budgets:
+                tokens = (int(budget * weight / length) + 2) * length + 1
+                needed[source] = max(needed.get(source, 0), tokens)
     return needed
 
 
@@ -163,21 +159,26 @@ def prepare_streams(
     Raises InputError for bad rows, and for a source with fewer tokens than its share of the
     budget even when it is repeated as often as is allowed.
     """
+    sources = {name: s for name, s in manifest.text_sources().items() if name in needed}
+    identities = {
+        name: {"source": dict(prints[name]), "tokenizer": tokenizer.hash, "seed": plan.seed}
+        for name in sources
+    }
+    found: dict[str, Artifact | None] = {
+        name: store.find("tokens", identities[name] | {"budget": needed[name]}) for name in sources
+    }
+    for name, source in sources.items():
+        if found[name] is None:
+            # All of them first: a fault in the last must not wait for hours of the others.
+            peek(source, manifest.base)
     streams = {}
-    for name, source in manifest.text_sources().items():
-        if name not in needed:
-            continue
-        identity = {
-            "source": dict(prints[name]),
-            "tokenizer": tokenizer.hash,
-            "seed": plan.seed,
-        }
-        spec = {**identity, "budget": needed[name]}
-        artifact = store.find("tokens", spec)
+    for name, source in sources.items():
+        spec = identities[name] | {"budget": needed[name]}
+        artifact = found[name]
         if artifact is None:
             artifact = _tokenise(source, manifest, plan, tokenizer, spec, store, report)
         index = artifact.json("index.json")
-        key = content_key("stream", identity)
+        key = content_key("stream", identities[name])
         stream = Stream(name, key, artifact.path, index["tokens"], index)
         _check_enough(stream, source, needed[name], manifest, plan)
         streams[name] = stream
@@ -193,7 +194,6 @@ def _tokenise(
     store: Store,
     report: Report,
 ) -> Artifact:
-    from dataselect.corpus.rows import RowCounts, open_rows
     from dataselect.corpus.shards import write_tokens
 
     counts = RowCounts()

@@ -1,1 +1,1 @@
-"""The desk world: a small made-up language in which the paper's argument can be tried in minutes."""
+"""The desk world: a small made-up language to try the paper's argument in, within minutes."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dataselect.benchmarks.items import BenchmarkItems, Item, load_items
+from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item, load_items
 from dataselect.errors import InputError
 from dataselect.plan import Benchmark, Plan
 from dataselect.scoring.evaluate import Evaluation
@@ -27,15 +27,7 @@ def gather(
     """Every benchmark of the plan by id. Raises InputError for bad files and missing traces."""
     evaluations = {}
     for chosen in plan.benchmarks:
-        items, left_out = load_items(plan.base / chosen.items, chosen.limit)
-        benchmark = BenchmarkItems(
-            id=chosen.id,
-            items=tuple(items),
-            shots=_shots(plan, chosen),
-            prompt=chosen.prompt,
-            label=chosen.label,
-            task=chosen.task,
-        )
+        benchmark, left_out = load_benchmark(plan, chosen)
         if chosen.traces is not None:
             traces = RecordedFrontier(plan.base / chosen.traces).traces(benchmark)
         else:
@@ -43,8 +35,22 @@ def gather(
             traces = _weighed(
                 _local_or_hub(plan.base, chosen.weigh), benchmark, store, device, report
             )
-        evaluations[chosen.id] = Evaluation(benchmark, traces, tuple(left_out))
+        evaluations[chosen.id] = Evaluation(benchmark, traces, left_out)
     return evaluations
+
+
+def load_benchmark(plan: Plan, chosen: Benchmark) -> tuple[BenchmarkItems, tuple[Exclusion, ...]]:
+    """A benchmark's items and worked examples, and the malformed items that were left out."""
+    items, left_out = load_items(plan.base / chosen.items, chosen.limit)
+    benchmark = BenchmarkItems(
+        id=chosen.id,
+        items=tuple(items),
+        shots=_shots(plan, chosen),
+        prompt=chosen.prompt,
+        label=chosen.label,
+        task=chosen.task,
+    )
+    return benchmark, tuple(left_out)
 
 
 def _shots(plan: Plan, chosen: Benchmark) -> tuple[Item, ...]:

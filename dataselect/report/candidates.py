@@ -1,0 +1,122 @@
+"""The candidates of a report: final rank, what became of each, and what each stage measured.
+
+Survivors come first, in the order of Stage 2 where there is one; then the pruned ones in the order
+of Stage 1, since nothing more is known of them; then, without a rank, those that diverged or
+failed, which were not judged by their data.
+"""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from dataselect.report.figures import probability
+
+if TYPE_CHECKING:
+    from dataselect.pipeline import Selection
+    from dataselect.predict import Forecast, Prediction
+    from dataselect.ranking import Ranking
+    from dataselect.stage import StageScores
+
+
+def measured(selection: "Selection") -> dict[str, tuple["StageScores", "Ranking"]]:
+    """Scores and ranking of each stage that ran."""
+    screening, prediction = selection.screening, selection.prediction
+    measured = {"stage1": (screening.scores, screening.ranking)}
+    if prediction is not None:
+        measured["stage2"] = (prediction.scores, prediction.ranking)
+    return measured
+
+
+def candidate_rows(selection: "Selection") -> list[dict[str, Any]]:
+    """By final rank; those without one last, in the manifest's order."""
+    screening, prediction = selection.screening, selection.prediction
+    first = list(screening.ranking.table.index)
+    survivors = set(screening.survivors)
+    ranked = list(prediction.order) if prediction else [name for name in first if name in survivors]
+    pruned = [name for name in first if name not in survivors]
+    rank = {name: place for place, name in enumerate([*ranked, *pruned], start=1)}
+
+    by_id = {candidate.id: candidate for candidate in selection.manifest.candidates}
+    rows = []
+    for name in [*rank, *(name for name in by_id if name not in rank)]:
+        if name in pruned:
+            status, reason = "pruned", _why_pruned(screening.ranking, name)
+        elif name in rank:
+            status, reason = "ranked", None
+        else:
+            status, reason = _fate(selection, name)
+        rows.append(
+            {
+                "id": name,
+                "title": by_id[name].title or name,
+                "rank": rank.get(name),
+                "status": status,
+                "reason": reason,
+                "stage1": _stage1(selection, name),
+                "stage2": _stage2(prediction, name) if prediction else None,
+            }
+        )
+    return rows
+
+
+def _why_pruned(ranking: "Ranking", name: str) -> str:
+    row = ranking.table.to_dict("index")[name]
+    return (
+        f"place {int(row['rank'])} of {len(ranking.table)} in Stage 1, which keeps {ranking.k}; "
+        f"probability to belong there {probability(row['p_top_k'])}"
+    )
+
+
+def _fate(selection: "Selection", name: str) -> tuple[str, str]:
+    """What became of a candidate that has no rank: diverged or failed, where and why."""
+    stages = measured(selection)
+    for stage, (scores, _) in reversed(stages.items()):
+        if scores.status.get(name, "scored") != "scored":
+            return scores.status[name], f"Stage {stage[-1]}: {scores.reasons[name]}"
+    raise AssertionError(f"{name} was scored in every stage and yet has no rank")
+
+
+def _stage1(selection: "Selection", name: str) -> dict[str, Any] | None:
+    screening = selection.screening
+    row = screening.ranking.table.to_dict("index").get(name)
+    if row is None:
+        return None
+    return {
+        "score": row["score"],
+        "low": row["low"],
+        "high": row["high"],
+        "p_top_k": row["p_top_k"],
+        "benchmarks": _means(screening.scores, name),
+    }
+
+
+def _stage2(prediction: "Prediction", name: str) -> dict[str, Any] | None:
+    """Accuracies are null where no transfer function applied; `score` is the ranking's."""
+    row = prediction.ranking.table.to_dict("index").get(name)
+    if row is None:
+        return None
+    forecasts = prediction.forecasts.get(name, {})
+    benchmarks = {
+        benchmark: {**means, **_forecast(forecasts.get(benchmark))}
+        for benchmark, means in _means(prediction.scores, name).items()
+    }
+    return {
+        **_forecast(prediction.overall.get(name)),
+        "score": row["score"],
+        "score_low": row["low"],
+        "score_high": row["high"],
+        "p_best": row["p_top_k"],
+        "benchmarks": benchmarks,
+    }
+
+
+def _forecast(forecast: "Forecast | None") -> dict[str, Any]:
+    empty = dict.fromkeys(("predicted_accuracy", "low", "high", "extrapolated"))
+    return empty if forecast is None else asdict(forecast)
+
+
+def _means(scores: "StageScores", name: str) -> dict[str, dict[str, float]]:
+    """Means over items, nats per token (accuracy: a share), by benchmark and metric."""
+    return {
+        benchmark: {metric: float(table[name].mean()) for metric, table in metrics.items()}
+        for benchmark, metrics in scores.tables.items()
+    }

@@ -1,0 +1,120 @@
+"""Where a run's figures come from: versions, machine, seeds, recipes and content hashes.
+
+With these two reports can be compared, and a difference between them explained. Versions are read
+from the packages' metadata, because importing torch to ask for its version costs seconds. The
+machine is the one that this call ran on; artifacts found in the store may have been made on
+another, which their own records say.
+"""
+
+import platform
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataselect import __version__
+from dataselect.compute.cores import available_cores
+from dataselect.proxies.recipe import TRAINER_VERSION
+from dataselect.scoring.rbridge import METRIC_VERSION
+
+if TYPE_CHECKING:
+    from dataselect.pipeline import Selection
+    from dataselect.scoring.evaluate import Evaluation
+    from dataselect.stage import StageScores
+    from dataselect.transfer import TransferFunction
+
+_PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "pandas", "scipy")
+
+
+def provenance(selection: "Selection") -> dict[str, Any]:
+    """Everything that the figures of a run depend on, besides the texts themselves."""
+    prediction = selection.prediction
+    stages = {"stage1": selection.screening.scores}
+    if prediction is not None:
+        stages["stage2"] = prediction.scores
+    functions = prediction.functions if prediction is not None else {}
+    return {
+        "versions": {
+            "dataselect": __version__,
+            "python": platform.python_version(),
+            **{package: _version(package) for package in _PACKAGES},
+            "trainer": TRAINER_VERSION,
+            "metric": METRIC_VERSION,
+        },
+        "hardware": {
+            "machine": platform.machine(),
+            "processor": _processor(),
+            "cores": available_cores(),
+        },
+        "device": selection.device,
+        "seeds": {
+            "plan": selection.plan.seed,
+            **{name: scores.recipe.seed for name, scores in stages.items()},
+        },
+        "bootstrap_draws": selection.plan.bootstrap_draws,
+        "plan": selection.plan.name,
+        "recipes": {name: _recipe(scores) for name, scores in stages.items()},
+        "tokenizer": {
+            "hash": selection.tokenizer.hash,
+            "vocab_size": selection.tokenizer.vocab_size,
+        },
+        "benchmarks": {name: _benchmark(each) for name, each in selection.evaluations.items()},
+        "streams": {name: stream.key for name, stream in selection.streams.items()},
+        "transfer": {name: _function(function) for name, function in functions.items()},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _recipe(scores: "StageScores") -> dict[str, Any]:
+    recipe = scores.recipe
+    return {**asdict(recipe), "parameters": recipe.parameters, "tokens": recipe.tokens}
+
+
+def _benchmark(evaluation: "Evaluation") -> dict[str, Any]:
+    benchmark, traces = evaluation.benchmark, evaluation.traces
+    return {
+        "hash": benchmark.content_hash,
+        "items": len(benchmark.items),
+        "shots": len(benchmark.shots),
+        "label": benchmark.label,
+        "traces": {
+            "hash": traces.hash,
+            "count": len(traces.traces),
+            "model": traces.header.model,
+            "prompt": traces.header.prompt,
+            "created_by": traces.header.created_by,
+            "notes": dict(traces.header.notes),
+        },
+    }
+
+
+def _function(function: "TransferFunction") -> dict[str, Any]:
+    provenance = function.provenance
+    return {
+        "family": function.family,
+        "coefficients": function.curve.coefficients,
+        "origin": function.curve.origin,
+        "points": len(function.points),
+        "fitted_range": function.fitted_range,
+        "r2": function.r2,
+        "loo_mae": function.mae,
+        "calibration": provenance.calibration,
+        "command": provenance.command,
+        "setting": asdict(provenance.setting),
+    }

@@ -1,0 +1,39 @@
+"""Everything that can be found wrong before anything is spent."""
+
+from collections.abc import Iterator
+
+from dataselect.corpus.rows import peek
+from dataselect.evidence import read_target_accuracy
+from dataselect.manifest import Manifest
+from dataselect.pipeline import check
+from dataselect.plan import Plan
+from dataselect.scoring.gather import load_benchmark
+from dataselect.traces.frontier import RecordedFrontier
+from dataselect.transfer_file import read_transfer_file
+
+
+def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
+    """Check a manifest with its plan and give a line for each thing that is well.
+
+    Raises InputError for the first thing that is not. Rows beyond the first of each file, and
+    the numbers of tokens, are only known to a run.
+    """
+    check(manifest, plan)
+    yield f"{manifest.name}: {len(manifest.candidates)} candidates, plan {plan.name}"
+    for chosen in plan.benchmarks:
+        benchmark, left_out = load_benchmark(plan, chosen)
+        source = f"rationales weighed by {chosen.weigh}"
+        if chosen.traces is not None:
+            traces = RecordedFrontier(plan.base / chosen.traces).traces(benchmark)
+            source = f"{len(traces.traces)} traces of {traces.header.model}"
+        malformed = f", {len(left_out)} malformed items left out" if left_out else ""
+        yield f"benchmark {chosen.id}: {len(benchmark.items)} items, {source}{malformed}"
+    if plan.predict is not None and plan.predict.transfer is not None:
+        functions = read_transfer_file(plan.base / plan.predict.transfer)
+        yield f"transfer functions: {', '.join(sorted(functions))}"
+    if manifest.evidence is not None:
+        known = read_target_accuracy(manifest.base / manifest.evidence.target_accuracy)
+        yield f"target accuracy: known for {len(known)} candidates"
+    for source_id, text in manifest.text_sources().items():
+        peek(text, manifest.base)
+        yield f"source {source_id}: readable"

@@ -1,0 +1,36 @@
+import logging
+from pathlib import Path
+
+import pytest
+
+from dataselect.benchmarks.items import BenchmarkItems
+from dataselect.errors import InputError
+from dataselect.traces.frontier import FrontierModel, RecordedFrontier
+from dataselect.traces.trace import Trace, TraceHeader, write_traces
+
+HEADER = TraceHeader("stories", "frontier-1", "prompt", "a test")
+
+
+def record(folder: Path, *items: str) -> RecordedFrontier:
+    path = folder / "traces.jsonl"
+    write_traces(path, HEADER, [Trace(item, "She has 3.", ((10, 0.5),)) for item in items])
+    return RecordedFrontier(path)
+
+
+def test_recorded_traces_are_given_back(tmp_path: Path, stories: BenchmarkItems) -> None:
+    frontier: FrontierModel = record(tmp_path, "q1", "q2", "q3", "q4", "other")
+    assert frontier.name == "frontier-1"
+    assert set(frontier.traces(stories).traces) == {"q1", "q2", "q3", "q4", "other"}
+
+
+def test_items_without_a_trace_are_counted_in_a_warning(
+    tmp_path: Path, stories: BenchmarkItems, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, logger="dataselect"):
+        record(tmp_path, "q1").traces(stories)
+    assert "3 of 4 items have no trace" in caplog.text
+
+
+def test_traces_of_another_benchmark_are_refused(tmp_path: Path, stories: BenchmarkItems) -> None:
+    with pytest.raises(InputError, match="none of its 1 traces"):
+        record(tmp_path, "elsewhere").traces(stories)
