@@ -5,6 +5,7 @@ them harmless for any display, and each face escapes its own markup on top of th
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 METRIC_NAMES = {
@@ -89,3 +90,17 @@ def accuracy_text(part: dict[str, Any] | None) -> str:
     mark = "*" if part["extrapolated"] else ""
     ends = interval(points(part["low"]), points(part["high"]))
     return f"{points(part['predicted_accuracy'])}{mark} {ends}"
+
+
+def with_interval(value: float | None, ends: Sequence[float] | None) -> str:
+    """A figure with its interval, if it has one."""
+    if ends is None:
+        return number(value)
+    return f"{number(value)} {interval(number(ends[0]), number(ends[1]))}"
+
+
+def share_of(part: float, whole: float) -> str:
+    """A part of a whole as people say it: 1/734 of it, or 1.2 times it."""
+    if part <= 0:
+        return "nothing"
+    return f"1/{whole / part:,.0f}" if part < whole / 1.5 else f"{part / whole:.3g} times the cost"

@@ -1,0 +1,31 @@
+"""Write the quickstart's two benchmarks: held-out stories of two steps, and of three and four.
+
+    python benchmarks/desk_scale/make_items.py
+"""
+
+import json
+from pathlib import Path
+
+from dataselect.desk.world import ANSWER_CUE, benchmark_problems
+
+FOLDER = Path(__file__).parents[2] / "stages" / "quickstart"
+ITEMS = 200
+BENCHMARKS = {"stories-short": (1, (2,)), "stories-long": (2, (3, 4))}
+
+
+def main() -> None:
+    for name, (seed, steps) in BENCHMARKS.items():
+        lines = []
+        for number, problem in enumerate(benchmark_problems(seed, steps, ITEMS)):
+            item = {
+                "id": f"{name}-{number:03d}",
+                "question": problem.prompt,
+                "answer": str(problem.answer),
+                "rationale": f"{problem.reasoning()} {ANSWER_CUE} {problem.answer}.",
+            }
+            lines.append(json.dumps(item))
+        (FOLDER / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Write the folder of a report: report.json, ranking.csv, README.md and resolved.yaml.
+
+Each file is whole or as it was before; the four may be of two runs only if the machine dies in
+between, and the next call of the same command writes all of them again.
+"""
+
+import csv
+import io
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataselect.report.document import document
+from dataselect.report.figures import one_line
+from dataselect.report.readme import readme
+from dataselect.report.resolved import resolved_yaml
+from dataselect.store.files import write_atomic
+
+if TYPE_CHECKING:
+    from dataselect.pipeline import Selection
+
+
+def write_report(selection: "Selection", out: Path) -> dict[str, Any]:
+    """Write the four files into `out`, made if need be; returns the content of report.json."""
+    made = document(selection)
+    recipes = {"screen": selection.screening.scores.recipe}
+    if selection.prediction is not None:
+        recipes["predict"] = selection.prediction.scores.recipe
+    texts = {
+        "resolved.yaml": resolved_yaml(selection.manifest, selection.plan, recipes, out),
+        "ranking.csv": ranking_csv(made),
+        "README.md": readme(made, _command(made["run"], out)),
+        "report.json": json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        write_atomic(out / name, text.encode())
+    return made
+
+
+def _command(run: str, out: Path) -> str:
+    """What repeats the run from where it was started."""
+    words = ["dataselect", "run", str(out / "resolved.yaml")]
+    if out != Path("reports") / run:
+        words += ["--out", str(out)]
+    return shlex.join(words)
+
+
+def ranking_csv(made: dict[str, Any]) -> str:
+    """One row per candidate, in the order of the report; empty cells where there is no value."""
+    rows = [_row(candidate) for candidate in made["candidates"]]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _row(candidate: dict[str, Any]) -> dict[str, Any]:
+    stage1, stage2 = candidate["stage1"] or {}, candidate["stage2"] or {}
+    row = {
+        "rank": candidate["rank"],
+        "id": candidate["id"],
+        "title": _cell(candidate["title"]),
+        "status": candidate["status"],
+        "reason": _cell(candidate["reason"] or ""),
+        **{f"stage1_{key}": stage1.get(key) for key in ("score", "low", "high", "p_top_k")},
+        "stage2_score": stage2.get("score"),
+        "predicted_accuracy": stage2.get("predicted_accuracy"),
+        "predicted_low": stage2.get("low"),
+        "predicted_high": stage2.get("high"),
+    }
+    for stage, part in (("stage1", stage1), ("stage2", stage2)):
+        for benchmark, measured in part.get("benchmarks", {}).items():
+            for key, value in measured.items():
+                row[f"{stage}_{benchmark}_{key}"] = value
+    return row
+
+
+def _cell(text: str) -> str:
+    """Foreign text for a spreadsheet, which would take some beginnings for a formula."""
+    shown = one_line(text)
+    return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) else shown

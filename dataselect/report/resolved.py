@@ -1,0 +1,171 @@
+"""resolved.yaml: manifest and plan in one file, from which the run can be repeated alone.
+
+Every default is spelled out, those included that depend on the ladder, so that the file means the
+same to a later version whose defaults differ. Paths on this machine are rewritten relative to the
+report's folder; absolute ones, names on the Hub and the built-in world stay as they are.
+
+The YAML is written here and not by a library, because what reads it (`yamlfile`) is stricter than
+any writer: text is always in double quotes, with JSON's escapes or YAML's, so nothing can be taken
+for a number, a date, a tag or a comment.
+"""
+
+import glob
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from dataselect.corpus.files import Form, origin
+from dataselect.manifest import Candidate, Manifest, Source
+from dataselect.plan import Plan
+from dataselect.proxies.recipe import Recipe
+
+_HEADER = """\
+# What this run was made from. `dataselect run` with this file repeats it; paths are relative to
+# the folder of this file.
+"""
+_PLAIN_KEY = re.compile(r"[a-z]+(_[a-z]+)*")
+# Words that some readers of YAML take for a boolean or null.
+_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+
+
+def resolved_yaml(
+    manifest: Manifest, plan: Plan, recipes: Mapping[str, Recipe], folder: Path
+) -> str:
+    """Text of the resolved.yaml that is to lie in `folder`; `recipes` are by plan section."""
+    values: dict[str, Any] = {
+        "name": manifest.name,
+        "target": manifest.target.model_dump(exclude_none=True),
+    }
+    if manifest.sources:
+        values["sources"] = [_source(each, manifest.base, folder) for each in manifest.sources]
+    values["candidates"] = [_source(each, manifest.base, folder) for each in manifest.candidates]
+    if manifest.evidence is not None:
+        path = manifest.evidence.target_accuracy
+        values["evidence"] = {"target_accuracy": moved(path, manifest.base, folder)}
+    values["plan"] = _plan(plan, recipes, folder)
+    return _HEADER + block_yaml(values)
+
+
+def moved(path: str, base: Path, folder: Path) -> str:
+    """The path, relative to `base` so far, relative to `folder`; an absolute one stays.
+
+    Links are resolved first: `..` of a linked folder is not where its name suggests.
+    """
+    if os.path.isabs(path):
+        return path
+    return Path(os.path.relpath(Path(base).resolve() / path, folder.resolve())).as_posix()
+
+
+def _source(source: Source, base: Path, folder: Path) -> dict[str, Any]:
+    if isinstance(source, Candidate) and source.mixture is not None:
+        # The other defaults say how to read a text, and a mixture has none of its own.
+        return source.model_dump(include={"id", "title", "mixture"}, exclude_none=True)
+    values = source.model_dump(exclude_none=True)
+    if source.path in get_args(Form):
+        if source.data_dir is not None:
+            values["data_dir"] = _moved_from_home(source.data_dir, base, folder)
+        elif isinstance(source.data_files, str):
+            values["data_files"] = _moved_pattern(source.data_files, base, folder)
+        elif source.data_files is not None:
+            values["data_files"] = [
+                _moved_pattern(each, base, folder) for each in source.data_files
+            ]
+    elif origin(source, base) == "local":
+        assert source.path is not None, "only a mixture has no path"
+        path = _moved_from_home(source.path, base, folder)
+        # A plain word could be taken for a name on the Hub.
+        values["path"] = path if path.startswith((".", "/", "~")) else f"./{path}"
+    return values
+
+
+def _moved_from_home(path: str, base: Path, folder: Path) -> str:
+    return path if os.path.isabs(os.path.expanduser(path)) else moved(path, base, folder)
+
+
+def _moved_pattern(pattern: str, base: Path, folder: Path) -> str:
+    """As `moved`, for a pattern: folders on the way to it are no patterns themselves."""
+    if os.path.isabs(os.path.expanduser(pattern)):
+        return pattern
+    if (base / pattern).is_file():
+        return moved(pattern, base, folder)
+    here, there = (glob.escape(str(place.resolve())) for place in (base, folder))
+    return Path(os.path.relpath(os.path.join(here, pattern), there)).as_posix()
+
+
+def _plan(plan: Plan, recipes: Mapping[str, Recipe], folder: Path) -> dict[str, Any]:
+    values = plan.model_dump(exclude_none=True)
+    tokenizer = values["tokenizer"]
+    if "path" in tokenizer and (plan.base / tokenizer["path"]).is_dir():
+        tokenizer["path"] = moved(tokenizer["path"], plan.base, folder)
+    for benchmark in values["benchmarks"]:
+        for key in ("items", "shots", "traces"):
+            if key in benchmark:
+                benchmark[key] = moved(benchmark[key], plan.base, folder)
+        if "weigh" in benchmark and (plan.base / benchmark["weigh"]).exists():
+            benchmark["weigh"] = moved(benchmark["weigh"], plan.base, folder)
+    for section, recipe in recipes.items():
+        _spell_out(values[section]["proxy"], recipe)
+    if "transfer" in values.get("predict", {}):
+        values["predict"]["transfer"] = moved(values["predict"]["transfer"], plan.base, folder)
+    return values
+
+
+def _spell_out(proxy: dict[str, Any], recipe: Recipe) -> None:
+    """Write what the plan left to the ladder, as it was resolved."""
+    if "architecture" in proxy:
+        shape = recipe.shape
+        proxy["architecture"]["intermediate_size"] = shape.intermediate_size
+        proxy["architecture"]["kv_heads"] = shape.kv_heads
+    for key in ("sequence_length", "batch_size", "learning_rate", "embedding_learning_rate"):
+        proxy[key] = getattr(recipe, key)
+
+
+def block_yaml(values: Mapping[str, Any]) -> str:
+    """Plain values (dict, list, str, int, float, bool, None) as YAML that `yamlfile` reads back."""
+    return "\n".join(_mapping(values)) + "\n"
+
+
+def _mapping(values: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in values.items():
+        plain = _PLAIN_KEY.fullmatch(key) and key not in _WORDS
+        name = key if plain else _quoted(key)
+        if isinstance(value, Mapping | list) and value:
+            yield f"{name}:"
+            yield from (f"  {line}" for line in _lines(value))
+        else:
+            yield f"{name}: {_scalar(value)}"
+
+
+def _lines(value: Mapping[str, Any] | list[Any]) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        yield from _mapping(value)
+        return
+    for each in value:
+        if isinstance(each, Mapping | list) and each:
+            for i, line in enumerate(_lines(each)):
+                yield f"{'  ' if i else '- '}{line}"
+        else:
+            yield f"- {_scalar(each)}"
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, Mapping | list):
+        return "{}" if isinstance(value, Mapping) else "[]"
+    return json.dumps(value, allow_nan=False)
+
+
+def _quoted(text: str) -> str:
+    return "".join(_letter(c) for c in json.dumps(text, ensure_ascii=False))
+
+
+def _letter(letter: str) -> str:
+    """As it is, or in YAML's escape where YAML has no such letter in a file."""
+    if letter.isprintable():
+        return letter
+    code = ord(letter)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
