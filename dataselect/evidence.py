@@ -40,19 +40,22 @@ def read_target_accuracy(path: Path) -> dict[str, float]:
     InputError with the line of what is wrong.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
+        # Spreadsheets begin a UTF-8 file with a mark of their own.
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
             path, f"cannot be read ({error})", "check the path in 'evidence'"
         ) from error
+    if "id" not in columns or len(columns) < 2:
+        raise InputError(
+            f"{path}:1", "it needs a column 'id' and one for each benchmark", "add them"
+        )
     accuracies: dict[str, float] = {}
-    for line, row in enumerate(rows, start=2):
-        name = row.pop("id", None)
-        if name is None or not row:
-            raise InputError(
-                f"{path}:1", "it needs a column 'id' and one for each benchmark", "add them"
-            )
+    for line, row in rows:
+        name = row.pop("id")
         if name in accuracies:
             raise InputError(f"{path}:{line}", f"{name!r} comes twice", "keep one of the rows")
         try:

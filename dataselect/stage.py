@@ -17,7 +17,7 @@ from dataselect.corpus.prepare import Stream, Tokenizer, shares
 from dataselect.errors import IncompleteError
 from dataselect.manifest import Manifest
 from dataselect.plan import Plan, Stage
-from dataselect.proxies.make import Proxy, ProxyRequest, find_proxy, make_proxy
+from dataselect.proxies.make import KIND, Proxy, ProxyRequest, find_proxy, make_proxy
 from dataselect.proxies.recipe import Recipe
 from dataselect.scoring.evaluate import (
     METRICS,
@@ -91,7 +91,7 @@ class StageScores:
     notes: tuple[str, ...]
     flops: float
     keys: tuple[str, ...] = field(repr=False)
-    """Keys of all artifacts behind it, for the ledger."""
+    """Keys of all artifacts behind it, those that never came to be included, for the ledger."""
 
     @property
     def scored(self) -> list[str]:
@@ -153,7 +153,9 @@ def run_stage(
         raise IncompleteError(
             f"no candidate came through {stage} ({first[0]}: {first[1]}); mend this and run again"
         )
-    return _collect(experiment, stage, chosen, evaluations, proxies, status, reasons)
+    # Failed and diverged training was paid for as well.
+    keys = [content_key(KIND, request.spec) for request in requests.values()]
+    return _collect(experiment, stage, chosen, evaluations, proxies, status, reasons, keys)
 
 
 def _run_jobs(
@@ -196,6 +198,7 @@ def _collect(
     proxies: Mapping[str, Proxy],
     status: Mapping[str, Status],
     reasons: Mapping[str, str],
+    keys: list[str],
 ) -> StageScores:
     import pandas as pd
 
@@ -204,7 +207,6 @@ def _collect(
     exclusions: dict[str, tuple[Exclusion, ...]] = {}
     notes: dict[str, None] = {}
     flops = sum(float(proxy.facts["flops"]) for proxy in proxies.values())
-    keys = [proxy.artifact.key for proxy in proxies.values()]
     for evaluation in evaluations:
         name = evaluation.benchmark.id
         measured = {}

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 STAGES = ROOT / "stages" / "quickstart"
 WORK = ROOT / ".dataselect" / "frontier"
 BENCHMARKS = ("stories-short", "stories-long")
-SEED, TOKENS, LENGTH, BATCH = 1000, 8_000_000, 128, 8
+SEED, TOKENS, LENGTH, BATCH = 1000, 6_000_000, 128, 8
 
 
 def main() -> None:

@@ -104,29 +104,28 @@ def make_proxy(
 
     recipe = request.recipe
     workspace = store.workspace(KIND, request.spec)
-    wall, cpu, training = time.monotonic(), time.process_time(), None
+    wall, cpu = time.monotonic(), time.process_time()
+
+    def note(status: str, seconds: float, cpu_seconds: float, tokens: int) -> None:
+        facts = {
+            "name": name,
+            "status": status,
+            "wall_seconds": seconds,
+            "cpu_seconds": cpu_seconds,
+            "gpu_seconds": seconds if device.startswith("cuda") else 0.0,
+            "flops": training_flops(recipe.parameters, tokens),
+            "device": device,
+        }
+        store.note(KIND, request.spec, facts)
+
     try:
         parts = [Part(str(share.folder), share.tokens) for share in request.shares]
         data = PackedData(parts, recipe.sequence_length, recipe.seed, recipe.tokens)
         tokenizer = load_tokenizer(str(request.tokenizer), None)
         training = train(recipe, data, tokenizer, workspace, progress, device)
-    finally:
-        # A finished run knows what its killed attempts took; a failed one only itself.
-        seconds = training.seconds if training else time.monotonic() - wall
-        cpu_seconds = training.cpu_seconds if training else time.process_time() - cpu
-        store.note(
-            KIND,
-            request.spec,
-            {
-                "name": name,
-                "status": "done" if training else "failed",
-                "wall_seconds": seconds,
-                "cpu_seconds": cpu_seconds,
-                "gpu_seconds": seconds if device.startswith("cuda") else 0.0,
-                "flops": training_flops(recipe.parameters, training.tokens if training else 0),
-                "device": device,
-            },
-        )
+    except BaseException:
+        note("failed", time.monotonic() - wall, time.process_time() - cpu, tokens=0)
+        raise
     facts = {
         **asdict(training),
         "parameters": recipe.parameters,
@@ -141,6 +140,8 @@ def make_proxy(
                 # Linked, not moved: a kill in here must leave the workspace whole.
                 shutil.copytree(checkpoint, folder / checkpoint.name, copy_function=os.link)
         (folder / "training.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    # Last, or a kill in between would count it twice. It knows what killed attempts took.
+    note("done", training.seconds, training.cpu_seconds, training.tokens)
     made = find_proxy(store, request)
     assert made is not None, "it was published a line ago"
     return made

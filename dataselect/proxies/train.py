@@ -42,7 +42,7 @@ class Training:
     """What came of a run."""
 
     diverged: bool
-    """The loss or its gradient stopped being finite; there are no later checkpoints."""
+    """The loss or the weights stopped being finite; there are no later checkpoints."""
     steps: int
     tokens: int
     final_loss: float | None
@@ -75,7 +75,8 @@ def train(
     """Train in `folder`, going on from the state there if an earlier call was killed.
 
     Leaves `folder/step-NNNNNNNN/` Hugging Face checkpoints (safetensors, config, tokenizer).
-    `data` must hold at least `steps * batch_size` sequences.
+    `data` must hold at least `steps * batch_size` sequences. Called again after its end it
+    returns the same at once.
     """
     assert len(data) >= recipe.steps * recipe.batch_size, "the data must cover the budget"
     run = _Run.resume(recipe, folder, device) or _Run.start(recipe, device)
@@ -93,6 +94,8 @@ def train(
         at_checkpoint = run.step in checkpoint_steps
         if run.step % log_every == 0 or at_checkpoint:
             run.log()
+            if at_checkpoint:
+                run.check_weights()
             if run.diverged:
                 return run.result()
         if at_checkpoint:
@@ -115,6 +118,8 @@ def train(
             run.save(folder)
             saved_at = time.monotonic()
             save_cost = saved_at - now
+    # Between here and the publication of the checkpoints the caller may be killed, too.
+    run.save(folder)
     return run.result()
 
 
@@ -185,7 +190,8 @@ class _Run:
             for name, parameter in run.model.named_parameters():
                 parameter.copy_(tensors[f"model.{name}"])
                 run.optimizer.state[parameter] = {
-                    "step": torch.tensor(float(facts["step"])),
+                    # The fused optimizer wants its counter where the weights are.
+                    "step": torch.tensor(float(facts["step"]), device=run.device),
                     "exp_avg": tensors[f"mean.{name}"].to(run.device),
                     "exp_avg_sq": tensors[f"square.{name}"].to(run.device),
                 }
@@ -251,6 +257,11 @@ class _Run:
             self.losses.append((self.step, loss))
         self._pending.zero_()
         self._pending_steps = 0
+
+    def check_weights(self) -> None:
+        """End the run if its last step left weights that are no numbers: no loss shows it yet."""
+        if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
+            self.diverged = True
 
     def result(self) -> Training:
         tail = [loss for step, loss in self.losses if step > 0.9 * self.recipe.steps]

@@ -104,3 +104,11 @@ def share_of(part: float, whole: float) -> str:
     if part <= 0:
         return "nothing"
     return f"1/{whole / part:,.0f}" if part < whole / 1.5 else f"{part / whole:.3g} times the cost"
+
+
+def stage2_score_text(part: dict[str, Any] | None) -> str:
+    """As `score_text`, for Stage 2's part of a candidate."""
+    if part is None:
+        return "–"
+    ends = interval(number(part["score_low"]), number(part["score_high"]))
+    return f"{number(part['score'])} {ends}"

@@ -5,14 +5,12 @@ target, how well proxies agreed with the truth if any is known, what it cost, wh
 come from, and how to run it again. It is a view of the document alone.
 """
 
-from collections import Counter
 from typing import Any
 
 from dataselect.report import figures
+from dataselect.report.background import STAGE_NAMES, cost_lines, provenance_lines
 from dataselect.report.markdown import code, escape, table
-from dataselect.units import format_count, format_flops, format_seconds
-
-_STAGES = {"stage1": "Stage 1", "stage2": "Stage 2", "all": "both"}
+from dataselect.units import format_count
 
 
 def readme(document: dict[str, Any], command: str) -> str:
@@ -30,9 +28,9 @@ def readme(document: dict[str, Any], command: str) -> str:
         *_prediction(document),
         *_evidence(document["evidence"]),
         "## Cost",
-        *_cost(document["cost"]),
+        *cost_lines(document["cost"]),
         "## Provenance",
-        *_provenance(document),
+        *provenance_lines(document),
         *_notes(document),
         "## Run it again",
         f"    {figures.one_line(command)}",
@@ -74,7 +72,9 @@ def _ranking(document: dict[str, Any]) -> list[str]:
         ]
         if second:
             stage2 = each["stage2"]
-            row.append(figures.accuracy_text(stage2) if predicted else _stage2_score(stage2))
+            row.append(
+                figures.accuracy_text(stage2) if predicted else figures.stage2_score_text(stage2)
+            )
         rows.append(row)
     share = f"{100 * first['confidence']:g}%"
     text = (
@@ -89,15 +89,6 @@ def _ranking(document: dict[str, Any]) -> list[str]:
 
 def _aggregate(method: str) -> str:
     return {"z_score": "mean z-scores", "mean_rank": "mean ranks"}.get(method, method)
-
-
-def _stage2_score(stage2: dict[str, Any] | None) -> str:
-    if stage2 is None:
-        return "–"
-    ends = figures.interval(
-        figures.number(stage2["score_low"]), figures.number(stage2["score_high"])
-    )
-    return f"{figures.number(stage2['score'])} {ends}"
 
 
 def _wins(document: dict[str, Any]) -> list[str]:
@@ -115,7 +106,7 @@ def _wins(document: dict[str, Any]) -> list[str]:
     ]
     return [
         "## Who beats whom",
-        f"Probability that the row has the better score in {_STAGES[stage]}.",
+        f"Probability that the row has the better score in {STAGE_NAMES[stage]}.",
         table(["", *map(code, survivors)], rows, " " + "r" * len(survivors)),
     ]
 
@@ -166,87 +157,6 @@ def _evidence(evidence: dict[str, Any] | None) -> list[str]:
         f"Over {evidence['pairs']} pairs of candidates whose target accuracy differs; a tie of the "
         "proxies counts one half, and chance is 0.50. Intervals resample candidates.",
     ]
-
-
-def _cost(cost: dict[str, Any]) -> list[str]:
-    flops, counts = cost["flops"], cost["counts"]
-    n, k = counts["candidates"], counts["survivors"]
-    c1, c2, ct = (format_flops(counts[key]) for key in ("proxy1", "proxy2", "target"))
-    search = flops["stage1"] + flops["stage2"]
-    lines = [
-        f"N·C1 + k·C2 + Ct = {n} × {c1} + {k} × {c2} + {ct} = {format_flops(flops['total'])}, "
-        f"against N·Ct = {n} × {ct} = {format_flops(flops['naive'])} for training every candidate "
-        f"at target size: {figures.factor(cost['saving_factor'])} less. The search alone costs "
-        f"{figures.share_of(search, flops['target'])} of one target run. FLOPs are counted, 6ND "
-        "for training and 2ND for scoring.",
-        "Really spent on this run, earlier attempts included:",
-    ]
-    head = ["", "jobs", "failed", "attempts", "wall", "CPU", "GPU", "FLOPs kept", "FLOPs failed"]
-    rows = [
-        [
-            _STAGES.get(stage, stage),
-            *(str(spent[key]) for key in ("jobs", "failed_jobs", "attempts")),
-            *(format_seconds(spent[f"{kind}_seconds"]) for kind in ("wall", "cpu", "gpu")),
-            *(format_flops(spent[key]) for key in ("flops", "failed_flops")),
-        ]
-        for stage, spent in cost["spent"].items()
-    ]
-    return [
-        *lines,
-        table(head, rows, " rrrrrrrr"),
-        f"Seconds are summed over jobs, also those that ran side by side; this call took "
-        f"{format_seconds(cost['seconds']['this_run'])}.",
-    ]
-
-
-def _provenance(document: dict[str, Any]) -> list[str]:
-    made = document["provenance"]
-    hardware = made["hardware"]
-    versions = ", ".join(f"{name} {v}" for name, v in made["versions"].items() if v is not None)
-    seeds = ", ".join(f"{_STAGES.get(name, name)} {seed}" for name, seed in made["seeds"].items())
-    lines = [
-        f"Versions: {escape(versions)}",
-        f"Machine: {escape(hardware['processor'])}, {hardware['cores']} cores, {made['device']}",
-        f"Plan: {code(made['plan'])}; seeds: {seeds}; {made['bootstrap_draws']:,} bootstrap draws",
-        f"Tokenizer: {made['tokenizer']['vocab_size']:,} entries, {_short(made['tokenizer']['hash'])}",
-    ]
-    for stage, recipe in made["recipes"].items():
-        lines.append(
-            f"{_STAGES[stage]} proxy: {format_count(recipe['parameters'])} parameters, "
-            f"{format_count(recipe['tokens'])} tokens in {recipe['steps']:,} steps of "
-            f"{recipe['batch_size']} × {recipe['sequence_length']}, {recipe['precision']}"
-        )
-    for name, each in made["benchmarks"].items():
-        traces = each["traces"]
-        lines.append(
-            f"Benchmark {code(name)}: {each['items']} items, {_short(each['hash'])}; {traces['count']} "
-            f"traces of {escape(traces['model'])}, {_short(traces['hash'])}"
-            f"{_left_out(document['exclusions'].get(name, []))}"
-        )
-    rows = [
-        [
-            code(name),
-            format_count(each["tokens"]),
-            format_count(each["documents"] or 0),
-            *(f"{(each['rows'] or {}).get(kind, 0):,}" for kind in ("bad", "empty", "non_text")),
-            _short(made["streams"][name]),
-        ]
-        for name, each in document["corpus"].items()
-    ]
-    head = ["source", "tokens", "documents", "bad rows", "empty", "not text", "stream"]
-    return ["\n".join(f"- {line}" for line in lines), table(head, rows, " rrrrr ")]
-
-
-def _short(digest: str) -> str:
-    return code(digest[:12])
-
-
-def _left_out(exclusions: list[dict[str, Any]]) -> str:
-    if not exclusions:
-        return ""
-    reasons = Counter(each["reason"] for each in exclusions)
-    listed = "; ".join(f"{count} × {escape(reason)}" for reason, count in reasons.most_common(5))
-    return f"; {len({each['item'] for each in exclusions})} items left out ({listed})"
 
 
 def _notes(document: dict[str, Any]) -> list[str]:

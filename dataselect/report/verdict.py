@@ -91,7 +91,7 @@ def _margin(
         figures = (
             f"predicted target accuracy {percent(one.predicted_accuracy)} against "
             f"{percent(two.predicted_accuracy)} for {second} ({points(margin)} points"
-            f"{', beyond the range that the transfer function was fitted in' if beyond else ''})"
+            f"{', extrapolated' if beyond else ''})"
         )
         return margin, "share", figures
     rows = ranking.table.to_dict("index")

@@ -1,0 +1,223 @@
+"""What is going on during a run: one line for each piece of work, with its speed and time left.
+
+In a terminal the lines are redrawn in place, and whatever must stay (steps, notes, failures) is
+printed above them. Elsewhere (a log file, a batch system) there is a line when a piece of work
+begins or ends, and at most one line of progress every ten seconds for all of them. It only looks
+on: figures that are missing or not finite are left out, and nothing here can stop a run.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from dataselect.compute import Event
+from dataselect.report.figures import one_line
+from dataselect.units import format_count, format_seconds
+
+LINE_SECONDS = 10.0
+"""The least time between two lines of progress where the display cannot be redrawn."""
+
+
+@dataclass
+class _Work:
+    """A piece of work under way and its last figures."""
+
+    name: str
+    begun: float
+    fields: Mapping[str, float | int | str] = field(default_factory=dict)
+
+    def figure(self, key: str) -> float | None:
+        """A figure, or None for one that is missing or not finite."""
+        value = self.fields.get(key)
+        if isinstance(value, int | float) and math.isfinite(value):
+            return float(value)
+        return None
+
+    @property
+    def share(self) -> float | None:
+        """How much is done, in 0..1."""
+        done, total = self.figure("tokens"), self.figure("total_tokens")
+        return None if done is None or not total else min(done / total, 1.0)
+
+    def texts(self) -> tuple[str, str, str]:
+        """Speed, loss and time left, empty where there is none."""
+        speed, loss = self.figure("tokens_per_second"), self.figure("loss")
+        left = self.figure("seconds_left")
+        return (
+            "" if speed is None else f"{format_count(max(speed, 0))} tok/s",
+            "" if loss is None else f"loss {loss:.3f}",
+            "" if left is None or self.share == 1 else f"{format_seconds(max(left, 0))} left",
+        )
+
+
+class LiveWatch:
+    """A `stage.Watch` on a rich console; use it as a context manager around the run.
+
+    `clock` gives seconds that only ever rise.
+    """
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console, self._clock = console, clock
+        self._jobs: dict[str, _Work] = {}
+        self._here: _Work | None = None
+        self._title, self._begun = "", clock()
+        self._done = self._failed = 0
+        self._line_at = -math.inf
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live = Live(
+                get_renderable=self._render,
+                console=self._console,
+                refresh_per_second=4,
+                transient=True,
+            )
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._close_step()
+        self._jobs.clear()
+        self._here = None
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def step(self, title: str) -> None:
+        """A new part of the run begins."""
+        self._close_step()
+        self._title, self._begun = title, self._clock()
+        self._print(title, "bold")
+
+    def progress(self, work: str, fields: Mapping[str, float]) -> None:
+        """How far a piece of work in this process is; another name means that one is over."""
+        if self._here is None or self._here.name != work:
+            self._end_here()
+            self._here = _Work(work, self._clock())
+            self._begin(work)
+        self._here.fields = dict(fields)
+        self._progress_line()
+
+    def event(self, event: Event) -> None:
+        """Something happened to a job."""
+        self._end_here()
+        work = self._jobs.setdefault(event.job, _Work(event.job, self._clock()))
+        if event.kind == "started":
+            work.fields = {}
+            self._begin(event.job)
+        elif event.kind == "progress":
+            work.fields = dict(event.fields)
+        elif event.kind == "retried":
+            work.fields = {}
+            reason = event.fields.get("reason", "")
+            self._print(f"{event.job}: {reason}; trying it again", "yellow")
+        else:
+            del self._jobs[event.job]
+            self._end(event)
+        if event.kind == "progress":
+            self._progress_line()
+
+    def note(self, text: str) -> None:
+        """Something that the user should know."""
+        self._print(f"note: {text}", "yellow")
+
+    def _begin(self, name: str) -> None:
+        # A terminal shows what is running anyway.
+        if self._live is None:
+            self._print(f"  {name} started")
+
+    def _end(self, event: Event) -> None:
+        seconds = event.fields.get("wall_seconds")
+        took = f" after {format_seconds(seconds)}" if isinstance(seconds, int | float) else ""
+        if event.kind == "failed":
+            self._failed += 1
+            self._print(f"  {event.job} failed{took}: {event.fields.get('error', '')}", "red")
+            return
+        self._done += 1
+        if self._live is None:
+            self._print(f"  {event.job} done{took}")
+
+    def _end_here(self) -> None:
+        if self._here is None:
+            return
+        if self._live is None:
+            took = format_seconds(self._clock() - self._here.begun)
+            self._print(f"  {self._here.name} done after {took}")
+        self._here = None
+
+    def _close_step(self) -> None:
+        """Say what came of a step, unless there is nothing to say."""
+        self._end_here()
+        if self._title and self._done + self._failed:
+            took = format_seconds(self._clock() - self._begun)
+            self._print(f"  {self._counts()} in {took}", "green" if not self._failed else "red")
+        self._done = self._failed = 0
+
+    def _counts(self) -> str:
+        failed = f", {self._failed} failed" if self._failed else ""
+        return f"{self._done} done{failed}"
+
+    def _works(self) -> list[_Work]:
+        # The display is redrawn from a thread of its own: it sees a copy made in one go. A lock
+        # here would wait for rich's while rich waits for it.
+        here, jobs = self._here, list(self._jobs.values())
+        return jobs if here is None else [here, *jobs]
+
+    def _progress_line(self) -> None:
+        if self._live is not None:
+            return
+        now = self._clock()
+        if now - self._line_at < LINE_SECONDS:
+            return
+        parts = []
+        for work in self._works():
+            share = "" if work.share is None else f"{100 * work.share:.0f}%"
+            figures = " ".join(filter(None, [share, *work.texts()]))
+            if figures:
+                parts.append(f"{work.name} {figures}")
+        if parts:
+            self._line_at = now
+            self._print(f"  {' | '.join(parts)}")
+
+    def _print(self, text: str, style: str = "") -> None:
+        # Text, not a string: names and errors may hold what rich takes for markup.
+        indent = " " * (len(text) - len(text.lstrip(" ")))
+        self._console.print(Text(indent + one_line(text), style=style), soft_wrap=True)
+
+    def _render(self) -> Group:
+        """The lines that are redrawn in place."""
+        table = Table.grid(padding=(0, 1))
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        table.add_column(width=16)
+        for justify in ("right", "right", "right"):
+            table.add_column(justify=justify, no_wrap=True)
+        table.expand = True
+        for work in self._works():
+            share = work.share
+            bar = ProgressBar(
+                total=1.0 if share is not None else None,
+                completed=share or 0.0,
+                pulse=share is None,
+            )
+            table.add_row(Text(one_line(work.name)), bar, *map(Text, work.texts()))
+        lines: list[Text | Table] = [table]
+        if self._done + self._failed:
+            took = format_seconds(self._clock() - self._begun)
+            lines.append(Text(f"{self._counts()}, {took} so far", style="dim"))
+        return Group(*lines)

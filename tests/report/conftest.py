@@ -1,0 +1,191 @@
+"""Small selections made by hand, without any training."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
+from dataselect.corpus.prepare import Stream, Tokenizer
+from dataselect.cost import PlannedCost, Spent
+from dataselect.evidence import agree
+from dataselect.manifest import Manifest, load_manifest
+from dataselect.pipeline import Selection
+from dataselect.plan import Plan, load_plan
+from dataselect.predict import Forecast, Prediction
+from dataselect.proxies.recipe import make_recipe
+from dataselect.ranking import bootstrap_rank
+from dataselect.scoring.evaluate import METRICS, Evaluation
+from dataselect.screen import Screening
+from dataselect.stage import StageName, StageScores, Status
+from dataselect.traces.trace import Trace, TraceHeader, TraceSet
+from dataselect.transfer import Provenance, Setting, TransferFunction, fit
+
+MANIFEST = """\
+target: {size: 1B, tokens: 20B}
+plan: small.yaml
+sources:
+  - {id: prose, path: texts, title: Prose}
+candidates:
+  - {id: good, path: json, data_files: "crawl/*.jsonl", title: "Good *data* | [/bad] <b>"}
+  - {id: fair, path: someone/on-the-hub, name: part, revision: abc}
+  - {id: poor, path: texts/poor.jsonl}
+  - {id: blend, mixture: {good: 0.75, prose: 0.25}}
+  - {id: broken, path: dataselect/desk, name: worked}
+"""
+PLAN = """\
+tokenizer: {train: {vocab_size: 300}}
+benchmarks:
+  - {id: sums, items: bench/sums.jsonl, traces: bench/sums.traces.jsonl}
+screen:
+  proxy:
+    architecture: {hidden_size: 16, layers: 1, heads: 2}
+    tokens: 1M
+    sequence_length: 32
+  keep: 2
+predict:
+  proxy: {size: 4M, tokens: 40M, sequence_length: 64}
+"""
+QUALITIES = {"good": 1.0, "fair": 1.5, "blend": 1.9, "poor": 3.0}
+"""Mean rBridge in nats; `broken` has none."""
+
+MakeSelection = Callable[..., Selection]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with a manifest, a plan and the files that they name."""
+    folder = tmp_path / "project" / "candidates"
+    for name in ("crawl/one.jsonl", "texts/poor.jsonl", "bench/sums.jsonl"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text('{"text": "a"}\n', encoding="utf-8")
+    (folder / "try.yaml").write_text(MANIFEST, encoding="utf-8")
+    (folder / "small.yaml").write_text(PLAN, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def make_selection(project: Path) -> MakeSelection:
+    """A selection; `close` makes the survivors alike, `fate` says what became of a candidate."""
+
+    def make(
+        *,
+        stage2: bool = True,
+        transfer: bool = True,
+        close: bool = False,
+        evidence: bool = True,
+        fate: Mapping[str, tuple[StageName, Status]] | None = None,
+        qualities: Mapping[str, float] = QUALITIES,
+        manifest: Manifest | None = None,
+        plan: Plan | None = None,
+    ) -> Selection:
+        manifest = manifest or load_manifest(project / "try.yaml")
+        plan = plan or load_plan("small.yaml", project)
+        fate = {"broken": ("stage1", "failed")} if fate is None else fate
+        names = [name for name in qualities if fate.get(name, ("stage2", ""))[0] != "stage1"]
+        spread = 0.001 if close else 1.0
+        levels = {name: 1 + (qualities[name] - 1) * spread for name in names}
+        scores1 = _scores("stage1", plan, levels, fate, list(qualities))
+        ranking1 = bootstrap_rank(scores1.table("rbridge"), k=min(2, len(names)), draws=400)
+        screening = Screening(scores1, ranking1, tuple(ranking1.table.index[: ranking1.k]))
+        prediction = _prediction(plan, screening, levels, fate, transfer) if stage2 else None
+        truth = {"good": 0.7, "fair": 0.6, "blend": 0.5, "poor": 0.2}
+        one = Spent(4, 1, 6, 75.0, 70.0, 0.0, 3e12, 1e11)
+        return Selection(
+            manifest=manifest,
+            plan=plan,
+            device="cpu",
+            tokenizer=Tokenizer(project, "f" * 64, 300),
+            streams={
+                "good": Stream(
+                    "good",
+                    "a" * 32,
+                    project,
+                    1_000_000,
+                    {"documents": 700, "counts": {"read": 800, "used": 700, "bad": 100}},
+                )
+            },
+            evaluations={"sums": _evaluation()},
+            screening=screening,
+            prediction=prediction,
+            evidence=agree(truth, screening.by_metric(), draws=200, seed=0, confidence=0.9)
+            if evidence
+            else None,
+            cost=PlannedCost(5, 2, 1e12, 4e13, 1.2e20),
+            spent={"stage1": one, "stage2": one} if stage2 else {"stage1": one},
+            seconds=90.5,
+            notes=("good: left out 100 bad of 800 rows read",),
+        )
+
+    return make
+
+
+def _evaluation() -> Evaluation:
+    item = Item("i1", "1 + 1?", "2")
+    trace = Trace("i1", "One and one", ((11, 0.5),))
+    header = TraceHeader("sums", "a/frontier_model", "{question}", "record traces")
+    return Evaluation(BenchmarkItems("sums", (item,)), TraceSet(header, {"i1": trace}), ())
+
+
+def _scores(
+    stage: StageName,
+    plan: Plan,
+    levels: Mapping[str, float],
+    fate: Mapping[str, tuple[StageName, Status]],
+    names: list[str],
+) -> StageScores:
+    rng = np.random.default_rng(7)
+    lost = {name: status for name, (where, status) in fate.items() if where == stage}
+    difficulty = rng.normal(0, 1, (60, 1))
+    kept = [name for name in levels if name not in lost]
+    values = np.array([levels[name] for name in kept]) + rng.normal(0, 0.3, (60, len(kept)))
+    table = pd.DataFrame(values + difficulty, columns=kept)
+    status: dict[str, Status] = {name: "scored" for name in names if name in kept}
+    proxy = plan.screen.proxy if stage == "stage1" or plan.predict is None else plan.predict.proxy
+    return StageScores(
+        stage=stage,
+        recipe=make_recipe(proxy, 300, "cpu", "plan"),
+        tables={"sums": dict.fromkeys(METRICS, table)},
+        status={**status, **lost},
+        reasons=dict.fromkeys(lost, "worker died [/red] | twice"),
+        exclusions={"sums": (Exclusion("i9", "its trace is too long"),)},
+        notes=(),
+        flops=1e12,
+        keys=(),
+    )
+
+
+def _function() -> TransferFunction:
+    x = np.linspace(0.8, 3.2, 8)
+    setting = Setting(10**9, 2 * 10**10, 10**6, 10**6, "t", "b", "k", 1)
+    provenance = Provenance(setting, "the_calibration run", "fit it")
+    return fit(x, 0.9 - 0.25 * x + 0.01 * np.sin(9 * x), benchmark="sums", provenance=provenance)
+
+
+def _prediction(
+    plan: Plan,
+    screening: Screening,
+    levels: Mapping[str, float],
+    fate: Mapping[str, tuple[StageName, Status]],
+    transfer: bool,
+) -> Prediction:
+    survivors = {name: levels[name] for name in screening.survivors}
+    scores = _scores("stage2", plan, survivors, fate, list(survivors))
+    ranking = bootstrap_rank(scores.table("rbridge"), k=1, draws=400)
+    order = tuple(ranking.table.index)
+    forecasts: dict[str, dict[str, Forecast]] = {name: {} for name in order}
+    if transfer:
+        for place, name in enumerate(order):
+            at = 0.65 - 0.0333 * place
+            forecasts[name]["sums"] = Forecast(at, at - 0.02, at + 0.02, place == 1)
+    return Prediction(
+        scores=scores,
+        ranking=ranking,
+        forecasts=forecasts,
+        overall={name: parts["sums"] for name, parts in forecasts.items() if parts},
+        functions={"sums": _function()} if transfer else {},
+        order=order,
+        notes=(),
+    )
