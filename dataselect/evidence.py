@@ -56,6 +56,8 @@ def read_target_accuracy(path: Path) -> dict[str, float]:
     accuracies: dict[str, float] = {}
     for line, row in rows:
         name = row.pop("id")
+        if not name:
+            raise InputError(f"{path}:{line}", "the row has no id", "add it, or remove the row")
         if name in accuracies:
             raise InputError(f"{path}:{line}", f"{name!r} comes twice", "keep one of the rows")
         try:

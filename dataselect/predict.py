@@ -33,8 +33,7 @@ class Prediction:
     """Stage 2's scores and ranking, and what they mean at target scale.
 
     `forecasts`: by candidate and benchmark, where a transfer function applies; `overall`: by
-    candidate, the mean over all benchmarks, only when each has a function. `wins`: candidates x
-    candidates, the probability that the row beats the column. `order`: best first.
+    candidate, the mean over all benchmarks, only when each has a function. `order`: best first.
     """
 
     scores: StageScores

@@ -1,6 +1,6 @@
 """Write docs/manifest.md and docs/plan.md from the models' own docstrings.
 
-    python docs/make_reference.py
+python docs/make_reference.py
 """
 
 import types
@@ -91,7 +91,7 @@ def _type(field: FieldInfo) -> str:
     return _name(field.annotation, field.metadata)
 
 
-def _name(annotation: Any, metadata: list[Any] | None = None) -> str:
+def _name(annotation: Any, metadata: list[Any] | None = None) -> str:  # noqa: PLR0911
     for alias, word in ((Count, "count"), (Number, "number")):
         of_alias = {str(each) for each in get_args(alias)[1:]}
         if annotation == alias or of_alias <= {str(each) for each in metadata or ()}:

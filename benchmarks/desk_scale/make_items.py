@@ -1,6 +1,6 @@
 """Write the quickstart's two benchmarks: held-out stories of two steps, and of three and four.
 
-    python benchmarks/desk_scale/make_items.py
+python benchmarks/desk_scale/make_items.py
 """
 
 import json

@@ -38,7 +38,10 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 @dataclass(frozen=True)
 class LocalFile:
-    """One file of text: `name` is its path relative to the manifest, with forward slashes."""
+    """One file of text: `name` is its path below the folder that holds all of the source's files.
+
+    So neither a moved project nor another manifest changes what a source is known by.
+    """
 
     path: Path
     name: str
@@ -97,7 +100,8 @@ def local_files(source: Source, base: Path) -> list[LocalFile]:
         folder = _folder(source, _absolute(folder, source.data_dir or "."), "data_dir")
         _refuse_saved_dataset(folder)
         paths = _matches(source, folder) if source.data_files else _inside(folder, form)
-    found = [_local_file(source, path, base, form) for path in paths]
+    shared = os.path.commonpath([os.path.abspath(path.parent) for path in paths] or [folder])
+    found = [_local_file(source, path, shared, form) for path in paths]
     forms = sorted({file.form for file in found})
     if len(forms) > 1:
         raise InputError(
@@ -176,7 +180,7 @@ def _form_by_suffix(path: Path) -> Form | None:
     return FORM_OF_SUFFIX.get(stem.suffix.lower())
 
 
-def _local_file(source: Source, path: Path, base: Path, form: Form | None) -> LocalFile:
+def _local_file(source: Source, path: Path, shared: str, form: Form | None) -> LocalFile:
     compression = _compression(path)
     form = form or _form_by_suffix(path)
     if path.suffix.lower() in OTHER_ARCHIVES:
@@ -189,7 +193,7 @@ def _local_file(source: Source, path: Path, base: Path, form: Form | None) -> Lo
         )
     if form == "parquet" and compression:
         raise InputError(path, f"Parquet inside {compression} is not read", "decompress it")
-    name = Path(os.path.relpath(path, base)).as_posix()
+    name = Path(os.path.relpath(path, shared)).as_posix()
     return LocalFile(path, name, form, compression)
 
 

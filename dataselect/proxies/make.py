@@ -131,7 +131,7 @@ def make_proxy(
         "parameters": recipe.parameters,
         "flops": training_flops(recipe.parameters, training.tokens),
         "torch": torch.__version__,
-        "device": torch.cuda.get_device_name() if device.startswith("cuda") else _processor(),
+        "device": torch.cuda.get_device_name() if device.startswith("cuda") else processor_name(),
         "threads": torch.get_num_threads(),
     }
     with store.publish(KIND, request.spec) as folder:
@@ -147,7 +147,8 @@ def make_proxy(
     return made
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """The CPU of this machine, as it calls itself."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

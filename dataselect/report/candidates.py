@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 def measured(selection: "Selection") -> dict[str, tuple["StageScores", "Ranking"]]:
     """Scores and ranking of each stage that ran."""
     screening, prediction = selection.screening, selection.prediction
-    measured = {"stage1": (screening.scores, screening.ranking)}
+    ran = {"stage1": (screening.scores, screening.ranking)}
     if prediction is not None:
-        measured["stage2"] = (prediction.scores, prediction.ranking)
-    return measured
+        ran["stage2"] = (prediction.scores, prediction.ranking)
+    return ran
 
 
 def candidate_rows(selection: "Selection") -> list[dict[str, Any]]:

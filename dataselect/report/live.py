@@ -77,7 +77,7 @@ class LiveWatch:
     def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._live = Live(
-                get_renderable=self._render,
+                get_renderable=lambda: self,
                 console=self._console,
                 refresh_per_second=4,
                 transient=True,
@@ -200,8 +200,8 @@ class LiveWatch:
         indent = " " * (len(text) - len(text.lstrip(" ")))
         self._console.print(Text(indent + one_line(text), style=style), soft_wrap=True)
 
-    def _render(self) -> Group:
-        """The lines that are redrawn in place."""
+    def __rich__(self) -> Group:
+        """The lines that a terminal redraws in place: what is under way now."""
         table = Table.grid(padding=(0, 1))
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         table.add_column(width=16)

@@ -9,11 +9,11 @@ another, which their own records say.
 import platform
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataselect import __version__
 from dataselect.compute.cores import available_cores
+from dataselect.proxies.make import processor_name
 from dataselect.proxies.recipe import TRAINER_VERSION
 from dataselect.scoring.rbridge import METRIC_VERSION
 
@@ -43,7 +43,7 @@ def provenance(selection: "Selection") -> dict[str, Any]:
         },
         "hardware": {
             "machine": platform.machine(),
-            "processor": _processor(),
+            "processor": processor_name(),
             "cores": available_cores(),
         },
         "device": selection.device,
@@ -69,16 +69,6 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _recipe(scores: "StageScores") -> dict[str, Any]:

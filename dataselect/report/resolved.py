@@ -19,7 +19,7 @@ from typing import Any, get_args
 
 from dataselect.corpus.files import Form, origin
 from dataselect.manifest import Candidate, Manifest, Source
-from dataselect.plan import Plan
+from dataselect.plan import Plan, Proxy
 from dataselect.proxies.recipe import Recipe
 
 _HEADER = """\
@@ -96,7 +96,13 @@ def _moved_pattern(pattern: str, base: Path, folder: Path) -> str:
 
 
 def _plan(plan: Plan, recipes: Mapping[str, Recipe], folder: Path) -> dict[str, Any]:
-    values = plan.model_dump(exclude_none=True)
+    spelled_out = {
+        section: getattr(plan, section).model_copy(
+            update={"proxy": _spelled_out(getattr(plan, section).proxy, recipe)}
+        )
+        for section, recipe in recipes.items()
+    }
+    values = plan.model_copy(update=spelled_out).model_dump(exclude_none=True)
     tokenizer = values["tokenizer"]
     if "path" in tokenizer and (plan.base / tokenizer["path"]).is_dir():
         tokenizer["path"] = moved(tokenizer["path"], plan.base, folder)
@@ -106,21 +112,19 @@ def _plan(plan: Plan, recipes: Mapping[str, Recipe], folder: Path) -> dict[str, 
                 benchmark[key] = moved(benchmark[key], plan.base, folder)
         if "weigh" in benchmark and (plan.base / benchmark["weigh"]).exists():
             benchmark["weigh"] = moved(benchmark["weigh"], plan.base, folder)
-    for section, recipe in recipes.items():
-        _spell_out(values[section]["proxy"], recipe)
     if "transfer" in values.get("predict", {}):
         values["predict"]["transfer"] = moved(values["predict"]["transfer"], plan.base, folder)
     return values
 
 
-def _spell_out(proxy: dict[str, Any], recipe: Recipe) -> None:
-    """Write what the plan left to the ladder, as it was resolved."""
-    if "architecture" in proxy:
-        shape = recipe.shape
-        proxy["architecture"]["intermediate_size"] = shape.intermediate_size
-        proxy["architecture"]["kv_heads"] = shape.kv_heads
-    for key in ("sequence_length", "batch_size", "learning_rate", "embedding_learning_rate"):
-        proxy[key] = getattr(recipe, key)
+def _spelled_out(proxy: Proxy, recipe: Recipe) -> Proxy:
+    """The proxy with what the plan left to the ladder as it was resolved."""
+    keys = ("sequence_length", "batch_size", "learning_rate", "embedding_learning_rate")
+    update = {key: getattr(recipe, key) for key in keys}
+    if proxy.architecture is not None:
+        shape = {key: getattr(recipe.shape, key) for key in ("intermediate_size", "kv_heads")}
+        update["architecture"] = proxy.architecture.model_copy(update=shape)
+    return proxy.model_copy(update=update)
 
 
 def block_yaml(values: Mapping[str, Any]) -> str:

@@ -40,24 +40,23 @@ def _ranking(document: dict[str, Any]) -> Table:
     table = _table()
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("candidate", overflow="fold")
-    table.add_column("status", no_wrap=True)
     table.add_column("Stage 1 score", justify="right", no_wrap=True)
     table.add_column(f"P(best {first['kept']})", justify="right", no_wrap=True)
     predicted = second is not None and _any_predicted(document)
+    heading = "status"
     if second is not None:
         heading = "accuracy, %" if predicted else "Stage 2 score"
-        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column(heading, justify="right", no_wrap=True)
     for each in document["candidates"]:
         cells = [
             figures.number(each["rank"], 0),
             each["id"],
-            each["status"],
             figures.score_text(each["stage1"]),
             figures.probability(each["stage1"] and each["stage1"]["p_top_k"]),
         ]
-        if second is not None:
-            text = figures.accuracy_text if predicted else figures.stage2_score_text
-            cells.append(text(each["stage2"]))
+        # Who did not get as far as a second stage has a status in place of its figures.
+        text = figures.accuracy_text if predicted else figures.stage2_score_text
+        cells.append(text(each["stage2"]) if each["stage2"] else each["status"])
         table.add_row(*map(Text, cells), style=_STYLES[each["status"]])
     return table
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dataselect.pipeline import Selection
     from dataselect.predict import Prediction
     from dataselect.ranking import Ranking
+    from dataselect.stage import StageScores
 
 _UNITS = {"z_score": "standard deviations", "mean_rank": "ranks"}
 
@@ -61,8 +62,15 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
     second = others[0]
     ahead = {name: _wins(ranking, winner, name) for name in others}
     close = [name for name, p in ahead.items() if p < confidence]
-    compared_in = prediction if stage == "stage2" else None
-    margin, unit, figures = _margin(ranking, compared_in, winner, second)
+    if stage == "stage2" and prediction is not None:
+        compared = _accuracies(prediction, winner, second) or _scores(
+            prediction.scores, ranking, winner, second
+        )
+    else:
+        compared = _scores(screening.scores, ranking, winner, second)
+    margin, unit, figures = compared
+    doubt = f" but cannot be told apart from {_listed(close)}" if close else ""
+    chance = probability(ahead[second])
     return {
         "winner": winner,
         "runner_up": second,
@@ -72,7 +80,7 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
         "probability": ahead[second],
         "confidence": confidence,
         "not_told_apart": close,
-        "text": _sentence(winner, second, figures, ahead[second], close),
+        "text": f"{winner} comes first{doubt}: {figures}, ahead of it with probability {chance}.",
     }
 
 
@@ -80,36 +88,42 @@ def _wins(ranking: "Ranking", name: str, other: str) -> float:
     return float(ranking.wins.to_dict("index")[name][other])
 
 
-def _margin(
-    ranking: "Ranking", prediction: "Prediction | None", winner: str, second: str
-) -> tuple[float, str, str]:
+def _accuracies(
+    prediction: "Prediction", winner: str, second: str
+) -> tuple[float, str, str] | None:
     """How far the winner is ahead, the unit of that, and both figures in words."""
-    if prediction is not None and prediction.overall:
-        one, two = prediction.overall[winner], prediction.overall[second]
-        margin = one.predicted_accuracy - two.predicted_accuracy
-        beyond = one.extrapolated or two.extrapolated
-        figures = (
-            f"predicted target accuracy {percent(one.predicted_accuracy)} against "
-            f"{percent(two.predicted_accuracy)} for {second} ({points(margin)} points"
-            f"{', extrapolated' if beyond else ''})"
-        )
-        return margin, "share", figures
-    rows = ranking.table.to_dict("index")
-    ours, theirs = float(rows[winner]["score"]), float(rows[second]["score"])
-    margin = theirs - ours
-    unit = _UNITS[ranking.method]
-    stage = 1 if prediction is None else 2
+    if not prediction.overall:
+        return None
+    one, two = prediction.overall[winner], prediction.overall[second]
+    margin = one.predicted_accuracy - two.predicted_accuracy
+    beyond = ", extrapolated" if one.extrapolated or two.extrapolated else ""
     figures = (
-        f"Stage {stage} score {number(ours)} against {number(theirs)} for "
-        f"{second} ({number(margin)} {unit}; lower is better)"
+        f"predicted target accuracy {percent(one.predicted_accuracy)} against "
+        f"{percent(two.predicted_accuracy)} for {second} ({points(margin)} points{beyond})"
     )
-    return margin, unit, figures
+    return margin, "share", figures
 
 
-def _sentence(winner: str, second: str, figures: str, ahead: float, close: list[str]) -> str:
-    chance = f"ahead of it with probability {probability(ahead)}"
-    doubt = f" but cannot be told apart from {_listed(close)}" if close else ""
-    return f"{winner} comes first{doubt}: {figures}, {chance}."
+def _scores(
+    measured: "StageScores", ranking: "Ranking", winner: str, second: str
+) -> tuple[float, str, str]:
+    """As `_accuracies`, in the score that ranked.
+
+    With one benchmark that is its own figure: z-scores of two candidates are always -1 and +1.
+    """
+    stage, tables = measured.stage[-1], list(measured.table("rbridge").values())
+    if len(tables) == 1:
+        ours, theirs = (float(tables[0][name].mean()) for name in (winner, second))
+        unit, what, decimals = "nats per token", "rBridge", 3
+    else:
+        rows = ranking.table.to_dict("index")
+        ours, theirs = float(rows[winner]["score"]), float(rows[second]["score"])
+        unit, what, decimals = _UNITS[ranking.method], "score", 2
+    figures = (
+        f"Stage {stage} {what} {number(ours, decimals)} against {number(theirs, decimals)} for "
+        f"{second} ({number(theirs - ours, decimals)} {unit}; lower is better)"
+    )
+    return theirs - ours, unit, figures
 
 
 def _listed(names: list[str]) -> str:

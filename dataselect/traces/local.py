@@ -11,6 +11,7 @@ nothing else in `traces` imports it. Not here: models behind a server.
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -57,8 +58,8 @@ class LocalFrontier:
 
     @property
     def name(self) -> str:
-        """The folder or Hub id that the model came from."""
-        return self._path
+        """The model's Hub id, or the name of its folder (a path says nothing elsewhere)."""
+        return Path(self._path).name if Path(self._path).is_dir() else self._path
 
     def traces(self, benchmark: BenchmarkItems) -> TraceSet:
         """The items' own rationales, weighed. Raises InputError when no item has one."""
@@ -164,7 +165,7 @@ class LocalFrontier:
         refuse_missing_probabilities(self._path, traces.values())
         notes = {"how": how, "shots": str(len(benchmark.shots))}
         created_by = f"dataselect {__version__}"
-        header = TraceHeader(benchmark.id, self._path, benchmark.prompt, created_by, notes)
+        header = TraceHeader(benchmark.id, self.name, benchmark.prompt, created_by, notes)
         return TraceSet(header, traces)
 
 

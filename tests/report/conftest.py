@@ -83,8 +83,9 @@ def make_selection(project: Path) -> MakeSelection:
     ) -> Selection:
         manifest = manifest or load_manifest(project / "try.yaml")
         plan = plan or load_plan("small.yaml", project)
-        fate = {"broken": ("stage1", "failed")} if fate is None else fate
-        names = [name for name in qualities if fate.get(name, ("stage2", ""))[0] != "stage1"]
+        fate = {"broken": ("stage1", "failed"), **(fate or {})}
+        lost = {name for name, (where, _) in fate.items() if where == "stage1"}
+        names = [name for name in qualities if name not in lost]
         spread = 0.001 if close else 1.0
         levels = {name: 1 + (qualities[name] - 1) * spread for name in names}
         scores1 = _scores("stage1", plan, levels, fate, list(qualities))

@@ -1,0 +1,5 @@
+"""`python -m dataselect` is the `dataselect` command."""
+
+from dataselect.cli import main
+
+main()

@@ -1,0 +1,334 @@
+"""Proxies as artifacts: made once, found ever after, and whole or not there."""
+
+import json
+import math
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import dataselect
+from dataselect.corpus.prepare import Share
+from dataselect.corpus.tokenizer import tokenizer_hash, train_tokenizer
+from dataselect.cost import spent
+from dataselect.errors import IncompleteError
+from dataselect.proxies import make as maker
+from dataselect.proxies import train as trainer
+from dataselect.proxies.ladder import Shape
+from dataselect.proxies.make import Proxy, ProxyRequest, find_proxy, make_proxy
+from dataselect.proxies.recipe import Recipe
+from dataselect.store import Store
+
+RECIPE = Recipe(
+    shape=Shape(hidden_size=16, layers=1, heads=2, kv_heads=2, intermediate_size=32),
+    vocab_size=300,
+    steps=20,
+    batch_size=2,
+    sequence_length=16,
+    learning_rate=1e-2,
+    embedding_learning_rate=1e-2,
+    weight_decay=0.1,
+    warmup_fraction=0.05,
+    grad_clip=1.0,
+    precision="fp32",
+    checkpoints=2,
+    seed=0,
+)
+ABSURD = replace(RECIPE, learning_rate=1e20, embedding_learning_rate=1e20)
+ROOT = Path(dataselect.__file__).parents[1]
+
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(["torch", "transformers", "dataselect.proxies.train"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def write_stream(folder: Path, tokens: int) -> Path:
+    """The first tokens of a stream that is the same for every length."""
+    folder.mkdir()
+    ids = np.random.default_rng(0).integers(0, 300, 100_000)[:tokens]
+    (folder / "tokens-00000.bin").write_bytes(ids.astype("<u2").tobytes())
+    index = {"dtype": "uint16", "shard_tokens": 10**6, "tokens": tokens, "documents": 1}
+    index |= {"exhausted": False, "counts": None}
+    (folder / "index.json").write_text(json.dumps(index))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def request_for(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Recipe], ProxyRequest]:
+    base = tmp_path_factory.mktemp("inputs")
+    tokenizer = train_tokenizer(iter(["Ann has 3 red apples and buys 14 more."] * 20), 300, True)
+    tokenizer.save_pretrained(str(base / "tokenizer"))
+    share = Share("stream", write_stream(base / "stream", 2000), 640)
+
+    def request(recipe: Recipe) -> ProxyRequest:
+        name = tokenizer_hash(base / "tokenizer")
+        return ProxyRequest(recipe, base / "tokenizer", name, (share,))
+
+    return request
+
+
+def make(store: Store, request: ProxyRequest, name: str = "stage1/web") -> Proxy:
+    return make_proxy(store, request, name, "cpu", lambda fields: None)
+
+
+def weights(proxy: Proxy) -> dict[int, bytes]:
+    return {
+        step: (proxy.checkpoint(step) / "model.safetensors").read_bytes()
+        for step in proxy.recipe.checkpoint_steps()
+    }
+
+
+def refuse(*arguments: Any, **options: Any) -> NoReturn:
+    raise AssertionError("nothing is left to train")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(
+    tmp_path_factory: pytest.TempPathFactory, request_for: Callable[[Recipe], ProxyRequest]
+) -> Proxy:
+    return make(Store(tmp_path_factory.mktemp("reference")), request_for(RECIPE))
+
+
+def test_a_proxy_holds_its_checkpoints_and_what_its_training_was(
+    tmp_path: Path, request_for: Callable[[Recipe], ProxyRequest]
+) -> None:
+    store, request = Store(tmp_path), request_for(RECIPE)
+    assert find_proxy(store, request) is None
+    proxy = make(store, request)
+    assert not proxy.diverged
+    folders = {name.partition("/")[0] for name in proxy.artifact.files}
+    assert folders == {"step-00000010", "step-00000020", "training.json"}
+    facts = proxy.facts
+    assert (facts["steps"], facts["tokens"]) == (20, 640)
+    assert facts["flops"] == 6 * RECIPE.parameters * 640
+    assert 0 < facts["final_loss"] < 2 * math.log(300)
+    assert facts["torch"] == torch.__version__
+    assert facts["threads"] == 1
+    assert not list((tmp_path / "work").iterdir())
+    (record,) = store.ledger()
+    assert (record["name"], record["status"]) == ("stage1/web", "done")
+    assert record["key"] == proxy.artifact.key
+    assert record["flops"] == facts["flops"]
+    assert record["wall_seconds"] > 0
+
+
+def test_a_proxy_is_made_once_whatever_the_candidate_is_called(
+    tmp_path: Path,
+    request_for: Callable[[Recipe], ProxyRequest],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store, request = Store(tmp_path), request_for(RECIPE)
+    first = make(store, request)
+    monkeypatch.setattr(trainer, "train", refuse)
+    # A longer budget elsewhere gives a longer stream of the same beginning, in another folder.
+    longer = write_stream(tmp_path / "longer", 5000)
+    moved = replace(request, shares=(replace(request.shares[0], folder=longer),))
+    assert make(store, moved, "stage2/renamed").artifact == first.artifact
+    assert len(store.ledger()) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda request: replace(request, recipe=replace(RECIPE, seed=1)),
+        lambda request: replace(request, recipe=replace(RECIPE, learning_rate=2e-2)),
+        lambda request: replace(request, tokenizer_hash="other"),
+        lambda request: replace(request, shares=(replace(request.shares[0], stream="other"),)),
+        lambda request: replace(request, shares=(replace(request.shares[0], tokens=639),)),
+        lambda request: replace(request, shares=request.shares * 2),
+    ],
+    ids=["seed", "learning-rate", "tokenizer", "stream", "tokens", "shares"],
+)
+def test_a_proxy_of_another_request_is_not_taken_for_it(
+    uninterrupted: Proxy,
+    request_for: Callable[[Recipe], ProxyRequest],
+    change: Callable[[ProxyRequest], ProxyRequest],
+) -> None:
+    store = Store(uninterrupted.artifact.path.parents[2])
+    assert find_proxy(store, request_for(RECIPE)) is not None
+    assert find_proxy(store, change(request_for(RECIPE))) is None
+
+
+def test_the_stream_s_length_does_not_change_the_proxy(
+    tmp_path: Path, uninterrupted: Proxy, request_for: Callable[[Recipe], ProxyRequest]
+) -> None:
+    request = request_for(RECIPE)
+    longer = write_stream(tmp_path / "longer", 5000)
+    moved = replace(request, shares=(replace(request.shares[0], folder=longer),))
+    assert weights(make(Store(tmp_path / "store"), moved)) == weights(uninterrupted)
+
+
+def test_a_proxy_is_found_without_importing_torch(
+    tmp_path: Path, uninterrupted: Proxy, request_for: Callable[[Recipe], ProxyRequest]
+) -> None:
+    (tmp_path / "request").write_bytes(pickle.dumps(request_for(RECIPE)))
+    script = """
+import pickle, sys
+from pathlib import Path
+from dataselect.proxies.make import make_proxy
+from dataselect.store import Store
+request = pickle.loads(Path(sys.argv[1]).read_bytes())
+proxy = make_proxy(Store(Path(sys.argv[2])), request, "name", "cpu", print)
+heavy = {"torch", "transformers", "pandas", "datasets"} & set(sys.modules)
+print(proxy.checkpoint(20), proxy.facts["steps"], sorted(heavy))
+"""
+    root = uninterrupted.artifact.path.parents[2]
+    shown = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "request"), str(root)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert shown == f"{uninterrupted.artifact.path / 'step-00000020'} 20 []\n"
+
+
+def test_a_diverged_run_is_kept_without_a_last_checkpoint_and_not_tried_again(
+    tmp_path: Path,
+    request_for: Callable[[Recipe], ProxyRequest],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store, request = Store(tmp_path), request_for(ABSURD)
+    proxy = make(store, request)
+    assert proxy.diverged
+    assert proxy.facts["final_loss"] is None
+    assert proxy.facts["steps"] < 20
+    assert list(proxy.artifact.files) == ["training.json"]
+    (record,) = store.ledger()
+    assert record["status"] == "done"
+    assert record["flops"] == 6 * ABSURD.parameters * proxy.facts["tokens"] > 0
+    monkeypatch.setattr(trainer, "train", refuse)
+    assert make(store, request).diverged
+
+
+def test_checkpoints_before_a_divergence_are_kept(
+    tmp_path: Path,
+    request_for: Callable[[Recipe], ProxyRequest],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps = []
+
+    def overflow(parameters: Any, limit: float) -> None:
+        steps.append(limit)
+        if len(steps) == 15:
+            next(iter(parameters)).grad.fill_(math.nan)
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", overflow)
+    proxy = make(Store(tmp_path), request_for(RECIPE))
+    assert proxy.diverged
+    assert {name.partition("/")[0] for name in proxy.artifact.files} == {
+        "step-00000010",
+        "training.json",
+    }
+    tensors = load_file(proxy.checkpoint(10) / "model.safetensors").values()
+    assert all(bool(tensor.isfinite().all()) for tensor in tensors)
+
+
+def test_failed_training_is_raised_and_its_time_is_in_the_ledger(
+    tmp_path: Path, uninterrupted: Proxy, request_for: Callable[[Recipe], ProxyRequest]
+) -> None:
+    store, request = Store(tmp_path), request_for(RECIPE)
+
+    def full(fields: object) -> None:
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="the disk is full"):
+        make_proxy(store, request, "stage1/web", "cpu", full)
+    assert find_proxy(store, request) is None
+    assert weights(make(store, request)) == weights(uninterrupted)
+    assert [record["status"] for record in store.ledger()] == ["failed", "done"]
+    costs = spent(store.ledger())
+    assert (costs.jobs, costs.failed_jobs) == (2, 1)
+    assert costs.wall_seconds > uninterrupted.facts["seconds"] / 100
+    assert costs.flops == 6 * RECIPE.parameters * 640
+
+
+def die_in_child(root: Path, request: ProxyRequest, moment: str) -> None:
+    """Make the proxy, but die by SIGKILL at a moment between training and its end."""
+
+    def die(*arguments: Any, **options: Any) -> NoReturn:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("unreachable")
+
+    torch.set_num_threads(1)
+    match moment:
+        case "trained":
+            Store.publish = die
+        case "copying":
+            link, links = os.link, []
+
+            def linked(*arguments: Any, **options: Any) -> None:
+                link(*arguments, **options)
+                links.append(arguments)
+                if len(links) == 2:
+                    die()
+
+            os.link = linked
+        case "sealed":
+            Store._reveal = die
+        case "published":
+            reveal = Store._reveal
+            Store._reveal = lambda *paths: (reveal(*paths), die())
+    make_proxy(Store(root), request, "stage1/web", "cpu", lambda fields: None)
+
+
+@pytest.mark.parametrize("moment", ["trained", "copying", "sealed", "published"])
+def test_a_kill_between_training_and_the_end_of_publishing_loses_nothing(
+    tmp_path: Path,
+    uninterrupted: Proxy,
+    request_for: Callable[[Recipe], ProxyRequest],
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str,
+) -> None:
+    store, request = Store(tmp_path), request_for(RECIPE)
+    process = FORKED.Process(target=die_in_child, args=(tmp_path, request, moment))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert (find_proxy(store, request) is not None) == (moment == "published")
+    store.clean()
+    assert not list((tmp_path / "tmp").glob("*"))
+
+    monkeypatch.setattr(trainer._Run, "take_step", refuse)
+    proxy = make(store, request)
+    assert weights(proxy) == weights(uninterrupted)
+    assert proxy.facts["losses"] == uninterrupted.facts["losses"]
+    assert proxy.facts["final_loss"] == uninterrupted.facts["final_loss"]
+    assert proxy.facts["seconds"] > 0
+    # The work was done once, so it is never in the ledger twice.
+    expected = [] if moment == "published" else ["done"]
+    assert [record["status"] for record in store.ledger()] == expected
+
+
+def test_a_damaged_checkpoint_is_refused_and_made_anew_to_the_same_bits(
+    tmp_path: Path, uninterrupted: Proxy, request_for: Callable[[Recipe], ProxyRequest]
+) -> None:
+    store, request = Store(tmp_path), request_for(RECIPE)
+    proxy = make(store, request)
+    file = proxy.artifact.path / "step-00000020" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"\x01")
+    os.utime(file, ns=(1, 1))
+    with pytest.raises(IncompleteError, match="run the same command again"):
+        proxy.checkpoint(20)
+    assert find_proxy(store, request) is None
+    assert weights(make(store, request)) == weights(uninterrupted)
+
+
+def test_names_of_checkpoints_are_those_that_training_writes(uninterrupted: Proxy) -> None:
+    assert maker.checkpoint_name(20) == "step-00000020"
+    assert (uninterrupted.checkpoint(20) / "config.json").is_file()

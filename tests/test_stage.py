@@ -1,0 +1,429 @@
+"""A stage: every candidate trained and scored once, on the same items, whoever falls by the way.
+
+Nothing here imports torch by itself, because one test asks in a fresh process whether a stage
+does.
+"""
+
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+import dataselect
+from dataselect.compute import Compute, Event, InlineCompute, Job, Outcome
+from dataselect.corpus.prepare import (
+    fingerprints,
+    prepare_streams,
+    prepare_tokenizer,
+    tokens_needed,
+)
+from dataselect.cost import spent
+from dataselect.desk.world import benchmark_problems
+from dataselect.errors import IncompleteError
+from dataselect.manifest import load_manifest
+from dataselect.pipeline import budgets, make_recipes
+from dataselect.plan import load_plan
+from dataselect.proxies.make import ProxyRequest, find_proxy
+from dataselect.scoring.evaluate import METRICS, Measured, find_scores
+from dataselect.scoring.gather import gather
+from dataselect.stage import Experiment, StageScores, run_stage
+from dataselect.store import Store
+from dataselect.traces.trace import Trace, TraceHeader, write_traces
+
+ITEMS = 6
+CANDIDATES = ["worked", "prose", "blend", "copy"]
+MANIFEST = """
+target: {size: 1M, tokens: 20M}
+candidates:
+  - {id: worked, path: dataselect/desk, name: worked}
+  - {id: prose, path: dataselect/desk, name: narrative}
+  - {id: blend, mixture: {worked: 3, prose: 1}}
+  - {id: copy, mixture: {worked: 2}}
+"""
+PLAN = """
+tokenizer: {train: {vocab_size: 300, characters: 20k}}
+benchmarks:
+  - {id: short, items: short.jsonl, traces: short.traces.jsonl}
+  - {id: long, items: long.jsonl, traces: long.traces.jsonl}
+screen:
+  keep: 2
+  accuracy: true
+  proxy:
+    architecture: {hidden_size: 16, layers: 1, heads: 2}
+    tokens: TOKENS
+    sequence_length: 32
+    batch_size: 4
+    learning_rate: 1e-2
+"""
+
+
+class Silent:
+    """Nobody looks on."""
+
+    def step(self, title: str) -> None: ...
+
+    def progress(self, work: str, fields: Mapping[str, float]) -> None: ...
+
+    def event(self, event: Event) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+class Counted:
+    """Runs jobs here, after a trip through pickle as to another process, and keeps their names."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._inline = InlineCompute()
+
+    def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> list[Outcome]:
+        self.names += [job.name for job in jobs]
+        sent = [pickle.loads(pickle.dumps((job.function, job.arguments))) for job in jobs]
+        return self._inline.run(
+            [Job(job.name, *parts) for job, parts in zip(jobs, sent, strict=True)], on_event
+        )
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> "Counted":
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+@dataclass(frozen=True)
+class Changed(Experiment):
+    """An experiment in which something is different for some candidates."""
+
+    changes: Mapping[str, Callable[[ProxyRequest], ProxyRequest]] = field(default_factory=dict)
+
+    def request(self, stage: Any, candidate: str) -> ProxyRequest:
+        request = super().request(stage, candidate)
+        return self.changes.get(candidate, lambda same: same)(request)
+
+
+def write_world(folder: Path, tokens: int = 4000) -> None:
+    """A manifest, a plan and two benchmarks with made-up letter probabilities."""
+    (folder / "manifest.yaml").write_text(MANIFEST)
+    (folder / "plan.yaml").write_text(PLAN.replace("TOKENS", str(tokens)))
+    for name, steps in (("short", (2,)), ("long", (3, 4))):
+        rows, traces = [], []
+        for number, problem in enumerate(benchmark_problems(0, steps, ITEMS)):
+            text = problem.reasoning()
+            rows.append(
+                {"id": f"{name}-{number}", "question": problem.prompt, "rationale": text}
+                | {"answer": str(problem.answer)}
+            )
+            runs = tuple((1, 0.9 if letter.isdigit() else 0.5) for letter in text)
+            traces.append(Trace(f"{name}-{number}", text, runs))
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        header = TraceHeader(name, "made up", "none", "this test")
+        write_traces(folder / f"{name}.traces.jsonl", header, traces)
+
+
+def experiment(folder: Path, compute: Compute, store: Path | None = None) -> Experiment:
+    """All that the pipeline does before its first stage."""
+    manifest = load_manifest(folder / "manifest.yaml")
+    plan = load_plan("plan.yaml", folder)
+    kept, watch = Store(store or folder / "store"), Silent()
+    evaluations = gather(plan, kept, "cpu", watch.note)
+    prints = fingerprints(manifest)
+    tokenizer = prepare_tokenizer(manifest, plan, prints, kept, watch.progress)
+    recipes = make_recipes(plan, tokenizer.vocab_size, "cpu")
+    needed = tokens_needed(manifest, budgets(recipes))
+    streams = prepare_streams(manifest, plan, tokenizer, prints, needed, kept, watch.progress)
+    return Experiment(
+        manifest, plan, kept, compute, "cpu", tokenizer, streams, evaluations, recipes, watch
+    )
+
+
+def stage1(made: Experiment, candidates: Sequence[str] = tuple(CANDIDATES)) -> StageScores:
+    return run_stage(made, "stage1", made.plan.screen, candidates)
+
+
+def write_cached_run(folder: Path) -> None:
+    """Run the stage again in this fresh process and write down what that took."""
+    compute = Counted()
+    scores = stage1(experiment(folder, compute))
+    heavy = {"torch", "transformers", "datasets"} & set(sys.modules)
+    table = scores.table("rbridge")["short"].to_dict()
+    shown = {"jobs": compute.names, "heavy": sorted(heavy), "table": table}
+    (folder / "shown.json").write_text(json.dumps(shown))
+
+
+@dataclass(frozen=True)
+class World:
+    """A folder whose stage has been run once, and what came of it."""
+
+    folder: Path
+    jobs: list[str]
+    scores: StageScores
+
+    def copy(self, folder: Path) -> Path:
+        """The store of this run to be changed; what it names by its path stays where it is."""
+        shutil.copytree(self.folder / "store", folder / "store")
+        return folder / "store"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    import torch
+
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("world")
+    write_world(folder)
+    compute = Counted()
+    scores = stage1(experiment(folder, compute))
+    return World(folder, compute.names, scores)
+
+
+def refuse(*arguments: Any, **options: Any) -> NoReturn:
+    raise AssertionError("this was done already")
+
+
+def absurd(request: ProxyRequest) -> ProxyRequest:
+    recipe = replace(request.recipe, learning_rate=1e20, embedding_learning_rate=1e20)
+    return replace(request, recipe=recipe)
+
+
+def broken(request: ProxyRequest) -> ProxyRequest:
+    shares = tuple(replace(share, folder=Path("nowhere"), stream="x") for share in request.shares)
+    return replace(request, shares=shares)
+
+
+def test_every_candidate_is_scored_on_every_item_and_metric(world: World) -> None:
+    scores = world.scores
+    assert scores.scored == CANDIDATES
+    assert set(scores.tables) == {"short", "long"}
+    for name, metrics in scores.tables.items():
+        assert set(metrics) == {*METRICS, "accuracy"}
+        for metric, table in metrics.items():
+            assert list(table.columns) == CANDIDATES
+            assert list(table.index) == [f"{name}-{n}" for n in range(ITEMS)]
+            values = table.to_numpy()
+            assert ((values >= 0) & (values < 20)).all(), metric
+    assert scores.exclusions == {"short": (), "long": ()}
+    assert scores.reasons == {}
+
+
+def test_candidates_of_the_same_text_share_a_proxy_and_its_scores(world: World) -> None:
+    assert world.jobs == ["stage1/worked", "stage1/prose", "stage1/blend"]
+    table = world.scores.table("rbridge")["short"]
+    assert (table["worked"] == table["copy"]).all()
+    assert (table["worked"] != table["prose"]).all()
+    assert (table["worked"] != table["blend"]).all()
+
+
+def test_all_work_is_in_the_ledger_under_the_stage_s_keys(world: World) -> None:
+    ledger = Store(world.folder / "store").ledger()
+    kinds = [record["kind"] for record in ledger]
+    assert {kind: kinds.count(kind) for kind in set(kinds)} == {
+        "proxy": 3,
+        "scores": 6,
+        "accuracy": 6,
+    }
+    assert {record["key"] for record in ledger} == set(world.scores.keys)
+
+
+def test_flops_are_those_of_training_and_scoring_the_proxies_that_were_kept(world: World) -> None:
+    recipe = world.scores.recipe
+    training = 6.0 * recipe.parameters * recipe.tokens
+    tokens = sum(
+        record["flops"] / 2 / recipe.parameters
+        for record in Store(world.folder / "store").ledger()
+        if record["kind"] == "scores" and record["name"] == "stage1/worked"
+    )
+    assert tokens > 1000
+    assert world.scores.flops == pytest.approx(4 * (training + 2 * recipe.parameters * tokens))
+
+
+def test_a_stage_that_is_cached_submits_no_job_and_imports_no_torch(world: World) -> None:
+    tests = Path(__file__).parent
+    script = (
+        "import sys, pathlib, test_stage; test_stage.write_cached_run(pathlib.Path(sys.argv[1]))"
+    )
+    path = os.pathsep.join([str(Path(dataselect.__file__).parents[1]), str(tests)])
+    subprocess.run(
+        [sys.executable, "-c", script, str(world.folder)],
+        env=os.environ | {"PYTHONPATH": path},
+        check=True,
+    )
+    shown = json.loads((world.folder / "shown.json").read_text())
+    assert shown["jobs"] == []
+    assert shown["heavy"] == []
+    assert shown["table"] == world.scores.table("rbridge")["short"].to_dict()
+
+
+def test_a_diverged_candidate_is_marked_and_the_others_go_on(world: World, tmp_path: Path) -> None:
+    compute = Counted()
+    made = experiment(world.folder, compute, world.copy(tmp_path))
+    scores = stage1(Changed(**vars(made), changes={"prose": absurd}))
+    assert compute.names == ["stage1/prose"]
+    assert scores.status == {
+        "worked": "scored",
+        "prose": "diverged",
+        "blend": "scored",
+        "copy": "scored",
+    }
+    assert scores.scored == ["worked", "blend", "copy"]
+    assert scores.reasons == {"prose": "the loss was no number after 2 steps"}
+    kept = scores.table("rbridge")["short"]
+    assert kept.equals(world.scores.table("rbridge")["short"].drop(columns="prose"))
+
+    # It has been judged: another run does not try it again, and still says so.
+    again = stage1(Changed(**vars(made), changes={"prose": absurd}))
+    assert compute.names == ["stage1/prose"]
+    assert again.status == scores.status
+
+
+def test_a_failed_candidate_is_marked_tried_again_and_the_others_go_on(
+    world: World, tmp_path: Path
+) -> None:
+    compute = Counted()
+    made = experiment(world.folder, compute, world.copy(tmp_path))
+    for _ in range(2):
+        scores = stage1(Changed(**vars(made), changes={"blend": broken}))
+        assert scores.scored == ["worked", "prose", "copy"]
+        assert scores.status["blend"] == "failed"
+        assert "nowhere" in scores.reasons["blend"]
+        assert "\n" not in scores.reasons["blend"]
+    assert compute.names == ["stage1/blend", "stage1/blend"]
+
+
+def test_failed_and_diverged_training_counts_among_what_was_spent(
+    world: World, tmp_path: Path
+) -> None:
+    made = experiment(world.folder, Counted(), world.copy(tmp_path))
+    scores = stage1(Changed(**vars(made), changes={"prose": absurd, "blend": broken}))
+    ours = [record for record in made.store.ledger() if record["key"] in set(scores.keys)]
+    costs = spent(record for record in ours if record["kind"] == "proxy")
+    assert (costs.jobs, costs.failed_jobs) == (3, 1)
+    recipe = scores.recipe
+    two_steps = 2 * recipe.batch_size * recipe.sequence_length
+    assert costs.flops == 6 * recipe.parameters * (recipe.tokens + two_steps)
+
+
+def test_a_stage_that_no_candidate_comes_through_is_incomplete(
+    world: World, tmp_path: Path
+) -> None:
+    made = experiment(world.folder, Counted(), world.copy(tmp_path))
+    none = Changed(**vars(made), changes={"prose": absurd, "blend": broken})
+    with pytest.raises(IncompleteError, match=r"no candidate came through stage1 \(prose: the lo"):
+        stage1(none, ["prose", "blend"])
+
+
+def measured(made: Experiment, candidate: str, benchmark: str) -> tuple[Measured, dict[str, Any]]:
+    """A candidate's scores and the spec that they are kept under."""
+    proxy = find_proxy(made.store, made.request("stage1", candidate))
+    assert proxy is not None
+    evaluation, step = made.evaluations[benchmark], proxy.recipe.steps
+    found = find_scores(made.store, proxy, step, evaluation)
+    assert found is not None
+    return found, evaluation.spec(proxy, step)
+
+
+def remove(store: Store, kind: str, spec: Mapping[str, Any]) -> None:
+    artifact = store.find(kind, spec)
+    assert artifact is not None
+    shutil.rmtree(artifact.path)
+
+
+def test_an_item_left_out_for_one_candidate_is_left_out_for_all(
+    world: World, tmp_path: Path
+) -> None:
+    made = experiment(world.folder, Counted(), world.copy(tmp_path))
+    for candidate, item in (("prose", "short-1"), ("blend", "short-4")):
+        found, spec = measured(made, candidate, "short")
+        remove(made.store, "scores", spec)
+        facts = {"exclusions": [{"item": item, "reason": "too long"}], "notes": [], "flops": 1.0}
+        with made.store.publish("scores", spec) as folder:
+            kept = found.table[found.table["item"] != item]
+            kept.to_parquet(folder / "scores.parquet", index=False)
+            (folder / "facts.json").write_text(json.dumps(facts))
+    scores = stage1(made)
+    for metric in METRICS:
+        table = scores.table(metric)["short"]
+        assert list(table.index) == ["short-0", "short-2", "short-3", "short-5"]
+        before = world.scores.table(metric)["short"]
+        assert table.equals(before.loc[table.index])
+        assert len(scores.table(metric)["long"]) == ITEMS
+    assert [(e.item, e.reason) for e in scores.exclusions["short"]] == [
+        ("short-1", "too long"),
+        ("short-4", "too long"),
+    ]
+    assert scores.exclusions["long"] == ()
+
+
+def test_scores_that_are_missing_are_measured_without_training_again(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute = Counted()
+    made = experiment(world.folder, compute, world.copy(tmp_path))
+    found, spec = measured(made, "blend", "long")
+    remove(made.store, "scores", spec)
+    monkeypatch.setattr("dataselect.proxies.train.train", refuse)
+    monkeypatch.setattr("dataselect.scoring.accuracy.accuracy", refuse)
+    scores = stage1(made)
+    assert compute.names == ["stage1/blend"]
+    remeasured = scores.table("rbridge")["long"]["blend"]
+    assert list(remeasured) == pytest.approx(list(found.table["rbridge"]), rel=1e-6)
+    assert made.store.ledger()[-1]["kind"] == "scores"
+
+
+def test_accuracy_is_measured_only_where_it_is_asked_for(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = experiment(world.folder, Counted(), world.copy(tmp_path))
+    proxy = find_proxy(made.store, made.request("stage1", "worked"))
+    assert proxy is not None
+    for evaluation in made.evaluations.values():
+        remove(made.store, "accuracy", evaluation.accuracy_spec(proxy, proxy.recipe.steps))
+    monkeypatch.setattr("dataselect.scoring.accuracy.accuracy", refuse)
+    with pytest.raises(IncompleteError, match="this was done already"):
+        stage1(made, ["worked"])
+    without = run_stage(
+        made, "stage1", made.plan.screen.model_copy(update={"accuracy": False}), ["worked"]
+    )
+    assert set(without.tables["short"]) == set(METRICS)
+
+
+def test_a_longer_budget_leaves_proxies_of_a_shorter_one_as_they_are(
+    world: World, tmp_path: Path
+) -> None:
+    write_world(tmp_path, tokens=9000)
+    longer = experiment(tmp_path, Counted(), world.copy(tmp_path))
+    shorter = experiment(world.folder, Counted())
+    assert longer.streams["worked"].tokens > shorter.streams["worked"].tokens
+    recipes = {"stage1": shorter.recipes["stage1"]}
+    same = replace(longer, recipes=recipes)
+    for candidate in CANDIDATES:
+        assert same.request("stage1", candidate).spec == shorter.request("stage1", candidate).spec
+        assert longer.request("stage1", candidate).spec != same.request("stage1", candidate).spec
+
+
+def test_tokens_prepared_cover_what_every_candidate_reads(world: World) -> None:
+    from dataselect.corpus.packing import PackedData, Part
+
+    made = experiment(world.folder, Counted())
+    length = made.recipes["stage1"].sequence_length
+    for candidate in CANDIDATES:
+        shares = made.request("stage1", candidate).shares
+        data = PackedData(
+            [Part(str(share.folder), share.tokens) for share in shares],
+            length,
+            seed=0,
+            total_tokens=made.recipes["stage1"].tokens,
+        )
+        starts = data._order.astype(int)
+        for part, share in enumerate(shares):
+            cuts = ((starts >= data._starts[part]) & (starts < data._ends[part])).sum()
+            stream = next(s for s in made.streams.values() if s.key == share.stream)
+            assert cuts * length + 1 <= stream.tokens
