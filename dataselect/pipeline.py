@@ -74,24 +74,10 @@ def run(
 ) -> Selection:
     """Do all of it. Raises InputError before any training, IncompleteError if none came through."""
     began = time.monotonic()
-    check(manifest, plan)
     truth = None
     if manifest.evidence is not None:
         truth = read_target_accuracy(manifest.base / manifest.evidence.target_accuracy)
-
-    watch.step("Benchmarks and reasoning traces")
-    evaluations = gather(plan, store, device, watch.note)
-
-    watch.step("Corpus")
-    prints = fingerprints(manifest)
-    tokenizer = prepare_tokenizer(manifest, plan, prints, store, watch.progress)
-    recipes = make_recipes(plan, tokenizer.vocab_size, device)
-    needed = tokens_needed(manifest, budgets(recipes))
-    streams = prepare_streams(manifest, plan, tokenizer, prints, needed, store, watch.progress)
-
-    experiment = Experiment(
-        manifest, plan, store, compute, device, tokenizer, streams, evaluations, recipes, watch
-    )
+    experiment = prepare(manifest, plan, store, compute, device, watch)
     screening = screen(experiment)
     prediction = None
     if plan.predict is not None:
@@ -110,16 +96,34 @@ def run(
         manifest=manifest,
         plan=plan,
         device=device,
-        tokenizer=tokenizer,
-        streams=streams,
-        evaluations=evaluations,
+        tokenizer=experiment.tokenizer,
+        streams=experiment.streams,
+        evaluations=experiment.evaluations,
         screening=screening,
         prediction=prediction,
         evidence=evidence,
         cost=_cost(manifest, screening, prediction),
         spent=_spent(store, screening, prediction),
         seconds=time.monotonic() - began,
-        notes=_notes(manifest, streams, recipes, screening, prediction),
+        notes=_notes(experiment, screening, prediction),
+    )
+
+
+def prepare(
+    manifest: Manifest, plan: Plan, store: Store, compute: Compute, device: str, watch: Watch
+) -> Experiment:
+    """Everything before the first training: traces, tokenizer, recipes and token streams."""
+    check(manifest, plan)
+    watch.step("Benchmarks and reasoning traces")
+    evaluations = gather(plan, store, device, watch.note)
+    watch.step("Corpus")
+    prints = fingerprints(manifest)
+    tokenizer = prepare_tokenizer(manifest, plan, prints, store, watch.progress)
+    recipes = make_recipes(plan, tokenizer.vocab_size, device)
+    needed = tokens_needed(manifest, budgets(recipes))
+    streams = prepare_streams(manifest, plan, tokenizer, prints, needed, store, watch.progress)
+    return Experiment(
+        manifest, plan, store, compute, device, tokenizer, streams, evaluations, recipes, watch
     )
 
 
@@ -179,15 +183,12 @@ def _spent(store: Store, screening: Screening, prediction: Prediction | None) ->
 
 
 def _notes(
-    manifest: Manifest,
-    streams: Mapping[str, Stream],
-    recipes: Mapping[StageName, Recipe],
-    screening: Screening,
-    prediction: Prediction | None,
+    experiment: Experiment, screening: Screening, prediction: Prediction | None
 ) -> tuple[str, ...]:
+    streams = experiment.streams
     notes = [line for line in map(describe_stream, streams.values()) if line]
-    budget = max(recipe.tokens for recipe in recipes.values())
-    for name, epochs in repeats(manifest, streams, budget).items():
+    budget = max(recipe.tokens for recipe in experiment.recipes.values())
+    for name, epochs in repeats(experiment.manifest, streams, budget).items():
         notes.append(f"{name}: its scarcest text is read {epochs:.1f} times")
     notes += screening.scores.notes
     if prediction is not None:

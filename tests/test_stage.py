@@ -362,20 +362,27 @@ def test_an_item_left_out_for_one_candidate_is_left_out_for_all(
     assert scores.exclusions["long"] == ()
 
 
-def test_scores_that_are_missing_are_measured_without_training_again(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("missing", ["scores", "accuracy"])
+def test_what_is_missing_is_measured_and_nothing_else_is_done_again(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     compute = Counted()
     made = experiment(world.folder, compute, world.copy(tmp_path))
-    found, spec = measured(made, "blend", "long")
-    remove(made.store, "scores", spec)
+    proxy = find_proxy(made.store, made.request("stage1", "blend"))
+    assert proxy is not None
+    evaluation, step = made.evaluations["long"], proxy.recipe.steps
+    spec_of = {"scores": evaluation.spec, "accuracy": evaluation.accuracy_spec}
+    remove(made.store, missing, spec_of[missing](proxy, step))
+    before = len(made.store.ledger())
     monkeypatch.setattr("dataselect.proxies.train.train", refuse)
-    monkeypatch.setattr("dataselect.scoring.accuracy.accuracy", refuse)
+    other = {"scores": "accuracy.accuracy", "accuracy": "scorer.score"}[missing]
+    monkeypatch.setattr(f"dataselect.scoring.{other}", refuse)
     scores = stage1(made)
     assert compute.names == ["stage1/blend"]
-    remeasured = scores.table("rbridge")["long"]["blend"]
-    assert list(remeasured) == pytest.approx(list(found.table["rbridge"]), rel=1e-6)
-    assert made.store.ledger()[-1]["kind"] == "scores"
+    for metric in (*METRICS, "accuracy"):
+        remeasured, first = (s.table(metric)["long"]["blend"] for s in (scores, world.scores))
+        assert list(remeasured) == pytest.approx(list(first), rel=1e-6)
+    assert [record["kind"] for record in made.store.ledger()[before:]] == [missing]
 
 
 def test_accuracy_is_measured_only_where_it_is_asked_for(

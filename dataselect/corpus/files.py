@@ -100,7 +100,7 @@ def local_files(source: Source, base: Path) -> list[LocalFile]:
         folder = _folder(source, _absolute(folder, source.data_dir or "."), "data_dir")
         _refuse_saved_dataset(folder)
         paths = _matches(source, folder) if source.data_files else _inside(folder, form)
-    shared = os.path.commonpath([os.path.abspath(path.parent) for path in paths] or [folder])
+    shared = os.path.commonpath([os.path.abspath(path.parent) for path in paths] or [str(folder)])
     found = [_local_file(source, path, shared, form) for path in paths]
     forms = sorted({file.form for file in found})
     if len(forms) > 1:

@@ -68,8 +68,8 @@ def test_names_do_not_depend_on_where_the_manifest_lies(tmp_path: Path) -> None:
 def test_data_dir_narrows_a_form_and_a_folder(tmp_path: Path) -> None:
     touch(tmp_path, "d/en/a.jsonl", "d/de/b.jsonl")
     assert names(tmp_path, path="json", data_dir="d/en") == ["a.jsonl"]
-    assert names(tmp_path, path="d", data_dir="de") == ["d/de/b.jsonl"]
-    assert names(tmp_path, path="d", data_files="*/b.*") == ["d/de/b.jsonl"]
+    assert names(tmp_path, path="d", data_dir="de") == ["b.jsonl"]
+    assert names(tmp_path, path="d", data_files="*/b.*") == ["b.jsonl"]
 
 
 def test_form_and_compression_come_from_the_name(tmp_path: Path) -> None:

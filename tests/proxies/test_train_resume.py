@@ -75,7 +75,7 @@ def train_in_child(recipe: Recipe, folder: Path, told: Connection, torn: str | N
     # What SIGKILL leaves does not depend on it, and a slow disk would leave no time to save.
     os.fsync = lambda descriptor: None
     if torn == "state":
-        _die_in_save_file(after=3)
+        _die_in_save_file(after=1)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer")
     if torn == "checkpoint":
         tokenizer.save_pretrained = lambda path: os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,250 @@
+"""Measure what the quickstart's ranking is worth, and fit its transfer functions.
+
+    python benchmarks/desk_scale/study.py [--store DIR] [--jobs N]
+
+Trains the target-size model on every candidate of `candidates/quickstart.yaml` (the ground
+truth), proxies of several budgets, and Stage 2's proxy on every candidate. Then:
+
+- decision accuracy and Kendall's tau of each metric against the targets' generated answers;
+- a transfer function fitted on the checkpoints of one calibration candidate alone, proxy against
+  target at equal tokens, and its error on the other candidates, on which nothing was fitted;
+- writes `results.json` here, and for the quickstart `candidates/quickstart/target_accuracy.csv`
+  and `stages/quickstart/transfer.json`.
+
+About 2 hours on two cores; interrupted, it goes on where it was.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from dataselect.agreement import decision_accuracy
+from dataselect.compute import LocalProcesses
+from dataselect.compute.cores import available_cores
+from dataselect.cost import training_flops
+from dataselect.manifest import load_manifest
+from dataselect.pipeline import prepare
+from dataselect.plan import Plan, load_plan
+from dataselect.proxies.make import find_proxy, processor_name
+from dataselect.ranking import aggregate
+from dataselect.report.live import LiveWatch
+from dataselect.scoring.evaluate import METRICS, find_accuracy, find_scores, score_checkpoint
+from dataselect.scoring.rbridge import METRIC_VERSION
+from dataselect.stage import Experiment, StageScores, run_stage
+from dataselect.store import Store, write_atomic
+from dataselect.transfer import Provenance, Setting, TransferFunction, fit
+from dataselect.transfer_file import to_json
+from dataselect.units import parse_count
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+MANIFEST = ROOT / "candidates" / "quickstart.yaml"
+CALIBRATION = "textbook"
+"""Chosen before any result was seen: its checkpoints pass through all accuracies."""
+BUDGETS = ("0.125M", "0.25M", "0.5M", "1M")
+"""Stage 1 budgets, the quickstart's own among them."""
+DRAWS, SEED, CONFIDENCE = 10_000, 0, 0.9
+COMMAND = "python benchmarks/desk_scale/study.py"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--store", type=Path, default=ROOT / ".dataselect" / "desk-scale")
+    parser.add_argument("--jobs", type=int, default=available_cores())
+    arguments = parser.parse_args()
+    store = Store(arguments.store)
+    with LocalProcesses(arguments.jobs, 1) as compute, LiveWatch(Console()) as watch:
+
+        def experiment(plan: Plan) -> Experiment:
+            return prepare(load_manifest(MANIFEST), plan, store, compute, "cpu", watch)
+
+        target = experiment(load_plan("target.yaml", HERE))
+        quickstart = load_plan("quickstart", MANIFEST.parent)
+        names = [candidate.id for candidate in target.manifest.candidates]
+        truth = run_stage(target, "stage1", target.plan.screen, names)
+        accuracy = pd.DataFrame(
+            {name: table.mean() for name, table in truth.table("accuracy").items()}
+        )
+        screens = {}
+        for budget in BUDGETS:
+            at_budget = experiment(_with_tokens(quickstart, budget))
+            screens[budget] = run_stage(at_budget, "stage1", at_budget.plan.screen, names)
+        second = experiment(quickstart)
+        assert second.plan.predict is not None, "the quickstart has a second stage"
+        predicted = run_stage(second, "stage2", second.plan.predict, names)
+        pairs = _calibration_pairs(second, target)
+        watch.step("Fit and compare")
+
+    functions = {
+        benchmark: _fitted(benchmark, rows, second, target, predicted)
+        for benchmark, rows in pairs.items()
+    }
+    results = {
+        "command": COMMAND,
+        "hardware": processor_name(),
+        "target": _describe(truth),
+        "target_accuracy": accuracy.to_dict("index"),
+        "stage1": [_compare(scores, accuracy, truth) for scores in screens.values()],
+        "stage2": _compare(predicted, accuracy, truth),
+        "transfer": _zero_shot(functions, predicted, accuracy),
+        "by_candidate": _by_candidate(screens["0.5M"], accuracy),
+    }
+    _write(HERE / "results.json", json.dumps(results, indent=1))
+    _write(ROOT / "stages/quickstart/transfer.json", to_json(functions.values()))
+    _write(
+        ROOT / "candidates/quickstart/target_accuracy.csv",
+        accuracy.rename_axis("id").to_csv(float_format="%.4f"),
+    )
+    print(json.dumps({key: results[key] for key in ("stage1", "stage2", "transfer")}, indent=1))
+
+
+def _with_tokens(plan: Plan, budget: str) -> Plan:
+    proxy = plan.screen.proxy.model_copy(update={"tokens": parse_count(budget)})
+    return plan.model_copy(update={"screen": plan.screen.model_copy(update={"proxy": proxy})})
+
+
+def _describe(scores: StageScores) -> dict[str, Any]:
+    recipe = scores.recipe
+    flops = training_flops(recipe.parameters, recipe.tokens)
+    return {"parameters": recipe.parameters, "tokens": recipe.tokens, "training_flops": flops}
+
+
+def _compare(scores: StageScores, accuracy: pd.DataFrame, truth: StageScores) -> dict[str, Any]:
+    """Agreement of every metric with the target's mean accuracy over the benchmarks."""
+    target = accuracy.mean(axis=1)
+    flops = _describe(scores)["training_flops"]
+    compared: dict[str, Any] = {
+        **_describe(scores),
+        "share_of_target_flops": flops / _describe(truth)["training_flops"],
+        "metrics": {},
+    }
+    for metric in (*METRICS, "accuracy"):
+        if metric not in next(iter(scores.tables.values())):
+            continue
+        sign = -1 if metric == "accuracy" else 1
+        means = {name: sign * table.mean() for name, table in scores.table(metric).items()}
+        ranked = aggregate(pd.DataFrame(means))
+        agreement = decision_accuracy(ranked, target, draws=DRAWS, seed=SEED, confidence=CONFIDENCE)
+        compared["metrics"][metric] = {
+            "decision_accuracy": agreement.decision_accuracy,
+            "decision_accuracy_interval": agreement.decision_accuracy_interval,
+            "kendall_tau": agreement.kendall_tau,
+            "kendall_tau_interval": agreement.kendall_tau_interval,
+            "pairs": agreement.pairs,
+        }
+    return compared
+
+
+def _calibration_pairs(second: Experiment, target: Experiment) -> dict[str, list[dict[str, float]]]:
+    """rBridge of the proxy and accuracy of the target, at equal tokens of one candidate."""
+    proxy = find_proxy(second.store, second.request("stage2", CALIBRATION))
+    large = find_proxy(target.store, target.request("stage1", CALIBRATION))
+    assert proxy is not None, "it was trained before"
+    assert large is not None, "it was trained before"
+    pairs: dict[str, list[dict[str, float]]] = {name: [] for name in target.evaluations}
+    for step in large.recipe.checkpoint_steps():
+        tokens = step * large.recipe.batch_size * large.recipe.sequence_length
+        small_step = tokens // (proxy.recipe.batch_size * proxy.recipe.sequence_length)
+        assert small_step in proxy.recipe.checkpoint_steps(), "checkpoints are at equal tokens"
+        both = list(second.evaluations.values())
+        score_checkpoint(
+            second.store, proxy, small_step, both, accuracy=False, device="cpu", name="calibration"
+        )
+        score_checkpoint(
+            target.store, large, step, both, accuracy=True, device="cpu", name="calibration"
+        )
+        for evaluation in both:
+            scores = find_scores(second.store, proxy, small_step, evaluation)
+            right = find_accuracy(target.store, large, step, evaluation)
+            assert scores is not None, "measured a line ago"
+            assert right is not None, "measured a line ago"
+            pairs[evaluation.benchmark.id].append(
+                {
+                    "tokens": tokens,
+                    "rbridge": float(scores.table["rbridge"].mean()),
+                    "accuracy": float(right.mean()),
+                }
+            )
+    return pairs
+
+
+def _fitted(
+    benchmark: str,
+    rows: list[dict[str, float]],
+    second: Experiment,
+    target: Experiment,
+    predicted: StageScores,
+) -> TransferFunction:
+    evaluation = second.evaluations[benchmark]
+    manifest, recipe = target.manifest, predicted.recipe
+    setting = Setting(
+        target_size=manifest.target.size,
+        target_tokens=manifest.target.total_tokens,
+        proxy_size=recipe.parameters,
+        proxy_tokens=recipe.tokens,
+        traces=evaluation.traces.hash,
+        benchmark=evaluation.benchmark.content_hash,
+        tokenizer=second.tokenizer.hash,
+        metric_version=METRIC_VERSION,
+    )
+    return fit(
+        [row["rbridge"] for row in rows],
+        [row["accuracy"] for row in rows],
+        benchmark=benchmark,
+        provenance=Provenance(setting, f"{len(rows)} checkpoints of {CALIBRATION}", COMMAND),
+    )
+
+
+def _zero_shot(
+    functions: Mapping[str, TransferFunction], predicted: StageScores, accuracy: pd.DataFrame
+) -> dict[str, Any]:
+    """Error of the functions on candidates that they were not fitted on."""
+    results: dict[str, Any] = {"calibration": CALIBRATION, "benchmarks": {}}
+    predictions = {}
+    for benchmark, function in functions.items():
+        scores = predicted.table("rbridge")[benchmark].mean()
+        forecast = pd.Series(function.predict(scores.to_numpy()), index=scores.index)
+        predictions[benchmark] = forecast
+        error = (forecast - accuracy[benchmark]).drop(CALIBRATION).abs()
+        results["benchmarks"][benchmark] = {
+            "family": function.family,
+            "train_r2": function.r2,
+            "leave_one_out_mae": function.mae,
+            "points": function.points,
+            "zero_shot_mae": float(error.mean()),
+            "zero_shot_worst": float(error.max()),
+            "predicted": forecast.to_dict(),
+        }
+    overall = pd.DataFrame(predictions).mean(axis=1).drop(CALIBRATION)
+    truth = accuracy.mean(axis=1).drop(CALIBRATION)
+    results["zero_shot_mae"] = float((overall - truth).abs().mean())
+    results["constant_mae"] = float((truth - truth.mean()).abs().mean())
+    results["decision_accuracy"] = decision_accuracy(
+        overall, truth, lower_is_better=False
+    ).decision_accuracy
+    return results
+
+
+def _by_candidate(scores: StageScores, accuracy: pd.DataFrame) -> dict[str, dict[str, float]]:
+    rows: dict[str, dict[str, float]] = {}
+    for name in scores.scored:
+        rows[name] = {"target_accuracy": float(accuracy.loc[name].mean())}
+        for metric in (*METRICS, "accuracy"):
+            means = [float(t[name].mean()) for t in scores.table(metric).values()]
+            rows[name][metric] = float(np.mean(means))
+    return rows
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, text.encode())
+
+
+if __name__ == "__main__":
+    main()

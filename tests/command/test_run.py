@@ -1,0 +1,158 @@
+"""The command as a user runs it: in a process of its own, killed and started again."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataselect.store import lock
+
+MAKES_A_LONG_STAGE_1 = "300k"
+
+
+def decided(report: dict[str, Any]) -> Any:
+    """What must not depend on how often a run was stopped."""
+    return [report["candidates"], report["wins"], report["verdict"], report["cost"]["flops"]]
+
+
+def wait_for_training(project: Any, process: "subprocess.Popen[str]") -> None:
+    """Until a worker has begun to train: its workspace is there."""
+    deadline = time.monotonic() + 120
+    while not list(project.folder.glob(".dataselect/work/proxy-*")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1.5)
+
+
+def test_run_ranks_reports_and_is_reproduced_by_resolved_yaml(project: Any) -> None:
+    first = project.run("run", "candidates.yaml")
+    assert first.returncode == 0, first.stderr
+    report = project.report()
+    assert report["schema"] == 1
+    assert {c["id"]: c["status"] for c in report["candidates"]} == {
+        "solved": "ranked",
+        "blend": "ranked",
+        "prose": "pruned",
+    }
+    assert report["candidates"][0]["stage1"]["benchmarks"]["stories"]["rbridge"] > 0
+    assert report["candidates"][0]["stage2"]["predicted_accuracy"] is None
+    out = project.folder / "reports" / "candidates"
+    assert {path.name for path in out.iterdir()} >= {
+        "README.md",
+        "ranking.csv",
+        "report.json",
+        "resolved.yaml",
+    }
+    assert "solved" in first.stdout
+
+    ledger = project.folder / ".dataselect" / "ledger.jsonl"
+    spent = ledger.read_bytes()
+    began = time.monotonic()
+    again = project.run("run", "reports/candidates/resolved.yaml", "--out", "again")
+    seconds = time.monotonic() - began
+    assert again.returncode == 0, again.stderr
+    assert decided(project.report("again")) == decided(report)
+    assert ledger.read_bytes() == spent, "something was computed again"
+    assert seconds < 20, "generous: two busy cores; the figure is measured elsewhere"
+
+
+def test_cached_run_never_imports_torch(project: Any) -> None:
+    assert project.run("run", "candidates.yaml").returncode == 0
+    code = (
+        "import sys; sys.argv = ['dataselect', 'run', 'candidates.yaml']\n"
+        "from dataselect.cli import app\n"
+        "app(standalone_mode=False)\n"
+        "assert 'torch' not in sys.modules and 'transformers' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=project.folder, check=True)
+
+
+def test_kill_9_in_stage_1_and_the_same_command_give_the_same_report(
+    make_project: Callable[..., Any],
+) -> None:
+    project = make_project(MAKES_A_LONG_STAGE_1)
+    project.plan.write_text(project.plan.read_text() + "max_repeats: 40\n")
+    process = project.start("run", "candidates.yaml")
+    wait_for_training(project, process)
+    process.kill()
+    process.communicate()
+    assert not (project.folder / "reports" / "candidates" / "report.json").exists()
+    resumed = project.run("run", "candidates.yaml")
+    assert resumed.returncode == 0, resumed.stderr
+    whole = project.run("run", "candidates.yaml", "--store", "other", "--out", "whole")
+    assert whole.returncode == 0, whole.stderr
+    assert decided(project.report()) == decided(project.report("whole"))
+
+
+def test_ctrl_c_ends_with_130_and_the_command_that_resumes(
+    make_project: Callable[..., Any],
+) -> None:
+    project = make_project(MAKES_A_LONG_STAGE_1)
+    project.plan.write_text(project.plan.read_text() + "max_repeats: 40\n")
+    process = project.start("run", "candidates.yaml")
+    wait_for_training(project, process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "dataselect run candidates.yaml" in err
+    assert "Traceback" not in err
+
+
+def test_second_run_in_the_same_store_is_refused_with_exit_code_4(project: Any) -> None:
+    with lock(project.folder / ".dataselect", "the store"):
+        result = project.run("run", "candidates.yaml")
+    assert result.returncode == 4
+    assert str(os.getpid()) in result.stderr
+    assert "--store" in result.stderr
+
+
+def test_wheel_runs_outside_the_checkout(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling")
+    root = Path(__file__).parents[2]
+    source = tmp_path / "source"
+    ignored = shutil.ignore_patterns(".*", "reports", "tests", "benchmarks", "*.egg-info", "dist")
+    shutil.copytree(root, source, ignore=ignored)
+    (source / "reports").mkdir()
+    shutil.copy(root / "reports" / "README.md", source / "reports")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(tmp_path)]
+    subprocess.run([*build, str(source)], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    installed = tmp_path / "installed"
+    shutil.unpack_archive(wheel, installed, "zip")
+
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    environment = os.environ | {"PYTHONPATH": str(installed)}
+
+    def dataselect(*arguments: str) -> str:
+        command = [sys.executable, "-m", "dataselect", *arguments]
+        done = subprocess.run(
+            command, cwd=elsewhere, env=environment, check=True, capture_output=True, text=True
+        )
+        return done.stdout
+
+    where = [sys.executable, "-c", "import dataselect; print(dataselect.__file__)"]
+    found = subprocess.run(
+        where, cwd=elsewhere, env=environment, check=True, capture_output=True, text=True
+    )
+    assert found.stdout.startswith(str(installed))
+    dataselect("init", "mine")
+    for folder in ("candidates", "stages"):
+        there = elsewhere / "mine"
+        written = {p.relative_to(there): p for p in contents(there, folder)}
+        ours = {p.relative_to(root): p for p in contents(root, folder)}
+        assert written.keys() == ours.keys()
+        assert all(written[name].read_bytes() == ours[name].read_bytes() for name in ours)
+    assert "10 candidates" in dataselect("validate", "mine/candidates/quickstart.yaml")
+
+
+def contents(root: Path, folder: str) -> list[Path]:
+    return [path for path in (root / folder).rglob("*") if path.is_file()]
