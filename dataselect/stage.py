@@ -168,6 +168,7 @@ def _run_jobs(
     """Run what is missing, once for candidates that share a proxy; outcomes by request key."""
     store, step = experiment.store, experiment.recipes[stage].steps
     jobs: dict[str, Job] = {}
+    specs: dict[str, Mapping[str, Any]] = {}
     for name, request in requests.items():
         proxy = find_proxy(store, request)
         if proxy is not None and (
@@ -184,10 +185,31 @@ def _run_jobs(
         }
         key = content_key("job", request.spec)
         jobs.setdefault(key, Job(f"{stage}/{name}", train_and_score, arguments))
+        specs[key] = request.spec
     if not jobs:
         return {}
-    outcomes = experiment.compute.run(list(jobs.values()), experiment.watch.event)
-    return dict(zip(jobs, outcomes, strict=True))
+    ended = experiment.compute.run(list(jobs.values()), experiment.watch.event)
+    outcomes = dict(zip(jobs, ended, strict=True))
+    for key, outcome in outcomes.items():
+        _note_lost_workers(store, specs[key], outcome)
+    return outcomes
+
+
+def _note_lost_workers(store: Store, spec: Mapping[str, Any], outcome: Outcome) -> None:
+    """Put attempts whose worker died into the ledger, which the dead could not do themselves."""
+    died = outcome.error_type == "WorkerDied"
+    lost = outcome.attempts if died else outcome.attempts - 1
+    if lost == 0:
+        return
+    facts = {
+        "name": outcome.job,
+        "status": "failed",
+        # Of a job that came through, the last attempt knows what the earlier ones took.
+        "wall_seconds": outcome.wall_seconds if died else 0.0,
+        "cpu_seconds": outcome.cpu_seconds if died else 0.0,
+        "attempts": lost,
+    }
+    store.note(KIND, spec, facts)
 
 
 def _collect(

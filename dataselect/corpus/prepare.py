@@ -140,7 +140,7 @@ def tokens_needed(manifest: Manifest, budgets: Collection[tuple[int, int]]) -> d
     for candidate in manifest.candidates:
         for source, weight in manifest.weights(candidate.id).items():
             for budget, length in budgets:
-                tokens = (int(budget * weight / length) + 2) * length + 1
+                tokens = -(-round(budget * weight) // length) * length + 1
                 needed[source] = max(needed.get(source, 0), tokens)
     return needed
 
@@ -216,7 +216,8 @@ def _check_enough(
     stream: Stream, source: Source, needed: int, manifest: Manifest, plan: Plan
 ) -> None:
     allowed = source.max_repeats or plan.max_repeats
-    if stream.tokens * allowed >= needed or not stream.index["exhausted"]:
+    # One token short is enough: the last target may be the first token again.
+    if stream.tokens * allowed + 1 >= needed or not stream.index["exhausted"]:
         return
     raise InputError(
         manifest.where_text(stream.source),

@@ -1,0 +1,98 @@
+"""Streams for a manifest: enough tokens, or an error that says how many there are."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataselect.corpus.prepare import (
+    Tokenizer,
+    fingerprints,
+    prepare_streams,
+    prepare_tokenizer,
+    repeats,
+    shares,
+    tokens_needed,
+)
+from dataselect.errors import InputError
+from dataselect.manifest import Manifest, load_manifest
+from dataselect.plan import Plan, load_plan
+from dataselect.store import Store
+
+MANIFEST = """
+target: {size: 1M, tokens: 20M}
+candidates:
+  - {id: a, path: a.jsonl}
+  - {id: b, path: b.jsonl}
+  - {id: blend, mixture: {a: 1, b: 3}}
+"""
+PLAN = """
+tokenizer: {train: {vocab_size: 257, characters: 2k}}
+benchmarks: [{id: x, items: x, traces: x}]
+screen: {keep: 1, proxy: {size: 4M, tokens: 1M}}
+"""
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> tuple[Manifest, Plan, Store, Tokenizer]:
+    # With 257 entries a letter is a token: a document of 99 letters is 100 tokens with its end.
+    for name, letter, documents in (("a", "x", 40), ("b", "y", 30)):
+        rows = [json.dumps({"text": letter * 99}) for _ in range(documents)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join([*rows, '{"text": null}']))
+    (tmp_path / "m.yaml").write_text(MANIFEST)
+    (tmp_path / "p.yaml").write_text(PLAN)
+    manifest, plan = load_manifest(tmp_path / "m.yaml"), load_plan("p.yaml", tmp_path)
+    store = Store(tmp_path / "store")
+    prints = fingerprints(manifest)
+    return manifest, plan, store, prepare_tokenizer(manifest, plan, prints, store, ignore)
+
+
+def ignore(name: str, fields: Any) -> None: ...
+
+
+def streams(made: tuple[Manifest, Plan, Store, Tokenizer], budget: int, length: int = 10) -> Any:
+    manifest, plan, store, tokenizer = made
+    needed = tokens_needed(manifest, [(budget, length)])
+    return prepare_streams(manifest, plan, tokenizer, fingerprints(manifest), needed, store, ignore)
+
+
+def test_source_with_exactly_the_budget_is_enough(made: Any) -> None:
+    assert streams(made, 3000)["b"].tokens == 3000
+
+
+def test_source_with_a_sequence_too_few_is_refused_with_its_count(made: Any) -> None:
+    with pytest.raises(InputError) as refused:
+        streams(made, 3020)
+    assert "m.yaml:5:" in str(refused.value)
+    assert "'b' has 3,000 tokens" in str(refused.value)
+    assert "max_repeats: 2" in str(refused.value)
+
+
+def test_repeats_are_allowed_by_the_plan_and_reported(made: Any) -> None:
+    manifest, plan, store, tokenizer = made
+    generous = plan.model_copy(update={"max_repeats": 2.0})
+    prepared = streams((manifest, generous, store, tokenizer), 4500)
+    assert repeats(manifest, prepared, 4500) == {
+        "a": pytest.approx(4500 / 4000),
+        "b": pytest.approx(1.5),
+        "blend": pytest.approx(0.75 * 4500 / 3000),
+    }
+
+
+def test_stream_keeps_its_key_when_the_budget_grows(made: Any) -> None:
+    small, large = streams(made, 500), streams(made, 2000)
+    assert {name: s.key for name, s in small.items()} == {n: s.key for n, s in large.items()}
+    assert small["a"].tokens < large["a"].tokens
+    assert small["a"].key != small["b"].key
+
+
+def test_mixture_draws_its_shares_from_its_sources(made: Any) -> None:
+    prepared = streams(made, 2000)
+    drawn = {share.stream: share.tokens for share in shares(made[0], "blend", prepared, 2000)}
+    assert drawn == {prepared["a"].key: 500, prepared["b"].key: 1500}
+
+
+def test_rows_without_text_are_counted(made: Any) -> None:
+    rows = streams(made, 3000)["b"].index["counts"]
+    assert (rows["used"], rows["non_text"]) == (30, 1)
