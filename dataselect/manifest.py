@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from dataselect.sections import Document, FieldError, Id, Section, Text, read
 from dataselect.units import Count, Number, chinchilla_tokens
-from dataselect.yamlfile import Document, FieldError, Id, Section, Text, nearest, quoted, read
+from dataselect.wording import nearest, quoted
 
 _BUILDERS = ("json", "parquet", "text")
 

@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from dataselect.errors import InputError
+from dataselect.sections import Document, FieldError, Id, Section, Text, read
 from dataselect.units import Count, Number, Whole, parse_count
-from dataselect.yamlfile import Document, FieldError, Id, Section, Text, nearest, quoted, read
+from dataselect.wording import nearest, quoted
 
 LADDER_SIZES = (
     *("4M", "6M", "8M", "10M", "14M", "16M", "20M", "60M", "90M"),

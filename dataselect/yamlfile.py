@@ -1,4 +1,4 @@
-"""Strict YAML 1.2 files checked against pydantic models, with line and column in every error.
+"""Strict YAML 1.2 files as plain values, with line and column of each.
 
 Ordinary loaders are lenient where a manifest must not be: PyYAML keeps the last of two equal
 keys, reads `no` as false and `1.10` as 1.1, and forgets where a value stood. So the node graph
@@ -6,26 +6,20 @@ that ruamel.yaml composes is turned into plain values here: core-schema scalars 
 `no` stays text), no tags, no merge keys, no duplicate keys, a bound on what aliases expand to,
 and the place and spelling of every value kept for the error messages.
 
-`Section` is one mapping of such a file and `Document` a whole file; `read` gives the model or
-raises one InputError, for the fault that comes first in the file. Faults that only the data on
-disk can show (a missing file, a missing column) are left to what reads that data; `where` gives
-it the place to name. Writing YAML is not covered.
+Not covered: what the values mean (`sections`), and writing YAML.
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar, get_args
+from typing import Any, NoReturn
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PrivateAttr, ValidationError
-from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from dataselect.errors import InputError
+from dataselect.wording import is_id, nearest, quoted
 
 KeyPath = tuple[str | int, ...]
 """The way to a value from the top of a file: ("candidates", 0, "path")."""
@@ -35,61 +29,6 @@ _MOST_VALUES = 200_000
 _TAG = "tag:yaml.org,2002:"
 _CONSTANTS = {"true": True, "false": False, "": None, "~": None, "null": None}
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
-
-
-def quoted(value: object) -> str:
-    """`value` for a message: in quotes, on one line, control characters escaped, cut at 64."""
-    text = repr(value)
-    return text if len(text) <= 66 else f"{text[:64]}…{text[0]}"
-
-
-def nearest(name: str, choices: Iterable[str]) -> str:
-    """ "did you mean 'path'?" for the choice most like `name`, or "" where none is like it."""
-    by_folded = {choice.casefold(): choice for choice in choices}
-    close = get_close_matches(name.casefold(), by_folded, n=1)
-    return f"did you mean {quoted(by_folded[close[0]])}?" if close else ""
-
-
-def slug(text: str) -> str:
-    """`text` made into an id, as near as can be; "" where nothing of it can stay."""
-    return re.sub(r"[^a-z0-9._-]+", "-", text.casefold()).strip("._-")[:64].rstrip("._-")
-
-
-def _check_id(text: str) -> str:
-    if _ID.fullmatch(text):
-        return text
-    such = f", such as {slug(text)!r}" if slug(text) else ""
-    raise ValueError(
-        f"{quoted(text)} is not an id; use 1 to 64 of a-z 0-9 . _ - and begin with a letter or"
-        f" digit{such} (a free title may stand in 'title')"
-    )
-
-
-Id = Annotated[str, AfterValidator(_check_id)]
-"""A pydantic field for an id: it names files and appears in reports, so it is kept plain."""
-
-
-def _check_text(text: str) -> str:
-    if not text.strip():
-        raise ValueError("the text is empty; write some, or leave the key out")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_check_text)]
-"""A pydantic field for text that is not empty."""
-
-
-class FieldError(ValueError):
-    """What a validator raises when the fault lies at one of several keys.
-
-    `path` leads from the section under validation to that key. A plain ValueError with the text
-    "problem; mend" does where the section or the field itself is the place.
-    """
-
-    def __init__(self, problem: str, mend: str, *path: str | int) -> None:
-        self.path = path
-        super().__init__(f"{problem}; {mend}")
 
 
 class Positions:
@@ -129,59 +68,15 @@ class Positions:
         return self._spellings.get(path)
 
 
-class Section(BaseModel):
-    """One mapping of a YAML file: unknown keys refused, a docstring under each field."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
-
-    def _require_one(self, first: str, second: str, mend: str = "") -> None:
-        """Raise unless exactly one of two keys has a value."""
-        given = [key for key in (first, second) if getattr(self, key) is not None]
-        if not given:
-            raise ValueError(
-                f"neither {first!r} nor {second!r} is given; {mend or 'give one of them'}"
-            )
-        if len(given) == 2:
-            raise FieldError(f"{first!r} is given as well", "keep one of the two", second)
-
-
-class Document(Section):
-    """A whole YAML file."""
-
-    name: Id
-    """Names the folder of what comes out. Default: the name of the file without its ending."""
-
-    _positions: Positions = PrivateAttr(default_factory=lambda: Positions(Path("(in memory)")))
-
-    @property
-    def base(self) -> Path:
-        """The folder of the file, which the paths in it are relative to."""
-        return self._positions.file.parent
-
-    def where(self, *path: str | int) -> str:
-        """`file:line:column` of a key, for errors that only the data on disk can show."""
-        return self._positions.of(path)
-
-    def document_at(self, model: type["DocumentT"], key: str) -> "DocumentT":
-        """The document that is written out under `key` of this one instead of being named."""
-        positions = self._positions.below((key,))
-        document = validate(model, {"name": self.name, **getattr(self, key)}, positions)
-        document._positions = positions
-        return document
-
-
-SectionT = TypeVar("SectionT", bound=Section)
-DocumentT = TypeVar("DocumentT", bound=Document)
-
-
-def read(model: type[DocumentT], path: Path) -> DocumentT:
-    """The document in the file `path`; raises one InputError with line and column."""
-    data, positions = load(path)
-    document = validate(model, {"name": slug(path.stem), **data}, positions)
-    document._positions = positions
-    return document
+def dotted(path: KeyPath) -> str:
+    """`candidates[0].path`; keys that are not plain words are quoted."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            text += ("." if text else "") + (step if is_id(step) else quoted(step))
+    return text
 
 
 def load(path: Path) -> tuple[dict[str, Any], Positions]:
@@ -336,137 +231,3 @@ class _Builder:
     def _refuse(self, node: Node, problem: str, mend: str) -> NoReturn:
         mark = node.start_mark
         raise InputError(f"{self.positions.file}:{mark.line + 1}:{mark.column + 1}", problem, mend)
-
-
-def validate(model: type[SectionT], data: Mapping[str, Any], positions: Positions) -> SectionT:
-    """`data` as a `model`; raises an InputError for the fault that comes first in the file.
-
-    Equal places: an unknown key goes before the key that is missing because of it.
-    """
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        faults: dict[KeyPath, list[ErrorDetails]] = {}
-        for detail in error.errors(include_url=False):
-            faults.setdefault(_path_of(detail, data), []).append(detail)
-    # A union reports each of its branches: the one that went deepest is the one that was meant.
-    paths = [p for p in faults if not any(q != p and q[: len(p)] == p for q in faults)]
-    unknown = {p[:-1] for p in paths if faults[p][0]["type"] == "extra_forbidden"}
-
-    def order(path: KeyPath) -> tuple[bool, tuple[int, int]]:
-        explained = faults[path][0]["type"] == "missing" and path[:-1] in unknown
-        return explained, positions.mark(path)
-
-    first = min(paths, key=order)
-    problem, mend = _describe(model, first, faults[first], positions)
-    raise InputError(positions.of(first), problem, mend)
-
-
-def _path_of(detail: ErrorDetails, data: Any) -> KeyPath:
-    """The place in `data` of a pydantic error, whose own path also names branches of unions."""
-    path: list[str | int] = []
-    value = data
-    for step in detail["loc"]:
-        inside = (
-            step in value
-            if isinstance(value, Mapping)
-            else isinstance(value, list) and isinstance(step, int) and step < len(value)
-        )
-        if inside:
-            path.append(step)
-            value = value[step]
-        elif detail["type"] == "missing":
-            path.append(step)
-    error = detail.get("ctx", {}).get("error")
-    return (*path, *error.path) if isinstance(error, FieldError) else tuple(path)
-
-
-def dotted(path: KeyPath) -> str:
-    """`candidates[0].path`; keys that are not plain words are quoted."""
-    text = ""
-    for step in path:
-        if isinstance(step, int):
-            text += f"[{step}]"
-        else:
-            text += ("." if text else "") + (step if _ID.fullmatch(step) else quoted(step))
-    return text
-
-
-def _describe(
-    model: type[Section], path: KeyPath, details: list[ErrorDetails], positions: Positions
-) -> tuple[str, str]:
-    """Problem and mend for the faults found at one place (several from a union)."""
-    detail = details[0]
-    kind, value = detail["type"], detail["input"]
-    parent, key = dotted(path[:-1]), str(path[-1]) if path else ""
-    if kind == "extra_forbidden":
-        keys = _keys_at(model, path[:-1])
-        problem = f"unknown key {quoted(key)}" + (f" in {parent}" if parent else "")
-        listed = f"(keys: {', '.join(keys)})"
-        return problem, f"{nearest(key, keys) or 'remove it or mend its name'} {listed}"
-    if kind == "missing":
-        return f"{parent or 'the file'} has no {key!r}", f"add '{key}:'"
-    prefix = f"{dotted(path)}: " if path else ""
-    if kind == "value_error":
-        problem, _, mend = str(detail["ctx"]["error"]).partition("; ")
-        return prefix + problem, mend
-    if isinstance(value, list):
-        details = [each for each in details if each["type"] != "string_type"] or details
-    wanted = " or ".join(dict.fromkeys(_wanted(each) for each in details))
-    spelling = positions.spelling(path)
-    texts = any(each["type"] == "string_type" for each in details)
-    if texts and isinstance(value, bool | int | float) and spelling is not None:
-        what = "true or false" if isinstance(value, bool) else "a number"
-        return f"{prefix}{spelling} means {what} here", f"put text in quotes: '{spelling}'"
-    mend = f"write {wanted}"
-    if kind == "literal_error" and isinstance(value, str):
-        choices = re.findall("'([^']*)'", wanted)
-        mend = f"{nearest(value, choices)} {mend}".strip()
-    return f"{prefix}{_shown(value, spelling)} does not fit", mend
-
-
-def _shown(value: object, spelling: str | None) -> str:
-    if value is None:
-        return "an empty value"
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, list):
-        return f"a list of {len(value)}"
-    return quoted(value) if isinstance(value, str) or spelling is None else spelling
-
-
-def _wanted(detail: ErrorDetails) -> str:
-    """What pydantic wanted, in the words of someone who writes YAML."""
-    limits = {
-        "greater_than": "a number above {gt:g}",
-        "greater_than_equal": "a number of at least {ge:g}",
-        "less_than": "a number below {lt:g}",
-        "less_than_equal": "a number of at most {le:g}",
-        "too_short": "{min_length} or more entries",
-        "literal_error": "{expected}",
-        "string_type": "text",
-        "list_type": "a list",
-        "dict_type": "a mapping ('key: value' lines)",
-        "model_type": "a mapping ('key: value' lines)",
-        "finite_number": "a finite number",
-    }
-    kind = detail["type"]
-    if kind in limits:
-        return limits[kind].format(**detail.get("ctx", {}))
-    families = {"float": "a number", "int": "a whole number", "bool": "true or false"}
-    return families.get(kind.split("_")[0], detail["msg"].lower())
-
-
-def _keys_at(model: type[Section], path: KeyPath) -> list[str]:
-    """The keys that the section at `path` may have, in the order of their documentation."""
-    for step in path:
-        if isinstance(step, str):
-            model = _section_in(model.model_fields[step].annotation) or model
-    return list(model.model_fields)
-
-
-def _section_in(annotation: Any) -> type[Section] | None:
-    """The one section type inside `Proxy | None`, `list[Source]` and the like."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    return next(filter(None, map(_section_in, get_args(annotation))), None)

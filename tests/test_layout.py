@@ -14,7 +14,17 @@ PACKAGE = ROOT / "dataselect"
 
 FLOORS = {
     0: {"__init__", "errors", "units", "store", "desk"},
-    1: {"yamlfile", "manifest", "plan", "corpus", "benchmarks", "traces", "cost"},
+    1: {
+        "wording",
+        "yamlfile",
+        "sections",
+        "manifest",
+        "plan",
+        "corpus",
+        "benchmarks",
+        "traces",
+        "cost",
+    },
     2: {"proxies", "scoring", "traces.local"},
     3: {"curves", "ranking", "agreement", "transfer", "transfer_file", "evidence"},
     4: {"compute", "stage", "screen", "predict", "pipeline", "project", "validation"},

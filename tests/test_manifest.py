@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dataselect.errors import InputError
 from dataselect.manifest import Candidate, Evidence, Manifest, Source, Target, load_manifest
-from dataselect.yamlfile import Section
+from dataselect.sections import Section
 
 SMALLEST = """\
 target: {size: 32B, tokens: 6T}

@@ -21,7 +21,7 @@ from dataselect.plan import (
     project_folder,
 )
 from dataselect.proxies.ladder import LADDER
-from dataselect.yamlfile import Section
+from dataselect.sections import Section
 
 PLAN = """\
 tokenizer:

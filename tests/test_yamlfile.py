@@ -11,19 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataselect.errors import InputError
-from dataselect.yamlfile import (
-    Document,
-    FieldError,
-    Positions,
-    Section,
-    dotted,
-    load,
-    nearest,
-    quoted,
-    read,
-    slug,
-    validate,
-)
+from dataselect.sections import Document, FieldError, Section, read, validate
+from dataselect.wording import nearest, quoted, slug
+from dataselect.yamlfile import Positions, dotted, load
 
 
 def write(folder: Path, text: str | bytes) -> Path:

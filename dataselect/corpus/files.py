@@ -16,7 +16,7 @@ from typing import Literal, cast, get_args
 from dataselect.corpus.redaction import redact
 from dataselect.errors import InputError
 from dataselect.manifest import Source
-from dataselect.yamlfile import nearest
+from dataselect.wording import nearest
 
 Form = Literal["json", "parquet", "text"]
 Compression = Literal["", ".gz", ".zst"]

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 
 from dataselect.corpus.files import LocalFile
 from dataselect.errors import InputError
-from dataselect.yamlfile import nearest, quoted
+from dataselect.wording import nearest, quoted
 
 # A line longer than this is not text but a file of another kind, and would fill the memory.
 MAX_LINE_BYTES = 1 << 28

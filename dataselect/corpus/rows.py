@@ -20,7 +20,7 @@ from dataselect.corpus.hub import hub_rows
 from dataselect.corpus.readers import Malformed, read_rows
 from dataselect.errors import InputError
 from dataselect.manifest import Source
-from dataselect.yamlfile import quoted
+from dataselect.wording import quoted
 
 # Changes when the same source and seed would give another order of texts; part of fingerprints.
 ORDER_VERSION = 1
