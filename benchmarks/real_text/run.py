@@ -36,11 +36,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--work", type=Path, default=Path(".dataselect/real-text"))
-    parser.add_argument("--small", action="store_true", help="a tenth of the tokens, for tests")
+    parser.add_argument("--small", action="store_true", help="few tokens, for tests")
     arguments = parser.parse_args()
     work: Path = arguments.work
     work.mkdir(parents=True, exist_ok=True)
-    share = 0.1 if arguments.small else 1.0
+    share = 0.06 if arguments.small else 1.0
     sources = {
         name: Source(
             id=name,
@@ -137,7 +137,7 @@ def describe(
                     "id": "gsm8k",
                     "items": str(items),
                     "weigh": str(model.resolve()),
-                    "limit": 100 if small else 500,
+                    "limit": 60 if small else 500,
                     "task": "math",
                 }
             ],

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from dataselect.compute import resolve_device
@@ -35,9 +35,10 @@ def print_plan(manifest: Manifest, plan: Plan, store: Path, console: Console) ->
         proxy2=flops.get("stage2", 0.0),
         target=training_flops(manifest.target.size, target_tokens),
     )
-    table = Table(title=escape(f"{manifest.name}, plan {plan.name}, on {device}"))
-    for heading in ("", "runs", "parameters", "tokens each", "FLOPs each", "FLOPs", "of target"):
-        table.add_column(heading, justify="left" if not heading else "right")
+    console.print(f"{manifest.name}, plan {plan.name}, on {device}", style="bold", markup=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for heading in ("", "runs", "N", "D", "FLOPs each", "FLOPs", "each of target"):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     rows = [("Stage 1: screen", n, recipes["stage1"].parameters, recipes["stage1"].tokens)]
     if "stage2" in recipes:
         rows.append(("Stage 2: predict", k, recipes["stage2"].parameters, recipes["stage2"].tokens))
@@ -49,12 +50,13 @@ def print_plan(manifest: Manifest, plan: Plan, store: Path, console: Console) ->
             str(runs),
             format_count(parameters),
             format_count(tokens),
-            format_flops(each),
-            format_flops(runs * each),
+            format_flops(each).removesuffix(" FLOPs"),
+            format_flops(runs * each).removesuffix(" FLOPs"),
             f"1/{cost.target / each:,.0f}" if each < cost.target else "1",
         )
     console.print(table)
     lines = [
+        "",
         f"N·C1 + k·C2 + Ct = {format_flops(cost.total)}; every candidate at target size, N·Ct = "
         f"{format_flops(cost.naive)}: {cost.saving_factor:.1f} times as much",
         "to tokenise: "
@@ -63,7 +65,7 @@ def print_plan(manifest: Manifest, plan: Plan, store: Path, console: Console) ->
             for name, count in sorted(tokens_needed(manifest, budgets(recipes)).items())
         ),
         _time(cost.stage1 + cost.stage2, Store(store)),
-        "not counted: scoring (2ND for each proxy, small against its training) and tokenising",
+        "N parameters, D tokens, FLOPs = 6ND; scoring (2ND, small) and tokenising not counted",
     ]
     for line in lines:
         console.print(line, markup=False, highlight=False)
