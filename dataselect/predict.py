@@ -98,6 +98,22 @@ def predict(experiment: Experiment, survivors: tuple[str, ...]) -> Prediction:
     return Prediction(scores, ranking, forecasts, overall, functions, tuple(order), tuple(notes))
 
 
+def setting(experiment: Experiment, benchmark: str) -> Setting:
+    """What Stage 2's scores on a benchmark, and the accuracy wanted for them, depend on."""
+    recipe, target = experiment.recipes["stage2"], experiment.manifest.target
+    evaluation = experiment.evaluations[benchmark]
+    return Setting(
+        target_size=target.size,
+        target_tokens=target.total_tokens,
+        proxy_size=recipe.parameters,
+        proxy_tokens=recipe.tokens,
+        traces=evaluation.traces.hash,
+        benchmark=evaluation.benchmark.content_hash,
+        tokenizer=experiment.tokenizer.hash,
+        metric_version=METRIC_VERSION,
+    )
+
+
 def _forecast(
     predicted: float, draws: np.ndarray, confidence: float, extrapolated: bool
 ) -> Forecast:
@@ -114,29 +130,15 @@ def _functions(
     """The transfer functions that apply here, by benchmark, and what to say of them."""
     if chosen.transfer is None:
         return {}, ["the plan names no transfer function, so no target accuracy is predicted"]
-    plan, manifest = experiment.plan, experiment.manifest
+    plan = experiment.plan
     available = read_transfer_file(plan.base / chosen.transfer)
-    recipe = experiment.recipes["stage2"]
     functions, notes = {}, []
     for benchmark in plan.benchmarks_of(chosen):
         function = available.get(benchmark.id)
         if function is None:
             notes.append(f"{chosen.transfer} has no transfer function for {benchmark.id}")
             continue
-        evaluation = experiment.evaluations[benchmark.id]
-        refusal, warnings = check_applies(
-            function,
-            Setting(
-                target_size=manifest.target.size,
-                target_tokens=manifest.target.total_tokens,
-                proxy_size=recipe.parameters,
-                proxy_tokens=recipe.tokens,
-                traces=evaluation.traces.hash,
-                benchmark=evaluation.benchmark.content_hash,
-                tokenizer=experiment.tokenizer.hash,
-                metric_version=METRIC_VERSION,
-            ),
-        )
+        refusal, warnings = check_applies(function, setting(experiment, benchmark.id))
         if refusal is not None:
             notes.append(f"{refusal}; no accuracy is predicted for it")
             continue

@@ -18,8 +18,8 @@ from dataselect.corpus.packing import PackedData, Part
 from dataselect.corpus.shards import write_tokens
 from dataselect.corpus.tokenizer import train_tokenizer
 from dataselect.desk.world import VERSION, documents
-from dataselect.proxies.ladder import Shape
-from dataselect.proxies.recipe import Recipe
+from dataselect.plan import Architecture, Proxy
+from dataselect.proxies.recipe import make_recipe
 from dataselect.proxies.train import train
 from dataselect.scoring.accuracy import extract_number
 from dataselect.traces.local import LocalFrontier
@@ -36,21 +36,16 @@ def main() -> None:
     WORK.mkdir(parents=True, exist_ok=True)
     tokenizer = train_tokenizer(islice(documents("worked", SEED), 4000), 768, split_digits=False)
     tokenizer.save_pretrained(str(WORK / "tokenizer"))
-    recipe = Recipe(
-        shape=Shape(192, 4, 6, 6, 384),
-        vocab_size=len(tokenizer),
-        steps=TOKENS // (LENGTH * BATCH),
-        batch_size=BATCH,
+    proxy = Proxy(
+        architecture=Architecture(hidden_size=192, layers=4, heads=6, intermediate_size=384),
+        tokens=TOKENS,
         sequence_length=LENGTH,
+        batch_size=BATCH,
         learning_rate=2e-3,
         embedding_learning_rate=6e-3,
-        weight_decay=0.1,
-        warmup_fraction=0.05,
-        grad_clip=1.0,
-        precision="fp32",
-        checkpoints=1,
         seed=SEED,
     )
+    recipe = make_recipe(proxy, len(tokenizer), "cpu", "frontier model")
     if not (WORK / "tokens" / "index.json").exists():
         write_tokens(
             documents("worked", SEED),

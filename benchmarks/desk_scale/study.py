@@ -31,14 +31,14 @@ from dataselect.cost import training_flops
 from dataselect.manifest import load_manifest
 from dataselect.pipeline import prepare
 from dataselect.plan import Plan, load_plan
+from dataselect.predict import setting
 from dataselect.proxies.make import find_proxy, processor_name
 from dataselect.ranking import aggregate
 from dataselect.report.live import LiveWatch
 from dataselect.scoring.evaluate import METRICS, find_accuracy, find_scores, score_checkpoint
-from dataselect.scoring.rbridge import METRIC_VERSION
 from dataselect.stage import Experiment, StageScores, run_stage
 from dataselect.store import Store, write_atomic
-from dataselect.transfer import Provenance, Setting, TransferFunction, fit
+from dataselect.transfer import Provenance, TransferFunction, fit
 from dataselect.transfer_file import to_json
 from dataselect.units import parse_count
 
@@ -47,7 +47,7 @@ ROOT = HERE.parents[1]
 MANIFEST = ROOT / "candidates" / "quickstart.yaml"
 CALIBRATION = "textbook"
 """Chosen before any result was seen: its checkpoints pass through all accuracies."""
-BUDGETS = ("0.125M", "0.25M", "0.5M", "1M")
+BUDGETS = ("0.25M", "0.5M", "1M")
 """Stage 1 budgets, the quickstart's own among them."""
 DRAWS, SEED, CONFIDENCE = 10_000, 0, 0.9
 COMMAND = "python benchmarks/desk_scale/study.py"
@@ -81,10 +81,7 @@ def main() -> None:
         pairs = _calibration_pairs(second, target)
         watch.step("Fit and compare")
 
-    functions = {
-        benchmark: _fitted(benchmark, rows, second, target, predicted)
-        for benchmark, rows in pairs.items()
-    }
+    functions = {benchmark: _fitted(benchmark, rows, second) for benchmark, rows in pairs.items()}
     results = {
         "command": COMMAND,
         "hardware": processor_name(),
@@ -174,30 +171,13 @@ def _calibration_pairs(second: Experiment, target: Experiment) -> dict[str, list
     return pairs
 
 
-def _fitted(
-    benchmark: str,
-    rows: list[dict[str, float]],
-    second: Experiment,
-    target: Experiment,
-    predicted: StageScores,
-) -> TransferFunction:
-    evaluation = second.evaluations[benchmark]
-    manifest, recipe = target.manifest, predicted.recipe
-    setting = Setting(
-        target_size=manifest.target.size,
-        target_tokens=manifest.target.total_tokens,
-        proxy_size=recipe.parameters,
-        proxy_tokens=recipe.tokens,
-        traces=evaluation.traces.hash,
-        benchmark=evaluation.benchmark.content_hash,
-        tokenizer=second.tokenizer.hash,
-        metric_version=METRIC_VERSION,
-    )
+def _fitted(benchmark: str, rows: list[dict[str, float]], second: Experiment) -> TransferFunction:
+    calibration = f"{len(rows)} checkpoints of {CALIBRATION}"
     return fit(
         [row["rbridge"] for row in rows],
         [row["accuracy"] for row in rows],
         benchmark=benchmark,
-        provenance=Provenance(setting, f"{len(rows)} checkpoints of {CALIBRATION}", COMMAND),
+        provenance=Provenance(setting(second, benchmark), calibration, COMMAND),
     )
 
 

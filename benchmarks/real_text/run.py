@@ -24,8 +24,8 @@ from dataselect.corpus.rows import open_rows
 from dataselect.corpus.shards import write_tokens
 from dataselect.corpus.tokenizer import train_tokenizer
 from dataselect.manifest import Source
-from dataselect.proxies.ladder import Shape
-from dataselect.proxies.recipe import Recipe
+from dataselect.plan import Architecture, Proxy
+from dataselect.proxies.recipe import make_recipe
 from dataselect.proxies.train import train
 
 CORPORA = ("gsm8k_train", "brown", "movie_reviews", "webtext")
@@ -80,21 +80,16 @@ def weigher(sources: Mapping[str, Source], folder: Path, tokens: int) -> Path:
             progress=lambda fields: None,
         )
         parts.append(Part(str(folder / name), tokens // 2))
-    recipe = Recipe(
-        shape=Shape(128, 4, 4, 4, 256),
-        vocab_size=len(tokenizer),
-        steps=tokens // (LENGTH * BATCH),
-        batch_size=BATCH,
+    proxy = Proxy(
+        architecture=Architecture(hidden_size=128, layers=4, heads=4, intermediate_size=256),
+        tokens=tokens,
         sequence_length=LENGTH,
+        batch_size=BATCH,
         learning_rate=3e-3,
         embedding_learning_rate=1e-2,
-        weight_decay=0.1,
-        warmup_fraction=0.05,
-        grad_clip=1.0,
-        precision="fp32",
-        checkpoints=1,
         seed=SEED,
     )
+    recipe = make_recipe(proxy, len(tokenizer), "cpu", "weigher")
     checkpoint = folder / f"step-{recipe.steps:08d}"
     if not checkpoint.exists():
         data = PackedData(parts, LENGTH, SEED, recipe.tokens)
