@@ -47,7 +47,7 @@ ROOT = HERE.parents[1]
 MANIFEST = ROOT / "candidates" / "quickstart.yaml"
 CALIBRATION = "textbook"
 """Chosen before any result was seen: its checkpoints pass through all accuracies."""
-BUDGETS = ("0.25M", "0.5M", "1M")
+BUDGETS = ("0.25M", "0.5M")
 """Stage 1 budgets, the quickstart's own among them."""
 DRAWS, SEED, CONFIDENCE = 10_000, 0, 0.9
 COMMAND = "python benchmarks/desk_scale/study.py"
