@@ -28,6 +28,7 @@ from dataselect.traces.trace import TraceHeader, write_traces
 ROOT = Path(__file__).parents[2]
 STAGES = ROOT / "stages" / "quickstart"
 WORK = ROOT / ".dataselect" / "frontier"
+PROMPT = "Question: {question}\nAnswer: First,"
 BENCHMARKS = ("stories-short", "stories-long")
 SEED, TOKENS, LENGTH, BATCH = 1000, 6_000_000, 128, 8
 
@@ -62,7 +63,7 @@ def main() -> None:
     frontier = LocalFrontier(str(WORK / f"step-{recipe.steps:08d}"))
     for name in BENCHMARKS:
         items, _ = load_items(STAGES / f"{name}.jsonl")
-        benchmark = BenchmarkItems(name, tuple(items), task="arithmetic")
+        benchmark = BenchmarkItems(name, tuple(items), prompt=PROMPT, task="arithmetic")
         traces = frontier.generate(benchmark)
         gold = {item.id: item.answer for item in items}
         right = sum(

@@ -6,11 +6,22 @@ python benchmarks/desk_scale/make_items.py
 import json
 from pathlib import Path
 
+from dataselect.desk.problems import Problem
+from dataselect.desk.words import NAMES
 from dataselect.desk.world import ANSWER_CUE, benchmark_problems
 
 FOLDER = Path(__file__).parents[2] / "stages" / "quickstart"
 ITEMS = 200
 BENCHMARKS = {"stories-short": (1, (2,)), "stories-long": (2, (3, 4))}
+
+
+def after_opening(problem: Problem) -> str:
+    """The worked reasoning as it goes on after the prompt's "First,"."""
+    reasoning = problem.reasoning().removeprefix("First, ")
+    first = reasoning.split(" ", 1)[0]
+    if first.removesuffix("'s") in NAMES or not first.isalpha():
+        return reasoning
+    return reasoning[0].lower() + reasoning[1:]
 
 
 def main() -> None:
@@ -21,7 +32,7 @@ def main() -> None:
                 "id": f"{name}-{number:03d}",
                 "question": problem.prompt,
                 "answer": str(problem.answer),
-                "rationale": f"{problem.reasoning()} {ANSWER_CUE} {problem.answer}.",
+                "rationale": f"{after_opening(problem)} {ANSWER_CUE} {problem.answer}.",
             }
             lines.append(json.dumps(item))
         (FOLDER / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
