@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from dataselect import __version__
 from dataselect.benchmarks.items import BenchmarkItems
@@ -43,6 +44,8 @@ class LocalFrontier:
 
     def __init__(self, path: str, device: str = "cpu", revision: str | None = None) -> None:
         self._path, self._device = path, device
+        # Its bars would tear the run's own display.
+        disable_progress_bar()
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
             self._model = AutoModelForCausalLM.from_pretrained(
