@@ -70,7 +70,8 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
         compared = _scores(screening.scores, ranking, winner, second)
     margin, unit, figures = compared
     doubt = f" but cannot be told apart from {_listed(close)}" if close else ""
-    chance = probability(ahead[second])
+    # Of the score and over items: neither the transfer function's error nor the seed is in it.
+    chance = f"its score is ahead with probability {probability(ahead[second])} over items"
     return {
         "winner": winner,
         "runner_up": second,
@@ -80,7 +81,7 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
         "probability": ahead[second],
         "confidence": confidence,
         "not_told_apart": close,
-        "text": f"{winner} comes first{doubt}: {figures}, ahead of it with probability {chance}.",
+        "text": f"{winner} comes first{doubt}: {figures}; {chance}.",
     }
 
 
