@@ -176,9 +176,10 @@ def _spent(store: Store, screening: Screening, prediction: Prediction | None) ->
     stages = {"stage1": screening.scores}
     if prediction is not None:
         stages["stage2"] = prediction.scores
+    keys = {name: set(scores.keys) for name, scores in stages.items()}
     return {
-        name: spent(record for record in ledger if record.get("key") in set(scores.keys))
-        for name, scores in stages.items()
+        name: spent(record for record in ledger if record.get("key") in own)
+        for name, own in keys.items()
     }
 
 

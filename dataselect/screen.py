@@ -7,7 +7,7 @@ noise, but rBridge already orders candidates well enough to leave the bad ones b
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dataselect.ranking import Ranking, aggregate, bootstrap_rank
+from dataselect.ranking import Method, Ranking, aggregate, bootstrap_rank
 from dataselect.stage import Experiment, StageScores, run_stage
 
 if TYPE_CHECKING:
@@ -24,14 +24,18 @@ class Screening:
 
     def by_metric(self) -> dict[str, "pd.Series"]:
         """Each metric's own aggregate by candidate, lower is better, for comparison."""
-        import pandas as pd
+        metrics = next(iter(self.scores.tables.values()))
+        method = self.ranking.method
+        return {metric: aggregate_metric(self.scores, metric, method) for metric in metrics}
 
-        compared = {}
-        for metric in next(iter(self.scores.tables.values())):
-            sign = -1 if metric == "accuracy" else 1
-            means = {name: sign * table.mean() for name, table in self.scores.table(metric).items()}
-            compared[metric] = aggregate(pd.DataFrame(means), self.ranking.method)
-        return compared
+
+def aggregate_metric(scores: StageScores, metric: str, method: Method = "z_score") -> "pd.Series":
+    """A metric's aggregate over the benchmarks; lower is better, so accuracy is negated."""
+    import pandas as pd
+
+    sign = -1 if metric == "accuracy" else 1
+    means = {name: sign * table.mean() for name, table in scores.table(metric).items()}
+    return aggregate(pd.DataFrame(means), method)
 
 
 def screen(experiment: Experiment) -> Screening:

@@ -33,9 +33,9 @@ from dataselect.pipeline import prepare
 from dataselect.plan import Plan, load_plan
 from dataselect.predict import setting
 from dataselect.proxies.make import find_proxy, processor_name
-from dataselect.ranking import aggregate
 from dataselect.report.live import LiveWatch
 from dataselect.scoring.evaluate import METRICS, find_accuracy, find_scores, score_checkpoint
+from dataselect.screen import aggregate_metric
 from dataselect.stage import Experiment, StageScores, run_stage
 from dataselect.store import Store, write_atomic
 from dataselect.transfer import Provenance, TransferFunction, fit
@@ -124,9 +124,7 @@ def _compare(scores: StageScores, accuracy: pd.DataFrame, truth: StageScores) ->
     for metric in (*METRICS, "accuracy"):
         if metric not in next(iter(scores.tables.values())):
             continue
-        sign = -1 if metric == "accuracy" else 1
-        means = {name: sign * table.mean() for name, table in scores.table(metric).items()}
-        ranked = aggregate(pd.DataFrame(means))
+        ranked = aggregate_metric(scores, metric)
         agreement = decision_accuracy(ranked, target, draws=DRAWS, seed=SEED, confidence=CONFIDENCE)
         compared["metrics"][metric] = {
             "decision_accuracy": agreement.decision_accuracy,

@@ -79,7 +79,7 @@ def train(
     returns the same at once.
     """
     assert len(data) >= recipe.steps * recipe.batch_size, "the data must cover the budget"
-    run = _Run.resume(recipe, folder, device) or _Run.start(recipe, device)
+    run = _Run.resume(recipe, folder, device) or _Run(recipe, device)
     checkpoint_steps = set(recipe.checkpoint_steps())
     log_every = max(1, recipe.steps // 100)
     began, before, first_step = time.monotonic(), run.seconds, run.step
@@ -173,10 +173,6 @@ class _Run:
         self.losses: list[tuple[int, float]] = []
         self._pending = torch.zeros((), device=self.device)
         self._pending_steps = 0
-
-    @classmethod
-    def start(cls, recipe: Recipe, device: str) -> "_Run":
-        return cls(recipe, device)
 
     @classmethod
     def resume(cls, recipe: Recipe, folder: Path, device: str) -> "_Run | None":

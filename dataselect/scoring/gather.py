@@ -4,7 +4,6 @@ Traces come from a recorded file, or from a local model that weighs the items' o
 the latter are kept in the store, because weighing runs a model.
 """
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from dataselect.errors import InputError
 from dataselect.plan import Benchmark, Plan
 from dataselect.scoring.evaluate import Evaluation
 from dataselect.store import Store
+from dataselect.store.files import sha256_of
 from dataselect.traces.frontier import RecordedFrontier
 from dataselect.traces.trace import TraceSet, read_traces, write_traces
 
@@ -102,9 +102,4 @@ def _model_identity(folder: Path) -> dict[str, Any] | None:
     if not folder.is_dir():
         return None
     files = sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors"))
-    return {path.name: _sha256(path) for path in files}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {path.name: sha256_of(path) for path in files}
