@@ -1,15 +1,18 @@
-"""Benchmark items read from JSONL, and the prompt that a model sees for each of them.
+"""Benchmark items, the JSONL that they are read from, and the prompts that a model sees of them.
 
-One object a line: `id, question, answer, choices?, answer_index?, rationale?`; other keys are
-ignored. A benchmark is a property of the world, so one malformed item must not stop a run: it
-is left out with its reason, for every candidate alike. A file that is not JSONL, or that gives
-the same id twice, is refused, because then nothing in it can be trusted.
+One object a line: `id, question, answer, choices?, answer_index?, rationale?, meta?`; of `meta`
+only `category`, and `test` with `entry_point`, are read. A benchmark is a property of the world,
+so one malformed item must not stop a run: it is left out with its reason, for every candidate
+alike. A file that is not JSONL, or that gives the same id twice, is refused, because then
+nothing in it can be trusted.
 
 Not here: which benchmarks exist, downloading them, and how a text becomes tokens.
 """
 
 import hashlib
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,10 +21,28 @@ from dataselect.errors import InputError
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
+AnswerKind = Literal["number", "choice", "math", "code", "text"]
+"""How a final answer is found in a text and compared with the right one."""
+
+_META = ("category", "test", "entry_point")
+_NUMBER = re.compile(r"-?\$?\d[\d,]*(\.\d+)?")
+
+
+@dataclass(frozen=True)
+class CodeCheck:
+    """The program that tests a solution: it defines `check`, which takes `entry_point`."""
+
+    test: str
+    entry_point: str
+
 
 @dataclass(frozen=True)
 class Item:
-    """One benchmark question with its gold answer; `answer` is the letter when it has choices."""
+    """One benchmark question with its gold answer.
+
+    `answer` is the letter when it has choices, and the canonical solution with its indent when
+    it has `code`. `category` is the subject whose worked examples it gets.
+    """
 
     id: str
     question: str
@@ -29,6 +50,8 @@ class Item:
     choices: tuple[str, ...] | None = None
     answer_index: int | None = None
     rationale: str | None = None
+    category: str | None = None
+    code: CodeCheck | None = None
 
 
 @dataclass(frozen=True)
@@ -43,9 +66,12 @@ class Exclusion:
 class BenchmarkItems:
     """The items of one benchmark and everything that turns them into prompts.
 
-    `label` says what a solution is: "solution" (worked rationale and answer, where the item
-    has a rationale) or "answer" (the answer alone). `task` is the word for the frontier
-    model's system prompt. Raises InputError when the prompt has no place for the question.
+    `shots` are worked examples to choose from; an item gets `shot_count` of them (all if None).
+    `label` says what the benchmark's own gold text is: "solution" (rationale and answer, where
+    the item has a rationale) or "answer" alone. `task` is the word for the frontier model's
+    system prompt. `answers` is how final answers are compared (told by the items if None),
+    `stop` and `new_tokens` end a generated one. `revision` says where the items are from.
+    Raises InputError when the prompt has no place for the question.
     """
 
     id: str
@@ -54,6 +80,11 @@ class BenchmarkItems:
     prompt: str = "Question: {question}\nAnswer:"
     label: Literal["solution", "answer"] = "solution"
     task: str | None = None
+    shot_count: int | None = None
+    answers: AnswerKind | None = None
+    stop: tuple[str, ...] = ("\nQuestion", "\n\n")
+    new_tokens: int = 256
+    revision: str | None = None
     content_hash: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -63,49 +94,109 @@ class BenchmarkItems:
                 "its prompt does not contain {question}",
                 "write the prompt like 'Question: {question}\\nAnswer:'",
             )
-        content = {
+        content: dict[str, object] = {
             "items": [_as_json(item) for item in self.items],
             "shots": [_as_json(item) for item in self.shots],
             "prompt": self.prompt,
             "label": self.label,
         }
+        if self.shot_count is not None:
+            content["shot_count"] = self.shot_count
         text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         object.__setattr__(self, "content_hash", hashlib.sha256(text.encode()).hexdigest())
 
+    @property
+    def answer_kind(self) -> AnswerKind:
+        """`answers`, or what the first item is."""
+        if self.answers is not None:
+            return self.answers
+        first = self.items[0]
+        if first.choices is not None:
+            return "choice"
+        if first.code is not None:
+            return "code"
+        return "number" if _NUMBER.fullmatch(first.answer.strip()) else "text"
+
+    def examples(self, item: Item) -> tuple[Item, ...]:
+        """The worked examples that `item` gets: of its own category where there are such.
+
+        Never itself: it would show the model its own solution.
+        """
+        pool = [shot for shot in self.shots if shot.id != item.id]
+        if item.category is not None:
+            pool = [shot for shot in pool if shot.category in (None, item.category)]
+        return tuple(pool[: self.shot_count])
+
     def context(self, item: Item, shots: int | None = None) -> str:
-        """The prompt for `item` after the first `shots` worked examples (all by default).
+        """The prompt for `item` after the first `shots` of its worked examples (all by default).
 
         Ends without a space: the continuation brings its own, so that a byte-level tokenizer
         sees the same word boundary as in running text.
         """
-        examples = self.shots if shots is None else self.shots[:shots]
-        # An item that is also an example would show the model its own solution.
         worked = [
-            f"{self._ask(shot)} {self._worked(shot)}" for shot in examples if shot.id != item.id
+            f"{self._ask(shot)}{self._worked(shot)}".rstrip()
+            for shot in self.examples(item)[:shots]
         ]
         return "\n\n".join([*worked, self._ask(item)])
 
-    def solution(self, item: Item) -> str:
-        """The benchmark's own gold label Y* for `item`, as the text that follows its context."""
-        return item.answer.strip() if self.label == "answer" else self._worked(item)
+    def cloze_context(self, item: Item, shots: int | None = None) -> str:
+        """The same without showing choices: worked examples are answered by a choice's text.
+
+        This is the form in which choices are compared by their likelihood (OLMES,
+        arXiv 2406.08446).
+        """
+        worked = [
+            f"{self._fill(shot.question)} {choice_or_answer(shot)}"
+            for shot in self.examples(item)[:shots]
+        ]
+        return "\n\n".join([*worked, self._fill(item.question)])
+
+    def unconditional_context(self) -> str:
+        """What precedes an answer when there is no question: the end of the prompt."""
+        return self.prompt.partition("{question}")[2].strip() or "Answer:"
+
+    def question_text(self, item: Item) -> str:
+        """The question with its choices as lines "A. …", as both kinds of model see it."""
+        if item.choices is None:
+            return item.question
+        lines = [f"{LETTERS[i]}. {choice}" for i, choice in enumerate(item.choices)]
+        return "\n".join([item.question, *lines])
+
+    def label_text(self, item: Item) -> str:
+        """The benchmark's own gold label Y*, as the text that continues the context."""
+        return self.answer_text(item) if self.label == "answer" else self._worked(item)
+
+    def answer_text(self, item: Item) -> str:
+        """The right answer alone, as the text that continues the context."""
+        return item.answer.rstrip() if item.code is not None else f" {item.answer.strip()}"
+
+    @staticmethod
+    def trace_text(reasoning: str) -> str:
+        """A reasoning trace as the text that continues the context."""
+        return f" {reasoning}"
 
     def _ask(self, item: Item) -> str:
-        question = item.question
-        if item.choices is not None:
-            lines = [f"{LETTERS[i]}. {choice}" for i, choice in enumerate(item.choices)]
-            question = "\n".join([question, *lines])
+        return self._fill(self.question_text(item))
+
+    def _fill(self, question: str) -> str:
         # Not str.format: prompts may hold braces of their own, as LaTeX and code do.
         return self.prompt.replace("{question}", question).rstrip(" ")
 
-    @staticmethod
-    def _worked(item: Item) -> str:
+    def _worked(self, item: Item) -> str:
         if item.rationale is None:
-            return item.answer.strip()
+            return self.answer_text(item)
         rationale = item.rationale.strip()
         if "answer is" in rationale.lower():
-            return rationale
+            return f" {rationale}"
         pause = "." if rationale[-1].isalnum() else ""
-        return f"{rationale}{pause} The answer is {item.answer.strip()}."
+        return f" {rationale}{pause} The answer is {item.answer.strip()}."
+
+
+def choice_or_answer(item: Item) -> str:
+    """The right answer in words: the text of the right choice, or the answer."""
+    if item.choices is None or item.answer_index is None:
+        return item.answer.strip()
+    return item.choices[item.answer_index].strip()
 
 
 def load_items(path: Path, limit: int | None = None) -> tuple[list[Item], list[Exclusion]]:
@@ -114,21 +205,39 @@ def load_items(path: Path, limit: int | None = None) -> tuple[list[Item], list[E
     Raises InputError for a missing file, text that is not UTF-8, a line that is not a JSON
     object, an id that comes twice, and a file without a single usable item.
     """
+    items, exclusions = parse_items(str(path), "line", _records(path), limit)
+    if not items:
+        reason = f" ({exclusions[0].item}: {exclusions[0].reason})" if exclusions else ""
+        raise InputError(
+            path,
+            f"it holds no usable item{reason}",
+            'write one {"id", "question", "answer"} object a line',
+        )
+    return items, exclusions
+
+
+def parse_items(
+    source: str, unit: str, records: Iterable[tuple[int, dict[str, Any]]], limit: int | None = None
+) -> tuple[list[Item], list[Exclusion]]:
+    """The first `limit` well-formed items among numbered records, and what was left out before.
+
+    `source` and `unit` ("line", "row") name a record in errors. Raises InputError for an id that
+    comes twice.
+    """
     items: list[Item] = []
     exclusions: list[Exclusion] = []
     first_seen: dict[str, int] = {}
-    for number, record in _records(path):
+    for number, record in records:
         if limit is not None and len(items) >= limit:
             break
-        where = f"{path}:{number}"
         name = record.get("id")
         if not isinstance(name, str) or not name:
-            exclusions.append(Exclusion(f"line {number}", "it has no id"))
+            exclusions.append(Exclusion(f"{unit} {number}", "it has no id"))
             continue
         if name in first_seen:
             raise InputError(
-                where,
-                f"item id '{name}' is already used on line {first_seen[name]}",
+                f"{source}:{number}",
+                f"item id '{name}' is already used on {unit} {first_seen[name]}",
                 "give every item an id of its own",
             )
         first_seen[name] = number
@@ -137,13 +246,6 @@ def load_items(path: Path, limit: int | None = None) -> tuple[list[Item], list[E
             items.append(item)
         else:
             exclusions.append(Exclusion(name, item))
-    if not items:
-        reason = f" ({exclusions[0].item}: {exclusions[0].reason})" if exclusions else ""
-        raise InputError(
-            path,
-            f"it holds no usable item{reason}",
-            'write one {"id", "question", "answer"} object a line',
-        )
     return items, exclusions
 
 
@@ -181,24 +283,31 @@ def _records(path: Path) -> list[tuple[int, dict[str, Any]]]:
 def _parse(name: str, record: dict[str, Any]) -> Item | str:
     """The item, or the reason why it is malformed."""
     question, answer = record.get("question"), record.get("answer")
-    if not isinstance(question, str) or not question.strip():
-        return "its question is missing or not text"
     if isinstance(answer, int | float) and not isinstance(answer, bool):
         answer = str(answer)
-    if not isinstance(answer, str) or not answer.strip():
-        return "its answer is missing or not text"
+    for key, text in (("question", question), ("answer", answer)):
+        if not isinstance(text, str) or not text.strip():
+            return f"its {key} is missing or not text"
     rationale = record.get("rationale")
     if rationale is not None and (not isinstance(rationale, str) or not rationale.strip()):
         return "its rationale is not text"
+    assert isinstance(question, str)
+    assert isinstance(answer, str)
+    meta: Any = record.get("meta")
+    meta = {key: meta.get(key) for key in _META} if isinstance(meta, dict) else {}
+    if not all(value is None or isinstance(value, str) for value in meta.values()):
+        return f"one of its {', '.join(_META)} is not text"
+    category, test, entry_point = (meta.get(key) for key in _META)
     choices: Any = record.get("choices")
     index: Any = record.get("answer_index")
     if choices is None:
-        return Item(name, question, answer, None, None, rationale)
+        code = CodeCheck(test, entry_point) if test and entry_point else None
+        return Item(name, question, answer, None, None, rationale, category, code)
     problem = _choices_problem(choices, index)
     if problem is not None:
         return problem
     # Some sources label choices 1-4; the prompt shows letters, so the answer is a letter too.
-    return Item(name, question, LETTERS[index], tuple(choices), index, rationale)
+    return Item(name, question, LETTERS[index], tuple(choices), index, rationale, category)
 
 
 def _choices_problem(choices: object, index: object) -> str | None:
@@ -214,7 +323,7 @@ def _choices_problem(choices: object, index: object) -> str | None:
 
 
 def _as_json(item: Item) -> dict[str, object]:
-    return {
+    content: dict[str, object] = {
         "id": item.id,
         "question": item.question,
         "answer": item.answer,
@@ -222,3 +331,9 @@ def _as_json(item: Item) -> dict[str, object]:
         "answer_index": item.answer_index,
         "rationale": item.rationale,
     }
+    # Only where there are any, so that the hash of a benchmark without them stays what it was.
+    if item.category is not None:
+        content["category"] = item.category
+    if item.code is not None:
+        content["code"] = [item.code.test, item.code.entry_point]
+    return content

@@ -6,8 +6,9 @@ and the same weights. Nothing is ever cut: an input that is too long loses whole
 and an item that cannot be scored is left out with its reason.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -26,8 +27,9 @@ class PreparedItem:
     """One item in tokens. `weights` has shape (trace tokens,): normalised, NaN where left out.
 
     The label has its own context ids because a token may merge over one join and not the other.
-    `shots` is the number of worked examples that fitted, `joint` False when the trace had to be
-    tokenised apart from its context, `weight_range` max − min of the weights before scaling.
+    `shots` is the number of worked examples that fitted, `dropped` how many did not, `joint`
+    False when the trace had to be tokenised apart from its context, `weight_range` max − min of
+    the weights before scaling.
     """
 
     item_id: str
@@ -37,6 +39,7 @@ class PreparedItem:
     label_context_ids: tuple[int, ...]
     label_ids: tuple[int, ...]
     shots: int
+    dropped: int
     joint: bool
     weight_range: float
 
@@ -82,28 +85,29 @@ def prepare(
             exclusions.append(Exclusion(item.id, "no letter of its trace has a probability"))
             continue
         items.append(prepared)
-    notes = _notes(items, len(benchmark.shots), normalise)
+    notes = _notes(items, normalise)
     return Prepared(tuple(_normalised(items, normalise)), tuple(exclusions), notes)
 
 
 def fit(
-    benchmark: BenchmarkItems,
-    item: Item,
+    contexts: Callable[[int], str],
+    shots: int,
     continuations: Sequence[str],
     tokenizer: Any,
     max_length: int,
 ) -> tuple[list[Aligned], int]:
-    """The continuations after the item's context with as many worked examples as fit them all.
+    """The continuations after a context with as many worked examples as fit them all.
 
-    Each continuation is preceded by one space. Raises TooLongError when one does not fit alone,
-    RewrittenTextError as `align` does.
+    `contexts(n)` is the context with n of the `shots` examples; a continuation brings the space
+    in front of it. Raises TooLongError when one does not fit alone, RewrittenTextError as
+    `align` does.
     """
-    for shots in range(len(benchmark.shots), -1, -1):
-        context = benchmark.context(item, shots)
-        aligned = [align(tokenizer, context, " " + text) for text in continuations]
+    for count in range(shots, -1, -1):
+        context = contexts(count)
+        aligned = [align(tokenizer, context, text) for text in continuations]
         longest = max(len(one.context_ids) + len(one.ids) for one in aligned)
         if longest <= max_length:
-            return aligned, shots
+            return aligned, count
     raise TooLongError(f"it needs {longest} tokens without examples, the model takes {max_length}")
 
 
@@ -112,8 +116,14 @@ def _prepare_item(
 ) -> PreparedItem:
     text = trace.text.strip()
     start = trace.text.index(text)
-    texts = [text, benchmark.solution(item)]
-    (reasoning, label), shots = fit(benchmark, item, texts, tokenizer, max_length)
+    wanted = len(benchmark.examples(item))
+    (reasoning, label), shots = fit(
+        partial(benchmark.context, item),
+        wanted,
+        [benchmark.trace_text(text), benchmark.label_text(item)],
+        tokenizer,
+        max_length,
+    )
     # The space before the trace is ours: it has no probability and counts for no token.
     letters = np.concatenate([[np.nan], trace.letter_probs[start : start + len(text)]])
     weights = token_weights(letters, reasoning.spans)
@@ -126,6 +136,7 @@ def _prepare_item(
         tuple(label.context_ids),
         tuple(label.ids),
         shots,
+        wanted - shots,
         reasoning.joint,
         float(known.max() - known.min()) if len(known) else 0.0,
     )
@@ -141,8 +152,8 @@ def _normalised(items: list[PreparedItem], normalise: str) -> list[PreparedItem]
     return [replace(item, weights=w) for item, w in zip(items, scaled, strict=True)]
 
 
-def _notes(items: list[PreparedItem], shots: int, normalise: str) -> tuple[str, ...]:
-    shortened = sum(item.shots < shots for item in items)
+def _notes(items: list[PreparedItem], normalise: str) -> tuple[str, ...]:
+    shortened = sum(item.dropped > 0 for item in items)
     apart = sum(not item.joint for item in items)
     flat = sum(item.weight_range == 0 for item in items)
     narrow = sum(0 < item.weight_range < _FLAT_RANGE for item in items)

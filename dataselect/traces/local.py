@@ -11,6 +11,7 @@ nothing else in `traces` imports it. Not here: models behind a server.
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,13 @@ class LocalFrontier:
             if not reasoning:
                 continue
             try:
-                (aligned,), _ = fit(benchmark, item, [reasoning], self._tokenizer, limit)
+                (aligned,), _ = fit(
+                    partial(benchmark.context, item),
+                    len(benchmark.examples(item)),
+                    [benchmark.trace_text(reasoning)],
+                    self._tokenizer,
+                    limit,
+                )
             except (RewrittenTextError, TooLongError) as error:
                 reasons[item.id] = str(error)
                 continue

@@ -6,7 +6,8 @@ kept as runs: (number of letters, probability), null for letters that the server
 
 The file is JSON Lines, gzipped if its name ends in `.gz`: a header, then one trace a line. The
 same traces always give the same bytes. Traces outlive the models that made them, so the file
-says which model, prompt and command it came from; it is not a pickle and holds no code.
+says which model, prompt and command it came from, which items have no trace and why, and the
+hash of its traces, which is checked on reading; it is not a pickle and holds no code.
 """
 
 import gzip
@@ -21,9 +22,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dataselect.benchmarks.items import Exclusion
 from dataselect.errors import InputError
+from dataselect.store.files import write_atomic
 
 SCHEMA = 1
+_OPTIONAL = ("benchmark_revision", "fingerprint", "created")
 _CERTAIN = 1 - 1e-6
 
 
@@ -50,21 +54,33 @@ class Trace:
 
 @dataclass(frozen=True)
 class TraceHeader:
-    """Where a set of traces comes from; `notes` holds further facts worth keeping."""
+    """Where a set of traces comes from.
+
+    `model` is the one that answered, `fingerprint` what its server says of itself, `created` an
+    ISO date, `benchmark_revision` where the items are from; `notes` holds further facts worth
+    keeping.
+    """
 
     benchmark: str
     model: str
     prompt: str
     created_by: str
     notes: Mapping[str, str] = field(default_factory=dict)
+    benchmark_revision: str | None = None
+    fingerprint: str | None = None
+    created: str | None = None
 
 
 @dataclass(frozen=True)
 class TraceSet:
-    """Traces by item id. `hash` covers the traces alone: it says which scores are comparable."""
+    """Traces by item id, and the items that have none although they were asked for.
+
+    `hash` covers the traces alone: it says which scores are comparable.
+    """
 
     header: TraceHeader
     traces: Mapping[str, Trace]
+    exclusions: tuple[Exclusion, ...] = ()
     hash: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -85,20 +101,33 @@ def runs_of(letter_probs: npt.ArrayLike) -> tuple[tuple[int, float | None], ...]
     return tuple(runs)
 
 
-def write_traces(path: Path, header: TraceHeader, traces: Iterable[Trace]) -> None:
-    """Write a trace file; the same input gives the same bytes, whatever the time and order."""
-    first = {
+def write_traces(
+    path: Path,
+    header: TraceHeader,
+    traces: Iterable[Trace],
+    exclusions: Iterable[Exclusion] = (),
+) -> None:
+    """Write a trace file; the same traces give the same bytes, whatever the time and order.
+
+    What was at `path` is there until the new file is whole.
+    """
+    by_item = {trace.item: trace for trace in traces}
+    first: dict[str, object] = {
         "schema": SCHEMA,
         "benchmark": header.benchmark,
         "model": header.model,
         "prompt": header.prompt,
         "created_by": header.created_by,
         "notes": dict(header.notes),
+        "hash": TraceSet(header, by_item).hash,
+        **{name: getattr(header, name) for name in _OPTIONAL if getattr(header, name) is not None},
     }
-    ordered = sorted(traces, key=lambda trace: trace.item)
+    if left_out := {each.item: each.reason for each in exclusions}:
+        first["exclusions"] = left_out
+    ordered = [by_item[item] for item in sorted(by_item)]
     lines = [_line(first), *(_line(_record(trace)) for trace in ordered)]
     data = ("\n".join(lines) + "\n").encode()
-    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+    write_atomic(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
 def read_traces(path: Path) -> TraceSet:
@@ -106,12 +135,14 @@ def read_traces(path: Path) -> TraceSet:
 
     Raises InputError, naming file and line, for anything malformed: a damaged archive, a header
     of another schema, an item twice, an empty text, runs that do not add up to it, a probability
-    outside 0..1, and a set whose probabilities are all about 1 (the server gave none).
+    outside 0..1, a set whose probabilities are all about 1 (the server gave none), and traces
+    that are not those of the header's hash.
     """
     lines = _lines(path)
     if not lines:
         raise InputError(path, "the trace file is empty", "record the traces again")
-    header = _header(path, lines[0])
+    first = _object(f"{path}:1", lines[0])
+    header, exclusions = _header(path, first)
     traces: dict[str, Trace] = {}
     for number, line in enumerate(lines[1:], start=2):
         if not line.strip():
@@ -125,7 +156,14 @@ def read_traces(path: Path) -> TraceSet:
     if not traces:
         raise InputError(path, "it holds a header but no trace", "record the traces again")
     refuse_missing_probabilities(str(path), traces.values())
-    return TraceSet(header, traces)
+    found = TraceSet(header, traces, exclusions)
+    if first.get("hash", found.hash) != found.hash:
+        raise InputError(
+            path,
+            "its traces were changed after they were recorded (their hash is not the header's)",
+            "get the file again; to keep the change, remove 'hash' from the first line",
+        )
+    return found
 
 
 def refuse_missing_probabilities(where: str, traces: Iterable[Trace]) -> None:
@@ -173,24 +211,34 @@ def _object(where: str, line: str) -> dict[str, Any]:
     return record
 
 
-def _header(path: Path, line: str) -> TraceHeader:
+def _header(path: Path, record: dict[str, Any]) -> tuple[TraceHeader, tuple[Exclusion, ...]]:
     where = f"{path}:1"
-    record = _object(where, line)
     if record.get("schema") != SCHEMA:
         raise InputError(
             where,
             f"its header says schema {record.get('schema')!r}, this version reads {SCHEMA}",
             "record the traces again or use the version that made them",
         )
-    values = {}
+    values: dict[str, Any] = {}
     for key in ("benchmark", "model", "prompt", "created_by"):
         if not isinstance(record.get(key), str):
             raise InputError(where, f"its header has no '{key}'", "add it to the first line")
         values[key] = record[key]
-    notes = record.get("notes", {})
-    if not isinstance(notes, dict):
-        raise InputError(where, "its header's 'notes' are not an object", "mend the first line")
-    return TraceHeader(**values, notes={str(k): str(v) for k, v in notes.items()})
+    for key in _OPTIONAL:
+        if not isinstance(record.get(key), str | None):
+            raise InputError(where, f"its header's '{key}' is not text", "mend the first line")
+        values[key] = record.get(key)
+    maps = []
+    for key in ("notes", "exclusions"):
+        value = record.get(key, {})
+        if not isinstance(value, dict):
+            raise InputError(
+                where, f"its header's '{key}' are not an object", "mend the first line"
+            )
+        maps.append({str(name): str(text) for name, text in value.items()})
+    notes, excluded = maps
+    exclusions = tuple(Exclusion(item, reason) for item, reason in excluded.items())
+    return TraceHeader(**values, notes=notes), exclusions
 
 
 def _trace(where: str, record: dict[str, Any]) -> Trace:

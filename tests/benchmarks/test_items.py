@@ -143,14 +143,14 @@ def test_an_item_never_is_its_own_example() -> None:
 
 def test_the_solution_is_the_benchmarks_own_label() -> None:
     worked, answer = benchmark(), replace(benchmark(), label="answer")
-    assert worked.solution(worked.items[1]) == "2 + 1 = 3. The answer is 3."
-    assert worked.solution(worked.items[0]) == "B"
-    assert answer.solution(answer.items[1]) == "3"
+    assert worked.label_text(worked.items[1]) == " 2 + 1 = 3. The answer is 3."
+    assert worked.label_text(worked.items[0]) == " B"
+    assert answer.label_text(answer.items[1]) == " 3"
 
 
 def test_a_rationale_that_names_its_answer_is_left_alone() -> None:
     item = Item("k", "?", "A", rationale="It is so. The answer is (A).")
-    assert benchmark().solution(item) == "It is so. The answer is (A)."
+    assert benchmark().label_text(item) == " It is so. The answer is (A)."
 
 
 def test_the_hash_follows_what_the_model_sees() -> None:
