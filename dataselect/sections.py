@@ -138,7 +138,7 @@ def _path_of(detail: ErrorDetails, data: Any) -> KeyPath:
     """The place in `data` of a pydantic error, whose own path also names branches of unions."""
     path: list[str | int] = []
     value = data
-    for step in detail["loc"]:
+    for i, step in enumerate(detail["loc"], start=1):
         inside = (
             step in value
             if isinstance(value, Mapping)
@@ -147,7 +147,7 @@ def _path_of(detail: ErrorDetails, data: Any) -> KeyPath:
         if inside:
             path.append(step)
             value = value[step]
-        elif detail["type"] == "missing":
+        elif detail["type"] == "missing" and i == len(detail["loc"]):
             path.append(step)
     error = detail.get("ctx", {}).get("error")
     return (*path, *error.path) if isinstance(error, FieldError) else tuple(path)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from dataselect.benchmarks.jsonl import read_records
 from dataselect.errors import InputError
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -205,7 +206,7 @@ def load_items(path: Path, limit: int | None = None) -> tuple[list[Item], list[E
     Raises InputError for a missing file, text that is not UTF-8, a line that is not a JSON
     object, an id that comes twice, and a file without a single usable item.
     """
-    items, exclusions = parse_items(str(path), "line", _records(path), limit)
+    items, exclusions = parse_items(str(path), "line", read_records(path), limit)
     if not items:
         reason = f" ({exclusions[0].item}: {exclusions[0].reason})" if exclusions else ""
         raise InputError(
@@ -249,37 +250,6 @@ def parse_items(
     return items, exclusions
 
 
-def _records(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            path, f"cannot be read ({error.strerror})", "check the benchmark's path"
-        ) from error
-    records = []
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{path}:{number}", "the line is not UTF-8", "save the file as UTF-8"
-            ) from error
-        except ValueError as error:
-            raise InputError(
-                f"{path}:{number}",
-                f"the line is not JSON ({error})",
-                "write one JSON object a line, or get the file again if it was cut short",
-            ) from error
-        if not isinstance(record, dict):
-            raise InputError(
-                f"{path}:{number}", "the line is not a JSON object", "write one object a line"
-            )
-        records.append((number, record))
-    return records
-
-
 def _parse(name: str, record: dict[str, Any]) -> Item | str:
     """The item, or the reason why it is malformed."""
     question, answer = record.get("question"), record.get("answer")
@@ -317,8 +287,6 @@ def _choices_problem(choices: object, index: object) -> str | None:
         return "one of its choices is empty or not text"
     if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(choices):
         return f"its answer_index is {index!r}, not one of its {len(choices)} choices"
-    if choices.count(choices[index]) > 1:
-        return "its right choice is there twice"
     return None
 
 

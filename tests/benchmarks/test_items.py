@@ -52,7 +52,6 @@ def test_numbered_choices_are_answered_by_letter(tmp_path: Path) -> None:
         (choice("bad", choices=["x"]), "choices are not a list"),
         (choice("bad", choices=["x", "y", ""]), "empty or not text"),
         (choice("bad", choices=["x", "y", 3]), "empty or not text"),
-        (choice("bad", choices=["x", "y", "y"]), "there twice"),
         (choice("bad", answer_index=3), "answer_index is 3"),
         (choice("bad", answer_index=None), "answer_index is None"),
     ],

@@ -1,0 +1,168 @@
+"""A user's own benchmark, described by a short YAML file, and finding any benchmark by its name.
+
+The file says only where the questions are and what their columns are called; everything else
+has a default. `docs/benchmarks.md` has an example.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from dataselect.benchmarks.columns import Columns
+from dataselect.benchmarks.definition import Definition, FileRows, HubRows, RowSource
+from dataselect.benchmarks.items import AnswerKind
+from dataselect.benchmarks.known import ALIASES, KNOWN
+from dataselect.errors import InputError
+from dataselect.sections import Document, FieldError, Section, Text, read
+from dataselect.units import Count
+from dataselect.wording import nearest, quoted
+
+
+def _check_prompt(prompt: str) -> str:
+    if "{question}" not in prompt:
+        raise ValueError(r"it has no {question}; write it like 'Question: {question}\nAnswer:'")
+    return prompt
+
+
+class HubSplit(Section):
+    """A split of a Hub dataset, in the words of `datasets.load_dataset`."""
+
+    path: Text
+    """A dataset on the Hub such as `allenai/openbookqa`, or a local folder with one."""
+
+    split: Text
+    """The split to read."""
+
+    name: Text | None = None
+    """The configuration (subset) of the dataset."""
+
+    revision: Text | None = None
+    """Branch, tag or commit. Pin a commit to make a run repeatable."""
+
+
+class ColumnNames(Section):
+    """What the columns are called. Only those that are named here must be there."""
+
+    question: Text | None = None
+    """The question. Default: `question`."""
+
+    answer: Text | None = None
+    """The right answer. Where there are choices: the letter, the position from 0, or the text
+    of the right one. Default: `answer`."""
+
+    choices: Text | None = None
+    """A list of texts, or `text` and `label` lists as in ARC. Default: `choices`, if there."""
+
+    answer_index: Text | None = None
+    """The position of the right choice, from 0; `answer` is then not needed. Default:
+    `answer_index`, if there."""
+
+    rationale: Text | None = None
+    """The worked solution. Default: `rationale`, if there."""
+
+    id: Text | None = None
+    """An id, unique in the benchmark. Default: `id`, if there, else the benchmark's id and the
+    position of the row."""
+
+    category: Text | None = None
+    """The subject; items then get worked examples of their own subject. Default: `category`,
+    if there."""
+
+
+class OwnBenchmark(Document):
+    """A benchmark of one's own. `name` is its id."""
+
+    items: Text | HubSplit
+    """The questions: a JSONL file relative to this file (also `.gz`), or a split on the Hub."""
+
+    columns: ColumnNames = ColumnNames()
+    """What the columns of items and shots are called."""
+
+    shots: Text | HubSplit | None = None
+    """Worked examples, from a file or split of the same columns; `items` takes the first items,
+    and no item sees itself. Default: none."""
+
+    shot_count: Count = 5
+    """How many of them an item gets."""
+
+    title: Text | None = None
+    """Free name for the report. Default: the id."""
+
+    task: Text | None = None
+    """Kind of problem, in the words of the frontier model's prompt: "… solves [task] problems"."""
+
+    prompt: Annotated[str, AfterValidator(_check_prompt)] = "Question: {question}\nAnswer:"
+    """What a model sees of an item; {question} stands for the question and its choices."""
+
+    label: Literal["solution", "answer"] = "solution"
+    """What counts as the benchmark's own gold text: the worked solution or the answer alone."""
+
+    answers: AnswerKind | None = None
+    """How final answers are compared. Default: told by the items."""
+
+    stop: Annotated[list[Text], Field(min_length=1)] | None = None
+    """Where a generated answer ends. Default: at the next question."""
+
+    new_tokens: Count = 512
+    """The longest generated answer, in tokens."""
+
+    @model_validator(mode="after")
+    def _does_not_hide_a_known_one(self) -> Self:
+        if self.name in KNOWN:
+            raise FieldError(
+                f"{quoted(self.name)} is a benchmark of the paper already",
+                "give yours another 'name:'",
+                "name",
+            )
+        return self
+
+    def definition(self) -> Definition:
+        """What `load_benchmark` needs."""
+        named = self.columns.model_dump(exclude_none=True)
+        columns = Columns(self.name, **named)
+        # A position of the right choice stands for the answer, and needs choices.
+        answer = columns.answer_index if self.columns.answer_index else columns.answer
+        required = tuple(dict.fromkeys([columns.question, answer, *named.values()]))
+
+        def rows(source: str | HubSplit, prefix: str) -> RowSource:
+            record = Columns(prefix, **named).record
+            if isinstance(source, str):
+                return RowSource(FileRows(str(self.base / source), required, record))
+            return RowSource(hub=HubRows(columns=required, record=record, **source.model_dump()))
+
+        shots: RowSource | Literal["items"] | None = None
+        if self.shots is not None:
+            shots = "items" if self.shots == "items" else rows(self.shots, f"{self.name}_shot")
+        fields = ("task", "prompt", "label", "answers", "new_tokens", "shot_count")
+        given = {field: getattr(self, field) for field in fields}
+        if self.stop is not None:
+            given["stop"] = tuple(self.stop)
+        return Definition(
+            id=self.name,
+            title=self.title or self.name,
+            items=rows(self.items, self.name),
+            shots=shots,
+            **given,
+        )
+
+
+def load_definition(name_or_path: str, base: Path, where: str = "benchmark") -> Definition:
+    """The benchmark that is meant by `name_or_path`: one of the six, or a YAML file.
+
+    What ends in .yaml or .yml is a file relative to `base`. Raises InputError; `where` names the
+    place that asks for it.
+    """
+    if name_or_path.endswith((".yaml", ".yml")):
+        return read(OwnBenchmark, base / name_or_path).definition()
+    if name_or_path in KNOWN:
+        return KNOWN[name_or_path]
+    plain = name_or_path.strip().lower().replace("-", "_")
+    meant = ALIASES.get(plain, plain)
+    suggested = f"did you mean '{meant}'?" if meant in KNOWN else nearest(plain, KNOWN)
+    listed = f"(benchmarks: {', '.join(KNOWN)}; a file of your own ends in .yaml)"
+    raise InputError(
+        where,
+        f"there is no benchmark {quoted(name_or_path)}",
+        f"{suggested or 'name one that there is'} {listed}",
+    )
