@@ -1,0 +1,219 @@
+"""Which probability each letter of a chat completion was written with, exact to the byte.
+
+A server reports a completion twice: as text, and as a list of tokens with log-probabilities.
+Tokens are laid out as bytes and must spell the text's UTF-8 bytes, so that a wrong letter can
+never get a probability in silence. A letter (a Unicode character) that several tokens share has
+the mean of their probabilities.
+
+Servers differ in what they say of a token that holds only part of a character:
+
+- the API's own `bytes` are exact;
+- servers that decode each token alone write U+FFFD for the part (vLLM; its `bytes` are those of
+  U+FFFD) or leave it out, so that the token is empty (llama-cpp-python, `bytes` null).
+
+The last two leave gaps. A run of such tokens must fill the gap between neighbours that match to
+the byte, with nothing but bytes of characters beyond ASCII, and there must be one way only to do
+so; each letter in the gap then has the mean of the run's probabilities. Where a server puts a
+whole character at its last token, and empty ones before, that token alone gives the probability.
+
+Tokens that begin exactly where the text ends (an end token, a stop sequence) are left out. Not
+here: which letters are reasoning (`completion`), and servers that strip the text's beginning:
+they are refused.
+"""
+
+import re
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import numpy as np
+import numpy.typing as npt
+
+_MISSING = -9999.0
+_ROUNDING = 1e-3
+_REPLACED = "\ufffd".encode()
+_RUNS = re.compile(b"((?:" + _REPLACED + b")+)")
+_ASCII = re.compile(rb"[\x00-\x7f]")
+_SHOWN = 20
+
+
+class AlignmentError(ValueError):
+    """The tokens that a server reported cannot be laid over its text; the message says why."""
+
+
+@dataclass(frozen=True)
+class ServerToken:
+    """One emitted token as the server reported it.
+
+    `data` are its bytes (None where the server gives none) and `logprob` is in nats: None, or the
+    API's -9999 for "not among the 20 most likely", when it is not known.
+    """
+
+    text: str
+    data: bytes | None
+    logprob: float | None
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Bytes that must come next, or a gap of `low` to `high` bytes when `literal` is None."""
+
+    tokens: tuple[int, ...]
+    literal: bytes | None
+    low: int = 0
+    high: int = 0
+
+
+def completion_letter_probabilities(
+    content: str, tokens: Sequence[ServerToken]
+) -> npt.NDArray[np.float64]:
+    """Probability of each letter of `content`, shape (len(content),); NaN where there is none.
+
+    Raises AlignmentError when the tokens do not spell the content or a log-probability is none.
+    """
+    probs = [_probability(token) for token in tokens]
+    try:
+        data = content.encode()
+    except UnicodeEncodeError as error:
+        raise AlignmentError("the answer holds half of a surrogate pair") from error
+    pieces = [
+        token.text.encode("utf-8", "surrogatepass") if token.data is None else token.data
+        for token in tokens
+    ]
+    ranges = _exact(data, pieces)
+    if ranges is None:
+        hidden = {i for i, token in enumerate(tokens) if token.data is None and not token.text}
+        ranges = _with_gaps(data, pieces, hidden)
+    if ranges is None:
+        raise AlignmentError(_difference(data, pieces))
+    letter_of_byte = np.repeat(np.arange(len(content)), [len(c.encode()) for c in content])
+    total, count = np.zeros(len(content)), np.zeros(len(content))
+    for (start, end), p in zip(ranges, probs, strict=True):
+        if end > start and not np.isnan(p):
+            letters = slice(letter_of_byte[start], letter_of_byte[end - 1] + 1)
+            total[letters] += p
+            count[letters] += 1
+    with np.errstate(invalid="ignore"):
+        return total / count
+
+
+def _probability(token: ServerToken) -> float:
+    logprob = token.logprob
+    if logprob is None or logprob <= _MISSING:
+        return np.nan
+    # Written so that NaN is refused too.
+    if not logprob <= _ROUNDING:
+        raise AlignmentError(f"token {token.text!r} has log-probability {logprob}, not below 0")
+    # A tiny positive one is rounding.
+    return float(np.exp(min(logprob, 0.0)))
+
+
+def _exact(data: bytes, pieces: Sequence[bytes]) -> list[tuple[int, int]] | None:
+    """Each token's range of `data` when they spell it as they are, up to a token's end."""
+    ranges, at = [], 0
+    for piece in pieces:
+        end = at if at == len(data) else at + len(piece)
+        if end > at and data[at:end] != piece:
+            return None
+        ranges.append((at, end))
+        at = end
+    return ranges if at == len(data) else None
+
+
+def _with_gaps(
+    data: bytes, pieces: Sequence[bytes], hidden: Set[int]
+) -> list[tuple[int, int]] | None:
+    """Each token's range of `data` when some tokens stand for bytes that they do not show.
+
+    `hidden` are the empty tokens that may. None when nothing fits; raises AlignmentError when
+    more than one way does.
+    """
+    parts = _parts(pieces, hidden)
+    # After each number of parts: {bytes of data used: (ways, bytes used one part before)}.
+    reached: list[dict[int, tuple[int, int]]] = [{0: (1, 0)}]
+    ways, used = 0, 0
+    for part, following in zip_longest(parts, parts[1:]):
+        after: dict[int, tuple[int, int]] = {}
+        for at, (count, _) in reached[-1].items():
+            # What follows the end of the text belongs to nothing in it.
+            for end in _ends(data, at, part) if at < len(data) else ():
+                after[end] = (after.get(end, (0, 0))[0] + count, at)
+        reached.append(after)
+        if len(data) in after and (following is None or following.tokens[0] != part.tokens[-1]):
+            ways, used = ways + after[len(data)][0], len(reached) - 1
+    if ways == 0:
+        return None
+    if ways > 1:
+        raise AlignmentError("its split characters can be laid over the tokens in several ways")
+    ranges = [(len(data), len(data))] * len(pieces)
+    end = len(data)
+    for index in range(used, 0, -1):
+        start = reached[index][end][1]
+        for token in parts[index - 1].tokens:
+            first, last = ranges[token]
+            # A token of several parts has its last one already.
+            ranges[token] = (start, last if first < last else end)
+        end = start
+    return ranges
+
+
+def _parts(pieces: Sequence[bytes], hidden: Set[int]) -> list[_Part]:
+    """The tokens' literal bytes and the gaps between them."""
+    # A server that writes U+FFFD does not also leave parts out.
+    if any(_REPLACED in piece for piece in pieces):
+        hidden = frozenset()
+    parts: list[_Part] = []
+    for token, piece in enumerate(pieces):
+        if token in hidden:
+            # A letter is split over two tokens at least, so n empty ones touch n + 1 letters.
+            _add_gap(parts, token, 0, 4 if _in_gap(parts) else 8)
+        for shown in filter(None, _RUNS.split(piece)):
+            if shown.startswith(_REPLACED):
+                # One U+FFFD stands for one to three bytes of a character.
+                marks = len(shown) // len(_REPLACED)
+                _add_gap(parts, token, marks, 3 * marks)
+            else:
+                parts.append(_Part((token,), shown))
+    return parts
+
+
+def _in_gap(parts: list[_Part]) -> bool:
+    return bool(parts) and parts[-1].literal is None
+
+
+def _add_gap(parts: list[_Part], token: int, low: int, high: int) -> None:
+    tokens: tuple[int, ...] = (token,)
+    if _in_gap(parts):
+        last = parts.pop()
+        tokens, low, high = (*last.tokens, token), last.low + low, last.high + high
+    parts.append(_Part(tokens, None, low, high))
+
+
+def _ends(data: bytes, at: int, part: _Part) -> Sequence[int]:
+    """Where in `data` the part may end when it begins at `at`."""
+    if part.literal is not None:
+        return [at + len(part.literal)] if data.startswith(part.literal, at) else []
+    ascii_letter = _ASCII.search(data, at)
+    limit = len(data) if ascii_letter is None else ascii_letter.start()
+    return range(at + part.low, min(at + part.high, limit) + 1)
+
+
+def _difference(data: bytes, pieces: Sequence[bytes]) -> str:
+    if not pieces:
+        return "the server gave no tokens for its answer"
+    spelt = b"".join(pieces)
+    at = next(
+        (i for i, (a, b) in enumerate(zip(data, spelt, strict=False)) if a != b),
+        min(len(data), len(spelt)),
+    )
+    if at == len(spelt):
+        return f"the tokens spell only {at} of the answer's {len(data)} bytes"
+    if at == len(data):
+        return "the last token goes on beyond the answer's end"
+    # From the beginning of the letter that differs.
+    while at > 0 and data[at] & 0xC0 == 0x80:
+        at -= 1
+    letter = len(data[:at].decode())
+    wanted = data[at:].decode()[:_SHOWN]
+    got = spelt[at : at + 4 * _SHOWN].decode("utf-8", "replace")[:_SHOWN]
+    return f"at letter {letter} the answer has {wanted!r} and the tokens spell {got!r}"
