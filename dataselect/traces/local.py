@@ -12,16 +12,15 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.utils.logging import disable_progress_bar
 
 from dataselect import __version__
 from dataselect.benchmarks.items import BenchmarkItems
 from dataselect.errors import InputError
+from dataselect.scoring.checkpoint import resolve_model
 from dataselect.scoring.decoding import greedy, position_limit
+from dataselect.scoring.loading import load_model
 from dataselect.scoring.prepare import TooLongError, fit
 from dataselect.scoring.scorer import token_nll
 from dataselect.scoring.token_spans import RewrittenTextError, decode, letter_probabilities
@@ -41,29 +40,20 @@ _UNBOUNDED = 1 << 30
 
 
 class LocalFrontier:
-    """A causal LM and its tokenizer, loaded from safetensors. Raises InputError when it cannot."""
+    """A causal LM and its tokenizer: a folder, a Hub id or `ID@REVISION`.
 
-    def __init__(self, path: str, device: str = "cpu", revision: str | None = None) -> None:
-        self._path, self._device = path, device
-        # Its bars would tear the run's own display.
-        disable_progress_bar()
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
-            self._model = AutoModelForCausalLM.from_pretrained(
-                path, revision=revision, use_safetensors=True, dtype="auto"
-            )
-        except (OSError, ValueError) as error:
-            raise InputError(
-                path,
-                f"no causal language model can be loaded ({str(error).splitlines()[0]})",
-                "name a folder or Hub id with config, tokenizer and safetensors weights",
-            ) from error
-        self._model.to(device).eval()
+    Raises InputError when it cannot be loaded.
+    """
+
+    def __init__(self, model: str, device: str = "cpu") -> None:
+        checkpoint = resolve_model(model, "float32")
+        self._where, self._name, self._device = model, checkpoint.name, device
+        self._model, self._tokenizer = load_model(checkpoint.folder(), device, "float32")
 
     @property
     def name(self) -> str:
         """The model's Hub id, or the name of its folder (a path says nothing elsewhere)."""
-        return Path(self._path).name if Path(self._path).is_dir() else self._path
+        return self._name
 
     def traces(self, benchmark: BenchmarkItems) -> TraceSet:
         """The items' own rationales, weighed. Raises InputError when no item has one."""
@@ -160,7 +150,7 @@ class LocalFrontier:
             name, reason = next(iter(reasons.items()))
             _log.warning(
                 "%s: %d items of '%s' have no trace (%s: %s)",
-                self._path,
+                self._where,
                 len(reasons),
                 benchmark.id,
                 name,
@@ -168,11 +158,11 @@ class LocalFrontier:
             )
         if not traces:
             raise InputError(
-                self._path,
+                self._where,
                 f"it gives no trace for any item of '{benchmark.id}'",
                 "use a stronger or longer-context frontier model",
             )
-        refuse_missing_probabilities(self._path, traces.values())
+        refuse_missing_probabilities(self._where, traces.values())
         notes = {"how": how, "shots": str(len(benchmark.shots))}
         created_by = f"dataselect {__version__}"
         header = TraceHeader(benchmark.id, self.name, benchmark.prompt, created_by, notes)

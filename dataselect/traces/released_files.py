@@ -1,0 +1,253 @@
+"""The files of the authors' released traces: where they are and what their rows are called.
+
+The Hub dataset `trillionlabs/rBridge` (Apache-2.0) has a folder for each benchmark,
+`traces/{arc_challenge,cqa,gsm8k,humaneval,math500,mmlu_pro}/`, with GPT-4o's reasoning as a JSON
+array (`gpt4o_s1*.json`) and its log-probabilities as JSON Lines, one row per token, in one file
+or in parts (`gpt4o_s1*_logprobs_part01_of_03*.jsonl`): so says its card. What the columns are
+called could not be read, so each is looked for under several names, and whatever is not as
+expected ends with an error that says what was looked for and what was found.
+
+Not here: what the token rows say (`released_tokens`), and which trace is of which item
+(`released`).
+"""
+
+import codecs
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataselect.corpus.redaction import redact
+from dataselect.errors import InputError
+
+RELEASED = "trillionlabs/rBridge"
+"""The release on the Hub."""
+LICENCE = "Apache-2.0"
+
+FOLDERS = {
+    "arc_challenge": ("arc_challenge", "arc_c", "arc"),
+    "commonsense_qa": ("cqa", "csqa", "commonsense_qa"),
+    "gsm8k": ("gsm8k",),
+    "humaneval": ("humaneval", "human_eval"),
+    "math500": ("math500", "math_500"),
+    "mmlu_pro_stem": ("mmlu_pro_stem", "mmlu_pro"),
+}
+"""What a benchmark's folder may be called; case, "-" and "_" do not matter."""
+
+COLUMNS = {
+    "id": (
+        *("id", "item_id", "question_id", "task_id", "unique_id", "custom_id", "sample_id"),
+        *("example_id", "problem_id", "doc_id", "qid", "trace_id", "request_id"),
+        *("question_index", "question_idx", "item_index", "item_idx", "sample_index"),
+        *("sample_idx", "example_index", "example_idx", "problem_index", "problem_idx"),
+        *("trace_index", "trace_idx", "doc_index", "doc_idx", "item", "index", "idx"),
+    ),
+    "question": ("question", "problem", "question_text", "input", "query", "prompt"),
+    "choices": ("choices", "options", "text"),
+    "reasoning": (
+        # Not "rationale" or "solution", which are the benchmark's.
+        *("reasoning", "reasoning_trace", "trace", "cot", "chain_of_thought"),
+        *("gpt4o_reasoning", "model_reasoning"),
+    ),
+    # Not "answer": where both are there, it is the benchmark's.
+    "answer": ("final_answer", "model_answer", "predicted_answer", "prediction", "pred"),
+    "completion": (
+        *("completion", "response", "content", "raw_response", "raw_output", "raw_completion"),
+        *("output", "model_output", "full_response", "generation"),
+    ),
+    "model": ("model", "model_name", "engine"),
+    "token": ("token", "token_text", "token_str", "text", "decoded_token"),
+    "probability": ("probability", "prob", "token_prob", "token_probability", "p"),
+    "logprob": ("logprob", "log_prob", "token_logprob", "log_probability", "logp"),
+    "bytes": ("bytes", "token_bytes"),
+    "position": (
+        *("position", "pos", "token_position", "token_pos", "token_index", "token_idx"),
+        *("token_number", "step", "index", "idx"),
+    ),
+}
+"""The names that each column is looked for under, in order; case, "-", "_" do not matter."""
+
+_PART = re.compile(r"part[-_]?(\d+)[-_]of[-_](\d+)", re.IGNORECASE)
+_POINTER = b"version https://git-lfs"
+MEND = "get the released files again, or make traces of your own with `dataselect traces build`"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One released trace: `where` names its file and row (from 0, as the array counts)."""
+
+    where: str
+    fields: Mapping[str, Any]
+
+    def get(self, column: str) -> Any:
+        """The value under the first accepted name that the record has, else None."""
+        name = find_column(self.fields, column)
+        return None if name is None else self.fields[name]
+
+    def all(self, column: str) -> dict[str, Any]:
+        """Every accepted name that the record has, with its value."""
+        accepted = set(map(_plain, COLUMNS[column]))
+        return {name: v for name, v in self.fields.items() if _plain(name) in accepted}
+
+
+def download(hub_id: str, revision: str | None, benchmark: str) -> tuple[Path, str]:
+    """Fetch a benchmark's part of the release from the Hub: its folder here, and its commit.
+
+    Raises InputError when the Hub cannot be reached or has no such revision.
+    """
+    import huggingface_hub
+
+    patterns = [f"traces/{name}/*" for name in _names(benchmark)]
+    where = hub_id if revision is None else f"{hub_id}@{revision}"
+    # Clients of the Hub raise through several libraries; there is no common class of their own.
+    try:
+        folder = huggingface_hub.snapshot_download(
+            hub_id, repo_type="dataset", revision=revision, allow_patterns=patterns
+        )
+    except Exception as error:
+        text = redact(" ".join(str(error).split()))[:200]
+        raise InputError(
+            where,
+            f"the released traces cannot be fetched ({type(error).__name__}: {text})",
+            "name a local copy of the dataset's files, or make traces of your own with "
+            "`dataselect traces build`",
+        ) from None
+    return Path(folder), Path(folder).name
+
+
+def locate(root: Path, benchmark: str) -> Path:
+    """The folder of a benchmark in a copy of the release, its `traces/`, or that folder itself.
+
+    Raises InputError, with the names looked for, when there is none.
+    """
+    accepted = [_plain(name) for name in _names(benchmark)]
+    found = [
+        (accepted.index(_plain(each.name)), each)
+        for parent in (root / "traces", root)
+        if parent.is_dir()
+        for each in sorted(parent.iterdir())
+        if each.is_dir() and _plain(each.name) in accepted
+    ]
+    if found:
+        return min(found)[1]
+    if any(root.glob("*.json")) and any(root.glob("*.jsonl")):
+        return root
+    raise InputError(
+        root,
+        f"it has no folder for '{benchmark}' (looked for {', '.join(_names(benchmark))}, also in "
+        "traces/)",
+        MEND,
+    )
+
+
+def read_records(folder: Path) -> list[Record]:
+    """The traces of all `*.json` files: arrays, id → record objects, or objects with one array.
+
+    The fields of objects within a record count as its own. Raises InputError for any other layout.
+    """
+    paths = sorted(folder.glob("*.json"))
+    if not paths:
+        raise InputError(folder, "it has no *.json file with reasoning traces", MEND)
+    records = []
+    for path in paths:
+        for number, fields in enumerate(_objects(path)):
+            inner = [value for value in fields.values() if isinstance(value, dict)]
+            merged = {name: value for each in reversed(inner) for name, value in each.items()}
+            merged |= {k: value for k, value in fields.items() if not isinstance(value, dict)}
+            records.append(Record(f"{path.name} row {number}", merged))
+    return records
+
+
+def read_rows(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of all `*.jsonl` files in order, each with its file and number (from 1).
+
+    Raises InputError when there is none, when a part of several is missing, and for a line that
+    is not a JSON object.
+    """
+    paths = sorted(folder.glob("*.jsonl"))
+    if not paths:
+        raise InputError(folder, "it has no *.jsonl file with token log-probabilities", MEND)
+    _refuse_missing_parts(paths)
+    for path in paths:
+        for number, line in enumerate(_bytes(path).split(b"\n"), start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise InputError(
+                    f"{path}:{number}", f"the line is not JSON ({error})", MEND
+                ) from error
+            if not isinstance(row, dict):
+                raise InputError(f"{path}:{number}", "the line is not a JSON object", MEND)
+            yield f"{path.name} row {number}", row
+
+
+def find_column(fields: Mapping[str, Any], column: str, but: str | None = None) -> str | None:
+    """The first accepted name of a column that is among the fields, as they spell it."""
+    spelt = {_plain(name): name for name in reversed(list(fields)) if name != but}
+    accepted = map(_plain, COLUMNS[column])
+    return next((spelt[name] for name in accepted if name in spelt), None)
+
+
+def looked_for(column: str, fields: Iterable[str]) -> str:
+    """What an error says of a column that is not there."""
+    return f"looked for {', '.join(COLUMNS[column])}; found {', '.join(fields)}"
+
+
+def _objects(path: Path) -> list[dict[str, Any]]:
+    try:
+        content = json.loads(_bytes(path))
+    except ValueError as error:
+        raise InputError(path, f"it is not JSON ({error})", MEND) from error
+    if isinstance(content, dict):
+        arrays = [value for value in content.values() if isinstance(value, list)]
+        if content and all(isinstance(value, dict) for value in content.values()):
+            content = [{"id": name, **value} for name, value in content.items()]
+        elif len(arrays) == 1:
+            content = arrays[0]
+    if not isinstance(content, list) or not all(isinstance(each, dict) for each in content):
+        raise InputError(
+            path,
+            "it is not an array of objects, an object of objects by id, or an object with one "
+            "such array",
+            MEND,
+        )
+    return content
+
+
+def _refuse_missing_parts(paths: list[Path]) -> None:
+    parts = [(path, match) for path in paths if (match := _PART.search(path.name))]
+    there = {int(match[1]) for _, match in parts}
+    for path, match in parts:
+        missing = set(range(1, int(match[2]) + 1)) - there
+        if missing:
+            raise InputError(
+                path.parent,
+                f"part {min(missing)} of {int(match[2])} of its tokens is missing",
+                MEND,
+            )
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", MEND) from error
+    if data.startswith(_POINTER):
+        raise InputError(
+            path,
+            "it is a Git LFS pointer in place of the file",
+            "run `git lfs pull` in that copy, or get the file again",
+        )
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_ ]", "", name).lower()
+
+
+def _names(benchmark: str) -> tuple[str, ...]:
+    return FOLDERS.get(benchmark, (benchmark,))

@@ -1,0 +1,184 @@
+"""What a set of traces is like, in figures, and what speaks against using it.
+
+A trace file can be well-formed and still be of no use: recorded for another version of the
+benchmark, without weights, or with letters lost on the way. `verify` says so in sentences.
+
+Pure: files are read by `trace`, and shown by `report.trace_view`.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dataselect.benchmarks.items import BenchmarkItems, Exclusion
+from dataselect.traces.trace import Trace, TraceSet
+
+FLAT_RANGE = 1e-3
+"""Letter probabilities closer together than this hardly weigh one token against another."""
+
+_NAMED = 3
+# What differs between exclusions of one kind: quoted text, places and numbers.
+_PARTICULAR = re.compile(r"'[^']*'|\"[^\"]*\"|\S*\d\S*")
+# What single backslashes of LaTeX become when they are parsed as JSON escapes.
+_LOST_BACKSLASH = re.compile(
+    r"[\x07\x08\x0b\x0c]|\t(?:imes|ext|heta|frac|au\b)|\r(?:ight|ho\b)|\n(?:eq|abla|otin)\b"
+)
+_CUT_OFF = re.compile(r"(?:[^\W\d]|[,;:(=+-])\Z")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Of some lengths: the mean, the median and both ends."""
+
+    mean: float
+    median: float
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `summarise` found.
+
+    `items` are the benchmark's, `without` those of them that have no trace; both are None where
+    no benchmark was given. `tokens` are runs of equal probability, so neighbouring frontier
+    tokens that are equally probable count as one. Probabilities are over all letters that have
+    one, None if there is none. `right` and `told` are None where nobody graded the answers.
+    """
+
+    traces: int
+    items: int | None
+    without: int | None
+    exclusions: tuple[tuple[str, int], ...]
+    letters: Spread | None
+    tokens: Spread | None
+    lowest: float | None
+    mean: float | None
+    highest: float | None
+    share_without_probability: float
+    flat: int
+    right: int | None
+    told: int | None
+
+    @property
+    def share_right(self) -> float | None:
+        """Share of right answers among those that can be told, None if there is none."""
+        return self.right / self.told if self.right is not None and self.told else None
+
+    @property
+    def untold(self) -> int | None:
+        """How many traces' answers cannot be told to be right or wrong."""
+        return None if self.told is None else self.traces - self.told
+
+
+def summarise(
+    traces: TraceSet,
+    benchmark: BenchmarkItems | None = None,
+    correct: Mapping[str, bool | None] | None = None,
+) -> Summary:
+    """Lengths, probabilities, exclusions and share correct; `correct` is by item id."""
+    each = list(traces.traces.values())
+    weights = [np.array([p for _, p in t.runs if p is not None], dtype=np.float64) for t in each]
+    counts = [np.array([n for n, p in t.runs if p is not None], dtype=np.float64) for t in each]
+    values, lengths = _joined(weights), _joined(counts)
+    letters = sum(len(trace.text) for trace in each)
+    known = int(lengths.sum())
+    items = None if benchmark is None else {item.id for item in benchmark.items}
+    graded = None if correct is None else [correct.get(trace.item) for trace in each]
+    return Summary(
+        traces=len(each),
+        items=None if items is None else len(items),
+        without=None if items is None else len(items - traces.traces.keys()),
+        exclusions=_grouped(traces.exclusions),
+        letters=_spread([len(trace.text) for trace in each]),
+        tokens=_spread([len(w) for w in weights]),
+        lowest=float(values.min()) if known else None,
+        mean=float(np.average(values, weights=lengths)) if known else None,
+        highest=float(values.max()) if known else None,
+        share_without_probability=1 - known / letters if letters else 0.0,
+        flat=sum(_is_flat(trace) for trace in each),
+        right=None if graded is None else sum(one is True for one in graded),
+        told=None if graded is None else sum(one is not None for one in graded),
+    )
+
+
+def verify(traces: TraceSet, benchmark: BenchmarkItems | None = None) -> list[str]:
+    """What is wrong with traces that `read_traces` accepts, a sentence each; empty if nothing."""
+    problems = [] if benchmark is None else _against(traces, benchmark)
+    each = traces.traces.values()
+    found = (
+        ("no letter with a probability", [t.item for t in each if _range(t) is None]),
+        (
+            "letter probabilities that are all about the same, so every weight will be 1",
+            [t.item for t in each if _is_flat(t)],
+        ),
+        (
+            "control characters where LaTeX commands lost their backslash",
+            [t.item for t in each if _LOST_BACKSLASH.search(t.text)],
+        ),
+        (
+            "no final answer and end within a sentence, as if they were cut short",
+            [t.item for t in each if t.answer is None and _CUT_OFF.search(t.text.rstrip())],
+        ),
+        (
+            "a reason to be left out as well",
+            [e.item for e in traces.exclusions if e.item in traces.traces],
+        ),
+    )
+    return problems + [f"{_of(items)} have {what}." for what, items in found if items]
+
+
+def _against(traces: TraceSet, benchmark: BenchmarkItems) -> list[str]:
+    problems = []
+    header = traces.header
+    if header.benchmark != benchmark.id:
+        problems.append(f"They were made for '{header.benchmark}', not for '{benchmark.id}'.")
+    theirs, ours = header.benchmark_revision, benchmark.revision
+    if theirs is not None and ours is not None and theirs != ours:
+        problems.append(f"They were made for the items of {theirs}, and these are of {ours}.")
+    known = {item.id for item in (*benchmark.items, *benchmark.shots)}
+    strangers = [item for item in traces.traces if item not in known]
+    if strangers:
+        problems.append(f"{_of(strangers)} are for no item of '{benchmark.id}'.")
+    return problems
+
+
+def _of(items: Sequence[str]) -> str:
+    more = ", …" if len(items) > _NAMED else ""
+    return f"{len(items)} of the traces ({', '.join(items[:_NAMED])}{more})"
+
+
+def _range(trace: Trace) -> float | None:
+    values = [p for _, p in trace.runs if p is not None]
+    return max(values) - min(values) if values else None
+
+
+def _is_flat(trace: Trace) -> bool:
+    found = _range(trace)
+    return found is not None and found < FLAT_RANGE
+
+
+def _grouped(exclusions: Iterable[Exclusion]) -> tuple[tuple[str, int], ...]:
+    """Reasons with their counts, most frequent first; "…" stands for what differs in a kind."""
+    kinds: dict[str, Counter[str]] = {}
+    for each in exclusions:
+        kinds.setdefault(_PARTICULAR.sub("…", each.reason), Counter())[each.reason] += 1
+    groups = [
+        (next(iter(reasons)) if len(reasons) == 1 else kind, reasons.total())
+        for kind, reasons in kinds.items()
+    ]
+    return tuple(sorted(groups, key=lambda group: -group[1]))
+
+
+def _spread(lengths: Sequence[int]) -> Spread | None:
+    if not lengths:
+        return None
+    return Spread(float(np.mean(lengths)), float(np.median(lengths)), min(lengths), max(lengths))
+
+
+def _joined(parts: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    return np.concatenate(parts) if parts else np.zeros(0)

@@ -1,0 +1,41 @@
+"""Reasoning that came without probabilities: any frontier model's, or gold rationales."""
+
+from pathlib import Path
+
+from dataselect.benchmarks.jsonl import read_records
+from dataselect.errors import InputError
+from dataselect.traces.trace import read_traces
+
+_IDS = ("id", "item")
+_TEXTS = ("reasoning", "rationale", "text")
+
+
+def read_reasoning(path: Path) -> dict[str, str]:
+    """Reasoning by item id, from JSONL (`id`, `reasoning`) or from a trace file.
+
+    Also taken: `item` for the id, `rationale` or `text` for the reasoning; a row whose reasoning
+    is null is passed over. Raises InputError naming the line of what cannot be read.
+    """
+    records = read_records(path)
+    if records and "schema" in records[0][1]:
+        return {item: trace.text for item, trace in read_traces(path).traces.items()}
+    texts: dict[str, str] = {}
+    for number, record in records:
+        where = f"{path}:{number}"
+        name = next((record[key] for key in _IDS if key in record), None)
+        if not isinstance(name, str) or not name:
+            raise InputError(where, "the row has no id", 'write {"id": ..., "reasoning": ...}')
+        key = next((key for key in _TEXTS if key in record), None)
+        text = None if key is None else record[key]
+        if text is None and key is not None:
+            continue
+        if not isinstance(text, str) or not text.strip():
+            raise InputError(
+                where, f"item '{name}' has no reasoning", 'write {"id": ..., "reasoning": ...}'
+            )
+        if name in texts:
+            raise InputError(where, f"item '{name}' comes twice", "keep one of its rows")
+        texts[name] = text
+    if not texts:
+        raise InputError(path, "it holds no reasoning", 'write {"id": ..., "reasoning": ...} rows')
+    return texts
