@@ -23,6 +23,12 @@ LADDER_SIZES = (
 )
 """Sizes of the DataDecide ladder that a plan may name; `proxies.ladder` has their shapes."""
 
+KNOWN_BENCHMARKS = (
+    *("gsm8k", "math500", "arc_challenge"),
+    *("mmlu_pro_stem", "commonsense_qa", "humaneval"),
+)
+"""Benchmarks that need no file; `benchmarks.known` says what they are."""
+
 
 def _check_ladder_size(size: str) -> str:
     if size not in LADDER_SIZES:
@@ -195,27 +201,43 @@ class Benchmark(Section):
     """Questions with worked answers, and where the frontier model's reasoning comes from."""
 
     id: Id
-    """Short name, unique in the plan."""
+    """Short name, unique in the plan. The known benchmarks need no more than theirs: gsm8k,
+    math500, arc_challenge, mmlu_pro_stem, commonsense_qa, humaneval."""
 
-    items: Text
-    """JSONL file of the questions, relative to the plan."""
+    items: Text | None = None
+    """JSONL file of the questions, or YAML definition of a benchmark of your own, relative to the
+    plan. Not for the known benchmarks."""
+
+    folder: Text | None = None
+    """Folder that holds a known benchmark as JSONL files, relative to the plan. Default: the
+    Hub."""
 
     shots: Text | None = None
-    """JSONL file of worked examples that open the prompt, relative to the plan."""
+    """JSONL file of worked examples that open the prompt, relative to the plan; only with a JSONL
+    file of questions, other benchmarks have their own."""
 
-    shot_count: Whole = 0
-    """How many of them to use."""
+    shot_count: Whole | None = None
+    """How many worked examples to use. Default: the benchmark's own number, 0 for a JSONL file."""
 
-    traces: Text | None = None
-    """File of recorded reasoning traces (JSONL, also .gz), relative to the plan. Either this or
-    `weigh`."""
+    traces: Text | list[Text] | None = None
+    """File of recorded reasoning traces (JSONL, also .gz), relative to the plan; of several files
+    (several frontier models) the scores are averaged. Default for a known benchmark: the traces
+    that the authors of the paper released."""
 
     weigh: Text | None = None
-    """A causal language model, in a folder relative to the plan or on the Hub, that reads the
-    items' own rationales and gives the probability of each letter: the traces are then these."""
+    """Instead of traces: a causal language model, in a folder relative to the plan or on the Hub,
+    that reads the items' own rationales and gives the probability of each letter."""
 
-    label: Literal["solution", "answer"] = "solution"
-    """What counts as the benchmark's own gold text: the worked solution or the answer alone."""
+    only_correct: bool = False
+    """Leave out items whose trace ends in a wrong answer, which the paper keeps."""
+
+    weights: Literal["trace", "benchmark", "none"] = "trace"
+    """What the weights of a trace are scaled over; the paper's is `trace`, the others measure
+    what that step does."""
+
+    label: Literal["solution", "answer"] | None = None
+    """What counts as the benchmark's own gold text: the worked solution or the answer alone.
+    Default: the benchmark's own, `solution` for a JSONL file."""
 
     limit: Count | None = None
     """Use only the first so many items."""
@@ -223,20 +245,45 @@ class Benchmark(Section):
     task: Text | None = None
     """Kind of problem, in the words of the frontier model's prompt: "… solves [task] problems"."""
 
-    prompt: Annotated[str, AfterValidator(_check_prompt)] = "Question: {question}\nAnswer:"
-    """What a model sees of an item; {question} stands for the question."""
+    prompt: Annotated[str, AfterValidator(_check_prompt)] | None = None
+    """What a model sees of an item; {question} stands for the question. Default: the benchmark's
+    own, `Question: {question}\\nAnswer:` for a JSONL file."""
+
+    @property
+    def is_defined(self) -> bool:
+        """Whether a definition says what it is, and not this section alone."""
+        return self.items is None or self.items.endswith((".yaml", ".yml"))
+
+    @property
+    def trace_files(self) -> list[str]:
+        """The files that are named in `traces`."""
+        named = self.traces or []
+        return [named] if isinstance(named, str) else named
 
     @model_validator(mode="after")
-    def _has_one_frontier_model(self) -> Self:
-        if self.traces is None and self.weigh is None:
+    def _is_complete(self) -> Self:
+        if self.items is None and self.id not in KNOWN_BENCHMARKS:
+            meant = nearest(self.id, KNOWN_BENCHMARKS)
+            raise FieldError(
+                f"{self.id!r} is none of the known benchmarks ({', '.join(KNOWN_BENCHMARKS)})",
+                f"{meant + ' Or name' if meant else 'name'} its file in 'items:'",
+                "id",
+            )
+        if self.items is not None and self.folder is not None:
+            self._require_one("items", "folder")
+        if self.trace_files and self.weigh is not None:
+            self._require_one("traces", "weigh")
+        if not self.trace_files and self.weigh is None and self.items is not None:
             raise ValueError(
                 f"benchmark {self.id!r} has no traces; name a trace file in 'traces:', or in"
                 " 'weigh:' a model that reads the items' own rationales"
             )
-        self._require_one("traces", "weigh")
-        if self.shot_count and self.shots is None:
+        if self.is_defined:
+            if self.shots is not None:
+                raise FieldError("this benchmark brings its own", "remove it", "shots")
+        elif self.shot_count and self.shots is None:
             raise FieldError("no file of shots is named", "add 'shots:'", "shot_count")
-        if self.shots is not None and not self.shot_count:
+        elif self.shots is not None and not self.shot_count:
             raise FieldError("none of these is used", "add 'shot_count: 5' or so", "shots")
         return self
 

@@ -107,7 +107,7 @@ def setting(experiment: Experiment, benchmark: str) -> Setting:
         target_tokens=target.total_tokens,
         proxy_size=recipe.parameters,
         proxy_tokens=recipe.tokens,
-        traces=evaluation.traces.hash,
+        traces=evaluation.traces_hash,
         benchmark=evaluation.benchmark.content_hash,
         tokenizer=experiment.tokenizer.hash,
         metric_version=METRIC_VERSION,

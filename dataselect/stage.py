@@ -19,13 +19,14 @@ from dataselect.manifest import Manifest
 from dataselect.plan import Plan, Stage
 from dataselect.proxies.make import KIND, Proxy, ProxyRequest, find_proxy, make_proxy
 from dataselect.proxies.recipe import Recipe
+from dataselect.scoring.checkpoint import TrainedCheckpoint
 from dataselect.scoring.evaluate import (
     METRICS,
     Evaluation,
-    find_accuracy,
-    find_scores,
-    is_scored,
-    score_checkpoint,
+    Measurement,
+    find,
+    is_measured,
+    measure,
 )
 from dataselect.store import Store, content_key
 
@@ -109,7 +110,7 @@ def train_and_score(
     root: Path,
     request: ProxyRequest,
     evaluations: Sequence[Evaluation],
-    accuracy: bool,
+    measurements: Sequence[Measurement],
     device: str,
     name: str,
 ) -> None:
@@ -117,10 +118,12 @@ def train_and_score(
     store = Store(root)
     proxy = make_proxy(store, request, name, device, progress)
     if not proxy.diverged:
-        step = request.recipe.steps
-        score_checkpoint(
-            store, proxy, step, evaluations, accuracy=accuracy, device=device, name=name
-        )
+        checkpoint = TrainedCheckpoint(proxy, request.recipe.steps)
+        measure(store, checkpoint, evaluations, measurements, device=device, name=name)
+
+
+def _measurements(chosen: Stage) -> tuple[Measurement, ...]:
+    return ("scores", "graded") if chosen.accuracy else ("scores",)
 
 
 def run_stage(
@@ -134,6 +137,7 @@ def run_stage(
     outcomes = _run_jobs(experiment, stage, chosen, requests, evaluations)
 
     store, step = experiment.store, experiment.recipes[stage].steps
+    wanted = _measurements(chosen)
     proxies: dict[str, Proxy] = {}
     status: dict[str, Status] = {}
     reasons: dict[str, str] = {}
@@ -142,7 +146,9 @@ def run_stage(
         if proxy is not None and proxy.diverged:
             status[name] = "diverged"
             reasons[name] = f"the loss was no number after {proxy.facts['steps']:,} steps"
-        elif proxy is None or not is_scored(store, proxy, step, evaluations, chosen.accuracy):
+        elif proxy is None or not is_measured(
+            store, TrainedCheckpoint(proxy, step), evaluations, wanted
+        ):
             status[name] = "failed"
             outcome = outcomes.get(content_key("job", request.spec))
             reasons[name] = (outcome.error if outcome else None) or "its scores are missing"
@@ -167,19 +173,21 @@ def _run_jobs(
 ) -> dict[str, Outcome]:
     """Run what is missing, once for candidates that share a proxy; outcomes by request key."""
     store, step = experiment.store, experiment.recipes[stage].steps
+    wanted = _measurements(chosen)
     jobs: dict[str, Job] = {}
     specs: dict[str, Mapping[str, Any]] = {}
     for name, request in requests.items():
         proxy = find_proxy(store, request)
         if proxy is not None and (
-            proxy.diverged or is_scored(store, proxy, step, evaluations, chosen.accuracy)
+            proxy.diverged
+            or is_measured(store, TrainedCheckpoint(proxy, step), evaluations, wanted)
         ):
             continue
         arguments = {
             "root": store.root,
             "request": request,
             "evaluations": evaluations,
-            "accuracy": chosen.accuracy,
+            "measurements": wanted,
             "device": experiment.device,
             "name": f"{stage}/{name}",
         }
@@ -232,14 +240,19 @@ def _collect(
     for evaluation in evaluations:
         name = evaluation.benchmark.id
         measured = {}
+        answers = {}
         for candidate, proxy in proxies.items():
-            found = find_scores(store, proxy, recipe.steps, evaluation)
+            checkpoint = TrainedCheckpoint(proxy, recipe.steps)
+            found = find(store, checkpoint, evaluation, "scores")
             assert found is not None, "only scored candidates are collected"
             measured[candidate] = found
             flops += found.flops
-            keys.append(content_key("scores", evaluation.spec(proxy, recipe.steps)))
-            keys.append(content_key("accuracy", evaluation.accuracy_spec(proxy, recipe.steps)))
+            keys += evaluation.keys(checkpoint, "scores") + evaluation.keys(checkpoint, "graded")
             notes |= dict.fromkeys(f"{name}: {note}" for note in found.notes)
+            if chosen.accuracy:
+                graded = find(store, checkpoint, evaluation, "graded")
+                assert graded is not None, "only scored candidates are collected"
+                answers[candidate] = graded.table.set_index("item")["correct"].astype(float)
         tables[name] = {
             metric: pd.concat(
                 {c: m.table.set_index("item")[metric] for c, m in measured.items()},
@@ -248,11 +261,7 @@ def _collect(
             )
             for metric in METRICS
         }
-        if chosen.accuracy:
-            answers = {
-                candidate: find_accuracy(store, proxy, recipe.steps, evaluation)
-                for candidate, proxy in proxies.items()
-            }
+        if answers:
             tables[name]["accuracy"] = pd.DataFrame(answers)
         left_out = [*evaluation.left_out, *(e for m in measured.values() for e in m.exclusions)]
         exclusions[name] = tuple(dict.fromkeys(left_out))

@@ -7,8 +7,8 @@ from dataselect.evidence import read_target_accuracy
 from dataselect.manifest import Manifest
 from dataselect.pipeline import check
 from dataselect.plan import Plan
-from dataselect.scoring.gather import load_benchmark
-from dataselect.traces.frontier import RecordedFrontier
+from dataselect.scoring.gather import planned_benchmark, recorded
+from dataselect.traces.released import RELEASED
 from dataselect.transfer_file import read_transfer_file
 
 
@@ -21,13 +21,18 @@ def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
     check(manifest, plan)
     yield f"{manifest.name}: {len(manifest.candidates)} candidates, plan {plan.name}"
     for chosen in plan.benchmarks:
-        benchmark, left_out = load_benchmark(plan, chosen)
-        source = f"rationales weighed by {chosen.weigh}"
-        if chosen.traces is not None:
-            traces = RecordedFrontier(plan.base / chosen.traces).traces(benchmark)
-            source = f"{len(traces.traces)} traces of {traces.header.model}"
+        remarks: list[str] = []
+        benchmark, left_out = planned_benchmark(plan, chosen, remarks.append)
+        if chosen.weigh is not None:
+            source = f"rationales weighed by {chosen.weigh}"
+        elif chosen.trace_files:
+            found = recorded([plan.base / each for each in chosen.trace_files], benchmark)
+            source = " and ".join(f"{len(t.traces)} traces of {t.header.model}" for t in found)
+        else:
+            source = f"released traces, from {RELEASED}"
         malformed = f", {len(left_out)} malformed items left out" if left_out else ""
         yield f"benchmark {chosen.id}: {len(benchmark.items)} items, {source}{malformed}"
+        yield from remarks
     if plan.predict is not None and plan.predict.transfer is not None:
         functions = read_transfer_file(plan.base / plan.predict.transfer)
         yield f"transfer functions: {', '.join(sorted(functions))}"

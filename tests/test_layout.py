@@ -26,8 +26,14 @@ FLOORS = {
         "cost",
     },
     2: {"proxies", "scoring", "traces.local"},
-    3: {"curves", "ranking", "agreement", "transfer", "transfer_file", "evidence"},
-    4: {"compute", "stage", "screen", "predict", "pipeline", "project", "validation"},
+    3: {
+        *("curves", "ranking", "agreement", "transfer", "transfer_file", "evidence"),
+        "frontiers",
+    },
+    4: {
+        *("compute", "stage", "screen", "predict", "pipeline", "project", "validation"),
+        "score",
+    },
     5: {"report", "cli", "__main__"},
 }
 MODULES = [path for path in PACKAGE.rglob("*.py") if "_project" not in path.parts]

@@ -32,7 +32,8 @@ from dataselect.manifest import load_manifest
 from dataselect.pipeline import budgets, make_recipes
 from dataselect.plan import load_plan
 from dataselect.proxies.make import ProxyRequest, find_proxy
-from dataselect.scoring.evaluate import METRICS, Measured, find_scores
+from dataselect.scoring.checkpoint import TrainedCheckpoint
+from dataselect.scoring.evaluate import METRICS, Measured, find
 from dataselect.scoring.gather import gather
 from dataselect.stage import Experiment, StageScores, run_stage
 from dataselect.store import Store
@@ -228,7 +229,7 @@ def test_all_work_is_in_the_ledger_under_the_stage_s_keys(world: World) -> None:
     assert {kind: kinds.count(kind) for kind in set(kinds)} == {
         "proxy": 3,
         "scores": 6,
-        "accuracy": 6,
+        "graded": 6,
     }
     assert {record["key"] for record in ledger} == set(world.scores.keys)
 
@@ -325,9 +326,11 @@ def measured(made: Experiment, candidate: str, benchmark: str) -> tuple[Measured
     proxy = find_proxy(made.store, made.request("stage1", candidate))
     assert proxy is not None
     evaluation, step = made.evaluations[benchmark], proxy.recipe.steps
-    found = find_scores(made.store, proxy, step, evaluation)
+    checkpoint = TrainedCheckpoint(proxy, step)
+    found = find(made.store, checkpoint, evaluation, "scores")
     assert found is not None
-    return found, evaluation.spec(proxy, step)
+    (spec,) = evaluation.specs(checkpoint, "scores")
+    return found, spec
 
 
 def remove(store: Store, kind: str, spec: Mapping[str, Any]) -> None:
@@ -362,7 +365,7 @@ def test_an_item_left_out_for_one_candidate_is_left_out_for_all(
     assert scores.exclusions["long"] == ()
 
 
-@pytest.mark.parametrize("missing", ["scores", "accuracy"])
+@pytest.mark.parametrize("missing", ["scores", "graded"])
 def test_what_is_missing_is_measured_and_nothing_else_is_done_again(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
@@ -371,11 +374,11 @@ def test_what_is_missing_is_measured_and_nothing_else_is_done_again(
     proxy = find_proxy(made.store, made.request("stage1", "blend"))
     assert proxy is not None
     evaluation, step = made.evaluations["long"], proxy.recipe.steps
-    spec_of = {"scores": evaluation.spec, "accuracy": evaluation.accuracy_spec}
-    remove(made.store, missing, spec_of[missing](proxy, step))
+    (spec,) = evaluation.specs(TrainedCheckpoint(proxy, step), missing)
+    remove(made.store, missing, spec)
     before = len(made.store.ledger())
     monkeypatch.setattr("dataselect.proxies.train.train", refuse)
-    other = {"scores": "accuracy.accuracy", "accuracy": "scorer.score"}[missing]
+    other = {"scores": "generation.generate_answers", "graded": "scorer.score"}[missing]
     monkeypatch.setattr(f"dataselect.scoring.{other}", refuse)
     scores = stage1(made)
     assert compute.names == ["stage1/blend"]
@@ -392,8 +395,9 @@ def test_accuracy_is_measured_only_where_it_is_asked_for(
     proxy = find_proxy(made.store, made.request("stage1", "worked"))
     assert proxy is not None
     for evaluation in made.evaluations.values():
-        remove(made.store, "accuracy", evaluation.accuracy_spec(proxy, proxy.recipe.steps))
-    monkeypatch.setattr("dataselect.scoring.accuracy.accuracy", refuse)
+        (spec,) = evaluation.specs(TrainedCheckpoint(proxy, proxy.recipe.steps), "graded")
+        remove(made.store, "graded", spec)
+    monkeypatch.setattr("dataselect.scoring.generation.generate_answers", refuse)
     with pytest.raises(IncompleteError, match="this was done already"):
         stage1(made, ["worked"])
     without = run_stage(

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 
+from dataselect.benchmarks.answers import extract_number
 from dataselect.benchmarks.items import BenchmarkItems, load_items
 from dataselect.corpus.packing import PackedData, Part
 from dataselect.corpus.shards import write_tokens
@@ -21,7 +22,6 @@ from dataselect.desk.world import VERSION, documents
 from dataselect.plan import Architecture, Proxy
 from dataselect.proxies.recipe import make_recipe
 from dataselect.proxies.train import train
-from dataselect.scoring.accuracy import extract_number
 from dataselect.traces.local import LocalFrontier
 from dataselect.traces.trace import TraceHeader, write_traces
 

@@ -34,7 +34,8 @@ from dataselect.plan import Plan, load_plan
 from dataselect.predict import setting
 from dataselect.proxies.make import find_proxy, processor_name
 from dataselect.report.live import LiveWatch
-from dataselect.scoring.evaluate import METRICS, find_accuracy, find_scores, score_checkpoint
+from dataselect.scoring.checkpoint import TrainedCheckpoint
+from dataselect.scoring.evaluate import METRICS, find, measure
 from dataselect.screen import aggregate_metric
 from dataselect.stage import Experiment, StageScores, run_stage
 from dataselect.store import Store, write_atomic
@@ -148,22 +149,21 @@ def _calibration_pairs(second: Experiment, target: Experiment) -> dict[str, list
         small_step = tokens // (proxy.recipe.batch_size * proxy.recipe.sequence_length)
         assert small_step in proxy.recipe.checkpoint_steps(), "checkpoints are at equal tokens"
         both = list(second.evaluations.values())
-        score_checkpoint(
-            second.store, proxy, small_step, both, accuracy=False, device="cpu", name="calibration"
-        )
-        score_checkpoint(
-            target.store, large, step, both, accuracy=True, device="cpu", name="calibration"
-        )
+        small = TrainedCheckpoint(proxy, small_step)
+        whole = TrainedCheckpoint(large, step)
+        how = {"device": "cpu", "name": "calibration"}
+        measure(second.store, small, both, ("scores",), **how)
+        measure(target.store, whole, both, ("graded",), **how)
         for evaluation in both:
-            scores = find_scores(second.store, proxy, small_step, evaluation)
-            right = find_accuracy(target.store, large, step, evaluation)
+            scores = find(second.store, small, evaluation, "scores")
+            right = find(target.store, whole, evaluation, "graded")
             assert scores is not None, "measured a line ago"
             assert right is not None, "measured a line ago"
             pairs[evaluation.benchmark.id].append(
                 {
                     "tokens": tokens,
                     "rbridge": float(scores.table["rbridge"].mean()),
-                    "accuracy": float(right.mean()),
+                    "accuracy": float(right.table["correct"].mean()),
                 }
             )
     return pairs

@@ -64,11 +64,14 @@ def provenance_lines(document: dict[str, Any]) -> list[str]:
             f"{recipe['batch_size']} × {recipe['sequence_length']}, {recipe['precision']}"
         )
     for name, each in made["benchmarks"].items():
-        traces = each["traces"]
+        traces = " and ".join(
+            f"{one['count']} traces of {escape(one['model'])}, {_short(one['hash'])}"
+            for one in each["traces"]
+        )
+        scaled = "" if each["weights"] == "trace" else f"; weights scaled: {each['weights']}"
         lines.append(
-            f"Benchmark {code(name)}: {each['items']} items, {_short(each['hash'])}; "
-            f"{traces['count']} traces of {escape(traces['model'])}, {_short(traces['hash'])}"
-            f"{_left_out(document['exclusions'].get(name, []))}"
+            f"Benchmark {code(name)}: {each['items']} items, {_short(each['hash'])}; {traces}"
+            f"{scaled}{_left_out(document['exclusions'].get(name, []))}"
         )
     rows = [
         [

@@ -77,20 +77,19 @@ def _recipe(scores: "StageScores") -> dict[str, Any]:
 
 
 def _benchmark(evaluation: "Evaluation") -> dict[str, Any]:
-    benchmark, traces = evaluation.benchmark, evaluation.traces
+    benchmark = evaluation.benchmark
     return {
         "hash": benchmark.content_hash,
+        "revision": benchmark.revision,
         "items": len(benchmark.items),
         "shots": len(benchmark.shots),
         "label": benchmark.label,
-        "traces": {
-            "hash": traces.hash,
-            "count": len(traces.traces),
-            "model": traces.header.model,
-            "prompt": traces.header.prompt,
-            "created_by": traces.header.created_by,
-            "notes": dict(traces.header.notes),
-        },
+        "weights": evaluation.weights,
+        "traces_hash": evaluation.traces_hash,
+        "traces": [
+            {"hash": traces.hash, "count": len(traces.traces), **asdict(traces.header)}
+            for traces in evaluation.traces
+        ],
     }
 
 

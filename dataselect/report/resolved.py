@@ -107,9 +107,13 @@ def _plan(plan: Plan, recipes: Mapping[str, Recipe], folder: Path) -> dict[str, 
     if "path" in tokenizer and (plan.base / tokenizer["path"]).is_dir():
         tokenizer["path"] = moved(tokenizer["path"], plan.base, folder)
     for benchmark in values["benchmarks"]:
-        for key in ("items", "shots", "traces"):
+        for key in ("items", "folder", "shots"):
             if key in benchmark:
                 benchmark[key] = moved(benchmark[key], plan.base, folder)
+        if "traces" in benchmark:
+            files = benchmark["traces"]
+            named = [files] if isinstance(files, str) else files
+            benchmark["traces"] = [moved(each, plan.base, folder) for each in named]
         if "weigh" in benchmark and (plan.base / benchmark["weigh"]).exists():
             benchmark["weigh"] = moved(benchmark["weigh"], plan.base, folder)
     if "transfer" in values.get("predict", {}):

@@ -5,7 +5,7 @@ it keeps finished rows in the batch, and it gives the scores of the whole vocabu
 number a token is needed. Prompts of like length go together, left-padded with true position
 ids and an attention mask; rows that are done leave the batch and its key-value cache.
 
-Not here: sampling, beams, and what a continuation means (see `accuracy` and
+Not here: sampling, beams, and what a continuation means (see `generation` and
 `dataselect.traces.local`).
 """
 
@@ -52,23 +52,26 @@ def greedy(
     model: Any,
     tokenizer: Any,
     prompts: Sequence[str],
-    max_new_tokens: int,
+    max_new_tokens: int | Sequence[int],
     stop: Sequence[str] = (),
     *,
+    stop_from: int | Sequence[int] = 0,
     device: str = "cpu",
     batch_size: int = 128,
 ) -> list[Continuation]:
     """Continue every prompt with the most probable token until a stop string, EOS or the limit.
 
-    A row also ends where the model's position limit is reached. Raises InputError when a
-    prompt leaves no room for a single token.
+    `max_new_tokens` and `stop_from` are for all prompts or one for each. A stop string ends a row
+    only once it has `stop_from` tokens; its text ends before the stop string all the same. A row
+    also ends where the model's position limit is reached. Raises InputError when a prompt leaves
+    no room for a single token.
     """
     opening = opening_ids(tokenizer)
     encoded = tokenizer(list(prompts), add_special_tokens=False)["input_ids"] if prompts else []
     rows = [opening + list(ids) for ids in encoded]
+    most, least = _for_each(max_new_tokens, rows), _for_each(stop_from, rows)
     decoder = _Decoder(
         model,
-        max_new_tokens,
         position_limit(model),
         _end_ids(model, tokenizer),
         _Stopping(tokenizer, tuple(stop)),
@@ -92,13 +95,26 @@ def greedy(
         with torch.inference_mode():
             for first in range(0, len(order), batch_size):
                 chosen = order[first : first + batch_size]
-                decoded = decoder.run([rows[i] for i in chosen])
+                decoded = decoder.run([_Row(rows[i], most[i], least[i]) for i in chosen])
                 for i, (ids, probabilities) in zip(chosen, decoded, strict=True):
-                    text = decoder.stopping.cut(ids)
+                    text = decoder.stopping.cut(ids, rows[i][-1])
                     results[i] = Continuation(text, tuple(ids), tuple(probabilities))
     finally:
         model.train(was_training)
     return [result for result in results if result is not None]
+
+
+def _for_each(value: int | Sequence[int], rows: Sequence[object]) -> list[int]:
+    return [value] * len(rows) if isinstance(value, int) else list(value)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A prompt's tokens, how many may follow, and after how many stop strings count."""
+
+    ids: list[int]
+    most: int
+    stop_from: int
 
 
 @dataclass(frozen=True)
@@ -106,15 +122,14 @@ class _Decoder:
     """Everything about a run that is the same for each of its batches."""
 
     model: Any
-    max_new_tokens: int
     limit: int | None
     ends: frozenset[int]
     stopping: "_Stopping"
     device: str
 
-    def run(self, batch: list[list[int]]) -> list[tuple[list[int], list[float]]]:
-        """The emitted tokens and their probabilities for each row of prompt tokens."""
-        ids, mask = _left_padded(batch, self.device)
+    def run(self, batch: list[_Row]) -> list[tuple[list[int], list[float]]]:
+        """The emitted tokens and their probabilities for each row."""
+        ids, mask = _left_padded([row.ids for row in batch], self.device)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         keep = {"logits_to_keep": 1} if takes_logits_to_keep(self.model) else {}
         written: list[list[int]] = [[] for _ in batch]
@@ -122,7 +137,7 @@ class _Decoder:
         present = list(range(len(batch)))  # which prompt each row of the tensors belongs to
         done: set[int] = set()
         cache = _roomy_cache(self.model)
-        for _ in range(self.max_new_tokens):
+        for _ in range(max(row.most for row in batch)):
             logits = (
                 self.model(
                     input_ids=ids,
@@ -145,8 +160,12 @@ class _Decoder:
                     continue
                 written[row].append(emitted)
                 chances[row].append(p)
-                length = len(batch[row]) + len(written[row])
-                if length == self.limit or self.stopping.reached(written[row]):
+                length = len(written[row])
+                if (
+                    length == batch[row].most
+                    or len(batch[row].ids) + length == self.limit
+                    or self.stopping.reached(written[row], batch[row].stop_from)
+                ):
                     done.add(row)
             running = [slot for slot, row in enumerate(present) if row not in done]
             if not running:
@@ -227,16 +246,23 @@ class _Stopping:
         self._stop = tuple(text for text in stop if text)
         self._can_end: dict[int, bool] = {}
 
-    def reached(self, ids: list[int]) -> bool:
-        """Whether the newest token completes a stop string."""
-        if not self._stop or not self._may_end(ids[-1]):
+    def reached(self, ids: list[int], least: int) -> bool:
+        """Whether there is a stop string now that was not there, or did not count, before."""
+        if not self._stop or len(ids) < least:
+            return False
+        if len(ids) > least and not self._may_end(ids[-1]):
             return False
         text = self._decode(ids)
         return any(stop in text for stop in self._stop)
 
-    def cut(self, ids: list[int]) -> str:
-        """The decoded text before the first stop string."""
+    def cut(self, ids: list[int], before: int) -> str:
+        """The decoded text before the first stop string; `before` is the token ahead of it."""
         text = self._decode(ids)
+        # Some tokenizers take a text's first space away, and code needs its indent. A whole
+        # token ahead keeps it there; one that ends within a character has no text of its own.
+        ahead, whole = self._decode([before]), self._decode([before, *ids])
+        if "\ufffd" not in ahead and whole.startswith(ahead):
+            text = whole[len(ahead) :]
         found = [at for at in (text.find(stop) for stop in self._stop) if at >= 0]
         return text[: min(found)] if found else text
 

@@ -2,68 +2,95 @@
 
 What determines a score is the checkpoint, the benchmark's items and prompts, the traces and the
 version of the metric; nothing else is in the key, so a benchmark shared by two stages or two
-runs is scored once for each checkpoint.
+runs is scored once for each checkpoint. There are three measurements, each an artifact of its
+own, because they cost very differently and few need all of them:
+
+    scores      rBridge, R^phi and the label's NLL
+    baselines   the likelihood of answers and choices
+    answers     what the model itself writes: token edit distance and, if asked, accuracy
+
+Traces of several frontier models are scored apart and averaged when they are read.
 """
 
+import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion
-from dataselect.cost import scoring_flops
-from dataselect.proxies.make import Proxy
+from dataselect.scoring.checkpoint import Checkpoint, Precision
 from dataselect.scoring.rbridge import METRIC_VERSION
-from dataselect.store import Artifact, Store
+from dataselect.store import Artifact, Store, content_key
 from dataselect.traces.trace import TraceSet
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dataselect.scoring.baselines import PreparedBaselines
     from dataselect.scoring.prepare import Prepared
 
 METRICS = ("rbridge", "trace_nll", "label_nll")
 """Columns of a score table, mean nats per token; lower is better."""
 
-NEW_TOKENS = 256
-"""The longest answer that is generated."""
+_TABLE = "scores.parquet"
+
+BASELINES_VERSION = 1
+"""Raised whenever the same model and benchmark would get other baselines or answers."""
+
+Scope = Literal["trace", "benchmark", "none"]
+Measurement = Literal["scores", "baselines", "answers", "graded"]
+"""`graded` is `answers` written to their end and compared with the right ones."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A benchmark with the reasoning traces that it is scored on."""
+    """A benchmark with the reasoning traces that it is scored on.
+
+    `traces` are of one frontier model or several, whose scores are averaged; `weights` is what
+    the weights of a trace are scaled over (`scoring.prepare`).
+    """
 
     benchmark: BenchmarkItems
-    traces: TraceSet
+    traces: tuple[TraceSet, ...]
     left_out: tuple[Exclusion, ...]
     """Malformed items, left out before any scoring."""
+    weights: Scope = "trace"
 
-    def spec(self, proxy: Proxy, step: int) -> dict[str, Any]:
-        """All that determines a checkpoint's scores."""
-        return {
-            "metric": METRIC_VERSION,
-            "proxy": proxy.artifact.key,
-            "step": step,
-            "benchmark": self.benchmark.content_hash,
-            "traces": self.traces.hash,
-        }
+    @property
+    def traces_hash(self) -> str:
+        """Says which scores are comparable; of a single set its own hash."""
+        hashes = sorted(traces.hash for traces in self.traces)
+        if len(hashes) == 1 and self.weights == "trace":
+            return hashes[0]
+        return hashlib.sha256("\n".join([*hashes, self.weights]).encode()).hexdigest()
 
-    def accuracy_spec(self, proxy: Proxy, step: int) -> dict[str, Any]:
-        """All that determines a checkpoint's generated answers."""
-        return {
-            "proxy": proxy.artifact.key,
-            "step": step,
-            "benchmark": self.benchmark.content_hash,
-            "new_tokens": NEW_TOKENS,
-        }
+    def specs(self, checkpoint: Checkpoint, measurement: Measurement) -> list[dict[str, Any]]:
+        """All that determines a measurement; one for each set of traces where they matter."""
+        of = {**checkpoint.identity, "benchmark": self.benchmark.content_hash}
+        if measurement == "scores":
+            scope = {} if self.weights == "trace" else {"weights": self.weights}
+            of = {"metric": METRIC_VERSION, **of, **scope}
+            return [{**of, "traces": traces.hash} for traces in self.traces]
+        of["version"] = BASELINES_VERSION
+        if measurement == "baselines":
+            return [{**of, "traces": self.traces[0].hash}]
+        of |= {"stop": list(self.benchmark.stop), "new_tokens": self.benchmark.new_tokens}
+        if measurement == "graded":
+            of["answers"] = self.benchmark.answer_kind
+        return [of]
+
+    def keys(self, checkpoint: Checkpoint, measurement: Measurement) -> list[str]:
+        """Keys of the measurement's artifacts."""
+        return [content_key(measurement, spec) for spec in self.specs(checkpoint, measurement)]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Scores of one checkpoint on one benchmark.
+    """A measurement of one checkpoint on one benchmark.
 
-    `table`: one row per item, with `item`, the columns of `METRICS` and token counts.
+    `table`: one row per item, with `item` and the measurement's columns.
     """
 
     table: "pd.DataFrame"
@@ -72,83 +99,146 @@ class Measured:
     flops: float
 
 
-def find_scores(store: Store, proxy: Proxy, step: int, evaluation: Evaluation) -> Measured | None:
-    """The scores if they have been measured already."""
-    artifact = store.find("scores", evaluation.spec(proxy, step))
-    return None if artifact is None else _read_scores(artifact)
+def find(
+    store: Store, checkpoint: Checkpoint, evaluation: Evaluation, measurement: Measurement
+) -> Measured | None:
+    """The measurement if it has been made already, averaged over the sets of traces.
+
+    An item has a score only where it has a trace of every frontier model.
+    """
+    parts = []
+    for spec in evaluation.specs(checkpoint, measurement):
+        artifact = store.find(measurement, spec)
+        if artifact is None:
+            return None
+        parts.append(_read(artifact))
+    return parts[0] if len(parts) == 1 else _mean(parts)
 
 
-def find_accuracy(
-    store: Store, proxy: Proxy, step: int, evaluation: Evaluation
-) -> "pd.Series | None":
-    """1.0 or 0.0 for each item id, if answers have been generated already."""
-    artifact = store.find("accuracy", evaluation.accuracy_spec(proxy, step))
-    if artifact is None:
-        return None
-    import pandas as pd
-
-    return pd.Series(artifact.json("correct.json"), name="accuracy", dtype=float)
-
-
-def is_scored(
-    store: Store, proxy: Proxy, step: int, evaluations: Sequence[Evaluation], accuracy: bool
+def is_measured(
+    store: Store,
+    checkpoint: Checkpoint,
+    evaluations: Sequence[Evaluation],
+    measurements: Sequence[Measurement],
 ) -> bool:
     """Whether nothing is left to measure on a checkpoint."""
     return all(
-        store.find("scores", each.spec(proxy, step))
-        and (not accuracy or store.find("accuracy", each.accuracy_spec(proxy, step)))
-        for each in evaluations
+        store.find(measurement, spec)
+        for evaluation in evaluations
+        for measurement in measurements
+        for spec in evaluation.specs(checkpoint, measurement)
     )
 
 
-def score_checkpoint(
+def measure(
     store: Store,
-    proxy: Proxy,
-    step: int,
+    checkpoint: Checkpoint,
     evaluations: Sequence[Evaluation],
+    measurements: Sequence[Measurement],
     *,
-    accuracy: bool,
     device: str,
     name: str,
+    precision: Precision = "float32",
+    unsafe: bool = False,
+    report: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Measure and publish whatever is missing on a checkpoint; `name` is for the ledger."""
-    if is_scored(store, proxy, step, evaluations, accuracy):
+    """Measure and publish whatever is missing on a checkpoint.
+
+    `name` is for the ledger, `unsafe` lets generated programs run without isolation, `report`
+    is told what is being done.
+    """
+    if is_measured(store, checkpoint, evaluations, measurements):
         return
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    subject = _Subject(checkpoint, device, precision, unsafe)
+    for evaluation in evaluations:
+        for measurement in measurements:
+            specs = evaluation.specs(checkpoint, measurement)
+            for spec, traces in zip(specs, evaluation.traces, strict=False):
+                if store.find(measurement, spec) is not None:
+                    continue
+                report(f"{name}: {measurement} on {evaluation.benchmark.id}")
+                clock = _Clock()
+                made = subject.measure(measurement, evaluation, traces)
+                with store.publish(measurement, spec) as out:
+                    made.table.to_parquet(out / _TABLE, index=False)
+                    facts = {
+                        "exclusions": [asdict(exclusion) for exclusion in made.exclusions],
+                        "notes": list(made.notes),
+                        "flops": made.flops,
+                    }
+                    (out / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+                store.note(measurement, spec, clock.facts(name, made.flops, device))
 
-    from dataselect.scoring.accuracy import accuracy as measure_accuracy
-    from dataselect.scoring.scorer import score
 
-    folder = proxy.checkpoint(step)
-    tokenizer = AutoTokenizer.from_pretrained(str(folder))
-    model = AutoModelForCausalLM.from_pretrained(str(folder), use_safetensors=True)
-    model.to(device).eval()
-    for each in evaluations:
-        spec = each.spec(proxy, step)
-        if store.find("scores", spec) is None:
-            clock = _Clock()
-            prepared = _prepared(each, tokenizer, model.config.max_position_embeddings)
-            scores = score(model, prepared.items, device)
-            facts = {
-                "exclusions": [asdict(exclusion) for exclusion in prepared.exclusions],
-                "notes": list(prepared.notes),
-                "flops": scores.flops,
-            }
-            with store.publish("scores", spec) as out:
-                scores.table.to_parquet(out / "scores.parquet", index=False)
-                (out / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
-            store.note("scores", spec, clock.facts(name, scores.flops, device))
-        spec = each.accuracy_spec(proxy, step)
-        if accuracy and store.find("accuracy", spec) is None:
-            clock = _Clock()
-            right = measure_accuracy(model, tokenizer, each.benchmark, NEW_TOKENS, device=device)
-            ids = [item.id for item in each.benchmark.items]
-            correct = {item: float(value) for item, value in zip(ids, right, strict=True)}
-            with store.publish("accuracy", spec) as out:
-                (out / "correct.json").write_text(json.dumps(correct), encoding="utf-8")
-            tokens = NEW_TOKENS * len(ids)  # an upper bound: most answers end earlier
-            flops = scoring_flops(proxy.recipe.parameters, tokens)
-            store.note("accuracy", spec, clock.facts(name, flops, device))
+_Key = tuple[str, str, str, str, int]
+# Tokens and weights, which all checkpoints of a tokenizer share, kept in this process.
+_prepared: dict[_Key, "Prepared"] = {}
+_baselines: dict[_Key, "PreparedBaselines"] = {}
+
+
+class _Subject:
+    """A loaded checkpoint and what is done with it."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, device: str, precision: Precision, unsafe: bool
+    ) -> None:
+        from dataselect.scoring.decoding import position_limit
+        from dataselect.scoring.loading import load_model
+
+        self._model, self._tokenizer = load_model(checkpoint.folder(), device, precision)
+        self._device, self._unsafe = device, unsafe
+        # Nothing is cut, so a model that names no limit has none.
+        self._limit = position_limit(self._model) or 1 << 30
+
+    def measure(
+        self, measurement: Measurement, evaluation: Evaluation, traces: TraceSet
+    ) -> Measured:
+        if measurement == "scores":
+            return self._scores(evaluation, traces)
+        if measurement == "baselines":
+            return self._baselines(evaluation, traces)
+        return self._answers(evaluation.benchmark, measurement == "graded")
+
+    def _scores(self, evaluation: Evaluation, traces: TraceSet) -> Measured:
+        from dataselect.scoring.prepare import prepare
+        from dataselect.scoring.scorer import score
+
+        key = self._key(evaluation.weights, evaluation, traces)
+        if key not in _prepared:
+            _prepared[key] = prepare(
+                evaluation.benchmark, traces, self._tokenizer, self._limit, evaluation.weights
+            )
+        prepared = _prepared[key]
+        scores = score(self._model, prepared.items, self._device)
+        return Measured(scores.table, prepared.exclusions, prepared.notes, scores.flops)
+
+    def _baselines(self, evaluation: Evaluation, traces: TraceSet) -> Measured:
+        from dataselect.scoring.baselines import prepare_baselines, score_prepared
+
+        key = self._key("baselines", evaluation, traces)
+        if key not in _baselines:
+            _baselines[key] = prepare_baselines(
+                evaluation.benchmark, traces, self._tokenizer, self._limit
+            )
+        made = score_prepared(self._model, _baselines[key], self._device)
+        return Measured(made.table, made.exclusions, made.notes, made.flops)
+
+    def _answers(self, benchmark: BenchmarkItems, graded: bool) -> Measured:
+        from dataselect.scoring.generation import generate_answers
+
+        made = generate_answers(
+            self._model,
+            self._tokenizer,
+            benchmark,
+            self._device,
+            accuracy=graded,
+            unsafe=self._unsafe,
+        )
+        return Measured(made.table, made.exclusions, made.notes, made.flops)
+
+    def _key(self, kind: str, evaluation: Evaluation, traces: TraceSet) -> _Key:
+        vocabulary = self._tokenizer.backend_tokenizer.to_str()
+        return kind, evaluation.benchmark.content_hash, traces.hash, vocabulary, self._limit
 
 
 class _Clock:
@@ -169,28 +259,27 @@ class _Clock:
         }
 
 
-_cache: dict[tuple[str, str, str, int], "Prepared"] = {}
-
-
-def _prepared(evaluation: Evaluation, tokenizer: Any, max_length: int) -> "Prepared":
-    """Tokens and weights, which all checkpoints of a tokenizer share, kept in this process."""
-    from dataselect.scoring.prepare import prepare
-
-    benchmark, traces = evaluation.benchmark, evaluation.traces
-    vocabulary = tokenizer.backend_tokenizer.to_str()
-    key = (benchmark.content_hash, traces.hash, vocabulary, max_length)
-    if key not in _cache:
-        _cache[key] = prepare(benchmark, traces, tokenizer, max_length)
-    return _cache[key]
-
-
-def _read_scores(artifact: Artifact) -> Measured:
+def _read(artifact: Artifact) -> Measured:
     import pandas as pd
 
     facts = artifact.json("facts.json")
     return Measured(
-        table=pd.read_parquet(artifact.file("scores.parquet")),
+        table=pd.read_parquet(artifact.file(_TABLE)),
         exclusions=tuple(Exclusion(**each) for each in facts["exclusions"]),
         notes=tuple(facts["notes"]),
         flops=facts["flops"],
+    )
+
+
+def _mean(parts: Sequence[Measured]) -> Measured:
+    import pandas as pd
+
+    tables = [part.table.set_index("item") for part in parts]
+    shared = [item for item in tables[0].index if all(item in table.index for table in tables)]
+    stacked = pd.concat([table.loc[shared] for table in tables])
+    return Measured(
+        stacked.groupby(level=0, sort=False).mean().loc[shared].reset_index(),
+        tuple(dict.fromkeys(each for part in parts for each in part.exclusions)),
+        tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        sum(part.flops for part in parts),
     )

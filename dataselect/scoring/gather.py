@@ -1,24 +1,33 @@
-"""The plan's benchmarks, ready to score on: items, worked examples and reasoning traces.
+"""Benchmarks ready to score on: items, worked examples and reasoning traces.
 
-Traces come from a recorded file, or from a local model that weighs the items' own rationales;
-the latter are kept in the store, because weighing runs a model.
+Traces come from recorded files, from what the authors of the paper released, or from a local
+model that weighs the items' own rationales. The latter two are kept in the store, because they
+take a download or run a model.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from dataselect.benchmarks.answers import grade_answers
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item, load_items
+from dataselect.benchmarks.load import load_benchmark
+from dataselect.benchmarks.own import load_definition
+from dataselect.benchmarks.shots import with_shot_rationales
 from dataselect.errors import InputError
 from dataselect.plan import Benchmark, Plan
-from dataselect.scoring.evaluate import Evaluation
+from dataselect.scoring.checkpoint import resolve_model
+from dataselect.scoring.evaluate import Evaluation, Scope
 from dataselect.store import Store
-from dataselect.store.files import sha256_of
 from dataselect.traces.frontier import RecordedFrontier
+from dataselect.traces.library import find_trace_files, trace_benchmark
+from dataselect.traces.released import RELEASED, import_released
 from dataselect.traces.trace import TraceSet, read_traces, write_traces
 
 WEIGHING_VERSION = 1
 """Part of the key of weighed traces; raise it when the same model would give other weights."""
+
+Loaded = tuple[BenchmarkItems, tuple[Exclusion, ...]]
 
 
 def gather(
@@ -27,41 +36,184 @@ def gather(
     """Every benchmark of the plan by id. Raises InputError for bad files and missing traces."""
     evaluations = {}
     for chosen in plan.benchmarks:
-        benchmark, left_out = load_benchmark(plan, chosen)
-        if chosen.traces is not None:
-            traces = RecordedFrontier(plan.base / chosen.traces).traces(benchmark)
+        benchmark, left_out = planned_benchmark(plan, chosen, report)
+        if chosen.weigh is not None:
+            model = _local_or_hub(plan.base, chosen.weigh)
+            traces = [weighed(model, benchmark, store, device, report)]
+        elif chosen.trace_files:
+            traces = recorded([plan.base / each for each in chosen.trace_files], benchmark)
         else:
-            assert chosen.weigh is not None, "the plan guarantees traces or a model that weighs"
-            traces = _weighed(
-                _local_or_hub(plan.base, chosen.weigh), benchmark, store, device, report
-            )
-        evaluations[chosen.id] = Evaluation(benchmark, traces, left_out)
+            traces = [released(benchmark, store, report)]
+        evaluations[chosen.id] = make_evaluation(
+            benchmark,
+            left_out,
+            traces,
+            report,
+            only_correct=chosen.only_correct,
+            weights=chosen.weights,
+        )
     return evaluations
 
 
-def load_benchmark(plan: Plan, chosen: Benchmark) -> tuple[BenchmarkItems, tuple[Exclusion, ...]]:
-    """A benchmark's items and worked examples, and the malformed items that were left out."""
-    items, left_out = load_items(plan.base / chosen.items, chosen.limit)
-    benchmark = BenchmarkItems(
-        id=chosen.id,
-        items=tuple(items),
-        shots=_shots(plan, chosen),
-        prompt=chosen.prompt,
-        label=chosen.label,
-        task=chosen.task,
+def planned_benchmark(plan: Plan, chosen: Benchmark, report: Callable[[str], None]) -> Loaded:
+    """A plan's benchmark: items, worked examples, and the malformed items that were left out."""
+    if chosen.is_defined:
+        definition = load_definition(chosen.items or chosen.id, plan.base)
+        folder = None if chosen.folder is None else plan.base / chosen.folder
+        benchmark, left_out, notes = load_benchmark(definition, folder, chosen.limit)
+        for note in notes:
+            report(note)
+    else:
+        assert chosen.items is not None, "the plan guarantees a file where there is no definition"
+        items, excluded = load_items(plan.base / chosen.items, chosen.limit)
+        benchmark = BenchmarkItems(chosen.id, tuple(items), _shots(plan, chosen))
+        left_out = tuple(excluded)
+    keys = ("prompt", "label", "task") + (("shot_count",) if chosen.is_defined else ())
+    own = {key: getattr(chosen, key) for key in keys if getattr(chosen, key) is not None}
+    return replace(benchmark, id=chosen.id, **own), left_out
+
+
+def make_evaluation(
+    benchmark: BenchmarkItems,
+    left_out: tuple[Exclusion, ...],
+    traces: Sequence[TraceSet],
+    report: Callable[[str], None],
+    *,
+    only_correct: bool = False,
+    weights: Scope = "trace",
+) -> Evaluation:
+    """A benchmark with its traces; worked examples without a rationale get the first model's.
+
+    With `only_correct`, traces whose answer is wrong, or cannot be told, are left out.
+    """
+    benchmark, notes = with_shot_rationales(benchmark, traces[0])
+    for note in notes:
+        report(note)
+    if only_correct:
+        traces = [_correct(benchmark, each) for each in traces]
+    return Evaluation(benchmark, tuple(traces), left_out, weights)
+
+
+def find_traces(
+    benchmark: BenchmarkItems,
+    sources: Sequence[Path],
+    default: Path,
+    store: Store,
+    report: Callable[[str], None],
+) -> list[TraceSet]:
+    """Traces for a benchmark from files and folders of them, else the released ones.
+
+    Without `sources` the folder `default` is looked into. A folder may hold one file for the
+    benchmark; several frontier models are averaged only when their files are named.
+    """
+    named = [path for path in sources if not path.is_dir()]
+    files = [path for path in named if trace_benchmark(path) == benchmark.id]
+    if not files:
+        for folder in [path for path in sources if path.is_dir()] if sources else [default]:
+            found = find_trace_files(folder, benchmark.id)
+            if len(found) > 1:
+                raise InputError(
+                    folder,
+                    f"it has {len(found)} trace files for {benchmark.id}"
+                    f" ({', '.join(path.name for path in found)})",
+                    "name those you mean, each with a --traces of its own",
+                )
+            files += found
+    if files:
+        return recorded(files, benchmark)
+    if sources:
+        raise InputError(
+            "--traces",
+            f"no file there is for benchmark '{benchmark.id}'",
+            "make one with 'dataselect traces build' or 'traces weigh', or leave --traces off"
+            " for the released ones",
+        )
+    return [released(benchmark, store, report)]
+
+
+def recorded(files: Sequence[Path], benchmark: BenchmarkItems) -> list[TraceSet]:
+    """The traces of each file. Raises InputError for a bad file, or one for other items."""
+    return [RecordedFrontier(file).traces(benchmark) for file in files]
+
+
+def released(benchmark: BenchmarkItems, store: Store, report: Callable[[str], None]) -> TraceSet:
+    """The traces that the authors of the paper released, brought from the Hub once."""
+
+    def fetch() -> TraceSet:
+        report(f"fetching the released traces of {benchmark.id} from {RELEASED}")
+        return import_released(RELEASED, benchmark)
+
+    return _kept(store, {"released": RELEASED, "benchmark": benchmark.content_hash}, fetch)
+
+
+def weighed(
+    model: str,
+    benchmark: BenchmarkItems,
+    store: Store,
+    device: str,
+    report: Callable[[str], None],
+) -> TraceSet:
+    """The items' own rationales with the letter probabilities of a model, weighed once."""
+    resolved = resolve_model(model, "float32")
+
+    def weigh() -> TraceSet:
+        report(f"weighing the rationales of {benchmark.id} with {resolved.name}")
+        # Imported here because it loads torch.
+        from dataselect.traces.local import LocalFrontier
+
+        return LocalFrontier(model, device).traces(benchmark)
+
+    spec = {
+        "version": WEIGHING_VERSION,
+        "model": resolved.identity,
+        "benchmark": benchmark.content_hash,
+    }
+    return _kept(store, spec, weigh)
+
+
+def _kept(store: Store, spec: dict[str, object], make: Callable[[], TraceSet]) -> TraceSet:
+    artifact = store.find("traces", spec)
+    if artifact is None:
+        made = make()
+        with store.publish("traces", spec) as folder:
+            path = folder / "traces.jsonl.gz"
+            write_traces(path, made.header, made.traces.values(), made.exclusions)
+        artifact = store.find("traces", spec)
+        assert artifact is not None, "it was published a line ago"
+    return read_traces(artifact.file("traces.jsonl.gz"))
+
+
+def _correct(benchmark: BenchmarkItems, traces: TraceSet) -> TraceSet:
+    asked = [item for item in benchmark.items if item.id in traces.traces]
+    answers = [traces.traces[item.id].answer for item in asked]
+    grades = grade_answers(asked, benchmark.answer_kind, answers)
+    wrong = {
+        item.id: f"its trace's answer is {'wrong' if grade is False else 'unclear'}"
+        for item, grade in zip(asked, grades, strict=True)
+        if not grade
+    }
+    if len(wrong) == len(asked):
+        raise InputError(
+            f"benchmark '{benchmark.id}'",
+            f"none of its {len(asked)} traces of {traces.header.model} ends in a right answer",
+            "leave 'only_correct' off",
+        )
+    return replace(
+        traces,
+        traces={item: trace for item, trace in traces.traces.items() if item not in wrong},
+        exclusions=(*traces.exclusions, *(Exclusion(*each) for each in wrong.items())),
     )
-    return benchmark, tuple(left_out)
 
 
 def _shots(plan: Plan, chosen: Benchmark) -> tuple[Item, ...]:
     if chosen.shots is None:
         return ()
-    path = plan.base / chosen.shots
-    shots, _ = load_items(path, chosen.shot_count)
-    if len(shots) < chosen.shot_count:
+    path, wanted = plan.base / chosen.shots, chosen.shot_count or 0
+    shots, _ = load_items(path, wanted)
+    if len(shots) < wanted:
         raise InputError(
             path,
-            f"it has {len(shots)} usable examples and {chosen.shot_count} are asked for",
+            f"it has {len(shots)} usable examples and {wanted} are asked for",
             f"add examples or set shot_count: {len(shots)}",
         )
     return tuple(shots)
@@ -69,37 +221,3 @@ def _shots(plan: Plan, chosen: Benchmark) -> tuple[Item, ...]:
 
 def _local_or_hub(base: Path, name: str) -> str:
     return str(base / name) if (base / name).exists() else name
-
-
-def _weighed(
-    model: str,
-    benchmark: BenchmarkItems,
-    store: Store,
-    device: str,
-    report: Callable[[str], None],
-) -> TraceSet:
-    spec = {
-        "version": WEIGHING_VERSION,
-        "model": _model_identity(Path(model)) or model,
-        "benchmark": benchmark.content_hash,
-    }
-    artifact = store.find("traces", spec)
-    if artifact is None:
-        report(f"weighing the rationales of {benchmark.id} with {model}")
-        # Imported here because it loads torch.
-        from dataselect.traces.local import LocalFrontier
-
-        traces = LocalFrontier(model, device).traces(benchmark)
-        with store.publish("traces", spec) as folder:
-            write_traces(folder / "traces.jsonl.gz", traces.header, traces.traces.values())
-        artifact = store.find("traces", spec)
-        assert artifact is not None, "it was published a line ago"
-    return read_traces(artifact.file("traces.jsonl.gz"))
-
-
-def _model_identity(folder: Path) -> dict[str, Any] | None:
-    """Hashes of a local model's files; None for a model on the Hub, which its name stands for."""
-    if not folder.is_dir():
-        return None
-    files = sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors"))
-    return {path.name: sha256_of(path) for path in files}

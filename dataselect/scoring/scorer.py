@@ -5,7 +5,7 @@ only the rows that predict a continuation's token meet the output layer, in tile
 vocabulary with a running log-sum-exp: memory does not grow with the vocabulary. Sequences are
 sorted by length and padded on the right, where a causal model never looks.
 
-Not here: answers by generation (`accuracy`), and reuse of the few-shot prefix between items.
+Not here: answers by generation (`generation`), and reuse of the few-shot prefix between items.
 """
 
 from collections.abc import Iterator, Sequence

@@ -30,7 +30,7 @@ def write_function(path: Path, report: dict[str, Any], target_size: int) -> None
         target_tokens=report["target"]["tokens"],
         proxy_size=recipe["parameters"],
         proxy_tokens=recipe["tokens"],
-        traces=benchmark["traces"]["hash"],
+        traces=benchmark["traces_hash"],
         benchmark=benchmark["hash"],
         tokenizer=made["tokenizer"]["hash"],
         metric_version=made["versions"]["metric"],

@@ -127,7 +127,7 @@ def _evaluation() -> Evaluation:
     item = Item("i1", "1 + 1?", "2")
     trace = Trace("i1", "One and one", ((11, 0.5),))
     header = TraceHeader("sums", "a/frontier_model", "{question}", "record traces")
-    return Evaluation(BenchmarkItems("sums", (item,)), TraceSet(header, {"i1": trace}), ())
+    return Evaluation(BenchmarkItems("sums", (item,)), (TraceSet(header, {"i1": trace}),), ())
 
 
 def _scores(

@@ -137,8 +137,9 @@ def test_provenance_names_versions_seeds_recipes_and_hashes(make_selection: Make
     assert made["recipes"]["stage2"]["tokens"] == selection.prediction.scores.recipe.tokens  # type: ignore[union-attr]
     benchmark = made["benchmarks"]["sums"]
     assert benchmark["hash"] == selection.evaluations["sums"].benchmark.content_hash
-    assert benchmark["traces"]["model"] == "a/frontier_model"
-    assert benchmark["traces"]["hash"] == selection.evaluations["sums"].traces.hash
+    (traces,) = benchmark["traces"]
+    assert traces["model"] == "a/frontier_model"
+    assert traces["hash"] == selection.evaluations["sums"].traces_hash
     assert made["streams"] == {"good": "a" * 32}
     assert made["transfer"]["sums"]["calibration"] == "the_calibration run"
 

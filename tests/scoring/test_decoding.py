@@ -3,6 +3,8 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from dataselect.errors import InputError
 from dataselect.scoring.decoding import greedy
@@ -57,6 +59,59 @@ def test_the_end_token_ends_a_row_and_is_not_part_of_it(
     for one, other in zip(ended, free, strict=True):
         cut = other.ids.index(end) if end in other.ids else len(other.ids)
         assert one.ids == other.ids[:cut]
+
+
+def test_each_prompt_can_have_a_limit_of_its_own(
+    make_model: Callable[..., Any], tokenizer: Any
+) -> None:
+    model = make_model("llama")
+    free = greedy(model, tokenizer, PROMPTS, 20)
+    limits = [1 + 2 * n for n in range(len(PROMPTS))]
+    limited = greedy(model, tokenizer, PROMPTS, limits, batch_size=4)
+    for one, other, limit in zip(limited, free, limits, strict=True):
+        assert one.ids == other.ids[:limit]
+        assert one.probabilities == pytest.approx(other.probabilities[:limit], abs=1e-5)
+
+
+def test_a_stop_string_does_not_end_a_row_before_it_may(
+    make_model: Callable[..., Any], tokenizer: Any
+) -> None:
+    model = make_model("olmo2")
+    free = greedy(model, tokenizer, PROMPTS, 30)
+    stop = ("a",)
+    early = greedy(model, tokenizer, PROMPTS, 30, stop)
+    least = [3 * n for n in range(len(PROMPTS))]
+    late = greedy(model, tokenizer, PROMPTS, 30, stop, stop_from=least)
+    assert any(len(one.ids) > len(other.ids) for one, other in zip(late, early, strict=True))
+    for one, other, whole, n in zip(late, early, free, least, strict=True):
+        assert one.text == other.text
+        assert one.ids == whole.ids[: max(len(other.ids), min(n, len(whole.ids)))]
+
+
+def test_a_first_space_is_kept_where_the_tokenizer_would_drop_it() -> None:
+    pieces = ["[UNK]", "\u2581def", "\u2581return", "\u2581", ":"]
+    backend = Tokenizer(models.WordLevel({p: i for i, p in enumerate(pieces)}, "[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.decoder = decoders.Metaspace()
+    metaspace = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]")
+    assert metaspace.decode([2]) == "return"
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=5,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        eos_token_id=0,
+    )
+    model = LlamaForCausalLM(config)
+    # A head that knows one word after "def".
+    hidden = model.model(torch.tensor([[1]])).last_hidden_state[0, 0]
+    model.lm_head.weight.data.zero_()
+    model.lm_head.weight.data[2] = hidden.detach()
+    (written,) = greedy(model, metaspace, ["def"], 1)
+    assert written.ids == (2,)
+    assert written.text == " return"
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])

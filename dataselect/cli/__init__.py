@@ -1,0 +1,52 @@
+"""The `dataselect` command: reads its arguments, hands them on, and turns errors into exit codes.
+
+Exit codes: 0 done, 2 bad input, 3 incomplete (run the same command again), 4 locked by another
+run, 130 interrupted. Everything heavy is imported inside the commands, so that `--help` and a
+typing error answer at once.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from dataselect import __version__
+from dataselect.cli.run import init, plan, run, validate
+from dataselect.cli.score import score
+from dataselect.cli.traces import traces_app
+
+app = typer.Typer(
+    name="dataselect",
+    help="Decide which data to pretrain on next: rank candidates with tiny proxy models scored "
+    "on a frontier model's reasoning traces (rBridge).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (init, validate, plan, run, score):
+    app.command()(command)
+app.add_typer(traces_app)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app()
+    except KeyboardInterrupt:  # before a command had begun
+        sys.exit(130)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dataselect {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass

@@ -1,0 +1,124 @@
+"""`dataselect score`: models that were trained elsewhere, measured on benchmarks, item by item.
+
+All models are compared on the same items: one that cannot be scored for one model is left out
+for all. Each measurement is an artifact, so a command that was stopped goes on where it was.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from dataselect.benchmarks.items import Exclusion
+from dataselect.scoring.checkpoint import ModelCheckpoint, Precision
+from dataselect.scoring.evaluate import Evaluation, Measured, Measurement, find, measure
+from dataselect.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class BenchmarkScores:
+    """What was measured on one benchmark, on the items that all models have.
+
+    `tables`: one for each model, in the order asked, with `item` and a column for each metric.
+    """
+
+    evaluation: Evaluation
+    tables: tuple["pd.DataFrame", ...]
+    exclusions: tuple[Exclusion, ...]
+    notes: tuple[str, ...]
+    flops: float
+
+
+def score_models(
+    store: Store,
+    models: Sequence[ModelCheckpoint],
+    evaluations: Sequence[Evaluation],
+    measurements: Sequence[Measurement],
+    *,
+    device: str,
+    precision: Precision,
+    unsafe: bool,
+    report: Report,
+) -> list[BenchmarkScores]:
+    """Measure what is missing and collect it all; one result for each benchmark."""
+    for model in models:
+        measure(
+            store,
+            model,
+            evaluations,
+            measurements,
+            device=device,
+            name=model.name,
+            precision=precision,
+            unsafe=unsafe,
+            report=report,
+        )
+    return [_collect(store, models, evaluation, measurements) for evaluation in evaluations]
+
+
+def score_by_frontier(
+    store: Store,
+    models: Sequence[ModelCheckpoint],
+    evaluation: Evaluation,
+    *,
+    device: str,
+    report: Report,
+) -> dict[str, "pd.DataFrame"]:
+    """rBridge, items x models, by the traces' frontier model, on the items that all have."""
+    import pandas as pd
+
+    apart = [replace(evaluation, traces=(traces,)) for traces in evaluation.traces]
+    for model in models:
+        measure(store, model, apart, ("scores",), device=device, name=model.name, report=report)
+    names = [model.name for model in models]
+    tables = []
+    for each in apart:
+        made = _collect(store, models, each, ("scores",))
+        columns = [table.set_index("item")["rbridge"] for table in made.tables]
+        tables.append(pd.concat(columns, axis=1, keys=names))
+    shared = [item for item in tables[0].index if all(item in table.index for table in tables)]
+    named: dict[str, pd.DataFrame] = {}
+    for traces, table in zip(evaluation.traces, tables, strict=True):
+        name = traces.header.model
+        # Two files of one model, say with two prompts, are told apart by their traces.
+        named[f"{name} ({traces.hash[:8]})" if name in named else name] = table.loc[shared]
+    return named
+
+
+def _collect(
+    store: Store,
+    models: Sequence[ModelCheckpoint],
+    evaluation: Evaluation,
+    measurements: Sequence[Measurement],
+) -> BenchmarkScores:
+    found = [[_found(store, model, evaluation, each) for each in measurements] for model in models]
+    parts = [part for of_model in found for part in of_model]
+    items = set.intersection(*(set(part.table["item"]) for part in parts))
+    excluded = [each for part in parts for each in part.exclusions]
+    return BenchmarkScores(
+        evaluation,
+        tuple(_joined(of_model, items) for of_model in found),
+        tuple(dict.fromkeys([*evaluation.left_out, *excluded])),
+        tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        sum(part.flops for part in parts),
+    )
+
+
+def _found(
+    store: Store, model: ModelCheckpoint, evaluation: Evaluation, measurement: Measurement
+) -> Measured:
+    measured = find(store, model, evaluation, measurement)
+    assert measured is not None, "it was measured before it is collected"
+    return measured
+
+
+def _joined(parts: Sequence[Measured], items: set[str]) -> "pd.DataFrame":
+    """Measurements side by side, in the order of the first, on the given items."""
+    table = parts[0].table[parts[0].table["item"].isin(items)]
+    for part in parts[1:]:
+        table = table.merge(part.table, on="item", how="left", validate="one_to_one")
+    return table.reset_index(drop=True)

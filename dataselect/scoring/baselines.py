@@ -1,0 +1,213 @@
+"""The paper's likelihood baselines of one checkpoint: MPCA, ScalingBench, and cloze choices.
+
+They are what rBridge is compared with, on the same items and with the same rules: whole worked
+examples are dropped from an input that is too long, nothing is cut, and an item that cannot be
+scored is left out with its reason. The label's NLL and the plain trace's (R^phi) come with
+rBridge itself (`scorer`).
+
+- MPCA (Schaeffer et al. 2023, arXiv 2304.15004): the probability of the right answer straight
+  after the worked examples and the question.
+- ScalingBench (Xiao et al. 2024, arXiv 2412.04315): mean NLL of the frontier model's reasoning
+  and answer, with the answer in the phrase of Minerva's prompt (arXiv 2206.14858), which the
+  rBridge paper (section 3.1) blames for being unlike pretraining text.
+- Choices in cloze form (OLMES): no choice is shown, each is scored as the answer; see `choices`.
+
+Tokens depend on the tokenizer alone, so they are prepared once for many checkpoints. Not here:
+reuse of the prompt between the choices of an item, which would save most of their time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
+from dataselect.scoring.choices import choice_metrics
+from dataselect.scoring.prepare import TooLongError, fit
+from dataselect.scoring.scorer import token_nll
+from dataselect.scoring.token_spans import Aligned, RewrittenTextError
+from dataselect.traces.trace import Trace, TraceSet
+
+_FINAL_ANSWER = "\nFinal Answer: The final answer is ${answer}$. I hope it is correct."
+
+Pair = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class BaselineItem:
+    """Where the texts of one item are among the pairs that a model scores.
+
+    `trace` is None without a final answer of the frontier model, `choices` and `alone` (the same
+    without the question) are empty without choices. `characters` counts each choice's letters
+    with the space in front. `dropped` is the largest number of worked examples that did not fit.
+    """
+
+    item_id: str
+    answer: int
+    trace: int | None
+    choices: tuple[int, ...]
+    alone: tuple[int, ...]
+    characters: tuple[int, ...]
+    gold: int | None
+    dropped: int
+
+
+@dataclass(frozen=True)
+class PreparedBaselines:
+    """Distinct (context ids, continuation ids) pairs, and the items that refer to them."""
+
+    items: tuple[BaselineItem, ...]
+    pairs: tuple[Pair, ...]
+    exclusions: tuple[Exclusion, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """A checkpoint's baselines on one benchmark and what they cost.
+
+    `table` has one row an item: item; mpca, a probability; answer_nll and scb_nll, mean nats per
+    token, the latter NaN where the trace has no final answer; and the columns of
+    `choice_metrics` where items have choices. `tokens` counts the tokens processed, `flops` is
+    2 x parameters x tokens.
+    """
+
+    table: pd.DataFrame
+    exclusions: tuple[Exclusion, ...]
+    notes: tuple[str, ...]
+    tokens: int
+    flops: float
+
+
+def score_baselines(
+    model: Any,
+    tokenizer: Any,
+    benchmark: BenchmarkItems,
+    traces: TraceSet | None,
+    max_length: int,
+    device: str = "cpu",
+    tokens_per_batch: int = 8192,
+) -> Baselines:
+    """Prepare and score in one step; without traces `scb_nll` is NaN."""
+    prepared = prepare_baselines(benchmark, traces, tokenizer, max_length)
+    return score_prepared(model, prepared, device, tokens_per_batch)
+
+
+def prepare_baselines(
+    benchmark: BenchmarkItems, traces: TraceSet | None, tokenizer: Any, max_length: int
+) -> PreparedBaselines:
+    """Tokens of every item whose texts all fit `max_length` tokens; each text once."""
+    pairs = _Pairs()
+    items: list[BaselineItem] = []
+    exclusions: list[Exclusion] = []
+    for item in benchmark.items:
+        trace = None if traces is None else traces.traces.get(item.id)
+        try:
+            items.append(_prepare_item(benchmark, item, trace, tokenizer, max_length, pairs))
+        except (RewrittenTextError, TooLongError) as error:
+            exclusions.append(Exclusion(item.id, str(error)))
+    shortened = sum(item.dropped > 0 for item in items)
+    notes = []
+    if shortened:
+        notes.append(
+            f"items whose baselines have fewer worked examples, to fit the model: {shortened}"
+        )
+    return PreparedBaselines(tuple(items), tuple(pairs.ordered), tuple(exclusions), tuple(notes))
+
+
+def score_prepared(
+    model: Any, prepared: PreparedBaselines, device: str = "cpu", tokens_per_batch: int = 8192
+) -> Baselines:
+    """Score every prepared item; see `Baselines`."""
+    likelihoods = token_nll(model, prepared.pairs, device, tokens_per_batch)
+    totals = np.array([-nll.sum() for nll in likelihoods.nll])
+    lengths = np.array([len(nll) for nll in likelihoods.nll])
+    rows: list[dict[str, object]] = []
+    for item in prepared.items:
+        trace = np.nan if item.trace is None else likelihoods.nll[item.trace].mean()
+        row: dict[str, object] = {
+            "item": item.item_id,
+            "mpca": float(np.exp(totals[item.answer])),
+            "answer_nll": float(likelihoods.nll[item.answer].mean()),
+            "scb_nll": float(trace),
+        }
+        if item.gold is not None:
+            given, alone = list(item.choices), list(item.alone)
+            row |= choice_metrics(
+                totals[given], totals[alone], lengths[given], item.characters, item.gold
+            )
+        rows.append(row)
+    columns = list(max(rows, key=len, default=["item", "mpca", "answer_nll", "scb_nll"]))
+    parameters = sum(p.numel() for p in model.parameters())
+    return Baselines(
+        pd.DataFrame(rows, columns=columns),
+        prepared.exclusions,
+        prepared.notes,
+        likelihoods.tokens,
+        2.0 * parameters * likelihoods.tokens,
+    )
+
+
+class _Pairs:
+    """Gives each distinct pair a number, and keeps each distinct context once."""
+
+    def __init__(self) -> None:
+        self.ordered: list[Pair] = []
+        self._numbers: dict[Pair, int] = {}
+        self._contexts: dict[tuple[int, ...], tuple[int, ...]] = {}
+
+    def add(self, aligned: Aligned) -> int:
+        context = tuple(aligned.context_ids)
+        pair = (self._contexts.setdefault(context, context), tuple(aligned.ids))
+        if pair not in self._numbers:
+            self._numbers[pair] = len(self.ordered)
+            self.ordered.append(pair)
+        return self._numbers[pair]
+
+
+def _prepare_item(
+    benchmark: BenchmarkItems,
+    item: Item,
+    trace: Trace | None,
+    tokenizer: Any,
+    max_length: int,
+    pairs: _Pairs,
+) -> BaselineItem:
+    wanted = len(benchmark.examples(item))
+    context = partial(benchmark.context, item)
+    (answer,), shots = fit(context, wanted, [benchmark.answer_text(item)], tokenizer, max_length)
+    fewest = shots
+    reasoned: list[Aligned] = []
+    if trace is not None and trace.answer is not None:
+        text = _scaling_bench_text(benchmark, trace.text, trace.answer)
+        reasoned, shots = fit(context, wanted, [text], tokenizer, max_length)
+        fewest = min(fewest, shots)
+    texts = [f" {choice.strip()}" for choice in item.choices or ()]
+    given: Sequence[Aligned] = ()
+    alone: Sequence[Aligned] = ()
+    if texts:
+        # Fitted together: choices after different examples could not be compared.
+        cloze = partial(benchmark.cloze_context, item)
+        given, shots = fit(cloze, wanted, texts, tokenizer, max_length)
+        fewest = min(fewest, shots)
+        bare = benchmark.unconditional_context()
+        alone, _ = fit(lambda _: bare, 0, texts, tokenizer, max_length)
+    return BaselineItem(
+        item.id,
+        pairs.add(answer),
+        pairs.add(reasoned[0]) if reasoned else None,
+        tuple(pairs.add(each) for each in given),
+        tuple(pairs.add(each) for each in alone),
+        tuple(len(text) for text in texts),
+        item.answer_index if texts else None,
+        wanted - fewest,
+    )
+
+
+def _scaling_bench_text(benchmark: BenchmarkItems, reasoning: str, answer: str) -> str:
+    # An answer that brings its own dollar signs does not get them twice.
+    phrase = _FINAL_ANSWER.replace("{answer}", answer.strip().strip("$"))
+    return benchmark.trace_text(reasoning.strip()) + phrase

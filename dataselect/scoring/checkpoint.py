@@ -1,0 +1,116 @@
+"""What is scored: a causal LM's folder, and what it is known by.
+
+A checkpoint is a proxy that was trained here, a folder of the user's own, or a revision on the
+Hub, of which the files that are needed are brought into the Hugging Face cache first. Only
+configuration, tokenizer and safetensors are ever read: no pickle, no code.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from dataselect.errors import InputError
+from dataselect.proxies.make import Proxy
+from dataselect.store.files import sha256_of
+from dataselect.wording import quoted
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_HUB_FILES = ["*.json", "*.safetensors", "*.model", "merges.txt", "vocab.txt"]
+
+
+class Checkpoint(Protocol):
+    """A causal LM at one moment of its training."""
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """All that its scores depend on, for the keys of the store."""
+
+    def folder(self) -> Path:
+        """The Hugging Face folder. Raises StoreError or InputError when it is damaged."""
+
+
+@dataclass(frozen=True)
+class TrainedCheckpoint:
+    """A proxy in the store after so many steps."""
+
+    proxy: Proxy
+    step: int
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The proxy's key and the step."""
+        return {"proxy": self.proxy.artifact.key, "step": self.step}
+
+    def folder(self) -> Path:
+        """The checkpoint's folder, its files verified."""
+        return self.proxy.checkpoint(self.step)
+
+
+@dataclass(frozen=True)
+class ModelCheckpoint:
+    """A model that was trained elsewhere.
+
+    `name` is what people call it: a Hub id with its revision, or the folder's name. `identity`
+    is the commit or the hashes of its files, never a path.
+    """
+
+    name: str
+    path: Path
+    identity: Mapping[str, Any]
+
+    def folder(self) -> Path:
+        """The folder that was resolved."""
+        return self.path
+
+
+def resolve_model(model: str, precision: Precision) -> ModelCheckpoint:
+    """The checkpoint that `FOLDER`, `ID` or `ID@REVISION` stands for.
+
+    A Hub model is brought into the cache, or found there without a network. Raises InputError
+    when there is no such model or it has no safetensors.
+    """
+    folder = Path(model)
+    if folder.is_dir():
+        name = folder.resolve().name
+        identity: dict[str, Any] = {"files": file_hashes(folder)}
+    else:
+        name = model
+        folder = _from_hub(model)
+        identity = {"hub": model.partition("@")[0], "commit": folder.name}
+    if not any(folder.glob("*.safetensors")) or not (folder / "config.json").exists():
+        raise InputError(
+            model,
+            "it has no config.json with *.safetensors weights",
+            "name a Hugging Face folder or Hub id that has them (pickled weights are not read)",
+        )
+    if precision != "float32":
+        identity["precision"] = precision
+    return ModelCheckpoint(name, folder, {"model": identity})
+
+
+def file_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of a model's configuration, tokenizer and weights by file name."""
+    files = sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".model"))
+    return {path.name: sha256_of(path) for path in files}
+
+
+def _from_hub(model: str) -> Path:
+    name, _, revision = model.partition("@")
+    if not _HUB_ID.fullmatch(name):
+        raise InputError(model, "there is no such folder", "check the path")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, revision=revision or None, allow_patterns=_HUB_FILES))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            model,
+            f"it is no folder, and the Hub does not give {quoted(name)} ({reason})",
+            "check the id, its @revision, HF_TOKEN, or name a folder",
+        ) from error

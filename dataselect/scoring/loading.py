@@ -1,0 +1,35 @@
+"""Loading a checkpoint's folder: safetensors and a fast tokenizer, no pickle and no remote code."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
+
+from dataselect.errors import InputError
+from dataselect.scoring.checkpoint import Precision
+
+
+def load_model(folder: Path, device: str, precision: Precision) -> tuple[Any, Any]:
+    """Model, ready to score on `device`, and tokenizer. Raises InputError when it cannot."""
+    # Its bars would tear the run's own display.
+    disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        model = AutoModelForCausalLM.from_pretrained(
+            str(folder), use_safetensors=True, dtype=getattr(torch, precision)
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise InputError(
+            folder,
+            f"no causal language model can be loaded ({str(error).strip().splitlines()[0]})",
+            "name a folder with config, tokenizer and safetensors weights of a model that"
+            " transformers knows (code of the model's own is not run)",
+        ) from error
+    if not getattr(tokenizer, "is_fast", False):
+        raise InputError(
+            folder, "its tokenizer is not a fast one", "convert it to a tokenizer.json"
+        )
+    model.to(device).eval()
+    return model, tokenizer
