@@ -31,16 +31,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _LOWER_IS_BETTER = ("nll", "rbridge", "ted")
+_Metrics = Mapping[str, tuple[float, float, int]]
 _COUNTS = ("trace_tokens", "left_out_tokens")
 _COLUMNS = {
     "rbridge": "rBridge",
     "trace_nll": "R^φ",
-    "label_nll": "label NLL",
+    "label_nll": "label",
     "scb_nll": "ScB",
     "mpca": "MPCA",
-    "ted_per_token": "TED/tok",
-    "cloze": "cloze acc",
-    "correct": "acc/p@1",
+    "ted_per_token": "TED",
+    "cloze": "cloze",
+    "correct": "acc",
 }
 _UNCONDITIONAL = ("arc_challenge", "commonsense_qa")
 """Benchmarks whose cloze accuracy OLMES takes from `acc_uncond`; per character for others."""
@@ -134,32 +135,15 @@ def write_scores(
 def print_scores(
     models: Sequence[ModelCheckpoint], scores: Sequence[BenchmarkScores], console: Console
 ) -> None:
-    """A row for each benchmark and model, and what was left out."""
-    rows = [
-        (each, model.name, len(table), _metrics(each.evaluation, table))
-        for each in scores
-        for model, table in zip(models, each.tables, strict=True)
-    ]
-    shown = [key for key in _COLUMNS if any(_shown(key, each, m) for each, _, _, m in rows)]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("benchmark", no_wrap=True)
-    if len(models) > 1:
-        table.add_column("model", overflow="fold")
-    table.add_column("items", justify="right")
-    for key in shown:
-        table.add_column(_COLUMNS[key], justify="right")
-    for each, model_name, count, values in rows:
-        cells = [_shown(key, each, values) for key in shown]
-        name = each.evaluation.benchmark.id
-        table.add_row(
-            *([escape(name), escape(model_name)] if len(models) > 1 else [escape(name)]),
-            str(count),
-            *("–" if cell is None else f"{cell[0]:.3f} ±{cell[1]:.3f}" for cell in cells),
-        )
-    console.print(table)
+    """A table for each model with a row for each benchmark, and what was left out."""
+    for number, model in enumerate(models):
+        rows = [(each, _metrics(each.evaluation, each.tables[number])) for each in scores]
+        console.print(model.name, style="bold", markup=False, highlight=False)
+        console.print(_table(rows))
     lines = [
-        "mean ± standard error over items; NLLs and rBridge in nats per token; lower is better"
-        " for them and for TED"
+        "mean ± standard error over items. rBridge, R^φ, label (its NLL) and ScB in nats per"
+        " token and TED in edits per token: lower is better. MPCA, cloze accuracy and acc"
+        " (accuracy or pass@1 of written answers): higher is better."
     ]
     for each in scores:
         name = each.evaluation.benchmark.id
@@ -168,6 +152,23 @@ def print_scores(
         lines += [f"{name}: {note}" for note in each.notes]
     for line in lines:
         console.print(line, markup=False, highlight=False)
+
+
+def _table(rows: Sequence[tuple[BenchmarkScores, _Metrics]]) -> Table:
+    shown = [key for key in _COLUMNS if any(_shown(key, *row) is not None for row in rows)]
+    # Without padding it fits 80 columns.
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=0)
+    for heading in ("benchmark", "items", *(_COLUMNS[key] for key in shown)):
+        left = heading == "benchmark"
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    for each, metrics in rows:
+        cells = [_shown(key, each, metrics) for key in shown]
+        table.add_row(
+            escape(each.evaluation.benchmark.id),
+            str(len(each.tables[0])),
+            *("–" if cell is None else f"{cell[0]:.3f}\n±{cell[1]:.3f}" for cell in cells),
+        )
+    return table
 
 
 def print_comparison(tables: Mapping[str, "pd.DataFrame"], console: Console) -> None:
@@ -202,7 +203,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
     return made
 
 
-def _metrics(evaluation: Evaluation, table: "pd.DataFrame") -> dict[str, tuple[float, float, int]]:
+def _metrics(evaluation: Evaluation, table: "pd.DataFrame") -> _Metrics:
     """Mean, standard error and number of items of each metric that has any."""
     found = {}
     for name in table.columns:
@@ -218,7 +219,7 @@ def _metrics(evaluation: Evaluation, table: "pd.DataFrame") -> dict[str, tuple[f
     return found
 
 
-def _means(metrics: Mapping[str, tuple[float, float, int]]) -> dict[str, float]:
+def _means(metrics: _Metrics) -> dict[str, float]:
     made = {}
     for name, (mean, error, _) in metrics.items():
         made[f"{name},none"] = mean
@@ -226,9 +227,7 @@ def _means(metrics: Mapping[str, tuple[float, float, int]]) -> dict[str, float]:
     return made
 
 
-def _shown(
-    key: str, scores: BenchmarkScores, metrics: Mapping[str, tuple[float, float, int]]
-) -> tuple[float, float, int] | None:
+def _shown(key: str, scores: BenchmarkScores, metrics: _Metrics) -> tuple[float, float, int] | None:
     if key == "cloze":
         unconditional = scores.evaluation.benchmark.id in _UNCONDITIONAL
         key = "acc_uncond" if unconditional else "acc_per_char"

@@ -138,13 +138,22 @@ def _against(traces: TraceSet, benchmark: BenchmarkItems) -> list[str]:
     if header.benchmark != benchmark.id:
         problems.append(f"They were made for '{header.benchmark}', not for '{benchmark.id}'.")
     theirs, ours = header.benchmark_revision, benchmark.revision
-    if theirs is not None and ours is not None and theirs != ours:
+    if theirs is not None and ours is not None and _is_other(theirs, ours):
         problems.append(f"They were made for the items of {theirs}, and these are of {ours}.")
     known = {item.id for item in (*benchmark.items, *benchmark.shots)}
     strangers = [item for item in traces.traces if item not in known]
     if strangers:
         problems.append(f"{_of(strangers)} are for no item of '{benchmark.id}'.")
     return problems
+
+
+def _is_other(theirs: str, ours: str) -> bool:
+    """Whether these are two versions of one source; a file and the Hub give the same ids."""
+    (source, version), (other, other_version) = (
+        re.split(r"[@ ]", each, maxsplit=1) if re.search(r"[@ ]", each) else (each, "")
+        for each in (theirs, ours)
+    )
+    return source == other and version != other_version
 
 
 def _of(items: Sequence[str]) -> str:
