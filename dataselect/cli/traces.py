@@ -209,7 +209,7 @@ def show(
     with errors(), notes(_report):
         path = resolve(name, traces)
         found = read_traces(path)
-        asked = _questions(benchmark or found.header.benchmark, folder)
+        asked = _questions(found, benchmark, folder)
         known = {each.id: each for each in (*asked.items, *asked.shots)} if asked else {}
         if item is not None and item not in found.traces:
             left_out = {each.item: each.reason for each in found.exclusions}
@@ -256,7 +256,7 @@ def export(
         if not out.name.endswith((".jsonl", ".jsonl.gz")):
             raise InputError("--out", f"{out.name} is no trace file's name", "end it in .jsonl.gz")
         found = read_traces(path)
-        asked = _questions(benchmark or found.header.benchmark, folder)
+        asked = _questions(found, benchmark, folder)
         for problem in problems_of(found, asked):
             _report(problem)
         header = found.header
@@ -287,7 +287,7 @@ def verify(
     with errors(), notes(_report):
         path = resolve(name, traces)
         found = read_traces(path)
-        asked = _questions(benchmark or found.header.benchmark, folder)
+        asked = _questions(found, benchmark, folder)
         problems = problems_of(found, asked)
         for problem in problems:
             typer.echo(problem)
@@ -362,12 +362,19 @@ def _benchmark(name: str, folder: Path | None, limit: int | None) -> "BenchmarkI
     return benchmark
 
 
-def _questions(name: str, folder: Path | None) -> "BenchmarkItems | None":
-    """The benchmark that traces are for, if it can be had; they can be looked at without."""
+def _questions(found: "TraceSet", name: str | None, folder: Path | None) -> "BenchmarkItems | None":
+    """The benchmark that traces are for, if it can be had; they can be looked at without.
+
+    The Hub is asked only for traces that were made for its items.
+    """
     from dataselect.errors import InputError
 
+    header = found.header
+    if name is None and folder is None and "@" not in (header.benchmark_revision or ""):
+        _report("without the questions: name their --folder or --benchmark to grade the answers")
+        return None
     try:
-        return _benchmark(name, folder, None)
+        return _benchmark(name or header.benchmark, folder, None)
     except InputError as error:
         _report(f"without the questions: {error}")
         return None
