@@ -125,6 +125,8 @@ def grade_answers(
     if kind == "math":
         # All of it is the answer, so that it needs no mark.
         found = [extract(answer, kind) or answer.strip() or None for _, answer in pairs]
+    elif kind == "code":
+        found = [_indented(extract(answer, kind)) for _, answer in pairs]
     else:
         found = [extract(answer, kind) for _, answer in pairs]
     return _compare(items, kind, found, unsafe)
@@ -235,6 +237,20 @@ def _letter_by_text(text: str, choices: Sequence[str]) -> str | None:
 
 def _plain(text: str) -> str:
     return " ".join(text.split()).removesuffix(".").strip().casefold()
+
+
+def _indented(code: str | None) -> str | None:
+    """A body whose first line lost its indent, as answers are kept without outer whitespace.
+
+    Whatever begins with a definition, an import or a decorator is a program of its own.
+    """
+    if code is None or re.match(r"\s*(?:async def|def|class|import|from|@|#)\b|\s*[@#]", code):
+        return code
+    lines = code.lstrip("\n").split("\n")
+    rest = [line for line in lines[1:] if line.strip()]
+    if not rest or not all(line.startswith((" ", "\t")) for line in rest):
+        return "\n".join(f"    {line}" if line.strip() else line for line in lines)
+    return "\n".join([f"    {lines[0].lstrip()}", *lines[1:]])
 
 
 def _program(item: Item, code: str) -> Program:

@@ -6,6 +6,7 @@ typing error answer at once.
 """
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -13,7 +14,8 @@ import typer
 from dataselect import __version__
 from dataselect.cli.run import init, plan, run, validate
 from dataselect.cli.score import score
-from dataselect.cli.traces import traces_app
+from dataselect.cli.trace_files import compare, export, show, verify
+from dataselect.cli.traces import build, pull, weigh
 
 app = typer.Typer(
     name="dataselect",
@@ -24,8 +26,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (init, validate, plan, run, score):
+traces_app = typer.Typer(
+    name="traces",
+    help="Get a frontier model's reasoning traces, make them, look at them, share them.",
+    no_args_is_help=True,
+)
+_COMMANDS: tuple[Callable[..., None], ...] = (init, validate, plan, run, score)
+_TRACES: tuple[Callable[..., None], ...] = (pull, build, weigh, show, verify, export, compare)
+for command in _COMMANDS:
     app.command()(command)
+for command in _TRACES:
+    traces_app.command()(command)
 app.add_typer(traces_app)
 
 

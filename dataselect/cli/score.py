@@ -126,7 +126,12 @@ def score(
                 found = find_traces(loaded[0], traces or [], DEFAULT_TRACES, kept, report)
                 evaluations.append(
                     make_evaluation(
-                        *loaded, found, report, only_correct=only_correct, weights=weights.value
+                        *loaded,
+                        found,
+                        report,
+                        only_correct=only_correct,
+                        weights=weights.value,
+                        unsafe=confirm_run_unsafe_code,
                     )
                 )
             resolved = [resolve_model(model, precision.value) for model in models]

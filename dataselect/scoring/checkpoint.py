@@ -18,7 +18,7 @@ from dataselect.wording import quoted
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _HUB_FILES = ["*.json", "*.safetensors", "*.model", "merges.txt", "vocab.txt"]
 
 

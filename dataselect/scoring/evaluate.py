@@ -16,7 +16,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion
@@ -104,7 +104,8 @@ def find(
 ) -> Measured | None:
     """The measurement if it has been made already, averaged over the sets of traces.
 
-    An item has a score only where it has a trace of every frontier model.
+    An item has a score only where it has a trace of every frontier model; why it has none is
+    what the traces say, not that there is none.
     """
     parts = []
     for spec in evaluation.specs(checkpoint, measurement):
@@ -112,7 +113,16 @@ def find(
         if artifact is None:
             return None
         parts.append(_read(artifact))
-    return parts[0] if len(parts) == 1 else _mean(parts)
+    found = parts[0] if len(parts) == 1 else _mean(parts)
+    # Not in the artifact: sets with the same traces may lack the others for different reasons.
+    reasons = {
+        each.item: each
+        for traces in evaluation.traces
+        for each in traces.exclusions
+        if each.item not in traces.traces
+    }
+    named = (reasons.get(each.item, each) for each in found.exclusions)
+    return replace(found, exclusions=tuple(dict.fromkeys(named)))
 
 
 def is_measured(

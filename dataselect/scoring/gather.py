@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dataselect.benchmarks.answers import grade_answers
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item, load_items
 from dataselect.benchmarks.load import load_benchmark
 from dataselect.benchmarks.own import load_definition
@@ -20,6 +19,7 @@ from dataselect.scoring.checkpoint import resolve_model
 from dataselect.scoring.evaluate import Evaluation, Scope
 from dataselect.store import Store
 from dataselect.traces.frontier import RecordedFrontier
+from dataselect.traces.grading import grade_traces
 from dataselect.traces.library import find_trace_files, trace_benchmark
 from dataselect.traces.released import RELEASED, import_released
 from dataselect.traces.trace import TraceSet, read_traces, write_traces
@@ -81,16 +81,18 @@ def make_evaluation(
     *,
     only_correct: bool = False,
     weights: Scope = "trace",
+    unsafe: bool = False,
 ) -> Evaluation:
     """A benchmark with its traces; worked examples without a rationale get the first model's.
 
-    With `only_correct`, traces whose answer is wrong, or cannot be told, are left out.
+    With `only_correct`, traces whose answer is wrong, or cannot be told, are left out; `unsafe`
+    lets the programs among them run without isolation.
     """
     benchmark, notes = with_shot_rationales(benchmark, traces[0])
     for note in notes:
         report(note)
     if only_correct:
-        traces = [_correct(benchmark, each) for each in traces]
+        traces = [_correct(benchmark, each, unsafe) for each in traces]
     return Evaluation(benchmark, tuple(traces), left_out, weights)
 
 
@@ -183,26 +185,21 @@ def _kept(store: Store, spec: dict[str, object], make: Callable[[], TraceSet]) -
     return read_traces(artifact.file("traces.jsonl.gz"))
 
 
-def _correct(benchmark: BenchmarkItems, traces: TraceSet) -> TraceSet:
-    asked = [item for item in benchmark.items if item.id in traces.traces]
-    answers = [traces.traces[item.id].answer for item in asked]
-    grades = grade_answers(asked, benchmark.answer_kind, answers)
+def _correct(benchmark: BenchmarkItems, traces: TraceSet, unsafe: bool) -> TraceSet:
     wrong = {
-        item.id: f"its trace's answer is {'wrong' if grade is False else 'unclear'}"
-        for item, grade in zip(asked, grades, strict=True)
+        item: f"its trace's answer is {'unclear' if grade is None else 'wrong'}"
+        for item, grade in grade_traces(traces, benchmark, unsafe=unsafe).items()
         if not grade
     }
-    if len(wrong) == len(asked):
+    right = {item: trace for item, trace in traces.traces.items() if item not in wrong}
+    if not right:
         raise InputError(
             f"benchmark '{benchmark.id}'",
-            f"none of its {len(asked)} traces of {traces.header.model} ends in a right answer",
+            f"none of its {len(wrong)} traces of {traces.header.model} ends in a right answer",
             "leave 'only_correct' off",
         )
-    return replace(
-        traces,
-        traces={item: trace for item, trace in traces.traces.items() if item not in wrong},
-        exclusions=(*traces.exclusions, *(Exclusion(*each) for each in wrong.items())),
-    )
+    excluded = (Exclusion(item, reason) for item, reason in wrong.items())
+    return replace(traces, traces=right, exclusions=(*traces.exclusions, *excluded))
 
 
 def _shots(plan: Plan, chosen: Benchmark) -> tuple[Item, ...]:

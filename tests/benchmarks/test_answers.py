@@ -255,6 +255,22 @@ def test_code_is_completed_from_its_prompt_and_run() -> None:
     assert grade_answers([*items, CODE_ITEM], "code", bare) == expected
 
 
+@pytest.mark.skipif(isolation_problem() is not None, reason="no isolation here")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "return twice(sum(xs))",
+        "total = 0\n    for x in xs:\n        total += x\n    return twice(total)",
+        "total = 0\nfor x in xs:\n    total += x\nreturn twice(total)",
+    ],
+)
+def test_a_bare_body_that_lost_its_indent_gets_it_back_and_a_generated_one_does_not(
+    answer: str,
+) -> None:
+    assert grade_answers([CODE_ITEM], "code", [answer]) == [True]
+    assert grade([CODE_ITEM], "code", [answer]) == [False]
+
+
 def test_code_is_run_without_isolation_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
