@@ -37,6 +37,8 @@ _BARE_LETTER = re.compile(
 
 _FENCE = re.compile(r"^[ \t]*```[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
 # Where a completion of a function's body has gone on to something else (Chen et al. 2021).
+# What needs no indent, or has one.
+_PROGRAM = re.compile(r"(?:async def|def|class|import|from)\b|[@# \t]")
 _CODE_STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 
 
@@ -244,7 +246,7 @@ def _indented(code: str | None) -> str | None:
 
     Whatever begins with a definition, an import or a decorator is a program of its own.
     """
-    if code is None or re.match(r"\s*(?:async def|def|class|import|from|@|#)\b|\s*[@#]", code):
+    if code is None or _PROGRAM.match(code.lstrip("\n")):
         return code
     lines = code.lstrip("\n").split("\n")
     rest = [line for line in lines[1:] if line.strip()]
