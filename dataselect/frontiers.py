@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from dataselect.agreement import decision_accuracy
+from dataselect.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,15 @@ def compare_frontiers(
 ) -> list[FrontierAgreement]:
     """Compare every two of the tables, items x models of rBridge (lower is better) by frontier.
 
-    All tables have the same items and models, two of each at least. Raises InputError when no
-    two models differ.
+    All tables have the same items and models, two of each at least. Raises InputError when all
+    models have the same score by one of the frontier models.
     """
     names = list(tables)
+    for name in names:
+        if tables[name].mean().nunique() == 1:
+            raise InputError(
+                f"traces of {name}", "all models have the same score", "compare models that differ"
+            )
     resampled = {name: _resampled(tables[name], draws, seed) for name in names[:-1]}
     found = []
     for first, second in combinations(names, 2):

@@ -6,9 +6,11 @@ for all. Each measurement is an artifact, so a command that was stopped goes on 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING
 
 from dataselect.benchmarks.items import Exclusion
+from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import ModelCheckpoint, Precision
 from dataselect.scoring.evaluate import Evaluation, Measured, Measurement, find, measure
 from dataselect.store import Store
@@ -24,6 +26,7 @@ class BenchmarkScores:
     """What was measured on one benchmark, on the items that all models have.
 
     `tables`: one for each model, in the order asked, with `item` and a column for each metric.
+    `exclusions`: each item once, with the first reason.
     """
 
     evaluation: Evaluation
@@ -68,25 +71,46 @@ def score_by_frontier(
     device: str,
     report: Report,
 ) -> dict[str, "pd.DataFrame"]:
-    """rBridge, items x models, by the traces' frontier model, on the items that all have."""
+    """rBridge, items x models, by the traces' frontier model, on the items that all have.
+
+    Raises InputError when there is none.
+    """
     import pandas as pd
 
     apart = [replace(evaluation, traces=(traces,)) for traces in evaluation.traces]
     for model in models:
         measure(store, model, apart, ("scores",), device=device, name=model.name, report=report)
-    names = [model.name for model in models]
+    names = distinct([model.name for model in models])
     tables = []
     for each in apart:
         made = _collect(store, models, each, ("scores",))
         columns = [table.set_index("item")["rbridge"] for table in made.tables]
         tables.append(pd.concat(columns, axis=1, keys=names))
     shared = [item for item in tables[0].index if all(item in table.index for table in tables)]
+    if not shared:
+        raise InputError(
+            f"benchmark '{evaluation.benchmark.id}'",
+            "there is no item that every model can be scored on with every trace file",
+            "leave out a trace file or a model, or use more items",
+        )
     named: dict[str, pd.DataFrame] = {}
     for traces, table in zip(evaluation.traces, tables, strict=True):
         name = traces.header.model
         # Two files of one model, say with two prompts, are told apart by their traces.
         named[f"{name} ({traces.hash[:8]})" if name in named else name] = table.loc[shared]
     return named
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """The names, with a number behind those that came before: two folders may be called alike."""
+    made: list[str] = []
+    for name in names:
+        if name not in made:
+            made.append(name)
+            continue
+        numbered = (f"{name}-{number}" for number in count(2))
+        made.append(next(each for each in numbered if each not in {*names, *made}))
+    return made
 
 
 def _collect(
@@ -98,11 +122,13 @@ def _collect(
     found = [[_found(store, model, evaluation, each) for each in measurements] for model in models]
     parts = [part for of_model in found for part in of_model]
     items = set.intersection(*(set(part.table["item"]) for part in parts))
-    excluded = [each for part in parts for each in part.exclusions]
+    excluded: dict[str, Exclusion] = {}
+    for each in (*evaluation.left_out, *(each for part in parts for each in part.exclusions)):
+        excluded.setdefault(each.item, each)
     return BenchmarkScores(
         evaluation,
         tuple(_joined(of_model, items) for of_model in found),
-        tuple(dict.fromkeys([*evaluation.left_out, *excluded])),
+        tuple(excluded.values()),
         tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         sum(part.flops for part in parts),
     )

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dataselect.errors import InputError
 from dataselect.frontiers import compare_frontiers
 
 
@@ -35,3 +36,9 @@ def test_every_two_of_three_frontiers_are_compared() -> None:
     tables = {name: table([1, 2], 0.1, seed) for seed, name in enumerate("abc")}
     found = compare_frontiers(tables, draws=10)
     assert [(each.first, each.second) for each in found] == [("a", "b"), ("a", "c"), ("b", "c")]
+
+
+def test_models_that_all_score_alike_cannot_be_compared() -> None:
+    same = pd.DataFrame({"m0": [1.0, 2.0], "m1": [1.0, 2.0]})
+    with pytest.raises(InputError, match="traces of b: all models have the same score"):
+        compare_frontiers({"a": table([1, 2], 0.1, 0), "b": same})

@@ -36,9 +36,9 @@ _BARE_LETTER = re.compile(
 )
 
 _FENCE = re.compile(r"^[ \t]*```[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
-# Where a completion of a function's body has gone on to something else (Chen et al. 2021).
 # What needs no indent, or has one.
 _PROGRAM = re.compile(r"(?:async def|def|class|import|from)\b|[@# \t]")
+# Where a completion of a function's body has gone on to something else (Chen et al. 2021).
 _CODE_STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 
 

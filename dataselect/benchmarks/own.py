@@ -101,7 +101,7 @@ class OwnBenchmark(Document):
     answers: AnswerKind | None = None
     """How final answers are compared. Default: told by the items."""
 
-    stop: Annotated[list[Text], Field(min_length=1)] | None = None
+    stop: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = None
     """Where a generated answer ends. Default: at the next question."""
 
     new_tokens: Count = 512

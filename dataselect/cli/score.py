@@ -111,6 +111,7 @@ def score(
     from dataselect.scoring.checkpoint import resolve_model
     from dataselect.scoring.gather import find_traces, make_evaluation
     from dataselect.store import Store, lock
+    from dataselect.traces.library import trace_benchmark
 
     console, progress = Console(), Console(stderr=True)
 
@@ -134,6 +135,10 @@ def score(
                         unsafe=confirm_run_unsafe_code,
                     )
                 )
+            ids = {each.benchmark.id for each in evaluations}
+            for path in traces or []:
+                if path.is_file() and trace_benchmark(path) not in ids:
+                    report(f"{path} is for {trace_benchmark(path)}, which is not scored")
             resolved = [resolve_model(model, precision.value) for model in models]
             where = resolve_device(device.value)
             scored = score_models(
@@ -173,3 +178,15 @@ def load_benchmarks(
     if not made:
         raise InputError("--benchmarks", "no benchmark is named", "write --benchmarks gsm8k")
     return list(made.values())
+
+
+def load_one(
+    name: str, folder: Path | None, limit: int | None, report: Callable[[str], None]
+) -> "Loaded":
+    """As `load_benchmarks`, where one has to be named."""
+    from dataselect.errors import InputError
+
+    loaded = load_benchmarks(name, folder, limit, report)
+    if len(loaded) > 1:
+        raise InputError("--benchmark", f"it names {len(loaded)} benchmarks", "name one")
+    return loaded[0]

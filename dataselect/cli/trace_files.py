@@ -13,7 +13,7 @@ from dataselect.cli.score import (
     DeviceOption,
     FolderOption,
     LimitOption,
-    load_benchmarks,
+    load_one,
 )
 from dataselect.cli.traces import (
     BenchmarkOption,
@@ -178,7 +178,7 @@ def compare(
         kept = Store(store)
         with lock(kept.root, "the store"):
             kept.clean()
-            ((chosen, left_out),) = load_benchmarks(benchmark, folder, limit, report)
+            chosen, left_out = load_one(benchmark, folder, limit, report)
             sets = recorded(files, chosen)
             evaluation = make_evaluation(chosen, left_out, sets, report)
             tables = score_by_frontier(
@@ -221,5 +221,7 @@ def _questions(found: "TraceSet", name: str | None, folder: Path | None) -> "Ben
     try:
         return one_benchmark(name or header.benchmark, folder, None)
     except InputError as error:
+        if name is not None:
+            raise
         report(f"without the questions: {error}")
         return None

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from dataselect.cli.score import (
     FolderOption,
     LimitOption,
     load_benchmarks,
+    load_one,
 )
 
 if TYPE_CHECKING:
@@ -89,7 +91,8 @@ def build(
         float | None, typer.Option("--max-usd", help="Stop before more than this is spent.")
     ] = None,
     usd_in: Annotated[
-        float | None, typer.Option("--usd-in", help="Price of a million input tokens.")
+        float | None,
+        typer.Option("--usd-in", help="Price of a million input tokens; --batch halves it."),
     ] = None,
     usd_out: Annotated[
         float | None, typer.Option("--usd-out", help="Price of a million output tokens.")
@@ -103,6 +106,18 @@ def build(
             "--repair-latex", help="Keep answers whose LaTeX has single backslashes, repaired."
         ),
     ] = False,
+    batch: Annotated[
+        bool,
+        typer.Option("--batch", help="Use the Batch API: half OpenAI's price, within a day."),
+    ] = False,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            "--wait",
+            min=0,
+            help="With --batch: look for so many seconds, then leave; the same command fetches.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the estimated cost and ask nothing.")
     ] = False,
@@ -116,6 +131,7 @@ def build(
     from dataselect.errors import InputError
     from dataselect.report.building import OnlyEstimated, ShownBuild
     from dataselect.traces.asked import BuildOptions
+    from dataselect.traces.batch import Wait, build_batch
     from dataselect.traces.build import build_traces
     from dataselect.traces.endpoint import Endpoint
     from dataselect.traces.library import trace_path
@@ -127,16 +143,15 @@ def build(
         prices = None if usd_in is None or usd_out is None else Prices(usd_in, usd_out)
         chosen = one_benchmark(benchmark, folder, limit)
         path = out or trace_path(DEFAULT_TRACES, chosen.id, model)
+        if wait is not None and not batch:
+            raise InputError("--wait", "only a batch is waited for", "add --batch")
+        endpoint = Endpoint(model, base_url, key_variable, concurrency=concurrency)
+        options = BuildOptions(form.value, max_tokens, max_usd, prices, repair_latex)
+        today = datetime.now(UTC).date().isoformat()
+        make = partial(build_batch, wait=Wait(wait)) if batch else build_traces
         try:
             with ShownBuild(Console(stderr=True), dry_run) as watch:
-                made = build_traces(
-                    chosen,
-                    Endpoint(model, base_url, key_variable, concurrency=concurrency),
-                    path,
-                    BuildOptions(form.value, max_tokens, max_usd, prices, repair_latex),
-                    created=datetime.now(UTC).date().isoformat(),
-                    watch=watch,
-                )
+                made = make(chosen, endpoint, path, options, created=today, watch=watch)
         except OnlyEstimated:
             return
         say_written(path, made)
@@ -182,11 +197,13 @@ def report(text: str) -> None:
 
 def say_written(path: Path, found: "TraceSet") -> None:
     """One line for a trace file that was made."""
-    without = f", {len(found.exclusions)} items left out" if found.exclusions else ""
-    typer.echo(f"{path}: {len(found.traces)} traces of {found.header.model}{without}")
+    from dataselect.report.figures import one_line
+
+    count = len(found.exclusions)
+    without = f", {count} {'item' if count == 1 else 'items'} left out" if count else ""
+    typer.echo(f"{path}: {len(found.traces)} traces of {one_line(found.header.model)}{without}")
 
 
 def one_benchmark(name: str, folder: Path | None, limit: int | None) -> "BenchmarkItems":
     """The benchmark of that name, with notes on standard error."""
-    ((benchmark, _),) = load_benchmarks(name, folder, limit, report)
-    return benchmark
+    return load_one(name, folder, limit, report)[0]

@@ -6,9 +6,10 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from dataselect.traces.batch import Queue
 from dataselect.traces.build import Progress as Made
 from dataselect.traces.spending import Estimate
-from dataselect.units import format_count
+from dataselect.units import format_count, format_seconds
 
 
 class OnlyEstimated(Exception):  # noqa: N818 - it is the wanted end, no error
@@ -58,6 +59,15 @@ class ShownBuild:
             raise OnlyEstimated
         self._bar.update(self._task, visible=True)
         self.advance(progress)
+
+    def looked(self, queue: Queue, next_look_seconds: float) -> None:
+        """Say how far the batches on the server are."""
+        self._bar.console.print(
+            f"{queue.done} of {queue.requests} requests in batches are done, looking again in"
+            f" {format_seconds(next_look_seconds)}",
+            markup=False,
+            highlight=False,
+        )
 
     def advance(self, progress: Made) -> None:
         """Show how far it is; every tenth as a line where there is no terminal."""

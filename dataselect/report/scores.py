@@ -7,7 +7,6 @@ reads those reads these. What such a file has no place for stands under `datasel
 
 import json
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -20,11 +19,13 @@ from rich.table import Table
 
 from dataselect import __version__
 from dataselect.frontiers import compare_frontiers
-from dataselect.score import BenchmarkScores
+from dataselect.report.figures import one_line
+from dataselect.score import BenchmarkScores, distinct
 from dataselect.scoring.checkpoint import ModelCheckpoint
 from dataselect.scoring.evaluate import Evaluation
 from dataselect.scoring.rbridge import METRIC_VERSION
 from dataselect.store import write_atomic
+from dataselect.traces.summary import grouped
 from dataselect.wording import slug
 
 if TYPE_CHECKING:
@@ -116,7 +117,9 @@ def write_scores(
     import pandas as pd
 
     stamp = when.strftime("%Y-%m-%dT%H-%M-%S.%f")
-    folders = [out / folder for folder in _distinct([slug(model.name) for model in models])]
+    folders = [
+        out / folder for folder in distinct([slug(model.name) or "model" for model in models])
+    ]
     for number, (model, folder) in enumerate(zip(models, folders, strict=True)):
         folder.mkdir(parents=True, exist_ok=True)
         tables = [
@@ -138,7 +141,7 @@ def print_scores(
     """A table for each model with a row for each benchmark, and what was left out."""
     for number, model in enumerate(models):
         rows = [(each, _metrics(each.evaluation, each.tables[number])) for each in scores]
-        console.print(model.name, style="bold", markup=False, highlight=False)
+        console.print(one_line(model.name), style="bold", markup=False, highlight=False)
         console.print(_table(rows))
     lines = [
         "mean ± standard error over items. rBridge, R^φ, label (its NLL) and ScB in nats per"
@@ -147,8 +150,8 @@ def print_scores(
     ]
     for each in scores:
         name = each.evaluation.benchmark.id
-        for reason, count in Counter(one.reason for one in each.exclusions).most_common(5):
-            lines.append(f"{name}: {count} left out: {reason}")
+        for reason, count in grouped(each.exclusions):
+            lines.append(f"{name}: {count} left out: {one_line(reason)}")
         lines += [f"{name}: {note}" for note in each.notes]
     for line in lines:
         console.print(line, markup=False, highlight=False)
@@ -166,56 +169,60 @@ def _table(rows: Sequence[tuple[BenchmarkScores, _Metrics]]) -> Table:
         table.add_row(
             escape(each.evaluation.benchmark.id),
             str(len(each.tables[0])),
-            *("–" if cell is None else f"{cell[0]:.3f}\n±{cell[1]:.3f}" for cell in cells),
+            *(
+                "–" if cell is None else f"{_figure(cell[0])}\n±{_figure(cell[1])}"
+                for cell in cells
+            ),
         )
     return table
+
+
+def _figure(value: float) -> str:
+    """Three decimals; what would show none of its digits, a probability of an answer, say so."""
+    return f"{value:.0e}" if 0 < abs(value) < 5e-4 else f"{value:.3f}"
 
 
 def print_comparison(tables: Mapping[str, "pd.DataFrame"], console: Console) -> None:
     """rBridge of each model by frontier model, and how far the rankings agree."""
     names = list(tables)
+    agreements = compare_frontiers(tables)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("model", overflow="fold")
     for name in names:
-        table.add_column(escape(name), justify="right")
+        table.add_column(escape(one_line(name)), justify="right")
     first = next(iter(tables.values()))
     for model in first.mean().sort_values().index:
-        table.add_row(escape(model), *(f"{tables[name][model].mean():.4f}" for name in names))
+        table.add_row(
+            escape(one_line(model)), *(f"{tables[name][model].mean():.4f}" for name in names)
+        )
     console.print(table)
     lines = [f"rBridge over {len(first)} items, in nats per token; lower is better"]
-    for each in compare_frontiers(tables):
+    for each in agreements:
         lines.append(
             f"{each.first} and {each.second}: {each.same_order:.0%} of the pairs of models in the"
             f" same order, Kendall's tau {each.kendall_tau:.2f}; on items drawn anew"
             f" {each.first}'s own ranking keeps {each.resampled:.0%}"
         )
     for line in lines:
-        console.print(line, markup=False, highlight=False)
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Folder names for the models; two folders of one name must not share theirs."""
-    seen: Counter[str] = Counter()
-    made = []
-    for name in names:
-        seen[name] += 1
-        made.append((name or "model") + (f"-{seen[name]}" if seen[name] > 1 else ""))
-    return made
+        console.print(one_line(line), markup=False, highlight=False)
 
 
 def _metrics(evaluation: Evaluation, table: "pd.DataFrame") -> _Metrics:
-    """Mean, standard error and number of items of each metric that has any."""
+    """Mean, standard error and number of items of each metric that has a finite mean."""
     found = {}
     for name in table.columns:
         if name == "item" or name in _COUNTS or table[name].dtype.kind not in "bif":
             continue
         values = table[name].astype(float).dropna()
-        if len(values):
-            error = float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
-            metric = name
-            if name == "correct":
-                metric = "pass@1" if evaluation.benchmark.answer_kind == "code" else "exact_match"
-            found[metric] = (float(values.mean()), error, len(values))
+        mean = float(values.mean())
+        # Neither without a value, nor where a likelihood ratio has no number.
+        if not math.isfinite(mean):
+            continue
+        error = float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+        metric = name
+        if name == "correct":
+            metric = "pass@1" if evaluation.benchmark.answer_kind == "code" else "exact_match"
+        found[metric] = (mean, error, len(values))
     return found
 
 

@@ -94,7 +94,7 @@ def resolve_model(model: str, precision: Precision) -> ModelCheckpoint:
 
 def file_hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of a model's configuration, tokenizer and weights by file name."""
-    files = sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".model"))
+    files = sorted(p for p in folder.iterdir() if any(p.match(each) for each in _HUB_FILES))
     return {path.name: sha256_of(path) for path in files}
 
 

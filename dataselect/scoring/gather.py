@@ -192,7 +192,7 @@ def _correct(benchmark: BenchmarkItems, traces: TraceSet, unsafe: bool) -> Trace
         if not grade
     }
     right = {item: trace for item, trace in traces.traces.items() if item not in wrong}
-    if not right:
+    if not any(item.id in right for item in benchmark.items):
         raise InputError(
             f"benchmark '{benchmark.id}'",
             f"none of its {len(wrong)} traces of {traces.header.model} ends in a right answer",

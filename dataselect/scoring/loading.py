@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
@@ -17,16 +18,29 @@ def load_model(folder: Path, device: str, precision: Precision) -> tuple[Any, An
     disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder))
-        model = AutoModelForCausalLM.from_pretrained(
-            str(folder), use_safetensors=True, dtype=getattr(torch, precision)
+        model, told = AutoModelForCausalLM.from_pretrained(
+            str(folder),
+            use_safetensors=True,
+            dtype=getattr(torch, precision),
+            output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             folder,
-            f"no causal language model can be loaded ({str(error).strip().splitlines()[0]})",
+            f"no causal language model can be loaded ({reason})",
             "name a folder with config, tokenizer and safetensors weights of a model that"
             " transformers knows (code of the model's own is not run)",
         ) from error
+    # What a checkpoint lacks is drawn at random, and such a model still gives scores.
+    lacking = sorted(map(str, (*told["missing_keys"], *told["mismatched_keys"])))
+    if lacking:
+        raise InputError(
+            folder,
+            f"its weights do not fit its config.json ({len(lacking)} missing or of another shape,"
+            f" such as {lacking[0]})",
+            "get the checkpoint again",
+        )
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(
             folder, "its tokenizer is not a fast one", "convert it to a tokenizer.json"

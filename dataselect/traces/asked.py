@@ -30,7 +30,14 @@ from dataselect.traces.completion import (
 from dataselect.traces.endpoint import Endpoint
 from dataselect.traces.journal import Journal
 from dataselect.traces.reply import Reply
-from dataselect.traces.spending import Estimate, Prices, estimate, openai_prices
+from dataselect.traces.spending import (
+    Estimate,
+    Prices,
+    Usage,
+    estimate,
+    openai_prices,
+    worst_case,
+)
 from dataselect.traces.trace import (
     Trace,
     TraceHeader,
@@ -40,8 +47,10 @@ from dataselect.traces.trace import (
     write_traces,
 )
 
+HOPELESS = 20
+"""How many questions may be left out before the first trace."""
+
 _ATTEMPTS = 2
-_HOPELESS = 20
 _TASK = "reasoning"
 # The trace file's header has places of its own for these.
 _IN_HEADER = {"benchmark", "prompt"}
@@ -67,14 +76,20 @@ class Asked:
     """The questions of a benchmark with the answers that `journal` holds.
 
     `questions` are the items and the shots without a rationale, by id; `prices` are those of
-    the options or of the model, None when not known.
+    the options or of the model, None when not known. `batched` questions cost half.
     """
 
     def __init__(
-        self, benchmark: BenchmarkItems, endpoint: Endpoint, options: BuildOptions, journal: Journal
+        self,
+        benchmark: BenchmarkItems,
+        endpoint: Endpoint,
+        options: BuildOptions,
+        journal: Journal,
+        *,
+        batched: bool = False,
     ) -> None:
         self.benchmark, self.endpoint, self.options = benchmark, endpoint, options
-        self.journal = journal
+        self.journal, self._batched = journal, batched
         self.prices = options.prices
         if self.prices is None and endpoint.is_openai:
             self.prices = openai_prices(endpoint.model)
@@ -127,7 +142,12 @@ class Asked:
     def estimate(self) -> Estimate:
         """What asking the rest once each may cost."""
         prompts = (self.prompt(item) for item in self.left())
-        return estimate(prompts, self.options.max_tokens, self.prices)
+        return estimate(prompts, self.options.max_tokens, self.prices, batched=self._batched)
+
+    def worst(self, item: str) -> Usage:
+        """More than asking a question once can use."""
+        worst = worst_case(self.prompt(item), self.options.max_tokens)
+        return worst.in_batch() if self._batched else worst
 
     def write(self, out: Path, created: str) -> TraceSet:
         """Write and read back the trace file; nothing may be left to ask."""
@@ -163,7 +183,7 @@ class Asked:
             self._exclusions[item] = Exclusion(item, reason)
 
     def _refuse_hopeless(self) -> None:
-        enough = max(1, min(_HOPELESS, len(self.questions)))
+        enough = max(1, min(HOPELESS, len(self.questions)))
         if self._traces or len(self._exclusions) < enough:
             return
         first = next(iter(self._exclusions.values()))
@@ -236,7 +256,12 @@ def identity_of(
 
 @contextmanager
 def open_asked(
-    benchmark: BenchmarkItems, endpoint: Endpoint, out: Path, options: BuildOptions
+    benchmark: BenchmarkItems,
+    endpoint: Endpoint,
+    out: Path,
+    options: BuildOptions,
+    *,
+    batched: bool = False,
 ) -> Iterator[Asked]:
     """Hold the folder `<out>.partial` with the journal of these questions.
 
@@ -249,7 +274,7 @@ def open_asked(
         lock(folder, "this recording of traces"),
         Journal(folder / "journal.jsonl", identity) as journal,
     ):
-        yield Asked(benchmark, endpoint, options, journal)
+        yield Asked(benchmark, endpoint, options, journal, batched=batched)
 
 
 def partial_folder(out: Path) -> Path:

@@ -5,7 +5,7 @@ the journal before its worker does anything else, so the same command goes on af
 an interruption, an empty account or the cap. Trouble that concerns every request stops all
 workers; those with a request under way first take what has been paid for.
 
-Not here: what an answer is worth (asked), sending (client), and batches.
+Not here: what an answer is worth (asked), sending (client), and batches (batch).
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from dataselect.traces.asked import (
     Asked,
     BuildOptions,
     open_asked,
+    partial_folder,
     remove_partial,
     written_before,
 )
@@ -81,8 +82,16 @@ def build_traces(
         return before
     client = Client(endpoint)
     with open_asked(benchmark, endpoint, out, options) as asked:
+        for batch in list(asked.journal.batches.values()):
+            if batch.file is not None:
+                raise InputError(
+                    partial_folder(out),
+                    "some of its questions are in a batch that is not over",
+                    "add --batch to fetch it, or delete this folder to begin anew",
+                )
+            asked.journal.ended(batch)
         budget = Budget(asked.prices, options.max_usd, asked.journal.spent)
-        watch.start(asked.estimate(), _progress(asked, budget))
+        watch.start(asked.estimate(), progress_of(asked, budget))
         if asked.left():
             asyncio.run(_ask_all(asked, client, budget, watch))
         traces = asked.write(out, created)
@@ -118,16 +127,37 @@ class JournalBilling:
     def answered(self, reply: Reply) -> None:
         """Write the reply down. Raises InputError when another model wrote it than the others."""
         used = reply.usage or self._worst
-        model = self._journal.model
-        if model is not None and reply.model not in {"", model}:
+        if (error := other_model(self._journal, reply)) is not None:
             self.failed(used)
-            raise InputError(
-                "--model",
-                f"answers came from '{model}' and now come from '{reply.model}'",
-                "name the exact version of one model",
-            )
+            raise error
         self._budget.settle(self._worst, used)
         self._journal.answered(self._number, reply)
+
+
+def other_model(journal: Journal, reply: Reply) -> InputError | None:
+    """The error of a reply that another model wrote than those in the journal."""
+    if journal.model is None or reply.model in {"", journal.model}:
+        return None
+    return InputError(
+        "--model",
+        f"answers came from '{journal.model}' and now come from '{reply.model}'",
+        "name the exact version of one model",
+    )
+
+
+async def probe_for(asked: Asked, client: Client, budget: Budget) -> None:
+    """Probe the server before `asked` is asked of it; warn when its fingerprint is another."""
+    journal = asked.journal
+    known = set(journal.fingerprints)
+    billing = JournalBilling(journal, budget, None)
+    reply = await probe(client, asked.task, asked.options.form, billing)
+    if known and reply.fingerprint is not None and reply.fingerprint not in known:
+        _log.warning(
+            "%s: its fingerprint was %s and is %s now, so the model may have changed",
+            client.endpoint.host,
+            ", ".join(sorted(known)),
+            reply.fingerprint,
+        )
 
 
 async def _ask_all(asked: Asked, client: Client, budget: Budget, watch: BuildWatch) -> None:
@@ -153,18 +183,10 @@ async def _ask_all(asked: Asked, client: Client, budget: Budget, watch: BuildWat
                 failures.append(error)
                 client.stop()
             else:
-                watch.advance(_progress(asked, budget))
+                watch.advance(progress_of(asked, budget))
 
     async with client:
-        known = set(journal.fingerprints)
-        reply = await probe(client, asked.task, options.form, JournalBilling(journal, budget, None))
-        if known and reply.fingerprint is not None and reply.fingerprint not in known:
-            _log.warning(
-                "%s: its fingerprint was %s and is %s now, so the model may have changed",
-                client.endpoint.host,
-                ", ".join(sorted(known)),
-                reply.fingerprint,
-            )
+        await probe_for(asked, client, budget)
         async with asyncio.TaskGroup() as group:
             for _ in range(min(client.endpoint.concurrency, len(waiting))):
                 group.create_task(work())
@@ -172,7 +194,8 @@ async def _ask_all(asked: Asked, client: Client, budget: Budget, watch: BuildWat
         raise failures[0]
 
 
-def _progress(asked: Asked, budget: Budget) -> Progress:
+def progress_of(asked: Asked, budget: Budget) -> Progress:
+    """How far `asked` is, and what it has cost."""
     questions, settled = len(asked.questions), asked.settled
     expected = None
     if asked.prices is not None and budget.usd is not None:

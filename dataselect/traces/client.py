@@ -151,18 +151,23 @@ class Client:
                 if self._learn(answer.reason, body, known):
                     billing.failed(used)
                     continue
-                problem = f"the server refused the request ({answer.reason})"
-                answer = Reply("", (), "", None, used, None, problem)
+                answer = refusal(answer, used)
             billing.answered(answer)
             return answer
 
     async def persist(
-        self, send: Callable[["AsyncOpenAI"], Awaitable[_T]], worst: Usage, billing: Billing
+        self,
+        send: Callable[["AsyncOpenAI"], Awaitable[_T]],
+        worst: Usage,
+        billing: Billing,
+        *,
+        timeout_seconds: float | None = None,
     ) -> _T | Fault:
         """Call the server by `send`, again and again while the trouble may pass.
 
         What `send` gives, or the fault of a refused request; the request begun last is still
-        open. Raises InputError and IncompleteError for trouble that concerns every request.
+        open. A call ends after `timeout_seconds`, the endpoint's when None. Raises InputError and
+        IncompleteError for trouble that concerns every request.
         """
         failures = 0
         while True:
@@ -171,7 +176,7 @@ class Client:
             if self._stopping.is_set():
                 billing.failed(NOTHING)
                 raise IncompleteError(f"{self.endpoint.host}: stopped before the next request")
-            answer = await self._attempt(send)
+            answer = await self._attempt(send, timeout_seconds or self.endpoint.timeout_seconds)
             if not isinstance(answer, Fault) or answer.refused:
                 return answer
             billing.failed(answer.usage or (worst if answer.maybe_billed else NOTHING))
@@ -183,14 +188,40 @@ class Client:
         self._pause(exhausted_for(response.headers))
         # Not the library's own parsing, which takes a page of HTML for an answer.
         text = response.http_response.text
-        reply = read_reply(json.loads(text))
+        return self.read(json.loads(text), text)
+
+    def read(self, payload: object, text: str) -> Reply:
+        """The reply in a completion's JSON, which came as `text`; nothing of one with the key.
+
+        Raises ValueError when it is no completion.
+        """
+        reply = read_reply(payload)
         # Token by token the key is not to be found in the text.
         spelt = "".join(token.text for token in reply.tokens)
-        if any(self._without_key(each) != each for each in (text, reply.content, spelt)):
+        if any(self.without_key(each) != each for each in (text, reply.content, spelt)):
             return Reply("", (), "", None, reply.usage, None, "the answer repeats the key")
         return reply
 
-    async def _attempt(self, send: Callable[["AsyncOpenAI"], Awaitable[_T]]) -> _T | Fault:
+    def fault_of(self, status: int, headers: Mapping[str, str], text: str) -> Fault:
+        """What an HTTP error of this server means; `text` is its body."""
+        return status_fault(
+            status,
+            headers,
+            text,
+            now=datetime.now(UTC),
+            where=self.endpoint.host,
+            model=self.endpoint.model,
+            without_key=self.without_key,
+        )
+
+    def without_key(self, text: str) -> str:
+        """`text` without the key, should a server have put it there."""
+        key = self.endpoint.read_key()
+        return text.replace(key, "[key]") if len(key) >= _SHORTEST_SECRET else text
+
+    async def _attempt(
+        self, send: Callable[["AsyncOpenAI"], Awaitable[_T]], limit: float
+    ) -> _T | Fault:
         """Call the server once by the library's client; whatever goes wrong becomes a fault.
 
         A ValueError from `send` means that the answer cannot be read.
@@ -198,7 +229,6 @@ class Client:
         import openai
 
         assert self._sdk is not None
-        limit = self.endpoint.timeout_seconds
         # Faults are returned after the exception is over, so that none of ours has one of the
         # library's in its chain.
         try:
@@ -213,25 +243,17 @@ class Client:
             return Fault(f"no answer within {format_seconds(limit)}", maybe_billed=sent)
         except openai.APIStatusError as error:
             self._reached = True
-            return status_fault(
-                error.status_code,
-                error.response.headers,
-                error.response.text,
-                now=datetime.now(UTC),
-                where=self.endpoint.host,
-                model=self.endpoint.model,
-                without_key=self._without_key,
-            )
+            return self.fault_of(error.status_code, error.response.headers, error.response.text)
         except openai.APIConnectionError as error:
             cause = type(error.__cause__).__name__
-            said = self._without_key(str(error.__cause__))
+            said = self.without_key(str(error.__cause__))
             if cause in _UNSENT:
                 return Fault(f"it cannot be reached ({said})")
             self._reached = True
             return Fault(f"the connection broke ({said or cause})", maybe_billed=True)
         except (openai.OpenAIError, ValueError, RecursionError):
             self._reached = True
-            return Fault("the answer is no chat completion", maybe_billed=True)
+            return Fault("the answer cannot be read", maybe_billed=True)
 
     async def _after(self, fault: Fault, failures: int) -> None:
         """Wait before the next attempt, or raise the error that ends the work."""
@@ -293,6 +315,8 @@ class Client:
             self._dialect["seed"] = None
         return self._dialect != known
 
-    def _without_key(self, text: str) -> str:
-        key = self.endpoint.read_key()
-        return text.replace(key, "[key]") if len(key) >= _SHORTEST_SECRET else text
+
+def refusal(fault: Fault, used: Usage) -> Reply:
+    """The reply to a request that the server will not take, which no model wrote."""
+    problem = f"the server refused the request ({fault.reason})"
+    return Reply("", (), "", None, used, None, problem)

@@ -7,13 +7,18 @@ them, and what each request used. Which replies make traces is judged anew from 
 A request is written down before it is sent, with the most that it can use. One that has no end
 was lost with its process; since it may have been billed, it counts with all of that.
 
+Requests that were sent in a batch outlive their process: they stay open until the batch is over.
+The batch is written down before anything of it reaches the server, and each name that the server
+gives it before the next step, so that it can be found again after a kill at any moment.
+
 The last line may be torn, and is dropped. Nothing else is mended: a file that is damaged in its
 middle is refused. It holds neither key nor address, only the server's name.
 """
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,12 +32,26 @@ from dataselect.wording import quoted
 _SCHEMA = 1
 
 
+@dataclass
+class Batch:
+    """Requests that travel together, under our `tag`; `numbers` are theirs in the journal.
+
+    `file` and `id` are the server's names for its input and for itself, None until known.
+    """
+
+    tag: str
+    numbers: range
+    file: str | None = None
+    id: str | None = None
+
+
 class Journal:
     """The journal of one piece of work, which `identity` describes; made if absent.
 
     `replies` are the items' in the order received and `used` is what they used, `model` and
     `fingerprints` are what answered, and `spent` is everything used before this process opened
-    it, lost requests and probes too. Raises InputError when the file is damaged or holds answers
+    it, lost requests and probes too. `batches` are those that are not over, by tag; what they
+    may use is in none of these. Raises InputError when the file is damaged or holds answers
     to other work.
     """
 
@@ -43,6 +62,7 @@ class Journal:
         self.model: str | None = None
         self.fingerprints: set[str] = set()
         self.spent = NOTHING
+        self.batches: dict[str, Batch] = {}
         self._open: dict[int, tuple[str | None, Usage]] = {}
         self._requests = 0
         try:
@@ -90,6 +110,54 @@ class Journal:
         item, _ = self._open.pop(number)
         self._remember(item, reply)
 
+    def begin_batch(self, tag: str, requests: Sequence[tuple[str, Usage]]) -> Batch:
+        """Write down items that are about to be sent in one batch, each with its `worst`."""
+        first = self._requests + 1
+        self._append(
+            {
+                "batch": tag,
+                "first": first,
+                "items": [item for item, _ in requests],
+                "worst": [_as_list(worst) for _, worst in requests],
+            }
+        )
+        return self._open_batch(tag, first, requests)
+
+    def uploaded(self, batch: Batch, file: str) -> None:
+        """Write down the server's name for a batch's input."""
+        self._append({"uploaded": batch.tag, "file": file})
+        batch.file = file
+
+    def created(self, batch: Batch, name: str) -> None:
+        """Write down the server's name for a batch."""
+        self._append({"created": batch.tag, "id": name})
+        batch.id = name
+
+    def ended(self, batch: Batch) -> None:
+        """Write down that a batch is over; its requests that are still open used nothing."""
+        self._append({"ended": batch.tag})
+        self._close_batch(batch.tag)
+
+    def open_in(self, batch: Batch) -> dict[int, tuple[str, Usage]]:
+        """The requests of a batch that have no end yet: item and `worst`, by number."""
+        found = {}
+        for number in batch.numbers:
+            item, worst = self._open.get(number, (None, NOTHING))
+            if item is not None:
+                found[number] = item, worst
+        return found
+
+    def _open_batch(self, tag: str, first: int, requests: Sequence[tuple[str, Usage]]) -> Batch:
+        batch = Batch(tag, range(first, first + len(requests)))
+        self._requests = first + len(requests) - 1
+        self._open.update(zip(batch.numbers, requests, strict=True))
+        self.batches[tag] = batch
+        return batch
+
+    def _close_batch(self, tag: str) -> None:
+        for number in self.batches.pop(tag).numbers:
+            self._open.pop(number, None)
+
     def _remember(self, item: str | None, reply: Reply) -> None:
         # A request that was refused has a reply that no model wrote.
         self.model = self.model or reply.model or None
@@ -131,9 +199,10 @@ class Journal:
                 self._read(record)
             except (KeyError, TypeError, ValueError) as error:
                 raise self._damaged(number) from error
-        for _, worst in self._open.values():
+        under_way = {number for batch in self.batches.values() for number in batch.numbers}
+        for number in self._open.keys() - under_way:
+            _, worst = self._open.pop(number)
             self.spent += worst
-        self._open.clear()
 
     def _whole_records(self) -> tuple[list[dict[str, Any]], int]:
         """The records before a torn end, and how many bytes they take."""
@@ -157,9 +226,11 @@ class Journal:
     def _refuse_answers_to(
         self, begun_with: object, identity: Mapping[str, str], records: list[dict[str, Any]]
     ) -> None:
-        """Raise InputError if answers to other work would be lost by starting anew."""
-        of_items = {r.get("request") for r in records if r.get("item") is not None}
-        if not any("answered" in r and r["answered"] in of_items for r in records):
+        """Raise InputError if what was asked for other work would be lost by starting anew."""
+        probes = {r.get("request") for r in records if r.get("item") is None}
+        over = {r.get("ended") for r in records}
+        answered = any("answered" in r and r["answered"] not in probes for r in records)
+        if not answered and all(r["uploaded"] in over for r in records if "uploaded" in r):
             return
         before = begun_with if isinstance(begun_with, dict) else {}
         changed = [
@@ -180,6 +251,16 @@ class Journal:
         elif "failed" in record:
             del self._open[record["failed"]]
             self.spent += Usage(*record["used"])
+        elif "batch" in record:
+            most = [Usage(*each) for each in record["worst"]]
+            requests = list(zip(record["items"], most, strict=True))
+            self._open_batch(record["batch"], record["first"], requests)
+        elif "uploaded" in record:
+            self.batches[record["uploaded"]].file = record["file"]
+        elif "created" in record:
+            self.batches[record["created"]].id = record["id"]
+        elif "ended" in record:
+            self._close_batch(record["ended"])
         else:
             item, worst = self._open.pop(record["answered"])
             reply = _as_reply(record)
@@ -195,7 +276,8 @@ class Journal:
 
 
 def _as_list(usage: Usage) -> list[int]:
-    return [usage.prompt_tokens, usage.completion_tokens]
+    tokens = list(astuple(usage))
+    return tokens if any(tokens[2:]) else tokens[:2]
 
 
 def _as_record(reply: Reply) -> dict[str, object]:

@@ -9,8 +9,9 @@ Not here: which requests there are, and the record of them that outlives the pro
 
 import asyncio
 import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from dataselect.errors import IncompleteError, InputError
 
@@ -20,20 +21,29 @@ _CHARACTERS_PER_TOKEN = 4
 _TYPICAL_COMPLETION_TOKENS = 300
 # Chat templates put a few tokens around each message.
 _TOKENS_PER_MESSAGE = 16
+# developers.openai.com/api/docs/guides/batch
+_BATCH_DISCOUNT = 0.5
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens read and written, as a server bills them."""
+    """Tokens read and written, as a server bills them, and how many of both were in batches."""
 
     prompt_tokens: int
     completion_tokens: int
+    batch_prompt_tokens: int = 0
+    batch_completion_tokens: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-        )
+        return Usage(*map(operator.add, astuple(self), astuple(other)))
+
+    def __sub__(self, other: "Usage") -> "Usage":
+        return Usage(*map(operator.sub, astuple(self), astuple(other)))
+
+    def in_batch(self) -> "Usage":
+        """The same tokens, all of them in a batch."""
+        tokens = self.prompt_tokens, self.completion_tokens
+        return Usage(*tokens, *tokens)
 
 
 NOTHING = Usage(0, 0)
@@ -41,7 +51,10 @@ NOTHING = Usage(0, 0)
 
 @dataclass(frozen=True)
 class Prices:
-    """US dollars per million tokens. Raises InputError unless both are numbers from 0."""
+    """US dollars per million tokens outside of batches, within which they cost half.
+
+    Raises InputError unless both are numbers from 0.
+    """
 
     prompt: float
     completion: float
@@ -56,8 +69,9 @@ class Prices:
 
     def cost(self, usage: Usage) -> float:
         """US dollars for `usage`."""
-        tokens = usage.prompt_tokens * self.prompt + usage.completion_tokens * self.completion
-        return tokens / 1e6
+        prompt = usage.prompt_tokens - _BATCH_DISCOUNT * usage.batch_prompt_tokens
+        completion = usage.completion_tokens - _BATCH_DISCOUNT * usage.batch_completion_tokens
+        return (prompt * self.prompt + completion * self.completion) / 1e6
 
 
 # Prices without caching or batch, developers.openai.com/api/docs/pricing, as reported in 2026.
@@ -98,7 +112,11 @@ class Estimate:
 
 
 def estimate(
-    prompts: Iterable[Sequence[Mapping[str, str]]], max_tokens: int, prices: Prices | None
+    prompts: Iterable[Sequence[Mapping[str, str]]],
+    max_tokens: int,
+    prices: Prices | None,
+    *,
+    batched: bool = False,
 ) -> Estimate:
     """A guess at the cost of asking `prompts` once each, at four characters a token."""
     requests, characters = 0, 0
@@ -109,6 +127,8 @@ def estimate(
         math.ceil(characters / _CHARACTERS_PER_TOKEN),
         requests * min(_TYPICAL_COMPLETION_TOKENS, max_tokens),
     )
+    if batched:
+        usage = usage.in_batch()
     return Estimate(requests, usage, None if prices is None else prices.cost(usage))
 
 
@@ -157,14 +177,29 @@ class Budget:
         self._open += 1
 
     def settle(self, worst: Usage, used: Usage) -> None:
-        """Replace what was set aside for one request by what it used."""
-        self._reserved = Usage(
-            self._reserved.prompt_tokens - worst.prompt_tokens,
-            self._reserved.completion_tokens - worst.completion_tokens,
-        )
+        """Replace what `reserve` set aside for one request by what it used."""
+        self.release(worst, used)
         self._open -= 1
-        self.spent += used
         self._settled.set()
+
+    def take(self, worst: Usage) -> bool:
+        """Set `worst` aside for a request in a batch if it fits now; whether it did.
+
+        Nobody waits for such a request in `reserve`, because it may take a day.
+        """
+        fits = self._fits(worst)
+        if fits:
+            self.resume(worst)
+        return fits
+
+    def resume(self, worst: Usage) -> None:
+        """Set aside, as `take` does, what an earlier run has sent, whether it fits or not."""
+        self._reserved += worst
+
+    def release(self, worst: Usage, used: Usage) -> None:
+        """Replace what `take` or `resume` set aside for one request by what it used."""
+        self._reserved -= worst
+        self.spent += used
 
     def _fits(self, worst: Usage) -> bool:
         if self._prices is None or self._max_usd is None:

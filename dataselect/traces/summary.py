@@ -93,7 +93,7 @@ def summarise(
         traces=len(each),
         items=None if items is None else len(items),
         without=None if items is None else len(items - traces.traces.keys()),
-        exclusions=_grouped(traces.exclusions),
+        exclusions=grouped(traces.exclusions),
         letters=_spread([len(trace.text) for trace in each]),
         tokens=_spread([len(w) for w in weights]),
         lowest=float(values.min()) if known else None,
@@ -171,7 +171,7 @@ def _is_flat(trace: Trace) -> bool:
     return found is not None and found < FLAT_RANGE
 
 
-def _grouped(exclusions: Iterable[Exclusion]) -> tuple[tuple[str, int], ...]:
+def grouped(exclusions: Iterable[Exclusion]) -> tuple[tuple[str, int], ...]:
     """Reasons with their counts, most frequent first; "…" stands for what differs in a kind."""
     kinds: dict[str, Counter[str]] = {}
     for each in exclusions:

@@ -76,6 +76,7 @@ class TinyModel:
         )
         self._model = Olmo2ForCausalLM(config).eval()
         self._lock = threading.Lock()
+        self._known: dict[tuple[str, str], list[tuple[bytes, float, bytes, float]]] = {}
 
     def count(self, text: str) -> int:
         """Tokens of `text`."""
@@ -85,6 +86,8 @@ class TinyModel:
         """Each token of `text` after `prompt`: bytes, log-probability, the likeliest's of both."""
         import torch
 
+        if (prompt, text) in self._known:
+            return list(self._known[prompt, text])
         before, own = (self._tokenizer.encode(part).ids for part in (prompt, text))
         with self._lock, torch.no_grad():
             ids = torch.tensor([[*before, *own]])
@@ -94,7 +97,8 @@ class TinyModel:
             row = logits[position - 1]
             best = int(row.argmax())
             found.append((self._raw(token), float(row[token]), self._raw(best), float(row[best])))
-        return found
+        self._known[prompt, text] = found
+        return list(found)
 
     def _raw(self, token: int) -> bytes:
         return bytes(self._bytes[letter] for letter in self._names[token])
@@ -140,11 +144,16 @@ class CompletionsServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Head and body are written apart, and the second would wait for the first.
+            disable_nagle_algorithm = True
+
+            def do_GET(self) -> None:
+                self.do_POST()
 
             def do_POST(self) -> None:
-                data = self.rfile.read(int(self.headers["Content-Length"]))
+                data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 try:
-                    server.handle(self, json.loads(data))
+                    server.route(self, data)
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True
 
@@ -168,25 +177,30 @@ class CompletionsServer:
         """What was asked, without the probes."""
         return [r.question for r in self.requests if not r.question.startswith(PROBE)]
 
+    def route(self, http: BaseHTTPRequestHandler, data: bytes) -> None:
+        """Answer whatever is asked."""
+        self.handle(http, json.loads(data))
+
     def handle(self, http: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
         """Record one request and answer it, with the fault that its model's name orders."""
         question = body["messages"][-1]["content"].split("\n\nRespond ONLY")[0]
         with self.lock:
             headers = {name.lower(): value for name, value in http.headers.items()}
             self.requests.append(Request(question, time.monotonic(), headers, body))
-            fault = self._fault(body["model"], question)
+            fault = self.fault(body["model"], question)
         if self.delay:
             time.sleep(self.delay)
         if fault in STATUS_FAULTS:
             self._status(http, fault, headers)
         elif fault == "html":
-            _send(http, 200, b"<html><body>Welcome</body></html>", {"Content-Type": "text/html"})
+            send(http, 200, b"<html><body>Welcome</body></html>", {"Content-Type": "text/html"})
         elif fault.startswith("unknown-"):
             self._refuse_parameter(http, fault.removeprefix("unknown-"), body)
         else:
             self._answer(http, fault, question, body, headers)
 
-    def _fault(self, model: str, question: str) -> str:
+    def fault(self, model: str, question: str) -> str:
+        """The fault that a model's name orders for its next request, "" for none."""
         for part in model.split("+")[1:]:
             order, _, count = part.partition(":")
             when, _, name = order.rpartition("-")
@@ -200,19 +214,16 @@ class CompletionsServer:
         return ""
 
     def _status(self, http: BaseHTTPRequestHandler, fault: str, headers: dict[str, str]) -> None:
-        status, code, message = STATUS_FAULTS[fault]
-        # Real servers do this to whoever sent a wrong key.
-        message += f" (request was sent with {headers.get('authorization')})"
-        error = {"error": {"message": message, "type": "error", "code": code, "param": None}}
+        status, error = status_error(fault, headers)
         extra = {"Retry-After": self.retry_after} if fault == "429" else {}
-        _send(http, status, json.dumps(error).encode(), extra)
+        send(http, status, json.dumps(error).encode(), extra)
 
     def _refuse_parameter(
         self, http: BaseHTTPRequestHandler, name: str, body: dict[str, Any]
     ) -> None:
         if name in body:
             message = f"Unsupported parameter: '{name}' is not supported with this model."
-            _send(http, 400, json.dumps({"error": {"message": message}}).encode())
+            send(http, 400, json.dumps({"error": {"message": message}}).encode())
         else:
             question = body["messages"][-1]["content"].split("\n\nRespond ONLY")[0]
             self._answer(http, "", question, body, {})
@@ -225,6 +236,28 @@ class CompletionsServer:
         body: dict[str, Any],
         headers: dict[str, str],
     ) -> None:
+        payload = self.complete(fault, question, body, headers)
+        data = json.dumps(payload).encode()
+        if fault == "timeout":
+            time.sleep(1.0)
+        elif fault == "torn":
+            data = data[: len(data) // 2]
+        if fault == "reset":
+            reset(http, data)
+        elif fault == "drip":
+            _drip(http, data)
+        else:
+            send(http, 200, data)
+
+    def complete(
+        self,
+        fault: str,
+        question: str,
+        body: dict[str, Any],
+        headers: dict[str, str],
+        discount: float = 1.0,
+    ) -> dict[str, Any]:
+        """The completion that answers `body`, billed times `discount`."""
         prompt = "\n".join(message["content"] for message in body["messages"])
         content = self._content(question, fault, "response_format" in body)
         if fault == "echo":
@@ -238,8 +271,8 @@ class CompletionsServer:
             content = b"".join(data for data, *_ in tokens).decode(errors="ignore")
         usage = {"prompt_tokens": self.model.count(prompt), "completion_tokens": len(tokens)}
         with self.lock:
-            self.usd += usage["prompt_tokens"] * PROMPT_USD / 1e6
-            self.usd += usage["completion_tokens"] * COMPLETION_USD / 1e6
+            self.usd += discount * usage["prompt_tokens"] * PROMPT_USD / 1e6
+            self.usd += discount * usage["completion_tokens"] * COMPLETION_USD / 1e6
         payload = {
             "id": "chatcmpl-1",
             "object": "chat.completion",
@@ -253,17 +286,7 @@ class CompletionsServer:
             payload["choices"] = []
         if fault == "nousage":
             del payload["usage"]
-        data = json.dumps(payload).encode()
-        if fault == "timeout":
-            time.sleep(1.0)
-        elif fault == "torn":
-            data = data[: len(data) // 2]
-        if fault == "reset":
-            _reset(http, data)
-        elif fault == "drip":
-            _drip(http, data)
-        else:
-            _send(http, 200, data)
+        return payload
 
     def _content(self, question: str, fault: str, as_json: bool) -> str:
         reasoning, answer = self.script(question)
@@ -272,6 +295,14 @@ class CompletionsServer:
         if as_json:
             return json.dumps({"reasoning": reasoning, "final_answer": answer})
         return f"<<<REASONING>>>\n{reasoning}\n<<<FINAL ANSWER>>>\n{answer}\n<<<END>>>"
+
+
+def status_error(fault: str, headers: dict[str, str]) -> tuple[int, dict[str, Any]]:
+    """The status and the body of an error to order."""
+    status, code, message = STATUS_FAULTS[fault]
+    # Real servers do this to whoever sent a wrong key.
+    message += f" (request was sent with {headers.get('authorization')})"
+    return status, {"error": {"message": message, "type": "error", "code": code, "param": None}}
 
 
 def _choice(
@@ -303,9 +334,10 @@ def _entry(data: bytes, logprob: float, with_bytes: bool) -> dict[str, Any]:
     return {"token": text, "logprob": logprob, "bytes": list(data) if with_bytes else None}
 
 
-def _send(
+def send(
     http: BaseHTTPRequestHandler, status: int, data: bytes, headers: dict[str, str] | None = None
 ) -> None:
+    """Answer with JSON, unless `headers` say otherwise."""
     http.send_response(status)
     for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
         http.send_header(name, value)
@@ -314,7 +346,8 @@ def _send(
     http.wfile.write(data)
 
 
-def _reset(http: BaseHTTPRequestHandler, data: bytes) -> None:
+def reset(http: BaseHTTPRequestHandler, data: bytes) -> None:
+    """Break the connection in the middle of an answer."""
     http.send_response(200)
     http.send_header("Content-Type", "application/json")
     http.send_header("Content-Length", str(len(data)))

@@ -126,7 +126,7 @@ def test_a_benchmark_without_rationales_is_refused(
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="it has no config.json"):
+    with pytest.raises(InputError, match=r"it has no config\.json"):
         LocalFrontier(str(tmp_path))
 
 
