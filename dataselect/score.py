@@ -10,6 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from dataselect.benchmarks.items import Exclusion
+from dataselect.benchmarks.sandbox import require_isolation
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import ModelCheckpoint, Precision
 from dataselect.scoring.evaluate import Evaluation, Measured, Measurement, find, measure
@@ -47,7 +48,13 @@ def score_models(
     unsafe: bool,
     report: Report,
 ) -> list[BenchmarkScores]:
-    """Measure what is missing and collect it all; one result for each benchmark."""
+    """Measure what is missing and collect it all; one result for each benchmark.
+
+    Raises InputError before anything is measured when programs would have to be run without
+    isolation and `unsafe` is not set.
+    """
+    if "graded" in measurements and any(e.benchmark.answer_kind == "code" for e in evaluations):
+        require_isolation(unsafe)
     for model in models:
         measure(
             store,

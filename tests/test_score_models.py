@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
+from dataselect.benchmarks.items import BenchmarkItems, CodeCheck, Exclusion, Item
 from dataselect.errors import InputError
 from dataselect.score import BenchmarkScores, distinct, score_by_frontier, score_models
 from dataselect.scoring.checkpoint import ModelCheckpoint
@@ -170,3 +170,22 @@ def test_distinct_names_are_distinct_and_first_come_keeps_its_own(names: list[st
             assert given_to == name
         else:
             assert given_to.startswith(f"{name}-")
+
+
+def test_programs_that_could_not_be_isolated_are_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dataselect.benchmarks.sandbox.isolation_problem", lambda: "not here")
+    code = Item("h", "def f():\n", "    pass\n", code=CodeCheck("def check(f): f()\n", "f"))
+    programs = Evaluation(BenchmarkItems("humaneval", (code,)), (), ())
+    with pytest.raises(InputError, match=r"in isolation here \(not here\).*--confirm-run-unsafe"):
+        score_models(
+            Store(tmp_path),
+            [],
+            [programs],
+            ("graded",),
+            device="cpu",
+            precision="float32",
+            unsafe=False,
+            report=print,
+        )

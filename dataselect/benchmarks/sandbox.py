@@ -63,6 +63,22 @@ def run_programs(
     without it; then the program has the user's files and network, and only the limits hold.
     Raises IncompleteError when the machine could not start a child.
     """
+    require_isolation(unsafe)
+    isolated = isolation_problem() is None
+
+    def verdict_of(program: Program) -> Verdict:
+        return _run(program, seconds, memory_bytes, isolated=isolated)
+
+    with ThreadPoolExecutor(_available_cores()) as pool:
+        try:
+            return list(pool.map(verdict_of, programs))
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def require_isolation(unsafe: bool) -> None:
+    """Raise InputError where isolation does not work, unless `unsafe` accepts that."""
     problem = isolation_problem()
     if problem is not None and not unsafe:
         raise InputError(
@@ -71,16 +87,6 @@ def run_programs(
             "use a Linux machine that permits user namespaces, or take the risk with "
             "--confirm-run-unsafe-code",
         )
-
-    def verdict_of(program: Program) -> Verdict:
-        return _run(program, seconds, memory_bytes, isolated=problem is None)
-
-    with ThreadPoolExecutor(_available_cores()) as pool:
-        try:
-            return list(pool.map(verdict_of, programs))
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
 
 
 @cache

@@ -71,11 +71,10 @@ def prepare(
     """
     items: list[PreparedItem] = []
     exclusions: list[Exclusion] = []
-    known = {each.item: each for each in traces.exclusions}
     for item in benchmark.items:
         trace = traces.traces.get(item.id)
         if trace is None:
-            exclusions.append(known.get(item.id, Exclusion(item.id, "it has no trace")))
+            exclusions.append(Exclusion(item.id, "it has no trace"))
             continue
         try:
             prepared = _prepare_item(benchmark, item, trace, tokenizer, max_length)
