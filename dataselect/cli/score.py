@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dataselect.cli.common import DEFAULT_STORE, StoreOption, errors, notes
+from dataselect.traces.library import TRACES_FOLDER
 
 if TYPE_CHECKING:
     from dataselect.scoring.gather import Loaded
@@ -54,7 +55,7 @@ class PrecisionName(StrEnum):
     float16 = "float16"
 
 
-DEFAULT_TRACES = Path("traces")
+DEFAULT_TRACES = Path(TRACES_FOLDER)
 DeviceOption = Annotated[
     Device, typer.Option("--device", help="auto takes a GPU where there is one.")
 ]

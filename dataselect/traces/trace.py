@@ -13,7 +13,6 @@ hash of its traces, which is checked on reading; it is not a pickle and holds no
 import gzip
 import hashlib
 import json
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataselect.benchmarks.items import Exclusion
+from dataselect.benchmarks.jsonl import read_records
 from dataselect.errors import InputError
 from dataselect.store.files import write_atomic
 
@@ -138,16 +138,14 @@ def read_traces(path: Path) -> TraceSet:
     outside 0..1, a set whose probabilities are all about 1 (the server gave none), and traces
     that are not those of the header's hash.
     """
-    lines = _lines(path)
-    if not lines:
+    records = read_records(path)
+    if not records:
         raise InputError(path, "the trace file is empty", "record the traces again")
-    first = _object(f"{path}:1", lines[0])
+    (_, first), *rest = records
     header, exclusions = _header(path, first)
     traces: dict[str, Trace] = {}
-    for number, line in enumerate(lines[1:], start=2):
-        if not line.strip():
-            continue
-        trace = _trace(f"{path}:{number}", _object(f"{path}:{number}", line))
+    for number, record in rest:
+        trace = _trace(f"{path}:{number}", record)
         if trace.item in traces:
             raise InputError(
                 f"{path}:{number}", f"item '{trace.item}' has two traces", "keep one of them"
@@ -178,37 +176,6 @@ def refuse_missing_probabilities(where: str, traces: Iterable[Trace]) -> None:
             "all its probabilities are 1 or missing, so the frontier model's server gave none",
             "record the traces with a server that returns log-probabilities",
         )
-
-
-def _lines(path: Path) -> list[str]:
-    mend = "check the path, or get the file again"
-    try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            data = gzip.decompress(data)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(path, f"the archive is damaged ({error})", mend) from error
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", mend) from error
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}:{line}", "the line is not UTF-8", mend) from error
-    # Not splitlines(): a trace may hold characters that it takes for line ends.
-    return text.removesuffix("\n").split("\n") if text else []
-
-
-def _object(where: str, line: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise InputError(
-            where, f"the line is not JSON ({error})", "get the file again if it was cut short"
-        ) from error
-    if not isinstance(record, dict):
-        raise InputError(where, "the line is not a JSON object", "record the traces again")
-    return record
 
 
 def _header(path: Path, record: dict[str, Any]) -> tuple[TraceHeader, tuple[Exclusion, ...]]:
