@@ -148,8 +148,9 @@ def test_scores_on_two_frontier_models_traces_are_averaged(bench: Any) -> None:
     for metric in ("rbridge", "trace_nll"):
         assert (a.loc[shared, metric] != b.loc[shared, metric]).all()
         mean = (a.loc[shared, metric] + b.loc[shared, metric]) / 2
-        assert list(both[metric]) == pytest.approx(list(mean), rel=1e-12)
-    assert list(both["label_nll"]) == list(a.loc[shared, "label_nll"])
+        assert list(both[metric]) == pytest.approx(list(mean), rel=1e-6)
+    # Up to rounding: other texts stand beside the label.
+    assert list(both["label_nll"]) == pytest.approx(list(a.loc[shared, "label_nll"]), rel=1e-6)
     traces = bench.results(out="both")["configs"]["sums"]["metadata"]["traces"]
     assert [each["model"] for each in traces] == ["one", "two"]
     assert reasons(bench.results(out="both")) == {"s0": "it has no trace", "s1": "it has no trace"}

@@ -7,7 +7,8 @@ import torch
 
 from dataselect.benchmarks.items import BenchmarkItems
 from dataselect.errors import InputError
-from dataselect.scoring import scorer
+from dataselect.scoring import head
+from dataselect.scoring.packing import pack
 from dataselect.scoring.prepare import PreparedItem, prepare
 from dataselect.scoring.scorer import score, token_nll
 from dataselect.traces.trace import Trace, TraceHeader, TraceSet, runs_of
@@ -66,8 +67,8 @@ def test_no_tile_of_logits_is_larger_than_allowed(
     model = make_model(kind)
     pairs = [(item.context_ids, item.trace_ids) for item in prepared]
     whole = token_nll(model, pairs)
-    monkeypatch.setattr(scorer, "_ROW_TILE", 7)
-    monkeypatch.setattr(scorer, "_VOCABULARY_TILE", 33)
+    monkeypatch.setattr(head, "_ROW_TILE", 7)
+    monkeypatch.setattr(head, "_VOCABULARY_TILE", 33)
     sizes: list[tuple[int, int]] = []
     rows_through_head: list[int] = []
     linear = torch.nn.functional.linear
@@ -111,16 +112,13 @@ def test_flops_are_twice_parameters_times_tokens(
 ) -> None:
     model = make_model("gpt2")
     scores = score(model, prepared)
-    expected = sum(
-        len(item.context_ids)
-        + len(item.trace_ids)
-        - 1
-        + len(item.label_context_ids)
-        + len(item.label_ids)
-        - 1
-        for item in prepared
-    )
+    texts = [(item.context_ids, item.trace_ids) for item in prepared]
+    texts += [(item.label_context_ids, item.label_ids) for item in prepared]
+    groups = pack(texts)
+    # What is shared is computed once, and the last token of a text not at all.
+    expected = sum(len(g.prefix) + sum(row.width for row in g.rows) for g in groups)
     assert scores.tokens == expected
+    assert expected < sum(len(context) + len(ids) - 1 for context, ids in texts) / 2
     assert scores.flops == 2 * model.num_parameters() * expected
 
 

@@ -1,0 +1,162 @@
+"""Scoring against lm-evaluation-harness's HFLM: same model, same requests, same process.
+
+    python benchmarks/speed/scoring.py [--runs 3] [--only NAME]
+
+Needs lm-eval in the environment. Requests are token ids of the shapes that real benchmarks have
+(drawn at random, so nothing is downloaded): what is shared between items is what matters. Both
+sides get one thread and take turns; the figures are CPU seconds of this process, so other work on
+the machine disturbs them little. Results go to `scoring.json` beside this file.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from transformers import Olmo2Config, Olmo2ForCausalLM
+
+from dataselect.proxies.make import processor_name
+from dataselect.scoring.scorer import token_nll
+
+HERE = Path(__file__).parent
+VOCABULARY = 50_304
+BATCH = 16
+
+Pairs = list[tuple[tuple[int, ...], tuple[int, ...]]]
+
+
+@dataclass(frozen=True)
+class Load:
+    """Requests in the shape of a benchmark: tokens of examples, question and continuation."""
+
+    name: str
+    items: int
+    kinds: int
+    examples: int
+    question: int
+    continuation: int
+    choices: int
+    hidden: int
+    layers: int = 8
+
+    def pairs(self) -> Pairs:
+        """(context, continuation) of every request; lengths vary by a third around the mean."""
+        rng = np.random.default_rng(0)
+
+        def exactly(count: int) -> tuple[int, ...]:
+            return tuple(int(x) for x in rng.integers(1, VOCABULARY, count))
+
+        def some(mean: int) -> tuple[int, ...]:
+            return exactly(int(rng.integers(max(1, mean * 2 // 3), mean * 4 // 3 + 2)))
+
+        prefixes = [exactly(self.examples) for _ in range(self.kinds)]
+        contexts = [(*prefixes[n % self.kinds], *some(self.question)) for n in range(self.items)]
+        return [(c, some(self.continuation)) for c in contexts for _ in range(self.choices)]
+
+
+# Lengths are those of the real ones with a vocabulary of 50 thousand.
+LOADS = (
+    Load("GSM8K traces, 5 shots, hidden 192", 80, 1, 366, 58, 66, 1, 192),
+    Load("GSM8K traces, 5 shots, hidden 512", 30, 1, 366, 58, 66, 1, 512),
+    Load("MMLU-Pro STEM traces, 5 shots, hidden 192", 48, 3, 1300, 150, 140, 1, 192),
+    Load("ARC-C cloze, 5 shots, hidden 192", 60, 1, 210, 35, 6, 4, 192),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--only", default="")
+    arguments = parser.parse_args()
+    import lm_eval
+
+    torch.set_num_threads(1)
+    results = [_measure(load, arguments.runs) for load in LOADS if arguments.only in load.name]
+    for row in results:
+        print(json.dumps(row))
+    if not arguments.only:
+        facts = {
+            "command": "python benchmarks/speed/scoring.py",
+            "versions": {
+                "torch": torch.__version__,
+                "transformers": transformers.__version__,
+                "lm_eval": lm_eval.__version__,
+            },
+            "processor": processor_name(),
+            "threads": 1,
+            "batch": BATCH,
+            "seed": 0,
+            "runs": arguments.runs,
+        }
+        text = json.dumps({**facts, "loads": results}, indent=1)
+        (HERE / "scoring.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _measure(load: Load, runs: int) -> dict[str, Any]:
+    torch.manual_seed(0)
+    config = Olmo2Config(
+        vocab_size=VOCABULARY,
+        hidden_size=load.hidden,
+        num_hidden_layers=load.layers,
+        num_attention_heads=load.hidden // 64 or 1,
+        intermediate_size=4 * load.hidden,
+        max_position_embeddings=4096,
+        pad_token_id=0,
+        eos_token_id=0,
+    )
+    model = Olmo2ForCausalLM(config).eval()
+    theirs = _harness(model)
+    pairs = load.pairs()
+    requests = [(("", ""), list(context), list(ids)) for context, ids in pairs]
+    seconds: dict[str, list[float]] = {"harness": [], "dataselect": []}
+    sums: dict[str, list[float]] = {}
+    for _ in range(runs):
+        began = time.process_time()
+        sums["harness"] = [found[0] for found in theirs._loglikelihood_tokens(requests)]
+        seconds["harness"].append(time.process_time() - began)
+        began = time.process_time()
+        found = token_nll(model, pairs)
+        seconds["dataselect"].append(time.process_time() - began)
+        sums["dataselect"] = [-float(nll.sum()) for nll in found.nll]
+    lengths = np.array([len(ids) for _, ids in pairs])
+    apart = np.abs(np.array(sums["harness"]) - np.array(sums["dataselect"])) / lengths
+    ratios = [a / b for a, b in zip(seconds["harness"], seconds["dataselect"], strict=True)]
+    return {
+        "load": load.name,
+        "requests": len(pairs),
+        "tokens_of_requests": int(sum(len(c) + len(ids) - 1 for c, ids in pairs)),
+        "tokens_computed": found.tokens,
+        "harness_cpu_seconds": [round(value, 2) for value in seconds["harness"]],
+        "dataselect_cpu_seconds": [round(value, 2) for value in seconds["dataselect"]],
+        "ratio": {
+            "min": round(min(ratios), 2),
+            "median": round(statistics.median(ratios), 2),
+            "max": round(max(ratios), 2),
+        },
+        "largest_difference_nats_per_token": float(f"{apart.max():.2g}"),
+    }
+
+
+def _harness(model: Any) -> Any:
+    """HFLM around the model; its tokenizer is never asked, since requests are token ids."""
+    from lm_eval.models.huggingface import HFLM
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    bytes_alone = {name: i for i, name in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.BPE(bytes_alone, [])), eos_token="Ā", pad_token="Ā"
+    )
+    return HFLM(
+        pretrained=model, tokenizer=tokenizer, batch_size=BATCH, max_length=4096, device="cpu"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""From a model's last states to losses, without the logits of a whole vocabulary.
+
+A tiny proxy's time and memory go into its vocabulary, so only the states that predict an asked-for
+token meet the output layer, in tiles of rows x vocabulary with a running log-sum-exp: memory
+grows with neither. For models that do more to their logits (a cap, a scale) this does not hold,
+which is noticed by trying.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+_ROW_TILE = 1024
+_VOCABULARY_TILE = 8192
+
+
+def tiled_nll(hidden: torch.Tensor, head: Any, target: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of (rows, hidden size) against (rows,), one tile of logits at a time."""
+    losses = []
+    for first in range(0, len(hidden), _ROW_TILE):
+        states, wanted = hidden[first : first + _ROW_TILE], target[first : first + _ROW_TILE]
+        total = torch.full((len(states),), -torch.inf, device=hidden.device)
+        gold = torch.zeros(len(states), device=hidden.device)
+        for start in range(0, head.weight.shape[0], _VOCABULARY_TILE):
+            end = start + _VOCABULARY_TILE
+            bias = None if head.bias is None else head.bias[start:end]
+            logits = torch.nn.functional.linear(states, head.weight[start:end], bias).float()
+            total = torch.logaddexp(total, logits.logsumexp(-1))
+            place = (wanted - start).clamp(0, logits.shape[-1] - 1)
+            inside = (wanted >= start) & (wanted < end)
+            gold = torch.where(inside, logits.gather(1, place[:, None])[:, 0], gold)
+        losses.append(total - gold)
+    return torch.cat(losses)
+
+
+def head_is_linear(model: Any, pair: tuple[Sequence[int], Sequence[int]], device: str) -> bool:
+    """Whether base model + output layer give this model's logits: tried on a few tokens."""
+    head = model.get_output_embeddings()
+    if not isinstance(head, torch.nn.Linear) or model.base_model is model:
+        return False
+    probe = torch.tensor([[*pair[0], *pair[1]][:8]], device=device)
+    states = model.base_model(input_ids=probe, use_cache=False).last_hidden_state
+    if states.shape[-1] != head.in_features:
+        return False
+    own = model(input_ids=probe, use_cache=False).logits
+    return bool(torch.allclose(head(states).float(), own.float(), atol=1e-4, rtol=1e-4))
