@@ -142,15 +142,18 @@ def _tail(
     continuation: str,
 ) -> tuple[int, Spans] | None:
     """First token of the continuation and its spans; None when no token begins at the join."""
-    pieces = token_bytes(tokenizer, ids)
     wanted = continuation.encode()
+    # A token has a byte at least, so the continuation is within as many tokens from the end; the
+    # context is most of the text, and of no concern.
+    before = max(len(ids) - len(wanted), 0)
+    pieces = token_bytes(tokenizer, ids[before:])
     if pieces is not None:
-        left, first = len(wanted), len(ids)
+        left, first = len(wanted), len(pieces)
         while left > 0 and first > 0:
             first -= 1
             left -= len(pieces[first])
         if left == 0 and b"".join(pieces[first:]) == wanted:
-            return first, _spans_of_pieces(pieces[first:], continuation)
+            return before + first, _spans_of_pieces(pieces[first:], continuation)
     if offsets is None or _is_byte_level(tokenizer):
         return None
     first = next((i for i, (_, end) in enumerate(offsets) if end > join), len(offsets))
