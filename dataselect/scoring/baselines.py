@@ -12,8 +12,8 @@ rBridge itself (`scorer`).
   rBridge paper (section 3.1) blames for being unlike pretraining text.
 - Choices in cloze form (OLMES): no choice is shown, each is scored as the answer; see `choices`.
 
-Tokens depend on the tokenizer alone, so they are prepared once for many checkpoints. Not here:
-reuse of the prompt between the choices of an item, which would save most of their time.
+Tokens depend on the tokenizer alone, so they are prepared once for many checkpoints. What the
+choices of an item have in common is computed once (`sharing`).
 """
 
 from collections.abc import Sequence
@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
+from dataselect.cost import scoring_flops
 from dataselect.scoring.choices import choice_metrics
 from dataselect.scoring.prepare import TooLongError, fit
 from dataselect.scoring.scorer import token_nll
@@ -147,7 +148,7 @@ def score_prepared(
         prepared.exclusions,
         prepared.notes,
         likelihoods.tokens,
-        2.0 * parameters * likelihoods.tokens,
+        scoring_flops(parameters, likelihoods.tokens),
     )
 
 

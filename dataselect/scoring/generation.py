@@ -22,6 +22,7 @@ import pandas as pd
 from rapidfuzz.distance import Levenshtein
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
+from dataselect.cost import scoring_flops
 from dataselect.scoring.decoding import greedy, position_limit
 from dataselect.scoring.prepare import TooLongError
 from dataselect.scoring.token_spans import RewrittenTextError, align, opening_ids
@@ -105,7 +106,9 @@ def generate_answers(
     notes = []
     if shortened:
         notes.append(f"answers written after fewer worked examples, to leave room: {shortened}")
-    return Generated(table, tuple(exclusions), tuple(notes), tokens, 2.0 * parameters * tokens)
+    return Generated(
+        table, tuple(exclusions), tuple(notes), tokens, scoring_flops(parameters, tokens)
+    )
 
 
 def _correct(

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from dataselect.cost import scoring_flops
 from dataselect.errors import InputError
 from dataselect.scoring.head import head_is_linear
 from dataselect.scoring.packing import Pair, pack
@@ -65,7 +66,7 @@ def score(
     return Scores(
         pd.DataFrame(rows, columns=columns),
         likelihoods.tokens,
-        2.0 * parameters * likelihoods.tokens,
+        scoring_flops(parameters, likelihoods.tokens),
     )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from dataselect import __version__
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
+from dataselect.benchmarks.shots import shots_without_rationale
 from dataselect.errors import IncompleteError, InputError
 from dataselect.store.lock import lock
 from dataselect.traces.alignment import AlignmentError
@@ -316,8 +317,6 @@ def _latex_note(options: BuildOptions) -> dict[str, str]:
 
 def _questions(benchmark: BenchmarkItems) -> dict[str, Item]:
     questions = {item.id: item for item in benchmark.items}
-    for shot in benchmark.shots:
-        # A canonical program is a worked example as it is.
-        if shot.rationale is None and shot.code is None:
-            questions.setdefault(shot.id, shot)
+    for shot in shots_without_rationale(benchmark):
+        questions.setdefault(shot.id, shot)
     return questions
