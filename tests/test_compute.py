@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -290,6 +291,20 @@ class TestLocalProcesses(ComputeContract):
         os.kill(pid, signal.SIGKILL)
         assert wait_for(partial(has_gone, pid))
         (outcome,) = compute.run([Job("a", worker_facts)], ignore)
+        assert outcome.attempts == 1
+        assert outcome.result[0] != pid
+
+    def test_nor_does_one_that_was_sent_the_job_but_died_before_it_took_it_up(
+        self, compute: Compute
+    ) -> None:
+        pid = self.facts(compute)[0]
+        os.kill(pid, signal.SIGSTOP)
+
+        def kill_it(event: Event) -> None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+        (outcome,) = compute.run([Job("a", worker_facts)], kill_it)
         assert outcome.attempts == 1
         assert outcome.result[0] != pid
 

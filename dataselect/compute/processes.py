@@ -111,6 +111,11 @@ class LocalProcesses:
                 try:
                     kind, content = worker.receive()
                 except (EOFError, OSError):
+                    if worker.died_idle:
+                        self._discard(worker)
+                        task.attempts -= 1
+                        waiting.appendleft(task)
+                        continue
                     outcome = self._bury(worker, task)
                     if task.attempts <= self.retries:
                         on_event(Event(task.job.name, "retried", {"reason": str(outcome.error)}))
@@ -118,6 +123,8 @@ class LocalProcesses:
                         waiting.append(task)
                         continue
                 else:
+                    if kind == "begun":
+                        continue
                     if kind == "progress":
                         on_event(Event(task.job.name, "progress", content))
                         continue

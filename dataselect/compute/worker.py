@@ -5,8 +5,8 @@ watches the parent and ends the process at once, in the middle of a job too. Tha
 results appear by rename only. Ctrl-C reaches the whole foreground group; here it is ignored and
 the parent decides.
 
-Messages to the parent: ("progress", fields) and ("end", Attempt), whose result is pickled apart
-so that a result the parent cannot read costs that job only.
+Messages to the parent: ("begun", None), ("progress", fields) and ("end", Attempt), whose result
+is pickled apart so that a result the parent cannot read costs that job only.
 """
 
 import faulthandler
@@ -41,6 +41,7 @@ def main(connection_number: int, lifeline: int, parent: int) -> None:
                 payload = connection.recv_bytes()
             except (EOFError, ConnectionError):
                 return
+            connection.send(("begun", None))
             _serve(connection, payload)
 
 

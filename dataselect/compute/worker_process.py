@@ -26,6 +26,8 @@ class WorkerProcess:
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
         self._output_start = 0
         self._cpu_total = self._cpu_reported = 0.0
+        self._jobs = 0
+        self._begun = False
         inherited = (theirs.fileno(), lifeline)
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; "
@@ -45,6 +47,8 @@ class WorkerProcess:
     def send(self, payload: bytes) -> None:
         """Start a job, a pickled (function, arguments); OSError when the worker is gone."""
         self._output_start = os.fstat(self._output.fileno()).st_size
+        self._jobs += 1
+        self._begun = False
         self.connection.send_bytes(payload)
 
     def receive(self) -> Any:
@@ -54,9 +58,18 @@ class WorkerProcess:
         if self.has_ended() and not self.connection.poll():
             raise EOFError
         message = self.connection.recv()
+        if message[0] == "begun":
+            self._begun = True
         if message[0] == "end":
             self._cpu_reported += message[1].cpu_seconds
         return message
+
+    @property
+    def died_idle(self) -> bool:
+        """Whether a worker that is gone died between two jobs, before it took up the latest."""
+        # For a moment a dying process can still be sent to. A first job, though, may be what
+        # keeps a worker from starting at all.
+        return self._jobs > 1 and not self._begun
 
     def has_ended(self) -> bool:
         """Whether the process is gone, without waiting."""
