@@ -5,8 +5,8 @@ import torch
 
 from dataselect.plan import LADDER_SIZES
 from dataselect.proxies.ladder import LADDER, Shape
+from dataselect.proxies.model import build_model
 from dataselect.proxies.recipe import Recipe
-from dataselect.proxies.train import build_model
 
 PUBLISHED_VOCABULARY = 50_304
 

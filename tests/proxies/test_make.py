@@ -228,7 +228,7 @@ def test_checkpoints_before_a_divergence_are_kept(
         if len(steps) == 15:
             next(iter(parameters)).grad.fill_(math.nan)
 
-    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", overflow)
+    monkeypatch.setattr(trainer, "clip", overflow)
     proxy = make(Store(tmp_path), request_for(RECIPE))
     assert proxy.diverged
     assert {name.partition("/")[0] for name in proxy.artifact.files} == {

@@ -17,8 +17,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from dataselect.corpus.tokenizer import train_tokenizer
 from dataselect.proxies import train as trainer
 from dataselect.proxies.ladder import Shape
+from dataselect.proxies.model import build_model
+from dataselect.proxies.optimizer import make_optimizer, schedule
+from dataselect.proxies.population import stack
 from dataselect.proxies.recipe import Recipe
-from dataselect.proxies.train import Training, build_model, schedule, train
+from dataselect.proxies.train import Training, train
 
 VOCABULARY = 300
 SHAPE = Shape(hidden_size=16, layers=2, heads=2, kv_heads=2, intermediate_size=32)
@@ -75,49 +78,6 @@ def weights(folder: Path, step: int) -> dict[str, torch.Tensor]:
 
 def checkpoints(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("step-*"))
-
-
-@pytest.mark.parametrize(
-    ("rows", "vocabulary"),
-    [(130, 2**17), (200, 50_304), (2**15 + 3, 256), (10, 300), (1, 300)],
-    ids=["chunks-of-64", "chunks-of-166", "chunks-of-32768", "one-chunk", "one-row"],
-)
-def test_chunked_cross_entropy_is_that_of_torch(rows: int, vocabulary: int) -> None:
-    generator = torch.Generator().manual_seed(1)
-    hidden = torch.randn(rows, 4, generator=generator)
-    weight = torch.randn(vocabulary, 4, generator=generator)
-    targets = torch.randint(vocabulary, (rows,), generator=generator)
-    losses, gradients = [], []
-    for chunked in (True, False):
-        h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
-        if chunked:
-            loss = trainer._ChunkedCrossEntropy.apply(h, w, targets, False)
-        else:
-            loss = torch.nn.functional.cross_entropy(h @ w.T, targets)
-        # The factor shows that the gradient from above is passed on.
-        (3 * loss).backward()
-        losses.append(loss.item())
-        gradients.append((h.grad, w.grad))
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-    for mine, theirs in zip(*gradients, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5 * theirs.abs().max().item())
-
-
-def test_chunked_cross_entropy_in_bf16_is_near_that_in_fp32() -> None:
-    generator = torch.Generator().manual_seed(1)
-    hidden, weight = torch.randn(40, 8, generator=generator), torch.randn(90, 8)
-    targets = torch.arange(40)
-    found = []
-    for bf16 in (True, False):
-        h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
-        loss = trainer._ChunkedCrossEntropy.apply(h, w, targets, bf16)
-        loss.backward()
-        assert h.grad is not None
-        assert w.grad is not None
-        assert loss.dtype == w.grad.dtype == torch.float32
-        found.append((loss.detach(), h.grad, w.grad))
-    for low, high in zip(*found, strict=True):
-        torch.testing.assert_close(low, high, rtol=0, atol=0.02 * high.abs().max().item())
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -194,12 +154,13 @@ def test_embeddings_have_a_learning_rate_of_their_own(tmp_path: Path, tokenizer:
 
 
 def test_only_matrices_are_decayed(tmp_path: Path, tokenizer: Any) -> None:
-    groups = trainer._optimizer(build_model(RECIPE, None), RECIPE).param_groups
+    stacked = stack([build_model(RECIPE, None)], torch.device("cpu"))
+    groups = make_optimizer(stacked, RECIPE).param_groups
     embeddings, matrices, vectors = groups
     assert [group["weight_decay"] for group in groups] == [0.0, RECIPE.weight_decay, 0.0]
-    assert [p.shape for p in embeddings["params"]] == [(VOCABULARY, 16)]
-    assert {p.ndim for p in matrices["params"]} == {2}
-    assert {p.ndim for p in vectors["params"]} == {1}
+    assert [p.shape for p in embeddings["params"]] == [(1, VOCABULARY, 16)]
+    assert {p.ndim for p in matrices["params"]} == {3}
+    assert {p.ndim for p in vectors["params"]} == {2}
     held = sum(p.numel() for group in groups for p in group["params"])
     assert held == RECIPE.parameters
 
@@ -238,7 +199,7 @@ def test_weights_that_are_no_numbers_never_become_a_checkpoint(
         if len(calls) == broken_step:
             next(iter(parameters)).grad.fill_(math.inf)
 
-    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", overflow)
+    monkeypatch.setattr(trainer, "clip", overflow)
     done = run(replace(RECIPE, checkpoints=4), tokenizer, tmp_path)
     assert done.diverged
     assert done.steps == broken_step

@@ -1,0 +1,68 @@
+"""The training loss of a population, taken together with its gradient.
+
+With a vocabulary of 50,000 the logits are most of a tiny model's work and memory, so they exist
+for a few rows at a time, in buffers that are used again (fresh ones of this size are given back
+to the system and cleared anew each time, which takes longer than multiplying), and are read as
+seldom as possible: a product, one fused softmax, and the two products of the gradient.
+"""
+
+from typing import Any
+
+import torch
+
+
+class ChunkedCrossEntropy(torch.autograd.Function):
+    """Summed cross-entropy in nats of each model, (models,), without the logits of all rows.
+
+    hidden (models, rows, h) and weight (models, vocabulary, h), float32; targets (models, rows).
+    `kind` is the type that is multiplied in. A single token counts for at most 87 nats.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        targets: torch.Tensor,
+        kind: torch.dtype,
+    ) -> torch.Tensor:
+        models, rows, width = hidden.shape
+        vocabulary = weight.shape[1]
+        step = min(rows, _chunk_rows(models, vocabulary, width, hidden.is_cuda))
+        cast = weight.to(kind)
+        hidden_gradient = torch.empty_like(hidden)
+        weight_gradient = torch.zeros_like(weight)
+        buffers = torch.empty((2, models * step * vocabulary), dtype=kind, device=hidden.device)
+        product = torch.empty_like(cast)
+        total = torch.zeros(models, device=hidden.device)
+        for first in range(0, rows, step):
+            part = hidden[:, first : first + step].to(kind)
+            wanted = targets[:, first : first + step, None]
+            size = part.shape[1] * models * vocabulary
+            logits, shares = (each[:size].view(models, -1, vocabulary) for each in buffers)
+            torch.bmm(part, cast.transpose(1, 2), out=logits)
+            torch.softmax(logits, dim=-1, out=shares)
+            right = shares.gather(2, wanted).float()
+            # Zero only by underflow; a loss that is no number stays one.
+            total -= right.clamp_min(torch.finfo(torch.float32).tiny).log().sum((1, 2))
+            # From here on the gradient with respect to the logits.
+            shares.scatter_add_(2, wanted, shares.new_full((1, 1, 1), -1).expand_as(wanted))
+            hidden_gradient[:, first : first + step] = torch.bmm(shares, cast)
+            weight_gradient += torch.bmm(shares.transpose(1, 2), part, out=product)
+        ctx.save_for_backward(hidden_gradient, weight_gradient)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        hidden_gradient, weight_gradient = ctx.saved_tensors
+        upstream = gradients[0][:, None, None]
+        return hidden_gradient * upstream, weight_gradient * upstream, None, None
+
+
+def _chunk_rows(models: int, vocabulary: int, width: int, cuda: bool) -> int:
+    """How many rows of logits there are at a time."""
+    if cuda:
+        return max(64, 2**28 // (models * vocabulary))
+    # Few rows keep the logits in the caches; many make the sum over the weights' gradients,
+    # which is as large as the embeddings, rarer. The width is where the two cost the same.
+    return max(min(512, max(64, width)), 2**20 // (models * vocabulary))

@@ -1,0 +1,110 @@
+"""Olmo2 models of one shape as one program: their weights stacked, one forward pass for all.
+
+Tiny models leave a GPU idle: a matrix of 64 x 64 does not fill it, and launching it costs more
+than multiplying it. Stacked, all candidates' proxies take about as many launches as one. Each
+model has its own weights and its own tokens, and nothing passes between them; a population of one
+is how a single model trains, so there is one path to test. On a CPU stacking gains nothing.
+
+The architecture is that of transformers' Olmo2 (norms after attention and feed-forward, norms on
+queries and keys, rotary positions, SwiGLU); checkpoints are written from and into its classes,
+and the tests hold this forward pass against theirs.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch.nn import Parameter
+from torch.nn.functional import embedding, rms_norm, scaled_dot_product_attention, silu
+from transformers import Olmo2ForCausalLM
+
+from dataselect.proxies.ladder import Shape
+from dataselect.proxies.model import NORM_EPSILON, ROPE_THETA
+
+
+def stack(models: Sequence[Olmo2ForCausalLM], device: torch.device) -> dict[str, Parameter]:
+    """The models' weights by their transformers names, each (models, ...)."""
+    every = [dict(model.named_parameters()) for model in models]
+    return {
+        name: Parameter(torch.stack([each[name].detach() for each in every]).to(device))
+        for name in every[0]
+    }
+
+
+def copy_into(
+    model: Olmo2ForCausalLM, weights: Mapping[str, torch.Tensor], member: int
+) -> Olmo2ForCausalLM:
+    """One member of the population, written into `model`."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(weights[name][member])
+    return model
+
+
+def output_weight(weights: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """What hidden states are multiplied with to give logits, (models, vocabulary, hidden)."""
+    return weights.get("lm_head.weight", weights["model.embed_tokens.weight"])
+
+
+def hidden_states(
+    weights: Mapping[str, torch.Tensor], shape: Shape, tokens: torch.Tensor, kind: torch.dtype
+) -> torch.Tensor:
+    """Hidden states after the last norm, (models, sequences * length, hidden), float32.
+
+    `tokens` (models, sequences, length); `kind` is the type that is multiplied in, while the
+    residual stream stays in float32.
+    """
+    models, sequences, length = tokens.shape
+    rows, size = models * sequences, shape.hidden_size // shape.heads
+    # Attention on a CPU is faster in float32 where heads are narrow (docs/decisions.md).
+    attended_in = kind if tokens.is_cuda else torch.float32
+    cosine, sine = _rotation(length, size, attended_in, tokens.device)
+
+    def linear(x: torch.Tensor, name: str) -> torch.Tensor:
+        return torch.bmm(x.to(kind), weights[f"{name}.weight"].to(kind).transpose(1, 2))
+
+    def norm(x: torch.Tensor, name: str) -> torch.Tensor:
+        scaled = rms_norm(x, x.shape[-1:], eps=NORM_EPSILON)
+        return scaled * weights[f"{name}.weight"].to(x.dtype)[:, None]
+
+    def heads(x: torch.Tensor, count: int) -> torch.Tensor:
+        return x.view(rows, length, count, size).to(attended_in)
+
+    embeddings = weights["model.embed_tokens.weight"]
+    first_row = torch.arange(models, device=tokens.device)[:, None] * embeddings.shape[1]
+    x = embedding(tokens.flatten(1) + first_row, embeddings.flatten(0, 1))
+    for layer in range(shape.layers):
+        block = f"model.layers.{layer}"
+        y, attention = x.to(kind), f"{block}.self_attn"
+        queries = heads(norm(linear(y, f"{attention}.q_proj"), f"{attention}.q_norm"), shape.heads)
+        keys = heads(norm(linear(y, f"{attention}.k_proj"), f"{attention}.k_norm"), shape.kv_heads)
+        values = heads(linear(y, f"{attention}.v_proj"), shape.kv_heads)
+        mixed = scaled_dot_product_attention(
+            _rotated(queries, cosine, sine).transpose(1, 2),
+            _rotated(keys, cosine, sine).transpose(1, 2),
+            values.transpose(1, 2),
+            is_causal=True,
+            enable_gqa=shape.kv_heads != shape.heads,
+        )
+        mixed = mixed.transpose(1, 2).reshape(models, sequences * length, shape.hidden_size)
+        mixed = linear(mixed, f"{attention}.o_proj")
+        x = x + norm(mixed, f"{block}.post_attention_layernorm")
+        y = x.to(kind)
+        gated = silu(linear(y, f"{block}.mlp.gate_proj")) * linear(y, f"{block}.mlp.up_proj")
+        mixed = linear(gated, f"{block}.mlp.down_proj")
+        x = x + norm(mixed, f"{block}.post_feedforward_layernorm")
+    return norm(x, "model.norm")
+
+
+def _rotation(
+    length: int, size: int, kind: torch.dtype, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosines and sines of the rotary positions, each (length, 1, size)."""
+    steps = torch.arange(0, size, 2, device=device).float() / size
+    angles = torch.outer(torch.arange(length, device=device).float(), ROPE_THETA**-steps)
+    angles = torch.cat([angles, angles], dim=-1)[:, None]
+    return angles.cos().to(kind), angles.sin().to(kind)
+
+
+def _rotated(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
+    first, second = x.chunk(2, dim=-1)
+    return x * cosine + torch.cat([-second, first], dim=-1) * sine
