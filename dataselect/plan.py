@@ -331,6 +331,10 @@ class ComputePlan(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models run; `auto` takes a GPU where there is one."""
 
+    population: Automatic = "auto"
+    """Candidates whose proxies train as one program in one process; `auto` for one on a CPU, and
+    for as many as fit into 16 GiB on a GPU, which a single small proxy leaves idle."""
+
 
 class Plan(Document):
     """How to choose."""

@@ -6,6 +6,7 @@ paired comparisons are all that a ranking rests on. A candidate whose training f
 is left out itself, and the others go on.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +18,8 @@ from dataselect.corpus.prepare import Stream, Tokenizer, shares
 from dataselect.errors import IncompleteError
 from dataselect.manifest import Manifest
 from dataselect.plan import Plan, Stage
-from dataselect.proxies.make import KIND, Proxy, ProxyRequest, find_proxy, make_proxy
-from dataselect.proxies.recipe import Recipe
+from dataselect.proxies.make import KIND, Proxy, ProxyRequest, find_proxy, make_proxies, make_proxy
+from dataselect.proxies.recipe import Recipe, population_size
 from dataselect.scoring.checkpoint import TrainedCheckpoint
 from dataselect.scoring.evaluate import (
     METRICS,
@@ -108,18 +109,38 @@ def train_and_score(
     *,
     progress: Any,
     root: Path,
-    request: ProxyRequest,
+    requests: Mapping[str, ProxyRequest],
     evaluations: Sequence[Evaluation],
     measurements: Sequence[Measurement],
     device: str,
-    name: str,
 ) -> None:
-    """The job: leaves a proxy and its scores in the store at `root`."""
+    """The job: leaves proxies, trained as one population, and their scores in the store at `root`.
+
+    What fails for one candidate is raised after the others are done.
+    """
     store = Store(root)
-    proxy = make_proxy(store, request, name, device, progress)
-    if not proxy.diverged:
-        checkpoint = TrainedCheckpoint(proxy, request.recipe.steps)
-        measure(store, checkpoint, evaluations, measurements, device=device, name=name)
+    if len(requests) > 1:
+        try:
+            make_proxies(store, requests, device, progress)
+        except Exception as error:
+            # Alone each needs less memory, and only the culprit fails again.
+            logging.getLogger("dataselect").warning(
+                "training %d proxies together failed (%s); now one by one", len(requests), error
+            )
+    failed: dict[str, Exception] = {}
+    for name, request in requests.items():
+        try:
+            proxy = make_proxy(store, request, name, device, progress)
+            if not proxy.diverged:
+                checkpoint = TrainedCheckpoint(proxy, request.recipe.steps)
+                measure(store, checkpoint, evaluations, measurements, device=device, name=name)
+        except Exception as error:
+            if len(requests) == 1:
+                raise
+            failed[name] = error
+    if failed:
+        told = "; ".join(f"{name}: {error}" for name, error in failed.items())
+        raise IncompleteError(told) from next(iter(failed.values()))
 
 
 def _measurements(chosen: Stage) -> tuple[Measurement, ...]:
@@ -174,8 +195,7 @@ def _run_jobs(
     """Run what is missing, once for candidates that share a proxy; outcomes by request key."""
     store, step = experiment.store, experiment.recipes[stage].steps
     wanted = _measurements(chosen)
-    jobs: dict[str, Job] = {}
-    specs: dict[str, Mapping[str, Any]] = {}
+    missing: dict[str, tuple[str, ProxyRequest]] = {}
     for name, request in requests.items():
         proxy = find_proxy(store, request)
         if proxy is not None and (
@@ -183,28 +203,43 @@ def _run_jobs(
             or is_measured(store, TrainedCheckpoint(proxy, step), evaluations, wanted)
         ):
             continue
+        missing.setdefault(content_key("job", request.spec), (f"{stage}/{name}", request))
+    if not missing:
+        return {}
+    size = population_size(
+        experiment.plan.compute.population, experiment.recipes[stage].parameters, experiment.device
+    )
+    waiting = list(missing.items())
+    populations = [waiting[first : first + size] for first in range(0, len(waiting), size)]
+    jobs = []
+    for population in populations:
+        named = dict(each for _, each in population)
+        first, *others = named
         arguments = {
             "root": store.root,
-            "request": request,
+            "requests": named,
             "evaluations": evaluations,
             "measurements": wanted,
             "device": experiment.device,
-            "name": f"{stage}/{name}",
         }
-        key = content_key("job", request.spec)
-        jobs.setdefault(key, Job(f"{stage}/{name}", train_and_score, arguments))
-        specs[key] = request.spec
-    if not jobs:
-        return {}
-    ended = experiment.compute.run(list(jobs.values()), experiment.watch.event)
-    outcomes = dict(zip(jobs, ended, strict=True))
-    for key, outcome in outcomes.items():
-        _note_lost_workers(store, specs[key], outcome)
+        title = f"{first} and {len(others)} more" if others else first
+        jobs.append(Job(title, train_and_score, arguments))
+    ended = experiment.compute.run(jobs, experiment.watch.event)
+    outcomes = {}
+    for population, outcome in zip(populations, ended, strict=True):
+        for key, (_, request) in population:
+            outcomes[key] = outcome
+            _note_lost_workers(store, request.spec, outcome, len(population))
     return outcomes
 
 
-def _note_lost_workers(store: Store, spec: Mapping[str, Any], outcome: Outcome) -> None:
-    """Put attempts whose worker died into the ledger, which the dead could not do themselves."""
+def _note_lost_workers(
+    store: Store, spec: Mapping[str, Any], outcome: Outcome, sharing: int
+) -> None:
+    """Put attempts whose worker died into the ledger, which the dead could not do themselves.
+
+    The time is shared out evenly among the candidates of the job.
+    """
     died = outcome.error_type == "WorkerDied"
     lost = outcome.attempts if died else outcome.attempts - 1
     if lost == 0:
@@ -213,8 +248,8 @@ def _note_lost_workers(store: Store, spec: Mapping[str, Any], outcome: Outcome) 
         "name": outcome.job,
         "status": "failed",
         # Of a job that came through, the last attempt knows what the earlier ones took.
-        "wall_seconds": outcome.wall_seconds if died else 0.0,
-        "cpu_seconds": outcome.cpu_seconds if died else 0.0,
+        "wall_seconds": outcome.wall_seconds / sharing if died else 0.0,
+        "cpu_seconds": outcome.cpu_seconds / sharing if died else 0.0,
         "attempts": lost,
     }
     store.note(KIND, spec, facts)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import pandas as pd
 import pytest
 
 import dataselect
@@ -310,6 +311,43 @@ def test_failed_and_diverged_training_counts_among_what_was_spent(
     recipe = scores.recipe
     two_steps = 2 * recipe.batch_size * recipe.sequence_length
     assert costs.flops == 6 * recipe.parameters * (recipe.tokens + two_steps)
+
+
+def in_populations(made: Experiment, size: int) -> Experiment:
+    compute = made.plan.compute.model_copy(update={"population": size})
+    return replace(made, plan=made.plan.model_copy(update={"compute": compute}))
+
+
+def test_candidates_trained_as_a_population_are_scored_as_each_alone(
+    world: World, tmp_path: Path
+) -> None:
+    compute = Counted()
+    made = in_populations(experiment(world.folder, compute, tmp_path / "store"), 2)
+    scores = stage1(made)
+    assert compute.names == ["stage1/worked and 1 more", "stage1/blend"]
+    for metric in METRICS:
+        mine, alone = scores.table(metric)["short"], world.scores.table(metric)["short"]
+        pd.testing.assert_frame_equal(mine, alone, rtol=0, atol=1e-3)
+    ledger = [record for record in made.store.ledger() if record["kind"] == "proxy"]
+    assert [record["name"] for record in ledger] == [f"stage1/{c}" for c in CANDIDATES[:3]]
+    assert ledger[0]["cpu_seconds"] == ledger[1]["cpu_seconds"] > 0
+    sizes = [find_proxy(made.store, made.request("stage1", c)) for c in CANDIDATES[:3]]
+    assert [proxy.facts["population"] for proxy in sizes if proxy] == [2, 2, 1]
+
+
+def test_a_candidate_that_fails_in_a_population_costs_the_others_nothing(
+    world: World, tmp_path: Path
+) -> None:
+    compute = Counted()
+    made = in_populations(experiment(world.folder, compute, tmp_path / "store"), 3)
+    scores = stage1(Changed(**vars(made), changes={"prose": broken}))
+    assert compute.names == ["stage1/worked and 2 more"]
+    assert scores.scored == ["worked", "blend", "copy"]
+    assert "stage1/prose: " in scores.reasons["prose"]
+    assert "nowhere" in scores.reasons["prose"]
+    assert scores.table("rbridge")["short"].equals(
+        world.scores.table("rbridge")["short"].drop(columns="prose")
+    )
 
 
 def test_a_stage_that_no_candidate_comes_through_is_incomplete(

@@ -88,25 +88,44 @@ def find_proxy(store: Store, request: ProxyRequest) -> Proxy | None:
 def make_proxy(
     store: Store, request: ProxyRequest, name: str, device: str, progress: "Progress"
 ) -> Proxy:
-    """Train the proxy, going on from where an earlier attempt was killed; `name` is for the ledger.
+    """Train one proxy; see `make_proxies`."""
+    return make_proxies(store, {name: request}, device, progress)[0]
 
-    Raises whatever training raises, after the time it took is in the ledger as failed.
+
+def make_proxies(
+    store: Store, requests: Mapping[str, ProxyRequest], device: str, progress: "Progress"
+) -> list[Proxy]:
+    """Train what is missing of the proxies, all of one recipe, as one program.
+
+    Goes on from where an earlier attempt was killed. The names are for the ledger. Raises whatever
+    training raises, after the time it took is in the ledger as failed.
     """
-    found = find_proxy(store, request)
-    if found is not None:
-        return found
+    missing = {name: each for name, each in requests.items() if find_proxy(store, each) is None}
+    if missing:
+        _train(store, missing, device, progress)
+    made = [find_proxy(store, request) for request in requests.values()]
+    return [proxy for proxy in made if proxy is not None]
+
+
+def _train(
+    store: Store, requests: Mapping[str, ProxyRequest], device: str, progress: "Progress"
+) -> None:
     # Imported here so that a run in which everything is cached never loads torch.
     import torch
 
     from dataselect.corpus.packing import PackedData, Part
     from dataselect.corpus.tokenizer import load_tokenizer
-    from dataselect.proxies.train import train
+    from dataselect.proxies.train import Member, train_population
 
-    recipe = request.recipe
-    workspace = store.workspace(KIND, request.spec)
+    first = next(iter(requests.values()))
+    recipe = first.recipe
+    assert all(
+        (each.recipe, each.tokenizer_hash) == (recipe, first.tokenizer_hash)
+        for each in requests.values()
+    ), "a population has one recipe and one tokenizer"
     wall, cpu = time.monotonic(), time.process_time()
 
-    def note(status: str, seconds: float, cpu_seconds: float, tokens: int) -> None:
+    def note(name: str, status: str, seconds: float, cpu_seconds: float, tokens: int) -> None:
         facts = {
             "name": name,
             "status": status,
@@ -116,35 +135,41 @@ def make_proxy(
             "flops": training_flops(recipe.parameters, tokens),
             "device": device,
         }
-        store.note(KIND, request.spec, facts)
+        store.note(KIND, requests[name].spec, facts)
 
     try:
-        parts = [Part(str(share.folder), share.tokens) for share in request.shares]
-        data = PackedData(parts, recipe.sequence_length, recipe.seed, recipe.tokens)
-        tokenizer = load_tokenizer(str(request.tokenizer), None)
-        training = train(recipe, data, tokenizer, workspace, progress, device)
+        members = []
+        for request in requests.values():
+            parts = [Part(str(share.folder), share.tokens) for share in request.shares]
+            data = PackedData(parts, recipe.sequence_length, recipe.seed, recipe.tokens)
+            members.append(Member(data, store.workspace(KIND, request.spec), recipe.seed))
+        tokenizer = load_tokenizer(str(first.tokenizer), None)
+        trained = train_population(recipe, members, tokenizer, progress, device)
     except BaseException:
-        note("failed", time.monotonic() - wall, time.process_time() - cpu, tokens=0)
+        wall, cpu = time.monotonic() - wall, time.process_time() - cpu
+        for name in requests:
+            note(name, "failed", wall / len(requests), cpu / len(requests), tokens=0)
         raise
-    facts = {
-        **asdict(training),
-        "parameters": recipe.parameters,
-        "flops": training_flops(recipe.parameters, training.tokens),
-        "torch": torch.__version__,
-        "device": torch.cuda.get_device_name() if device.startswith("cuda") else processor_name(),
-        "threads": torch.get_num_threads(),
-    }
-    with store.publish(KIND, request.spec) as folder:
-        for checkpoint in sorted(workspace.glob("step-*")):
-            if not checkpoint.name.endswith(".unfinished"):
-                # Linked, not moved: a kill in here must leave the workspace whole.
-                shutil.copytree(checkpoint, folder / checkpoint.name, copy_function=os.link)
-        (folder / "training.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
-    # Last, or a kill in between would count it twice. It knows what killed attempts took.
-    note("done", training.seconds, training.cpu_seconds, training.tokens)
-    made = find_proxy(store, request)
-    assert made is not None, "it was published a line ago"
-    return made
+    for (name, request), member, training in zip(requests.items(), members, trained, strict=True):
+        facts = {
+            **asdict(training),
+            "parameters": recipe.parameters,
+            "flops": training_flops(recipe.parameters, training.tokens),
+            "population": len(members),
+            "torch": torch.__version__,
+            "device": torch.cuda.get_device_name()
+            if device.startswith("cuda")
+            else processor_name(),
+            "threads": torch.get_num_threads(),
+        }
+        with store.publish(KIND, request.spec) as folder:
+            for checkpoint in sorted(member.folder.glob("step-*")):
+                if not checkpoint.name.endswith(".unfinished"):
+                    # Linked, not moved: a kill in here must leave the workspace whole.
+                    shutil.copytree(checkpoint, folder / checkpoint.name, copy_function=os.link)
+            (folder / "training.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        # Last, or a kill in between would count it twice. It knows what killed attempts took.
+        note(name, "done", training.seconds, training.cpu_seconds, training.tokens)
 
 
 def processor_name() -> str:

@@ -115,3 +115,16 @@ def make_recipe(proxy: Proxy, vocab_size: int, device: str, where: str) -> Recip
         checkpoints=proxy.checkpoints,
         seed=proxy.seed,
     )
+
+
+def population_size(wanted: int | Literal["auto"], parameters: int, device: str) -> int:
+    """How many proxies of so many parameters train as one program (`population` of a plan).
+
+    "auto" is one on a CPU, where stacking gains nothing, and on a GPU what 16 GiB hold of
+    weights, moments and gradients, with their temporaries.
+    """
+    if wanted != "auto":
+        return wanted
+    if not device.startswith("cuda"):
+        return 1
+    return max(1, 2**34 // (24 * parameters))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dataselect.errors import InputError
 from dataselect.plan import Proxy
 from dataselect.proxies.ladder import LADDER
-from dataselect.proxies.recipe import WANTED_STEPS, Recipe, make_recipe
+from dataselect.proxies.recipe import WANTED_STEPS, Recipe, make_recipe, population_size
 
 OWN_SHAPE = {"hidden_size": 64, "layers": 2, "heads": 2}
 
@@ -103,3 +103,10 @@ def test_checkpoints_are_evenly_spaced_and_the_last_is_the_end(steps: int, wante
     assert made[-1] == steps
     gaps = [b - a for a, b in zip([0, *made], made, strict=False)]
     assert max(gaps) - min(gaps) <= 1
+
+
+def test_a_population_is_one_model_on_a_cpu_and_many_small_ones_on_a_gpu() -> None:
+    assert population_size("auto", 3_700_000, "cpu") == 1
+    assert population_size("auto", 3_700_000, "cuda") > 25
+    assert population_size("auto", 1_176_800_000, "cuda") == 1
+    assert population_size(7, 3_700_000, "cpu") == 7
