@@ -1,0 +1,139 @@
+"""What a training step costs, counted rather than timed: products, launches, and memory."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from dataselect.proxies import train as trainer
+from dataselect.proxies.ladder import Shape
+from dataselect.proxies.recipe import Recipe
+from dataselect.proxies.train import Member
+
+RECIPE = Recipe(
+    shape=Shape(hidden_size=32, layers=2, heads=2, kv_heads=2, intermediate_size=64),
+    vocab_size=20_000,
+    steps=10,
+    batch_size=8,
+    sequence_length=64,
+    learning_rate=1e-3,
+    embedding_learning_rate=1e-3,
+    weight_decay=0.1,
+    warmup_fraction=0.05,
+    grad_clip=1.0,
+    precision="fp32",
+    checkpoints=1,
+    seed=0,
+)
+
+
+class Rows:
+    """The same row over and over."""
+
+    def __len__(self) -> int:
+        return 10**6
+
+    def batch(self, first: int, count: int) -> NDArray[np.int64]:
+        return np.tile(np.arange(65), (count, 1))
+
+
+class Watched(TorchDispatchMode):
+    """Counts operations, and keeps the size of the largest tensor that one of them made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = 0
+        self.largest_bytes = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        made = func(*args, **(kwargs or {}))
+        self.operations += 1
+        for tensor in made if isinstance(made, tuple) else (made,):
+            if isinstance(tensor, torch.Tensor):
+                self.largest_bytes = max(self.largest_bytes, tensor.untyped_storage().nbytes())
+        return made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Callable[..., trainer._Run]:
+    """A run after its first step, in which the optimizer makes its moments."""
+
+    def start(recipe: Recipe, models: int = 1) -> trainer._Run:
+        run = trainer._Run(recipe, [Member(Rows(), tmp_path, n) for n in range(models)], "cpu")
+        run.take_step()
+        return run
+
+    return start
+
+
+def matrix_parameters(shape: Shape) -> int:
+    return shape.layers * (
+        4 * shape.hidden_size**2 + 3 * shape.hidden_size * shape.intermediate_size
+    )
+
+
+@pytest.mark.parametrize("models", [1, 3])
+def test_a_step_multiplies_what_6nd_says_and_nothing_twice(
+    started: Callable[..., trainer._Run], models: int
+) -> None:
+    run = started(RECIPE, models)
+    with FlopCounterMode(display=False) as counted:
+        run.take_step()
+    products = counted.get_flop_counts()["Global"][torch.ops.aten.bmm]
+    tokens = RECIPE.batch_size * RECIPE.sequence_length
+    head = RECIPE.vocab_size * RECIPE.shape.hidden_size
+    assert products == models * 6 * tokens * (matrix_parameters(RECIPE.shape) + head)
+
+
+def test_a_step_holds_the_logits_of_a_few_rows_however_large_the_batch(
+    started: Callable[..., trainer._Run],
+) -> None:
+    largest = []
+    for batch in (8, 32):
+        run = started(replace(RECIPE, batch_size=batch))
+        with Watched() as watched:
+            run.take_step()
+        largest.append(watched.largest_bytes)
+    every_row = 4 * 8 * 64 * RECIPE.vocab_size
+    assert largest[0] == largest[1] < every_row / 3
+
+
+def test_activations_do_not_grow_with_the_batch(
+    started: Callable[..., trainer._Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "_SLICE_TOKENS", 512)
+    largest = []
+    for batch in (8, 64):
+        # With so few words the largest tensors are those of the feed-forward layers.
+        run = started(replace(RECIPE, batch_size=batch, vocab_size=80))
+        with Watched() as watched:
+            run.take_step()
+        largest.append(watched.largest_bytes)
+    assert largest[0] == largest[1]
+
+
+def test_a_population_takes_as_many_operations_as_one_model(
+    started: Callable[..., trainer._Run],
+) -> None:
+    operations = []
+    for models in (1, 4):
+        # Few words, so that the loss is taken in one piece for either.
+        run = started(replace(RECIPE, vocab_size=80), models)
+        with Watched() as watched:
+            run.take_step()
+        operations.append(watched.operations)
+    assert operations[1] <= operations[0] * 1.02
