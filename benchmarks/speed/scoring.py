@@ -1,11 +1,13 @@
 """Scoring against lm-evaluation-harness's HFLM: same model, same requests, same process.
 
-    python benchmarks/speed/scoring.py [--runs 3] [--only NAME]
+    python benchmarks/speed/scoring.py [--runs 3] [--only NAME] [--profile]
 
 Needs lm-eval in the environment. Requests are token ids of the shapes that real benchmarks have
 (drawn at random, so nothing is downloaded): what is shared between items is what matters. Both
 sides get one thread and take turns; the figures are CPU seconds of this process, so other work on
 the machine disturbs them little. Results go to `scoring.json` beside this file.
+
+With `--profile` the two sides run under torch's profiler instead, and a table of shares is printed.
 """
 
 import argparse
@@ -19,9 +21,11 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from torch.profiler import ProfilerActivity, profile
 from transformers import Olmo2Config, Olmo2ForCausalLM
 
 from dataselect.proxies.make import processor_name
+from dataselect.scoring.head import _VOCABULARY_TILE
 from dataselect.scoring.scorer import token_nll
 
 HERE = Path(__file__).parent
@@ -73,11 +77,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", default="")
+    parser.add_argument("--profile", action="store_true")
     arguments = parser.parse_args()
     import lm_eval
 
     torch.set_num_threads(1)
-    results = [_measure(load, arguments.runs) for load in LOADS if arguments.only in load.name]
+    loads = [load for load in LOADS if arguments.only in load.name]
+    if arguments.profile:
+        _print_profiles(loads)
+        return
+    results = [_measure(load, arguments.runs) for load in loads]
     for row in results:
         print(json.dumps(row))
     if not arguments.only:
@@ -99,18 +108,7 @@ def main() -> None:
 
 
 def _measure(load: Load, runs: int) -> dict[str, Any]:
-    torch.manual_seed(0)
-    config = Olmo2Config(
-        vocab_size=VOCABULARY,
-        hidden_size=load.hidden,
-        num_hidden_layers=load.layers,
-        num_attention_heads=load.hidden // 64 or 1,
-        intermediate_size=4 * load.hidden,
-        max_position_embeddings=4096,
-        pad_token_id=0,
-        eos_token_id=0,
-    )
-    model = Olmo2ForCausalLM(config).eval()
+    model = _model(load)
     theirs = _harness(model)
     pairs = load.pairs()
     requests = [(("", ""), list(context), list(ids)) for context, ids in pairs]
@@ -143,6 +141,21 @@ def _measure(load: Load, runs: int) -> dict[str, Any]:
     }
 
 
+def _model(load: Load) -> Any:
+    torch.manual_seed(0)
+    config = Olmo2Config(
+        vocab_size=VOCABULARY,
+        hidden_size=load.hidden,
+        num_hidden_layers=load.layers,
+        num_attention_heads=load.hidden // 64 or 1,
+        intermediate_size=4 * load.hidden,
+        max_position_embeddings=4096,
+        pad_token_id=0,
+        eos_token_id=0,
+    )
+    return Olmo2ForCausalLM(config).eval()
+
+
 def _harness(model: Any) -> Any:
     """HFLM around the model; its tokenizer is never asked, since requests are token ids."""
     from lm_eval.models.huggingface import HFLM
@@ -156,6 +169,71 @@ def _harness(model: Any) -> Any:
     return HFLM(
         pretrained=model, tokenizer=tokenizer, batch_size=BATCH, max_length=4096, device="cpu"
     )
+
+
+KINDS = (
+    "products with the output layer",
+    "softmax over the vocabulary",
+    "other products",
+    "attention",
+    "norms, activations, positions, copies",
+    "rest",
+)
+# fmt: off
+_OF_SOFTMAX = frozenset((
+    "logsumexp", "_log_softmax", "log_softmax", "exp", "exp_", "amax", "sub", "sub_", "gather",
+    "logaddexp", "log_", "argmax", "eq", "where",
+))
+_IN_LAYERS = frozenset((
+    "mul", "mul_", "add", "add_", "pow", "neg", "mean", "rsqrt", "silu", "cat", "copy_", "clone",
+    "_to_copy", "masked_fill_", "fill_", "zero_", "cos", "sin", "index", "index_select", "sum",
+))
+# fmt: on
+
+
+def _print_profiles(loads: list[Load]) -> None:
+    """Where the time of the operations goes, in percent of the harness's."""
+    columns: dict[str, dict[str, float]] = {}
+    for load in loads:
+        model, pairs = _model(load), load.pairs()
+        theirs = _harness(model)
+        requests = [(("", ""), list(context), list(ids)) for context, ids in pairs]
+        with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as one:
+            theirs._loglikelihood_tokens(requests, disable_tqdm=True)
+        with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as other:
+            token_nll(model, pairs)
+        columns[f"{load.name}: HFLM"] = _spent(one)
+        columns[f"{load.name}: dataselect"] = _spent(other)
+    names = list(columns)
+    totals = {name: sum(columns[names[i - i % 2]].values()) / 100 for i, name in enumerate(names)}
+    print(f"| percent of HFLM's time | {' | '.join(names)} |")
+    print("|---" * (len(names) + 1) + "|")
+    for kind in KINDS:
+        shares = (columns[name][kind] / totals[name] for name in names)
+        print(f"| {kind} | {' | '.join(f'{share:.1f}' for share in shares)} |")
+    sums = (sum(columns[name].values()) / totals[name] for name in names)
+    print(f"| all | {' | '.join(f'{share:.1f}' for share in sums)} |")
+
+
+def _spent(profiler: profile) -> dict[str, float]:
+    spent = dict.fromkeys(KINDS, 0.0)
+    for event in profiler.key_averages(group_by_input_shape=True):
+        spent[_kind(event.key, event.input_shapes)] += event.self_cpu_time_total
+    return spent
+
+
+def _kind(name: str, shapes: list[list[int]]) -> str:
+    name = name.removeprefix("aten::")
+    if name in ("mm", "addmm", "bmm", "matmul", "linear"):
+        # No layer of the loads has so many columns as a tile.
+        columns = {shape[-1] for shape in shapes[1:] if shape}
+        of_head = {VOCABULARY, _VOCABULARY_TILE, VOCABULARY % _VOCABULARY_TILE}
+        return KINDS[0] if columns & of_head else KINDS[2]
+    if "scaled_dot_product" in name:
+        return KINDS[3]
+    if name in _OF_SOFTMAX:
+        return KINDS[1]
+    return KINDS[4] if name in _IN_LAYERS else KINDS[5]
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from dataselect.cost import scoring_flops
 from dataselect.scoring.choices import choice_metrics
 from dataselect.scoring.prepare import TooLongError, fit
 from dataselect.scoring.scorer import token_nll
-from dataselect.scoring.token_spans import Aligned, RewrittenTextError
+from dataselect.scoring.token_spans import Aligned, Aligner, RewrittenTextError
 from dataselect.traces.trace import Trace, TraceSet
 
 _FINAL_ANSWER = "\nFinal Answer: The final answer is ${answer}$. I hope it is correct."
@@ -90,7 +90,7 @@ def score_baselines(
     traces: TraceSet | None,
     max_length: int,
     device: str = "cpu",
-    tokens_per_batch: int = 8192,
+    tokens_per_batch: int | None = None,
 ) -> Baselines:
     """Prepare and score in one step; without traces `scb_nll` is NaN."""
     prepared = prepare_baselines(benchmark, traces, tokenizer, max_length)
@@ -101,13 +101,14 @@ def prepare_baselines(
     benchmark: BenchmarkItems, traces: TraceSet | None, tokenizer: Any, max_length: int
 ) -> PreparedBaselines:
     """Tokens of every item whose texts all fit `max_length` tokens; each text once."""
+    aligner = Aligner(tokenizer)
     pairs = _Pairs()
     items: list[BaselineItem] = []
     exclusions: list[Exclusion] = []
     for item in benchmark.items:
         trace = None if traces is None else traces.traces.get(item.id)
         try:
-            items.append(_prepare_item(benchmark, item, trace, tokenizer, max_length, pairs))
+            items.append(_prepare_item(benchmark, item, trace, aligner, max_length, pairs))
         except (RewrittenTextError, TooLongError) as error:
             exclusions.append(Exclusion(item.id, str(error)))
     shortened = sum(item.dropped > 0 for item in items)
@@ -120,7 +121,10 @@ def prepare_baselines(
 
 
 def score_prepared(
-    model: Any, prepared: PreparedBaselines, device: str = "cpu", tokens_per_batch: int = 8192
+    model: Any,
+    prepared: PreparedBaselines,
+    device: str = "cpu",
+    tokens_per_batch: int | None = None,
 ) -> Baselines:
     """Score every prepared item; see `Baselines`."""
     likelihoods = token_nll(model, prepared.pairs, device, tokens_per_batch)
@@ -173,18 +177,18 @@ def _prepare_item(
     benchmark: BenchmarkItems,
     item: Item,
     trace: Trace | None,
-    tokenizer: Any,
+    aligner: Aligner,
     max_length: int,
     pairs: _Pairs,
 ) -> BaselineItem:
     wanted = len(benchmark.examples(item))
     context = partial(benchmark.context, item)
-    (answer,), shots = fit(context, wanted, [benchmark.answer_text(item)], tokenizer, max_length)
+    (answer,), shots = fit(context, wanted, [benchmark.answer_text(item)], aligner, max_length)
     fewest = shots
     reasoned: list[Aligned] = []
     if trace is not None and trace.answer is not None:
         text = _scaling_bench_text(benchmark, trace.text, trace.answer)
-        reasoned, shots = fit(context, wanted, [text], tokenizer, max_length)
+        reasoned, shots = fit(context, wanted, [text], aligner, max_length)
         fewest = min(fewest, shots)
     texts = [f" {choice.strip()}" for choice in item.choices or ()]
     given: Sequence[Aligned] = ()
@@ -192,10 +196,10 @@ def _prepare_item(
     if texts:
         # Fitted together: choices after different examples could not be compared.
         cloze = partial(benchmark.cloze_context, item)
-        given, shots = fit(cloze, wanted, texts, tokenizer, max_length)
+        given, shots = fit(cloze, wanted, texts, aligner, max_length)
         fewest = min(fewest, shots)
         bare = benchmark.unconditional_context()
-        alone, _ = fit(lambda _: bare, 0, texts, tokenizer, max_length)
+        alone, _ = fit(lambda _: bare, 0, texts, aligner, max_length)
     return BaselineItem(
         item.id,
         pairs.add(answer),

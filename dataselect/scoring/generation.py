@@ -25,7 +25,7 @@ from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
 from dataselect.cost import scoring_flops
 from dataselect.scoring.decoding import greedy, position_limit
 from dataselect.scoring.prepare import TooLongError
-from dataselect.scoring.token_spans import RewrittenTextError, align, opening_ids
+from dataselect.scoring.token_spans import Aligner, RewrittenTextError, opening_ids
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,12 @@ def generate_answers(
     an item whose question alone leaves none is excluded.
     """
     limit = position_limit(model)
+    aligner = Aligner(tokenizer)
     prompts: list[_Prompt] = []
     exclusions: list[Exclusion] = []
     for item in benchmark.items:
         try:
-            prompts.append(_prompt(benchmark, item, tokenizer, limit))
+            prompts.append(_prompt(benchmark, item, tokenizer, aligner, limit))
         except (RewrittenTextError, TooLongError) as error:
             exclusions.append(Exclusion(item.id, str(error)))
     lengths = [min(len(prompt.label), benchmark.new_tokens) for prompt in prompts]
@@ -121,7 +122,9 @@ def _correct(
     return [float(right) for right in grade(items, benchmark.answer_kind, outputs, unsafe=unsafe)]
 
 
-def _prompt(benchmark: BenchmarkItems, item: Item, tokenizer: Any, limit: int | None) -> _Prompt:
+def _prompt(
+    benchmark: BenchmarkItems, item: Item, tokenizer: Any, aligner: Aligner, limit: int | None
+) -> _Prompt:
     wanted = len(benchmark.examples(item))
     opening = len(opening_ids(tokenizer))
     for shots in range(wanted, -1, -1):
@@ -131,5 +134,5 @@ def _prompt(benchmark: BenchmarkItems, item: Item, tokenizer: Any, limit: int | 
             break
     if limit is not None and length >= limit:
         raise TooLongError(f"its question takes {length} tokens and the model takes {limit}")
-    label = align(tokenizer, text, benchmark.label_text(item)).ids
+    label = aligner.align(text, benchmark.label_text(item)).ids
     return _Prompt(item, text, length, label, wanted - shots)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
 from dataselect.scoring.rbridge import minmax, token_weights
-from dataselect.scoring.token_spans import Aligned, RewrittenTextError, align
+from dataselect.scoring.token_spans import Aligned, Aligner, RewrittenTextError
 from dataselect.traces.trace import Trace, TraceSet
 
 _FLAT_RANGE = 1e-3
@@ -69,6 +69,7 @@ def prepare(
     `normalise` is MinMax per trace (Algorithm 1); "benchmark" (over all traces) and "none" are
     there to measure what that step does.
     """
+    aligner = Aligner(tokenizer)
     items: list[PreparedItem] = []
     exclusions: list[Exclusion] = []
     for item in benchmark.items:
@@ -77,7 +78,7 @@ def prepare(
             exclusions.append(Exclusion(item.id, "it has no trace"))
             continue
         try:
-            prepared = _prepare_item(benchmark, item, trace, tokenizer, max_length)
+            prepared = _prepare_item(benchmark, item, trace, aligner, max_length)
         except (RewrittenTextError, TooLongError) as error:
             exclusions.append(Exclusion(item.id, str(error)))
             continue
@@ -99,12 +100,14 @@ def fit(
     """The continuations after a context with as many worked examples as fit them all.
 
     `contexts(n)` is the context with n of the `shots` examples; a continuation brings the space
-    in front of it. Raises TooLongError when one does not fit alone, RewrittenTextError as
-    `align` does.
+    in front of it. `tokenizer` is an Aligner where many texts have the same. Raises TooLongError
+    when one does not fit alone, RewrittenTextError as `align` does.
     """
+    aligner = tokenizer if isinstance(tokenizer, Aligner) else Aligner(tokenizer)
     for count in range(shots, -1, -1):
         context = contexts(count)
-        aligned = [align(tokenizer, context, text) for text in continuations]
+        aligner.learn(context, continuations)
+        aligned = [aligner.align(context, text) for text in continuations]
         longest = max(len(one.context_ids) + len(one.ids) for one in aligned)
         if longest <= max_length:
             return aligned, count
@@ -112,7 +115,7 @@ def fit(
 
 
 def _prepare_item(
-    benchmark: BenchmarkItems, item: Item, trace: Trace, tokenizer: Any, max_length: int
+    benchmark: BenchmarkItems, item: Item, trace: Trace, aligner: Aligner, max_length: int
 ) -> PreparedItem:
     text = trace.text.strip()
     start = trace.text.index(text)
@@ -121,19 +124,21 @@ def _prepare_item(
         partial(benchmark.context, item),
         wanted,
         [benchmark.trace_text(text), benchmark.label_text(item)],
-        tokenizer,
+        aligner,
         max_length,
     )
     # The space before the trace is ours: it has no probability and counts for no token.
     letters = np.concatenate([[np.nan], trace.letter_probs[start : start + len(text)]])
     weights = token_weights(letters, reasoning.spans)
     known = weights[~np.isnan(weights)]
+    context = tuple(reasoning.context_ids)
+    same = label.context_ids == reasoning.context_ids
     return PreparedItem(
         item.id,
-        tuple(reasoning.context_ids),
+        context,
         tuple(reasoning.ids),
         weights,
-        tuple(label.context_ids),
+        context if same else tuple(label.context_ids),
         tuple(label.ids),
         shots,
         wanted - shots,

@@ -22,7 +22,11 @@ from dataselect.scoring.packing import Pair, pack
 from dataselect.scoring.prepare import PreparedItem
 from dataselect.scoring.rbridge import rbridge
 from dataselect.scoring.separate import Likelihoods, separate_nll
-from dataselect.scoring.sharing import can_share, shared_nll
+from dataselect.scoring.sharing import shared_nll, try_sharing
+
+# What a batch leaves in memory should fit a core's cache; a GPU wants work.
+_TOKENS_PER_BATCH = 1024
+_TOKENS_PER_BATCH_ELSEWHERE = 8192
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,10 @@ class Scores:
 
 
 def score(
-    model: Any, prepared: Sequence[PreparedItem], device: str = "cpu", tokens_per_batch: int = 8192
+    model: Any,
+    prepared: Sequence[PreparedItem],
+    device: str = "cpu",
+    tokens_per_batch: int | None = None,
 ) -> Scores:
     """Score every prepared item. Equal to one item at a time up to rounding (1e-5 nats)."""
     pairs = [(item.context_ids, item.trace_ids) for item in prepared]
@@ -74,13 +81,13 @@ def token_nll(
     model: Any,
     pairs: Sequence[Pair],
     device: str = "cpu",
-    tokens_per_batch: int = 8192,
+    tokens_per_batch: int | None = None,
 ) -> Likelihoods:
     """−ln p(token | context, tokens before) for each (context ids, continuation ids) pair.
 
-    `tokens_per_batch` bounds the padded tokens of one forward pass; a longer sequence goes
-    alone. Raises InputError when a token is outside the vocabulary, ValueError when a context or
-    a continuation is empty.
+    `tokens_per_batch` bounds the padded tokens of one forward pass, by default to what suits the
+    device; a longer sequence goes alone. Raises InputError when a token is outside the
+    vocabulary, ValueError when a context or a continuation is empty.
     """
     if not all(context and ids for context, ids in pairs):
         raise ValueError("a context or a continuation is empty")
@@ -92,14 +99,17 @@ def token_nll(
             f"the tokenizer gives token {largest} and the model has {vocabulary}",
             "score a model with the tokenizer it was trained with",
         )
+    on_cpu = device.startswith("cpu")
+    tokens = tokens_per_batch or (_TOKENS_PER_BATCH if on_cpu else _TOKENS_PER_BATCH_ELSEWHERE)
     was_training = model.training
     model.to(device).eval()
     try:
         with torch.inference_mode():
             tiled = bool(pairs) and head_is_linear(model, pairs[0], device)
             groups = pack(pairs)
-            if tiled and can_share(model, groups, pairs, device):
-                return shared_nll(model, groups, len(pairs), device, tokens_per_batch)
-            return separate_nll(model, pairs, tiled, device, tokens_per_batch)
+            made = try_sharing(model, groups, pairs, device) if tiled else None
+            if made is not None:
+                return shared_nll(model, groups, len(pairs), device, tokens, made)
+            return separate_nll(model, pairs, tiled, device, tokens)
     finally:
         model.train(was_training)

@@ -21,6 +21,9 @@ from dataselect.scoring.separate import Likelihoods, separate_nll
 
 _log = logging.getLogger("dataselect")
 
+Held = dict[tuple[int, ...], Any]
+"""Caches by the prefix that they hold."""
+
 # Keys that a batch may see for each of its input tokens: what one layer holds of them at a time.
 _HELD_PER_INPUT = 8
 _APART = 1e-3
@@ -28,16 +31,22 @@ _APART_HALF = 0.25
 
 
 def shared_nll(
-    model: Any, groups: Sequence[Group], count: int, device: str, tokens_per_batch: int
+    model: Any,
+    groups: Sequence[Group],
+    count: int,
+    device: str,
+    tokens_per_batch: int,
+    made: Held,
 ) -> Likelihoods:
-    """Everything that pairs have in common is computed once."""
+    """Everything that pairs have in common is computed once; `made` is what the trial left."""
     nll: list[npt.NDArray[np.float64]] = [np.empty(0)] * count
     tokens = 0
     for group in groups:
-        held = _hold(model, group.prefix, device)
-        tokens += len(group.prefix)
+        prefix = group.prefix
+        held = made.pop(prefix) if prefix in made else _hold(model, prefix, device)
+        tokens += len(prefix)
         for rows in batches(group, tokens_per_batch, _HELD_PER_INPUT * tokens_per_batch):
-            for number, losses in _rows_nll(model, rows, len(group.prefix), held, device):
+            for number, losses in _rows_nll(model, rows, len(prefix), held, device):
                 nll[number] = losses
             tokens += sum(row.width for row in rows)
     return Likelihoods(nll, tokens)
@@ -99,41 +108,43 @@ class _UnfitError(Exception):
     """A model whose attention or cache cannot share contexts."""
 
 
-def can_share(model: Any, groups: Sequence[Group], pairs: Sequence[Pair], device: str) -> bool:
-    """Whether sharing is worth it and gives this model's numbers.
+def try_sharing(
+    model: Any, groups: Sequence[Group], pairs: Sequence[Pair], device: str
+) -> Held | None:
+    """What the trial leaves for `shared_nll`; None when nothing is shared or it would not fit.
 
     Tried on the longest row after a shared prefix, and on the longest without one: what does not
     fit (a sliding window, positions that are not told, a state in place of a cache) shows there.
     """
     shared = [g for g in groups if len(g.rows) > 1 or len(g.rows[0].continuations) > 1]
+    made: Held = {}
     for kind in (True, False):
         alike = [group for group in shared if bool(group.prefix) is kind]
         if alike:
             longest = max(alike, key=lambda group: len(group.prefix) + group.rows[0].width)
-            reason = _misfit(model, longest, pairs, device)
+            reason = _misfit(model, longest, pairs, device, made)
             if reason is not None:
                 _log.warning(
                     "%s cannot share contexts between texts, so each is computed alone (%s)",
                     type(model).__name__,
                     reason,
                 )
-                return False
-    return bool(shared)
+                return None
+    return made if shared else None
 
 
-def _misfit(model: Any, group: Group, pairs: Sequence[Pair], device: str) -> str | None:
+def _misfit(model: Any, group: Group, pairs: Sequence[Pair], device: str, made: Held) -> str | None:
     """Why a group's first row cannot be computed behind a shared prefix; None when it can."""
     row = group.rows[0]
     try:
-        held = _hold(model, group.prefix, device)
+        held = made[group.prefix] = _hold(model, group.prefix, device)
         found = dict(_rows_nll(model, [row], len(group.prefix), held, device))
     except (_UnfitError, RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
         return (str(error).strip() or repr(error)).splitlines()[0]
-    alone = separate_nll(model, [pairs[number] for number in row.numbers], True, device, 1).nll
-    apart = max(
-        float(np.abs(found[number] - losses).max())
-        for number, losses in zip(row.numbers, alone, strict=True)
-    )
+    # The last continuation has everything before it that it must not see.
+    number = row.numbers[-1]
+    alone = separate_nll(model, [pairs[number]], True, device, 1).nll[0]
+    apart = float(np.abs(found[number] - alone).max())
     # In half precision any two ways of batching differ by this much.
     allowed = _APART if model.dtype == torch.float32 else _APART_HALF
     return None if apart <= allowed else f"its scores would be {apart:.1g} nats off"

@@ -13,15 +13,18 @@ Not here: texts that a tokenizer rewrites before it splits them (NFC). They are 
 their letters are then not the letters that have probabilities.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from dataselect.scoring.line_tokens import LineTokens
+
 Spans = npt.NDArray[np.int64]
+Offsets = list[tuple[int, int]]
 
 
 class RewrittenTextError(ValueError):
@@ -32,33 +35,104 @@ class RewrittenTextError(ValueError):
 class Aligned:
     """A continuation's tokens after its context.
 
-    `spans` has shape (tokens, 2): letters of the continuation, half-open. `joint` is False when
-    a token merged over the join and the continuation had to be encoded alone.
+    `joint` is False when a token merged over the join and the continuation had to be encoded
+    alone.
     """
 
     context_ids: list[int]
     ids: list[int]
-    spans: Spans
     joint: bool
+    find_spans: Callable[[], Spans]
+
+    @property
+    def spans(self) -> Spans:
+        """Letters of the continuation in each token, half-open; shape (tokens, 2).
+
+        Found when asked for, since most continuations need none.
+        """
+        return self.find_spans()
+
+
+class Aligner:
+    """Tokens of continuations after their contexts; what texts repeat is tokenised once.
+
+    For many texts of one tokenizer, which must stay as it is.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._lines = LineTokens(tokenizer)
+        self._opening = opening_ids(tokenizer)
+        self._byte_level = _is_byte_level(tokenizer)
+        self._bytes: dict[int, bytes | None] = {}
+
+    def learn(self, context: str, continuations: Sequence[str]) -> None:
+        """Tokenise in one go what will be asked for next."""
+        self._lines.learn(context, continuations)
+
+    def align(self, context: str, continuation: str) -> Aligned:
+        """Tokenise `context + continuation` together and find the continuation in it.
+
+        The context's tokens begin with what the tokenizer puts before a text (a BOS, or
+        nothing). Raises RewrittenTextError when the tokenizer changes the continuation.
+        """
+        ids, offsets = self._encode(context, continuation)
+        found = self._tail(ids, offsets, len(context), continuation)
+        if found is not None:
+            first, find_spans = found
+            return Aligned(self._opening + ids[:first], ids[first:], True, find_spans)
+        alone, offsets = self._encode("", continuation)
+        found = self._tail(alone, offsets, 0, continuation)
+        if found is None or found[0] != 0:
+            raise RewrittenTextError(
+                "the tokenizer rewrites the text, so its letters cannot be found"
+            )
+        return Aligned(self._opening + self._encode(context, "")[0], alone, False, found[1])
+
+    def _encode(self, context: str, text: str) -> tuple[list[int], Offsets | None]:
+        # Where tokens are bytes, the bytes say more than offsets.
+        if self._byte_level or not getattr(self._tokenizer, "is_fast", False):
+            return self._lines.ids(context, text), None
+        encoded = self._tokenizer(
+            context + text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        return list(encoded["input_ids"]), encoded["offset_mapping"]
+
+    def _tail(
+        self, ids: list[int], offsets: Offsets | None, join: int, continuation: str
+    ) -> tuple[int, Callable[[], Spans]] | None:
+        """First token of the continuation and its spans; None when no token begins at the join."""
+        wanted = continuation.encode()
+        # A token has a byte at least, so the continuation is within as many tokens from the end;
+        # the context is most of the text, and of no concern.
+        before = max(len(ids) - len(wanted), 0)
+        pieces = self._pieces(ids[before:])
+        if pieces is not None:
+            left, first = len(wanted), len(pieces)
+            while left > 0 and first > 0:
+                first -= 1
+                left -= len(pieces[first])
+            if left == 0 and b"".join(pieces[first:]) == wanted:
+                return before + first, partial(_spans_of_pieces, pieces[first:], continuation)
+        if offsets is None:
+            return None
+        first = next((i for i, (_, end) in enumerate(offsets) if end > join), len(offsets))
+        if first == len(offsets) or offsets[first][0] < join:
+            return None
+        spans = np.array(offsets[first:], dtype=np.int64) - join
+        return first, lambda: spans
+
+    def _pieces(self, ids: list[int]) -> list[bytes] | None:
+        """As `token_bytes`, which is asked once for each token of the vocabulary."""
+        new = [token for token in dict.fromkeys(ids) if token not in self._bytes]
+        if new:
+            self._bytes.update(zip(new, _spelt(self._tokenizer, new), strict=True))
+        return _all_spelt([self._bytes[token] for token in ids])
 
 
 def align(tokenizer: Any, context: str, continuation: str) -> Aligned:
-    """Tokenise `context + continuation` together and find the continuation's letters in it.
-
-    The context's tokens begin with what the tokenizer puts before a text (a BOS, or nothing).
-    Raises RewrittenTextError when the tokenizer changes the continuation.
-    """
-    opening = opening_ids(tokenizer)
-    ids, offsets = _encode(tokenizer, context + continuation)
-    found = _tail(tokenizer, ids, offsets, len(context), continuation)
-    if found is not None:
-        first, spans = found
-        return Aligned(opening + ids[:first], ids[first:], spans, True)
-    alone, offsets = _encode(tokenizer, continuation)
-    found = _tail(tokenizer, alone, offsets, 0, continuation)
-    if found is None or found[0] != 0:
-        raise RewrittenTextError("the tokenizer rewrites the text, so its letters cannot be found")
-    return Aligned(opening + _encode(tokenizer, context)[0], alone, found[1], False)
+    """A single continuation after its context; see `Aligner.align`."""
+    return Aligner(tokenizer).align(context, continuation)
 
 
 def decode(tokenizer: Any, ids: Sequence[int]) -> tuple[str, Spans]:
@@ -115,64 +189,39 @@ def opening_ids(tokenizer: Any) -> list[int]:
 
 def token_bytes(tokenizer: Any, ids: Sequence[int]) -> list[bytes] | None:
     """The bytes of each token, or None when one of them is not spelt in GPT-2's byte alphabet."""
+    return _all_spelt(_spelt(tokenizer, ids))
+
+
+def _all_spelt(pieces: list[bytes | None]) -> list[bytes] | None:
+    return None if None in pieces else cast(list[bytes], pieces)
+
+
+def _spelt(tokenizer: Any, ids: Sequence[int]) -> list[bytes | None]:
     alphabet = _byte_alphabet()
     added = getattr(tokenizer, "added_tokens_decoder", {})
-    pieces = []
+    pieces: list[bytes | None] = []
     for token, name in zip(ids, tokenizer.convert_ids_to_tokens(list(ids)), strict=True):
         if token in added:  # added tokens are kept as they are written, not as mapped bytes
             pieces.append(added[token].content.encode())
         elif name is not None and all(letter in alphabet for letter in name):
             pieces.append(bytes(alphabet[letter] for letter in name))
         else:
-            return None
+            pieces.append(None)
     return pieces
 
 
-def _encode(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]] | None]:
-    fast = bool(getattr(tokenizer, "is_fast", False))
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=fast, verbose=False)
-    return list(encoded["input_ids"]), encoded["offset_mapping"] if fast else None
-
-
-def _tail(
-    tokenizer: Any,
-    ids: list[int],
-    offsets: list[tuple[int, int]] | None,
-    join: int,
-    continuation: str,
-) -> tuple[int, Spans] | None:
-    """First token of the continuation and its spans; None when no token begins at the join."""
-    wanted = continuation.encode()
-    # A token has a byte at least, so the continuation is within as many tokens from the end; the
-    # context is most of the text, and of no concern.
-    before = max(len(ids) - len(wanted), 0)
-    pieces = token_bytes(tokenizer, ids[before:])
-    if pieces is not None:
-        left, first = len(wanted), len(pieces)
-        while left > 0 and first > 0:
-            first -= 1
-            left -= len(pieces[first])
-        if left == 0 and b"".join(pieces[first:]) == wanted:
-            return before + first, _spans_of_pieces(pieces[first:], continuation)
-    if offsets is None or _is_byte_level(tokenizer):
-        return None
-    first = next((i for i, (_, end) in enumerate(offsets) if end > join), len(offsets))
-    if first == len(offsets) or offsets[first][0] < join:
-        return None
-    return first, np.array(offsets[first:], dtype=np.int64) - join
-
-
 def _spans_of_pieces(pieces: Sequence[bytes], text: str) -> Spans:
-    letter_of_byte = np.repeat(np.arange(len(text)), [len(letter.encode()) for letter in text])
-    spans = np.zeros((len(pieces), 2), dtype=np.int64)
-    at = 0
-    for i, piece in enumerate(pieces):
-        end = min(at + len(piece), len(letter_of_byte))
-        if end > at:
-            spans[i] = letter_of_byte[at], letter_of_byte[end - 1] + 1
-        else:
-            spans[i] = len(text) if at else 0
-        at = end
+    """Letters of `text` in each piece; none, at the text's end, for what is behind it."""
+    data = np.frombuffer(text.encode(), dtype=np.uint8)
+    # Bytes that go on with a letter have 10 for their first bits.
+    letters_before = np.concatenate([[0], np.cumsum((data & 0xC0) != 0x80)])
+    ends = np.minimum(np.cumsum([len(piece) for piece in pieces], dtype=np.int64), len(data))
+    starts = np.concatenate([[0], ends])[:-1]
+    held = ends > starts
+    spans = np.stack([starts, ends], axis=1).astype(np.int64)
+    spans[held, 0] = letters_before[starts[held] + 1] - 1
+    spans[held, 1] = letters_before[ends[held]]
+    spans[~held] = np.where(starts[~held] > 0, len(text), 0)[:, None]
     return spans
 
 

@@ -23,7 +23,12 @@ from dataselect.scoring.decoding import greedy, position_limit
 from dataselect.scoring.loading import load_model
 from dataselect.scoring.prepare import TooLongError, fit
 from dataselect.scoring.scorer import token_nll
-from dataselect.scoring.token_spans import RewrittenTextError, decode, letter_probabilities
+from dataselect.scoring.token_spans import (
+    Aligner,
+    RewrittenTextError,
+    decode,
+    letter_probabilities,
+)
 from dataselect.traces.trace import (
     Trace,
     TraceHeader,
@@ -72,6 +77,7 @@ class LocalFrontier:
         The final answer is cut off. Items that do not fit the model have no trace.
         """
         limit = position_limit(self._model) or _UNBOUNDED
+        aligner = Aligner(self._tokenizer)
         fitted, reasons = [], {}
         for item in benchmark.items:
             reasoning, answer = split_answer(texts.get(item.id, ""))
@@ -82,7 +88,7 @@ class LocalFrontier:
                     partial(benchmark.context, item),
                     len(benchmark.examples(item)),
                     [benchmark.trace_text(reasoning)],
-                    self._tokenizer,
+                    aligner,
                     limit,
                 )
             except (RewrittenTextError, TooLongError) as error:

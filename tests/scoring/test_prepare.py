@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from dataselect.benchmarks.items import BenchmarkItems
+from dataselect.benchmarks.items import BenchmarkItems, Item
 from dataselect.scoring.prepare import Prepared, prepare
 from dataselect.traces.trace import Trace, TraceHeader, TraceSet, runs_of
 
@@ -158,3 +160,53 @@ def test_a_trace_that_merges_with_its_prompt_is_tokenised_apart_and_reported(
     for item, got in zip(benchmark.items, prepared.items, strict=True):
         assert merging.decode(got.trace_ids) == f" {item.rationale}"
         assert merging.decode(got.context_ids) == f"{item.question}\n"
+
+
+LINES = st.lists(
+    st.sampled_from(["Ann", " has 3", "\n", "\n\n", "é", " 한 ", "€", "'s", "17"])
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=3),
+    min_size=1,
+    max_size=8,
+).map("".join)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(LINES, LINES.filter(str.strip)), min_size=1, max_size=4), st.data())
+def test_many_items_have_the_tokens_and_weights_of_the_plain_definition(
+    tokenizer: Any, texts: list[tuple[str, str]], data: st.DataObject
+) -> None:
+    items = tuple(Item(f"i{n}", question, "3") for n, (question, _) in enumerate(texts))
+    shots = (Item("s1", "Zoë sells 12 crêpes.\nHow many?", "60", rationale="12 * 5\n= 60"),)
+    benchmark = BenchmarkItems("any", items, shots)
+    probabilities = st.sampled_from([None, 0.0, 0.1, 0.123, 0.7, 0.9, 1.0])
+    traces = {}
+    for item, (_, text) in zip(items, texts, strict=True):
+        values = data.draw(st.lists(probabilities, min_size=len(text), max_size=len(text)))
+        traces[item.id] = Trace(item.id, text, tuple((1, value) for value in values))
+    prepared = prepare(benchmark, TraceSet(HEADER, traces), tokenizer, 10_000, "none")
+    kept = {each.item_id: each for each in prepared.items}
+    for item in items:
+        text = traces[item.id].text
+        bare = text.strip()
+        start = text.index(bare)
+        letters = [np.nan, *traces[item.id].letter_probs[start : start + len(bare)]]
+        spoken = f" {bare}"
+        context = benchmark.context(item)
+        ids = tokenizer(context + spoken)["input_ids"]
+        sizes = [len(tokenizer.convert_ids_to_tokens(token)) for token in ids]
+        ends = np.cumsum(sizes) - len(context.encode())
+        first = int(np.argmax(ends > 0))
+        assert ends[first] == sizes[first], "no token lies over the join"
+        of_byte = [n for n, letter in enumerate(spoken) for _ in letter.encode()]
+        weights = []
+        for size, end in zip(sizes[first:], ends[first:], strict=True):
+            held = [letters[n] for n in sorted(set(of_byte[end - size : end]))]
+            known = [p for p in held if not np.isnan(p)]
+            weights.append(np.mean(known) if known else np.nan)
+        if np.isnan(weights).all():
+            assert item.id not in kept
+            continue
+        got = kept[item.id]
+        assert [*got.context_ids, *got.trace_ids] == ids
+        assert list(got.trace_ids) == ids[first:]
+        assert np.array_equal(got.weights, weights, equal_nan=True)

@@ -1,0 +1,120 @@
+r"""Tokens of many texts that repeat each other: every distinct line is tokenised once.
+
+All prompts of a benchmark begin with the same worked examples, and ten choices follow the same
+question, so most letters are met again and again. A text may be cut without changing its tokens
+where no token reaches over the cut and none depends on what is behind it. For byte-level BPE with
+the splitting rules below that is so between a line break and an ASCII letter or digit: no rule
+matches such a pair, none looks back, and the only look ahead, `(?!\S)`, asks for a letter there,
+which stays in sight. NFC composes nothing over that place.
+
+For any other tokenizer a text is tokenised whole, so the tokens are the same in every case.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+_CUT = re.compile(r"\n(?=[A-Za-z0-9])")
+_BEHIND = "A"
+# Of cl100k (Llama 3, OLMo 2) and of Qwen 2. Those of GPT-2 are what ByteLevel itself does.
+_RULES = tuple(
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}" + digits + "|"
+    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    for digits in ("{1,3}", "")
+)
+# What is kept is forgotten when it has more letters than this.
+_HELD_LETTERS = 1 << 24
+
+
+class LineTokens:
+    """Tokens of texts without special tokens, as `tokenizer` gives them.
+
+    The tokenizer must stay as it is. `by_line` says whether it allows texts to be cut; where it
+    does not, nothing is kept.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        # By line without its break: with another line behind it, and at the end of a text.
+        self._inner: dict[str, list[int]] = {}
+        self._last: dict[str, list[int]] = {}
+        self._letters = 0
+        # The context asked for last: all its lines but the last one in tokens, and that one.
+        self._context, self._head, self._rest = "", list[int](), ""
+        self.by_line = _may_be_cut(tokenizer) and len(self._encode([_BEHIND])[0]) == 1
+
+    def ids(self, context: str, text: str) -> list[int]:
+        """The tokens of `context + text`; texts of one context are best asked for in a row."""
+        if not self.by_line:
+            return self._encode([context + text])[0]
+        self.learn(context, [text])
+        *inner, last = _CUT.split(self._rest + text)
+        return list(chain(self._head, *(self._inner[line] for line in inner), self._last[last]))
+
+    def learn(self, context: str, texts: Sequence[str]) -> None:
+        """Tokenise what is new in texts after a context in one go; `ids` then looks it up."""
+        if not self.by_line:
+            return
+        if self._letters > _HELD_LETTERS:
+            self._inner, self._last, self._letters = {}, {}, 0
+        lines: list[str] = []
+        rest = self._rest
+        if context != self._context:
+            *lines, rest = _CUT.split(context)
+        tails = [_CUT.split(rest + text) for text in texts]
+        wanted = chain(lines, *(tail[:-1] for tail in tails))
+        inner = list(dict.fromkeys(line for line in wanted if line not in self._inner))
+        last = list(dict.fromkeys(tail[-1] for tail in tails if tail[-1] not in self._last))
+        if inner or last:
+            found = self._encode([*(f"{line}\n{_BEHIND}" for line in inner), *last])
+            self._inner.update((line, ids[:-1]) for line, ids in zip(inner, found, strict=False))
+            self._last.update(zip(last, found[len(inner) :], strict=True))
+            self._letters += sum(map(len, chain(inner, last)))
+        if context != self._context:
+            head = list(chain.from_iterable(self._inner[line] for line in lines))
+            self._context, self._head, self._rest = context, head, rest
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        encoded = self._tokenizer(texts, add_special_tokens=False, verbose=False)
+        return list(encoded["input_ids"])
+
+
+def _may_be_cut(tokenizer: Any) -> bool:
+    """Whether the tokenizer is one of those whose tokens end at a cut."""
+    if not getattr(tokenizer, "is_fast", False):
+        return False
+    backend = tokenizer.backend_tokenizer
+    if type(backend.model).__name__ != "BPE" or backend.model.dropout is not None:
+        return False
+    # An added token at a cut is taken out first, and then nothing is in sight behind the break.
+    added = (token.content for token in tokenizer.added_tokens_decoder.values())
+    if any(_CUT.search(f"\n{content}") for content in added):
+        return False
+    normalizer = backend.normalizer
+    if normalizer is not None and json.loads(normalizer.__getstate__()) != {"type": "NFC"}:
+        return False
+    splitter = backend.pre_tokenizer
+    return splitter is not None and _is_known(json.loads(splitter.__getstate__()))
+
+
+def _is_known(splitter: dict[str, Any]) -> bool:
+    """Whether a pre-tokenizer splits by the rules that this module knows."""
+    match splitter:
+        case {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}:
+            return True
+        case {
+            "type": "Sequence",
+            "pretokenizers": [
+                {
+                    "type": "Split",
+                    "pattern": {"Regex": rule},
+                    "behavior": behavior,
+                    "invert": invert,
+                },
+                {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
+            ],
+        }:
+            return rule in _RULES and (behavior, invert) in (("Isolated", False), ("Removed", True))
+    return False
