@@ -33,7 +33,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         hidden_gradient = torch.empty_like(hidden)
         weight_gradient = torch.zeros_like(weight)
         buffers = torch.empty((2, models * step * vocabulary), dtype=kind, device=hidden.device)
-        product = torch.empty_like(cast)
+        product = None if kind == torch.float32 else torch.empty_like(cast)
         total = torch.zeros(models, device=hidden.device)
         for first in range(0, rows, step):
             part = hidden[:, first : first + step].to(kind)
@@ -48,7 +48,10 @@ class ChunkedCrossEntropy(torch.autograd.Function):
             # From here on the gradient with respect to the logits.
             shares.scatter_add_(2, wanted, shares.new_full((1, 1, 1), -1).expand_as(wanted))
             hidden_gradient[:, first : first + step] = torch.bmm(shares, cast)
-            weight_gradient += torch.bmm(shares.transpose(1, 2), part, out=product)
+            if product is None:
+                weight_gradient.baddbmm_(shares.transpose(1, 2), part)
+            else:
+                weight_gradient += torch.bmm(shares.transpose(1, 2), part, out=product)
         ctx.save_for_backward(hidden_gradient, weight_gradient)
         return total
 
@@ -64,5 +67,5 @@ def _chunk_rows(models: int, vocabulary: int, width: int, cuda: bool) -> int:
     if cuda:
         return max(64, 2**28 // (models * vocabulary))
     # Few rows keep the logits in the caches; many make the sum over the weights' gradients,
-    # which is as large as the embeddings, rarer. The width is where the two cost the same.
-    return max(min(512, max(64, width)), 2**20 // (models * vocabulary))
+    # which is as large as the embeddings, rarer.
+    return max(min(512, max(128, 2 * width)), 2**20 // (models * vocabulary))
