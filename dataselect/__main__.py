@@ -1,5 +1,42 @@
-"""`python -m dataselect` is the `dataselect` command."""
+"""The front door: `dataselect` and `python -m dataselect`.
 
-from dataselect.cli import main
+The overview of the commands is kept here as text, because what reads a command line takes several
+times as long to load as Python to start. A test holds it against what that would say.
+"""
 
-main()
+import sys
+
+HELP = """\
+Usage: dataselect [OPTIONS] COMMAND [ARGS]...
+
+  Decide which data to pretrain on next: rank candidates with tiny proxy models
+  scored on a frontier model's reasoning traces (rBridge).
+
+Options:
+  --version  Show the version.
+  --help     Show this message and exit.
+
+Commands:
+  init      Write candidates/, stages/ and reports/ with examples to start...
+  validate  Check manifest, plan, benchmarks, traces and the first rows of...
+  plan      Print what a run would train and what it would cost, and spend...
+  run       Screen, predict, rank and report; run again with the same...
+  score     Score models on benchmarks: rBridge, R^phi and the paper's...
+  fit       Fit transfer functions from proxy scores to target accuracy,...
+  agree     Compare how proxies rank candidates with how their targets do,...
+  traces    Get a frontier model's reasoning traces, make them, look at...
+"""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    if sys.argv[1:] == ["--help"]:
+        sys.stdout.write(HELP)
+        return
+    from dataselect.cli import main as command
+
+    command()
+
+
+if __name__ == "__main__":
+    main()

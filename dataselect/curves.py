@@ -1,4 +1,8 @@
-"""The four curve families that map a proxy's score to target accuracy (paper, section 4.1 (ii)).
+"""The curve families that map a proxy's score to target accuracy.
+
+Four are the paper's (section 4.1 (ii)) and are fitted here. The fifth, a sigmoid, is fitted in
+`sigmoid`, because it needs to know the chance level and the direction; its value is computed here,
+so that a file of functions has one kind of curve.
 
 Fitting is least squares in closed form. The exponential, a + b·exp(c·u), is no exception: for a
 given c the other two are linear, so only c is searched, over a bounded grid that is then refined.
@@ -10,27 +14,29 @@ function re-orders candidates where it was fitted. Only a quadratic can fail; it
 with the reason. Beyond its points a quadratic is followed up to its turning point and is flat from
 there on. A rising curve is not refused here, since a score may be one where higher is better.
 
-Not covered: sigmoids with a floor at chance level, which extrapolate better on some public runs
-but are not among the paper's families.
+Not covered: which protocol chooses among families; that is `transfer.fit` and `robust`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-Family = Literal["linear", "logarithmic", "exponential", "quadratic"]
+PaperFamily = Literal["linear", "logarithmic", "exponential", "quadratic"]
+Family = Literal["linear", "logarithmic", "exponential", "quadratic", "sigmoid"]
 Array = NDArray[np.float64]
 
 # From plain to flexible: of equally good fits the first is taken.
-FAMILIES: tuple[Family, ...] = get_args(Family)
+FAMILIES: tuple[PaperFamily, ...] = get_args(PaperFamily)
 COEFFICIENTS: dict[Family, int] = {
     "linear": 2,
     "logarithmic": 2,
     "exponential": 3,
     "quadratic": 3,
+    "sigmoid": 4,
 }
 
 # Bounds on |c| times the width of the fitted range: below them the curve is all but a straight
@@ -48,28 +54,46 @@ class Curve:
     """A fitted curve in u = x - origin, with coefficients c0, c1 (, c2).
 
     linear c0 + c1·u; quadratic c0 + c1·u + c2·u²; exponential c0 + c1·exp(c2·u);
-    logarithmic c0 + c1·ln(x / origin), for x > 0. The origin is the mean of the fitted x.
+    logarithmic c0 + c1·ln(x / origin), for x > 0; sigmoid c0 + c1 / (1 + exp(-c2·(u - c3))).
+    The origin is the mean of the fitted x.
+
+    `knots` are (x, level) of an isotonic regression, by rising x, and empty without one: the
+    curve's value is then the mean of the formula and of the line through the knots, which is flat
+    beyond the outermost.
     """
 
     family: Family
     origin: float
     coefficients: tuple[float, ...]
+    knots: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.coefficients) != COEFFICIENTS[self.family]:
             raise ValueError(f"a {self.family} curve has {COEFFICIENTS[self.family]} coefficients")
         if self.family == "logarithmic" and self.origin <= 0:
             raise ValueError("a logarithmic curve needs an origin above 0")
+        if any(a[0] >= b[0] for a, b in pairwise(self.knots)):
+            raise ValueError("the knots of a curve must rise")
 
     def __call__(self, x: Array) -> Array:
         """Values at x, of the same shape, not clipped."""
         x = np.asarray(x, dtype=np.float64)
+        if not self.knots:
+            return self.formula(x)
+        places, levels = np.array(self.knots).T
+        return np.asarray((self.formula(x) + np.interp(x, places, levels)) / 2)
+
+    def formula(self, x: Array) -> Array:
+        """Values of the family's formula alone, without the knots."""
         c = self.coefficients
         if self.family == "logarithmic":
             return c[0] + c[1] * np.log(np.maximum(x, np.finfo(np.float64).tiny) / self.origin)
         u = x - self.origin
         if self.family == "exponential":
             return c[0] + c[1] * np.exp(np.minimum(c[2] * u, _LARGEST_EXPONENT))
+        if self.family == "sigmoid":
+            exponent = np.clip(-c[2] * (u - c[3]), -_LARGEST_EXPONENT, _LARGEST_EXPONENT)
+            return np.asarray(c[0] + c[1] / (1 + np.exp(exponent)))
         if self.family == "quadratic" and c[2]:
             turn = -c[1] / (2 * c[2])
             # The origin lies among the fitted points, so its side of the turn is theirs.
@@ -78,7 +102,7 @@ class Curve:
         return c[0] + c[1] * u
 
 
-def fit_curve(x: Array, y: Array, family: Family) -> Curve:
+def fit_curve(x: Array, y: Array, family: PaperFamily) -> Curve:
     """Least-squares curve of one family through points (x, y), both of shape (n,).
 
     Raises NoFitError with the reason: too few different x, a logarithm of x <= 0, or a quadratic
@@ -107,7 +131,7 @@ def fit_curve(x: Array, y: Array, family: Family) -> Curve:
 
 
 def best_curve(
-    x: Array, y: Array, families: Sequence[Family] = FAMILIES
+    x: Array, y: Array, families: Sequence[PaperFamily] = FAMILIES
 ) -> tuple[Curve, dict[str, str]]:
     """The curve with the highest R² on its own points, and why families were skipped.
 

@@ -4,14 +4,14 @@ This is the only way to know what a ranking is worth in one's own setting: rank 
 target accuracy is known, and count the pairs that come out in the right order.
 """
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataselect.agreement import Agreement, decision_accuracy
+from dataselect.decisions.agreement import Agreement, decision_accuracy
 from dataselect.errors import InputError
+from dataselect.score_tables import read_id_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,25 +39,10 @@ def read_target_accuracy(path: Path) -> dict[str, float]:
     The file has a column `id` and one column of accuracies in 0..1 for each benchmark. Raises
     InputError with the line of what is wrong.
     """
-    try:
-        # Spreadsheets begin a UTF-8 file with a mark of their own.
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            path, f"cannot be read ({error})", "check the path in 'evidence'"
-        ) from error
-    if "id" not in columns or len(columns) < 2:
-        raise InputError(
-            f"{path}:1", "it needs a column 'id' and one for each benchmark", "add them"
-        )
+    _, rows = read_id_rows(path, "benchmark", "check the path in 'evidence'")
     accuracies: dict[str, float] = {}
     for line, row in rows:
         name = row.pop("id")
-        if not name:
-            raise InputError(f"{path}:{line}", "the row has no id", "add it, or remove the row")
         if name in accuracies:
             raise InputError(f"{path}:{line}", f"{name!r} comes twice", "keep one of the rows")
         try:

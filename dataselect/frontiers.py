@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from dataselect.agreement import decision_accuracy
+from dataselect.decisions.agreement import decision_accuracy
 from dataselect.errors import InputError
 
 

@@ -27,8 +27,20 @@ FLOORS = {
     },
     2: {"proxies", "scoring", "traces.local"},
     3: {
-        *("curves", "ranking", "agreement", "transfer", "transfer_file", "evidence"),
+        *("curves", "ranking", "decisions", "transfer", "transfer_file", "evidence"),
         "frontiers",
+        "score_tables",
+        *(
+            "sigmoid",
+            "isotonic",
+            "chance",
+            "neighbours",
+            "robust",
+            "pairs",
+            "held_out",
+            "protocols",
+        ),
+        "setting_file",
     },
     4: {
         *("compute", "stage", "screen", "predict", "pipeline", "project", "validation"),

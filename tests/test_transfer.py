@@ -189,6 +189,20 @@ def test_what_only_shifts_the_score_is_warned_of(run: Setting, message: str) -> 
     assert message in warnings[0]
 
 
+def test_what_a_function_does_not_know_of_its_setting_is_warned_of_and_not_refused() -> None:
+    function = fitted(X, accuracies())
+    unknown = replace(SETTING, traces=None, metric_version=None, proxy_size=None)
+    bare = replace(function, provenance=replace(PROVENANCE, setting=unknown))
+    refusal, warnings = check_applies(bare, SETTING)
+    assert refusal is None
+    assert warnings == [
+        "the transfer function of gsm8k does not say its traces, metric version, proxy's size: "
+        "not checked"
+    ]
+    other, _ = check_applies(bare, replace(SETTING, target_size=1_000_000))
+    assert other is not None
+
+
 def test_a_function_that_rises_with_the_loss_is_warned_of() -> None:
     _, warnings = check_applies(fitted(X, 1 - accuracies()), SETTING)
     assert "rises with the score" in warnings[0]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dataselect.errors import InputError
+from dataselect.robust import fit_robust
 from dataselect.transfer import Provenance, Setting, fit
 from dataselect.transfer_file import from_json, read_transfer_file, to_json
 
@@ -17,6 +18,14 @@ FUNCTIONS = [
     fit(X, np.exp(-X), benchmark="gsm8k", provenance=PROVENANCE),
     fit(X, 0.9 - X / 3, benchmark="csqa", provenance=PROVENANCE, family="linear"),
 ]
+ROBUST = fit_robust(
+    X,
+    np.exp(-X),
+    benchmark="arc",
+    provenance=Provenance(Setting(*[None] * 8), "pairs.csv", "dataselect fit", "robust"),
+    chance=0.1,
+    blocks=np.arange(8) // 2,
+)
 
 
 def test_functions_come_back_as_they_were_written(tmp_path: Path) -> None:
@@ -25,9 +34,32 @@ def test_functions_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert read_transfer_file(path) == {f.benchmark: f for f in FUNCTIONS}
 
 
+def test_a_robust_function_comes_back_and_says_the_same() -> None:
+    found = from_json(to_json([ROBUST]), "robust")["arc"]
+    assert found == ROBUST
+    np.testing.assert_array_equal(found.intervals(X, 0.9), ROBUST.intervals(X, 0.9))
+
+
+def test_the_shipped_file_of_the_first_schema_predicts_as_ever() -> None:
+    path = Path(__file__).parents[1] / "stages/quickstart/transfer.json"
+    document = json.loads(path.read_text())
+    assert document["schema"] == 1
+    for written, function in zip(
+        document["functions"], read_transfer_file(path).values(), strict=True
+    ):
+        a, b, rate = written["curve"]["coefficients"]
+        x = np.array([point[0] for point in written["points"]])
+        plain = a + b * np.exp(rate * (x - written["curve"]["origin"]))
+        np.testing.assert_allclose(function.predict(x), np.clip(plain, 0, 1), atol=1e-12)
+        residuals = np.array(written["points"])[:, 1] - [
+            np.clip(curve(x[i]), 0, 1) for i, curve in enumerate(function.loo_curves)
+        ]
+        np.testing.assert_allclose(residuals, written["loo_residuals"], atol=1e-12)
+
+
 def test_the_file_says_its_schema_and_repeats_byte_for_byte() -> None:
     text = to_json(FUNCTIONS)
-    assert json.loads(text)["schema"] == 1
+    assert json.loads(text)["schema"] == 2
     assert to_json(from_json(text, "again").values()) == text
 
 
@@ -49,7 +81,7 @@ def changed(path: tuple[Any, ...], value: Any) -> str:
         ("", "Invalid JSON"),
         ("{", "Invalid JSON"),
         ("[]", "Input should be an object"),
-        (changed(("schema",), 2), "schema: Input should be 1"),
+        (changed(("schema",), 3), "schema: Input should be 1 or 2"),
         (changed(("schema",), ...), "schema: Field required"),
         (changed(("functions",), []), "holds no transfer function"),
         (changed(("functions", 1, "benchmark"), "gsm8k"), "more than one transfer function"),
@@ -60,6 +92,9 @@ def changed(path: tuple[Any, ...], value: Any) -> str:
         (changed(("functions", 0, "curve", "family"), "spline"), "functions.0.curve.family"),
         (changed(("functions", 1, "curve", "coefficients"), [1.0]), "linear curve has 2"),
         (changed(("functions", 1, "loo_residuals"), [0.1]), "one entry per point"),
+        (changed(("functions", 0, "bounds"), [0.5, 0.2]), "bounds must rise"),
+        (changed(("functions", 1, "loo_refits"), [9] * 8), "places in loo_curves"),
+        (changed(("functions", 0, "curve", "knots"), [[1.0, 0.1], [1.0, 0.2]]), "must rise"),
         (changed(("functions", 1, "fitted_range"), [2.0, 1.0]), "fitted_range must rise"),
         (
             changed(("functions", 1, "provenance", "setting", "target_size"), 1.5),

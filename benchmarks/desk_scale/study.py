@@ -24,10 +24,10 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from dataselect.agreement import decision_accuracy
 from dataselect.compute import LocalProcesses
 from dataselect.compute.cores import available_cores
 from dataselect.cost import training_flops
+from dataselect.decisions.agreement import decision_accuracy
 from dataselect.manifest import load_manifest
 from dataselect.pipeline import prepare
 from dataselect.plan import Plan, load_plan

@@ -12,6 +12,8 @@ from typing import Annotated
 import typer
 
 from dataselect import __version__
+from dataselect.cli.agree import agree
+from dataselect.cli.fit import fit
 from dataselect.cli.run import init, plan, run, validate
 from dataselect.cli.score import score
 from dataselect.cli.trace_files import compare, export, show, verify
@@ -31,7 +33,7 @@ traces_app = typer.Typer(
     help="Get a frontier model's reasoning traces, make them, look at them, share them.",
     no_args_is_help=True,
 )
-_COMMANDS: tuple[Callable[..., None], ...] = (init, validate, plan, run, score)
+_COMMANDS: tuple[Callable[..., None], ...] = (init, validate, plan, run, score, fit, agree)
 _TRACES: tuple[Callable[..., None], ...] = (pull, build, weigh, show, verify, export, compare)
 for command in _COMMANDS:
     app.command()(command)

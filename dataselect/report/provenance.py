@@ -99,6 +99,7 @@ def _function(function: "TransferFunction") -> dict[str, Any]:
         "family": function.family,
         "coefficients": function.curve.coefficients,
         "origin": function.curve.origin,
+        "knots": function.curve.knots,
         "points": len(function.points),
         "fitted_range": function.fitted_range,
         "r2": function.r2,

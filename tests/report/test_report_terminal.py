@@ -61,5 +61,5 @@ def test_reasons_with_markup_are_shown_as_they_are(make_selection: MakeSelection
 
 def test_evidence_is_shown_only_if_there_is_any(make_selection: MakeSelection) -> None:
     assert "rBridge" in shown(make_selection())
-    assert "1.00 [1.00, 1.00]" in shown(make_selection())
+    assert "1.00 [0.27, 1.00]" in shown(make_selection())
     assert "Agreement" not in shown(make_selection(evidence=False))

@@ -1,11 +1,19 @@
+from collections.abc import Iterable
+from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from dataselect.agreement import decision_accuracy
+from dataselect.decisions.agreement import Agreement, decision_accuracy
+from dataselect.decisions.pair_intervals import share_interval
 from dataselect.errors import InputError
 
 RESULTS = Path(__file__).parents[1].parent / "shared" / "data" / "results"
@@ -52,20 +60,90 @@ def test_tau_is_tau_b(seed: int) -> None:
     assert ours == pytest.approx(kendalltau(x, y).statistic)
 
 
-def test_interval_draws_are_agreements_of_resampled_candidates() -> None:
+def test_intervals_have_the_spread_of_resampled_candidates() -> None:
     rng = np.random.default_rng(0)
     target = pd.Series(rng.normal(size=12))
     proxy = -target + rng.normal(size=12)
-    agreement = decision_accuracy(proxy, target, draws=400, seed=1, confidence=0.8)
+    agreement = decision_accuracy(proxy, target, draws=2000, seed=1, confidence=0.8)
     slow = []
-    for _ in range(400):
+    for _ in range(1000):
         pick = rng.integers(12, size=12)
         x, y = proxy.to_numpy()[pick], target.to_numpy()[pick]
         pairs = [(i, j) for i in range(12) for j in range(i) if y[i] != y[j]]
         slow.append(np.mean([(x[i] < x[j]) == (y[i] > y[j]) for i, j in pairs]))
-    assert agreement.decision_accuracy_interval == pytest.approx(
-        tuple(np.quantile(slow, [0.1, 0.9])), abs=0.04
+    by_hand = share_interval(agreement.decision_accuracy, float(np.var(slow)), 12, 0.8)
+    assert agreement.decision_accuracy_interval == pytest.approx(by_hand, abs=0.02)
+    # Without ties tau is twice the share above one half.
+    low, high = by_hand
+    assert agreement.kendall_tau_interval == pytest.approx((2 * low - 1, 2 * high - 1), abs=0.04)
+
+
+def test_few_candidates_all_in_order_leave_room_for_others() -> None:
+    agreement = decision_accuracy(series(1, 2, 3, 4), series(0.9, 0.5, 0.3, 0.1), draws=100)
+    assert agreement.decision_accuracy_interval is not None
+    assert agreement.decision_accuracy_interval[0] < 0.5
+    assert agreement.decision_accuracy_interval[1] == 1
+
+
+COARSE = st.lists(
+    st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=3, max_size=10
+).filter(lambda pairs: len({y for _, y in pairs}) > 1)
+
+
+def measured(x: Iterable[float], y: Iterable[float], **options: Any) -> Agreement:
+    x, y = pd.Series(x, dtype=float), pd.Series(y, dtype=float)
+    return decision_accuracy(x, y, **{"lower_is_better": False, "draws": 100, **options})
+
+
+def same(first: Agreement, second: Agreement) -> None:
+    """Equal but for rounding."""
+    for name, value in asdict(first).items():
+        assert asdict(second)[name] == pytest.approx(value, abs=1e-9), name
+
+
+@given(COARSE)
+def test_only_the_order_of_scores_counts(pairs: list[tuple[int, int]]) -> None:
+    x, y = zip(*pairs, strict=True)
+    transformed = measured([np.exp(a) - 7 for a in x], [b**3 / 100 for b in y])
+    same(transformed, measured(x, y))
+
+
+@given(COARSE)
+def test_a_proxy_turned_around_is_right_where_it_was_wrong(pairs: list[tuple[int, int]]) -> None:
+    x, y = zip(*pairs, strict=True)
+    found, turned = measured(x, y), measured(x, y, lower_is_better=True)
+    assert turned.decision_accuracy == pytest.approx(1 - found.decision_accuracy)
+    assert turned.kendall_tau == pytest.approx(-found.kendall_tau)
+    assert (turned.pairs, turned.proxy_ties) == (found.pairs, found.proxy_ties)
+    low, high = found.decision_accuracy_interval or (0, 0)
+    assert turned.decision_accuracy_interval == pytest.approx((1 - high, 1 - low))
+    same(measured([-a for a in x], [-b for b in y]), found)
+
+
+@given(COARSE, st.randoms(use_true_random=False))
+def test_the_order_of_candidates_makes_no_difference(
+    pairs: list[tuple[int, int]], random: Random
+) -> None:
+    x, y = zip(*pairs, strict=True)
+    shuffled = random.sample(pairs, len(pairs))
+    same(
+        measured(*zip(*shuffled, strict=True), draws=0),
+        measured(x, y, draws=0),
     )
+
+
+@given(COARSE)
+def test_decision_accuracy_is_the_share_of_pairs_counted_one_by_one(
+    pairs: list[tuple[int, int]],
+) -> None:
+    compared = [(a, b) for a, b in combinations(pairs, 2) if a[1] != b[1]]
+    credit = [0.5 if a[0] == b[0] else float((a[0] > b[0]) == (a[1] > b[1])) for a, b in compared]
+    x, y = zip(*pairs, strict=True)
+    found = measured(x, y, draws=0)
+    assert found.decision_accuracy == pytest.approx(np.mean(credit))
+    assert found.pairs == len(compared)
+    assert found.pairs + found.target_ties == len(pairs) * (len(pairs) - 1) / 2
+    assert found.proxy_ties == credit.count(0.5)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ moves the figure when scores are coarse. Here a pair that the target ties is lef
 no right order, and a proxy tie counts one half, which is what tossing a coin would earn.
 
 Intervals resample candidates, which answers "what if the candidates had been others of their
-kind". They do not cover the seeds of the target runs; one target seed already disagrees with the
-mean of others on a tenth of the pairs or more.
+kind"; how a bootstrap becomes an interval is said in `pair_intervals`. They do not cover the seeds
+of the target runs; one target seed already disagrees with the mean of others on a tenth of the
+pairs or more.
 """
 
 from dataclasses import dataclass
@@ -16,9 +17,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dataselect.decisions.pair_intervals import share_interval
 from dataselect.errors import InputError
 
 Array = NDArray[np.float64]
+
+CONVENTION = (
+    "pairs of candidates that the target ties are left out; a pair that the proxy ties counts one"
+    " half; chance is 0.5 for decision accuracy and 0 for Kendall's tau-b"
+)
 
 
 @dataclass(frozen=True)
@@ -51,8 +58,8 @@ def decision_accuracy(
     """Compare a proxy's scores with the target's accuracies, both by candidate.
 
     `lower_is_better` speaks of the proxy; at the target higher is better, so one measured as a loss
-    is passed negated. With `draws` there are percentile intervals from a bootstrap over candidates:
-    pairs of a candidate with its own copy are ties, so left out, as is a draw with no pair left.
+    is passed negated. With `draws` there are intervals from a bootstrap over candidates: pairs of a
+    candidate with its own copy are ties, so left out, as is a draw with no pair left.
 
     Raises InputError when the candidates differ or repeat, when a value is missing, and when no
     pair of candidates differs at the target.
@@ -71,23 +78,28 @@ def decision_accuracy(
         )
     upper = np.triu_indices(len(x), 1)
     compared = target_order[upper] != 0
-    intervals: list[tuple[float, float] | None] = [None, None]
+    accuracy_interval, tau_interval = None, None
     if draws:
         rng = np.random.default_rng(seed)
         counts = rng.multinomial(len(x), np.full(len(x), 1 / len(x)), size=draws)
-        ends = [(1 - confidence) / 2, (1 + confidence) / 2]
-        for i, values in enumerate(_measure(proxy_order, target_order, counts.astype(np.float64))):
-            if len(values):
-                low, high = np.quantile(values, ends)
-                intervals[i] = (float(low), float(high))
+        shares, taus = _measure(proxy_order, target_order, counts.astype(np.float64))
+        if len(shares):
+            accuracy_interval = share_interval(
+                float(accuracy[0]), float(shares.var()), len(x), confidence
+            )
+            # Tau as a share of pairs, which it is when nothing is tied.
+            low, high = share_interval(
+                float(1 + tau[0]) / 2, float(taus.var()) / 4, len(x), confidence
+            )
+            tau_interval = (2 * low - 1, 2 * high - 1)
     return Agreement(
         decision_accuracy=float(accuracy[0]),
         kendall_tau=float(tau[0]),
         pairs=int(compared.sum()),
         target_ties=int((~compared).sum()),
         proxy_ties=int((proxy_order[upper] == 0)[compared].sum()),
-        decision_accuracy_interval=intervals[0],
-        kendall_tau_interval=intervals[1],
+        decision_accuracy_interval=accuracy_interval,
+        kendall_tau_interval=tau_interval,
     )
 
 

@@ -1,0 +1,199 @@
+"""All that two tables of scores say about each other: proxies in one, targets in the other.
+
+Proxy scores that differ in size are compared size by size and never pooled, since small sizes can
+invert the order. Seeds are averaged, and what they say about noise is kept. A candidate that has no
+value is left out of that comparison, and a note says so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from dataselect.decisions.agreement import Agreement, decision_accuracy
+from dataselect.decisions.kept_pairs import (
+    KeptPairs,
+    SeedNoise,
+    StatedPairs,
+    stated_pairs,
+    surest_pairs,
+)
+from dataselect.decisions.noise_ceiling import NoiseCeiling, noise_ceiling
+from dataselect.decisions.seeds import pooled_sd, seed_means
+from dataselect.decisions.sign_stability import SignStability, sign_stability
+from dataselect.decisions.table_pairs import (
+    FEWEST,
+    by_seed,
+    candidates_of,
+    paired_columns,
+    shared_candidates,
+    sizes_of,
+)
+from dataselect.decisions.top_choice import TopChoice, top_choice
+from dataselect.errors import InputError
+from dataselect.score_tables import ScoreTable
+
+LABELS = ("seed", "size")
+"""Columns of both tables that are not metrics."""
+
+_TOP = (1, 3, 5)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to compare: directions of both tables, how many of the proxy's best, the intervals.
+
+    Without `top`, those of 1, 3 and 5 that are fewer than the candidates.
+    """
+
+    lower_is_better: bool = False
+    target_lower_is_better: bool = False
+    top: tuple[int, ...] = ()
+    draws: int = 2000
+    seed: int = 0
+    confidence: float = 0.9
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A proxy metric, at one size if there are sizes, against one column of the target.
+
+    `stated` is None where no candidate has two seeds of the proxy. `top` is by rising k.
+    """
+
+    metric: str
+    size: str | None
+    target: str
+    candidates: int
+    agreement: Agreement
+    top: tuple[TopChoice, ...]
+    kept: tuple[KeptPairs, ...]
+    stated: tuple[StatedPairs, ...] | None
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """Comparisons by name, ceilings by target column, stability by proxy metric.
+
+    A comparison is named by its metric, then `@size` where there are sizes, and ` -> target` where
+    one metric meets several targets. `ceilings` are of targets with seeds, and `stability` of
+    metrics with two sizes or more. `candidates` are those that both tables have.
+    """
+
+    by_name: Mapping[str, Comparison]
+    ceilings: Mapping[str, NoiseCeiling]
+    stability: Mapping[str, SignStability]
+    candidates: int
+    notes: tuple[str, ...]
+
+
+def compare_tables(proxy: ScoreTable, target: ScoreTable, settings: Settings) -> Comparisons:
+    """Compare every proxy metric with its target column, both tables read with `LABELS`.
+
+    Raises InputError when the tables share fewer than three candidates, when no column of one
+    belongs to one of the other, when the target has several sizes, when nothing can be compared,
+    and when more of the best are asked for than there are.
+    """
+    notes: list[str] = []
+    if len(sizes_of(target)) > 1:
+        raise InputError(target.path, "its rows are of several sizes", "keep the rows of one")
+    pairs = paired_columns(proxy, target, notes)
+    shared = shared_candidates(proxy, target, notes)
+    sizes: list[str | None] = [*sizes_of(proxy)] or [None]
+    scores = {
+        (metric, size): by_seed(proxy, metric, size, shared)
+        for metric in dict.fromkeys(metric for metric, _ in pairs)
+        for size in sizes
+    }
+    truths = {
+        column: by_seed(target, column, None, shared)
+        for column in dict.fromkeys(column for _, column in pairs)
+    }
+    several = len({metric for metric, _ in pairs}) < len(pairs)
+    found: dict[str, Comparison] = {}
+    for metric, column in pairs:
+        for size in sizes:
+            name = metric + (f"@{size}" if size else "") + (f" -> {column}" if several else "")
+            x, y = _known(name, scores[metric, size], truths[column], notes)
+            if _comparable(name, y, notes):
+                found[name] = _compare(name, (metric, size, column), x, y, settings)
+    if not found:
+        raise InputError(proxy.path, f"nothing can be compared ({notes[-1]})", "give more values")
+    ceilings = {column: noise_ceiling(values.to_numpy()) for column, values in truths.items()}
+    return Comparisons(
+        found,
+        {column: ceiling for column, ceiling in ceilings.items() if ceiling is not None},
+        {
+            metric: _stability({str(size): scores[metric, size] for size in sizes})
+            for metric, _ in pairs
+            if len(sizes) > 1
+        },
+        len(shared),
+        tuple(notes),
+    )
+
+
+def _compare(
+    name: str,
+    labels: tuple[str, str | None, str],
+    scores: pd.DataFrame,
+    truths: pd.DataFrame,
+    settings: Settings,
+) -> Comparison:
+    """One comparison of values of candidates x seeds, with at least one for each candidate."""
+    proxy = seed_means(scores.to_numpy()) * (-1 if settings.lower_is_better else 1)
+    target = seed_means(truths.to_numpy()) * (-1 if settings.target_lower_is_better else 1)
+    count = len(proxy)
+    if most := [k for k in settings.top if k > count]:
+        raise InputError("--top", f"{most[0]} of {count} candidates ({name})", "ask for fewer")
+    sd, freedom = pooled_sd(scores.to_numpy())
+    seeds = scores.notna().sum(axis=1).to_numpy(dtype=float)
+    noise = SeedNoise(sd, freedom, seeds) if freedom else None
+    tops = sorted(set(settings.top)) or [k for k in _TOP if k < count]
+    return Comparison(
+        *labels,
+        candidates=count,
+        agreement=decision_accuracy(
+            pd.Series(proxy),
+            pd.Series(target),
+            lower_is_better=False,
+            draws=settings.draws,
+            seed=settings.seed,
+            confidence=settings.confidence,
+        ),
+        top=tuple(top_choice(proxy, target, k) for k in tops),
+        kept=surest_pairs(proxy, target, noise),
+        stated=stated_pairs(proxy, target, noise) if noise else None,
+    )
+
+
+def _known(
+    name: str, scores: pd.DataFrame, truths: pd.DataFrame, notes: list[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The candidates that have values on both sides."""
+    known = scores.notna().any(axis=1) & truths.notna().any(axis=1)
+    if not known.all():
+        lacking = candidates_of(list(scores.index[~known]))
+        notes.append(f"{name}: {lacking} without a value left out")
+    for what, values in (("proxy", scores), ("target", truths)):
+        counts = values[known].notna().sum(axis=1)
+        if counts.nunique() > 1:
+            notes.append(f"{name}: the {what} has {counts.min()} to {counts.max()} seeds")
+    return scores[known], truths[known]
+
+
+def _comparable(name: str, truths: pd.DataFrame, notes: list[str]) -> bool:
+    if len(truths) < FEWEST:
+        notes.append(f"{name}: not compared, since fewer than {FEWEST} candidates have values")
+        return False
+    if len(set(seed_means(truths.to_numpy()))) == 1:
+        notes.append(f"{name}: not compared, since the target is the same for all")
+        return False
+    return True
+
+
+def _stability(by_size: Mapping[str, pd.DataFrame]) -> SignStability:
+    """Over the candidates that have a value at every size."""
+    scores = np.array([seed_means(values.to_numpy()) for values in by_size.values()])
+    return sign_stability(scores[:, np.isfinite(scores).all(axis=0)], list(by_size))

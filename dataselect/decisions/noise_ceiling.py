@@ -1,0 +1,89 @@
+"""How well any proxy could agree with targets that are themselves noisy.
+
+Targets trained twice with other seeds do not rank candidates alike. One seed against the mean of
+the others is what people usually call the ceiling, and is a hard one: the mean of all seeds is less
+noisy than what is compared there. `of_means` estimates what a proxy that knew the candidates' true
+values would reach against the means, with normal noise and normal true values: given the means'
+difference d, the true one has mean r·d and variance r times that of the noise of d, where r is the
+share of the variance that is true; so the signs agree with probability Φ(√r·|d| / noise).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from dataselect.decisions.agreement import decision_accuracy
+from dataselect.decisions.seeds import pooled_sd, seed_means
+from dataselect.errors import InputError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class NoiseCeiling:
+    """Decision accuracies, in 0..1, that the target's seeds allow.
+
+    `one_seed`: of one seed against the mean of the others, averaged over the seeds, and its range
+    over them. `of_means`: expected of true values against the means that a proxy is compared with.
+    `candidates` have two seeds or more; `sd` is that of one seed, pooled, in the target's unit.
+    """
+
+    one_seed: float
+    one_seed_range: tuple[float, float]
+    of_means: float
+    sd: float
+    seeds: int
+    candidates: int
+
+
+def noise_ceiling(values: Array) -> NoiseCeiling | None:
+    """The ceiling from target values, candidates x seeds with NaN for a seed that is missing.
+
+    None unless at least three candidates have two seeds, on which they differ.
+    """
+    values = values[np.isfinite(values).sum(axis=1) > 1]
+    if len(values) < 3:
+        return None
+    each_seed = [_one_seed(values, seed) for seed in range(values.shape[1])]
+    found = [agreed for agreed in each_seed if agreed is not None]
+    if not found:
+        return None
+    return NoiseCeiling(
+        one_seed=float(np.mean(found)),
+        one_seed_range=(min(found), max(found)),
+        of_means=_of_means(values),
+        sd=pooled_sd(values)[0],
+        seeds=values.shape[1],
+        candidates=len(values),
+    )
+
+
+def _one_seed(values: Array, seed: int) -> float | None:
+    """Agreement of one seed with the mean of the others, where both are known."""
+    rest = np.delete(values, seed, axis=1)
+    both = np.isfinite(values[:, seed]) & np.isfinite(rest).any(axis=1)
+    if both.sum() < 3:
+        return None
+    others = pd.Series(seed_means(rest[both]))
+    try:
+        agreement = decision_accuracy(pd.Series(values[both, seed]), others, lower_is_better=False)
+    except InputError:  # the others tie all candidates
+        return None
+    return agreement.decision_accuracy
+
+
+def _of_means(values: Array) -> float:
+    sd, _ = pooled_sd(values)
+    means = seed_means(values)
+    noise = sd**2 / np.isfinite(values).sum(axis=1)
+    true = max(float(means.var(ddof=1) - noise.mean()), 0.0)
+    first, second = np.triu_indices(len(means), 1)
+    differences = np.abs(means[first] - means[second])
+    errors = noise[first] + noise[second]
+    if not sd:
+        return float(np.where(differences > 0, 1.0, 0.5).mean())
+    reliable = 2 * true / (2 * true + errors)
+    return float(ndtr(differences * np.sqrt(reliable / errors)).mean())

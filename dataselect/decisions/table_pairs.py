@@ -1,0 +1,87 @@
+"""Which column of one score table is compared with which of another, and over which candidates.
+
+A proxy metric belongs to the target column of its name; else, where either table has one column
+only, that one belongs to each of the other's. Candidates that one table alone has are left out.
+What is left out is said in notes.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from dataselect.errors import InputError
+from dataselect.score_tables import ScoreTable
+from dataselect.units import parse_count
+from dataselect.wording import quoted
+
+FEWEST = 3
+"""Candidates below which nothing is said."""
+
+
+def paired_columns(
+    proxy: ScoreTable, target: ScoreTable, notes: list[str]
+) -> list[tuple[str, str]]:
+    """Pairs of a proxy metric and a target column, in the order of the files."""
+    pairs: list[tuple[str, str]] = []
+    for metric in proxy.metrics:
+        if metric in target.metrics:
+            pairs.append((metric, metric))
+        elif len(target.metrics) == 1 or len(proxy.metrics) == 1:
+            pairs += [(metric, column) for column in target.metrics]
+    if not pairs:
+        raise InputError(
+            target.path,
+            f"none of its columns ({names_of(target.metrics)}) has the name of a proxy metric"
+            f" ({names_of(proxy.metrics)})",
+            "rename them, or leave one column",
+        )
+    for table, used in ((proxy, {m for m, _ in pairs}), (target, {c for _, c in pairs})):
+        if left := [name for name in table.metrics if name not in used]:
+            notes.append(f"{table.path.name}: not compared, without a partner: {names_of(left)}")
+    return pairs
+
+
+def shared_candidates(proxy: ScoreTable, target: ScoreTable, notes: list[str]) -> list[str]:
+    """Candidates of both tables, in the order of the proxy's; at least three."""
+    for table, other in ((proxy, target), (target, proxy)):
+        elsewhere = set(other.ids)
+        if left := [name for name in table.ids if name not in elsewhere]:
+            notes.append(f"{candidates_of(left)} only in {table.path.name} left out")
+    in_target = set(target.ids)
+    shared = [name for name in proxy.ids if name in in_target]
+    if len(shared) < FEWEST:
+        raise InputError(
+            proxy.path,
+            f"{len(shared)} of its {len(proxy.ids)} candidates are in {target.path.name}",
+            f"give at least {FEWEST} with the same id in both",
+        )
+    return shared
+
+
+def sizes_of(table: ScoreTable) -> list[str]:
+    """Sizes by rising size; in the order of the file where they are not numbers."""
+    if "size" not in table.labels:
+        return []
+    sizes = list(dict.fromkeys(table.rows["size"]))
+    try:
+        return sorted(sizes, key=parse_count)
+    except ValueError:
+        return sizes
+
+
+def by_seed(table: ScoreTable, column: str, size: str | None, ids: Sequence[str]) -> pd.DataFrame:
+    """Values as candidates x seeds, one column without seeds; NaN where there is none."""
+    rows = table.rows if size is None else table.rows[table.rows["size"] == size]
+    seeds = rows["seed"] if "seed" in table.labels else ""
+    values = rows.assign(seed=seeds).pivot(index="id", columns="seed", values=column)
+    return values.reindex(pd.Index(ids, name="id"))
+
+
+def candidates_of(names: Sequence[str]) -> str:
+    """How many candidates, and the first of their names."""
+    return f"{len(names)} candidate" + ("s" if len(names) > 1 else "") + f" ({names_of(names)})"
+
+
+def names_of(names: Sequence[str]) -> str:
+    """The first five names, quoted."""
+    return ", ".join(map(quoted, names[:5])) + (", …" if len(names) > 5 else "")

@@ -1,0 +1,221 @@
+"""The table that a transfer function is fitted on: a proxy's score and a target's accuracy, paired.
+
+A CSV file with the columns benchmark, metric and accuracy; tokens, group and chance are optional.
+A row is one checkpoint of the proxy and the target's at equal tokens; a group is one training run,
+so that its rows can be put in order. Other columns are not read.
+
+Accuracies come in percent or as shares. Which is a property of the file, so it is found once for
+all rows: one value above 1 means percent. What was taken is said, and said louder where the values
+could mean the other. Rows with no score or no accuracy were not measured; they are left out and
+counted.
+"""
+
+import csv
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataselect.errors import InputError
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+_NEEDED = ("benchmark", "metric", "accuracy")
+_OPTIONAL = ("tokens", "group", "chance")
+_MISSING = ("", "nan", "na", "null", "none")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The pairs of one benchmark, n of them: arrays of shape (n,).
+
+    Accuracies are shares; tokens are nan where unknown; `chance` is None where not given.
+    """
+
+    benchmark: str
+    metric: Array
+    accuracy: Array
+    tokens: Array
+    groups: tuple[str, ...]
+    chance: float | None
+
+    def __len__(self) -> int:
+        return len(self.metric)
+
+    def take(self, rows: Index) -> "Pairs":
+        """These rows alone, in the order given."""
+        return Pairs(
+            self.benchmark,
+            self.metric[rows],
+            self.accuracy[rows],
+            self.tokens[rows],
+            tuple(self.groups[i] for i in rows),
+            self.chance,
+        )
+
+
+@dataclass(frozen=True)
+class PairsFile:
+    """All benchmarks of a file, what its accuracies were taken for, and what else to say of it."""
+
+    benchmarks: Mapping[str, Pairs]
+    unit: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Row:
+    line: int
+    benchmark: str
+    group: str
+    metric: float
+    accuracy: float
+    tokens: float
+    chance: float
+
+
+def read_pairs(path: Path) -> PairsFile:
+    """Read a table of pairs.
+
+    Raises InputError with file and line for a missing column, a value that is not a number, an
+    accuracy outside 0..100 or two chance levels of one benchmark.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(_rows(path, file))
+    except OSError as error:
+        raise InputError(path, f"cannot be read: {error.strerror}", "check its name") from None
+    except UnicodeDecodeError:
+        raise InputError(path, "is not UTF-8 text", "save it as UTF-8") from None
+    except csv.Error as error:
+        raise InputError(path, f"is not CSV: {error}", "write it with a CSV writer") from None
+    measured = [row for row in rows if not math.isnan(row.metric + row.accuracy)]
+    if not measured:
+        raise InputError(path, "it holds no pair", "write a row per pair of checkpoints")
+    notes = []
+    if len(measured) < len(rows):
+        left_out = len(rows) - len(measured)
+        notes.append(f"rows left out because score or accuracy is empty: {left_out}")
+    scale, unit, doubts = _unit(path, measured)
+    chance_scale, chance_doubts = _chance_scale(measured, scale)
+    by_benchmark: dict[str, list[_Row]] = {}
+    for row in measured:
+        by_benchmark.setdefault(row.benchmark, []).append(row)
+    found = {
+        name: _pairs(path, name, of_one, scale, chance_scale)
+        for name, of_one in by_benchmark.items()
+    }
+    return PairsFile(found, unit, (*notes, *doubts, *chance_doubts))
+
+
+def _rows(path: Path, file: TextIO) -> Iterator[_Row]:
+    reader = csv.reader(file, strict=True)
+    header = [name.strip().lower() for name in next(reader, [])]
+    columns = _columns(path, header)
+    for cells in reader:
+        line = reader.line_num
+        if not any(cell.strip() for cell in cells):
+            continue
+        where = f"{path}:{line}"
+        if len(cells) != len(header):
+            raise InputError(
+                where, f"{len(cells)} cells under {len(header)} columns", "mend that row"
+            )
+        cell = {name: cells[place].strip() for name, place in columns.items()}
+        if not cell["benchmark"]:
+            raise InputError(where, "the benchmark is empty", "name it")
+        numbers = {
+            name: _number(where, name, cell.get(name, ""))
+            for name in ("metric", "accuracy", "tokens", "chance")
+        }
+        if numbers["tokens"] <= 0:
+            raise InputError(where, "tokens are not above 0", "give the tokens trained on")
+        yield _Row(line, cell["benchmark"], cell.get("group", ""), **numbers)
+
+
+def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
+    for name in (*_NEEDED, *_OPTIONAL):
+        if header.count(name) > 1:
+            raise InputError(f"{path}:1", f"two columns are named {name}", "leave one")
+    missing = [name for name in _NEEDED if name not in header]
+    if missing:
+        raise InputError(
+            f"{path}:1",
+            f"no column {', '.join(missing)}",
+            f"the columns are {', '.join(_NEEDED)}; optional {', '.join(_OPTIONAL)}",
+        )
+    return {name: header.index(name) for name in (*_NEEDED, *_OPTIONAL) if name in header}
+
+
+def _number(where: str, name: str, text: str) -> float:
+    if text.lower() in _MISSING:
+        return math.nan
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise InputError(where, f"{name} {text!r} is not a number", "write a number or leave empty")
+    return number
+
+
+def _unit(path: Path, rows: Sequence[_Row]) -> tuple[float, str, list[str]]:
+    for row in rows:
+        if not 0 <= row.accuracy <= 100:
+            raise InputError(
+                f"{path}:{row.line}",
+                f"accuracy {row.accuracy:g} is neither a share nor a percentage",
+                "give 0 to 1 or 0 to 100",
+            )
+    highest: dict[str, float] = {}
+    for row in rows:
+        highest[row.benchmark] = max(highest.get(row.benchmark, 0.0), row.accuracy)
+    if max(highest.values()) <= 1:
+        return 1.0, "fraction", []
+    small = [name for name, value in highest.items() if 0 < value <= 1]
+    doubts = []
+    if small:
+        doubts.append(
+            f"accuracies were taken as percent, but those of {', '.join(small)} are all at most 1: "
+            "if they are fractions, give all in one unit"
+        )
+    elif max(highest.values()) < 2:
+        doubts.append("accuracies were taken as percent because some are above 1, but all are < 2")
+    return 100.0, "percent", doubts
+
+
+def _chance_scale(rows: Sequence[_Row], scale: float) -> tuple[float, list[str]]:
+    highest = max((row.chance for row in rows if not math.isnan(row.chance)), default=0.0)
+    own = 100.0 if highest > 1 else 1.0
+    if own == scale or not highest:
+        return own, []
+    units = {1.0: "fractions", 100.0: "percent"}
+    return own, [f"chance was taken as {units[own]}, though accuracies are {units[scale]}"]
+
+
+def _pairs(path: Path, name: str, rows: Sequence[_Row], scale: float, chance_scale: float) -> Pairs:
+    chance: float | None = None
+    for row in rows:
+        if math.isnan(row.chance):
+            continue
+        value = row.chance / chance_scale
+        if not 0 <= value < 1:
+            raise InputError(f"{path}:{row.line}", "chance is not within 0..1", "mend it")
+        if chance is not None and value != chance:
+            raise InputError(
+                f"{path}:{row.line}", f"{name} has two chance levels", "give one for a benchmark"
+            )
+        chance = value
+    return Pairs(
+        name,
+        np.array([row.metric for row in rows]),
+        np.array([row.accuracy for row in rows]) / scale,
+        np.array([row.tokens for row in rows]),
+        tuple(row.group for row in rows),
+        chance,
+    )

@@ -1,0 +1,232 @@
+"""The two ways to fit and judge a transfer function for one benchmark: the paper's and ours.
+
+*paper*: the family with the highest R² on the points fitted, five-fold cross-validation, train R²
+and test error averaged over folds (section 4.1 (ii)). One thing differs: `curves` bounds
+exponentials on their own points and refuses a quadratic that turns among them. Predictions are not
+clipped, so a fold whose end point is far out can still explode; the median over folds is given
+beside the mean.
+
+*robust*: `robust.fit_robust` on averaged scores, judged on three kinds of split (`held_out`), with
+the coverage of its 90% intervals on the same splits. Beside it, on the same splits: its two halves
+alone and the same fit on the logarithm of tokens, which knows nothing of the data. Within one
+dataset that last one is hard to beat, so a score that does not beat it has shown nothing yet.
+
+Not covered: choosing a protocol by its errors on the points at hand.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from dataselect.chance import known_chance
+from dataselect.curves import best_curve, r_squared
+from dataselect.held_out import Errors, Method, Predictor, Split, errors, fold_splits, last_split
+from dataselect.isotonic import fit_steps, step_values
+from dataselect.neighbours import WINDOW, averaged, blocks
+from dataselect.pairs import Pairs
+from dataselect.robust import LEAST_POINTS, bounds, fit_robust, robust_curve, sigmoid_curve
+from dataselect.transfer import Provenance, TransferFunction, check_points, fit
+
+Array = NDArray[np.float64]
+
+CONFIDENCE = 0.9
+WEAK_CORRELATION = 0.3  # below it, a direction found from the data is a guess
+
+
+@dataclass(frozen=True)
+class PaperFit:
+    """What the paper reports of a benchmark, and the function fitted on all its points.
+
+    Means over the five folds; `wins` counts the folds that each family was chosen in.
+    """
+
+    function: TransferFunction
+    train_r2: float
+    test_mae: float
+    test_mae_median: float
+    wins: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Share of unseen accuracies inside their 90% intervals; None where nothing could be split."""
+
+    cross_validation: float
+    last_20: float | None
+    last_40: float | None
+
+
+@dataclass(frozen=True)
+class RobustFit:
+    """A robust function, how it does on what it has not seen, and what does better or worse.
+
+    `beside` has the errors of "sigmoid", "isotonic" and, where tokens are known, "log tokens".
+    `disagreement` is the largest difference between sigmoid and isotonic on the points fitted, as
+    a share. `averaged` counts the points whose score is a mean over neighbours.
+    """
+
+    function: TransferFunction
+    errors: Errors
+    coverage: Coverage
+    beside: Mapping[str, Errors]
+    disagreement: float
+    averaged: int
+    floor: float
+    floor_from: str
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Whether lower scores are better, how that is known, and what speaks against it.
+
+    `correlations` are Spearman's, of score and accuracy by benchmark.
+    """
+
+    lower_is_better: bool
+    origin: str
+    correlations: Mapping[str, float]
+    notes: tuple[str, ...]
+
+
+def find_direction(pairs: Mapping[str, Pairs], given: bool | None) -> Direction:
+    """One direction for all benchmarks of a file, since the metric is one; `given` overrules."""
+    found = {
+        name: float(spearmanr(each.metric, each.accuracy).statistic)
+        if np.ptp(each.metric) and np.ptp(each.accuracy)
+        else 0.0
+        for name, each in pairs.items()
+    }
+    mean = float(np.mean(list(found.values())))
+    lower = mean <= 0 if given is None else given
+    origin = f"found: mean rank correlation {mean:+.2f}" if given is None else "given"
+    notes = []
+    if given is None and abs(mean) < WEAK_CORRELATION:
+        notes.append(
+            f"the score's direction is a guess, its mean rank correlation being {mean:+.2f}: "
+            "give --lower-is-better or --higher-is-better"
+        )
+    sign = 1 if lower else -1
+    against = [name for name, rho in found.items() if sign * rho > WEAK_CORRELATION]
+    if against:
+        notes.append(f"accuracy moves against the score's direction on {', '.join(against)}")
+    return Direction(lower, origin, found, tuple(notes))
+
+
+def fit_paper(pairs: Pairs, provenance: Provenance, seed: int) -> PaperFit:
+    """The paper's protocol on one benchmark; `seed` draws the folds.
+
+    Raises InputError when there are too few points or no family fits.
+    """
+    check_points(pairs.metric, pairs.accuracy, LEAST_POINTS, pairs.benchmark)
+    provenance = replace(provenance, method="paper: the family with the highest train R²")
+    function = fit(pairs.metric, pairs.accuracy, benchmark=pairs.benchmark, provenance=provenance)
+    r2, maes, wins = [], [], Counter[str]()
+    for train, test in fold_splits(len(pairs), seed):
+        x, y = pairs.metric[train], pairs.accuracy[train]
+        curve, _ = best_curve(x, y)
+        wins[curve.family] += 1
+        r2.append(r_squared(y, curve(x)))
+        maes.append(np.abs(curve(pairs.metric[test]) - pairs.accuracy[test]).mean())
+    return PaperFit(
+        function, float(np.mean(r2)), float(np.mean(maes)), float(np.median(maes)), dict(wins)
+    )
+
+
+def fit_robustly(pairs: Pairs, provenance: Provenance, seed: int, *, falling: bool) -> RobustFit:
+    """The robust protocol on one benchmark; `falling` says that lower scores are better.
+
+    Raises InputError when there are too few points.
+    """
+    check_points(pairs.metric, pairs.accuracy, LEAST_POINTS, pairs.benchmark)
+    scores = averaged(pairs.metric, pairs.tokens, pairs.groups)
+    changed = int((scores != pairs.metric).sum())
+    chance, origin = pairs.chance, "the chance column"
+    if chance is None:
+        chance, origin = known_chance(pairs.benchmark), "a known benchmark's chance"
+    if chance is None:
+        origin = "fitted"
+    prepared = replace(pairs, metric=scores)
+
+    def fitted(some: Pairs) -> TransferFunction:
+        return fit_robust(
+            some.metric,
+            some.accuracy,
+            benchmark=some.benchmark,
+            provenance=provenance,
+            chance=chance,
+            falling=falling,
+            blocks=blocks(some.tokens, some.groups),
+        )
+
+    provenance = replace(provenance, method=_method(changed, origin, falling=falling))
+    function = fitted(prepared)
+    floor = function.curve.coefficients[0]
+    if chance is not None and floor < chance - 1e-9:
+        origin = "the lowest accuracies, below chance"
+
+    def covered(splits: list[Split | None]) -> float | None:
+        held: list[bool] = []
+        for split in filter(None, splits):
+            train, test = split
+            low, high = fitted(prepared.take(train)).intervals(scores[test], CONFIDENCE)
+            truth = pairs.accuracy[test]
+            held += ((low <= truth) & (truth <= high)).tolist()
+        return float(np.mean(held)) if held else None
+
+    inner = covered(list(fold_splits(len(pairs), seed)))
+    assert inner is not None, "there are always five folds"
+    last = [covered([last_split(pairs, share, falling=falling)]) for share in (0.2, 0.4)]
+    methods = robust_methods(chance, falling=falling)
+    found = {
+        name: errors(method, scores, pairs, seed, falling=falling)
+        for name, method in methods.items()
+    }
+    if not np.isnan(pairs.tokens).any() and np.ptp(pairs.tokens):
+        alone = robust_methods(chance, falling=False)["robust"]
+        found["log tokens"] = errors(alone, np.log(pairs.tokens), pairs, seed, falling=falling)
+    steps = step_values(function.curve.knots, scores)
+    return RobustFit(
+        function=function,
+        errors=found.pop("robust"),
+        coverage=Coverage(inner, *last),
+        beside=found,
+        disagreement=float(np.abs(function.curve.formula(scores) - steps).max()),
+        averaged=changed,
+        floor=floor,
+        floor_from=origin,
+    )
+
+
+def robust_methods(chance: float | None, *, falling: bool) -> dict[str, Method]:
+    """The robust way of fitting and its two halves, each clipped as the whole is."""
+
+    def robust(x: Array, y: Array) -> Predictor:
+        curve, limits = robust_curve(x, y, chance, falling=falling), bounds(y)
+        return lambda at: np.clip(curve(at), *limits)
+
+    def sigmoid(x: Array, y: Array) -> Predictor:
+        curve, limits = sigmoid_curve(x, y, chance, falling=falling), bounds(y)
+        return lambda at: np.clip(curve(at), *limits)
+
+    def isotonic(x: Array, y: Array) -> Predictor:
+        return partial(step_values, fit_steps(x, y, falling=falling))
+
+    return {"robust": robust, "sigmoid": sigmoid, "isotonic": isotonic}
+
+
+def _method(changed: int, floor_from: str, *, falling: bool) -> str:
+    scores = (
+        f"scores averaged over up to {WINDOW} neighbouring checkpoints of a run, symmetrically"
+        if changed
+        else "scores not averaged"
+    )
+    better = "lower" if falling else "higher"
+    return (
+        f"robust: mean of a sigmoid (floor: {floor_from}) and isotonic regression; {scores}; "
+        f"{better} scores are better; blocks left out for intervals"
+    )

@@ -1,0 +1,68 @@
+"""The JSON file that says what a table of pairs was measured with, so that its fit can be checked.
+
+A bare table of pairs does not know its models, traces or items. Whatever is given here goes into
+the transfer function's setting; whatever is not stays unknown, and is warned of where the function
+is used.
+"""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dataselect.errors import InputError
+from dataselect.transfer import Setting
+
+
+class _Hashes(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    traces: str | None = None
+    benchmark: str | None = None
+
+
+class SettingFile(BaseModel):
+    """Fields of `transfer.Setting`; what differs by benchmark stands under `benchmarks`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    target_size: int | None = Field(default=None, gt=0)
+    """Parameters."""
+    target_tokens: int | None = Field(default=None, gt=0)
+    """At the end of training."""
+    proxy_size: int | None = Field(default=None, gt=0)
+    """Parameters."""
+    proxy_tokens: int | None = Field(default=None, gt=0)
+    """At the end of training."""
+    tokenizer: str | None = None
+    """The tokenizer's content hash."""
+    metric_version: int | None = None
+    """Version of the metric, as a report's provenance gives it."""
+    calibration: str | None = None
+    """What the runs are, in words; the table's file name by default."""
+    benchmarks: dict[str, _Hashes] = Field(default_factory=dict)
+    """By benchmark id: content hashes of its traces and items."""
+
+    def of(self, benchmark: str) -> Setting:
+        """The setting of one benchmark's function."""
+        hashes = self.benchmarks.get(benchmark, _Hashes())
+        return Setting(
+            target_size=self.target_size,
+            target_tokens=self.target_tokens,
+            proxy_size=self.proxy_size,
+            proxy_tokens=self.proxy_tokens,
+            traces=hashes.traces,
+            benchmark=hashes.benchmark,
+            tokenizer=self.tokenizer,
+            metric_version=self.metric_version,
+        )
+
+
+def read_setting(path: Path) -> SettingFile:
+    """Read a setting; InputError names the field that is wrong."""
+    try:
+        return SettingFile.model_validate_json(path.read_bytes())
+    except OSError as failed:
+        raise InputError(path, f"cannot be read: {failed.strerror}", "check its name") from None
+    except ValidationError as invalid:
+        error = invalid.errors(include_url=False, include_context=False)[0]
+        field = ".".join(map(str, error["loc"]))
+        problem = f"{field}: {error['msg']}" if field else error["msg"]
+        raise InputError(path, problem, "mend or leave out that field") from None

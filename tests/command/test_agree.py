@@ -1,0 +1,241 @@
+"""`dataselect agree`: known answers of published runs, its document, its tables, its errors."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+from dataselect.cli import app
+from dataselect.decisions.agreement import CONVENTION
+
+RESULTS = Path(__file__).parents[2].parent / "shared" / "data" / "results"
+PROXY = "id,nll,acc\na,3.0,0.2\nb,2.0,0.3\nc,1.0,0.3\nd,1.5,0.1\n"
+TARGET = "id,arc\na,0.1\nb,0.2\nc,0.4\nd,0.3\n"
+
+Agree = Callable[..., Result]
+
+
+@pytest.fixture
+def agree(tmp_path: Path) -> Agree:
+    def run(*options: str, proxy: str = PROXY, target: str = TARGET) -> Result:
+        paths = [tmp_path / "proxy.csv", tmp_path / "target.csv"]
+        for path, text in zip(paths, (proxy, target), strict=True):
+            path.write_text(text)
+        return CliRunner().invoke(app, ["agree", *map(str, paths), *options])
+
+    return run
+
+
+def document(result: Result) -> dict[str, Any]:
+    """What stands on standard output, which has to be JSON without NaN and nothing else."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    found: dict[str, Any] = json.loads(result.stdout, parse_constant=refuse)
+    return found
+
+
+def test_the_document_has_the_documented_fields(agree: Agree) -> None:
+    found = document(agree("--lower-is-better", "--json"))
+    assert list(found) == [
+        *("metrics", "ceiling", "stability", "convention", "candidates", "lower_is_better"),
+        *("target_lower_is_better", "confidence", "draws", "seed", "notes"),
+    ]
+    assert list(found["metrics"]) == ["nll", "acc"]
+    nll = found["metrics"]["nll"]
+    assert list(nll) == [
+        *("metric", "size", "target", "candidates", "decision_accuracy", "kendall_tau", "pairs"),
+        *("target_ties", "proxy_ties", "decision_accuracy_interval", "kendall_tau_interval"),
+        *("top", "kept", "stated"),
+    ]
+    assert (nll["decision_accuracy"], nll["kendall_tau"], nll["pairs"]) == (1, 1, 6)
+    assert nll["top"] == {
+        "1": {"regret": 0, "chance_regret": pytest.approx(0.15), "hit_rate": 1},
+        "3": {"regret": 0, "chance_regret": pytest.approx(0.025), "hit_rate": 1},
+    }
+    assert [kept["share"] for kept in nll["kept"]] == [0.25, 0.5, 0.75, 1]
+    assert set(nll["kept"][0]) == {"share", "pairs", "accuracy", "least_difference"}
+    assert (nll["metric"], nll["size"], nll["target"], nll["stated"]) == ("nll", None, "arc", None)
+    # With lower as better, ad and bd are right, bc is tied and three are wrong.
+    assert found["metrics"]["acc"]["decision_accuracy"] == pytest.approx(2.5 / 6)
+    assert found["metrics"]["acc"]["proxy_ties"] == 1
+    low, high = nll["decision_accuracy_interval"]
+    assert 0 < low < high == 1
+    assert (found["convention"], found["candidates"], found["notes"]) == (CONVENTION, 4, [])
+    assert (found["ceiling"], found["stability"]) == (None, None)
+    assert (found["confidence"], found["draws"], found["seed"]) == (0.9, 2000, 0)
+
+
+def test_seeds_and_sizes_have_their_fields(agree: Agree) -> None:
+    proxy = "id,size,seed,nll\n" + "".join(
+        f"{name},{size},{seed},{(5 - i) / factor + seed / 100}\n"
+        for size, factor in (("1B", 2), ("4M", 1))
+        for i, name in enumerate("abcd")
+        for seed in range(2)
+    )
+    target = "id,seed,arc\n" + "".join(
+        f"{name},{seed},{i + seed / 10}\n" for i, name in enumerate("abcd") for seed in range(3)
+    )
+    found = document(agree("--lower-is-better", "--json", proxy=proxy, target=target))
+    assert list(found["metrics"]) == ["nll@4M", "nll@1B"]
+    assert [stated["confidence"] for stated in found["metrics"]["nll@4M"]["stated"]] == [
+        *(0.6, 0.7, 0.8, 0.9)
+    ]
+    assert set(found["metrics"]["nll@4M"]["stated"][0]) == {
+        *("confidence", "share", "pairs", "stated", "accuracy")
+    }
+    assert found["ceiling"] == {
+        "arc": {
+            "one_seed": 1,
+            "one_seed_range": [1, 1],
+            "of_means": pytest.approx(1, abs=1e-6),
+            "sd": pytest.approx(0.1),
+            "seeds": 3,
+            "candidates": 4,
+        }
+    }
+    assert found["stability"] == {
+        "nll": {
+            "neighbouring": [{"sizes": ["4M", "1B"], "share": 1, "pairs": 6}],
+            "all_sizes": {"sizes": ["4M", "1B"], "share": 1, "pairs": 6},
+        }
+    }
+
+
+def test_every_field_is_described(agree: Agree) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "agreement.md").read_text()
+    proxy = "id,size,seed,nll\n" + "".join(
+        f"{name},{size},{seed},{i}\n"
+        for size in ("1M", "2M")
+        for seed in "01"
+        for i, name in enumerate("abcd")
+    )
+    target = "id,seed,arc\n" + "".join(
+        f"{name},{seed},{i}\n" for seed in "01" for i, name in enumerate("abcd")
+    )
+    found = document(agree("--json", proxy=proxy, target=target))
+    comparison = found["metrics"]["nll@1M"]
+    parts = [found, comparison, comparison["kept"][0], comparison["stated"][0]]
+    parts += [comparison["top"]["1"], found["ceiling"]["arc"], found["stability"]["nll"]]
+    parts += [found["stability"]["nll"]["all_sizes"]]
+    for field in {name for part in parts for name in part}:
+        assert f"`{field}`" in page, field
+
+
+def test_options_are_taken(agree: Agree) -> None:
+    options = ("--top", "2", "--draws", "100", "--seed", "7", "--confidence", "0.5")
+    found = document(agree("--json", "--target-lower-is-better", *options))
+    assert list(found["metrics"]["nll"]["top"]) == ["2"]
+    assert (found["draws"], found["seed"], found["confidence"]) == (100, 7, 0.5)
+    assert (found["lower_is_better"], found["target_lower_is_better"]) == (False, True)
+    assert found["metrics"]["nll"]["decision_accuracy"] == 1
+    wide = document(agree("--json", "--target-lower-is-better", "--confidence", "0.99"))
+    assert (
+        wide["metrics"]["nll"]["decision_accuracy_interval"][0]
+        < found["metrics"]["nll"]["decision_accuracy_interval"][0]
+    )
+
+
+def test_the_same_command_gives_the_same_bytes(agree: Agree) -> None:
+    assert agree("--json").stdout == agree("--json").stdout
+
+
+def test_people_get_tables_with_intervals_convention_and_notes(agree: Agree) -> None:
+    result = agree("--lower-is-better", proxy=PROXY + "[/bad]\x1b[2J,1,1\n")
+    assert result.exit_code == 0, result.output
+    text = " ".join(result.stdout.split())
+    assert "1.00 [" in text
+    assert CONVENTION in text
+    assert "Pairs tied by the target and by the proxy: nll 0 and 0, acc 0 and 1." in text
+    assert r"note: 1 candidate ('[/bad]\x1b[2J') only in proxy.csv left out" in text
+    assert "\x1b" not in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("options", "proxy", "problem"),
+    [
+        ((), "id,nll\na,1\nb,2\n", "2 of its 2 candidates are in target.csv"),
+        ((), "id,nll\na,1\nb,x\nc,2\n", "proxy.csv:3: column 'nll' says 'x'"),
+        ((), "nll\n1\n", "proxy.csv:1: it needs a column 'id'"),
+        (("--top", "9"), PROXY, "--top: 9 of 4 candidates"),
+        (("--top", "1,"), PROXY, "--top: '1,' is no list of counts"),
+        (("--top", "0"), PROXY, "--top: '0' is no list of counts"),
+        (("--confidence", "90"), PROXY, "--confidence: 90 is no share"),
+        (("--confidence", "nan"), PROXY, "--confidence: nan is no share"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    agree: Agree, options: tuple[str, ...], proxy: str, problem: str
+) -> None:
+    result = agree("--json", *options, proxy=proxy)
+    assert (result.exit_code, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert problem in line
+
+
+def test_no_model_library_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "proxy.csv").write_text(PROXY)
+    (tmp_path / "target.csv").write_text(TARGET)
+    code = (
+        "import sys\nfrom dataselect.cli import app\n"
+        "try: app(['agree', 'proxy.csv', 'target.csv', '--json'])\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'optuna'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
+
+
+@pytest.mark.skipif(not RESULTS.exists(), reason="published results are not here")
+class TestDataDecide:
+    """Published runs: 25 recipes, default seed, against the 1B mean over three seeds."""
+
+    @pytest.fixture
+    def runs(self) -> pd.DataFrame:
+        table = pd.read_csv(RESULTS / "datadecide_olmes_nll.csv")
+        return table.rename(columns={"recipe": "id", table.columns[-1]: "nll"})
+
+    @pytest.fixture
+    def targets(self) -> str:
+        table = pd.read_csv(RESULTS / "datadecide_target_1b.csv").rename(columns={"recipe": "id"})
+        return str(table[["id", "arc_challenge", "csqa"]].to_csv(index=False))
+
+    def test_decision_accuracies_are_the_known_ones(
+        self, agree: Agree, runs: pd.DataFrame, targets: str
+    ) -> None:
+        default = runs[runs["seed"] == "default"].drop(columns="seed").to_csv(index=False)
+        found = document(agree("--lower-is-better", "--json", proxy=default, target=targets))
+        assert len(found["metrics"]) == 2 * 13
+        known = {"4M": 0.677, "6M": 0.4, "14M": 0.787, "20M": 0.777, "60M": 0.88, "90M": 0.903}
+        for size, accuracy in known.items():
+            each = found["metrics"][f"nll@{size} -> arc_challenge"]
+            assert each["decision_accuracy"] == pytest.approx(accuracy, abs=5e-4)
+            low, high = each["decision_accuracy_interval"]
+            assert low < accuracy < high
+        csqa = found["metrics"]["nll@90M -> csqa"]
+        assert csqa["decision_accuracy"] == pytest.approx(0.666, abs=5e-4)
+        assert (found["candidates"], csqa["pairs"] + csqa["target_ties"]) == (25, 300)
+
+    def test_small_sizes_that_invert_are_unstable(
+        self, agree: Agree, runs: pd.DataFrame, targets: str
+    ) -> None:
+        proxy = runs[runs["size"].isin(["4M", "6M", "60M", "90M"])].to_csv(index=False)
+        found = document(agree("--lower-is-better", "--json", proxy=proxy, target=targets))
+        small, _, large = found["stability"]["nll"]["neighbouring"]
+        assert (small["sizes"], large["sizes"]) == (["4M", "6M"], ["60M", "90M"])
+        assert small["share"] < 0.7
+        assert large["share"] > 0.9
+        # The seeds' noise alone makes small proxies far too sure.
+        surest = found["metrics"]["nll@6M -> arc_challenge"]["stated"][-1]
+        assert surest["stated"] > 0.95
+        assert surest["accuracy"] < 0.5
