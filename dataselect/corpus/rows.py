@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ ORDER_VERSION = 1
 BUFFER_DOCUMENTS = 10_000
 # A buffer of very long documents holds fewer of them.
 BUFFER_CHARACTERS = 64_000_000
+_DRAWS_AHEAD = 1024
 PEEK_FILES = 64
 PEEK_ROWS = 100
 
@@ -167,21 +169,58 @@ def _checked(value: object) -> str | Malformed | None:
 def _shuffled(texts: Iterator[str], rng: np.random.Generator) -> Iterator[str]:
     buffer: list[str] = []
     held = 0
+    draws = _Draws(rng)
     for text in texts:
         buffer.append(text)
         held += len(text)
         while len(buffer) > BUFFER_DOCUMENTS or held > BUFFER_CHARACTERS:
-            drawn = _draw(buffer, rng)
+            drawn = _draw(buffer, draws)
             held -= len(drawn)
             yield drawn
     while buffer:
-        yield _draw(buffer, rng)
+        yield _draw(buffer, draws)
 
 
-def _draw(buffer: list[str], rng: np.random.Generator) -> str:
-    i = int(rng.integers(len(buffer)))
+def _draw(buffer: list[str], draws: "_Draws") -> str:
+    i = draws.below(len(buffer))
     buffer[i], buffer[-1] = buffer[-1], buffer[i]
     return buffer.pop()
+
+
+class _Draws:
+    """The numbers that `rng.integers(bound)` gives call by call, drawn in blocks.
+
+    A full buffer asks for the same bound again and again, and one call for each number would be
+    a fifth of what reading a short document costs.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._bound = 0
+        self._block: list[int] = []
+        self._used = 0
+        self._before: Any = None
+
+    def below(self, bound: int) -> int:
+        """The next number in 0..bound-1."""
+        if bound != self._bound:
+            self._take_back()
+            self._bound = bound
+            # A bound that keeps changing must not cost a block each time.
+            return int(self._rng.integers(bound))
+        if self._used == len(self._block):
+            self._before = self._rng.bit_generator.state
+            self._block = self._rng.integers(bound, size=_DRAWS_AHEAD).tolist()
+            self._used = 0
+        self._used += 1
+        return self._block[self._used - 1]
+
+    def _take_back(self) -> None:
+        """Put the generator where it would be without the numbers that nobody asked for."""
+        if self._used < len(self._block):
+            self._rng.bit_generator.state = self._before
+            self._rng.integers(self._bound, size=self._used)
+        self._block, self._used = [], 0
 
 
 def _nothing_usable(source: Source, counts: RowCounts) -> InputError:

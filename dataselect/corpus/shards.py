@@ -177,11 +177,9 @@ def _progress(tokens: int, budget: int, seconds: float) -> dict[str, float]:
 
 def _plain_tokenizer(folder: str | Path) -> tuple["Tokenizer", int, int]:
     """Give a tokenizer that maps a text to its ids alone, the end id, and the vocabulary's size."""
-    from tokenizers import Tokenizer
-
     loaded = load_tokenizer(folder)
-    # A copy, because these settings would show in the tokenizer that others hold.
-    tokenizer = Tokenizer.from_str(loaded.backend_tokenizer.to_str())
+    # Loaded anew, so nobody else holds it and sees what is set here.
+    tokenizer: Tokenizer = loaded.backend_tokenizer
     # Padding would make a document's ids depend on its batch.
     tokenizer.no_padding()
     tokenizer.no_truncation()

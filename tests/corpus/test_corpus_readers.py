@@ -5,6 +5,7 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -248,3 +249,16 @@ def test_damaged_parquet_is_refused(tmp_path: Path, kept: int) -> None:
     pq.write_table(pa.table({"text": [str(i) for i in range(500)]}), path)
     path.write_bytes(path.read_bytes()[:kept])
     assert f"{path}: " in refusal(local(path, "parquet"))
+
+
+def test_parquet_never_holds_a_row_group(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    noise = np.random.default_rng(0)
+    texts = [noise.bytes(1_000).hex() for _ in range(10_000)]
+    # Plain and of noise, so that nothing makes the 20 MB smaller.
+    pq.write_table(pa.table({"text": texts}), path, row_group_size=10**6, use_dictionary=False)
+    assert pq.ParquetFile(path).num_row_groups == 1
+    before = pa.total_allocated_bytes()
+    held = [pa.total_allocated_bytes() for _ in read_rows(local(path, "parquet"), "text")]
+    assert len(held) == 10_000
+    assert max(held) - before < path.stat().st_size / 4

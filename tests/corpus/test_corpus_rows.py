@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -76,6 +77,26 @@ def test_stream_reads_no_further_than_its_buffer(
     taken = list(islice(open_rows(source(), numbered, 0, counts), 5))
     assert len(taken) == 5
     assert counts.read == 15
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    runs=st.lists(
+        st.tuples(st.sampled_from([1, 2, 7, 10_001, 2**32, 2**33]), st.integers(1, 9)), max_size=20
+    ),
+    seed=st.integers(0, 9),
+    ahead=st.integers(1, 4),
+)
+def test_draws_in_blocks_are_those_of_single_calls(
+    runs: list[tuple[int, int]], seed: int, ahead: int
+) -> None:
+    bounds = [bound for bound, times in runs for _ in range(times)]
+    single = np.random.default_rng(seed)
+    expected = [int(single.integers(bound)) for bound in bounds]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows_module, "_DRAWS_AHEAD", ahead)
+        draws = rows_module._Draws(np.random.default_rng(seed))
+        assert [draws.below(bound) for bound in bounds] == expected
 
 
 ROWS = st.one_of(

@@ -167,6 +167,47 @@ def test_reading_ahead_is_bounded_and_the_same_for_any_number_of_threads(
     assert max(amounts) <= shards.BATCHES_AHEAD + 2
 
 
+class CountedText(str):
+    """A text that is counted for as long as anybody holds it."""
+
+    alive = 0
+
+    def __new__(cls, text: str) -> "CountedText":
+        cls.alive += 1
+        return super().__new__(cls, text)
+
+    def __del__(self) -> None:
+        type(self).alive -= 1
+
+
+def test_texts_are_let_go_however_many_come(
+    tokenizer_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "BATCH_CHARACTERS", 100)
+    peaks = []
+    for documents in (1_000, 4_000):
+        most = 0
+
+        def texts(documents: int = documents) -> Iterator[str]:
+            nonlocal most
+            for _ in range(documents):
+                yield CountedText("x" * 10)
+                most = max(most, CountedText.alive)
+
+        write_tokens(
+            texts(),
+            tokenizer_folder,
+            10**9,
+            tmp_path / str(documents),
+            processes=2,
+            progress=lambda _: None,
+        )
+        peaks.append(most)
+    # Ten documents make a batch; one batch is being filled and two may just have been done.
+    assert max(peaks) <= 10 * (shards.BATCHES_AHEAD + 3)
+    assert CountedText.alive == 0
+
+
 def test_error_in_the_texts_passes_through(tokenizer_folder: Path, tmp_path: Path) -> None:
     def broken() -> Iterator[str]:
         yield "good"
