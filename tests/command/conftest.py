@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import transformers
 from small_models import save_model
 from typer.testing import CliRunner, Result
 
 from dataselect.cli import app
 from dataselect.desk.world import benchmark_problems, documents
 from dataselect.traces.trace import Trace, TraceHeader, write_traces
+
+# Its logger keeps the stream that it first sees: not one that a command under test leaves closed.
+transformers.logging.get_logger()
 
 MANIFEST = """\
 target: {size: 1M, tokens: 20M}
