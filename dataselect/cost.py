@@ -27,7 +27,8 @@ class PlannedCost:
 
     `candidates` (N) and `survivors` (k) are counts; `proxy1` (C1), `proxy2` (C2) and `target` (Ct)
     are the FLOPs of one candidate in Stage 1, in Stage 2 and at target size. Without a second
-    stage, `survivors` or `proxy2` is 0.
+    stage, `survivors` or `proxy2` is 0. `elsewhere` is how much of both stages went into
+    checkpoints that were given, so that this run did not spend it.
     """
 
     candidates: int
@@ -35,6 +36,7 @@ class PlannedCost:
     proxy1: float
     proxy2: float
     target: float
+    elsewhere: float = 0.0
 
     @property
     def stage1(self) -> float:

@@ -39,20 +39,15 @@ def read_target_accuracy(path: Path) -> dict[str, float]:
     The file has a column `id` and one column of accuracies in 0..1 for each benchmark. Raises
     InputError with the line of what is wrong.
     """
-    _, rows = read_id_rows(path, "benchmark", "check the path in 'evidence'")
+    columns, rows = read_id_rows(path, "benchmark", "check the path in 'evidence'")
     accuracies: dict[str, float] = {}
-    for line, row in rows:
-        name = row.pop("id")
+    for row in rows:
+        name = row.text("id")
         if name in accuracies:
-            raise InputError(f"{path}:{line}", f"{name!r} comes twice", "keep one of the rows")
-        try:
-            values = [float(value) for value in row.values()]
-        except (TypeError, ValueError):
-            values = [-1.0]
+            raise InputError(row.where, f"{name!r} comes twice", "keep one of the rows")
+        values = [row.number(column) for column in columns if column != "id"]
         if not all(0 <= value <= 1 for value in values):
-            raise InputError(
-                f"{path}:{line}", "an accuracy is not a number from 0 to 1", "mend the row"
-            )
+            raise InputError(row.where, "an accuracy is not a number from 0 to 1", "mend the row")
         accuracies[name] = sum(values) / len(values)
     return accuracies
 

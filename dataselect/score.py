@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from dataselect.benchmarks.items import Exclusion
 from dataselect.benchmarks.sandbox import require_isolation
 from dataselect.errors import InputError
-from dataselect.scoring.checkpoint import ModelCheckpoint, Precision
+from dataselect.scoring.checkpoint import NamedCheckpoint, Precision
 from dataselect.scoring.evaluate import Evaluation, Measured, Measurement, find, measure
 from dataselect.store import Store
 
@@ -39,7 +39,7 @@ class BenchmarkScores:
 
 def score_models(
     store: Store,
-    models: Sequence[ModelCheckpoint],
+    models: Sequence[NamedCheckpoint],
     evaluations: Sequence[Evaluation],
     measurements: Sequence[Measurement],
     *,
@@ -55,7 +55,7 @@ def score_models(
     """
     if "graded" in measurements and any(e.benchmark.answer_kind == "code" for e in evaluations):
         require_isolation(unsafe)
-    for model in models:
+    for number, model in enumerate(models, start=1):
         measure(
             store,
             model,
@@ -65,14 +65,14 @@ def score_models(
             name=model.name,
             precision=precision,
             unsafe=unsafe,
-            report=report,
+            report=_numbered(report, number, len(models)),
         )
     return [_collect(store, models, evaluation, measurements) for evaluation in evaluations]
 
 
 def score_by_frontier(
     store: Store,
-    models: Sequence[ModelCheckpoint],
+    models: Sequence[NamedCheckpoint],
     evaluation: Evaluation,
     *,
     device: str,
@@ -108,6 +108,11 @@ def score_by_frontier(
     return named
 
 
+def _numbered(report: Report, number: int, count: int) -> Report:
+    """The report with the model's place among several in front."""
+    return report if count == 1 else lambda text: report(f"{number}/{count} {text}")
+
+
 def distinct(names: Sequence[str]) -> list[str]:
     """The names, with a number behind those that came before: two folders may be called alike."""
     made: list[str] = []
@@ -122,7 +127,7 @@ def distinct(names: Sequence[str]) -> list[str]:
 
 def _collect(
     store: Store,
-    models: Sequence[ModelCheckpoint],
+    models: Sequence[NamedCheckpoint],
     evaluation: Evaluation,
     measurements: Sequence[Measurement],
 ) -> BenchmarkScores:
@@ -142,7 +147,7 @@ def _collect(
 
 
 def _found(
-    store: Store, model: ModelCheckpoint, evaluation: Evaluation, measurement: Measurement
+    store: Store, model: NamedCheckpoint, evaluation: Evaluation, measurement: Measurement
 ) -> Measured:
     measured = find(store, model, evaluation, measurement)
     assert measured is not None, "it was measured before it is collected"

@@ -220,14 +220,18 @@ def _wanted(detail: ErrorDetails) -> str:
 
 def _keys_at(model: type[Section], path: KeyPath) -> list[str]:
     """The keys that the section at `path` may have, in the order of their documentation."""
+    sections = [model]
     for step in path:
         if isinstance(step, str):
-            model = _section_in(model.model_fields[step].annotation) or model
-    return list(model.model_fields)
+            annotations = [
+                s.model_fields[step].annotation for s in sections if step in s.model_fields
+            ]
+            sections = [found for each in annotations for found in _sections_in(each)] or sections
+    return list(sections[0].model_fields)
 
 
-def _section_in(annotation: Any) -> type[Section] | None:
-    """The one section type inside `Proxy | None`, `list[Source]` and the like."""
+def _sections_in(annotation: Any) -> list[type[Section]]:
+    """The section types inside `Proxy | None`, `list[Source]` and the like."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    return next(filter(None, map(_section_in, get_args(annotation))), None)
+        return [annotation]
+    return [found for each in get_args(annotation) for found in _sections_in(each)]

@@ -8,8 +8,9 @@ from dataselect.manifest import Manifest
 from dataselect.pipeline import check
 from dataselect.plan import Plan
 from dataselect.scoring.gather import planned_benchmark, recorded
+from dataselect.stage_sources import SECTIONS, resolve_given
 from dataselect.traces.released import RELEASED
-from dataselect.transfer_file import read_transfer_file
+from dataselect.transfer.file import read_transfer_file
 
 
 def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
@@ -39,6 +40,9 @@ def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
     if manifest.evidence is not None:
         known = read_target_accuracy(manifest.base / manifest.evidence.target_accuracy)
         yield f"target accuracy: known for {len(known)} candidates"
+    for (stage, candidate), series in resolve_given(manifest, plan).items():
+        named = ", ".join(member.label for members in series for member in members)
+        yield f"{candidate}: checkpoints for {SECTIONS[stage]}: {named}"
     for source_id, text in manifest.text_sources().items():
         peek(text, manifest.base)
         yield f"source {source_id}: readable"

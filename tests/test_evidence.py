@@ -44,14 +44,14 @@ def test_a_file_may_come_from_a_spreadsheet(tmp_path: Path, text: str) -> None:
         ("id\nweb\n", 1, "one for each benchmark"),
         ("id,arc\nweb,0.5\nweb,0.6\n", 3, "'web' comes twice"),
         ("id,arc\nweb,0.5\n,0.6\n", 3, "no id"),
-        ("arc,id\n0.5,web\n0.6\n", 3, "no id"),
+        ("arc,id\n0.5,web\n0.6\n", 3, "1 cells under 2 columns"),
         ("id,arc\nweb,45.2\n", 2, "not a number from 0 to 1"),
         ("id,arc\nweb,-0.1\n", 2, "not a number from 0 to 1"),
         ("id,arc\nweb,nan\n", 2, "not a number from 0 to 1"),
-        ("id,arc\nweb,good\n", 2, "not a number from 0 to 1"),
+        ("id,arc\nweb,good\n", 2, "column 'arc' says 'good', which is not a finite number"),
         ("id,arc\nweb,\n", 2, "not a number from 0 to 1"),
-        ("id,arc,csqa\nweb,0.5\n", 2, "not a number from 0 to 1"),
-        ("id,arc\nweb,0.5,0.6\n", 2, "not a number from 0 to 1"),
+        ("id,arc,csqa\nweb,0.5\n", 2, "2 cells under 3 columns"),
+        ("id,arc\nweb,0.5,0.6\n", 2, "3 cells under 2 columns"),
         ("id,arc\n\n\nweb,2\n", 4, "not a number from 0 to 1"),
     ],
 )
@@ -66,13 +66,19 @@ def test_a_bad_file_is_refused_with_the_line(
 
 
 @pytest.mark.parametrize(
-    "content",
-    [None, b"id,arc\nweb\xff,0.5\n", b'id,arc\nweb,"' + b"0" * 200_000],
+    ("content", "message"),
+    [
+        (None, "cannot be read: .*; check the path in 'evidence'"),
+        (b"id,arc\nweb\xff,0.5\n", "is not UTF-8 text"),
+        (b'id,arc\nweb,"' + b"0" * 200_000, "is not CSV"),
+    ],
     ids=["missing", "not-utf-8", "not-csv"],
 )
-def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_that_cannot_be_read_is_refused(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
     path = tmp_path / "truth.csv" if content is None else write(tmp_path, content)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=message):
         read_target_accuracy(path)
 
 

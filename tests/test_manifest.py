@@ -157,7 +157,7 @@ def test_an_id_with_a_path_or_markup_is_refused_and_shown_safely(
         ("books: 1e-1}", "books: 1}\n    split: s", "17:5: candidates[2].split: this belongs to"),
         ("books: 1e-1}", "books: 1}\n    path: s", "16:5: candidates[2].mixture: 'path' is given"),
         ("{fineweb-edu: 0.7, our-crawl: 2, books: 1e-1}", "{}", "16:5: candidates[2].mixture: it "),
-        ("    path: HuggingFaceFW/fineweb-edu\n", "", "8:5: candidates[0]: neither 'path' nor 'mi"),
+        ("    path: HuggingFaceFW/fineweb-edu\n", "", "9:5: candidates[0].name: this belongs to a"),
         ("    data_files: crawl/*.jsonl.zst\n", "", "12:5: candidates[1].path: 'json' does not s"),
         ("    path: text\n", "", "4:5: sources[0]: 'books' has no 'path'; add 'path:'"),
         ("crawl/*.jsonl.zst", "[]", "13:5: candidates[1].data_files: a list of 0 does not fit; "),

@@ -1,26 +1,19 @@
 """A plan either says how to choose, or the first fault with its place and mend."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from dataselect import plan as plan_module
+from dataselect.cost import training_flops
 from dataselect.errors import InputError
-from dataselect.plan import (
-    LADDER_SIZES,
-    Architecture,
-    Benchmark,
-    ComputePlan,
-    Plan,
-    Predict,
-    Proxy,
-    Screen,
-    TokenizerPlan,
-    TokenizerTraining,
-    load_plan,
-    project_folder,
-)
+from dataselect.plan import ComputePlan, Plan, Predict, Screen, load_plan, project_folder
+from dataselect.plan_benchmark import Benchmark
+from dataselect.plan_proxy import LADDER_SIZES, Architecture, Proxy
+from dataselect.plan_tokenizer import TokenizerPlan, TokenizerTraining
 from dataselect.proxies.ladder import LADDER
+from dataselect.proxies.recipe import make_recipe
 from dataselect.sections import Section
 
 PLAN = """\
@@ -92,6 +85,17 @@ def test_a_plan_with_all_defaults_spelt_out_is_the_same_plan(tmp_path: Path) -> 
         ("  keep: 3\n", "", "12:1: screen has no 'keep'; add 'keep:'"),
         ("keep: 3", "keep: 0", "15:3: screen.keep: 0 leaves nothing to work with; write 1 or mo"),
         ("keep: 3", "keep: 2.5", "15:3: screen.keep: 2.5 does not come to a whole number; write"),
+        (
+            "keep: 3",
+            "keep: 3\n  keep_at_most: 4",
+            "16:3: screen.keep_at_most: without 'min_probability' no more than 'keep' go on; add",
+        ),
+        (
+            "keep: 3",
+            "keep: 3\n  min_probability: 0.2\n  keep_at_most: 2",
+            "17:3: screen.keep_at_most: 2 is fewer than 'keep', 3; write 3 or more",
+        ),
+        ("keep: 3", "keep: 3\n  min_probability: 1", "16:3: screen.min_probability: 1 does not"),
         ("keep: 3", "keep: true", "15:3: screen.keep: true is not a number; write"),
         ("87.3M", "0", "13:21: screen.proxy.tokens: 0 leaves nothing to work with; write 1 or mo"),
         ("4M", "4m", "13:11: screen.proxy.size: '4m' is not on the ladder; did you mean '4M'? th"),
@@ -138,6 +142,15 @@ def test_numbers_may_be_written_with_an_exponent(tmp_path: Path) -> None:
     assert (plan.screen.proxy.learning_rate, plan.screen.proxy.batch_size) == (1e-3, 100)
 
 
+def test_as_many_may_go_on_as_the_rule_allows(tmp_path: Path) -> None:
+    screens = [
+        load_text(tmp_path, PLAN.replace("keep: 3", f"keep: 3\n{more}")).screen
+        for more in ("", "  min_probability: 0.2", "  min_probability: 0.2\n  keep_at_most: 5")
+    ]
+    assert [screen.most(9) for screen in screens] == [3, 9, 5]
+    assert [screen.most(2) for screen in screens] == [2, 2, 2]
+
+
 def test_the_ladder_of_the_plan_is_the_ladder_that_is_trained() -> None:
     assert list(LADDER_SIZES) == list(LADDER)
 
@@ -176,6 +189,19 @@ def test_a_missing_plan_file_suggests_its_neighbour(tmp_path: Path) -> None:
 def test_the_project_folder_holds_manifests_and_plans() -> None:
     assert (project_folder() / "candidates").is_dir()
     assert (project_folder() / "stages").is_dir()
+
+
+@pytest.mark.parametrize("name", ["paper", "one-gpu"])
+def test_a_shipped_plan_costs_what_its_first_lines_say(name: str) -> None:
+    file = project_folder() / "stages" / f"{name}.yaml"
+    plan = load_plan(name, file.parent)
+    told = [float(cost) for cost in re.findall(r"([\d.]+e\d+)", file.read_text())]
+    assert plan.predict is not None
+    for stage, cost in zip((plan.screen, plan.predict), told, strict=True):
+        assert stage.proxy is not None
+        recipe = make_recipe(stage.proxy, 50_304, "cpu", "here")
+        flops = stage.seeds * training_flops(recipe.parameters, recipe.tokens)
+        assert flops == pytest.approx(cost, rel=0.03)
 
 
 SECTIONS = [Architecture, Proxy, TokenizerTraining, TokenizerPlan, Benchmark, Screen, Predict]

@@ -189,3 +189,22 @@ def test_programs_that_could_not_be_isolated_are_refused_before_anything_is_meas
             unsafe=False,
             report=print,
         )
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, ["a"]), (3, ["1/3 a", "2/3 a", "3/3 a"])])
+def test_of_several_models_what_is_done_has_the_model_s_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, said: list[str]
+) -> None:
+    monkeypatch.setattr("dataselect.score.measure", lambda *_, report, **__: report("a"))
+    heard: list[str] = []
+    score_models(
+        Store(tmp_path),
+        [model(str(number)) for number in range(count)],
+        [],
+        ("scores",),
+        device="cpu",
+        precision="float32",
+        unsafe=False,
+        report=heard.append,
+    )
+    assert heard == said

@@ -67,8 +67,8 @@ def test_a_missing_value_may_be_written_in_many_ways(tmp_path: Path, cell: str) 
         ("id,arc\n", "", "it has no row"),
         ("id,arc\nweb,0.5\n,0.6\n", ":3", "the row has no id"),
         ("id,seed,arc\nweb,,0.6\n", ":2", "the row has no seed"),
-        ("id,arc,csqa\nweb,0.5\n", ":2", "has not 3 fields"),
-        ("id,arc\nweb,0.5,0.6\n", ":2", "has not 2 fields"),
+        ("id,arc,csqa\nweb,0.5\n", ":2", "2 cells under 3 columns"),
+        ("id,arc\nweb,0.5,0.6\n", ":2", "3 cells under 2 columns"),
         ("id,arc\nweb,good\n", ":2", "column 'arc' says 'good', which is not a finite number"),
         ("id,arc\n\n\nweb,inf\n", ":4", "column 'arc' says 'inf'"),
         ("id,arc\nweb,50%\n", ":2", "column 'arc' says '50%'"),
@@ -94,11 +94,18 @@ def test_rows_of_one_candidate_are_told_how_to_be_told_apart(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "content",
-    [None, b"id,arc\nweb\xff,0.5\n", b'id,arc\nweb,"' + b"0" * 200_000],
-    ids=["missing", "not-utf-8", "not-csv"],
+    ("content", "message"),
+    [
+        (None, ": cannot be read: No such file or directory; check the path"),
+        (b"id,arc\nweb\xff,0.5\n", ": is not UTF-8 text; save it as UTF-8"),
+        (b'id,arc\nweb,"' + b"0" * 200_000, ":2: is not CSV: "),
+        (b'id,arc\nweb,"1\n', ":2: is not CSV: "),
+    ],
+    ids=["missing", "not-utf-8", "a-huge-field", "an-open-quote"],
 )
-def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_that_cannot_be_read_is_refused(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
     path = tmp_path / "scores.csv" if content is None else write(tmp_path, content)
-    with pytest.raises(InputError, match=r"cannot be read .*; check the path"):
+    with pytest.raises(InputError, match=f"scores.csv{message}"):
         read_score_table(path)

@@ -6,7 +6,6 @@ does.
 
 import json
 import os
-import pickle
 import shutil
 import subprocess
 import sys
@@ -17,88 +16,18 @@ from typing import Any, NoReturn
 
 import pandas as pd
 import pytest
+import stage_world
+from stage_world import CANDIDATES, ITEMS, Counted, experiment, write_world
 
 import dataselect
-from dataselect.compute import Compute, Event, InlineCompute, Job, Outcome
-from dataselect.corpus.prepare import (
-    fingerprints,
-    prepare_streams,
-    prepare_tokenizer,
-    tokens_needed,
-)
 from dataselect.cost import spent
-from dataselect.desk.world import benchmark_problems
 from dataselect.errors import IncompleteError
-from dataselect.manifest import load_manifest
-from dataselect.pipeline import budgets, make_recipes
-from dataselect.plan import load_plan
+from dataselect.experiment import Experiment
 from dataselect.proxies.make import ProxyRequest, find_proxy
 from dataselect.scoring.checkpoint import TrainedCheckpoint
 from dataselect.scoring.evaluate import METRICS, Measured, find
-from dataselect.scoring.gather import gather
-from dataselect.stage import Experiment, StageScores, run_stage
+from dataselect.stage import StageScores, run_stage
 from dataselect.store import Store
-from dataselect.traces.trace import Trace, TraceHeader, write_traces
-
-ITEMS = 6
-CANDIDATES = ["worked", "prose", "blend", "copy"]
-MANIFEST = """
-target: {size: 1M, tokens: 20M}
-candidates:
-  - {id: worked, path: dataselect/desk, name: worked}
-  - {id: prose, path: dataselect/desk, name: narrative}
-  - {id: blend, mixture: {worked: 3, prose: 1}}
-  - {id: copy, mixture: {worked: 2}}
-"""
-PLAN = """
-tokenizer: {train: {vocab_size: 300, characters: 20k}}
-benchmarks:
-  - {id: short, items: short.jsonl, traces: short.traces.jsonl}
-  - {id: long, items: long.jsonl, traces: long.traces.jsonl}
-screen:
-  keep: 2
-  accuracy: true
-  proxy:
-    architecture: {hidden_size: 16, layers: 1, heads: 2}
-    tokens: TOKENS
-    sequence_length: 32
-    batch_size: 4
-    learning_rate: 1e-2
-"""
-
-
-class Silent:
-    """Nobody looks on."""
-
-    def step(self, title: str) -> None: ...
-
-    def progress(self, work: str, fields: Mapping[str, float]) -> None: ...
-
-    def event(self, event: Event) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-
-class Counted:
-    """Runs jobs here, after a trip through pickle as to another process, and keeps their names."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self._inline = InlineCompute()
-
-    def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> list[Outcome]:
-        self.names += [job.name for job in jobs]
-        sent = [pickle.loads(pickle.dumps((job.function, job.arguments))) for job in jobs]
-        return self._inline.run(
-            [Job(job.name, *parts) for job, parts in zip(jobs, sent, strict=True)], on_event
-        )
-
-    def close(self) -> None: ...
-
-    def __enter__(self) -> "Counted":
-        return self
-
-    def __exit__(self, *error: object) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -110,41 +39,6 @@ class Changed(Experiment):
     def request(self, stage: Any, candidate: str) -> ProxyRequest:
         request = super().request(stage, candidate)
         return self.changes.get(candidate, lambda same: same)(request)
-
-
-def write_world(folder: Path, tokens: int = 4000) -> None:
-    """A manifest, a plan and two benchmarks with made-up letter probabilities."""
-    (folder / "manifest.yaml").write_text(MANIFEST)
-    (folder / "plan.yaml").write_text(PLAN.replace("TOKENS", str(tokens)))
-    for name, steps in (("short", (2,)), ("long", (3, 4))):
-        rows, traces = [], []
-        for number, problem in enumerate(benchmark_problems(0, steps, ITEMS)):
-            text = problem.reasoning()
-            rows.append(
-                {"id": f"{name}-{number}", "question": problem.prompt, "rationale": text}
-                | {"answer": str(problem.answer)}
-            )
-            runs = tuple((1, 0.9 if letter.isdigit() else 0.5) for letter in text)
-            traces.append(Trace(f"{name}-{number}", text, runs))
-        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
-        header = TraceHeader(name, "made up", "none", "this test")
-        write_traces(folder / f"{name}.traces.jsonl", header, traces)
-
-
-def experiment(folder: Path, compute: Compute, store: Path | None = None) -> Experiment:
-    """All that the pipeline does before its first stage."""
-    manifest = load_manifest(folder / "manifest.yaml")
-    plan = load_plan("plan.yaml", folder)
-    kept, watch = Store(store or folder / "store"), Silent()
-    evaluations = gather(plan, kept, "cpu", watch.note)
-    prints = fingerprints(manifest)
-    tokenizer = prepare_tokenizer(manifest, plan, prints, kept, watch.progress)
-    recipes = make_recipes(plan, tokenizer.vocab_size, "cpu")
-    needed = tokens_needed(manifest, budgets(recipes))
-    streams = prepare_streams(manifest, plan, tokenizer, prints, needed, kept, watch.progress)
-    return Experiment(
-        manifest, plan, kept, compute, "cpu", tokenizer, streams, evaluations, recipes, watch
-    )
 
 
 def stage1(made: Experiment, candidates: Sequence[str] = tuple(CANDIDATES)) -> StageScores:
@@ -252,7 +146,8 @@ def test_a_stage_that_is_cached_submits_no_job_and_imports_no_torch(world: World
     script = (
         "import sys, pathlib, test_stage; test_stage.write_cached_run(pathlib.Path(sys.argv[1]))"
     )
-    path = os.pathsep.join([str(Path(dataselect.__file__).parents[1]), str(tests)])
+    folders = [Path(dataselect.__file__).parents[1], tests, Path(stage_world.__file__).parent]
+    path = os.pathsep.join(map(str, folders))
     subprocess.run(
         [sys.executable, "-c", script, str(world.folder)],
         env=os.environ | {"PYTHONPATH": path},

@@ -25,16 +25,16 @@ import pandas as pd
 import scipy
 from scipy.optimize import least_squares
 
-from dataselect.chance import known_chance
-from dataselect.curves import FAMILIES, Curve, NoFitError, best_curve, fit_curve
-from dataselect.held_out import Errors, Method, Predictor, errors, last_split
-from dataselect.neighbours import averaged, blocks
-from dataselect.pairs import Pairs
-from dataselect.protocols import robust_methods
 from dataselect.proxies.make import processor_name
-from dataselect.robust import bounds, fit_robust
-from dataselect.sigmoid import fit_sigmoid
-from dataselect.transfer import Provenance, Setting, fit
+from dataselect.transfer.chance import known_chance
+from dataselect.transfer.curves import FAMILIES, Curve, NoFitError, best_curve, fit_curve
+from dataselect.transfer.function import Provenance, Setting, fit
+from dataselect.transfer.held_out import Errors, Method, Predictor, errors, last_split
+from dataselect.transfer.neighbours import averaged, blocks
+from dataselect.transfer.pairs import Pairs
+from dataselect.transfer.protocols import robust_methods
+from dataselect.transfer.robust import bounds, fit_robust
+from dataselect.transfer.sigmoid import fit_sigmoid
 
 HERE = Path(__file__).parent
 PROVENANCE = Provenance(Setting(*[None] * 8), "olmo_ladder_pairs.csv", "study.py")

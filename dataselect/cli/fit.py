@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dataselect.cli.common import errors, this_command
+from dataselect.cli.common import errors, this_command, write_out
 
 
 class Protocol(StrEnum):
@@ -56,14 +56,18 @@ def fit(
     """Fit transfer functions from proxy scores to target accuracy, and say how good they are."""
     from rich.console import Console
 
-    from dataselect.errors import InputError
-    from dataselect.pairs import read_pairs
-    from dataselect.protocols import PaperFit, RobustFit, find_direction, fit_paper, fit_robustly
     from dataselect.report.fits import fit_document, print_fit
-    from dataselect.setting_file import SettingFile, read_setting
-    from dataselect.store import write_atomic
-    from dataselect.transfer import Provenance
-    from dataselect.transfer_file import to_json
+    from dataselect.transfer.file import to_json
+    from dataselect.transfer.function import Provenance
+    from dataselect.transfer.pairs import read_pairs
+    from dataselect.transfer.protocols import (
+        PaperFit,
+        RobustFit,
+        find_direction,
+        fit_paper,
+        fit_robustly,
+    )
+    from dataselect.transfer.setting_file import SettingFile, read_setting
 
     with errors():
         file = read_pairs(pairs)
@@ -80,12 +84,7 @@ def fit(
                 else fit_robustly(of_one, provenance, seed, falling=direction.lower_is_better)
             )
         if out is not None:
-            try:
-                write_atomic(out, to_json(each.function for each in fits.values()).encode())
-            except OSError as failed:
-                raise InputError(
-                    out, f"cannot be written: {failed.strerror}", "give another --out"
-                ) from None
+            write_out(out, to_json(each.function for each in fits.values()))
         facts = {
             "file": str(pairs),
             "protocol": protocol.value,

@@ -13,13 +13,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dataselect.held_out import FOLDS, Errors
-from dataselect.pairs import PairsFile
-from dataselect.protocols import CONFIDENCE, PaperFit, RobustFit
 from dataselect.report.figures import one_line
-from dataselect.transfer import TransferFunction
+from dataselect.transfer.function import TransferFunction
+from dataselect.transfer.held_out import FOLDS, Errors
+from dataselect.transfer.pairs import PairsFile
+from dataselect.transfer.protocols import CONFIDENCE, PaperFit, RobustFit
 
 Document = dict[str, Any]
+_Cell = Callable[[Document], str]
 
 _ERRORS = ("cv_mae", "last_20_mae", "last_40_mae")
 
@@ -62,22 +63,26 @@ def print_fit(document: Document, console: Console) -> None:
         markup=False,
         highlight=False,
     )
-    table = Table(box=box.SIMPLE, collapse_padding=True, pad_edge=False)
-    for heading, value in (_PAPER_COLUMNS if paper else _ROBUST_COLUMNS).items():
-        table.add_column(
-            heading,
-            justify="left" if value is None else "right",
-            no_wrap=value is None,
-            overflow="fold",
-        )
-    for name, row in document["benchmarks"].items():
-        table.add_row(escape(one_line(name)), *_cells(row, paper))
-    console.print(table)
-    overall = document["overall"]
+    for columns in _PAPER_TABLES if paper else _ROBUST_TABLES:
+        console.print(_table(document["benchmarks"], columns))
+    overall = dict(document["overall"])
+    overall["folds_won"] = ", ".join(f"{k} {v}" for k, v in overall.get("family_wins", {}).items())
+    console.print()
     for line in _PAPER_WORDS if paper else _ROBUST_WORDS:
         console.print(line.format(**overall, folds=FOLDS), style="dim", highlight=False)
     for note in document["notes"]:
         console.print(f"note: {note}", markup=False, highlight=False)
+
+
+def _table(benchmarks: Mapping[str, Document], columns: Mapping[str, _Cell]) -> Table:
+    """A table that fits into 80 columns."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("benchmark", overflow="fold")
+    for heading in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, row in benchmarks.items():
+        table.add_row(escape(one_line(name)), *(cell(row) for cell in columns.values()))
+    return table
 
 
 def _large(value: float) -> str:
@@ -93,32 +98,35 @@ def _slashes(values: Iterable[float | None]) -> str:
     return "/".join(shown) if set(shown) != {"–"} else "–"
 
 
-_Cell = Callable[[Document], str]
-_COMMON: dict[str, _Cell | None] = {
-    "benchmark": None,
+_COMMON: dict[str, _Cell] = {
     "n": lambda row: str(row["points"]),
     "fitted range": lambda row: "{:.3g}..{:.3g}".format(*row["fitted_range"]),
 }
-_PAPER_COLUMNS: dict[str, _Cell | None] = {
-    **_COMMON,
-    "family": lambda row: row["family"],
-    "train R²": lambda row: f"{row['train_r2']:.3f}",
-    "test MAE": lambda row: _large(row["test_mae"]),
-    "median": lambda row: _large(row["test_mae_median"]),
-    "folds won": lambda row: ", ".join(f"{k} {v}" for k, v in row["family_wins"].items()),
-}
-_ROBUST_COLUMNS: dict[str, _Cell | None] = {
-    **_COMMON,
-    "floor": lambda row: f"{row['floor']:.2f}",
-    "MAE": _triple,
-    "isotonic": lambda row: f"{row['beside']['isotonic']['cv_mae']:.2f}",
-    "apart": lambda row: f"{row['isotonic_disagreement']:.1f}",
-    "tokens alone": lambda row: _triple(row["beside"].get("log tokens", {})),
-    "90% held": lambda row: _slashes(row["coverage"].values()),
-}
+_PAPER_TABLES: tuple[dict[str, _Cell], ...] = (
+    {
+        **_COMMON,
+        "family": lambda row: row["family"],
+        "train R²": lambda row: f"{row['train_r2']:.3f}",
+        "test MAE": lambda row: _large(row["test_mae"]),
+        "median": lambda row: _large(row["test_mae_median"]),
+    },
+)
+_ROBUST_TABLES: tuple[dict[str, _Cell], ...] = (
+    {
+        **_COMMON,
+        "floor": lambda row: f"{row['floor']:.2f}",
+        "MAE": _triple,
+        "90% held": lambda row: _slashes(row["coverage"].values()),
+    },
+    {
+        "tokens alone": lambda row: _triple(row["beside"].get("log tokens", {})),
+        "isotonic": lambda row: f"{row['beside']['isotonic']['cv_mae']:.2f}",
+        "apart": lambda row: f"{row['isotonic_disagreement']:.1f}",
+    },
+)
 _PAPER_WORDS = (
     "mean over benchmarks: train R² {train_r2_mean:.3f}, test MAE {test_mae_mean:.4g}; "
-    "median test MAE {test_mae_median:.4g}",
+    "median test MAE {test_mae_median:.4g}; folds won: {folds_won}",
     "R² and MAE are means over {folds} folds; MAE in points of accuracy, not clipped.",
 )
 _ROBUST_WORDS = (
@@ -126,15 +134,10 @@ _ROBUST_WORDS = (
     "MAE: mean absolute error in points of accuracy, in cross-validation / on the last 20% / last "
     "40% of each run, fitted on what comes before; 90% held: share of unseen accuracies in 90% "
     "intervals, likewise.",
-    "isotonic: that half alone in cross-validation; apart: its largest difference from the "
-    "sigmoid where fitted. tokens alone: the same fit with no score; a score that does not beat it "
-    "has shown nothing on these runs.",
+    "tokens alone: MAE of the same fit with no score; a score that does not beat it has shown "
+    "nothing on these runs. isotonic: that half alone, in cross-validation; apart: its largest "
+    "difference from the sigmoid where fitted.",
 )
-
-
-def _cells(row: Document, paper: bool) -> list[str]:
-    columns = _PAPER_COLUMNS if paper else _ROBUST_COLUMNS
-    return [cell(row) for cell in columns.values() if cell is not None]
 
 
 def _function(function: TransferFunction) -> Document:

@@ -1,6 +1,7 @@
 """`dataselect fit` on a table of pairs: what it prints, what it writes, what it refuses."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dataselect.cli import app
-from dataselect.transfer_file import read_transfer_file
+from dataselect.transfer.file import read_transfer_file
 
 TOKENS = np.geomspace(1e9, 1e11, 20)
 
@@ -67,6 +68,13 @@ def test_the_table_names_every_benchmark(table: Path, protocol: str) -> None:
     assert "[odd]" in result.stdout
     assert "lower scores are better" in result.stdout
     assert "accuracies read as percent" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    figures = (
+        r"arc_easy .*\d\.\d\d/\d\.\d\d/\d\.\d\d" if protocol == "robust" else r"arc_easy .*0\.9\d\d"
+    )
+    assert re.search(figures, result.stdout), "no figure is broken over lines"
+    if protocol == "paper":
+        assert "folds won: " in result.stdout
 
 
 def test_the_functions_written_carry_what_the_setting_says(table: Path, tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from dataselect.errors import InputError
-from dataselect.robust import fit_robust
-from dataselect.transfer import Provenance, Setting, fit
-from dataselect.transfer_file import from_json, read_transfer_file, to_json
+from dataselect.transfer.file import from_json, read_transfer_file, to_json
+from dataselect.transfer.function import Provenance, Setting, fit
+from dataselect.transfer.robust import fit_robust
 
 PROVENANCE = Provenance(
     Setting(32_000, 640_000, 1_000, 20_000, "t1", "b1", "k1", 1), "olmo-mix", "dataselect calibrate"
@@ -41,7 +41,7 @@ def test_a_robust_function_comes_back_and_says_the_same() -> None:
 
 
 def test_the_shipped_file_of_the_first_schema_predicts_as_ever() -> None:
-    path = Path(__file__).parents[1] / "stages/quickstart/transfer.json"
+    path = Path(__file__).parents[2] / "stages/quickstart/transfer.json"
     document = json.loads(path.read_text())
     assert document["schema"] == 1
     for written, function in zip(

@@ -16,7 +16,7 @@ against it the best sigmoid is flat.
 import numpy as np
 from numpy.typing import NDArray
 
-from dataselect.curves import Curve
+from dataselect.transfer.curves import Curve
 
 Array = NDArray[np.float64]
 
@@ -29,6 +29,7 @@ _GRID = (41, 12)
 _FINER = 9
 _ROUNDS = 8
 _SHRINK = 0.5
+_CELLS = 2**15  # of the grid times the points, judged at once: what a core's own cache holds
 
 
 def fit_sigmoid(x: Array, y: Array, floor: float | None, *, falling: bool) -> Curve:
@@ -42,14 +43,15 @@ def fit_sigmoid(x: Array, y: Array, floor: float | None, *, falling: bool) -> Cu
     v = (low + width - x) / width if falling else (x - low) / width
     middles, rates = np.linspace(*_MIDDLES, _GRID[0]), np.geomspace(*_STEEPNESS, _GRID[1])
     reach, ratio = middles[1] - middles[0], np.log(rates[1] / rates[0])
+    rows = max(1, _CELLS // len(x))
     for step in range(_ROUNDS + 1):
         grid = np.meshgrid(middles, rates)
         middle, rate = grid[0].ravel(), grid[1].ravel()
-        basis = 1 / (1 + np.exp(-rate[:, None] * (v - middle[:, None])))
-        floors = np.full(len(basis), floor) if floor is not None else _floors(basis, y)
-        above = y - floors[:, None]
-        heights = np.clip((basis * above).sum(axis=1) / (basis**2).sum(axis=1), 0, 1 - floors)
-        errors = ((heights[:, None] * basis - above) ** 2).sum(axis=1)
+        parts = [
+            _judged(v, y, middle[i : i + rows], rate[i : i + rows], floor)
+            for i in range(0, len(middle), rows)
+        ]
+        errors, heights, floors = map(np.concatenate, zip(*parts, strict=True))
         best = int(errors.argmin())
         if step < _ROUNDS:
             middles = middle[best] + np.linspace(-reach, reach, _FINER)
@@ -60,6 +62,17 @@ def fit_sigmoid(x: Array, y: Array, floor: float | None, *, falling: bool) -> Cu
     centre = low + width * (1 - middle[best] if falling else middle[best]) - origin
     coefficients = (floors[best], heights[best], sign * rate[best] / width, centre)
     return Curve("sigmoid", origin, tuple(float(c) for c in coefficients))
+
+
+def _judged(
+    v: Array, y: Array, middle: Array, rate: Array, floor: float | None
+) -> tuple[Array, Array, Array]:
+    """Squared error, best height and floor for each middle and rate."""
+    basis = 1 / (1 + np.exp(-rate[:, None] * (v - middle[:, None])))
+    floors = np.full(len(basis), floor) if floor is not None else _floors(basis, y)
+    above = y - floors[:, None]
+    heights = np.clip((basis * above).sum(axis=1) / (basis**2).sum(axis=1), 0, 1 - floors)
+    return ((heights[:, None] * basis - above) ** 2).sum(axis=1), heights, floors
 
 
 def _floors(basis: Array, y: Array) -> Array:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dataselect.pairs import Index, Pairs
+from dataselect.transfer.pairs import Index, Pairs
 
 Array = NDArray[np.float64]
 Predictor = Callable[[Array], Array]

@@ -14,7 +14,7 @@ function re-orders candidates where it was fitted. Only a quadratic can fail; it
 with the reason. Beyond its points a quadratic is followed up to its turning point and is flat from
 there on. A rising curve is not refused here, since a score may be one where higher is better.
 
-Not covered: which protocol chooses among families; that is `transfer.fit` and `robust`.
+Not covered: which protocol chooses among families; that is `function.fit` and `robust`.
 """
 
 from collections.abc import Sequence

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from dataselect.errors import InputError
-from dataselect.transfer import TransferFunction
+from dataselect.jsonfile import parse_json, read_json
+from dataselect.transfer.function import TransferFunction
 
 _MEND = "fit the function again, or mend that field"
 
@@ -41,14 +42,15 @@ def from_json(text: str | bytes, where: str | Path) -> dict[str, TransferFunctio
 
     Raises InputError for the first thing that is wrong, naming the field, as in `functions.0.r2`.
     """
-    try:
-        file = _File.model_validate_json(text)
-    except ValidationError as invalid:
-        error = invalid.errors(include_url=False, include_context=False)[0]
-        field = ".".join(map(str, error["loc"]))
-        raise InputError(
-            where, f"{field}: {error['msg']}" if field else error["msg"], _MEND
-        ) from None
+    return _by_benchmark(parse_json(_File, text, where, _MEND), where)
+
+
+def read_transfer_file(path: Path) -> dict[str, TransferFunction]:
+    """Functions by benchmark from a file; InputError as in `from_json`, or when unreadable."""
+    return _by_benchmark(read_json(_File, path, _MEND), path)
+
+
+def _by_benchmark(file: _File, where: str | Path) -> dict[str, TransferFunction]:
     functions = {function.benchmark: function for function in file.functions}
     if not functions:
         raise InputError(where, "it holds no transfer function", "fit one first")
@@ -57,14 +59,3 @@ def from_json(text: str | bytes, where: str | Path) -> dict[str, TransferFunctio
             where, "a benchmark has more than one transfer function", "leave one for each"
         )
     return functions
-
-
-def read_transfer_file(path: Path) -> dict[str, TransferFunction]:
-    """Functions by benchmark from a file; InputError as in `from_json`, or when unreadable."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            path, f"cannot be read: {error.strerror}", "check the plan's `transfer` path"
-        ) from None
-    return from_json(data, path)

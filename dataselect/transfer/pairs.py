@@ -10,16 +10,15 @@ could mean the other. Rows with no score or no accuracy were not measured; they 
 counted.
 """
 
-import csv
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dataselect.csvfile import Row, read_csv
 from dataselect.errors import InputError
 
 Array = NDArray[np.float64]
@@ -27,7 +26,6 @@ Index = NDArray[np.int64]
 
 _NEEDED = ("benchmark", "metric", "accuracy")
 _OPTIONAL = ("tokens", "group", "chance")
-_MISSING = ("", "nan", "na", "null", "none")
 
 
 @dataclass(frozen=True)
@@ -69,8 +67,8 @@ class PairsFile:
 
 
 @dataclass(frozen=True)
-class _Row:
-    line: int
+class _Pair:
+    where: str
     benchmark: str
     group: str
     metric: float
@@ -85,15 +83,7 @@ def read_pairs(path: Path) -> PairsFile:
     Raises InputError with file and line for a missing column, a value that is not a number, an
     accuracy outside 0..100 or two chance levels of one benchmark.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(_rows(path, file))
-    except OSError as error:
-        raise InputError(path, f"cannot be read: {error.strerror}", "check its name") from None
-    except UnicodeDecodeError:
-        raise InputError(path, "is not UTF-8 text", "save it as UTF-8") from None
-    except csv.Error as error:
-        raise InputError(path, f"is not CSV: {error}", "write it with a CSV writer") from None
+    rows = _rows(path)
     measured = [row for row in rows if not math.isnan(row.metric + row.accuracy)]
     if not measured:
         raise InputError(path, "it holds no pair", "write a row per pair of checkpoints")
@@ -101,74 +91,41 @@ def read_pairs(path: Path) -> PairsFile:
     if len(measured) < len(rows):
         left_out = len(rows) - len(measured)
         notes.append(f"rows left out because score or accuracy is empty: {left_out}")
-    scale, unit, doubts = _unit(path, measured)
+    scale, unit, doubts = _unit(measured)
     chance_scale, chance_doubts = _chance_scale(measured, scale)
-    by_benchmark: dict[str, list[_Row]] = {}
+    by_benchmark: dict[str, list[_Pair]] = {}
     for row in measured:
         by_benchmark.setdefault(row.benchmark, []).append(row)
     found = {
-        name: _pairs(path, name, of_one, scale, chance_scale)
-        for name, of_one in by_benchmark.items()
+        name: _pairs(name, of_one, scale, chance_scale) for name, of_one in by_benchmark.items()
     }
     return PairsFile(found, unit, (*notes, *doubts, *chance_doubts))
 
 
-def _rows(path: Path, file: TextIO) -> Iterator[_Row]:
-    reader = csv.reader(file, strict=True)
-    header = [name.strip().lower() for name in next(reader, [])]
-    columns = _columns(path, header)
-    for cells in reader:
-        line = reader.line_num
-        if not any(cell.strip() for cell in cells):
-            continue
-        where = f"{path}:{line}"
-        if len(cells) != len(header):
-            raise InputError(
-                where, f"{len(cells)} cells under {len(header)} columns", "mend that row"
-            )
-        cell = {name: cells[place].strip() for name, place in columns.items()}
-        if not cell["benchmark"]:
-            raise InputError(where, "the benchmark is empty", "name it")
-        numbers = {
-            name: _number(where, name, cell.get(name, ""))
-            for name in ("metric", "accuracy", "tokens", "chance")
-        }
-        if numbers["tokens"] <= 0:
-            raise InputError(where, "tokens are not above 0", "give the tokens trained on")
-        yield _Row(line, cell["benchmark"], cell.get("group", ""), **numbers)
-
-
-def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
-    for name in (*_NEEDED, *_OPTIONAL):
-        if header.count(name) > 1:
-            raise InputError(f"{path}:1", f"two columns are named {name}", "leave one")
-    missing = [name for name in _NEEDED if name not in header]
+def _rows(path: Path) -> list[_Pair]:
+    columns, rows = read_csv(path, "check its name", any_case=True)
+    missing = [name for name in _NEEDED if name not in columns]
     if missing:
         raise InputError(
             f"{path}:1",
             f"no column {', '.join(missing)}",
             f"the columns are {', '.join(_NEEDED)}; optional {', '.join(_OPTIONAL)}",
         )
-    return {name: header.index(name) for name in (*_NEEDED, *_OPTIONAL) if name in header}
+    return [_pair(row) for row in rows]
 
 
-def _number(where: str, name: str, text: str) -> float:
-    if text.lower() in _MISSING:
-        return math.nan
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise InputError(where, f"{name} {text!r} is not a number", "write a number or leave empty")
-    return number
+def _pair(row: Row) -> _Pair:
+    numbers = {name: row.number(name) for name in ("metric", "accuracy", "tokens", "chance")}
+    if numbers["tokens"] <= 0:
+        raise InputError(row.where, "tokens are not above 0", "give the tokens trained on")
+    return _Pair(row.where, row.text("benchmark"), row.cells.get("group", ""), **numbers)
 
 
-def _unit(path: Path, rows: Sequence[_Row]) -> tuple[float, str, list[str]]:
+def _unit(rows: Sequence[_Pair]) -> tuple[float, str, list[str]]:
     for row in rows:
         if not 0 <= row.accuracy <= 100:
             raise InputError(
-                f"{path}:{row.line}",
+                row.where,
                 f"accuracy {row.accuracy:g} is neither a share nor a percentage",
                 "give 0 to 1 or 0 to 100",
             )
@@ -189,7 +146,7 @@ def _unit(path: Path, rows: Sequence[_Row]) -> tuple[float, str, list[str]]:
     return 100.0, "percent", doubts
 
 
-def _chance_scale(rows: Sequence[_Row], scale: float) -> tuple[float, list[str]]:
+def _chance_scale(rows: Sequence[_Pair], scale: float) -> tuple[float, list[str]]:
     highest = max((row.chance for row in rows if not math.isnan(row.chance)), default=0.0)
     own = 100.0 if highest > 1 else 1.0
     if own == scale or not highest:
@@ -198,18 +155,16 @@ def _chance_scale(rows: Sequence[_Row], scale: float) -> tuple[float, list[str]]
     return own, [f"chance was taken as {units[own]}, though accuracies are {units[scale]}"]
 
 
-def _pairs(path: Path, name: str, rows: Sequence[_Row], scale: float, chance_scale: float) -> Pairs:
+def _pairs(name: str, rows: Sequence[_Pair], scale: float, chance_scale: float) -> Pairs:
     chance: float | None = None
     for row in rows:
         if math.isnan(row.chance):
             continue
         value = row.chance / chance_scale
         if not 0 <= value < 1:
-            raise InputError(f"{path}:{row.line}", "chance is not within 0..1", "mend it")
+            raise InputError(row.where, "chance is not within 0..1", "mend it")
         if chance is not None and value != chance:
-            raise InputError(
-                f"{path}:{row.line}", f"{name} has two chance levels", "give one for a benchmark"
-            )
+            raise InputError(row.where, f"{name} has two chance levels", "give one for a benchmark")
         chance = value
     return Pairs(
         name,

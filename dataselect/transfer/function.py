@@ -3,7 +3,7 @@
 A function is fitted on calibration runs, a proxy and a target trained on the same data with equal
 tokens at each point, and is then applied to other candidates' proxies with no further fitting
 (paper, section 4.1 (ii) and (iii)). It holds only for the setting that it was fitted in, so the
-setting travels with it and `check_applies` compares.
+setting travels with it and `applies` compares.
 
 Uncertainty is in the style of jackknife+ (Barber et al., 2021): the curve is refitted, family
 choice included, without each point in turn, and each refit is taken with the residual it leaves on
@@ -14,8 +14,13 @@ byte), 90% intervals of the paper's families held .93 of the last 20% of the che
 the rest, and .78 of the last 40%; `robust` leaves points out in blocks (.94 and .92). So intervals
 do not repair a long extrapolation; `extrapolated` marks it.
 
+To compare two candidates is another question than to predict one. They stand under one function,
+and a monotone one keeps their order wherever it lies; what can turn it is noise of their scores and
+the part of a residual that each has for itself. `comparison_draws` has these alone.
+
 Not covered: whether the calibration data speak for a different candidate. That the same score means
-the same accuracy on other data is the paper's finding on two datasets, and an assumption here.
+the same accuracy on other data is the paper's finding on two datasets, and an assumption here. With
+calibration runs on several data, how far they differ is in the residuals.
 """
 
 from collections.abc import Sequence
@@ -25,7 +30,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dataselect.curves import (
+from dataselect.errors import InputError
+from dataselect.transfer.curves import (
     COEFFICIENTS,
     FAMILIES,
     Curve,
@@ -35,21 +41,8 @@ from dataselect.curves import (
     best_curve,
     r_squared,
 )
-from dataselect.errors import InputError
-from dataselect.units import format_count
 
 Array = NDArray[np.float64]
-
-_WORDS = {
-    "target_size": "target's size",
-    "benchmark": "benchmark items",
-    "traces": "traces",
-    "metric_version": "metric version",
-    "tokenizer": "tokenizer",
-    "proxy_size": "proxy's size",
-    "proxy_tokens": "proxy's tokens",
-    "target_tokens": "target's tokens",
-}
 
 
 @dataclass(frozen=True)
@@ -75,13 +68,15 @@ class Setting:
 class Provenance:
     """Where a function comes from: its setting, the calibration data and the command.
 
-    `method` says in words how scores were prepared and the curve was fitted.
+    `method` says in words how scores were prepared and the curve was fitted; `checkpoints` names
+    those behind the points, each with its commit or a hash of its files, where they are known.
     """
 
     setting: Setting
     calibration: str
     command: str
     method: str = ""
+    checkpoints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -159,6 +154,35 @@ class TransferFunction:
         for i, curve in enumerate(self.loo_curves):
             predicted[refits == i] = self._clipped(curve(x[refits == i]))
         return np.asarray(np.clip(predicted + signs * misses[picks], 0, 1), dtype=np.float64)
+
+    def comparison_draws(self, x_draws: ArrayLike, rng: np.random.Generator) -> Array:
+        """Plausible accuracies of several candidates, draws x candidates, to be compared in a draw.
+
+        Candidates share the function, so all of a draw are under the same refit, and of a residual
+        they get no more than what each has for itself (`scatter`): what all share cancels in a
+        difference. Student's t, since the scatter is an estimate. Not clipped to 0..1.
+        """
+        x = np.asarray(x_draws, dtype=np.float64)
+        refits = self._refits()[rng.integers(len(self.points), size=len(x))]
+        predicted = np.empty_like(x)
+        for i, curve in enumerate(self.loo_curves):
+            predicted[refits == i] = self._clipped(curve(x[refits == i]))
+        freedom = 2 * (len(self.points) - 1) / 3
+        unsure = np.sqrt(freedom / rng.chisquare(freedom, size=(len(x), 1)))
+        return np.asarray(predicted + self.scatter * unsure * rng.standard_normal(x.shape))
+
+    @property
+    def scatter(self) -> float:
+        """Standard deviation of accuracy about the curve among points of like score.
+
+        From the differences of residuals that follow each other by score (Rice's estimator): where
+        the whole curve is off, neighbours are off alike, and so are two candidates. What is left
+        is the noise of a target's accuracy, and what its data do that the score does not show.
+        """
+        order = np.argsort([x for x, _ in self.points], kind="stable")
+        residuals = np.array(self.loo_residuals)[order]
+        neighbours = np.mean(np.diff(residuals) ** 2) / 2
+        return float(np.sqrt(min(neighbours, np.mean(residuals**2))))
 
     def interval(
         self, x_draws: ArrayLike, confidence: float, rng: np.random.Generator
@@ -243,59 +267,6 @@ def fit(
         skipped=skipped,
         provenance=provenance,
     )
-
-
-def check_applies(function: TransferFunction, run: Setting) -> tuple[str | None, list[str]]:
-    """Whether a function may be used in a run: a refusal or None, and warnings.
-
-    Refused: another target size, benchmark, trace set or metric version, each of which changes what
-    the numbers mean. Warned of: another tokenizer, proxy size or token count, which shift the score
-    by an unknown amount, and a function that rises with the score.
-    """
-    fitted = function.provenance.setting
-    name = f"the transfer function of {function.benchmark}"
-    differing = []
-    if _differ(fitted.target_size, run.target_size):
-        differing.append(
-            f"a target of {_count(fitted.target_size)} parameters, not {_count(run.target_size)}"
-        )
-    if _differ(fitted.benchmark, run.benchmark):
-        differing.append("other benchmark items")
-    if _differ(fitted.traces, run.traces):
-        differing.append("other reasoning traces")
-    if _differ(fitted.metric_version, run.metric_version):
-        differing.append(f"metric version {fitted.metric_version}, not {run.metric_version}")
-    refusal = f"{name} was fitted for {', '.join(differing)}" if differing else None
-
-    warnings = []
-    if _differ(fitted.tokenizer, run.tokenizer):
-        warnings.append(f"{name} was fitted with another tokenizer")
-    for what, then, now in (
-        ("a proxy of {} parameters", fitted.proxy_size, run.proxy_size),
-        ("proxies trained on {} tokens", fitted.proxy_tokens, run.proxy_tokens),
-        ("a target trained on {} tokens", fitted.target_tokens, run.target_tokens),
-    ):
-        if _differ(then, now):
-            warnings.append(f"{name} was fitted for {what.format(_count(then))}, not {_count(now)}")
-    unknown = [
-        words
-        for field, words in _WORDS.items()
-        if getattr(fitted, field) is None and getattr(run, field) is not None
-    ]
-    if unknown:
-        warnings.append(f"{name} does not say its {', '.join(unknown)}: not checked")
-    if function.rising:
-        warnings.append(f"{name} rises with the score: its calibration points are mostly noise")
-    return refusal, warnings
-
-
-def _differ(then: object, now: object) -> bool:
-    """Whether both are known and are not the same."""
-    return then is not None and now is not None and then != now
-
-
-def _count(number: int | None) -> str:
-    return "unknown" if number is None else format_count(number)
 
 
 def check_points(x: Array, y: Array, needed: int, benchmark: str) -> None:

@@ -6,15 +6,10 @@ import pandas as pd
 import pytest
 
 from dataselect.errors import InputError
-from dataselect.transfer import (
-    Provenance,
-    Setting,
-    TransferFunction,
-    check_applies,
-    fit,
-)
+from dataselect.transfer.applies import check_applies
+from dataselect.transfer.function import Provenance, Setting, TransferFunction, fit
 
-RESULTS = Path(__file__).parents[1].parent / "shared" / "data" / "results"
+RESULTS = Path(__file__).parents[2].parent / "shared" / "data" / "results"
 TASKS = (
     *("arc_challenge", "arc_easy", "boolq", "csqa", "hellaswag"),
     *("mmlu", "openbookqa", "piqa", "socialiqa", "winogrande"),
@@ -125,6 +120,28 @@ def test_prediction_draws_are_shares_and_follow_the_generator() -> None:
     assert first.shape == (100, 2)
     assert first.min() >= 0
     assert first.max() <= 1
+
+
+def test_the_scatter_is_what_neighbours_do_not_share() -> None:
+    x = np.linspace(0.8, 2.4, 200)
+    y = 0.7 - 0.25 * x + np.random.default_rng(0).normal(0, 0.02, 200)
+    assert fitted(x, y, "linear").scatter == pytest.approx(0.02, rel=0.1)
+    bent = fitted(x, 0.5 - 0.2 * np.sin(x), "linear")
+    assert bent.scatter < bent.mae / 20
+    zigzag = fitted(X, 0.7 - 0.25 * X + 0.02 * np.tile([1, -1], 6), "linear")
+    assert zigzag.scatter <= np.sqrt(np.mean(np.square(zigzag.loo_residuals)))
+
+
+def test_candidates_are_compared_under_one_refit_with_their_own_scatter() -> None:
+    exactly = fitted(X, np.linspace(0.6, 0.2, len(X)), "linear")
+    x = np.tile([1.2, 1.19, 1.19], (500, 1))
+    draws = exactly.comparison_draws(x, np.random.default_rng(0))
+    assert draws.shape == (500, 3)
+    assert (draws[:, 1] > draws[:, 0]).all()
+    noisy = fitted(X, accuracies())
+    apart = np.diff(noisy.comparison_draws(x, np.random.default_rng(0))[:, 1:], axis=1)
+    assert abs(apart.mean()) < 0.1 * apart.std()
+    assert apart.std() == pytest.approx(np.sqrt(2) * noisy.scatter, rel=0.35)
 
 
 def test_skipped_families_carry_their_reason() -> None:

@@ -15,7 +15,7 @@ Not covered: choosing a protocol by its errors on the points at hand.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,14 +23,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from dataselect.chance import known_chance
-from dataselect.curves import best_curve, r_squared
-from dataselect.held_out import Errors, Method, Predictor, Split, errors, fold_splits, last_split
-from dataselect.isotonic import fit_steps, step_values
-from dataselect.neighbours import WINDOW, averaged, blocks
-from dataselect.pairs import Pairs
-from dataselect.robust import LEAST_POINTS, bounds, fit_robust, robust_curve, sigmoid_curve
-from dataselect.transfer import Provenance, TransferFunction, check_points, fit
+from dataselect.transfer.chance import known_chance
+from dataselect.transfer.curves import best_curve, r_squared
+from dataselect.transfer.function import Provenance, TransferFunction, check_points, fit
+from dataselect.transfer.held_out import (
+    Errors,
+    Method,
+    Predictor,
+    Split,
+    errors,
+    fold_splits,
+    last_split,
+)
+from dataselect.transfer.isotonic import fit_steps, step_values
+from dataselect.transfer.neighbours import WINDOW, averaged, blocks
+from dataselect.transfer.pairs import Pairs
+from dataselect.transfer.robust import LEAST_POINTS, bounds, fit_robust, robust_curve, sigmoid_curve
 
 Array = NDArray[np.float64]
 
@@ -54,9 +62,9 @@ class PaperFit:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Share of unseen accuracies inside their 90% intervals; None where nothing could be split."""
+    """Share of unseen accuracies inside their 90% intervals; None where a split leaves too few."""
 
-    cross_validation: float
+    cross_validation: float | None
     last_20: float | None
     last_40: float | None
 
@@ -169,18 +177,21 @@ def fit_robustly(pairs: Pairs, provenance: Provenance, seed: int, *, falling: bo
     if chance is not None and floor < chance - 1e-9:
         origin = "the lowest accuracies, below chance"
 
-    def covered(splits: list[Split | None]) -> float | None:
+    def covered(splits: Iterable[Split | None]) -> float | None:
         held: list[bool] = []
         for split in filter(None, splits):
             train, test = split
+            if len(np.unique(scores[train])) < LEAST_POINTS:
+                return None
             low, high = fitted(prepared.take(train)).intervals(scores[test], CONFIDENCE)
             truth = pairs.accuracy[test]
             held += ((low <= truth) & (truth <= high)).tolist()
         return float(np.mean(held)) if held else None
 
-    inner = covered(list(fold_splits(len(pairs), seed)))
-    assert inner is not None, "there are always five folds"
-    last = [covered([last_split(pairs, share, falling=falling)]) for share in (0.2, 0.4)]
+    coverage = Coverage(
+        covered(fold_splits(len(pairs), seed)),
+        *(covered([last_split(pairs, share, falling=falling)]) for share in (0.2, 0.4)),
+    )
     methods = robust_methods(chance, falling=falling)
     found = {
         name: errors(method, scores, pairs, seed, falling=falling)
@@ -193,7 +204,7 @@ def fit_robustly(pairs: Pairs, provenance: Provenance, seed: int, *, falling: bo
     return RobustFit(
         function=function,
         errors=found.pop("robust"),
-        coverage=Coverage(inner, *last),
+        coverage=coverage,
         beside=found,
         disagreement=float(np.abs(function.curve.formula(scores) - steps).max()),
         averaged=changed,

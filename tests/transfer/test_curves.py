@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.optimize import curve_fit
 
-from dataselect.curves import FAMILIES, Curve, Family, NoFitError, best_curve, fit_curve
+from dataselect.transfer.curves import FAMILIES, Curve, Family, NoFitError, best_curve, fit_curve
 
 X = np.linspace(0.8, 2.4, 12)
 TRUE = {

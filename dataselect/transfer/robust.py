@@ -10,7 +10,7 @@ The floor is chance level, but never above what was seen: targets do fall below 
 wrong choices read better or an answer is not written in the form asked for. Predictions stay within
 the accuracies fitted, widened by half their range.
 
-Intervals are those of `transfer`, with refits that leave out a whole block of neighbouring
+Intervals are those of `function`, with refits that leave out a whole block of neighbouring
 checkpoints (`neighbours`); left out singly, later checkpoints were missed more often than stated.
 
 Not covered: preparing the scores. Average them first, and average a new candidate's likewise.
@@ -21,11 +21,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dataselect.curves import Curve, NoFitError, r_squared
 from dataselect.errors import InputError
-from dataselect.isotonic import fit_steps
-from dataselect.sigmoid import fit_sigmoid
-from dataselect.transfer import Provenance, TransferFunction, check_points
+from dataselect.transfer.curves import Curve, NoFitError, r_squared
+from dataselect.transfer.function import Provenance, TransferFunction, check_points
+from dataselect.transfer.isotonic import fit_steps
+from dataselect.transfer.sigmoid import fit_sigmoid
 
 Array = NDArray[np.float64]
 
@@ -73,7 +73,7 @@ def fit_robust(
     """Fit target accuracies y (0..1) on proxy scores x, both of shape (n,).
 
     `blocks`, of shape (n,), numbers from 0 the points that are left out together in a refit; by
-    default each is alone. Raises InputError as `transfer.fit` does.
+    default each is alone. Raises InputError as `function.fit` does.
     """
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     check_points(x, y, LEAST_POINTS, benchmark)

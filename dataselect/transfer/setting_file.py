@@ -7,10 +7,10 @@ is used.
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from dataselect.errors import InputError
-from dataselect.transfer import Setting
+from dataselect.jsonfile import read_json
+from dataselect.transfer.function import Setting
 
 
 class _Hashes(BaseModel):
@@ -20,7 +20,7 @@ class _Hashes(BaseModel):
 
 
 class SettingFile(BaseModel):
-    """Fields of `transfer.Setting`; what differs by benchmark stands under `benchmarks`."""
+    """Fields of `function.Setting`; what differs by benchmark stands under `benchmarks`."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     target_size: int | None = Field(default=None, gt=0)
@@ -57,12 +57,4 @@ class SettingFile(BaseModel):
 
 def read_setting(path: Path) -> SettingFile:
     """Read a setting; InputError names the field that is wrong."""
-    try:
-        return SettingFile.model_validate_json(path.read_bytes())
-    except OSError as failed:
-        raise InputError(path, f"cannot be read: {failed.strerror}", "check its name") from None
-    except ValidationError as invalid:
-        error = invalid.errors(include_url=False, include_context=False)[0]
-        field = ".".join(map(str, error["loc"]))
-        problem = f"{field}: {error['msg']}" if field else error["msg"]
-        raise InputError(path, problem, "mend or leave out that field") from None
+    return read_json(SettingFile, path, "mend or leave out that field")

@@ -1,0 +1,92 @@
+"""Strict CSV files of text and numbers, with the file and line of whatever is wrong.
+
+Spreadsheets write these files. So a byte-order mark, spaces about a cell, blank lines and the many
+ways to say that there is no value are all read. A row of another length than the head, or a number
+that is none, is an error: it is more often a mistake than meant.
+
+Not covered: what columns mean, and which are needed.
+"""
+
+import csv
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataselect.errors import InputError
+from dataselect.wording import quoted
+
+_NO_NUMBER = {"", "nan", "na", "n/a", "none", "null", "-"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """The cells of a row by column, without spaces about them; `where` is file and line."""
+
+    where: str
+    line: int
+    cells: Mapping[str, str]
+
+    def text(self, column: str) -> str:
+        """A cell that must not be empty."""
+        if not self.cells[column]:
+            raise InputError(self.where, f"the row has no {column}", "add it, or remove the row")
+        return self.cells[column]
+
+    def number(self, column: str) -> float:
+        """A finite number; NaN where the cell says that there is none, or there is no such column.
+
+        Whoever needs a number refuses NaN in words of its own.
+        """
+        text = self.cells.get(column, "")
+        if text.casefold() in _NO_NUMBER:
+            return math.nan
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.inf
+        if not math.isfinite(value):
+            raise InputError(
+                self.where,
+                f"column {quoted(column)} says {quoted(text)}, which is not a finite number",
+                "mend it, or leave it empty where there is no value",
+            )
+        return value
+
+
+def read_csv(
+    path: Path, mend: str = "check the path", *, any_case: bool = False
+) -> tuple[tuple[str, ...], list[Row]]:
+    """Columns and rows of a CSV file; `mend` is for a file that is not there.
+
+    Columns may have no name, but no two have the same. `any_case` gives them in lower case.
+    """
+    rows = []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            columns = tuple(name.strip() for name in next(reader, ()))
+            if any_case:
+                columns = tuple(name.lower() for name in columns)
+            for cells in reader:
+                if not any(cell.strip() for cell in cells):
+                    continue
+                where = f"{path}:{reader.line_num}"
+                if len(cells) != len(columns):
+                    raise InputError(
+                        where, f"{len(cells)} cells under {len(columns)} columns", "mend the row"
+                    )
+                named = zip(columns, (cell.strip() for cell in cells), strict=True)
+                rows.append(Row(where, reader.line_num, dict(named)))
+    except OSError as error:
+        raise InputError(path, f"cannot be read: {error.strerror}", mend) from None
+    except UnicodeDecodeError:
+        raise InputError(path, "is not UTF-8 text", "save it as UTF-8") from None
+    except csv.Error as error:
+        where = f"{path}:{reader.line_num}"
+        raise InputError(where, f"is not CSV: {error}", "write it with a CSV writer") from None
+    for name, count in Counter(columns).items():
+        if name and count > 1:
+            raise InputError(f"{path}:1", f"column {quoted(name)} comes twice", "rename one")
+    return columns, rows

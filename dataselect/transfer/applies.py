@@ -1,0 +1,111 @@
+"""Whether a transfer function speaks for the scores at hand: what refuses it, what is warned of.
+
+Refused is what changes the meaning of the numbers; warned of is what shifts the score by an unknown
+amount, and what cannot be checked because one side does not say it.
+"""
+
+from collections.abc import Mapping
+
+from dataselect.transfer.function import Setting, TransferFunction
+from dataselect.units import format_count
+
+_NAME = "the transfer function of"
+_WORDS = {
+    "target_size": "target's size",
+    "benchmark": "benchmark items",
+    "traces": "traces",
+    "metric_version": "metric version",
+    "tokenizer": "tokenizer",
+    "proxy_size": "proxy's size",
+    "proxy_tokens": "proxy's tokens",
+    "target_tokens": "target's tokens",
+}
+
+
+def check_all(
+    functions: Mapping[str, TransferFunction],
+    runs: Mapping[str, Setting],
+    *,
+    lower_is_better: bool | None = True,
+) -> tuple[dict[str, str], list[str]]:
+    """`check_applies` for each benchmark: refusals, and warnings told once for all they are of."""
+    refusals: dict[str, str] = {}
+    told: dict[str, list[str]] = {}
+    for benchmark, function in functions.items():
+        name = f"{_NAME} {benchmark} "
+        refusal, warnings = check_applies(
+            function, runs[benchmark], lower_is_better=lower_is_better
+        )
+        if refusal is not None:
+            refusals[benchmark] = refusal
+        for warning in warnings:
+            told.setdefault(warning.removeprefix(name), []).append(benchmark)
+    return refusals, [
+        f"{_NAME} {'each of ' if len(names) > 1 else ''}{', '.join(names)} {warning}"
+        for warning, names in told.items()
+    ]
+
+
+def check_applies(
+    function: TransferFunction, run: Setting, *, lower_is_better: bool | None = True
+) -> tuple[str | None, list[str]]:
+    """Whether a function may be used in a run: a refusal or None, and warnings.
+
+    Refused: another target size, benchmark, trace set or metric version, each of which changes what
+    the numbers mean. Warned of: another tokenizer, proxy size or token count, which shift the score
+    by an unknown amount, what is not known of one of them, and a function that goes against the
+    score's direction (None: it is not known).
+    """
+    fitted = function.provenance.setting
+    name = f"{_NAME} {function.benchmark}"
+    differing = []
+    if _differ(fitted.target_size, run.target_size):
+        differing.append(
+            f"a target of {_count(fitted.target_size)} parameters, not {_count(run.target_size)}"
+        )
+    if _differ(fitted.benchmark, run.benchmark):
+        differing.append("other benchmark items")
+    if _differ(fitted.traces, run.traces):
+        differing.append("other reasoning traces")
+    if _differ(fitted.metric_version, run.metric_version):
+        differing.append(f"metric version {fitted.metric_version}, not {run.metric_version}")
+    refusal = f"{name} was fitted for {', '.join(differing)}" if differing else None
+
+    warnings = []
+    if _differ(fitted.tokenizer, run.tokenizer):
+        warnings.append(f"{name} was fitted with another tokenizer")
+    for what, then, now in (
+        ("a proxy of {} parameters", fitted.proxy_size, run.proxy_size),
+        ("proxies trained on {} tokens", fitted.proxy_tokens, run.proxy_tokens),
+        ("a target trained on {} tokens", fitted.target_tokens, run.target_tokens),
+    ):
+        if _differ(then, now):
+            warnings.append(f"{name} was fitted for {what.format(_count(then))}, not {_count(now)}")
+    unknown = [
+        words
+        for field, words in _WORDS.items()
+        if getattr(fitted, field) is None and getattr(run, field) is not None
+    ]
+    if unknown:
+        warnings.append(f"{name} does not say its {', '.join(unknown)}: not checked")
+    unsaid = [
+        words
+        for field, words in _WORDS.items()
+        if getattr(run, field) is None and getattr(fitted, field) is not None
+    ]
+    if unsaid:
+        which = ", ".join(unsaid)
+        warnings.append(f"{name} says its {which}, unknown of the scores: not checked")
+    if lower_is_better is not None and function.rising == lower_is_better:
+        moves = "rises" if function.rising else "falls"
+        warnings.append(f"{name} {moves} with the score: its calibration points are mostly noise")
+    return refusal, warnings
+
+
+def _differ(then: object, now: object) -> bool:
+    """Whether both are known and are not the same."""
+    return then is not None and now is not None and then != now
+
+
+def _count(number: int | None) -> str:
+    return "unknown" if number is None else format_count(number)
