@@ -1,0 +1,77 @@
+"""`dataselect predict`: the target's accuracy from proxies' scores and transfer functions."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dataselect.cli.common import errors, write_out
+
+
+def predict(
+    scores: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SCORES.csv",
+            help="Proxies' scores: 'id' and a column for each benchmark, or 'id', 'benchmark', "
+            "'metric'; 'seed' if any.",
+        ),
+    ],
+    functions: Annotated[
+        Path,
+        typer.Option("--with", metavar="FILE", help="Transfer functions, as `fit` writes them."),
+    ],
+    setting: Annotated[
+        Path | None,
+        typer.Option(
+            "--setting", help="JSON file of what the scores were measured with, as for `fit`."
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Use functions that were fitted for another setting.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the predictions to this CSV file.")
+    ] = None,
+    confidence: Annotated[
+        float,
+        typer.Option("--confidence", help="Share that intervals cover; when two are told apart."),
+    ] = 0.9,
+    draws: Annotated[int, typer.Option("--draws", min=100, help="Draws behind them.")] = 2000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the draws.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Predict candidates' target accuracy from a CSV file of proxies' scores, and rank them."""
+    with errors():
+        import json
+
+        from rich.console import Console
+
+        from dataselect.errors import InputError
+        from dataselect.forecast_table import Settings, forecast_table, read_proxy_scores
+        from dataselect.report.forecasts import forecast_csv, forecast_document, print_forecasts
+        from dataselect.transfer.file import read_transfer_file
+        from dataselect.transfer.setting_file import read_setting
+
+        if not 0 < confidence < 1:
+            raise InputError("--confidence", f"{confidence:g} is no share", "write one like 0.9")
+        settings = Settings(confidence, draws, seed)
+        found = forecast_table(
+            read_proxy_scores(scores),
+            read_transfer_file(functions),
+            functions,
+            read_setting(setting) if setting is not None else None,
+            settings,
+            force=force,
+        )
+        facts = {"scores_file": str(scores), "functions_file": str(functions)}
+        document = forecast_document(found, settings, facts)
+        if out is not None:
+            write_out(out, forecast_csv(document))
+        if as_json:
+            typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+            return
+        console = Console()
+        print_forecasts(document, console)
+        if out is not None:
+            console.print(f"predictions: {out}", markup=False, highlight=False)
