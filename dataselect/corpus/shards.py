@@ -11,18 +11,17 @@ import json
 import os
 import time
 from array import array
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dataselect.corpus.batches import map_batches
 from dataselect.corpus.rows import RowCounts
 from dataselect.corpus.tokenizer import load_tokenizer
 from dataselect.errors import InputError
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
 Progress = Callable[[dict[str, float]], None]
 
 SHARD_TOKENS = 64_000_000
-BATCH_CHARACTERS = 100_000
-# Batches read ahead. The same for any number of threads, so that the counts of rows read are too.
-BATCHES_AHEAD = 16
 SECONDS_BETWEEN_REPORTS = 0.5
 # Open maps at once, out of the 1,024 files that a process may commonly have open.
 OPEN_SHARDS = 64
@@ -52,6 +48,19 @@ class TokenCounts:
     """Whether the texts ended first, so that these are all the tokens there are."""
 
 
+class Onlooker(Protocol):
+    """Sees every text that is tokenised, so that it need not be read again."""
+
+    def look(self, texts: Sequence[str]) -> Any:
+        """What is seen in some texts; called in several threads at once, in any order."""
+
+    def keep(self, seen: Any, documents: int) -> None:
+        """Take in what was seen, in order, of the first `documents` of the texts."""
+
+    def end(self) -> None:
+        """The stream is written."""
+
+
 def write_tokens(
     texts: Iterator[str],
     tokenizer_folder: str | Path,
@@ -61,12 +70,14 @@ def write_tokens(
     processes: int,
     progress: Progress,
     rows: RowCounts | None = None,
+    onlooker: Onlooker | None = None,
 ) -> TokenCounts:
     """Tokenise texts into `folder` until `budget` tokens are written or the texts end.
 
     `processes` is the number of tokenising threads (the Rust tokenizer lets them run side by
     side). `progress` gets tokens, total_tokens and tokens_per_second about twice a second.
-    `rows`, filled in by `open_rows` meanwhile, is kept in the index.
+    `rows`, filled in by `open_rows` meanwhile, is kept in the index. `onlooker` sees the
+    documents that were begun.
     """
     assert budget > 0, "a plan never asks for no tokens"
     assert processes > 0, "tokenising needs a thread"
@@ -76,15 +87,24 @@ def write_tokens(
     tokens = documents = 0
     exhausted = True
     started = reported = time.monotonic()
+
+    def encode(batch: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64], Any]:
+        seen = None if onlooker is None else onlooker.look(batch)
+        return *_encode(tokenizer, batch, end), seen
+
     with (
-        closing(_tokenised(texts, tokenizer, end, processes)) as batches,
+        _threads_of_our_own(),
+        closing(map_batches(texts, encode, processes)) as batches,
         _ShardWriter(folder, dtype) as writer,
     ):
-        for ids, ends in batches:
+        for ids, ends, seen in batches:
             kept = ids[: budget - tokens]
             writer.write(kept)
             tokens += len(kept)
-            documents += int(np.searchsorted(ends, len(kept), side="left")) + 1
+            begun = int(np.searchsorted(ends, len(kept), side="left")) + 1
+            documents += begun
+            if onlooker is not None:
+                onlooker.keep(seen, begun)
             now = time.monotonic()
             if now - reported >= SECONDS_BETWEEN_REPORTS:
                 reported = now
@@ -101,6 +121,8 @@ def write_tokens(
         "counts": None if rows is None else asdict(rows),
     }
     (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+    if onlooker is not None:
+        onlooker.end()
     progress(_progress(tokens, budget, time.monotonic() - started))
     return counts
 
@@ -190,25 +212,6 @@ def _plain_tokenizer(folder: str | Path) -> tuple["Tokenizer", int, int]:
     return tokenizer, int(loaded.eos_token_id), vocabulary
 
 
-def _tokenised(
-    texts: Iterator[str], tokenizer: "Tokenizer", end: int, threads: int
-) -> Generator[tuple[NDArray[np.uint32], NDArray[np.int64]]]:
-    """Yield for each batch, in order, its token ids and where each of its documents ends."""
-    waiting: deque[Future[tuple[NDArray[np.uint32], NDArray[np.int64]]]] = deque()
-    batches = _batches(texts)
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="tokenise")
-    with _threads_of_our_own():
-        try:
-            for batch in batches:
-                waiting.append(pool.submit(_encode, tokenizer, batch, end))
-                if len(waiting) >= BATCHES_AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
 def _encode(
     tokenizer: "Tokenizer", batch: list[str], end: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
@@ -218,19 +221,6 @@ def _encode(
         ids.append(end)
         ends.append(len(ids))
     return np.frombuffer(ids, np.uint32), np.frombuffer(ends, np.int64)
-
-
-def _batches(texts: Iterator[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    characters = 0
-    for text in texts:
-        batch.append(text)
-        characters += len(text)
-        if characters >= BATCH_CHARACTERS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch
 
 
 @contextmanager

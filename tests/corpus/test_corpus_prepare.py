@@ -48,12 +48,16 @@ def made(tmp_path: Path) -> tuple[Manifest, Plan, Store, Tokenizer]:
     return manifest, plan, store, prepare_tokenizer(manifest, plan, prints, store, ignore)
 
 
+def same_for_all(manifest: Manifest, budget: int, length: int = 10) -> dict[str, Any]:
+    return {candidate.id: [(budget, length)] for candidate in manifest.candidates}
+
+
 def ignore(name: str, fields: Any) -> None: ...
 
 
 def streams(made: tuple[Manifest, Plan, Store, Tokenizer], budget: int, length: int = 10) -> Any:
     manifest, plan, store, tokenizer = made
-    needed = tokens_needed(manifest, [(budget, length)])
+    needed = tokens_needed(manifest, same_for_all(manifest, budget, length))
     return prepare_streams(manifest, plan, tokenizer, fingerprints(manifest), needed, store, ignore)
 
 
@@ -73,11 +77,18 @@ def test_repeats_are_allowed_by_the_plan_and_reported(made: Any) -> None:
     manifest, plan, store, tokenizer = made
     generous = plan.model_copy(update={"max_repeats": 2.0})
     prepared = streams((manifest, generous, store, tokenizer), 4500)
-    assert repeats(manifest, prepared, 4500) == {
+    assert repeats(manifest, prepared, same_for_all(manifest, 4500)) == {
         "a": pytest.approx(4500 / 4000),
         "b": pytest.approx(1.5),
         "blend": pytest.approx(0.75 * 4500 / 3000),
     }
+
+
+def test_candidate_without_a_budget_needs_no_tokens_of_its_own(made: Any) -> None:
+    manifest = made[0]
+    assert tokens_needed(manifest, {"a": [(100, 10), (250, 10)]}) == {"a": 251}
+    assert set(tokens_needed(manifest, {"blend": [(100, 10)]})) == {"a", "b"}
+    assert tokens_needed(manifest, {}) == {}
 
 
 def test_stream_keeps_its_key_when_the_budget_grows(made: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataselect.corpus import shards
+from dataselect.corpus import batches, shards
 from dataselect.corpus.rows import RowCounts
 from dataselect.corpus.shards import TokenCounts, TokenStream, write_tokens
 from dataselect.corpus.tokenizer import train_tokenizer
@@ -89,9 +89,9 @@ def test_any_budget_takes_a_prefix_whatever_the_threads_batches_and_shards(
     folder = tmp_path_factory.mktemp("tokens")
     expected, starts = reference(texts, tokenizer_folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "BATCH_CHARACTERS", batch_characters)
+        patch.setattr(batches, "BATCH_CHARACTERS", batch_characters)
         patch.setattr(shards, "SHARD_TOKENS", shard_tokens)
-        patch.setattr(shards, "BATCHES_AHEAD", ahead)
+        patch.setattr(batches, "BATCHES_AHEAD", ahead)
         counts = write(texts, tokenizer_folder, budget, folder, threads)
     assert tokens_of(folder) == expected[:budget]
     assert counts.tokens == min(budget, len(expected))
@@ -143,7 +143,7 @@ def test_counts_of_rows_are_kept(tokenizer_folder: Path, tmp_path: Path) -> None
 def test_reading_ahead_is_bounded_and_the_same_for_any_number_of_threads(
     tokenizer_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shards, "BATCH_CHARACTERS", 50)
+    monkeypatch.setattr(batches, "BATCH_CHARACTERS", 50)
 
     def endless(taken: list[int]) -> Iterator[str]:
         while True:
@@ -164,7 +164,7 @@ def test_reading_ahead_is_bounded_and_the_same_for_any_number_of_threads(
         )
         amounts.add(len(taken))
     assert len(amounts) == 1
-    assert max(amounts) <= shards.BATCHES_AHEAD + 2
+    assert max(amounts) <= batches.BATCHES_AHEAD + 2
 
 
 class CountedText(str):
@@ -183,7 +183,7 @@ class CountedText(str):
 def test_texts_are_let_go_however_many_come(
     tokenizer_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shards, "BATCH_CHARACTERS", 100)
+    monkeypatch.setattr(batches, "BATCH_CHARACTERS", 100)
     peaks = []
     for documents in (1_000, 4_000):
         most = 0
@@ -204,7 +204,7 @@ def test_texts_are_let_go_however_many_come(
         )
         peaks.append(most)
     # Ten documents make a batch; one batch is being filled and two may just have been done.
-    assert max(peaks) <= 10 * (shards.BATCHES_AHEAD + 3)
+    assert max(peaks) <= 10 * (batches.BATCHES_AHEAD + 3)
     assert CountedText.alive == 0
 
 

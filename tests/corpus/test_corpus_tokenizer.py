@@ -85,6 +85,25 @@ def test_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def silent(method: str, url: str, **options: object) -> None:
+        asked.append(url)
+        raise ConnectionError("Name or service not known\nin some library")
+
+    monkeypatch.setattr("huggingface_hub.utils.http_backoff", silent)
+    with pytest.raises(InputError) as caught:
+        load_tokenizer("nobody/nothing", "v1")
+    assert str(caught.value).startswith(
+        "nobody/nothing: it is no folder, and the Hub does not answer"
+        " (Name or service not known in some library); check the network"
+    )
+    assert [url.rpartition("/")[0] for url in asked] == [
+        "https://huggingface.co/nobody/nothing/resolve/v1"
+    ]
+
+
 def test_damaged_tokenizer_is_refused(tmp_path: Path) -> None:
     trained().save_pretrained(tmp_path)
     (tmp_path / "tokenizer.json").write_text('{"version": "1.0"}')
