@@ -1,0 +1,276 @@
+"""What the next pretraining run allows: a YAML file of sources, tokens and limits.
+
+All keys are optional. With tokens of the sources and of the target, no source is repeated more than
+`max_repetition` times: w ≤ repetition · available / target. Contradictions are found before any
+search and name the constraint, since "infeasible" alone helps nobody.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from dataselect.errors import InputError
+from dataselect.mixture.feasible import Feasible, divergence, everywhere, nearest_to_prior
+from dataselect.sections import Document, Section, Text, read
+from dataselect.units import Count, Number, format_count
+from dataselect.wording import nearest, quoted
+
+Array = NDArray[np.float64]
+Share = Annotated[Number, Field(ge=0, le=1)]
+
+
+class SourceLimits(Section):
+    """One source: how much of it there is, and how much may be used."""
+
+    tokens: Count | None = None
+    """Tokens available, such as 1.2T."""
+
+    weight: Share | None = None
+    """Fixes the weight."""
+
+    min: Share = 0.0
+    """Least weight."""
+
+    max: Share = 1.0
+    """Largest weight."""
+
+    max_repetition: Annotated[Number, Field(gt=0)] | None = None
+    """How often its tokens may be repeated. Default: the file's."""
+
+    path: Text | list[Text] | None = None
+    """Where its data lies, for the files of trainers. Default: its name."""
+
+    tokens_per_document: Annotated[Number, Field(gt=0)] | None = None
+    """Mean length, for trainers that draw documents and not tokens."""
+
+
+class Constraints(Document):
+    """The whole file."""
+
+    target_tokens: Count | None = None
+    """Tokens of the next pretraining run."""
+
+    max_repetition: Annotated[Number, Field(gt=0)] = 4.0
+    """How often tokens of a source may be repeated."""
+
+    sources: dict[str, SourceLimits] = Field(default_factory=dict)
+    """By name as in the runs; those not named are free."""
+
+    prior: dict[str, Share] | Text | None = None
+    """The mixture to compare with: weights, or a run of the swarm. Default: available tokens."""
+
+    max_kl: Annotated[Number, Field(ge=0)] | None = None
+    """Largest distance KL(weights ‖ prior), in nats."""
+
+    kl_penalty: Annotated[Number, Field(ge=0)] = 0.0
+    """Units of the objective that a nat of distance to the prior costs."""
+
+    floors: dict[str, Number | Text] | Text | None = None
+    """What a metric must not be worse than: a number, or `prior`; or `prior` for all metrics."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """A constraints file made out for the sources of a model, in their order.
+
+    `caps` says in words what bounds a weight from above; `tokens` are nan where not given.
+    """
+
+    feasible: Feasible
+    prior: Array | None
+    prior_from: str
+    tokens: Array
+    target_tokens: int | None
+    caps: tuple[str, ...]
+    floors: Mapping[str, float | None]
+    paths: tuple[tuple[str, ...], ...]
+    tokens_per_document: Array
+
+
+def no_limits(sources: Sequence[str]) -> Limits:
+    """Without a file."""
+    n = len(sources)
+    unknown = np.full(n, np.nan)
+    paths = tuple((name,) for name in sources)
+    return Limits(everywhere(n), None, "", unknown, None, ("",) * n, {}, paths, unknown)
+
+
+def read_limits(
+    path: Path,
+    sources: Sequence[str],
+    metrics: Sequence[str],
+    runs: Mapping[str, Array],
+    target_tokens: int | None = None,
+) -> Limits:
+    """Limits of the `sources` of a model; `runs` are its mixtures, which a prior may be.
+
+    `target_tokens` are those of a file that names none.
+    """
+    file = read(Constraints, path)
+    if file.target_tokens is None:
+        file = file.model_copy(update={"target_tokens": target_tokens})
+    for name in file.sources:
+        if name not in sources:
+            _unknown(file.where("sources", name), name, sources)
+    given = [file.sources.get(name, SourceLimits()) for name in sources]
+    tokens = np.array([np.nan if each.tokens is None else each.tokens for each in given])
+    lower, upper, caps = _bounds(file, sources, given, tokens)
+    _check_bounds(file, sources, lower, upper, tokens)
+    prior, prior_from = _prior(file, sources, tokens, runs)
+    most_kl = np.inf if file.max_kl is None else file.max_kl
+    if prior is None and (file.max_kl is not None or file.kl_penalty):
+        key = "max_kl" if file.max_kl is not None else "kl_penalty"
+        raise InputError(file.where(key), "there is no prior", "add 'prior:' or tokens")
+    if prior is not None and np.isfinite(most_kl):
+        closest = nearest_to_prior(prior, lower, upper)
+        least = float(divergence(closest, prior)) if abs(closest.sum() - 1) < 1e-6 else np.inf
+        if least > most_kl + 1e-9:
+            raise InputError(
+                file.where("max_kl"),
+                f"the bounds on weights keep every mixture {least:.3g} nats or more from the prior",
+                f"raise 'max_kl' from {most_kl:g}, or loosen the bounds",
+            )
+    return Limits(
+        Feasible(lower, upper, prior, most_kl, file.kl_penalty),
+        prior,
+        prior_from,
+        tokens,
+        file.target_tokens,
+        caps,
+        _floors(file, metrics, prior),
+        tuple(_paths(name, each) for name, each in zip(sources, given, strict=True)),
+        np.array([each.tokens_per_document or np.nan for each in given]),
+    )
+
+
+def _unknown(where: str, name: str, sources: Sequence[str]) -> None:
+    known = f"the sources are {', '.join(map(quoted, sources[:8]))}"
+    raise InputError(
+        where, f"{quoted(name)} is no source of the model", nearest(name, sources) or known
+    )
+
+
+def _bounds(
+    file: Constraints, sources: Sequence[str], given: Sequence[SourceLimits], tokens: Array
+) -> tuple[Array, Array, tuple[str, ...]]:
+    lower, upper, caps = np.zeros(len(sources)), np.ones(len(sources)), []
+    for i, (name, each) in enumerate(zip(sources, given, strict=True)):
+        at = ("sources", name)
+        cap, words = 1.0, ""
+        if each.tokens is not None and file.target_tokens is not None:
+            times = each.max_repetition or file.max_repetition
+            cap = min(1.0, times * tokens[i] / file.target_tokens)
+            words = f"{format_count(each.tokens)} tokens {times:g} times"
+        elif each.max_repetition is not None:
+            missing = "tokens" if each.tokens is None else "target_tokens"
+            raise InputError(
+                file.where(*at, "max_repetition"), f"without {missing!r} it means nothing", "add it"
+            )
+        low, high = each.min, each.max
+        if each.weight is not None:
+            if {"min", "max"} & each.model_fields_set:
+                raise InputError(
+                    file.where(*at, "weight"), "'min' or 'max' is given as well", "keep one"
+                )
+            low = high = each.weight
+            words = "fixed" if cap >= high else words
+        if low > high:
+            raise InputError(
+                file.where(*at, "min"), f"'min' {low:g} is above 'max' {high:g}", "mend"
+            )
+        if low > cap + 1e-12:
+            raise InputError(
+                file.where(*at, "weight" if each.weight is not None else "min"),
+                f"{quoted(name)} cannot have weight {low:g}: {words} of "
+                f"{format_count(file.target_tokens or 0)} allow {cap:.3g}",
+                "lower it, raise 'max_repetition', or lower 'target_tokens'",
+            )
+        if high <= cap and each.weight is None:
+            words = f"max {high:g}" if high < 1 else ""
+        lower[i], upper[i] = low, min(high, cap)
+        caps.append(words)
+    return lower, upper, tuple(caps)
+
+
+def _check_bounds(
+    file: Constraints, sources: Sequence[str], lower: Array, upper: Array, tokens: Array
+) -> None:
+    if lower.sum() > 1 + 1e-9:
+        raise InputError(
+            file.where("sources"),
+            f"the least weights ('min', 'weight') sum to {lower.sum():.4g}, above 1",
+            "lower some",
+        )
+    if upper.sum() >= 1 - 1e-9:
+        return
+    fixed = all(low == high for low, high in zip(lower, upper, strict=True))
+    short = [n for n, t in zip(sources, tokens, strict=True) if np.isfinite(t)]
+    if file.target_tokens is not None and short and not fixed:
+        raise InputError(
+            file.where("target_tokens"),
+            f"the sources allow {upper.sum():.3g} of {format_count(file.target_tokens)} tokens "
+            f"with 'max_repetition' {file.max_repetition:g} and 'max'",
+            "raise 'max_repetition' or 'max', add tokens, or lower 'target_tokens'",
+        )
+    raise InputError(
+        file.where("sources"),
+        f"the largest weights ('max', 'weight') sum to {upper.sum():.4g}, below 1",
+        "raise some",
+    )
+
+
+def _prior(
+    file: Constraints, sources: Sequence[str], tokens: Array, runs: Mapping[str, Array]
+) -> tuple[Array | None, str]:
+    where = file.where("prior")
+    if isinstance(file.prior, str):
+        if file.prior not in runs:
+            mend = nearest(file.prior, runs) or "name a run of the swarm, or write weights"
+            raise InputError(where, f"{quoted(file.prior)} is no run of the swarm", mend)
+        return runs[file.prior], f"run {file.prior}"
+    if file.prior is not None:
+        for name, weight in file.prior.items():
+            if name not in sources and weight > 0:
+                _unknown(file.where("prior", name), name, sources)
+        prior = np.array([file.prior.get(name, 0.0) for name in sources])
+        if abs(prior.sum() - 1) > 0.01:
+            raise InputError(
+                where, f"the weights sum to {prior.sum():.4g}, not 1", "write shares of tokens"
+            )
+        return prior / prior.sum(), "given"
+    if np.isfinite(tokens).all():
+        return tokens / tokens.sum(), "available tokens"
+    return None, ""
+
+
+def _floors(
+    file: Constraints, metrics: Sequence[str], prior: Array | None
+) -> dict[str, float | None]:
+    """By metric the value, or None for that of the prior."""
+    if file.floors is None:
+        return {}
+    where = file.where("floors")
+    given = dict.fromkeys(metrics, file.floors) if isinstance(file.floors, str) else file.floors
+    found: dict[str, float | None] = {}
+    for name, value in given.items():
+        at = where if isinstance(file.floors, str) else file.where("floors", name)
+        if name not in metrics:
+            mend = nearest(name, metrics) or f"the metrics are {', '.join(metrics[:8])}"
+            raise InputError(at, f"{quoted(name)} is no metric", mend)
+        if isinstance(value, str) and value != "prior":
+            raise InputError(at, f"{quoted(value)} is no floor", "write a number, or prior")
+        if isinstance(value, str) and prior is None:
+            raise InputError(at, "there is no prior", "add 'prior:' or tokens of every source")
+        found[name] = None if isinstance(value, str) else float(value)
+    return found
+
+
+def _paths(name: str, each: SourceLimits) -> tuple[str, ...]:
+    if each.path is None:
+        return (name,)
+    return (each.path,) if isinstance(each.path, str) else tuple(each.path)

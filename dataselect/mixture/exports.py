@@ -1,0 +1,224 @@
+"""A mixture's weights as the files that pretraining code reads.
+
+Weights are shares of tokens. Most trainers draw tokens or fixed-length sequences by weight and take
+them as they are; those that draw documents need them divided by a source's mean document length.
+Sources of no weight are left out, since several trainers refuse them. Where a source has no path,
+its name stands in its place.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from ruamel.yaml import YAML
+
+Array = NDArray[np.float64]
+
+_HEADROOM = 1.001
+"""On the repetition that OLMo-core is allowed, for it compares rounded counts of tokens."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source with a weight above 0; what is not known is None."""
+
+    name: str
+    weight: float
+    paths: tuple[str, ...]
+    tokens: int | None
+    tokens_per_document: float | None
+
+
+Export = Callable[[Sequence[Source], int | None, int], str]
+"""Sources, target tokens if known, and a seed, to the text of a file."""
+
+
+def sources_of(
+    names: Sequence[str],
+    weights: Array,
+    paths: Sequence[tuple[str, ...]],
+    tokens: Array,
+    tokens_per_document: Array,
+) -> list[Source]:
+    """The sources that have weight."""
+    found = []
+    for i, name in enumerate(names):
+        if weights[i] > 0:
+            known = None if np.isnan(tokens[i]) else int(tokens[i])
+            length = tokens_per_document[i]
+            mean = None if np.isnan(length) else float(length)
+            found.append(Source(name, float(weights[i]), paths[i], known, mean))
+    return found
+
+
+def export_all(
+    sources: Sequence[Source], target_tokens: int | None, seed: int
+) -> tuple[dict[str, str], list[str]]:
+    """Text by file name, and what to know about them."""
+    notes = []
+    if any(each.paths == (each.name,) for each in sources):
+        notes.append("sources without 'path' stand by their names in the trainers' files")
+    if any(each.tokens_per_document is None for each in sources):
+        notes.append(
+            "interleave_datasets.json takes documents of all sources to be equally long; give "
+            "'tokens_per_document' of every source"
+        )
+    if any(each.tokens is None for each in sources) or target_tokens is None:
+        notes.append(
+            "olmo-core.yaml takes every source to be used at most once; give 'tokens' of every "
+            "source and 'target_tokens'"
+        )
+    return {name: write(sources, target_tokens, seed) for name, write in EXPORTS.items()}, notes
+
+
+def weights_json(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
+    """A mapping from source to weight."""
+    return _json({each.name: each.weight for each in sources})
+
+
+def weights_csv(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
+    """A line for each source."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["source", "weight"])
+    rows.writerows([each.name, repr(each.weight)] for each in sources)
+    return text.getvalue()
+
+
+def olmo_core(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
+    """`SourceMixtureConfig` entries; the repetition is what the target needs of each source."""
+    entries = []
+    for each in sources:
+        entry: dict[str, Any] = {
+            "source_name": each.name,
+            "target_ratio": each.weight,
+            "paths": list(each.paths),
+        }
+        if each.tokens is not None and target_tokens is not None:
+            needed = each.weight * target_tokens / each.tokens
+            entry["max_repetition_ratio"] = round(max(1.0, needed * _HEADROOM), 6)
+        entries.append(entry)
+    return _yaml({"sources": entries})
+
+
+def megatron(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
+    """Weights and prefixes for `--data-args-path`; several paths share a source's weight."""
+    parts = [f"{each.weight / len(each.paths):.10g} {p}" for each in sources for p in each.paths]
+    return " ".join(parts) + "\n"
+
+
+def nanotron(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
+    """One stage of `data_stages`."""
+    folders = [path for each in sources for path in each.paths]
+    weights = [each.weight / len(each.paths) for each in sources for _ in each.paths]
+    dataset = {"dataset_folder": folders, "dataset_weights": weights}
+    stage = {
+        "name": "mixture",
+        "start_training_step": 1,
+        "data": {"dataset": dataset, "num_loading_workers": 1, "seed": seed},
+    }
+    return _yaml({"data_stages": [stage]})
+
+
+def streaming(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
+    """`streams` of MosaicML Streaming, as composed in YAML: a remote or local folder each."""
+    streams = {}
+    for each in sources:
+        for i, path in enumerate(each.paths):
+            name = each.name if len(each.paths) == 1 else f"{each.name}-{i}"
+            where = "remote" if "://" in path else "local"
+            streams[name] = {where: path, "proportion": each.weight / len(each.paths)}
+    return _yaml({"streams": streams})
+
+
+def interleave_datasets(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
+    """Keyword arguments of `datasets.interleave_datasets`, which draws documents, not tokens."""
+    lengths = [each.tokens_per_document for each in sources]
+    known = [length for length in lengths if length is not None]
+    even = len(known) < len(lengths)
+    documents = np.array(
+        [
+            each.weight
+            / (1.0 if even or each.tokens_per_document is None else each.tokens_per_document)
+            for each in sources
+        ]
+    )
+    return _json(
+        {
+            "datasets": [list(each.paths) for each in sources],
+            "probabilities": (documents / documents.sum()).tolist(),
+            "seed": seed,
+            "stopping_strategy": "all_exhausted",
+        }
+    )
+
+
+def torchtitan(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
+    """Python: weights for `WeightedDataset`s of a `DatasetMixConfig`."""
+    return (
+        "from torchtitan.components.data import DatasetMixConfig, WeightedDataset\n\n"
+        f"WEIGHTS = {_literal(sources)}\n\n\n"
+        "def mixture(datasets):\n"
+        '    """The mixture of dataset configurations, given by source."""\n'
+        "    parts = [WeightedDataset(dataset=datasets[k], weight=w) for k, w in WEIGHTS.items()]\n"
+        "    return DatasetMixConfig(datasets=tuple(parts))\n"
+    )
+
+
+def levanter(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
+    """`train_weights` of a data configuration."""
+    return _yaml({"train_weights": {each.name: each.weight for each in sources}})
+
+
+def litgpt(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
+    """Python: a `CombinedStreamingDataset` of one streaming dataset for each source."""
+    return (
+        "from litdata import CombinedStreamingDataset\n\n"
+        f"WEIGHTS = {_literal(sources)}\n\n\n"
+        "def mixture(datasets):\n"
+        '    """The mixture of streaming datasets, given by source."""\n'
+        "    return CombinedStreamingDataset(\n"
+        "        datasets=[datasets[name] for name in WEIGHTS],\n"
+        f"        seed={seed},\n"
+        "        weights=list(WEIGHTS.values()),\n"
+        "        iterate_over_all=False,\n"
+        "    )\n"
+    )
+
+
+EXPORTS: Mapping[str, Export] = {
+    "weights.json": weights_json,
+    "weights.csv": weights_csv,
+    "olmo-core.yaml": olmo_core,
+    "megatron.txt": megatron,
+    "nanotron.yaml": nanotron,
+    "streaming.yaml": streaming,
+    "interleave_datasets.json": interleave_datasets,
+    "torchtitan_mixture.py": torchtitan,
+    "levanter.yaml": levanter,
+    "litgpt_mixture.py": litgpt,
+}
+
+
+def _literal(sources: Sequence[Source]) -> str:
+    # JSON's escapes are Python's, and a name cannot end its string.
+    lines = "".join(f"    {json.dumps(each.name)}: {each.weight!r},\n" for each in sources)
+    return "{\n" + lines + "}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _yaml(value: Any) -> str:
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.width = 10_000
+    text = io.StringIO()
+    yaml.dump(value, text)
+    return text.getvalue()

@@ -1,0 +1,163 @@
+"""A Gaussian process over roots of the weights, with a length of its own for each source.
+
+The distance between two mixtures is taken between square or fourth roots of their weights: going
+from none of a source to a little changes a model more than going from much to a little more, and
+which root fits is told by the likelihood. The kernel is Matérn 5/2 plus a linear one. Lengths,
+sizes and noise are the most probable under weak priors, found on at most `_FITTED_ON` runs by
+L-BFGS-B with exact gradients; predictions use all runs.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+from scipy.optimize import minimize
+
+Array = NDArray[np.float64]
+
+ROOTS = (0.25, 0.5)
+_FITTED_ON = 192
+_JITTER = 1e-8
+_SIZES = {"signal": (0.0, 1.0), "noise": (-2.0, 1.5), "linear": (-1.0, 1.5)}
+"""Mean and spread of the priors of the kernel's sizes, natural logarithms in standard units."""
+_LENGTH_SPREAD = 1.5
+_BLOCK = 2048
+
+
+@dataclass(frozen=True)
+class FittedProcess:
+    """Processes of all metrics; rows of `sizes` are logs of lengths, signal, noise, linear.
+
+    `runs` are the weights fitted on and `alphas`, of shape (runs, metrics), the inverse covariance
+    times the standardised costs.
+    """
+
+    runs: Array
+    roots: Array
+    sizes: Array
+    centre: Array
+    scale: Array
+    alphas: Array
+
+    def predict(self, weights: Array) -> Array:
+        """Costs of mixtures, shape (mixtures, metrics)."""
+        found = np.empty((len(weights), len(self.roots)))
+        for root in np.unique(self.roots):
+            known = _coordinates(self.runs, self.runs, root)
+            for begin in range(0, len(weights), _BLOCK):
+                block = slice(begin, begin + _BLOCK)
+                asked = _coordinates(weights[block], self.runs, root)
+                for k in np.flatnonzero(self.roots == root):
+                    found[block, k] = _kernel(asked, known, self.sizes[k]) @ self.alphas[:, k]
+        return self.centre + self.scale * found
+
+
+def fit_process(
+    weights: Array, costs: Array, seed: int, near: FittedProcess | None = None
+) -> FittedProcess:
+    """Fit to costs of shape (runs, metrics); `near` is a fit to more runs to begin from."""
+    centre, scale = costs.mean(axis=0), costs.std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)
+    targets = (costs - centre) / scale
+    some = np.random.default_rng(seed).permutation(len(weights))[:_FITTED_ON]
+    squares = {root: _squares(_coordinates(weights, weights, root)[some]) for root in ROOTS}
+    linear = {root: _coordinates(weights, weights, root)[some] for root in ROOTS}
+    roots, sizes = [], []
+    for k in range(costs.shape[1]):
+        tried = ROOTS if near is None else (near.roots[k],)
+        start = None if near is None else near.sizes[k]
+        _, root, found = min(
+            ((*_most_probable(squares[r], linear[r], targets[some, k], start, r),) for r in tried),
+            key=lambda each: each[0],
+        )
+        roots.append(root)
+        sizes.append(found)
+    return with_sizes(weights, costs, np.array(roots), np.array(sizes))
+
+
+def with_sizes(weights: Array, costs: Array, roots: Array, sizes: Array) -> FittedProcess:
+    """The processes of known roots and sizes, given the runs."""
+    centre, scale = costs.mean(axis=0), costs.std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)
+    alphas = np.empty_like(costs)
+    for k, (root, size) in enumerate(zip(roots, sizes, strict=True)):
+        at = _coordinates(weights, weights, root)
+        covariance = _kernel(at, at, size)
+        covariance[np.diag_indices(len(at))] += np.exp(2 * size[-2]) + _JITTER
+        alphas[:, k] = cho_solve(
+            cho_factor(covariance, lower=True), (costs[:, k] - centre[k]) / scale[k]
+        )
+    return FittedProcess(weights, roots, sizes, centre, scale, alphas)
+
+
+def _coordinates(weights: Array, runs: Array, root: float) -> Array:
+    """Roots of the weights in standard units of the runs'."""
+    of_runs = runs**root
+    spread = of_runs.std(axis=0)
+    coordinates: Array = (weights**root - of_runs.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    return coordinates
+
+
+def _squares(at: Array) -> Array:
+    """Squared differences by coordinate, shape (coordinates, runs, runs)."""
+    return np.ascontiguousarray(((at[:, None] - at[None]) ** 2).transpose(2, 0, 1))
+
+
+def _kernel(a: Array, b: Array, sizes: Array) -> Array:
+    lengths, signal, linear = np.exp(-sizes[:-3]), np.exp(2 * sizes[-3]), np.exp(2 * sizes[-1])
+    near_a, near_b = a * lengths, b * lengths
+    square = (near_a**2).sum(axis=1)[:, None] + (near_b**2).sum(axis=1)[None]
+    distance = np.sqrt(5 * np.maximum(square - 2 * near_a @ near_b.T, 0))
+    kernel: Array = signal * (1 + distance + distance**2 / 3) * np.exp(-distance)
+    kernel += linear * (a @ b.T)
+    return kernel
+
+
+def _most_probable(
+    squares: Array, at: Array, target: Array, start: Array | None, root: float
+) -> tuple[float, float, Array]:
+    """Negative log-probability, the root, and the sizes."""
+    count = len(squares)
+    first = np.array([*[0.5 * np.log(count)] * count, *(mean for mean, _ in _SIZES.values())])
+    bounds = [(-4.0, 6.0)] * count + [(-5.0, 4.0), (-6.0, 1.0), (-8.0, 3.0)]
+    found = minimize(
+        _improbability,
+        first if start is None else start,
+        args=(squares, at @ at.T, target),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": 40 if start is None else 12},
+    )
+    return float(found.fun), root, np.asarray(found.x)
+
+
+def _improbability(
+    sizes: Array, squares: Array, products: Array, target: Array
+) -> tuple[float, Array]:
+    """Negative log-probability of the sizes given the costs, and its gradient."""
+    count, runs = len(squares), len(target)
+    lengths, (signal, noise, linear) = np.exp(-2 * sizes[:count]), np.exp(2 * sizes[count:])
+    distance = np.sqrt(5 * np.tensordot(lengths, squares, 1))
+    decay = np.exp(-distance)
+    matern = (1 + distance + distance**2 / 3) * decay
+    covariance = signal * matern + linear * products
+    covariance[np.diag_indices(runs)] += noise + _JITTER
+    try:
+        factor = cho_factor(covariance, lower=True)
+    except np.linalg.LinAlgError:
+        return 1e10, np.zeros_like(sizes)
+    alpha = cho_solve(factor, target)
+    value = 0.5 * target @ alpha + np.log(np.diag(factor[0])).sum()
+    weight = cho_solve(factor, np.eye(runs)) - np.outer(alpha, alpha)
+    by_square = (weight * (-5 / 6 * signal) * (1 + distance) * decay).ravel()
+    gradient = np.empty_like(sizes)
+    gradient[:count] = -lengths * (squares.reshape(count, -1) @ by_square)
+    gradient[count] = signal * np.sum(weight * matern)
+    gradient[count + 1] = noise * np.trace(weight)
+    gradient[count + 2] = linear * np.sum(weight * products)
+    mean = np.array([*[0.0] * count, *(each[0] for each in _SIZES.values())])
+    spread = np.array([*[_LENGTH_SPREAD] * count, *(each[1] for each in _SIZES.values())])
+    away = (sizes - mean) / spread
+    return float(value + 0.5 * away @ away), gradient + away / spread

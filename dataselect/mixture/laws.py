@@ -1,0 +1,129 @@
+"""Laws of how a metric falls with the data: one curve of the weights with few parameters.
+
+The effective-data law says that source j is worth t_j tokens of the metric's own kind for each of
+its own, with diminishing returns: cost = c + A·(s + Σ_j t_j·w_j^β)^(-α), t_j ≥ 0. The exponential
+mixing law is cost = c + A·exp(Σ_j t_j·w_j), t_j of either sign. Both are fitted one metric at a
+time; a monotone law of the mean of metrics would say that more of everything is better.
+
+What must be positive is a parameter by its logarithm. So fitting has no bounds, a prior that is
+normal is a natural one, and a swarm with fewer runs than parameters still has one best fit.
+
+A parameter vector is (c, ln A, ...); in standard units of the metric, costs being better when
+lower.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+_LOWEST_COSTS = (0.3, 1.0)
+"""Where starts put the asymptote, in standard deviations below the lowest cost."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Independent normals: `mean` and `precision` of shape (parameters,); precision 0 is flat."""
+
+    mean: Array
+    precision: Array
+
+
+@dataclass(frozen=True)
+class EffectiveData:
+    """The effective-data law, with the exponent of weights free or fixed at `beta`."""
+
+    beta: float | None = None
+
+    def prior(self, sources: int) -> Prior:
+        """Weak: each source worth the same, give or take a factor of e²."""
+        exponent = 0.7 if self.beta is None else self.beta
+        spread = 0.5 if self.beta is None else 1e-4
+        mean = np.array([0.0, 0.0, np.log(0.1), np.log(0.5), np.log(exponent), *[0.0] * sources])
+        sd = np.array([np.inf, np.inf, 2.0, 1.0, spread, *[2.0] * sources])
+        return Prior(mean, 1 / sd**2)
+
+    def starts(self, costs: Array, sources: int) -> Array:
+        """Points to fit from, shape (starts, metrics, parameters), for costs (metrics, runs)."""
+        prior, found = self.prior(sources).mean, []
+        for below, alpha in zip(_LOWEST_COSTS, (0.5, 1.0), strict=True):
+            point = np.tile(prior, (len(costs), 1))
+            point[:, 0] = costs.min(axis=1) - below
+            point[:, 1] = np.log(costs.mean(axis=1) - point[:, 0])
+            point[:, 3] = np.log(alpha)
+            found.append(point)
+        return np.array(found)
+
+    def values(self, parameters: Array, weights: Array) -> Array:
+        """Costs, shape (metrics, mixtures)."""
+        return self._parts(parameters, weights)[0]
+
+    def values_and_slopes(self, parameters: Array, weights: Array) -> tuple[Array, Array]:
+        """Costs and their derivatives by the parameters, (metrics, mixtures, parameters)."""
+        values, above, per_data, data, powers, logs, worth = self._parts(parameters, weights)
+        alpha = np.exp(parameters[:, 3, None])
+        slopes = np.empty((*values.shape, parameters.shape[1]))
+        slopes[:, :, 0] = 1
+        slopes[:, :, 1] = above
+        slopes[:, :, 2] = per_data * np.exp(parameters[:, 2, None])
+        slopes[:, :, 3] = -above * alpha * np.log(data)
+        weighed = powers * worth[:, None, :]
+        slopes[:, :, 5:] = per_data[:, :, None] * weighed
+        beta = np.exp(parameters[:, 4, None])
+        slopes[:, :, 4] = per_data * beta * np.einsum("mnj,nj->mn", weighed, logs)
+        return values, slopes
+
+    def _parts(self, parameters: Array, weights: Array) -> tuple[Array, ...]:
+        offset, log_scale, log_start, log_alpha, log_beta = parameters[:, :5].T[:, :, None]
+        used = weights > 0
+        logs = np.log(np.where(used, weights, 1.0))
+        powers = np.exp(np.exp(log_beta)[:, :, None] * logs) * used
+        worth = np.exp(parameters[:, 5:])
+        data = np.exp(log_start) + np.matmul(powers, worth[:, :, None])[:, :, 0]
+        alpha = np.exp(log_alpha)
+        above = np.exp(log_scale - alpha * np.log(data))
+        return offset + above, above, -alpha * above / data, data, powers, logs, worth
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """The exponential mixing law."""
+
+    def prior(self, sources: int) -> Prior:
+        """Weak: rates of either sign, up to a few."""
+        sd = np.array([np.inf, np.inf, *[4.0] * sources])
+        return Prior(np.zeros(sources + 2), 1 / sd**2)
+
+    def starts(self, costs: Array, sources: int) -> Array:
+        """As of the effective-data law."""
+        found = []
+        for below in _LOWEST_COSTS:
+            point = np.zeros((len(costs), sources + 2))
+            point[:, 0] = costs.min(axis=1) - below
+            point[:, 1] = np.log(costs.mean(axis=1) - point[:, 0])
+            found.append(point)
+        return np.array(found)
+
+    def values(self, parameters: Array, weights: Array) -> Array:
+        """Costs, shape (metrics, mixtures)."""
+        return parameters[:, :1] + self._above(parameters, weights)
+
+    def values_and_slopes(self, parameters: Array, weights: Array) -> tuple[Array, Array]:
+        """As of the effective-data law."""
+        above = self._above(parameters, weights)
+        slopes = np.empty((*above.shape, parameters.shape[1]))
+        slopes[:, :, 0] = 1
+        slopes[:, :, 1] = above
+        slopes[:, :, 2:] = above[:, :, None] * weights
+        return parameters[:, :1] + above, slopes
+
+    def _above(self, parameters: Array, weights: Array) -> Array:
+        # A trial step may overshoot; it is then refused for its cost, so it only has to be finite.
+        exponent = np.clip(parameters[:, 1:2] + parameters[:, 2:] @ weights.T, -50, 30)
+        above: Array = np.exp(exponent)
+        return above
+
+
+Law = EffectiveData | Exponential

@@ -1,0 +1,155 @@
+"""A swarm's model: every metric of any mixture of its sources, and the objective, with intervals.
+
+Intervals are conformal: as wide as held-out errors were. An error is measured in units of what was
+expected of it, which is larger where the surrogates disagree, so that intervals widen away from the
+runs. For runs like those of the swarm they hold their confidence; at another scale, or far from all
+runs, they do not.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from dataselect.mixture.objective import Objective
+from dataselect.mixture.stack import Stack, average, errors_of, fit_stack
+from dataselect.mixture.surrogates import surrogates
+from dataselect.mixture.swarm import Swarm
+
+Array = NDArray[np.float64]
+
+_LEAST_SHARE = 0.25
+"""Of the squared error that is taken to be there however much the surrogates agree."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Of mixtures: metrics (mixtures, metrics), objective (mixtures,), and half intervals."""
+
+    metrics: Array
+    metrics_half: Array
+    objective: Array
+    objective_half: Array
+
+
+@dataclass(frozen=True)
+class MixtureModel:
+    """Everything needed to predict; `stack` predicts costs, which are values with lower better."""
+
+    swarm: Swarm
+    lower_is_better: bool
+    objective: Objective
+    stack: Stack
+    seed: int
+
+    @property
+    def sign(self) -> float:
+        """What turns costs into values and back."""
+        return 1.0 if self.lower_is_better else -1.0
+
+    @cached_property
+    def costs(self) -> Array:
+        """Of the runs, (runs, metrics)."""
+        return self.sign * self.swarm.values
+
+    @cached_property
+    def errors(self) -> tuple[Array, Array]:
+        """Root mean squared held-out errors, as `stack.errors_of`."""
+        return errors_of(self.stack, self.costs)
+
+    def predict(self, weights: Array, confidence: float = 0.9) -> Predictions:
+        """Metrics and objective of mixtures, with intervals of that confidence."""
+        members = self.stack.members(weights)
+        costs = average(members, self.stack.shares)
+        spread, objective_spread = self._disagreement(members)
+        expected, of_objective = self._expected
+        units, objective_units = self._held_out_errors
+        return Predictions(
+            self.sign * costs,
+            _quantile(units, confidence) * _expect(expected, spread),
+            self.sign * self.objective.of(costs),
+            _quantile(objective_units[:, None], confidence)
+            * _expect(of_objective, objective_spread),
+        )
+
+    def objective_costs(self, members: Array) -> tuple[Array, Array]:
+        """Cost of the objective and its expected error, (mixtures,), of what surrogates predict."""
+        _, spread = self._disagreement(members)
+        costs = self.objective.of(average(members, self.stack.shares))
+        return costs, _expect(self._expected[1], spread)
+
+    def _disagreement(self, members: Array) -> tuple[Array, Array]:
+        """Variance among surrogates by share: of metrics (n, metrics), of the objective (n,)."""
+        shares = self.stack.shares
+        mean = average(members, shares)
+        spread = np.einsum("skm,sm->km", (members - mean) ** 2, shares)
+        weights = self.objective.weights
+        overall = shares @ weights / weights.sum()
+        away = self.objective.of(members) - self.objective.of(mean)
+        return spread, overall @ away**2
+
+    @cached_property
+    def _expected(self) -> tuple[Array, Array]:
+        """Part of the squared error that is the same everywhere: of metrics, of the objective."""
+        spread, objective_spread = self._disagreement(self.stack.held_out)
+        away = self.stack.honest - self.costs
+        squares, overall = (away**2).mean(axis=0), (self.objective.of(away) ** 2).mean()
+        return (
+            np.maximum(squares - spread.mean(axis=0), _LEAST_SHARE * squares),
+            np.maximum(overall - objective_spread.mean(), _LEAST_SHARE * overall),
+        )
+
+    @cached_property
+    def _held_out_errors(self) -> tuple[Array, Array]:
+        """Held-out errors of metrics and objective in units of the expected ones."""
+        spread, objective_spread = self._disagreement(self.stack.held_out)
+        away = self.stack.honest - self.costs
+        expected, of_objective = self._expected
+        return (
+            np.abs(away) / _expect(expected, spread),
+            np.abs(self.objective.of(away)) / _expect(of_objective, objective_spread),
+        )
+
+
+def fit_model(
+    swarm: Swarm, objective: Objective, lower_is_better: bool, seed: int, trees: bool = False
+) -> MixtureModel:
+    """Fit every surrogate to a swarm."""
+    costs = swarm.values if lower_is_better else -swarm.values
+    stack = fit_stack(swarm.weights, costs, surrogates(seed, trees), seed)
+    return MixtureModel(swarm, lower_is_better, objective, stack, seed)
+
+
+def error_table(model: MixtureModel) -> dict[str, Mapping[str, float]]:
+    """Held-out errors relative to a metric's spread over runs, by surrogate and metric."""
+    single, averaged = model.errors
+    spread = model.swarm.values.std(axis=0)
+    rows = zip((*model.stack.whole, "average"), np.vstack([single, averaged]), strict=True)
+    return {
+        name: dict(zip(model.swarm.metrics, (row / spread).tolist(), strict=True))
+        for name, row in rows
+    }
+
+
+def _expect(fixed: Array, spread: Array) -> Array:
+    expected: Array = np.sqrt(np.maximum(fixed + spread, 1e-300))
+    return expected
+
+
+def _quantile(errors: Array, confidence: float) -> Array:
+    """What errors (runs, metrics) of a further run are below with that confidence.
+
+    Where the runs are too few for the confidence, what normal errors would give.
+    """
+    runs = len(errors)
+    rank = math.ceil((runs + 1) * confidence)
+    if rank <= runs:
+        found: Array = np.sort(errors, axis=0)[rank - 1]
+        return found
+    size = np.sqrt((errors**2).mean(axis=0) * (1 + 1 / runs))
+    wide: Array = np.maximum(size * stats.t.ppf((1 + confidence) / 2, runs - 1), errors.max(axis=0))
+    return wide

@@ -1,0 +1,284 @@
+"""The JSON file of a fitted model: the runs, what was fitted, and where it came from.
+
+Parameters are in it and closed forms are not: a Gaussian process comes back from its kernel and the
+runs, shares from the held-out predictions. No pickle, so a file from elsewhere is safe to read;
+whatever does not fit together is refused. Written by the same command from the same files it has
+the same bytes.
+"""
+
+import base64
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from dataselect.errors import InputError
+from dataselect.jsonfile import read_json
+from dataselect.mixture.gaussian_process import FittedProcess, with_sizes
+from dataselect.mixture.law_fit import FittedLaw
+from dataselect.mixture.laws import EffectiveData, Exponential
+from dataselect.mixture.model import MixtureModel, error_table
+from dataselect.mixture.objective import Objective
+from dataselect.mixture.ridge import FittedRidge
+from dataselect.mixture.stack import Stack, find_shares, honest_average
+from dataselect.mixture.surrogates import Fitted, FittedSum
+from dataselect.mixture.swarm import Swarm
+from dataselect.mixture.trees import FittedTrees
+
+Array = NDArray[np.float64]
+Row = list[float]
+Table = list[list[float]]
+
+_LONGEST_TEXT = 2**26
+_MEND = "write the file again with 'dataselect mix fit'"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, frozen=True, validate_by_name=True
+    )
+
+
+class _Law(_Part):
+    kind: Literal["law"] = "law"
+    form: Literal["effective data", "exponential"]
+    beta: float | None
+    parameters: Table
+    centre: Row
+    scale: Row
+
+
+class _Process(_Part):
+    kind: Literal["process"] = "process"
+    roots: Row
+    sizes: Table
+
+
+class _Sum(_Part):
+    kind: Literal["sum"] = "sum"
+    law: _Law
+    process: _Process
+
+
+class _Ridge(_Part):
+    kind: Literal["ridge"] = "ridge"
+    transforms: bool
+    centre: Row
+    slopes: Table
+
+
+class _Trees(_Part):
+    kind: Literal["trees"] = "trees"
+    texts: list[str]
+
+
+_Any = Annotated[_Law | _Process | _Sum | _Ridge | _Trees, Field(discriminator="kind")]
+
+
+class _Surrogate(_Part):
+    whole: _Any
+    folds: list[_Any]
+    held_out: Table
+
+
+class Provenance(_Part):
+    """Where a model came from: files by role with their hashes, and the command."""
+
+    command: str
+    version: str
+    files: dict[str, dict[str, str]]
+
+
+class _File(_Part):
+    version: Annotated[Literal[1], Field(alias="schema")]
+    sources: list[str]
+    metrics: list[str]
+    lower_is_better: bool
+    objective: Row
+    standardised: bool
+    seed: int
+    runs: list[str]
+    weights: Table
+    values: Table
+    fold_of: list[int]
+    surrogates: dict[str, _Surrogate]
+    relative_errors: dict[str, dict[str, float]]
+    shares: dict[str, Row]
+    notes: list[str]
+    provenance: Provenance
+
+
+def to_json(model: MixtureModel, provenance: Provenance) -> str:
+    """Text of a model file; deterministic."""
+    swarm, stack = model.swarm, model.stack
+    surrogates = {
+        name: _Surrogate(
+            whole=_state(fitted),
+            folds=[_state(fold[name]) for fold in stack.folds],
+            held_out=stack.held_out[i].tolist(),
+        )
+        for i, (name, fitted) in enumerate(stack.whole.items())
+    }
+    file = _File(
+        version=1,
+        sources=list(swarm.sources),
+        metrics=list(swarm.metrics),
+        lower_is_better=model.lower_is_better,
+        objective=model.objective.weights.tolist(),
+        standardised=model.objective.standardised,
+        seed=model.seed,
+        runs=list(swarm.runs),
+        weights=swarm.weights.tolist(),
+        values=swarm.values.tolist(),
+        fold_of=stack.fold_of.tolist(),
+        surrogates=surrogates,
+        relative_errors={name: dict(row) for name, row in error_table(model).items()},
+        shares=dict(zip(stack.whole, stack.shares.tolist(), strict=True)),
+        notes=list(swarm.notes),
+        provenance=provenance,
+    )
+    return file.model_dump_json(by_alias=True) + "\n"
+
+
+def read_model(path: Path) -> tuple[MixtureModel, Provenance]:
+    """A model from its file; InputError for whatever is wrong in it."""
+    file = read_json(_File, path, _MEND)
+    try:
+        return _model(file), file.provenance
+    except (ValueError, KeyError, IndexError, TypeError, np.linalg.LinAlgError):
+        raise InputError(path, "its tables do not fit together", _MEND) from None
+
+
+def _model(file: _File) -> MixtureModel:
+    runs, sources, metrics = len(file.runs), len(file.sources), len(file.metrics)
+    weights = _table(file.weights, (runs, sources))
+    values = _table(file.values, (runs, metrics))
+    if (weights < 0).any() or not np.allclose(weights.sum(axis=1), 1):
+        raise ValueError("weights")
+    swarm = Swarm(
+        tuple(file.runs),
+        tuple(file.sources),
+        tuple(file.metrics),
+        weights,
+        values,
+        tuple(file.notes),
+    )
+    costs = values if file.lower_is_better else -values
+    fold_of = np.array(file.fold_of)
+    folds = len(next(iter(file.surrogates.values())).folds)
+    if fold_of.shape != (runs,) or set(fold_of.tolist()) != set(range(folds)):
+        raise ValueError("folds")
+    held_out = np.array([_table(s.held_out, (runs, metrics)) for s in file.surrogates.values()])
+    whole = {n: _fitted(s.whole, weights, costs) for n, s in file.surrogates.items()}
+    by_fold: list[Mapping[str, Fitted]] = []
+    for k in range(folds):
+        rest = fold_of != k
+        by_fold.append(
+            {n: _fitted(s.folds[k], weights[rest], costs[rest]) for n, s in file.surrogates.items()}
+        )
+    stack = Stack(
+        whole,
+        tuple(by_fold),
+        fold_of,
+        held_out,
+        find_shares(held_out, costs),
+        honest_average(held_out, costs, fold_of),
+    )
+    objective = Objective(_row(file.objective, metrics), file.standardised)
+    if (objective.weights < 0).any() or objective.weights.sum() == 0:
+        raise ValueError("objective")
+    return MixtureModel(swarm, file.lower_is_better, objective, stack, file.seed)
+
+
+def _state(fitted: Fitted) -> Any:
+    match fitted:
+        case FittedLaw(law=law):
+            return _Law(
+                form="effective data" if isinstance(law, EffectiveData) else "exponential",
+                beta=law.beta if isinstance(law, EffectiveData) else None,
+                parameters=fitted.parameters.tolist(),
+                centre=fitted.centre.tolist(),
+                scale=fitted.scale.tolist(),
+            )
+        case FittedProcess():
+            return _Process(roots=fitted.roots.tolist(), sizes=fitted.sizes.tolist())
+        case FittedSum():
+            return _Sum(law=_state(fitted.law), process=_state(fitted.process))
+        case FittedRidge():
+            return _Ridge(
+                transforms=fitted.transforms,
+                centre=fitted.centre.tolist(),
+                slopes=fitted.slopes.tolist(),
+            )
+        case FittedTrees():
+            return _Trees(texts=[_packed(text) for text in fitted.texts])
+
+
+def _fitted(state: Any, weights: Array, costs: Array) -> Fitted:
+    """What `state` says, given the runs that it was fitted to."""
+    sources, metrics = weights.shape[1], costs.shape[1]
+    match state:
+        case _Law():
+            return _law(state, sources, metrics)
+        case _Process():
+            return _process(state, weights, costs)
+        case _Sum():
+            law = _law(state.law, sources, metrics)
+            return FittedSum(law, _process(state.process, weights, costs - law.predict(weights)))
+        case _Ridge():
+            features = 4 * sources if state.transforms else sources
+            slopes = _table(state.slopes, (features, metrics))
+            return FittedRidge(state.transforms, _row(state.centre, metrics), slopes)
+        case _:
+            if len(state.texts) != metrics:
+                raise ValueError("trees")
+            return FittedTrees(tuple(_unpacked(text) for text in state.texts))
+
+
+def _packed(text: str) -> str:
+    """Trees are long and alike, and several hundred of them stand in a file."""
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode("ascii")
+
+
+def _unpacked(text: str) -> str:
+    unpacking = zlib.decompressobj()
+    try:
+        found = unpacking.decompress(base64.b64decode(text, validate=True), _LONGEST_TEXT)
+    except zlib.error:
+        raise ValueError("trees") from None
+    if unpacking.unconsumed_tail:
+        raise ValueError("trees")
+    return found.decode()
+
+
+def _law(state: _Law, sources: int, metrics: int) -> FittedLaw:
+    effective = state.form == "effective data"
+    shape = (metrics, sources + (5 if effective else 2))
+    return FittedLaw(
+        EffectiveData(state.beta) if effective else Exponential(),
+        _table(state.parameters, shape),
+        _row(state.centre, metrics),
+        _row(state.scale, metrics),
+    )
+
+
+def _process(state: _Process, weights: Array, costs: Array) -> FittedProcess:
+    sources, metrics = weights.shape[1], costs.shape[1]
+    sizes = _table(state.sizes, (metrics, sources + 3))
+    return with_sizes(weights, costs, _row(state.roots, metrics), sizes)
+
+
+def _table(rows: Table, shape: tuple[int, ...]) -> Array:
+    table = np.array(rows, dtype=np.float64)
+    if table.shape != shape:
+        raise ValueError("shape")
+    return table
+
+
+def _row(row: Row, length: int) -> Array:
+    found: Array = _table([row], (1, length))[0]
+    return found

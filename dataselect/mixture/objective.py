@@ -1,0 +1,87 @@
+"""What a mixture is to be good at: a weighted mean of metrics.
+
+Metrics of one kind (losses in nats, accuracies) are averaged as they are. With `standardise`, each
+is divided by its spread over the runs first, for metrics of different units. One metric is modelled
+at a time and the objective computed from the predictions, so it can be changed without new runs.
+
+Written on the command line as `hellaswag`, `arc,hellaswag` or `arc=2,hellaswag=1`, or as a YAML
+file. Floors of single metrics are constraints of a proposal.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from dataselect.errors import InputError
+from dataselect.sections import Document, read
+from dataselect.units import Number
+from dataselect.wording import nearest, quoted
+
+Array = NDArray[np.float64]
+
+
+class ObjectiveFile(Document):
+    """An objective in YAML."""
+
+    metrics: dict[str, Number] = Field(default_factory=dict)
+    """Weight by metric, 0 or more; a metric that is not named has none. Default: all alike."""
+
+    standardise: bool = False
+    """Divide each metric by its standard deviation over the runs."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """`weights` by metric, not negative; of metrics as they are they sum to 1."""
+
+    weights: Array
+    standardised: bool
+
+    def of(self, values: Array) -> Array:
+        """The objective of metrics, shape (..., metrics)."""
+        found: Array = values @ self.weights
+        return found
+
+
+def find_objective(spec: str | None, metrics: Sequence[str], values: Array) -> Objective:
+    """The objective meant by `spec`; InputError for an unknown metric or no weight."""
+    where, named, standardised = "--objective", {}, False
+    if spec is not None and spec.endswith((".yaml", ".yml")):
+        file = read(ObjectiveFile, Path(spec))
+        where, named, standardised = spec, dict(file.metrics), file.standardise
+    elif spec is not None:
+        named = dict(_parse(part, metrics) for part in spec.split(","))
+    named = named or dict.fromkeys(metrics, 1.0)
+    for name, weight in named.items():
+        if name not in metrics:
+            known = f"the metrics are {', '.join(map(quoted, metrics[:8]))}"
+            mend = nearest(name, metrics) or known
+            raise InputError(where, f"{quoted(name)} is no metric", mend)
+        if weight < 0:
+            raise InputError(where, f"{quoted(name)} has a negative weight", "write 0 or more")
+    weights = np.array([named.get(name, 0.0) for name in metrics])
+    if weights.sum() == 0:
+        raise InputError(where, "no metric has a weight", "give one a weight above 0")
+    weights /= weights.sum()
+    if standardised:
+        weights /= values.std(axis=0)
+    return Objective(weights, standardised)
+
+
+def _parse(part: str, metrics: Sequence[str]) -> tuple[str, float]:
+    # A metric's own name may hold an equals sign.
+    if part.strip() in metrics:
+        return part.strip(), 1.0
+    name, separator, weight = part.rpartition("=")
+    if not separator:
+        return part.strip(), 1.0
+    try:
+        return name.strip(), float(weight)
+    except ValueError:
+        raise InputError(
+            "--objective", f"{quoted(part)} is no metric with a weight", "write it like arc=2"
+        ) from None

@@ -1,0 +1,78 @@
+"""Trade-offs between metrics: mixtures of which none is better than another in every metric.
+
+Each is the best one for metrics weighted anew at random, by the largest weighted shortfall from the
+best that each metric can have (Chebyshev), which also finds trade-offs that no weighted mean has.
+With many metrics almost every mixture is one; a few metrics with a weight in the objective is what
+this is for.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataselect.mixture.constraints import Limits
+from dataselect.mixture.model import MixtureModel
+from dataselect.mixture.search import QUICK, breaks, search, starting_points
+
+Array = NDArray[np.float64]
+
+_STARTS = 600
+
+
+@dataclass(frozen=True)
+class TradeOff:
+    """A mixture, and its metrics and objective as predicted."""
+
+    weights: Array
+    metrics: Array
+    objective: float
+
+
+def trade_offs(model: MixtureModel, limits: Limits, count: int, seed: int) -> list[TradeOff]:
+    """Up to `count` mixtures, best objective first; single metrics' optima are among them."""
+    rng = np.random.default_rng(seed)
+    chosen = np.flatnonzero(model.objective.weights > 0)
+    spread = model.swarm.values.std(axis=0)
+    feasible = limits.feasible
+    starts = feasible.project(
+        starting_points(model.swarm.weights, len(feasible.lower), _STARTS, seed)
+    )
+    costs = model.stack.predict(starts)
+    ideal = costs.min(axis=0)
+    preferences = np.vstack(
+        [np.eye(len(chosen))[:count], rng.dirichlet(np.ones(len(chosen)), max(count, 1))]
+    )[:count]
+    found = []
+    for preference in preferences:
+
+        def score(weights: Array, preference: Array = preference) -> tuple[Array, Array]:
+            predicted = model.stack.predict(weights)
+            short = (predicted - ideal)[:, chosen] / spread[chosen] * preference
+            # The mean breaks ties, so that no metric is left worse for nothing.
+            value = short.max(axis=1) + 0.05 * short.mean(axis=1)
+            return value, breaks(feasible, weights, predicted, spread)
+
+        best, broken = search(score, feasible, starts, QUICK, seed)
+        if broken[0] == 0:
+            found.append(best[0])
+    if not found:
+        return []
+    weights = np.array(found)
+    costs = model.stack.predict(weights)
+    kept = [i for i in range(len(costs)) if not _beaten(costs[:, chosen], i)]
+    kept.sort(key=lambda i: float(model.objective.of(costs[i])))
+    return [
+        TradeOff(
+            weights[i], model.sign * costs[i], float(model.sign * model.objective.of(costs[i]))
+        )
+        for i in kept
+    ]
+
+
+def _beaten(costs: Array, i: int) -> bool:
+    """Whether another is as good in every metric and better in one, or the same and earlier."""
+    as_good = (costs <= costs[i]).all(axis=1)
+    better = (costs < costs[i]).any(axis=1)
+    same = as_good & ~better
+    return bool((as_good & better).any() or same[:i].any())

@@ -1,0 +1,273 @@
+"""Propose a mixture: the best one of a model within limits, what it gains, and how sure that is.
+
+The best observed run is never shipped: the model, fitted to all runs, is optimised. An optimum of a
+model is where it is most wrong in its own favour, so what is minimised is the objective plus one
+expected error of the prediction, which grows where the surrogates disagree.
+
+Weights are uncertain in two ways. Each fit without a fold has an optimum of its own, and their
+spread (the jackknife of groups) gives an interval for each weight. And many mixtures are about as
+good: how far each weight alone may move, the others scaled to make room, before the objective is
+worse by one held-out error. Gains are differences of predictions, their intervals the two
+predictions' intervals in quadrature, which is wide, since both err alike.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from dataselect.errors import InputError
+from dataselect.mixture.constraints import Limits
+from dataselect.mixture.feasible import divergence
+from dataselect.mixture.model import MixtureModel
+from dataselect.mixture.search import QUICK, THOROUGH, breaks, search, starting_points
+from dataselect.wording import quoted
+
+Array = NDArray[np.float64]
+
+_STARTS = 600
+_GRID = np.concatenate([[0.0], np.geomspace(1e-3, 1.0, 40)])
+_NONE = 5e-4
+"""Weights below this are set to 0: no trainer would notice them."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A mixture to compare with: its objective, and what the proposal gains over it."""
+
+    weights: Array
+    label: str
+    objective: float
+    half: float
+    gain: float
+    gain_half: float
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The objective as one weight moves and the others keep their ratios."""
+
+    weights: Array
+    objective: Array
+    half: Array
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Weights with `low` and `high`, their range of near-equal mixtures, and what is predicted."""
+
+    weights: Array
+    low: Array
+    high: Array
+    near_low: Array
+    near_high: Array
+    objective: float
+    objective_half: float
+    metrics: Array
+    metrics_half: Array
+    beside: Mapping[str, Beside]
+    slices: tuple[Slice, ...]
+    tolerance: float
+    divergence: float | None
+    outside: tuple[int, ...]
+    """Sources whose weight is beyond that of every run."""
+
+
+def propose(model: MixtureModel, limits: Limits, confidence: float, seed: int) -> Proposal:
+    """The best mixture within limits; InputError if none keeps the floors."""
+    limits = _with_floors(model, limits)
+    weights = best_mixture(model, limits, seed)
+    lower, upper = limits.feasible.lower, limits.feasible.upper
+    optima = np.array(
+        [best_mixture(model, limits, seed, k, weights) for k in range(len(model.stack.folds))]
+    )
+    folds = len(optima)
+    spread = np.sqrt((folds - 1) / folds * ((optima - optima.mean(axis=0)) ** 2).sum(axis=0))
+    reach = stats.t.ppf((1 + confidence) / 2, folds - 1) * spread
+    predicted = model.predict(weights[None], confidence)
+    tolerance = float(np.sqrt((model.objective.of(model.stack.honest - model.costs) ** 2).mean()))
+    slices = tuple(_slice(model, limits, weights, i, confidence) for i in range(len(weights)))
+    near = [_near(model, each, weights, i, tolerance) for i, each in enumerate(slices)]
+    prior = limits.prior
+    return Proposal(
+        weights,
+        np.clip(weights - reach, lower, upper),
+        np.clip(weights + reach, lower, upper),
+        np.array([low for low, _ in near]),
+        np.array([high for _, high in near]),
+        float(predicted.objective[0]),
+        float(predicted.objective_half[0]),
+        predicted.metrics[0],
+        predicted.metrics_half[0],
+        _beside(model, limits, weights, confidence),
+        slices,
+        tolerance,
+        None if prior is None else float(divergence(weights, prior)),
+        tuple(np.flatnonzero(weights > model.swarm.weights.max(axis=0) + 1e-6).tolist()),
+    )
+
+
+def best_mixture(
+    model: MixtureModel,
+    limits: Limits,
+    seed: int,
+    without: int | None = None,
+    near: Array | None = None,
+    caution: float = 1.0,
+) -> Array:
+    """The mixture of least cost plus `caution` expected errors, by the fits to all runs or to all
+    but a fold's.
+
+    `near` is a mixture to begin from, and makes the search a short one.
+    """
+    feasible = limits.feasible
+    spread = model.swarm.values.std(axis=0)
+    floors = feasible.worst is not None
+
+    def score(weights: Array) -> tuple[Array, Array]:
+        members = model.stack.members(weights, without)
+        costs, expected = model.objective_costs(members)
+        value = costs + caution * expected
+        if feasible.kl_penalty and feasible.prior is not None:
+            distance = divergence(weights, feasible.prior)
+            value = value + feasible.kl_penalty * np.minimum(distance, 1e6)
+        metrics = model.stack.averaged(members) if floors else members[0]
+        return value, breaks(feasible, weights, metrics, spread)
+
+    sources = len(feasible.lower)
+    known = (
+        model.swarm.weights
+        if feasible.prior is None
+        else np.vstack([feasible.prior, model.swarm.weights])
+    )
+    if near is None:
+        starts = starting_points(known, sources, _STARTS, seed)
+        found, broken = search(score, feasible, starts, THOROUGH, seed)
+    else:
+        starts = np.vstack([near, feasible.project(known[:1])])
+        found, broken = search(score, feasible, np.vstack([starts, near]), QUICK, seed)
+    if broken[0] > 0:
+        _refuse(model, limits, found[0])
+    return _cleaned(found[0], limits)
+
+
+def with_runs(model: MixtureModel) -> dict[str, Array]:
+    """The mixture of each run."""
+    return dict(zip(model.swarm.runs, model.swarm.weights, strict=True))
+
+
+def _with_floors(model: MixtureModel, limits: Limits) -> Limits:
+    """Floors as costs, that of the prior being what is predicted for it."""
+    if not limits.floors:
+        return limits
+    worst = np.full(len(model.swarm.metrics), np.inf)
+    prior = None if limits.prior is None else model.stack.predict(limits.prior[None])[0]
+    for name, value in limits.floors.items():
+        k = model.swarm.metrics.index(name)
+        if value is not None:
+            worst[k] = model.sign * value
+        elif prior is not None:
+            worst[k] = prior[k]
+    return replace(limits, feasible=replace(limits.feasible, worst=worst))
+
+
+def _refuse(model: MixtureModel, limits: Limits, weights: Array) -> None:
+    feasible = limits.feasible
+    if feasible.worst is not None:
+        costs = model.stack.predict(weights[None])[0]
+        over = np.where(np.isfinite(feasible.worst), costs - feasible.worst, -np.inf)
+        k = int(np.argmax(over / model.swarm.values.std(axis=0)))
+        if over[k] > 0:
+            raise InputError(
+                "floors",
+                f"no mixture is predicted to keep that of {quoted(model.swarm.metrics[k])}; the "
+                f"nearest misses it by {over[k]:.3g}",
+                "loosen it, or the bounds on weights",
+            )
+    raise InputError("max_kl", "no mixture within the bounds is that near the prior", "raise it")
+
+
+def _cleaned(weights: Array, limits: Limits) -> Array:
+    """Weights without specks, which the search leaves where 0 is best."""
+    feasible = limits.feasible
+    specks = (weights < _NONE) & (feasible.lower <= 0)
+    rest = np.where(specks, 0.0, weights)
+    if not specks.any() or feasible.worst is not None or np.isfinite(feasible.most_kl):
+        return weights
+    upper = np.where(specks, 0.0, feasible.upper)
+    if upper.sum() < 1:
+        return weights
+    cleaned: Array = replace(feasible, upper=upper).project(rest)[0]
+    return cleaned
+
+
+def _beside(
+    model: MixtureModel, limits: Limits, weights: Array, confidence: float
+) -> dict[str, Beside]:
+    """The prior, uniform weights, the best single source, the best run: all but the last predicted
+    though they may break limits."""
+    sources = model.swarm.sources
+    singles = np.eye(len(sources))
+    costs = model.sign * model.predict(singles).objective
+    measured = model.objective.of(model.costs)
+    top = int(np.argmin(measured))
+    single = int(np.argmin(costs))
+    mixtures: dict[str, tuple[str, Array]] = {}
+    if limits.prior is not None:
+        mixtures["prior"] = (limits.prior_from, limits.prior)
+    mixtures["uniform"] = ("", np.full(len(sources), 1 / len(sources)))
+    mixtures["best single source"] = (sources[single], singles[single])
+    mixtures["best run"] = (model.swarm.runs[top], model.swarm.weights[top])
+    points = np.array([weights, *(point for _, point in mixtures.values())])
+    found = model.predict(points, confidence)
+    cost, half = model.sign * found.objective, found.objective_half
+    return {
+        name: Beside(
+            point,
+            label,
+            float(found.objective[i]),
+            float(half[i]),
+            float(cost[i] - cost[0]),
+            float(np.hypot(half[i], half[0])),
+        )
+        for i, (name, (label, point)) in enumerate(mixtures.items(), start=1)
+    }
+
+
+def _slice(
+    model: MixtureModel, limits: Limits, weights: Array, source: int, confidence: float
+) -> Slice:
+    """Mixtures within the bounds along one weight, the proposal among them."""
+    grid = np.unique(np.append(_GRID, weights[source]))
+    low, high = limits.feasible.lower[source], limits.feasible.upper[source]
+    grid = grid[(grid >= low) & (grid <= high)]
+    others = np.delete(weights, source)
+    others = others / others.sum() if others.sum() > 0 else np.full_like(others, 1 / len(others))
+    points = np.insert((1 - grid)[:, None] * others, source, grid, axis=1)
+    found = model.predict(points, confidence)
+    return Slice(grid, found.objective, found.objective_half)
+
+
+def _near(
+    model: MixtureModel, each: Slice, weights: Array, source: int, tolerance: float
+) -> tuple[float, float]:
+    """The stretch of a slice about the proposal that is worse by no more than `tolerance`."""
+    cost = model.sign * each.objective
+    at = int(np.argmin(np.abs(each.weights - weights[source])))
+    limit = cost[at] + tolerance
+    return (
+        _crossing(each.weights[at::-1], cost[at::-1], limit),
+        _crossing(each.weights[at:], cost[at:], limit),
+    )
+
+
+def _crossing(weights: Array, cost: Array, limit: float) -> float:
+    """Where costs along a slice first rise above the limit, or its end."""
+    above = np.flatnonzero(cost > limit)
+    if not len(above):
+        return float(weights[-1])
+    i = int(above[0])
+    part = (limit - cost[i - 1]) / (cost[i] - cost[i - 1])
+    return float(weights[i - 1] + part * (weights[i] - weights[i - 1]))

@@ -1,0 +1,58 @@
+"""Ridge regression on transforms of the weights; on the weights alone it is the linear baseline.
+
+Closed form by one singular value decomposition for all metrics; how much to shrink is chosen by
+leaving out one run at a time, which is closed form too.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+_SHRINKAGES = 10.0 ** np.arange(-4, 4.5, 0.5)
+_LOG_FLOOR = 1e-3
+"""Added to weights under the logarithm: smaller weights than this count as about none."""
+
+
+@dataclass(frozen=True)
+class FittedRidge:
+    """Costs are `centre` + features(weights) @ `slopes`, of shape (features, metrics)."""
+
+    transforms: bool
+    centre: Array
+    slopes: Array
+
+    def predict(self, weights: Array) -> Array:
+        """Costs of mixtures, shape (mixtures, metrics)."""
+        return self.centre + _features(weights, self.transforms) @ self.slopes
+
+
+def fit_ridge(transforms: bool, weights: Array, costs: Array) -> FittedRidge:
+    """Fit to costs of shape (runs, metrics)."""
+    features = _features(weights, transforms)
+    middle, spread = features.mean(axis=0), features.std(axis=0)
+    spread = np.where(spread > 1e-12, spread, np.inf)
+    left, sizes, right = np.linalg.svd((features - middle) / spread, full_matrices=False)
+    mean = costs.mean(axis=0)
+    turned = left.T @ (costs - mean)
+    best = np.full(costs.shape[1], np.inf)
+    slopes = np.zeros((features.shape[1], costs.shape[1]))
+    for shrinkage in _SHRINKAGES:
+        kept = sizes**2 / (sizes**2 + shrinkage)
+        leverage = (left**2 * kept).sum(axis=1) + 1 / len(costs)
+        residual = costs - mean - left @ (kept[:, None] * turned)
+        error = ((residual / (1 - np.minimum(leverage, 0.99))[:, None]) ** 2).mean(axis=0)
+        found = right.T @ ((sizes / (sizes**2 + shrinkage))[:, None] * turned)
+        better = error < best
+        slopes[:, better], best[better] = found[:, better], error[better]
+    slopes /= spread[:, None]
+    return FittedRidge(transforms, mean - middle @ slopes, slopes)
+
+
+def _features(weights: Array, transforms: bool) -> Array:
+    if not transforms:
+        return weights
+    logs = np.log(weights + _LOG_FLOOR)
+    return np.hstack([weights, np.sqrt(weights), weights**0.25, logs])

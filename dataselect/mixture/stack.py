@@ -1,0 +1,140 @@
+"""Average surrogates by what each predicts for runs that it was not fitted on.
+
+No form of surrogate wins on every swarm, so none is chosen by hand. Runs are dealt into folds,
+replicates of a mixture together; every surrogate is fitted without each fold and predicts it. A
+metric's shares are those, not negative and summing to 1, whose mixture of held-out predictions errs
+least, drawn towards the shares that are best for all metrics together with the weight of
+`_POOLED_RUNS` runs, for one metric's runs alone choose noisily.
+
+The error that is reported is that of the average, with shares found without the fold as well.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from dataselect.mixture.surrogates import Fit, Fitted
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+_MANY_RUNS = 128
+_POOLED_RUNS = 10
+_WORST = 2.0
+"""A surrogate whose mean squared error is more than this many times the best one's has no share."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Surrogates fitted to all runs and without each fold, and their shares by metric.
+
+    `whole` has a surrogate by name and `folds` one such mapping for each fold; `fold_of` says which
+    fold held a run out, `held_out` what was predicted then, (surrogates, runs, metrics).
+    """
+
+    whole: Mapping[str, Fitted]
+    folds: tuple[Mapping[str, Fitted], ...]
+    fold_of: Index
+    held_out: Array
+    shares: Array
+    honest: Array
+    """Held-out predictions of the average, with shares found without the fold: (runs, metrics)."""
+
+    def predict(self, weights: Array, without: int | None = None) -> Array:
+        """Costs, (mixtures, metrics), by the fits to all runs or to all but a fold's."""
+        return self.averaged(self.members(weights, without))
+
+    def members(self, weights: Array, without: int | None = None) -> Array:
+        """What each surrogate predicts, (surrogates, mixtures, metrics); 0 without any share."""
+        fitted = self.whole if without is None else self.folds[without]
+        found = np.zeros((len(fitted), len(weights), self.shares.shape[1]))
+        for i, each in enumerate(fitted.values()):
+            if self.shares[i].any():
+                found[i] = each.predict(weights)
+        return found
+
+    def averaged(self, members: Array) -> Array:
+        """What the average predicts, (mixtures, metrics)."""
+        return average(members, self.shares)
+
+
+def average(members: Array, shares: Array) -> Array:
+    """Members (surrogates, mixtures, metrics) averaged by shares (surrogates, metrics)."""
+    averaged: Array = np.einsum("skm,sm->km", members, shares)
+    return averaged
+
+
+def fit_stack(weights: Array, costs: Array, fits: Mapping[str, Fit], seed: int) -> Stack:
+    """Fit all surrogates and find their shares; costs (runs, metrics) are better when lower."""
+    fold_of = deal(weights, seed)
+    whole = {name: fit(weights, costs, None) for name, fit in fits.items()}
+    held_out = np.empty((len(fits), *costs.shape))
+    folds = []
+    for fold in range(fold_of.max() + 1):
+        rest = fold_of != fold
+        fitted = {n: fit(weights[rest], costs[rest], whole[n]) for n, fit in fits.items()}
+        for i, each in enumerate(fitted.values()):
+            held_out[i, ~rest] = each.predict(weights[~rest])
+        folds.append(fitted)
+    honest = honest_average(held_out, costs, fold_of)
+    return Stack(whole, tuple(folds), fold_of, held_out, find_shares(held_out, costs), honest)
+
+
+def honest_average(held_out: Array, costs: Array, fold_of: Index) -> Array:
+    """Held-out predictions averaged with shares that were found without the fold as well."""
+    honest = np.empty_like(costs)
+    for fold in range(int(fold_of.max()) + 1):
+        rest = fold_of != fold
+        shares = find_shares(held_out[:, rest], costs[rest])
+        honest[~rest] = average(held_out[:, ~rest], shares)
+    return honest
+
+
+def deal(weights: Array, seed: int) -> Index:
+    """The fold of each run: 10 folds of few runs, 5 of many; equal mixtures share a fold."""
+    _, kind = np.unique(weights, axis=0, return_inverse=True)
+    kinds = int(kind.max()) + 1
+    folds = min(10 if len(weights) <= _MANY_RUNS else 5, kinds)
+    of_kind = np.random.default_rng(seed).permutation(kinds) % folds
+    fold_of: Index = of_kind[kind.ravel()]
+    return fold_of
+
+
+def find_shares(held_out: Array, costs: Array) -> Array:
+    """Shares (surrogates, metrics) for predictions (surrogates, runs, metrics) of the costs."""
+    spread = costs.std(axis=0)
+    errors = (held_out - costs) / np.where(spread > 0, spread, 1.0)
+    squares = np.maximum((errors**2).mean(axis=1), 1e-12)
+    overall = squares.mean(axis=1)
+    everywhere = overall <= _WORST * overall.min()
+    pooled = np.zeros(len(errors))
+    pooled[everywhere] = _least_error(errors[everywhere].reshape(everywhere.sum(), -1).T)
+    shares = np.zeros(squares.shape)
+    for k in range(squares.shape[1]):
+        able = squares[:, k] <= _WORST * squares[:, k].min()
+        towards = pooled[able] if pooled[able].sum() > 0 else np.ones(able.sum())
+        away = np.eye(len(towards)) - towards / towards.sum()
+        strength = np.sqrt(_POOLED_RUNS * squares[:, k].min())
+        shares[able, k] = _least_error(np.vstack([errors[able, :, k].T, strength * away]))
+    return shares
+
+
+def _least_error(errors: Array) -> Array:
+    """Shares, not negative and of sum 1, whose average of the columns has the least squares."""
+    count = errors.shape[1]
+    # The sum of 1 is one more equation, so heavy that it leaves no choice.
+    heavy = 1e3 * max(float(np.linalg.norm(errors)), 1e-9)
+    target = np.zeros(len(errors) + 1)
+    target[-1] = heavy
+    found, _ = nnls(np.vstack([errors, np.full(count, heavy)]), target)
+    shares: Array = found / found.sum()
+    return shares
+
+
+def errors_of(stack: Stack, costs: Array) -> tuple[Array, Array]:
+    """Root mean squared held-out errors: by surrogate (surrogates, metrics), of the average."""
+    single = np.sqrt(((stack.held_out - costs) ** 2).mean(axis=1))
+    return single, np.sqrt(((stack.honest - costs) ** 2).mean(axis=0))

@@ -1,0 +1,72 @@
+"""The surrogates: what predicts all metrics of a mixture, fitted to runs, by name.
+
+Each is a different guess of how metrics depend on weights: two laws, a Gaussian process, a process
+on what a law leaves over, ridge regressions, and trees where LightGBM is. `stack` says how much
+each is worth on a swarm.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataselect.mixture.gaussian_process import FittedProcess, fit_process
+from dataselect.mixture.law_fit import FittedLaw, fit_law
+from dataselect.mixture.laws import EffectiveData, Exponential
+from dataselect.mixture.ridge import FittedRidge, fit_ridge
+from dataselect.mixture.trees import FittedTrees, fit_trees
+
+Array = NDArray[np.float64]
+
+
+class Surrogate(Protocol):
+    """What predicts costs of mixtures, lower being better."""
+
+    def predict(self, weights: Array) -> Array:
+        """Costs, shape (mixtures, metrics)."""
+        ...
+
+
+@dataclass(frozen=True)
+class FittedSum:
+    """A law, and a process on what it leaves over."""
+
+    law: FittedLaw
+    process: FittedProcess
+
+    def predict(self, weights: Array) -> Array:
+        """Costs of mixtures, shape (mixtures, metrics)."""
+        return self.law.predict(weights) + self.process.predict(weights)
+
+
+Fitted = FittedLaw | FittedProcess | FittedSum | FittedRidge | FittedTrees
+Fit = Callable[[Array, Array, Fitted | None], Fitted]
+"""From weights (runs, sources), costs (runs, metrics), and a fit to more of the runs, if any."""
+
+
+def surrogates(seed: int, trees: bool = False) -> dict[str, Fit]:
+    """All surrogates by name; trees only where wanted, for they need a library of their own."""
+
+    def process(weights: Array, costs: Array, near: Fitted | None) -> FittedProcess:
+        return fit_process(weights, costs, seed, near if isinstance(near, FittedProcess) else None)
+
+    def law_and_process(weights: Array, costs: Array, near: Fitted | None) -> Fitted:
+        law = fit_law(EffectiveData(), weights, costs)
+        left = costs - law.predict(weights)
+        near = near.process if isinstance(near, FittedSum) else None
+        return FittedSum(law, process(weights, left, near))
+
+    found: dict[str, Fit] = {
+        "data law": lambda w, c, _: fit_law(EffectiveData(), w, c),
+        "data law, β ½": lambda w, c, _: fit_law(EffectiveData(0.5), w, c),
+        "exponential": lambda w, c, _: fit_law(Exponential(), w, c),
+        "process": process,
+        "data law + process": law_and_process,
+        "ridge": lambda w, c, _: fit_ridge(True, w, c),
+        "linear": lambda w, c, _: fit_ridge(False, w, c),
+    }
+    if trees:
+        found["trees"] = lambda w, c, _: fit_trees(w, c, seed)
+    return found

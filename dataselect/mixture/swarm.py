@@ -1,0 +1,197 @@
+"""Runs that were trained on different mixtures of the same sources, read from two CSV files.
+
+`ratios.csv` has a column `run` and one for each source; `metrics.csv` a column `run` and one for
+each metric. Weights are shares of the tokens trained on. They come rounded, so a row that sums to 1
+within a hundredth is scaled to 1; any other is refused. Runs that lack a metric, or stand in one of
+the files alone, are left out and counted. A source that no run used, and a metric that is the same
+everywhere, tell nothing and are left out as well, since a model of them would be made up.
+
+Not covered: which direction of a metric is better (`direction`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataselect.csvfile import Row, read_csv
+from dataselect.errors import InputError
+from dataselect.wording import nearest, quoted
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+FEWEST_RUNS = 8
+SUM_TOLERANCE = 0.01
+_RUN = ("run", "run_id")
+_LABELS = ("name", "index")
+
+
+@dataclass(frozen=True)
+class Swarm:
+    """Runs: `weights` of shape (runs, sources), each row summing to 1; `values` (runs, metrics)."""
+
+    runs: tuple[str, ...]
+    sources: tuple[str, ...]
+    metrics: tuple[str, ...]
+    weights: Array
+    values: Array
+    notes: tuple[str, ...] = field(default=())
+
+
+def read_swarm(ratios: Path, metrics: Path) -> Swarm:
+    """Runs of both files; InputError with file and line for what is wrong in them."""
+    sources, weights_of, notes = _read_weights(ratios)
+    names, values_of = _read_metrics(metrics)
+    common = [run for run in weights_of if run in values_of]
+    if not common:
+        raise InputError(
+            metrics, f"it has no run of {ratios.name}", "name runs alike in column 'run'"
+        )
+    for path, there, other in ((ratios, weights_of, values_of), (metrics, values_of, weights_of)):
+        alone = [run for run in there if run not in other]
+        if alone:
+            notes.append(f"{_count(len(alone), 'run')} only in {path.name} left out: {_few(alone)}")
+    complete = [run for run in common if np.isfinite(values_of[run]).all()]
+    if len(complete) < len(common):
+        left = [run for run in common if run not in set(complete)]
+        notes.append(f"{_count(len(left), 'run')} without every metric left out: {_few(left)}")
+    weights = np.array([weights_of[run] for run in complete]).reshape(-1, len(sources))
+    values = np.array([values_of[run] for run in complete]).reshape(-1, len(names))
+    used: Flags = np.atleast_1d((weights > 0).any(axis=0))
+    varied: Flags = np.zeros(len(names), dtype=np.bool_)
+    if complete:
+        varied = np.atleast_1d(np.ptp(values, axis=0) > 1e-9 * np.abs(values).max(axis=0))
+        idle = [name for name, keep in zip(sources, used, strict=True) if not keep]
+        same = [name for name, keep in zip(names, varied, strict=True) if not keep]
+        if idle:
+            notes.append(f"{_count(len(idle), 'source')} used by no run, left out: {_few(idle)}")
+        if same:
+            what = _count(len(same), "metric")
+            notes.append(f"{what} the same in every run, left out: {_few(same)}")
+    sources = tuple(name for name, keep in zip(sources, used, strict=True) if keep)
+    _check_enough(ratios, len(complete), len(sources), notes)
+    if not varied.any():
+        raise InputError(metrics, "every metric is the same in every run", "give one that varies")
+    if len(sources) < 2:
+        raise InputError(ratios, "one source has all the weight", "give runs that mix two or more")
+    if (np.ptp(weights[:, used], axis=0) == 0).all():
+        raise InputError(ratios, "every run has the same mixture", "give runs whose weights differ")
+    return Swarm(
+        tuple(complete),
+        sources,
+        tuple(name for name, keep in zip(names, varied, strict=True) if keep),
+        weights[:, used],
+        values[:, varied],
+        tuple(notes),
+    )
+
+
+def read_weights(path: Path, sources: Sequence[str]) -> tuple[tuple[str, ...], Array]:
+    """Runs and weights of a file of mixtures of the known `sources`, in their order.
+
+    A source that the file does not have has no weight. InputError for one that is not known, unless
+    all its weights are 0.
+    """
+    columns, weights_of, _ = _read_weights(path)
+    unknown = [name for name in columns if name not in sources]
+    for name in unknown:
+        if any(row[columns.index(name)] > 0 for row in weights_of.values()):
+            raise InputError(
+                f"{path}:1",
+                f"{quoted(name)} is no source of the model",
+                nearest(name, sources) or f"the sources are {_few(sources)}",
+            )
+    weights = np.zeros((len(weights_of), len(sources)))
+    for i, source in enumerate(sources):
+        if source in columns:
+            weights[:, i] = [row[columns.index(source)] for row in weights_of.values()]
+    if not len(weights):
+        raise InputError(path, "it has no row", "add one for each mixture")
+    return tuple(weights_of), weights
+
+
+def _check_enough(path: Path, runs: int, sources: int, notes: list[str]) -> None:
+    needed = max(FEWEST_RUNS, sources + 2)
+    if runs < needed:
+        raise InputError(
+            path,
+            f"{_count(runs, 'complete run')} for {sources} sources",
+            f"give {needed} or more (better {3 * sources}), or merge sources",
+        )
+    if runs < 3 * sources:
+        notes.append(
+            f"{runs} runs for {sources} sources are few; {3 * sources} or more predict better"
+        )
+
+
+def _read_weights(path: Path) -> tuple[tuple[str, ...], dict[str, Array], list[str]]:
+    sources, rows = _read(path, "source")
+    notes: list[str] = []
+    found: dict[str, Array] = {}
+    largest = 0.0
+    for row in rows:
+        weights = np.array([row.number(name) for name in sources])
+        for name, weight in zip(sources, weights, strict=True):
+            if not weight >= 0:
+                what = "negative" if weight < 0 else "empty"
+                raise InputError(
+                    row.where,
+                    f"the weight of {quoted(name)} is {what}",
+                    "write a share from 0 to 1",
+                )
+        total = weights.sum()
+        if abs(total - 1) > SUM_TOLERANCE:
+            percent = abs(total - 100) <= 100 * SUM_TOLERANCE
+            raise InputError(
+                row.where,
+                f"the weights sum to {total:.4g}, not 1",
+                "divide percentages by 100" if percent else "write shares of the tokens trained on",
+            )
+        largest = max(largest, abs(total - 1))
+        found[_run(row, found)] = weights / total
+    if largest > 1e-6:
+        notes.append(f"weights scaled to sum to 1; they were off by up to {largest:.2g}")
+    return sources, found, notes
+
+
+def _read_metrics(path: Path) -> tuple[tuple[str, ...], dict[str, Array]]:
+    metrics, rows = _read(path, "metric")
+    if "objective" in metrics:
+        raise InputError(f"{path}:1", "'objective' is what metrics are combined to", "rename it")
+    found: dict[str, Array] = {}
+    for row in rows:
+        found[_run(row, found)] = np.array([row.number(name) for name in metrics])
+    return metrics, found
+
+
+def _read(path: Path, each: str) -> tuple[tuple[str, ...], list[Row]]:
+    """Columns but run and labels, and the rows, whose run is made the cell `run`."""
+    columns, rows = read_csv(path)
+    key = next((name for name in _RUN if name in columns), None)
+    names = tuple(name for name in columns if name != key and name not in _LABELS)
+    if key is None or not names:
+        raise InputError(
+            f"{path}:1", f"it needs a column 'run' and one for each {each}", "add them"
+        )
+    if "" in names:
+        raise InputError(f"{path}:1", "a column has no name", "name it, or remove it")
+    return names, [Row(row.where, row.line, {**row.cells, "run": row.text(key)}) for row in rows]
+
+
+def _run(row: Row, found: dict[str, Array]) -> str:
+    run = row.cells["run"]
+    if run in found:
+        raise InputError(row.where, f"run {quoted(run)} comes twice", "keep one row of each run")
+    return run
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _few(names: Sequence[str]) -> str:
+    shown = ", ".join(quoted(name) for name in names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

@@ -1,0 +1,122 @@
+"""Surrogates keep one contract, and each is right where its assumption is."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_swarms import made
+
+from dataselect.errors import InputError
+from dataselect.mixture.gaussian_process import _improbability, _squares, fit_process
+from dataselect.mixture.model import fit_model
+from dataselect.mixture.model_file import Provenance, read_model, to_json
+from dataselect.mixture.objective import Objective
+from dataselect.mixture.ridge import fit_ridge
+from dataselect.mixture.stack import deal, find_shares, fit_stack
+from dataselect.mixture.surrogates import surrogates
+from dataselect.mixture.trees import fit_trees
+
+RNG = np.random.default_rng(0)
+WEIGHTS = RNG.dirichlet(np.full(4, 0.6), 48)
+COSTS = np.column_stack([WEIGHTS @ [1.0, -1, 2, 0], (0.1 + WEIGHTS**0.5 @ [1, 2, 0.1, 3]) ** -0.5])
+
+
+@pytest.mark.parametrize("name", list(surrogates(0)))
+def test_every_surrogate_beats_the_mean_and_is_deterministic(name: str) -> None:
+    fit = surrogates(0)[name]
+    fitted = fit(WEIGHTS[:32], COSTS[:32], None)
+    predicted = fitted.predict(WEIGHTS[32:])
+    assert predicted.shape == (16, 2)
+    error = np.sqrt(((predicted - COSTS[32:]) ** 2).mean(axis=0)) / COSTS.std(axis=0)
+    assert (error < 0.9).all()
+    assert (fit(WEIGHTS[:32], COSTS[:32], None).predict(WEIGHTS[32:]) == predicted).all()
+    # From a fit to more of the runs, and in any units.
+    near = fit(WEIGHTS, COSTS, None)
+    scaled = fit(WEIGHTS[:32], 1000 * COSTS[:32] - 5, near).predict(WEIGHTS[32:])
+    assert np.isfinite(scaled).all()
+    assert np.isfinite(fitted.predict(np.eye(4))).all()
+
+
+@pytest.mark.parametrize("name", list(surrogates(0)))
+def test_a_constant_metric_is_predicted_constant(name: str) -> None:
+    costs = np.full((48, 1), 3.0)
+    predicted = surrogates(0)[name](WEIGHTS, costs, None).predict(np.eye(4))
+    assert predicted == pytest.approx(3.0, abs=0.05)
+
+
+def test_a_linear_truth_is_found_by_the_linear_model() -> None:
+    fitted = fit_ridge(False, WEIGHTS[:20], COSTS[:20, :1])
+    assert fitted.predict(WEIGHTS) == pytest.approx(COSTS[:, :1], abs=1e-3)
+
+
+def test_the_slopes_of_a_process_likelihood_are_right() -> None:
+    at = RNG.standard_normal((20, 3))
+    target = RNG.standard_normal(20)
+    sizes = np.array([0.3, 0.1, 0.6, 0.2, -1.0, -0.5])
+    _, gradient = _improbability(sizes, _squares(at), at @ at.T, target)
+    for i in range(len(sizes)):
+        step = np.zeros(6)
+        step[i] = 1e-6
+        up, _ = _improbability(sizes + step, _squares(at), at @ at.T, target)
+        down, _ = _improbability(sizes - step, _squares(at), at @ at.T, target)
+        assert gradient[i] == pytest.approx((up - down) / 2e-6, rel=1e-4, abs=1e-5)
+
+
+def test_a_process_follows_its_runs_where_noise_is_small() -> None:
+    fitted = fit_process(WEIGHTS, COSTS, 0)
+    assert np.abs(fitted.predict(WEIGHTS) - COSTS).max() < 0.1 * COSTS.std()
+
+
+def test_folds_keep_replicates_together() -> None:
+    weights = np.repeat(WEIGHTS[:12], 3, axis=0)
+    fold_of = deal(weights, 0)
+    assert len(set(fold_of)) == 10
+    assert all(len(set(fold_of[3 * i : 3 * i + 3])) == 1 for i in range(12))
+    assert set(deal(WEIGHTS[:3], 0)) == {0, 1, 2}
+
+
+def test_shares_go_to_what_predicts_and_sum_to_one() -> None:
+    costs = RNG.standard_normal((50, 3))
+    good = costs + 0.1 * RNG.standard_normal(costs.shape)
+    other = costs + 0.1 * RNG.standard_normal(costs.shape)
+    bad = RNG.standard_normal(costs.shape)
+    shares = find_shares(np.stack([good, other, bad]), costs)
+    assert shares.sum(axis=0) == pytest.approx(1)
+    assert (shares >= 0).all()
+    assert (shares[2] == 0).all()
+    assert (shares[:2] > 0.2).all()
+
+
+def test_the_reported_error_knows_nothing_of_the_fold() -> None:
+    """Costs that nothing predicts: the average must not look better than the mean of the runs."""
+    noise = RNG.standard_normal((40, 1))
+    fits = {name: fit for name, fit in surrogates(0).items() if name in ("ridge", "linear")}
+    stack = fit_stack(RNG.dirichlet(np.ones(4), 40), noise, fits, 0)
+    assert np.sqrt(((stack.honest - noise) ** 2).mean()) > 0.95 * noise.std()
+
+
+def test_trees_name_their_extra_where_lightgbm_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "lightgbm", None)
+    with pytest.raises(InputError, match=r"pip install 'dataselect\[trees\]'"):
+        fit_trees(WEIGHTS, COSTS, 0)
+
+
+def test_trees_come_back_from_a_model_file(tmp_path: Path) -> None:
+    pytest.importorskip("lightgbm")
+    objective = Objective(np.array([0.5, 0.5]), False)
+    model = fit_model(made(16, 0.01), objective, True, 0, trees=True)
+    path = tmp_path / "model.json"
+    path.write_text(to_json(model, Provenance(command="", version="", files={})))
+    again, _ = read_model(path)
+    new = RNG.dirichlet(np.ones(4), 20)
+    trees = again.stack.whole["trees"].predict(new)
+    assert (trees == model.stack.whole["trees"].predict(new)).all()
+
+
+def test_trees_learn_an_interaction() -> None:
+    pytest.importorskip("lightgbm")
+    weights = RNG.dirichlet(np.ones(3), 400)
+    costs = ((weights[:, 0] > 0.3) & (weights[:, 1] > 0.3)).astype(float)[:, None]
+    fitted = fit_trees(weights[:300], costs[:300], 0)
+    away = ((fitted.predict(weights[300:]) > 0.5) != (costs[300:] > 0.5)).mean()
+    assert away < 0.1

@@ -1,0 +1,180 @@
+"""Reading a swarm: what is tolerated, what is said, what is refused."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_swarms import made
+
+from dataselect.errors import InputError
+from dataselect.mixture.direction import check_direction
+from dataselect.mixture.objective import find_objective
+from dataselect.mixture.swarm import read_swarm, read_weights
+
+RATIOS = ["run,a,b,c", *(f"r{i},0.{i},0.{9 - i},0.1" for i in range(1, 9))]
+METRICS = ["run,x_loss,y_loss", *(f"r{i},{3 + i / 10},{2 + i / 7}" for i in range(1, 9))]
+
+
+def files(folder: Path, ratios: Sequence[str], metrics: Sequence[str]) -> tuple[Path, Path]:
+    paths = folder / "ratios.csv", folder / "metrics.csv"
+    for path, lines in zip(paths, (ratios, metrics), strict=True):
+        path.write_text("\n".join(lines) + "\n")
+    return paths
+
+
+def test_runs_are_joined_whatever_their_order(tmp_path: Path) -> None:
+    shuffled = [METRICS[0], *reversed(METRICS[1:]), "r99,1,1"]
+    swarm = read_swarm(*files(tmp_path, RATIOS, shuffled))
+    assert swarm.runs == tuple(f"r{i}" for i in range(1, 9))
+    assert (swarm.sources, swarm.metrics) == (("a", "b", "c"), ("x_loss", "y_loss"))
+    assert swarm.values[0] == pytest.approx([3.1, 2 + 1 / 7])
+    assert swarm.weights.sum(axis=1) == pytest.approx(1)
+    assert "1 run only in metrics.csv left out: 'r99'" in swarm.notes
+    assert "8 runs for 3 sources are few; 9 or more predict better" in swarm.notes
+
+
+def test_labels_and_other_names_of_the_run_are_known(tmp_path: Path) -> None:
+    ratios = ["run_id,name,index,a,b,c", *(f"r{i},n,{i},0.{i},0.{9 - i},0.1" for i in range(1, 9))]
+    assert read_swarm(*files(tmp_path, ratios, METRICS)).sources == ("a", "b", "c")
+
+
+def test_rounded_weights_are_scaled_and_that_is_said(tmp_path: Path) -> None:
+    ratios = [*RATIOS[:-1], "r8,0.8,0.1,0.104"]
+    swarm = read_swarm(*files(tmp_path, ratios, METRICS))
+    assert swarm.weights[-1] == pytest.approx(np.array([0.8, 0.1, 0.104]) / 1.004)
+    assert swarm.notes[0] == "weights scaled to sum to 1; they were off by up to 0.004"
+
+
+def test_what_tells_nothing_is_left_out(tmp_path: Path) -> None:
+    ratios = ["run,a,b,unused", *(f"r{i},0.{i},0.{10 - i},0" for i in range(1, 10))]
+    metrics = ["run,x,flat", *(f"r{i},{i},{'' if i == 9 else 7}" for i in range(1, 10))]
+    swarm = read_swarm(*files(tmp_path, ratios, metrics))
+    assert (swarm.sources, swarm.metrics, len(swarm.runs)) == (("a", "b"), ("x",), 8)
+    notes = " | ".join(swarm.notes)
+    assert "1 source used by no run, left out: 'unused'" in notes
+    assert "1 metric the same in every run, left out: 'flat'" in notes
+    assert "1 run without every metric left out: 'r9'" in notes
+
+
+@pytest.mark.parametrize(
+    ("ratios", "metrics", "problem"),
+    [
+        ([*RATIOS, "r9,0.5,0.2,0.1"], METRICS, "ratios.csv:10: the weights sum to 0.8, not 1"),
+        ([*RATIOS, "r9,50,20,30"], METRICS, "sum to 100, not 1; divide percentages by 100"),
+        ([*RATIOS, "r9,1.2,-0.2,0"], METRICS, "ratios.csv:10: the weight of 'b' is negative"),
+        ([*RATIOS, "r9,0.9,,0.1"], METRICS, "ratios.csv:10: the weight of 'b' is empty"),
+        ([*RATIOS, "r9,0.9,x,0.1"], METRICS, "column 'b' says 'x'"),
+        ([*RATIOS, "r1,0.8,0.1,0.1"], METRICS, "ratios.csv:10: run 'r1' comes twice"),
+        (["id,a,b", "r1,1,0"], METRICS, "ratios.csv:1: it needs a column 'run'"),
+        (["run,a,", "r1,1,0"], METRICS, "ratios.csv:1: a column has no name"),
+        (RATIOS, ["run,x", "q1,2"], "metrics.csv: it has no run of ratios.csv"),
+        (RATIOS[:6], METRICS, "5 complete runs for 3 sources; give 8 or more (better 9)"),
+        (RATIOS, ["run,objective", "r1,2"], "'objective' is what metrics are combined to"),
+        (RATIOS, ["run,x", *(f"r{i},1" for i in range(1, 9))], "every metric is the same"),
+        (["run,a", *(f"r{i},1" for i in range(1, 9))], METRICS, "one source has all the weight"),
+        (
+            ["run,a,b", *(f"r{i},0.5,0.5" for i in range(1, 9))],
+            METRICS,
+            "every run has the same mixture",
+        ),
+    ],
+)
+def test_bad_files_are_refused_with_file_and_line(
+    tmp_path: Path, ratios: list[str], metrics: list[str], problem: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        read_swarm(*files(tmp_path, ratios, metrics))
+    assert problem in str(refused.value)
+
+
+def test_mixtures_to_predict_may_lack_sources_but_not_have_others(tmp_path: Path) -> None:
+    path = tmp_path / "at.csv"
+    path.write_text("run,c,a,zero\nm1,0.25,0.75,0\n")
+    runs, weights = read_weights(path, ("a", "b", "c"))
+    assert runs == ("m1",)
+    assert weights.tolist() == [[0.75, 0, 0.25]]
+    path.write_text("run,a,wiki\nm1,0.5,0.5\n")
+    with pytest.raises(InputError, match=r"'wiki' is no source of the model; did you mean 'wik'"):
+        read_weights(path, ("a", "wik"))
+    path.write_text("run,a\n")
+    with pytest.raises(InputError, match="it has no row"):
+        read_weights(path, ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("name", "lower", "problem"),
+    [
+        ("x_loss", True, None),
+        ("arc_bpb", False, "'arc_bpb' is lower when better by its name; give --lower-is-better"),
+        ("val/Perplexity", False, "is lower when better by its name"),
+        ("arc_acc", True, "leave out --lower-is-better"),
+        ("arc", False, "as if lower were better"),
+        ("accuracy_loss", True, None),
+        ("lossless", True, None),
+    ],
+)
+def test_names_and_shape_speak_against_the_wrong_direction(
+    name: str, lower: bool, problem: str | None
+) -> None:
+    swarm = made(20, 0.01)
+    swarm = replace(swarm, metrics=(name,), values=swarm.values[:, :1])
+    if problem is None:
+        check_direction(Path("metrics.csv"), swarm, lower)
+        return
+    with pytest.raises(InputError) as refused:
+        check_direction(Path("metrics.csv"), swarm, lower)
+    assert problem in str(refused.value)
+
+
+def test_accuracies_turned_into_losses_are_noticed_and_linear_metrics_pass() -> None:
+    swarm = made(20, 0.01)
+    scores = replace(swarm, metrics=("a", "b"), values=10 - swarm.values)
+    check_direction(Path("metrics.csv"), scores, False)
+    with pytest.raises(InputError, match="as if higher were better"):
+        check_direction(Path("metrics.csv"), scores, True)
+    line = replace(scores, values=swarm.weights[:, :2] + 0.02 * (swarm.values - 2))
+    for lower in (True, False):
+        check_direction(Path("metrics.csv"), line, lower)
+
+
+VALUES = np.array([[1.0, 10.0, 5.0], [3.0, 30.0, 5.5]])
+
+
+def test_an_objective_is_a_mean_by_weight() -> None:
+    names = ["arc", "odd=name", "c"]
+
+    def weights(spec: str | None) -> list[float]:
+        found: list[float] = find_objective(spec, names, VALUES).weights.tolist()
+        return found
+
+    assert weights(None) == pytest.approx([1 / 3] * 3)
+    assert weights("arc") == [1, 0, 0]
+    assert weights("arc=3,c=1") == [0.75, 0, 0.25]
+    assert weights("odd=name") == [0, 1, 0]
+    assert weights("odd=name=2, arc=2") == [0.5, 0.5, 0]
+
+
+def test_an_objective_file_may_standardise(tmp_path: Path) -> None:
+    path = tmp_path / "objective.yaml"
+    path.write_text("metrics: {arc: 1, b: 1}\nstandardise: true\n")
+    found = find_objective(str(path), ["arc", "b"], VALUES[:, :2])
+    assert found.weights.tolist() == [0.5, 0.05]
+    assert found.of(VALUES[:, :2]).tolist() == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        ("ark", "'ark' is no metric; did you mean 'arc'?"),
+        ("arc=-1", "'arc' has a negative weight"),
+        ("arc=0", "no metric has a weight"),
+        ("arc=x", "is no metric with a weight"),
+        ("missing.yaml", "there is no such file"),
+    ],
+)
+def test_a_wrong_objective_is_refused(spec: str, problem: str) -> None:
+    with pytest.raises(InputError) as refused:
+        find_objective(spec, ["arc", "b", "c"], VALUES)
+    assert problem in str(refused.value)
