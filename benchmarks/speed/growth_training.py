@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from recipes import benchmark_recipe
 from training_loops import Outcome, Task, one_process_each, run
 
 from dataselect.proxies.ladder import Shape
@@ -27,19 +28,13 @@ from dataselect.proxies.recipe import Recipe
 
 HERE = Path(__file__).parent
 SEED = 0
-BASE = Recipe(
-    shape=Shape(64, 4, 2, 2, 256),
-    vocab_size=8192,
+BASE = benchmark_recipe(
+    Shape(64, 4, 2, 2, 256),
+    8192,
+    rate=5e-3,
     steps=2,
     batch_size=4,
     sequence_length=512,
-    learning_rate=5e-3,
-    embedding_learning_rate=5e-3,
-    weight_decay=0.1,
-    warmup_fraction=0.05,
-    grad_clip=1.0,
-    precision="fp32",
-    checkpoints=1,
     seed=SEED,
 )
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from measuring import spread
+from recipes import benchmark_recipe
 from rich.console import Console
 
 from dataselect.compute import Job, LocalProcesses, Outcome
@@ -25,7 +26,6 @@ from dataselect.corpus.tokenizer import tokenizer_hash, train_tokenizer
 from dataselect.desk import world
 from dataselect.proxies.ladder import Shape
 from dataselect.proxies.make import ProxyRequest, make_proxy
-from dataselect.proxies.recipe import Recipe
 from dataselect.report.live import LiveWatch
 from dataselect.store import Store
 
@@ -76,7 +76,7 @@ def timed_job(*, progress: Any, root: Path, request: ProxyRequest) -> dict[str, 
     from dataselect.store import artifact, store
 
     clocks = Clocks()
-    run = train._Run
+    run = train.Run
     pieces: tuple[tuple[str, Any, str], ...] = (
         ("steps", run, "take_step"),
         ("building model and optimizer", run, "__init__"),
@@ -107,12 +107,12 @@ def timed_job(*, progress: Any, root: Path, request: ProxyRequest) -> dict[str, 
 def bare_job(*, progress: Any, root: Path, request: ProxyRequest) -> tuple[float, float]:
     """Wall and CPU seconds of the steps alone."""
     from dataselect.corpus.packing import PackedData, Part
-    from dataselect.proxies.train import Member, _Run
+    from dataselect.proxies.train import Member, Run
 
     recipe = request.recipe
     parts = [Part(str(share.folder), share.tokens) for share in request.shares]
     data = PackedData(parts, recipe.sequence_length, recipe.seed, recipe.tokens)
-    run = _Run(recipe, [Member(data, root / "none", recipe.seed)], "cpu")
+    run = Run(recipe, [Member(data, root / "none", recipe.seed)], "cpu")
     wall, cpu = time.perf_counter(), time.process_time()
     for _ in range(recipe.steps):
         run.take_step()
@@ -197,20 +197,14 @@ def _request(steps: int, place: Path) -> ProxyRequest:
     folder = place / "tokenizer"
     some = [next(texts) for _ in range(4_000)]
     train_tokenizer(iter(some), VOCABULARY, split_digits=False).save_pretrained(str(folder))
-    recipe = Recipe(
-        shape=Shape(64, 2, 2, 2, 128),
-        vocab_size=VOCABULARY,
+    recipe = benchmark_recipe(
+        Shape(64, 2, 2, 2, 128),
+        VOCABULARY,
+        rate=3e-3,
+        embedding_learning_rate=1e-2,
         steps=steps,
         batch_size=BATCH,
         sequence_length=LENGTH,
-        learning_rate=3e-3,
-        embedding_learning_rate=1e-2,
-        weight_decay=0.1,
-        warmup_fraction=0.05,
-        grad_clip=1.0,
-        precision="fp32",
-        checkpoints=1,
-        seed=0,
     )
     tokens = recipe.tokens + 1
     write_tokens(texts, folder, tokens, place / "tokens", processes=1, progress=lambda _: None)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 
 def spread(values: Iterable[float]) -> dict[str, float]:
-    """Least, median and greatest, to three digits."""
+    """Least, median and greatest, to four digits."""
     found = list(values)
     return {
-        "min": float(f"{min(found):.3g}"),
-        "median": float(f"{statistics.median(found):.3g}"),
-        "max": float(f"{max(found):.3g}"),
+        "min": float(f"{min(found):.4g}"),
+        "median": float(f"{statistics.median(found):.4g}"),
+        "max": float(f"{max(found):.4g}"),
     }
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from measuring import spread
 from numpy.typing import NDArray
+from recipes import benchmark_recipe
 
 from dataselect.proxies.ladder import Shape
 from dataselect.proxies.make import processor_name
@@ -54,20 +55,13 @@ def train_here(load: str, threads: int, models: int) -> None:
 
     torch.set_num_threads(threads)
     hidden, layers, heads, vocabulary, length, batch, steps = LOADS[load]
-    recipe = Recipe(
-        shape=Shape(hidden, layers, heads, heads, 4 * hidden),
-        vocab_size=vocabulary,
+    recipe = benchmark_recipe(
+        Shape(hidden, layers, heads, heads, 4 * hidden),
+        vocabulary,
+        rate=1e-3,
         steps=steps,
         batch_size=batch,
         sequence_length=length,
-        learning_rate=1e-3,
-        embedding_learning_rate=1e-3,
-        weight_decay=0.1,
-        warmup_fraction=0.05,
-        grad_clip=1.0,
-        precision="fp32",
-        checkpoints=1,
-        seed=0,
     )
     tokenizer = train_tokenizer(iter(["Ann has 3 red apples."] * 20), 280, True)
     print("ready", flush=True)

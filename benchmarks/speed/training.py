@@ -21,6 +21,8 @@ import accelerate
 import numpy as np
 import torch
 import transformers
+from measuring import spread
+from recipes import benchmark_recipe
 from training_loops import Outcome, Task, matmul_rate, one_process_each, run
 
 from dataselect.cost import training_flops
@@ -46,19 +48,13 @@ class Load:
 
     @property
     def recipe(self) -> Recipe:
-        return Recipe(
-            shape=Shape(self.hidden, 8, self.heads, self.heads, 4 * self.hidden),
-            vocab_size=self.vocabulary,
+        return benchmark_recipe(
+            Shape(self.hidden, 8, self.heads, self.heads, 4 * self.hidden),
+            self.vocabulary,
+            rate=5e-3,
             steps=self.steps,
             batch_size=BATCH,
             sequence_length=LENGTH,
-            learning_rate=5e-3,
-            embedding_learning_rate=5e-3,
-            weight_decay=0.1,
-            warmup_fraction=0.05,
-            grad_clip=1.0,
-            precision="fp32",
-            checkpoints=1,
             seed=SEED,
         )
 
@@ -95,8 +91,10 @@ def main() -> None:
     arguments = parser.parse_args()
     loads = [load for load in LOADS if load.name.startswith(arguments.only)]
     with one_process_each() as call:
-        results = [_measure(load, arguments.runs, call) for load in loads]
-    _print_table(results)
+        results = []
+        for load in loads:
+            results.append(_measure(load, arguments.runs, call))
+            _print_table(results[-1:])
     if not arguments.only:
         facts = {
             "command": "python benchmarks/speed/training.py",
@@ -135,24 +133,24 @@ def _measure(load: Load, runs: int, call: Callable[..., Any]) -> dict[str, Any]:
         "load": load.name,
         "parameters": recipe.parameters,
         "steps": recipe.steps,
-        "matmul_gflops": {name: _spread([p / 1e9 for p in each]) for name, each in peaks.items()},
+        "matmul_gflops": {name: spread([p / 1e9 for p in each]) for name, each in peaks.items()},
         "loops": [
             {
                 "loop": loop,
                 "precision": precision,
                 "cpu_seconds": [round(one.cpu_seconds, 2) for one in found],
-                "tokens_per_cpu_second": _spread([_speed(recipe, one) for one in found]),
-                "ratio_to_hf_trainer": _spread(
+                "tokens_per_cpu_second": spread([_speed(recipe, one) for one in found]),
+                "ratio_to_hf_trainer": spread(
                     [a.cpu_seconds / b.cpu_seconds for a, b in zip(first, found, strict=True)]
                 ),
-                "share_of_matmul": _spread(
+                "share_of_matmul": spread(
                     [
                         _speed(recipe, one) * load.flops_per_token / peak
                         for one, peak in zip(found, peaks[precision], strict=True)
                     ]
                 ),
-                "peak_memory_mib": _spread([one.peak_memory for one in found]),
-                "memory_before_mib": _spread([one.memory_before for one in found]),
+                "peak_memory_mib": spread([one.peak_memory for one in found]),
+                "memory_before_mib": spread([one.memory_before for one in found]),
                 "losses": found[0].losses,
                 "largest_relative_difference_of_loss": _apart(found[0], plain),
             }
@@ -163,11 +161,6 @@ def _measure(load: Load, runs: int, call: Callable[..., Any]) -> dict[str, Any]:
 
 def _speed(recipe: Recipe, outcome: Outcome) -> float:
     return recipe.tokens / outcome.cpu_seconds
-
-
-def _spread(values: list[float]) -> dict[str, float]:
-    found = {"min": min(values), "median": statistics.median(values), "max": max(values)}
-    return {name: float(f"{value:.4g}") for name, value in found.items()}
 
 
 def _apart(outcome: Outcome, plain: Outcome) -> float:

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from recipes import benchmark_recipe
 from training import Precision
 from training_loops import Ids, Outcome, Task, one_process_each, run
 
@@ -34,25 +35,17 @@ from dataselect.corpus.tokenizer import train_tokenizer
 from dataselect.desk.world import documents
 from dataselect.proxies.ladder import Shape
 from dataselect.proxies.make import processor_name
-from dataselect.proxies.recipe import Recipe
 
 HERE = Path(__file__).parent
 VOCABULARY, HELD_OUT = 2048, 128
 RATES = (2e-3, 5e-3)
-RECIPE = Recipe(
-    shape=Shape(64, 2, 2, 2, 256),
-    vocab_size=VOCABULARY,
+RECIPE = benchmark_recipe(
+    Shape(64, 2, 2, 2, 256),
+    VOCABULARY,
+    rate=0.0,
     steps=300,
     batch_size=8,
     sequence_length=128,
-    learning_rate=0.0,
-    embedding_learning_rate=0.0,
-    weight_decay=0.1,
-    warmup_fraction=0.05,
-    grad_clip=1.0,
-    precision="fp32",
-    checkpoints=1,
-    seed=0,
 )
 CONTENDERS: tuple[tuple[str, Precision], ...] = (
     ("plain loop", "fp32"),

@@ -29,8 +29,10 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, Olmo2ForCausalLM, PrinterCallback
 
 from dataselect.corpus.tokenizer import train_tokenizer
+from dataselect.proxies.model import build_model
+from dataselect.proxies.optimizer import schedule
 from dataselect.proxies.recipe import Recipe
-from dataselect.proxies.train import Member, build_model, schedule, train_population
+from dataselect.proxies.train import Member, train_population
 
 Ids = NDArray[np.int64]
 

@@ -10,6 +10,9 @@ from typing import Any
 
 import torch
 
+# Rows of the output layer whose bf16 gradients are summed at a time.
+_WORDS = 4096
+
 
 class ChunkedCrossEntropy(torch.autograd.Function):
     """Summed cross-entropy in nats of each model, (models,), without the logits of all rows.
@@ -34,24 +37,33 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         weight_gradient = torch.zeros_like(weight)
         buffers = torch.empty((2, models * step * vocabulary), dtype=kind, device=hidden.device)
         product = None if kind == torch.float32 else torch.empty_like(cast)
+        # On a CPU adding bf16 makes a float32 copy of what it adds: a cacheful at a time.
+        many = vocabulary if hidden.is_cuda else _WORDS
+        pieces = [slice(first, first + many) for first in range(0, vocabulary, many)]
         total = torch.zeros(models, device=hidden.device)
         for first in range(0, rows, step):
             part = hidden[:, first : first + step].to(kind)
-            wanted = targets[:, first : first + step, None]
-            size = part.shape[1] * models * vocabulary
+            wanted = targets[:, first : first + step].flatten()
+            size = wanted.numel() * vocabulary
             logits, shares = (each[:size].view(models, -1, vocabulary) for each in buffers)
             torch.bmm(part, cast.transpose(1, 2), out=logits)
             torch.softmax(logits, dim=-1, out=shares)
-            right = shares.gather(2, wanted).float()
+            # By place, because torch scatters bf16 by way of a float32 copy of all of it.
+            every = shares.view(-1)
+            places = torch.arange(0, size, vocabulary, device=hidden.device) + wanted
+            right = every[places]
             # Zero only by underflow; a loss that is no number stays one.
-            total -= right.clamp_min(torch.finfo(torch.float32).tiny).log().sum((1, 2))
+            nats = -right.float().clamp_min(torch.finfo(torch.float32).tiny).log()
+            total += nats.view(models, -1).sum(1)
             # From here on the gradient with respect to the logits.
-            shares.scatter_add_(2, wanted, shares.new_full((1, 1, 1), -1).expand_as(wanted))
+            every[places] = right - 1
             hidden_gradient[:, first : first + step] = torch.bmm(shares, cast)
             if product is None:
                 weight_gradient.baddbmm_(shares.transpose(1, 2), part)
             else:
-                weight_gradient += torch.bmm(shares.transpose(1, 2), part, out=product)
+                torch.bmm(shares.transpose(1, 2), part, out=product)
+                for words in pieces:
+                    weight_gradient[:, words] += product[:, words]
         ctx.save_for_backward(hidden_gradient, weight_gradient)
         return total
 

@@ -15,8 +15,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch.nn import Parameter
 from torch.nn.functional import embedding, rms_norm, scaled_dot_product_attention, silu
+from torch.utils.checkpoint import checkpoint
 from transformers import Olmo2ForCausalLM
 
+from dataselect.proxies.attention import causal_attention
 from dataselect.proxies.ladder import Shape
 from dataselect.proxies.model import NORM_EPSILON, ROPE_THETA
 
@@ -46,17 +48,24 @@ def output_weight(weights: Mapping[str, torch.Tensor]) -> torch.Tensor:
 
 
 def hidden_states(
-    weights: Mapping[str, torch.Tensor], shape: Shape, tokens: torch.Tensor, kind: torch.dtype
+    weights: Mapping[str, torch.Tensor],
+    shape: Shape,
+    tokens: torch.Tensor,
+    kind: torch.dtype,
+    recompute: bool = False,
 ) -> torch.Tensor:
     """Hidden states after the last norm, (models, sequences * length, hidden), float32.
 
     `tokens` (models, sequences, length); `kind` is the type that is multiplied in, while the
-    residual stream stays in float32.
+    residual stream stays in float32. With `recompute` only what enters a block is kept for the
+    backward pass, which works the block out again: the same bits in a fraction of the memory.
     """
     models, sequences, length = tokens.shape
     rows, size = models * sequences, shape.hidden_size // shape.heads
-    # Attention on a CPU is faster in float32 where heads are narrow (docs/decisions.md).
+    # On a CPU scores stay in float32; torch's attention is slower for narrow heads and in bf16
+    # (docs/decisions.md).
     attended_in = kind if tokens.is_cuda else torch.float32
+    by_products = not tokens.is_cuda and (size <= 16 or kind == torch.bfloat16)
     cosine, sine = _rotation(length, size, attended_in, tokens.device)
 
     def linear(x: torch.Tensor, name: str) -> torch.Tensor:
@@ -69,29 +78,41 @@ def hidden_states(
     def heads(x: torch.Tensor, count: int) -> torch.Tensor:
         return x.view(rows, length, count, size).to(attended_in)
 
+    def block(x: torch.Tensor, layer: int) -> torch.Tensor:
+        name = f"model.layers.{layer}"
+        y, attention = x.to(kind), f"{name}.self_attn"
+        queries = heads(norm(linear(y, f"{attention}.q_proj"), f"{attention}.q_norm"), shape.heads)
+        keys = heads(norm(linear(y, f"{attention}.k_proj"), f"{attention}.k_norm"), shape.kv_heads)
+        values = heads(linear(y, f"{attention}.v_proj"), shape.kv_heads)
+        queries, keys = _rotated(queries, cosine, sine), _rotated(keys, cosine, sine)
+        if by_products:
+            mixed = causal_attention(queries, keys, values, kind)
+        else:
+            mixed = scaled_dot_product_attention(
+                queries.transpose(1, 2),
+                keys.transpose(1, 2),
+                values.transpose(1, 2),
+                is_causal=True,
+                enable_gqa=shape.kv_heads != shape.heads,
+            ).transpose(1, 2)
+        mixed = mixed.reshape(models, sequences * length, shape.hidden_size)
+        mixed = linear(mixed, f"{attention}.o_proj")
+        x = x + norm(mixed, f"{name}.post_attention_layernorm")
+        y = x.to(kind)
+        gated = silu(linear(y, f"{name}.mlp.gate_proj")) * linear(y, f"{name}.mlp.up_proj")
+        mixed = linear(gated, f"{name}.mlp.down_proj")
+        return x + norm(mixed, f"{name}.post_feedforward_layernorm")
+
     embeddings = weights["model.embed_tokens.weight"]
     first_row = torch.arange(models, device=tokens.device)[:, None] * embeddings.shape[1]
     x = embedding(tokens.flatten(1) + first_row, embeddings.flatten(0, 1))
     for layer in range(shape.layers):
-        block = f"model.layers.{layer}"
-        y, attention = x.to(kind), f"{block}.self_attn"
-        queries = heads(norm(linear(y, f"{attention}.q_proj"), f"{attention}.q_norm"), shape.heads)
-        keys = heads(norm(linear(y, f"{attention}.k_proj"), f"{attention}.k_norm"), shape.kv_heads)
-        values = heads(linear(y, f"{attention}.v_proj"), shape.kv_heads)
-        mixed = scaled_dot_product_attention(
-            _rotated(queries, cosine, sine).transpose(1, 2),
-            _rotated(keys, cosine, sine).transpose(1, 2),
-            values.transpose(1, 2),
-            is_causal=True,
-            enable_gqa=shape.kv_heads != shape.heads,
+        # Nothing in a block is drawn at random, so there is no state to keep for the second pass.
+        x = (
+            checkpoint(block, x, layer, use_reentrant=False, preserve_rng_state=False)
+            if recompute
+            else block(x, layer)
         )
-        mixed = mixed.transpose(1, 2).reshape(models, sequences * length, shape.hidden_size)
-        mixed = linear(mixed, f"{attention}.o_proj")
-        x = x + norm(mixed, f"{block}.post_attention_layernorm")
-        y = x.to(kind)
-        gated = silu(linear(y, f"{block}.mlp.gate_proj")) * linear(y, f"{block}.mlp.up_proj")
-        mixed = linear(gated, f"{block}.mlp.down_proj")
-        x = x + norm(mixed, f"{block}.post_feedforward_layernorm")
     return norm(x, "model.norm")
 
 

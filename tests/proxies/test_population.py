@@ -4,14 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file
+from tiny_training import RECIPE as TINY
+from tiny_training import noise
 from transformers import Olmo2ForCausalLM
 
-from dataselect.corpus.tokenizer import train_tokenizer
+from dataselect.proxies import layout
 from dataselect.proxies import train as trainer
 from dataselect.proxies.ladder import Shape
 from dataselect.proxies.model import build_model
@@ -21,45 +21,8 @@ from dataselect.proxies.recipe import Recipe
 from dataselect.proxies.train import Member, Training, train, train_population
 
 SHAPE = Shape(hidden_size=32, layers=2, heads=4, kv_heads=4, intermediate_size=48)
-RECIPE = Recipe(
-    shape=SHAPE,
-    vocab_size=300,
-    steps=24,
-    batch_size=4,
-    sequence_length=16,
-    learning_rate=1e-2,
-    embedding_learning_rate=2e-2,
-    weight_decay=0.1,
-    warmup_fraction=0.05,
-    grad_clip=1.0,
-    precision="fp32",
-    checkpoints=2,
-    seed=0,
-)
+RECIPE = replace(TINY, shape=SHAPE, steps=24, embedding_learning_rate=2e-2, checkpoints=2)
 CPU = torch.device("cpu")
-
-
-class Noise:
-    """Rows drawn by a seed."""
-
-    def __init__(self, seed: int) -> None:
-        self._rows = np.random.default_rng(seed).integers(0, 300, (96, 17))
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def batch(self, first: int, count: int) -> NDArray[np.int64]:
-        return self._rows[first : first + count]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Any:
-    return train_tokenizer(iter(["Ann has 3 red apples and buys 14 more."] * 20), 300, True)
 
 
 def models_of(shape: Shape, count: int) -> list[Olmo2ForCausalLM]:
@@ -147,7 +110,7 @@ def members_in(base: Path, seeds: list[int]) -> list[Member]:
     folders = [base / f"member-{seed}" for seed in seeds]
     for folder in folders:
         folder.mkdir(parents=True)
-    return [Member(Noise(s), folder, s) for s, folder in zip(seeds, folders, strict=True)]
+    return [Member(noise(s, RECIPE), folder, s) for s, folder in zip(seeds, folders, strict=True)]
 
 
 def population(members: list[Member], tokenizer: Any, recipe: Recipe = RECIPE) -> list[Training]:
@@ -179,7 +142,7 @@ def test_a_batch_in_slices_trains_as_in_one(
     tmp_path: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = population(members_in(tmp_path / "whole", [0, 1]), tokenizer)
-    monkeypatch.setattr(trainer, "_SLICE_TOKENS", 96)  # 3 of a batch's 4 sequences, then 1
+    monkeypatch.setattr(layout, "_SLICE_TOKENS", 96)  # 3 of a batch's 4 sequences, then 1
     sliced = population(members_in(tmp_path / "sliced", [0, 1]), tokenizer)
     for one, other in zip(whole, sliced, strict=True):
         for (_, loss), (_, its) in zip(one.losses, other.losses, strict=True):
@@ -222,7 +185,7 @@ def test_members_killed_at_different_steps_all_come_to_their_end(
 ) -> None:
     whole = population(members_in(tmp_path / "whole", [0, 1, 2]), tokenizer)
     members = members_in(tmp_path / "killed", [0, 1, 2])
-    take_step = trainer._Run.take_step
+    take_step = trainer.Run.take_step
 
     def killed_at(step: int) -> Any:
         def step_or_die(run: Any) -> None:
@@ -234,7 +197,7 @@ def test_members_killed_at_different_steps_all_come_to_their_end(
         return step_or_die
 
     for some, step in (([members[0]], 5), ([members[1], members[2]], 13)):
-        monkeypatch.setattr(trainer._Run, "take_step", killed_at(step))
+        monkeypatch.setattr(trainer.Run, "take_step", killed_at(step))
         with pytest.raises(KeyboardInterrupt):
             population(some, tokenizer)
     steps: list[tuple[int, int]] = []
@@ -243,7 +206,7 @@ def test_members_killed_at_different_steps_all_come_to_their_end(
         steps.append((len(run.members), run.step))
         take_step(run)
 
-    monkeypatch.setattr(trainer._Run, "take_step", counted)
+    monkeypatch.setattr(trainer.Run, "take_step", counted)
     resumed = population(members, tokenizer)
     assert steps == [(1, n) for n in range(5, 24)] + [(2, n) for n in range(13, 24)]
     for one, other in zip(whole, resumed, strict=True):

@@ -8,16 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
+from tiny_training import RECIPE as TINY
+from tiny_training import Rows
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from dataselect.proxies import layout
 from dataselect.proxies import train as trainer
 from dataselect.proxies.ladder import Shape
 from dataselect.proxies.recipe import Recipe
 from dataselect.proxies.train import Member
 
-RECIPE = Recipe(
+RECIPE = replace(
+    TINY,
     shape=Shape(hidden_size=32, layers=2, heads=2, kv_heads=2, intermediate_size=64),
     vocab_size=20_000,
     steps=10,
@@ -25,23 +28,9 @@ RECIPE = Recipe(
     sequence_length=64,
     learning_rate=1e-3,
     embedding_learning_rate=1e-3,
-    weight_decay=0.1,
-    warmup_fraction=0.05,
-    grad_clip=1.0,
-    precision="fp32",
-    checkpoints=1,
-    seed=0,
 )
-
-
-class Rows:
-    """The same row over and over."""
-
-    def __len__(self) -> int:
-        return 10**6
-
-    def batch(self, first: int, count: int) -> NDArray[np.int64]:
-        return np.tile(np.arange(65), (count, 1))
+# One word after the other, the same row over and over.
+ROWS = Rows(np.tile(np.arange(65), (700, 1)))
 
 
 class Watched(TorchDispatchMode):
@@ -63,17 +52,12 @@ class Watched(TorchDispatchMode):
         return made
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
-def started(tmp_path: Path) -> Callable[..., trainer._Run]:
+def started(tmp_path: Path) -> Callable[..., trainer.Run]:
     """A run after its first step, in which the optimizer makes its moments."""
 
-    def start(recipe: Recipe, models: int = 1) -> trainer._Run:
-        run = trainer._Run(recipe, [Member(Rows(), tmp_path, n) for n in range(models)], "cpu")
+    def start(recipe: Recipe, models: int = 1) -> trainer.Run:
+        run = trainer.Run(recipe, [Member(ROWS, tmp_path, n) for n in range(models)], "cpu")
         run.take_step()
         return run
 
@@ -87,8 +71,8 @@ def matrix_parameters(shape: Shape) -> int:
 
 
 @pytest.mark.parametrize("models", [1, 3])
-def test_a_step_multiplies_what_6nd_says_and_nothing_twice(
-    started: Callable[..., trainer._Run], models: int
+def test_a_step_multiplies_what_6nd_says_and_only_scores_twice(
+    started: Callable[..., trainer.Run], models: int
 ) -> None:
     run = started(RECIPE, models)
     in_place = torch.ops.aten.baddbmm_
@@ -102,11 +86,14 @@ def test_a_step_multiplies_what_6nd_says_and_nothing_twice(
     products = counts[torch.ops.aten.bmm] + counts[in_place]
     tokens = RECIPE.batch_size * RECIPE.sequence_length
     head = RECIPE.vocab_size * RECIPE.shape.hidden_size
-    assert products == models * 6 * tokens * (matrix_parameters(RECIPE.shape) + head)
+    # Two products forwards and four backwards, and the scores once more: they are not kept.
+    attention = 7 * 2 * RECIPE.sequence_length * RECIPE.shape.layers * RECIPE.shape.hidden_size
+    per_token = 6 * (matrix_parameters(RECIPE.shape) + head) + attention
+    assert products == models * tokens * per_token
 
 
 def test_a_step_holds_the_logits_of_a_few_rows_however_large_the_batch(
-    started: Callable[..., trainer._Run],
+    started: Callable[..., trainer.Run],
 ) -> None:
     largest = []
     for batch in (16, 64):
@@ -119,9 +106,9 @@ def test_a_step_holds_the_logits_of_a_few_rows_however_large_the_batch(
 
 
 def test_activations_do_not_grow_with_the_batch(
-    started: Callable[..., trainer._Run], monkeypatch: pytest.MonkeyPatch
+    started: Callable[..., trainer.Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer, "_SLICE_TOKENS", 512)
+    monkeypatch.setattr(layout, "_SLICE_TOKENS", 512)
     largest = []
     for batch in (8, 64):
         # With so few words the largest tensors are those of the feed-forward layers.
@@ -132,8 +119,26 @@ def test_activations_do_not_grow_with_the_batch(
     assert largest[0] == largest[1]
 
 
+def test_activation_checkpointing_keeps_little_more_than_what_enters_a_block(
+    tmp_path: Path,
+) -> None:
+    deep = replace(RECIPE, shape=replace(RECIPE.shape, layers=12), vocab_size=80)
+    kept: list[int] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[-1] += tensor.untyped_storage().nbytes()
+        return tensor
+
+    for recompute in (False, True):
+        run = trainer.Run(deep, [Member(ROWS, tmp_path, 0)], "cpu", recompute)
+        kept.append(0)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            run.take_step()
+    assert kept[1] < kept[0] / 5
+
+
 def test_a_population_takes_as_many_operations_as_one_model(
-    started: Callable[..., trainer._Run],
+    started: Callable[..., trainer.Run],
 ) -> None:
     operations = []
     for models in (1, 4):
