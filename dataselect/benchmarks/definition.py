@@ -62,8 +62,9 @@ class Definition:
     their own, "items" to take them from the items themselves (no item ever sees itself), or
     None. They are the rows named by `shot_ids` in that order, or else the first `shot_count` of
     each category. `prompt`, `label`, `answers`, `stop` and `new_tokens` are as in
-    `BenchmarkItems`. `tidy` mends a record of any source, and gives None for one that is not
-    part of the benchmark.
+    `BenchmarkItems`. `training_set` says that the rows for worked examples are a whole training
+    set, on which models are fine-tuned. `tidy` mends a record of any source, and gives None for
+    one that is not part of the benchmark.
     """
 
     id: str
@@ -78,4 +79,5 @@ class Definition:
     answers: AnswerKind | None = None
     stop: tuple[str, ...] = ("\nQuestion:",)
     new_tokens: int = 512
+    training_set: bool = False
     tidy: Callable[[Record], Record | None] = dict

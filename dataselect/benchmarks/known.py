@@ -196,6 +196,7 @@ KNOWN = {
             shots=_gsm8k("train"),
             task="grade school math",
             answers="number",
+            training_set=True,
             stop=("\nQuestion:", "\n\n"),
         ),
         Definition(
@@ -206,6 +207,7 @@ KNOWN = {
             task="competition math",
             prompt="Problem:\n{question}\n\nSolution:",
             answers="math",
+            training_set=True,
             stop=("\nProblem:",),
         ),
         Definition(
@@ -219,6 +221,7 @@ KNOWN = {
                 *("Mercury_7041615", "MCAS_1998_4_3"),
             ),
             task="science",
+            training_set=True,
             label="answer",
             answers="choice",
             new_tokens=256,
@@ -246,6 +249,7 @@ KNOWN = {
                 "6dc921840aa1e5dda3333b79007f630b",
             ),
             task="commonsense reasoning",
+            training_set=True,
             label="answer",
             answers="choice",
             new_tokens=256,

@@ -79,6 +79,22 @@ def load_benchmark(
     return benchmark, tuple(exclusions), tuple(notes)
 
 
+def training_items(definition: Definition, folder: Path | None = None) -> tuple[Item, ...]:
+    """Every item of the split that worked examples come from, in most benchmarks the training one.
+
+    Without those that are items of the benchmark too; empty where there is no such split, or it
+    is not in the folder. Raises InputError as `load_benchmark` does.
+    """
+    source = definition.shots
+    if source is None or source == "items":
+        return ()
+    if source.hub and source.file and folder and _path(source.file, folder) is None:
+        return ()
+    asked = {_content(record) for _, record in _read(definition, definition.items, folder).records}
+    pool, _ = _read(definition, source, folder).parse()
+    return tuple(item for item in pool if _content(vars(item)) not in asked)
+
+
 def _shots(
     definition: Definition, folder: Path | None, items: _Read
 ) -> tuple[tuple[Item, ...], list[str]]:

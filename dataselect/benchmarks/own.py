@@ -83,6 +83,10 @@ class OwnBenchmark(Document):
     """Worked examples, from a file or split of the same columns; `items` takes the first items,
     and no item sees itself. Default: none."""
 
+    training_set: bool = False
+    """The shots are a whole training set, on which models may be fine-tuned
+    (`dataselect score --isft`)."""
+
     shot_count: Count = 5
     """How many of them an item gets."""
 
@@ -106,6 +110,14 @@ class OwnBenchmark(Document):
 
     new_tokens: Count = 512
     """The longest generated answer, in tokens."""
+
+    @model_validator(mode="after")
+    def _has_rows_to_train_on(self) -> Self:
+        if self.training_set and self.shots in (None, "items"):
+            raise FieldError(
+                "it takes rows of its own", "name a file or split in 'shots:'", "training_set"
+            )
+        return self
 
     @model_validator(mode="after")
     def _does_not_hide_a_known_one(self) -> Self:
@@ -134,7 +146,7 @@ class OwnBenchmark(Document):
         shots: RowSource | Literal["items"] | None = None
         if self.shots is not None:
             shots = "items" if self.shots == "items" else rows(self.shots, f"{self.name}_shot")
-        fields = ("task", "prompt", "label", "answers", "new_tokens", "shot_count")
+        fields = ("task", "prompt", "label", "answers", "new_tokens", "shot_count", "training_set")
         given = {field: getattr(self, field) for field in fields}
         if self.stop is not None:
             given["stop"] = tuple(self.stop)

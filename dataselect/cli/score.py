@@ -1,6 +1,6 @@
 """`dataselect score`: a model on benchmarks, with rBridge and the paper's baselines."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +12,8 @@ from dataselect.cli.common import DEFAULT_STORE, StoreOption, errors, notes
 from dataselect.traces.library import TRACES_FOLDER
 
 if TYPE_CHECKING:
+    from dataselect.benchmarks.items import BenchmarkItems
+    from dataselect.scoring.evaluate import Evaluation
     from dataselect.scoring.gather import Loaded
 
 BenchmarksOption = Annotated[
@@ -88,6 +90,14 @@ def score(
             "--accuracy", help="Also write full answers and grade them: accuracy, pass@1."
         ),
     ] = False,
+    isft: Annotated[
+        bool,
+        typer.Option(
+            "--isft",
+            help="Also fine-tune each model on each benchmark's training set, and grade its "
+            "answers after that.",
+        ),
+    ] = False,
     limit: LimitOption = None,
     out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("scores"),
     store: StoreOption = DEFAULT_STORE,
@@ -107,6 +117,7 @@ def score(
     from rich.console import Console
 
     from dataselect.compute import resolve_device
+    from dataselect.isft import add_isft
     from dataselect.report.scores import print_scores, write_scores
     from dataselect.score import score_models
     from dataselect.scoring.checkpoint import resolve_model
@@ -140,6 +151,7 @@ def score(
             for path in traces or []:
                 if path.is_file() and trace_benchmark(path) not in ids:
                     report(f"{path} is for {trace_benchmark(path)}, which is not scored")
+            training_sets = load_training_sets(evaluations, benchmarks, folder) if isft else {}
             resolved = [resolve_model(model, precision.value) for model in models]
             where = resolve_device(device.value)
             scored = score_models(
@@ -152,6 +164,17 @@ def score(
                 unsafe=confirm_run_unsafe_code,
                 report=report,
             )
+            if isft:
+                scored = add_isft(
+                    kept,
+                    resolved,
+                    scored,
+                    training_sets,
+                    device=where,
+                    precision=precision.value,
+                    unsafe=confirm_run_unsafe_code,
+                    report=report,
+                )
         now = datetime.now(UTC)
         facts = {"device": where, "dtype": precision.value, "limit": limit}
         folders = write_scores(resolved, scored, facts, now, out)
@@ -179,6 +202,25 @@ def load_benchmarks(
     if not made:
         raise InputError("--benchmarks", "no benchmark is named", "write --benchmarks gsm8k")
     return list(made.values())
+
+
+def load_training_sets(
+    evaluations: Sequence["Evaluation"], names: str, folder: Path | None
+) -> dict[str, "BenchmarkItems"]:
+    """What models are fine-tuned on for each benchmark. Raises InputError where one has none."""
+    from dataselect.benchmarks.own import load_definition
+    from dataselect.benchmarks.training_set import load_training_set
+
+    definitions = {
+        each.id: each
+        for each in (
+            load_definition(name.strip(), Path()) for name in names.split(",") if name.strip()
+        )
+    }
+    return {
+        benchmark.id: load_training_set(definitions[benchmark.id], benchmark, folder)
+        for benchmark in (each.benchmark for each in evaluations)
+    }
 
 
 def load_one(

@@ -6,6 +6,7 @@ a proxy, and a renamed candidate costs nothing.
 
 An artifact holds `step-NNNNNNNN/` (Hugging Face checkpoints) and `training.json`. A run that
 diverged is an artifact too, without a last checkpoint, so that it is not tried again and again.
+How many processes train it is no part of what it is known by (`layout`).
 """
 
 import json
@@ -13,18 +14,20 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataselect.corpus.prepare import Share
 from dataselect.cost import training_flops
+from dataselect.proxies.layout import ONE_PROCESS, Layout
 from dataselect.proxies.recipe import TRAINER_VERSION, Recipe
 from dataselect.store import Artifact, Store
 
 if TYPE_CHECKING:
-    from dataselect.proxies.train import Progress
+    from dataselect.corpus.packing import Part
+    from dataselect.proxies.train import Progress, Training
 
 KIND = "proxy"
 
@@ -86,36 +89,50 @@ def find_proxy(store: Store, request: ProxyRequest) -> Proxy | None:
 
 
 def make_proxy(
-    store: Store, request: ProxyRequest, name: str, device: str, progress: "Progress"
+    store: Store,
+    request: ProxyRequest,
+    name: str,
+    device: str,
+    progress: "Progress",
+    layout: Layout = ONE_PROCESS,
 ) -> Proxy:
     """Train one proxy; see `make_proxies`."""
-    return make_proxies(store, {name: request}, device, progress)[0]
+    return make_proxies(store, {name: request}, device, progress, layout)[0]
 
 
 def make_proxies(
-    store: Store, requests: Mapping[str, ProxyRequest], device: str, progress: "Progress"
+    store: Store,
+    requests: Mapping[str, ProxyRequest],
+    device: str,
+    progress: "Progress",
+    layout: Layout = ONE_PROCESS,
 ) -> list[Proxy]:
     """Train what is missing of the proxies, all of one recipe, as one program.
 
-    Goes on from where an earlier attempt was killed. The names are for the ledger. Raises whatever
-    training raises, after the time it took is in the ledger as failed.
+    One by one where a proxy has several processes to itself (`layout`). Goes on from where an
+    earlier attempt was killed. The names are for the ledger. Raises whatever training raises,
+    after the time it took is in the ledger as failed.
     """
     missing = {name: each for name, each in requests.items() if find_proxy(store, each) is None}
-    if missing:
-        _train(store, missing, device, progress)
+    if layout.processes == 1:
+        together = [missing] if missing else []
+    else:
+        together = [{name: request} for name, request in missing.items()]
+    for each in together:
+        _train(store, each, device, progress, layout)
     made = [find_proxy(store, request) for request in requests.values()]
     return [proxy for proxy in made if proxy is not None]
 
 
 def _train(
-    store: Store, requests: Mapping[str, ProxyRequest], device: str, progress: "Progress"
+    store: Store,
+    requests: Mapping[str, ProxyRequest],
+    device: str,
+    progress: "Progress",
+    layout: Layout,
 ) -> None:
     # Imported here so that a run in which everything is cached never loads torch.
     import torch
-
-    from dataselect.corpus.packing import PackedData, Part
-    from dataselect.corpus.tokenizer import load_tokenizer
-    from dataselect.proxies.train import Member, train_population
 
     first = next(iter(requests.values()))
     recipe = first.recipe
@@ -131,31 +148,30 @@ def _train(
             "status": status,
             "wall_seconds": seconds,
             "cpu_seconds": cpu_seconds,
-            "gpu_seconds": seconds if device.startswith("cuda") else 0.0,
+            "gpu_seconds": seconds * layout.processes if device.startswith("cuda") else 0.0,
             "flops": training_flops(recipe.parameters, tokens),
             "device": device,
         }
         store.note(KIND, requests[name].spec, facts)
 
+    folders = [store.workspace(KIND, request.spec) for request in requests.values()]
     try:
-        members = []
-        for request in requests.values():
-            parts = [Part(str(share.folder), share.tokens) for share in request.shares]
-            data = PackedData(parts, recipe.sequence_length, recipe.seed, recipe.tokens)
-            members.append(Member(data, store.workspace(KIND, request.spec), recipe.seed))
-        tokenizer = load_tokenizer(str(first.tokenizer), None)
-        trained = train_population(recipe, members, tokenizer, progress, device)
+        if layout.processes > 1:
+            trained = [_train_together(first, folders[0], device, progress, layout)]
+        else:
+            trained = _train_here(requests, folders, device, progress, layout)
     except BaseException:
         wall, cpu = time.monotonic() - wall, time.process_time() - cpu
         for name in requests:
             note(name, "failed", wall / len(requests), cpu / len(requests), tokens=0)
         raise
-    for (name, request), member, training in zip(requests.items(), members, trained, strict=True):
+    for (name, request), made, training in zip(requests.items(), folders, trained, strict=True):
         facts = {
             **asdict(training),
             "parameters": recipe.parameters,
             "flops": training_flops(recipe.parameters, training.tokens),
-            "population": len(members),
+            "population": len(requests),
+            "processes": layout.processes,
             "torch": torch.__version__,
             "device": torch.cuda.get_device_name()
             if device.startswith("cuda")
@@ -163,13 +179,58 @@ def _train(
             "threads": torch.get_num_threads(),
         }
         with store.publish(KIND, request.spec) as folder:
-            for checkpoint in sorted(member.folder.glob("step-*")):
+            for checkpoint in sorted(made.glob("step-*")):
                 if not checkpoint.name.endswith(".unfinished"):
                     # Linked, not moved: a kill in here must leave the workspace whole.
                     shutil.copytree(checkpoint, folder / checkpoint.name, copy_function=os.link)
             (folder / "training.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
         # Last, or a kill in between would count it twice. It knows what killed attempts took.
         note(name, "done", training.seconds, training.cpu_seconds, training.tokens)
+
+
+def _train_here(
+    requests: Mapping[str, ProxyRequest],
+    folders: Sequence[Path],
+    device: str,
+    progress: "Progress",
+    layout: Layout,
+) -> "list[Training]":
+    from dataselect.corpus.packing import PackedData
+    from dataselect.corpus.tokenizer import load_tokenizer
+    from dataselect.proxies.train import Member, train_population
+
+    first = next(iter(requests.values()))
+    recipe = first.recipe
+    members = []
+    for request, folder in zip(requests.values(), folders, strict=True):
+        data = PackedData(_parts(request), recipe.sequence_length, recipe.seed, recipe.tokens)
+        members.append(Member(data, folder, recipe.seed))
+    return train_population(
+        recipe,
+        members,
+        load_tokenizer(str(first.tokenizer), None),
+        progress,
+        device,
+        recompute=layout.recomputes(recipe.parameters),
+    )
+
+
+def _train_together(
+    request: ProxyRequest, folder: Path, device: str, progress: "Progress", layout: Layout
+) -> "Training":
+    from dataselect.proxies.processes import Spec, train_together
+
+    parts = tuple(_parts(request))
+    spec = Spec(request.recipe, request.tokenizer, parts, folder, device, layout)
+    training = train_together(spec, progress)
+    # The first process tells of itself, and all work in step.
+    return replace(training, cpu_seconds=training.cpu_seconds * layout.processes)
+
+
+def _parts(request: ProxyRequest) -> "list[Part]":
+    from dataselect.corpus.packing import Part
+
+    return [Part(str(share.folder), share.tokens) for share in request.shares]
 
 
 def processor_name() -> str:

@@ -27,8 +27,7 @@ def make_optimizer(weights: Mapping[str, Parameter], recipe: Recipe) -> torch.op
         if name.startswith(("model.embed_tokens", "lm_head")):
             embeddings.append(weight)
         else:
-            # The first dimension is that of the population.
-            (matrices if weight.ndim > 2 else vectors).append(weight)
+            (vectors if name.endswith("norm.weight") else matrices).append(weight)
     rate, decay = recipe.learning_rate, recipe.weight_decay
     groups = [
         {"params": embeddings, "peak": recipe.embedding_learning_rate, "weight_decay": 0.0},

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from dataselect.errors import InputError
-from dataselect.plan import Proxy
+from dataselect.plan_proxy import Proxy
 from dataselect.proxies.ladder import LADDER, LADDER_SEQUENCE_LENGTH, Shape
 from dataselect.units import chinchilla_tokens
 
-TRAINER_VERSION = 2
+TRAINER_VERSION = 3
 """Part of every proxy's key; raise it when the same recipe would train to other weights."""
 
 WANTED_STEPS = 250
@@ -59,6 +59,26 @@ class Recipe:
     def describe(self) -> dict[str, Any]:
         """As JSON, for artifact keys."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class TuneRecipe:
+    """How a model is fine-tuned (`tune`): as in the paper's Table 4, which leaves the rest open."""
+
+    epochs: int = 1
+    learning_rate: float = 1e-5
+    warmup_fraction: float = 0.1
+    batch_size: int = 64
+    """Examples in a step; the last one of an epoch takes what is left."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    grad_clip: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    seed: int = 0
+    """Of the order of the examples."""
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON, for artifact keys."""
+        return {**asdict(self), "betas": list(self.betas)}
 
 
 def make_recipe(proxy: Proxy, vocab_size: int, device: str, where: str) -> Recipe:

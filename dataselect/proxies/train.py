@@ -14,7 +14,8 @@ Four things differ from a textbook loop because they matter at this size (docs/d
 - embeddings can have a learning rate of their own, because at small token budgets one shared rate
   leaves them nearly untrained.
 
-Not here: several devices, other optimizers, other architectures.
+Not here: several devices (`distributed` gives them its own kinds of `Run`, stepped by the same
+loop), other optimizers, other architectures.
 """
 
 import json
@@ -31,8 +32,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from transformers import PreTrainedTokenizerBase
+from transformers import Olmo2ForCausalLM, PreTrainedTokenizerBase
 
+from dataselect.proxies.layout import slice_sequences
 from dataselect.proxies.loss import ChunkedCrossEntropy
 from dataselect.proxies.model import build_model, save_checkpoint
 from dataselect.proxies.optimizer import clip, make_optimizer, schedule
@@ -42,10 +44,7 @@ from dataselect.proxies.recipe import Recipe
 Progress = Callable[[Mapping[str, float]], None]
 
 _STATE = "state.safetensors"
-# What a slice of the batch holds on a CPU: activations then come from memory that was in use
-# a moment ago, instead of from pages that the system clears first.
-_SLICE_TOKENS = 4096
-_KINDS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+KINDS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -92,10 +91,11 @@ def train(
     progress: Progress,
     device: str = "cpu",
     save_seconds: float = 15.0,
+    recompute: bool = False,
 ) -> Training:
     """Train one model in `folder`; see `train_population`."""
     alone = [Member(data, folder, recipe.seed)]
-    return train_population(recipe, alone, tokenizer, progress, device, save_seconds)[0]
+    return train_population(recipe, alone, tokenizer, progress, device, save_seconds, recompute)[0]
 
 
 def train_population(
@@ -105,30 +105,31 @@ def train_population(
     progress: Progress,
     device: str = "cpu",
     save_seconds: float = 15.0,
+    recompute: bool = False,
 ) -> list[Training]:
     """Train a model for each member, all as one program, going on from the states in their folders.
 
     Leaves `step-NNNNNNNN/` Hugging Face checkpoints (safetensors, config, tokenizer) in each
     member's folder. The data must hold at least `steps * batch_size` sequences. Called again after
     its end it returns the same at once. A model that diverges leaves the others as they are.
+    `recompute` is activation checkpointing: the same weights in less memory and more time.
     """
-    for member in members:
-        assert len(member.data) >= recipe.steps * recipe.batch_size, "data must cover the budget"
     # One program has one step; members from killed populations may stand at several.
     by_step: dict[int, list[Member]] = {}
     for member in members:
         by_step.setdefault(_saved_step(member.folder), []).append(member)
     done: dict[Path, Training] = {}
     for together in by_step.values():
-        run = _Run(recipe, together, device)
-        _train(run, tokenizer, progress, save_seconds)
+        run = Run(recipe, together, device, recompute)
+        run_to_end(run, tokenizer, progress, save_seconds)
         done |= {member.folder: run.result(n) for n, member in enumerate(together)}
     return [done[member.folder] for member in members]
 
 
-def _train(
-    run: "_Run", tokenizer: PreTrainedTokenizerBase, progress: Progress, save_seconds: float
+def run_to_end(
+    run: "Run", tokenizer: PreTrainedTokenizerBase, progress: Progress, save_seconds: float
 ) -> None:
+    """Take all steps that are left, with checkpoints and saved states on the way."""
     recipe, models = run.recipe, len(run.members)
     checkpoint_steps = set(recipe.checkpoint_steps())
     log_every = max(1, recipe.steps // 100)
@@ -158,7 +159,7 @@ def _train(
                 }
             )
         # State of a large model takes seconds to write: spend at most a twentieth on it.
-        if now - saved_at > max(save_seconds, 20 * save_cost):
+        if run.agrees(now - saved_at > max(save_seconds, 20 * save_cost)):
             run.save()
             saved_at = time.monotonic()
             save_cost = saved_at - now
@@ -177,29 +178,42 @@ class _Log:
     cpu_seconds: float = 0.0
 
 
-class _Run:
+class Run:
     """A training run between two steps: all that moves. It starts from the members' saved states.
 
-    `seconds` and `cpu_seconds` are those of this attempt, of all models together.
+    `seconds` and `cpu_seconds` are those of this attempt, of all models together. What several
+    processes do together (`distributed`) is in methods of its own, which are trivial for one:
+    process `rank` of `size`, of which the first one writes.
     """
 
-    def __init__(self, recipe: Recipe, members: Sequence[Member], device: str) -> None:
-        self.recipe, self.members, self._device = recipe, members, torch.device(device)
-        models = []
+    rank, size = 0, 1
+
+    def __init__(
+        self, recipe: Recipe, members: Sequence[Member], device: str, recompute: bool = False
+    ) -> None:
         for member in members:
-            torch.manual_seed(member.seed)
-            models.append(build_model(recipe, eos_token_id=None))
-        # Checkpoints are written from it.
-        self._mould = models[0]
-        self.weights = stack(models, self._device)
+            assert len(member.data) >= recipe.steps * recipe.batch_size, "too little data"
+        self.recipe, self.members, self.device = recipe, members, torch.device(device)
+        self.recompute = recompute
+        self.weights = self._build()
         self.optimizer = make_optimizer(self.weights, recipe)
         self.step, self.seconds, self.cpu_seconds = 0, 0.0, 0.0
         self.logs = [_Log() for _ in members]
-        self._pending = torch.zeros(len(members), device=self._device)
+        self._pending = torch.zeros(len(members), device=self.device)
         self._pending_steps = 0
-        self._slice = _slice_sequences(recipe, len(members), self._device)
+        self._slice = slice_sequences(recipe, len(members), device_bytes(self.device), recompute)
         if (members[0].folder / _STATE).exists():
             self._resume()
+
+    def _build(self) -> dict[str, torch.nn.Parameter]:
+        """The weights that are trained, from the members' seeds."""
+        models = []
+        for member in self.members:
+            torch.manual_seed(member.seed)
+            models.append(build_model(self.recipe, eos_token_id=None))
+        # Checkpoints are written from it.
+        self._mould = models[0]
+        return stack(models, self.device)
 
     def _resume(self) -> None:
         states = [load_file(member.folder / _STATE) for member in self.members]
@@ -209,30 +223,36 @@ class _Run:
         self.logs = [
             _Log(
                 [(step, loss) for step, loss in each["losses"]],
-                each["diverged_at"],
-                each["seconds"],
-                each["cpu_seconds"],
+                *(each[name] for name in ("diverged_at", "seconds", "cpu_seconds")),
             )
             for each in facts
         ]
 
-        def stacked(name: str) -> torch.Tensor:
-            return torch.stack([state[name] for state in states]).to(self._device)
+        def placed(weight: torch.Tensor, name: str) -> torch.Tensor:
+            return self._placed(weight, [state[name] for state in states])
 
         with torch.no_grad():
             for name, weight in self.weights.items():
-                weight.copy_(stacked(f"model.{name}"))
+                weight.copy_(placed(weight, f"model.{name}"))
                 self.optimizer.state[weight] = {
                     # The fused optimizer wants its counter where the weights are.
-                    "step": torch.tensor(float(self.step), device=self._device),
-                    "exp_avg": stacked(f"mean.{name}"),
-                    "exp_avg_sq": stacked(f"square.{name}"),
+                    "step": torch.tensor(float(self.step), device=self.device),
+                    "exp_avg": placed(weight, f"mean.{name}"),
+                    "exp_avg_sq": placed(weight, f"square.{name}"),
                 }
+
+    def _placed(self, weight: torch.Tensor, saved: list[torch.Tensor]) -> torch.Tensor:
+        """What the members saved, as `weight` lies in memory."""
+        return torch.stack(saved).to(self.device)
+
+    def _whole(self, placed: torch.Tensor, member: int) -> torch.Tensor:
+        """One member's part of a weight or moment, to be written."""
+        return placed.detach()[member]
 
     def save(self) -> None:
         """Write each member's state by rename, in one file, so that its parts cannot disagree."""
         for n, (member, log, pending) in enumerate(
-            zip(self.members, self.logs, self._pending.tolist(), strict=True)
+            zip(self.members, self.logs, self._total(self._pending).tolist(), strict=True)
         ):
             facts = {
                 "step": self.step,
@@ -246,41 +266,63 @@ class _Run:
             tensors = {"facts": torch.tensor(list(json.dumps(facts).encode()), dtype=torch.uint8)}
             for name, weight in self.weights.items():
                 moments = self.optimizer.state[weight]
-                tensors[f"model.{name}"] = weight.detach()[n]
-                tensors[f"mean.{name}"] = moments["exp_avg"][n]
-                tensors[f"square.{name}"] = moments["exp_avg_sq"][n]
-            unfinished = member.folder / "state.unfinished"
-            save_file(tensors, unfinished)
-            with unfinished.open("rb") as file:
-                os.fsync(file.fileno())
-            unfinished.replace(member.folder / _STATE)
+                tensors[f"model.{name}"] = self._whole(weight, n)
+                tensors[f"mean.{name}"] = self._whole(moments["exp_avg"], n)
+                tensors[f"square.{name}"] = self._whole(moments["exp_avg_sq"], n)
+            if self.rank == 0:
+                unfinished = member.folder / "state.unfinished"
+                save_file(tensors, unfinished)
+                with unfinished.open("rb") as file:
+                    os.fsync(file.fileno())
+                unfinished.replace(member.folder / _STATE)
 
     def take_step(self) -> None:
         recipe = self.recipe
         factor = schedule(self.step, recipe.steps, recipe.warmup_fraction)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
-        first, kind = self.step * recipe.batch_size, _KINDS[recipe.precision]
-        rows = np.stack([member.data.batch(first, recipe.batch_size) for member in self.members])
-        tokens = torch.from_numpy(rows).to(self._device)
-        for start in range(0, recipe.batch_size, self._slice):
-            part = tokens[:, start : start + self._slice]
-            hidden = hidden_states(self.weights, recipe.shape, part[..., :-1], kind)
-            summed: torch.Tensor = ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-                hidden, output_weight(self.weights), part[..., 1:].flatten(1), kind
-            )
-            losses = summed / (recipe.batch_size * recipe.sequence_length)
-            losses.sum().backward()  # type: ignore[no-untyped-call]
+        count = recipe.batch_size // self.size
+        first = self.step * recipe.batch_size + self.rank * count
+        rows = np.stack([member.data.batch(first, count) for member in self.members])
+        tokens = torch.from_numpy(rows).to(self.device)
+        for start in range(0, count, self._slice):
+            losses = self._summed_losses(tokens[:, start : start + self._slice])
+            losses = losses / (recipe.batch_size * recipe.sequence_length)
+            self._go_back(losses.sum(), is_last=start + self._slice >= count)
             self._pending += losses.detach()
-        clip(self.weights.values(), recipe.grad_clip)
+        self._clip()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self._pending_steps += 1
         self.step += 1
 
+    def agrees(self, wish: bool) -> bool:
+        """Whether to do what this process wishes; several processes follow the first."""
+        return wish
+
+    def _total(self, counted: torch.Tensor) -> torch.Tensor:
+        """The sum over the processes."""
+        return counted
+
+    def _summed_losses(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Nats of each model over a slice of its batch."""
+        shape, kind = self.recipe.shape, KINDS[self.recipe.precision]
+        hidden = hidden_states(self.weights, shape, tokens[..., :-1], kind, self.recompute)
+        summed: torch.Tensor = ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+            hidden, output_weight(self.weights), tokens[..., 1:].flatten(1), kind
+        )
+        return summed
+
+    def _go_back(self, loss: torch.Tensor, is_last: bool) -> None:
+        """Add the gradients of a slice; after the last they are those of the whole batch."""
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def _clip(self) -> None:
+        clip(self.weights.values(), self.recipe.grad_clip)
+
     def log(self) -> None:
         """Close the running means; a loss that is no number ends its model's run."""
-        means = (self._pending / self._pending_steps).tolist()
+        means = (self._total(self._pending) / self._pending_steps).tolist()
         for log, loss in zip(self.logs, means, strict=True):
             if log.diverged_at is None:
                 if math.isfinite(loss):
@@ -292,16 +334,24 @@ class _Run:
 
     def check_weights(self) -> None:
         """End a model whose last step left weights that are no numbers: no loss shows it yet."""
-        finite = torch.stack([w.isfinite().flatten(1).all(1) for w in self.weights.values()])
-        for log, good in zip(self.logs, finite.all(0).tolist(), strict=True):
+        for log, good in zip(self.logs, self._finite_models(), strict=True):
             if log.diverged_at is None and not good:
                 log.diverged_at = self.step
+
+    def _finite_models(self) -> list[bool]:
+        finite = torch.stack([w.isfinite().flatten(1).all(1) for w in self.weights.values()])
+        return [bool(good) for good in finite.all(0)]
 
     def save_checkpoints(self, tokenizer: PreTrainedTokenizerBase) -> None:
         for n, (member, log) in enumerate(zip(self.members, self.logs, strict=True)):
             if log.diverged_at is None:
-                model = copy_into(self._mould, self.weights, n)
-                save_checkpoint(model, tokenizer, member.folder / f"step-{self.step:08d}")
+                model = self._model(n)
+                if model is not None:
+                    save_checkpoint(model, tokenizer, member.folder / f"step-{self.step:08d}")
+
+    def _model(self, member: int) -> Olmo2ForCausalLM | None:
+        """One member, whole, to be written; None where another process writes."""
+        return copy_into(self._mould, self.weights, member) if self.rank == 0 else None
 
     @property
     def is_going_on(self) -> bool:
@@ -329,16 +379,11 @@ class _Run:
         )
 
 
-def _slice_sequences(recipe: Recipe, models: int, device: torch.device) -> int:
-    """How many sequences of each model go through at a time."""
-    tokens = _SLICE_TOKENS
-    if device.type == "cuda":
-        # An eighth of the memory for activations; 25 bytes a token and unit is what a block's
-        # backward pass keeps, by count, in bf16.
-        shape = recipe.shape
-        kept = 25 * shape.layers * (2 * shape.hidden_size + shape.intermediate_size)
-        tokens = torch.cuda.get_device_properties(device).total_memory // 8 // kept
-    return max(1, tokens // (models * recipe.sequence_length))
+def device_bytes(device: torch.device) -> int | None:
+    """The memory of a GPU; None on a CPU."""
+    if device.type != "cuda":
+        return None
+    return int(torch.cuda.get_device_properties(device).total_memory)
 
 
 def _saved_step(folder: Path) -> int:

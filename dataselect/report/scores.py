@@ -43,6 +43,7 @@ _COLUMNS = {
     "ted_per_token": "TED",
     "cloze": "cloze",
     "correct": "acc",
+    "isft_accuracy": "iSFT",
 }
 _UNCONDITIONAL = ("arc_challenge", "commonsense_qa")
 """Benchmarks whose cloze accuracy OLMES takes from `acc_uncond`; per character for others."""
@@ -145,8 +146,9 @@ def print_scores(
         console.print(_table(rows))
     lines = [
         "mean ± standard error over items. rBridge, R^φ, label (its NLL) and ScB in nats per"
-        " token and TED in edits per token: lower is better. MPCA, cloze accuracy and acc"
-        " (accuracy or pass@1 of written answers): higher is better."
+        " token and TED in edits per token: lower is better. MPCA, cloze accuracy, acc"
+        " (accuracy or pass@1 of written answers) and iSFT (the same after fine-tuning): higher is"
+        " better."
     ]
     for each in scores:
         name = each.evaluation.benchmark.id

@@ -1,33 +1,21 @@
 """The ladder's shapes against the counts that were published, and against the real model."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from tiny_training import RECIPE
 
-from dataselect.plan import LADDER_SIZES
+from dataselect.plan_proxy import LADDER_SIZES
 from dataselect.proxies.ladder import LADDER, Shape
 from dataselect.proxies.model import build_model
-from dataselect.proxies.recipe import Recipe
 
 PUBLISHED_VOCABULARY = 50_304
 
 
 def model_parameters(shape: Shape, vocab_size: int) -> int:
     """Trainable parameters of the model itself, built without memory for its weights."""
-    recipe = Recipe(
-        shape=shape,
-        vocab_size=vocab_size,
-        steps=1,
-        batch_size=1,
-        sequence_length=8,
-        learning_rate=1e-3,
-        embedding_learning_rate=1e-3,
-        weight_decay=0.1,
-        warmup_fraction=0.05,
-        grad_clip=1.0,
-        precision="fp32",
-        checkpoints=1,
-        seed=0,
-    )
+    recipe = replace(RECIPE, shape=shape, vocab_size=vocab_size)
     with torch.device("meta"):
         model = build_model(recipe, eos_token_id=None)
     return sum(parameter.numel() for parameter in model.parameters())

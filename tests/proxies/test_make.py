@@ -1,8 +1,6 @@
 """Proxies as artifacts: made once, found ever after, and whole or not there."""
 
-import json
 import math
-import multiprocessing
 import os
 import pickle
 import signal
@@ -13,66 +11,41 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny_training import FORKED, tiny_tokenizer, write_stream
+from tiny_training import RECIPE as TINY
 
 import dataselect
+from dataselect.corpus.packing import PackedData, Part
 from dataselect.corpus.prepare import Share
-from dataselect.corpus.tokenizer import tokenizer_hash, train_tokenizer
+from dataselect.corpus.tokenizer import tokenizer_hash
 from dataselect.cost import spent
 from dataselect.errors import IncompleteError
 from dataselect.proxies import make as maker
 from dataselect.proxies import train as trainer
-from dataselect.proxies.ladder import Shape
-from dataselect.proxies.make import Proxy, ProxyRequest, find_proxy, make_proxy
+from dataselect.proxies.layout import Layout
+from dataselect.proxies.make import (
+    Proxy,
+    ProxyRequest,
+    find_proxy,
+    make_proxies,
+    make_proxy,
+)
+from dataselect.proxies.processes import Spec
 from dataselect.proxies.recipe import Recipe
 from dataselect.store import Store
 
-RECIPE = Recipe(
-    shape=Shape(hidden_size=16, layers=1, heads=2, kv_heads=2, intermediate_size=32),
-    vocab_size=300,
-    steps=20,
-    batch_size=2,
-    sequence_length=16,
-    learning_rate=1e-2,
-    embedding_learning_rate=1e-2,
-    weight_decay=0.1,
-    warmup_fraction=0.05,
-    grad_clip=1.0,
-    precision="fp32",
-    checkpoints=2,
-    seed=0,
-)
+RECIPE = replace(TINY, shape=replace(TINY.shape, layers=1), steps=20, batch_size=2, checkpoints=2)
 ABSURD = replace(RECIPE, learning_rate=1e20, embedding_learning_rate=1e20)
 ROOT = Path(dataselect.__file__).parents[1]
-
-FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["torch", "transformers", "dataselect.proxies.train"])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def write_stream(folder: Path, tokens: int) -> Path:
-    """The first tokens of a stream that is the same for every length."""
-    folder.mkdir()
-    ids = np.random.default_rng(0).integers(0, 300, 100_000)[:tokens]
-    (folder / "tokens-00000.bin").write_bytes(ids.astype("<u2").tobytes())
-    index = {"dtype": "uint16", "shard_tokens": 10**6, "tokens": tokens, "documents": 1}
-    index |= {"exhausted": False, "counts": None}
-    (folder / "index.json").write_text(json.dumps(index))
-    return folder
 
 
 @pytest.fixture(scope="module")
 def request_for(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Recipe], ProxyRequest]:
     base = tmp_path_factory.mktemp("inputs")
-    tokenizer = train_tokenizer(iter(["Ann has 3 red apples and buys 14 more."] * 20), 300, True)
-    tokenizer.save_pretrained(str(base / "tokenizer"))
+    tiny_tokenizer().save_pretrained(str(base / "tokenizer"))
     share = Share("stream", write_stream(base / "stream", 2000), 640)
 
     def request(recipe: Recipe) -> ProxyRequest:
@@ -304,7 +277,7 @@ def test_a_kill_between_training_and_the_end_of_publishing_loses_nothing(
     store.clean()
     assert not list((tmp_path / "tmp").glob("*"))
 
-    monkeypatch.setattr(trainer._Run, "take_step", refuse)
+    monkeypatch.setattr(trainer.Run, "take_step", refuse)
     proxy = make(store, request)
     assert weights(proxy) == weights(uninterrupted)
     assert proxy.facts["losses"] == uninterrupted.facts["losses"]
@@ -332,3 +305,30 @@ def test_a_damaged_checkpoint_is_refused_and_made_anew_to_the_same_bits(
 def test_names_of_checkpoints_are_those_that_training_writes(uninterrupted: Proxy) -> None:
     assert maker.checkpoint_name(20) == "step-00000020"
     assert (uninterrupted.checkpoint(20) / "config.json").is_file()
+
+
+def test_a_proxy_trained_by_several_processes_is_that_of_one(
+    tmp_path: Path,
+    request_for: Callable[[Recipe], ProxyRequest],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[Spec] = []
+
+    def train_together(spec: Spec, progress: Any) -> trainer.Training:
+        given.append(spec)
+        data = PackedData(spec.parts, 16, spec.recipe.seed, spec.recipe.tokens)
+        return trainer.train(spec.recipe, data, tiny_tokenizer(), spec.folder, progress)
+
+    monkeypatch.setattr("dataselect.proxies.processes.train_together", train_together)
+    store, layout = Store(tmp_path), Layout(processes=4, shard="fsdp")
+    requests = {name: request_for(replace(RECIPE, seed=n)) for n, name in enumerate("ab")}
+    made = make_proxies(store, requests, "cpu", lambda fields: None, layout)
+    assert [(spec.layout, spec.recipe.seed) for spec in given] == [(layout, 0), (layout, 1)]
+    assert given[0].parts == (Part(str(requests["a"].shares[0].folder), 640),)
+    assert [proxy.facts["processes"] for proxy in made] == [4, 4]
+    # One process finds what four have made.
+    assert find_proxy(store, requests["b"]) == made[1]
+    assert [make(store, each) for each in requests.values()] == made
+    assert len(given) == 2
+    (record, _) = store.ledger()
+    assert record["cpu_seconds"] == pytest.approx(made[0].facts["cpu_seconds"])

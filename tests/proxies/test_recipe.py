@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataselect.errors import InputError
-from dataselect.plan import Proxy
+from dataselect.plan_proxy import Proxy
 from dataselect.proxies.ladder import LADDER
 from dataselect.proxies.recipe import WANTED_STEPS, Recipe, make_recipe, population_size
 

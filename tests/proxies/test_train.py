@@ -7,14 +7,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file
+from tiny_training import RECIPE, VOCABULARY, refrain
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from dataselect.corpus.tokenizer import train_tokenizer
 from dataselect.proxies import train as trainer
 from dataselect.proxies.ladder import Shape
 from dataselect.proxies.model import build_model
@@ -23,53 +21,12 @@ from dataselect.proxies.population import stack
 from dataselect.proxies.recipe import Recipe
 from dataselect.proxies.train import Training, train
 
-VOCABULARY = 300
-SHAPE = Shape(hidden_size=16, layers=2, heads=2, kv_heads=2, intermediate_size=32)
-RECIPE = Recipe(
-    shape=SHAPE,
-    vocab_size=VOCABULARY,
-    steps=40,
-    batch_size=4,
-    sequence_length=16,
-    learning_rate=1e-2,
-    embedding_learning_rate=1e-2,
-    weight_decay=0.1,
-    warmup_fraction=0.05,
-    grad_clip=1.0,
-    precision="fp32",
-    checkpoints=1,
-    seed=0,
-)
-
-
-class Refrain:
-    """The same seven tokens over and over; a model has learnt all of it once it can count."""
-
-    def __init__(self, sequences: int, length: int) -> None:
-        self._rows = (np.arange(sequences)[:, None] + np.arange(length + 1)) % 7 + 40
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def batch(self, first: int, count: int) -> NDArray[np.int64]:
-        assert first + count <= len(self)
-        return self._rows[first : first + count]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Any:
-    return train_tokenizer(iter(["Ann has 3 red apples and buys 14 more."] * 20), 300, True)
+SHAPE = RECIPE.shape
 
 
 def run(recipe: Recipe, tokenizer: Any, folder: Path, **options: Any) -> Training:
-    data = Refrain(recipe.steps * recipe.batch_size, recipe.sequence_length)
     options.setdefault("progress", lambda fields: None)
-    return train(recipe, data, tokenizer, folder, **options)
+    return train(recipe, refrain(recipe), tokenizer, folder, **options)
 
 
 def weights(folder: Path, step: int) -> dict[str, torch.Tensor]:
@@ -102,6 +59,16 @@ def test_the_same_recipe_gives_the_same_bits_and_another_seed_others(
         files.append((folder / "step-00000040" / "model.safetensors").read_bytes())
     assert files[0] == files[1] != files[2]
     assert losses[0] == losses[1] != losses[2]
+
+
+def test_activation_checkpointing_trains_to_the_same_bits(tmp_path: Path, tokenizer: Any) -> None:
+    files = []
+    for recompute in (False, True):
+        folder = tmp_path / str(recompute)
+        folder.mkdir()
+        run(RECIPE, tokenizer, folder, recompute=recompute)
+        files.append((folder / "step-00000040" / "model.safetensors").read_bytes())
+    assert files[0] == files[1]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ which are forked from a server that has imported torch already.
 """
 
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -22,51 +21,36 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tiny_training import FORKED, Rows, noise, tiny_tokenizer
+from tiny_training import RECIPE as TINY
 from transformers import PreTrainedTokenizerFast
 
-from dataselect.corpus.tokenizer import train_tokenizer
 from dataselect.proxies import train as trainer
-from dataselect.proxies.ladder import Shape
 from dataselect.proxies.recipe import Recipe
 
 STEPS = 60
-RECIPE = Recipe(
-    shape=Shape(hidden_size=16, layers=2, heads=2, kv_heads=1, intermediate_size=32),
-    vocab_size=300,
+RECIPE = replace(
+    TINY,
+    shape=replace(TINY.shape, kv_heads=1),
     steps=STEPS,
     batch_size=2,
-    sequence_length=16,
-    learning_rate=1e-2,
-    embedding_learning_rate=1e-2,
-    weight_decay=0.1,
-    warmup_fraction=0.05,
-    grad_clip=1.0,
-    precision="fp32",
     checkpoints=4,
     seed=3,
 )
 # 240 steps have a log entry for every two of them, so a kill can fall between two entries.
 LONG = replace(RECIPE, steps=240, batch_size=1)
 
-FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["torch", "transformers", "dataselect.proxies.train"])
 
-
-class Told:
+class Told(Rows):
     """Random tokens; every batch asked for is told to the other end."""
 
     def __init__(self, recipe: Recipe, told: Connection) -> None:
-        count = recipe.steps * recipe.batch_size
-        shape = (count, recipe.sequence_length + 1)
-        self._rows = np.random.default_rng(0).integers(0, recipe.vocab_size, shape)
+        super().__init__(noise(0, recipe).batch(0, recipe.steps * recipe.batch_size))
         self._told = told
-
-    def __len__(self) -> int:
-        return len(self._rows)
 
     def batch(self, first: int, count: int) -> NDArray[np.int64]:
         self._told.send(first // count)
-        return self._rows[first : first + count]
+        return super().batch(first, count)
 
 
 def train_in_child(recipe: Recipe, folder: Path, told: Connection, torn: str | None) -> None:
@@ -144,7 +128,7 @@ def outcome(folder: Path) -> tuple[dict[str, bytes], list[Any]]:
 
 @pytest.fixture(scope="module")
 def make_folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    tokenizer = train_tokenizer(iter(["Ann has 3 red apples and buys 14 more."] * 20), 300, True)
+    tokenizer = tiny_tokenizer()
 
     def make() -> Path:
         folder = tmp_path_factory.mktemp("training")

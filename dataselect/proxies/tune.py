@@ -1,0 +1,136 @@
+"""Supervised fine-tuning of any causal LM: prompts with answers, the loss on the answers.
+
+Next-token prediction as in pretraining, but short, from given weights, for architectures that
+transformers knows; AdamW without decay, a linear warm-up and a linear way down to nothing, the
+weights in float32 whatever is multiplied in. A batch goes through in slices of about equal length.
+
+Not here: resuming within a run (an epoch is short), several devices, adapters.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from dataselect.errors import IncompleteError
+from dataselect.proxies.layout import Layout
+from dataselect.proxies.recipe import TuneRecipe
+
+_SLICE_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class Example:
+    """Token ids of a prompt, and of the answer after it with what ends it."""
+
+    prompt: list[int]
+    answer: list[int]
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.answer)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What came of it; the model itself is changed in place."""
+
+    steps: int
+    tokens: int
+    """All that were processed, prompts included."""
+    losses: list[float]
+    """Of each step, nats per answer token, before the step was taken."""
+
+
+def tune(
+    model: Any,
+    examples: Sequence[Example],
+    recipe: TuneRecipe,
+    device: str,
+    progress: Callable[[int, int, float], None] = lambda step, steps, loss: None,
+) -> Tuned:
+    """Fine-tune `model`, whose weights are in float32 on `device`.
+
+    `progress` is told step, steps and loss. Raises IncompleteError when the loss stops being a
+    number.
+    """
+    parameters = [weight for weight in model.parameters() if weight.requires_grad]
+    if Layout().recomputes(sum(weight.numel() for weight in parameters)):
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    optimizer = torch.optim.AdamW(
+        parameters, lr=recipe.learning_rate, betas=recipe.betas, weight_decay=0.0, fused=True
+    )
+    batches = list(_batches(len(examples), recipe))
+    losses: list[float] = []
+    # Some architectures have dropout.
+    torch.manual_seed(recipe.seed)
+    model.train()
+    for step, chosen in enumerate(batches):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * _factor(step, len(batches), recipe)
+        loss = _add_gradients(model, [examples[n] for n in chosen], recipe, device)
+        if not math.isfinite(loss):
+            raise IncompleteError(f"fine-tuning came to a loss that is no number at step {step}")
+        torch.nn.utils.clip_grad_norm_(parameters, recipe.grad_clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        losses.append(loss)
+        progress(step + 1, len(batches), loss)
+    model.eval()
+    tokens = recipe.epochs * sum(len(each) for each in examples)
+    return Tuned(len(batches), tokens, losses)
+
+
+def _batches(examples: int, recipe: TuneRecipe) -> Iterator[list[int]]:
+    random = np.random.default_rng(recipe.seed)
+    for _ in range(recipe.epochs):
+        order = random.permutation(examples).tolist()
+        for first in range(0, examples, recipe.batch_size):
+            yield order[first : first + recipe.batch_size]
+
+
+def _factor(step: int, steps: int, recipe: TuneRecipe) -> float:
+    """Share of the peak learning rate: up over the warm-up, then down to nothing at the end."""
+    warmup = round(steps * recipe.warmup_fraction)
+    if step < warmup:
+        return (step + 1) / warmup
+    return (steps - step) / max(1, steps - warmup)
+
+
+def _add_gradients(model: Any, batch: Sequence[Example], recipe: TuneRecipe, device: str) -> float:
+    answers = sum(len(each.answer) for each in batch)
+    total = 0.0
+    for part in _slices(batch):
+        width = max(map(len, part))
+        tokens = torch.zeros((len(part), width), dtype=torch.long)
+        wanted = torch.full((len(part), width), -100)
+        for row, each in enumerate(part):
+            ids = torch.tensor(each.prompt + each.answer)
+            tokens[row, : len(ids)] = ids
+            wanted[row, len(each.prompt) : len(ids)] = ids[len(each.prompt) :]
+        kind, low = torch.device(device).type, recipe.precision == "bf16"
+        with torch.autocast(kind, torch.bfloat16, enabled=low):
+            # What fills a row up comes after it, where a causal model does not look.
+            logits = model(input_ids=tokens.to(device), use_cache=False).logits
+        loss = cross_entropy(
+            logits[:, :-1].flatten(0, 1).float(),
+            wanted[:, 1:].flatten().to(device),
+            reduction="sum",
+        )
+        (loss / answers).backward()  # type: ignore[no-untyped-call]
+        total += float(loss.detach())
+    return total / answers
+
+
+def _slices(batch: Sequence[Example]) -> Iterator[list[Example]]:
+    """The batch by length, in parts that hold few tokens, fillers counted."""
+    part: list[Example] = []
+    for each in sorted(batch, key=len):
+        if part and (len(part) + 1) * len(each) > _SLICE_TOKENS:
+            yield part
+            part = []
+        part.append(each)
+    yield part

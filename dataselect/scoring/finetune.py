@@ -1,0 +1,164 @@
+"""A checkpoint after supervised fine-tuning on a benchmark's training set, as an artifact.
+
+The paper's iSFT baseline takes a proxy's accuracy after one epoch of it; its pre-to-post setting
+takes the target's. A `FinetunedCheckpoint` is a checkpoint like any other, so whatever scores
+checkpoints scores it; the fine-tuning happens when its folder is first asked for. Once it has been
+scored the weights are not needed any more: scores go by its identity, which does not read them.
+
+The paper does not say in what form examples are shown. Here it is the benchmark's own prompt with
+the question alone and the benchmark's gold label (the worked solution, or the letter where there
+are choices), then the end of the text; and it is asked in that form afterwards, without worked
+examples.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataselect.benchmarks.items import BenchmarkItems
+from dataselect.benchmarks.training_set import without_examples
+from dataselect.cost import training_flops
+from dataselect.errors import InputError
+from dataselect.proxies.recipe import TuneRecipe
+from dataselect.scoring.checkpoint import Checkpoint, Precision
+from dataselect.scoring.evaluate import Evaluation
+from dataselect.store import Store, content_key
+
+if TYPE_CHECKING:
+    from dataselect.proxies.tune import Example
+
+KIND = "finetuned"
+FINETUNE_VERSION = 1
+"""Raised whenever the same checkpoint and training set would come to other weights."""
+
+
+@dataclass(frozen=True)
+class FinetunedCheckpoint:
+    """`base` after fine-tuning on `training`; see `dataselect.scoring.checkpoint.Checkpoint`.
+
+    `name` is for the ledger, `precision` that in which it will be scored.
+    """
+
+    name: str
+    base: Checkpoint
+    training: BenchmarkItems
+    recipe: TuneRecipe
+    store: Store
+    device: str
+    precision: Precision = "float32"
+    report: Callable[[str], None] = lambda _: None
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """All that determines the weights."""
+        return {
+            "version": FINETUNE_VERSION,
+            "base": dict(self.base.identity),
+            "training_set": self.training.content_hash,
+            "recipe": self.recipe.describe(),
+        }
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The key of the weights, and how they are multiplied."""
+        scored_in = {} if self.precision == "float32" else {"precision": self.precision}
+        return {"finetuned": content_key(KIND, self.spec), **scored_in}
+
+    def folder(self) -> Path:
+        """The Hugging Face folder, its files verified; fine-tuned now if it is not there."""
+        artifact = self.store.find(KIND, self.spec)
+        if artifact is None:
+            self._make()
+            artifact = self.store.find(KIND, self.spec)
+            assert artifact is not None, "it was published a line ago"
+        return artifact.verified() / "model"
+
+    def _make(self) -> None:
+        # Imported here so that what is found in the store never loads torch.
+        import torch
+
+        from dataselect.proxies.tune import tune
+        from dataselect.scoring.decoding import position_limit
+        from dataselect.scoring.loading import load_model
+
+        benchmark = self.training.id
+        wall, cpu = time.monotonic(), time.process_time()
+        model, tokenizer = load_model(self.base.folder(), self.device, "float32")
+        examples, too_long = make_examples(self.training, tokenizer, position_limit(model))
+        self.report(f"{self.name}: fine-tuning on {len(examples):,} examples of {benchmark}")
+        reported = time.monotonic()
+
+        def progress(step: int, steps: int, loss: float) -> None:
+            nonlocal reported
+            if time.monotonic() - reported > 30:
+                reported = time.monotonic()
+                self.report(f"{self.name}: {benchmark}, step {step} of {steps}, loss {loss:.3f}")
+
+        tuned = tune(model, examples, self.recipe, self.device, progress)
+        flops = training_flops(sum(each.numel() for each in model.parameters()), tuned.tokens)
+        facts = {
+            "steps": tuned.steps,
+            "tokens": tuned.tokens,
+            "losses": tuned.losses,
+            "examples": len(examples),
+            "too_long": too_long,
+            "flops": flops,
+            "torch": torch.__version__,
+        }
+        if self.recipe.precision == "bf16":
+            model.to(torch.bfloat16)
+        with self.store.publish(KIND, self.spec) as out:
+            model.save_pretrained(out / "model")
+            tokenizer.save_pretrained(out / "model")
+            (out / "finetuning.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        wall = time.monotonic() - wall
+        self.store.note(
+            KIND,
+            self.spec,
+            {
+                "name": f"{self.name} on {benchmark}",
+                "status": "done",
+                "wall_seconds": wall,
+                "cpu_seconds": time.process_time() - cpu,
+                "gpu_seconds": wall if self.device.startswith("cuda") else 0.0,
+                "flops": flops,
+            },
+        )
+
+
+def asked_as_trained(evaluation: Evaluation) -> Evaluation:
+    """The evaluation of a fine-tuned model: questions in the form of its training."""
+    return replace(evaluation, benchmark=without_examples(evaluation.benchmark))
+
+
+def make_examples(
+    training: BenchmarkItems, tokenizer: Any, limit: int | None
+) -> tuple[list["Example"], int]:
+    """The training set as tokens, and how many of its items the model has no room for.
+
+    Raises InputError when that is all of them.
+    """
+    from dataselect.proxies.tune import Example
+    from dataselect.scoring.token_spans import Aligner, RewrittenTextError
+
+    aligner = Aligner(tokenizer)
+    ending = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
+    examples: list[Example] = []
+    for item in training.items:
+        try:
+            aligned = aligner.align(training.context(item), training.label_text(item))
+        except RewrittenTextError:
+            continue
+        example = Example(aligned.context_ids, aligned.ids + ending)
+        if limit is None or len(example) <= limit:
+            examples.append(example)
+    if not examples:
+        raise InputError(
+            training.id,
+            f"none of its {len(training.items)} training items fits the model",
+            "fine-tune a model that takes longer texts",
+        )
+    return examples, len(training.items) - len(examples)
