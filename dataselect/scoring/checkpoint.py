@@ -33,6 +33,14 @@ class Checkpoint(Protocol):
         """The Hugging Face folder. Raises StoreError or InputError when it is damaged."""
 
 
+class NamedCheckpoint(Checkpoint, Protocol):
+    """A checkpoint that people have a name for."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+
 @dataclass(frozen=True)
 class TrainedCheckpoint:
     """A proxy in the store after so many steps."""
@@ -67,6 +75,30 @@ class ModelCheckpoint:
         return self.path
 
 
+@dataclass(frozen=True)
+class HubCheckpoint:
+    """A revision on the Hub by its commit, whose files are brought here when they are needed.
+
+    `name` is what people call it; the identity is that of `resolve_model`.
+    """
+
+    name: str
+    hub: str
+    commit: str
+    precision: Precision = "float32"
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The repository and the commit."""
+        return _identity({"hub": self.hub, "commit": self.commit}, self.precision)
+
+    def folder(self) -> Path:
+        """The folder in the Hugging Face cache, brought there first if need be."""
+        folder = _from_hub(f"{self.hub}@{self.commit}")
+        _require_weights(self.name, folder)
+        return folder
+
+
 def resolve_model(model: str, precision: Precision) -> ModelCheckpoint:
     """The checkpoint that `FOLDER`, `ID` or `ID@REVISION` stands for.
 
@@ -75,21 +107,41 @@ def resolve_model(model: str, precision: Precision) -> ModelCheckpoint:
     """
     folder = Path(model)
     if folder.is_dir():
-        name = folder.resolve().name
-        identity: dict[str, Any] = {"files": file_hashes(folder)}
-    else:
-        name = model
-        folder = _from_hub(model)
-        identity = {"hub": model.partition("@")[0], "commit": folder.name}
-    if not any(folder.glob("*.safetensors")) or not (folder / "config.json").exists():
+        _require_weights(model, folder)
+        return ModelCheckpoint(folder.resolve().name, folder, model_identity(folder, precision))
+    folder = _from_hub(model)
+    _require_weights(model, folder)
+    of_commit = {"hub": model.partition("@")[0], "commit": folder.name}
+    return ModelCheckpoint(model, folder, _identity(of_commit, precision))
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether `name` can be a repository on the Hub; what cannot is a path."""
+    return _HUB_ID.fullmatch(name) is not None
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether a folder holds a model whose weights are read: never pickled ones."""
+    return (folder / "config.json").exists() and any(folder.glob("*.safetensors"))
+
+
+def model_identity(folder: Path, precision: Precision) -> dict[str, Any]:
+    """The identity of a model in a folder of one's own; its files are read and hashed."""
+    return _identity({"files": file_hashes(folder)}, precision)
+
+
+def _identity(origin: Mapping[str, Any], precision: Precision) -> dict[str, Any]:
+    other = {} if precision == "float32" else {"precision": precision}
+    return {"model": {**origin, **other}}
+
+
+def _require_weights(model: str, folder: Path) -> None:
+    if not has_weights(folder):
         raise InputError(
             model,
             "it has no config.json with *.safetensors weights",
             "name a Hugging Face folder or Hub id that has them (pickled weights are not read)",
         )
-    if precision != "float32":
-        identity["precision"] = precision
-    return ModelCheckpoint(name, folder, {"model": identity})
 
 
 def file_hashes(folder: Path) -> dict[str, str]:
@@ -100,7 +152,7 @@ def file_hashes(folder: Path) -> dict[str, str]:
 
 def _from_hub(model: str) -> Path:
     name, _, revision = model.partition("@")
-    if not _HUB_ID.fullmatch(name):
+    if not is_hub_id(name):
         raise InputError(model, "there is no such folder", "check the path")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError

@@ -8,13 +8,14 @@ take a download or run a model.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item, load_items
-from dataselect.benchmarks.load import load_benchmark
+from dataselect.benchmarks.load import load_benchmark, training_items
 from dataselect.benchmarks.own import load_definition
 from dataselect.benchmarks.shots import with_shot_rationales
 from dataselect.errors import InputError
-from dataselect.plan import Benchmark, Plan
+from dataselect.plan_benchmark import Benchmark
 from dataselect.scoring.checkpoint import resolve_model
 from dataselect.scoring.evaluate import Evaluation, Scope
 from dataselect.store import Store
@@ -30,8 +31,20 @@ WEIGHING_VERSION = 1
 Loaded = tuple[BenchmarkItems, tuple[Exclusion, ...]]
 
 
+class NamesBenchmarks(Protocol):
+    """A file that names benchmarks, relative to its folder: a plan, or a calibration spec."""
+
+    @property
+    def benchmarks(self) -> Sequence[Benchmark]:
+        """Its benchmarks."""
+
+    @property
+    def base(self) -> Path:
+        """Its folder."""
+
+
 def gather(
-    plan: Plan, store: Store, device: str, report: Callable[[str], None]
+    plan: NamesBenchmarks, store: Store, device: str, report: Callable[[str], None]
 ) -> dict[str, Evaluation]:
     """Every benchmark of the plan by id. Raises InputError for bad files and missing traces."""
     evaluations = {}
@@ -55,7 +68,9 @@ def gather(
     return evaluations
 
 
-def planned_benchmark(plan: Plan, chosen: Benchmark, report: Callable[[str], None]) -> Loaded:
+def planned_benchmark(
+    plan: NamesBenchmarks, chosen: Benchmark, report: Callable[[str], None]
+) -> Loaded:
     """A plan's benchmark: items, worked examples, and the malformed items that were left out."""
     if chosen.is_defined:
         definition = load_definition(chosen.items or chosen.id, plan.base)
@@ -71,6 +86,19 @@ def planned_benchmark(plan: Plan, chosen: Benchmark, report: Callable[[str], Non
     keys = ("prompt", "label", "task") + (("shot_count",) if chosen.is_defined else ())
     own = {key: getattr(chosen, key) for key in keys if getattr(chosen, key) is not None}
     return replace(benchmark, id=chosen.id, **own), left_out
+
+
+def planned_training(plan: NamesBenchmarks, chosen: Benchmark) -> tuple[Item, ...]:
+    """The items of the split that a plan's benchmark has its worked examples from, if any."""
+    if chosen.is_defined:
+        definition = load_definition(chosen.items or chosen.id, plan.base)
+        return training_items(
+            definition, None if chosen.folder is None else plan.base / chosen.folder
+        )
+    if chosen.shots is None:
+        return ()
+    items, _ = load_items(plan.base / chosen.shots)
+    return tuple(items)
 
 
 def make_evaluation(
@@ -202,7 +230,7 @@ def _correct(benchmark: BenchmarkItems, traces: TraceSet, unsafe: bool) -> Trace
     return replace(traces, traces=right, exclusions=(*traces.exclusions, *excluded))
 
 
-def _shots(plan: Plan, chosen: Benchmark) -> tuple[Item, ...]:
+def _shots(plan: NamesBenchmarks, chosen: Benchmark) -> tuple[Item, ...]:
     if chosen.shots is None:
         return ()
     path, wanted = plan.base / chosen.shots, chosen.shot_count or 0

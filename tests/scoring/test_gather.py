@@ -11,7 +11,8 @@ from small_models import save_model
 
 from dataselect.benchmarks.items import BenchmarkItems, CodeCheck, Exclusion, Item
 from dataselect.errors import InputError
-from dataselect.plan import Benchmark, Plan, load_plan
+from dataselect.plan import Plan, load_plan
+from dataselect.plan_benchmark import Benchmark
 from dataselect.scoring.gather import (
     find_traces,
     gather,

@@ -1,0 +1,83 @@
+"""A target's accuracies at token counts, wherever they were measured.
+
+Here is the form that all have, and the reading of a CSV file of them; `lm_eval` reads results of
+lm-evaluation-harness. Values are as the file has them, shares or percent: which it is, is found
+where pairs are read (`transfer.pairs`).
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataselect.csvfile import read_csv
+from dataselect.errors import InputError
+from dataselect.units import format_count, parse_count
+from dataselect.wording import nearest, quoted
+
+_COLUMNS = ("tokens", "benchmark", "accuracy")
+
+
+@dataclass(frozen=True)
+class Accuracies:
+    """What is known of a target: accuracy by benchmark and tokens, and what the target is called.
+
+    `origins` says of each benchmark and token count where the accuracy is from.
+    """
+
+    name: str
+    values: Mapping[str, Mapping[int, float]]
+    origins: Mapping[tuple[str, int], str]
+    notes: tuple[str, ...] = ()
+
+
+def read_accuracies(path: Path, benchmarks: Iterable[str]) -> Accuracies:
+    """Accuracies of these benchmarks from a CSV file with a row for each benchmark and checkpoint.
+
+    Raises InputError with the line of what is wrong, and when a benchmark is missing altogether.
+    """
+    columns, rows = read_csv(path)
+    missing = [name for name in _COLUMNS if name not in columns]
+    if missing:
+        raise InputError(
+            f"{path}:1", f"no column {', '.join(missing)}", f"it needs {', '.join(_COLUMNS)}"
+        )
+    values: dict[str, dict[int, float]] = {name: {} for name in benchmarks}
+    origins: dict[tuple[str, int], str] = {}
+    others: set[str] = set()
+    for row in rows:
+        name, tokens = row.text("benchmark"), _tokens(row.text("tokens"), row.where)
+        accuracy = row.number("accuracy")
+        if name not in values:
+            others.add(name)
+            continue
+        if math.isnan(accuracy):  # not measured
+            continue
+        if not 0 <= accuracy <= 100:
+            raise InputError(
+                row.where,
+                f"accuracy {accuracy:g} is neither a share nor a percentage",
+                "give 0 to 1 or 0 to 100",
+            )
+        if tokens in values[name]:
+            before = origins[name, tokens].rpartition(":")[2]
+            raise InputError(
+                row.where,
+                f"{name} at {format_count(tokens)} tokens comes twice (before in line {before})",
+                "keep one of the rows",
+            )
+        values[name][tokens] = accuracy
+        origins[name, tokens] = f"{path.name}:{row.line}"
+    for name, known in values.items():
+        if not known:
+            mend = nearest(name, others) or f"the file has {', '.join(sorted(others)) or 'none'}"
+            raise InputError(path, f"it has no accuracy of benchmark {quoted(name)}", mend)
+    return Accuracies(path.name, values, origins)
+
+
+def _tokens(text: str, where: str) -> int:
+    try:
+        return parse_count(text)
+    except ValueError as error:
+        problem, _, mend = str(error).partition("; ")
+        raise InputError(where, f"tokens: {problem}", mend) from None

@@ -1,0 +1,243 @@
+"""Results files of lm-evaluation-harness as a target's accuracies.
+
+Such a file has `results: {task: {"acc,none": …}}` for one model, and says which in `config` (the
+arguments `pretrained` and `revision`) or `model_name`. How far the model was trained is read from
+these names or from the file's folder, unless the spec states it. Which task and metric is the
+accuracy of a benchmark is chosen once for all files, so that a curve is never a mixture of two
+metrics: the first of the usual ones that the most checkpoints have. What was taken is said.
+
+Files written by `dataselect score --accuracy` have the same form.
+"""
+
+import glob
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dataselect.calibration.accuracies import Accuracies
+from dataselect.calibration.spec import LmEvalResults, Task
+from dataselect.checkpoints import Checkpoints
+from dataselect.errors import InputError
+from dataselect.jsonfile import read_json
+from dataselect.units import format_count
+from dataselect.wording import nearest, quoted
+
+_STEM = ("biology", "chemistry", "computer_science", "engineering", "math", "physics")
+_TASKS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "gsm8k": (("gsm8k",), ("gsm8k_cot",)),
+    "math500": (("math500",), ("hendrycks_math500",), ("minerva_math500",)),
+    "arc_challenge": (("arc_challenge",), ("arc_challenge_chat",)),
+    "mmlu_pro_stem": (("mmlu_pro_stem",), tuple(f"mmlu_pro_{subject}" for subject in _STEM)),
+    "humaneval": (("humaneval",), ("humaneval_instruct",)),
+}
+"""Tasks that are a benchmark, the likeliest first; others are a task of their own name."""
+
+_METRICS = (
+    "math_verify,none",
+    "exact_match,strict-match",
+    "exact_match,flexible-extract",
+    "exact_match,custom-extract",
+    "exact_match,remove_whitespace",
+    "exact_match,none",
+    "pass@1,create_test",
+    "pass@1,none",
+    "acc_norm,none",
+    "acc,none",
+)
+"""Metrics that are an accuracy, the likeliest first: what a model writes before what it ranks."""
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    results: dict[str, dict[str, Any]]
+    config: dict[str, Any] = Field(default_factory=dict)
+    model_name: str | None = None
+    samples: dict[str, Any] = Field(default_factory=dict, alias="n-samples")
+
+
+@dataclass(frozen=True)
+class _Results:
+    """A file read: its names, likeliest to tell the tokens first, and what it holds.
+
+    `model` is the repository on the Hub that has the revision, None for a folder.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    model: str | None
+    content: _File
+
+    def metrics(self, task: str) -> dict[str, float]:
+        """The figures of a task, without their standard errors."""
+        return {
+            name: float(value)
+            for name, value in self.content.results.get(task, {}).items()
+            if isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and "_stderr" not in name
+        }
+
+    def items(self, task: str) -> float:
+        """Items that a task was measured on; 1 where the file does not say."""
+        counts = self.content.samples.get(task)
+        effective = counts.get("effective") if isinstance(counts, dict) else None
+        return float(effective) if isinstance(effective, int) else 1.0
+
+
+def read_lm_eval(
+    section: LmEvalResults, base: Path, where: str, benchmarks: Iterable[str]
+) -> Accuracies:
+    """The benchmarks' accuracies from all files that a section names.
+
+    Raises InputError for a file that cannot be read, whose tokens nothing tells, that contradicts
+    another, and when no file has a benchmark.
+    """
+    files = [_read(path, base) for path in _paths(section, base, where)]
+    models = sorted({file.model for file in files if file.model is not None})
+    if len(models) > 1:
+        raise InputError(
+            where, f"the files are for {len(models)} models: {', '.join(models)}", "name one's"
+        )
+    naming = Checkpoints(model="-", tokens=section.tokens, tokens_per_step=section.tokens_per_step)
+    stated = set(section.tokens or {})
+    for name in stated - {name for file in files for name in file.names}:
+        known = sorted({name for file in files for name in file.names})
+        mend = nearest(name, known) or f"the files are for {', '.join(known[:5])}"
+        raise InputError(where, f"'tokens' names {quoted(name)}, which no file is for", mend)
+    at = [(_tokens(file, naming, stated), file) for file in files]
+    values: dict[str, dict[int, float]] = {}
+    origins: dict[tuple[str, int], str] = {}
+    notes = []
+    for benchmark in benchmarks:
+        tasks, metric = _choose(benchmark, section.tasks.get(benchmark), files, where)
+        values[benchmark] = {}
+        for tokens, file in at:
+            accuracy = _accuracy(file, tasks, metric)
+            if accuracy is None:
+                continue
+            before = values[benchmark].get(tokens)
+            if before is not None and before != accuracy:
+                raise InputError(
+                    file.path,
+                    f"it says {accuracy:g} for {benchmark} at {format_count(tokens)} tokens, and"
+                    f" {origins[benchmark, tokens]} says {before:g}",
+                    "leave one of the files out",
+                )
+            values[benchmark][tokens] = accuracy
+            origins[benchmark, tokens] = file.path.name
+        notes.append(
+            f"{benchmark}: the target's accuracy is '{metric}' of {_shown(tasks)}"
+            f" at {len(values[benchmark])} token counts"
+        )
+    name = models[0] if models else section.patterns[0]
+    return Accuracies(name, values, origins, tuple(notes))
+
+
+def _paths(section: LmEvalResults, base: Path, where: str) -> list[Path]:
+    found: dict[Path, None] = {}
+    for pattern in section.patterns:
+        matched = sorted(glob.glob(pattern, root_dir=base, recursive=True))
+        if not matched:
+            raise InputError(where, f"no file matches {quoted(pattern)}", "check the pattern")
+        found |= dict.fromkeys(base / path for path in matched)
+    return list(found)
+
+
+def _read(path: Path, base: Path) -> _Results:
+    content = read_json(_File, path, "name results files of lm-evaluation-harness")
+    arguments = content.config.get("model_args")
+    if isinstance(arguments, str):
+        pieces = (piece.partition("=") for piece in arguments.split(","))
+        arguments = {key.strip(): value.strip() for key, _, value in pieces}
+    arguments = arguments if isinstance(arguments, dict) else {}
+    pretrained, revision = arguments.get("pretrained"), arguments.get("revision")
+    try:
+        folders = path.parent.resolve().relative_to(base.resolve()).as_posix()
+    except ValueError:
+        folders = path.parent.name
+    likely = (revision, content.model_name, pretrained, Path(str(pretrained or "")).name)
+    names = dict.fromkeys(
+        str(name) for name in (*likely, path.parent.name, path.stem, folders) if name
+    )
+    model = pretrained if revision not in (None, "local") else None
+    return _Results(path, tuple(names), model, content)
+
+
+def _tokens(file: _Results, naming: Checkpoints, stated: set[str]) -> int:
+    for name in (*(name for name in file.names if name in stated), *file.names):
+        tokens = naming.tokens_at(name)
+        if tokens is not None:
+            return tokens
+    raise InputError(
+        file.path,
+        f"nothing tells its training tokens ({', '.join(map(quoted, file.names))})",
+        "state them in 'tokens' by one of these names, or give 'tokens_per_step'",
+    )
+
+
+def _choose(
+    benchmark: str, chosen: Task | None, files: Sequence[_Results], where: str
+) -> tuple[tuple[str, ...], str]:
+    """Tasks and metric of a benchmark, the same for all files."""
+    groups = _TASKS.get(benchmark, ((benchmark,),)) if chosen is None else (chosen.names,)
+    metrics = _METRICS if chosen is None or chosen.metric is None else (chosen.metric,)
+    best: tuple[tuple[str, ...], str] | None = None
+    most = 0
+    for tasks in groups:
+        for metric in metrics:
+            having = sum(_accuracy(file, tasks, metric) is not None for file in files)
+            if having > most:
+                best, most = (tasks, metric), having
+    if best is None:
+        raise InputError(where, *_nothing_found(benchmark, groups, chosen, files))
+    return best
+
+
+def _nothing_found(
+    benchmark: str,
+    groups: Sequence[tuple[str, ...]],
+    chosen: Task | None,
+    files: Sequence[_Results],
+) -> tuple[str, str]:
+    """Why no file has a benchmark's accuracy, and what mends it."""
+    there = {task: tuple(file.metrics(task)) for file in files for task in file.content.results}
+    tasks = max(groups, key=lambda tasks: sum(task in there for task in tasks))
+    present = [task for task in tasks if task in there]
+    if not present:
+        listed = ", ".join(sorted(there)) or "none"
+        return (
+            f"no file has a result for benchmark {quoted(benchmark)}",
+            f"name its task in 'tasks' (there: {listed})",
+        )
+    if len(present) < len(tasks):
+        lacking = ", ".join(task for task in tasks if task not in there)
+        return f"{benchmark} is {len(tasks)} tasks, and no file has {lacking}", "add their results"
+    wanted = "usual accuracy" if chosen is None or chosen.metric is None else chosen.metric
+    metrics = ", ".join(map(quoted, there[present[0]]))
+    return f"task {quoted(present[0])} has no {wanted}", f"its metrics are {metrics}"
+
+
+def _accuracy(file: _Results, tasks: Sequence[str], metric: str) -> float | None:
+    """The mean over tasks, by their numbers of items; None unless the file has them all."""
+    found = [file.metrics(task).get(metric) for task in tasks]
+    known = [value for value in found if value is not None]
+    if len(known) < len(tasks):
+        return None
+    for task, value in zip(tasks, known, strict=True):
+        if not 0 <= value <= 1:
+            raise InputError(
+                file.path, f"{metric} of {task} is {value:g}, no share", "name a metric from 0 to 1"
+            )
+    if len(known) == 1:
+        return known[0]
+    weights = [file.items(task) for task in tasks]
+    weighted = (value * weight for value, weight in zip(known, weights, strict=True))
+    return math.fsum(weighted) / math.fsum(weights)
+
+
+def _shown(tasks: Sequence[str]) -> str:
+    return tasks[0] if len(tasks) == 1 else f"{tasks[0]} and {len(tasks) - 1} more (mean by items)"

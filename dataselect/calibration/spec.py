@@ -1,0 +1,187 @@
+"""The calibration spec: which proxy, which target, on what, and where the two are paired.
+
+A calibration run is a proxy and a target that were trained on the same data, with checkpoints of
+both. The spec names the proxy's checkpoints, where the target's accuracies come from, the
+benchmarks with their traces in the words of a plan, and the token counts to pair at. Only what the
+file itself can show is checked here.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from dataselect.checkpoints import Checkpoints
+from dataselect.plan_benchmark import Benchmark
+from dataselect.plan_proxy import Seed
+from dataselect.sections import Document, FieldError, Id, Section, Text, read
+from dataselect.units import Count, Number
+from dataselect.wording import nearest, quoted
+
+
+class Task(Section):
+    """Which result of lm-evaluation-harness is a benchmark's accuracy."""
+
+    task: Text | Annotated[list[Text], Field(min_length=1)]
+    """Name of the task; of several the mean is taken, by their numbers of items."""
+
+    metric: Text | None = None
+    """Its metric with the filter, such as `exact_match,strict-match`. Default: the first there is
+    of those that are usual."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tasks, one or several."""
+        return (self.task,) if isinstance(self.task, str) else tuple(self.task)
+
+
+class LmEvalResults(Section):
+    """Results files of lm-evaluation-harness, or of `dataselect score --accuracy`."""
+
+    files: Text | Annotated[list[Text], Field(min_length=1)]
+    """Files `results_*.json`, or patterns for them (`target/**/results_*.json`), relative to this
+    file."""
+
+    tokens: dict[str, Count] | None = None
+    """Training tokens by the revision, model or folder that a file is for. Default: what these
+    names say (`tokens250B`), or their step times `tokens_per_step`."""
+
+    tokens_per_step: Count | None = None
+    """Tokens in a training step, for names that give the step alone."""
+
+    tasks: dict[str, Task] = Field(default_factory=dict)
+    """Task and metric by benchmark id, where the usual ones are not meant."""
+
+    @property
+    def patterns(self) -> list[str]:
+        """The files as a list."""
+        return [self.files] if isinstance(self.files, str) else self.files
+
+
+class CalibrationTarget(Section):
+    """The large model, and where its accuracies come from: `lm_eval`, `csv` or `checkpoints`."""
+
+    size: Count
+    """Parameters, such as `7B`."""
+
+    tokens: Count | None = None
+    """Tokens at the end of its training. Default: at the last accuracy."""
+
+    name: Text | None = None
+    """What to call it in the record. Default: what its accuracies say."""
+
+    lm_eval: LmEvalResults | None = None
+    """Results of lm-evaluation-harness."""
+
+    csv: Text | None = None
+    """CSV file with the columns `tokens`, `benchmark`, `accuracy`, relative to this file."""
+
+    checkpoints: Checkpoints | None = None
+    """Checkpoints of the target, to be evaluated here: answers are written and graded."""
+
+    sft: bool = False
+    """With `checkpoints`: fine-tune each of them first, on the training set of each benchmark,
+    apart, and take the accuracy after that."""
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> Self:
+        keys = ("lm_eval", "csv", "checkpoints")
+        given = [key for key in keys if getattr(self, key) is not None]
+        if not given:
+            raise ValueError(f"no accuracies are named; give one of {', '.join(keys)}")
+        if len(given) > 1:
+            raise FieldError(f"{given[0]!r} is given as well", "keep one", given[1])
+        if self.sft and self.checkpoints is None:
+            raise FieldError(
+                f"{given[0]!r} has accuracies as they were measured",
+                "leave this out, or name 'checkpoints' to be fine-tuned",
+                "sft",
+            )
+        return self
+
+
+class Pairing(Section):
+    """The token counts at which checkpoints of proxy and target are paired."""
+
+    every: Count | None = None
+    """Distance of the token counts, which begin at `first`. Default: wherever the target has an
+    accuracy."""
+
+    first: Count | None = None
+    """The first of them. Default: `every`."""
+
+    last: Count | None = None
+    """The last. Needed with `every`."""
+
+    tolerance: Annotated[Number, Field(gt=0, lt=0.5)] = 0.02
+    """How far a checkpoint may lie from the token count, as a share of it; with `every` less than
+    half of that too."""
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if self.every is not None and self.last is None:
+            raise FieldError("'last' is missing", "say where the token counts end", "every")
+        low = self.first or self.every or 1
+        if self.last is not None and self.last < low:
+            raise FieldError("this is below the first token count", "write a larger one", "last")
+        return self
+
+    def grid(self) -> list[int] | None:
+        """The token counts; None where the target's own are taken."""
+        if self.every is None or self.last is None:
+            return None
+        return list(range(self.first or self.every, self.last + 1, self.every))
+
+    def includes(self, tokens: int) -> bool:
+        """Whether a token count of the target's lies in the range."""
+        return (self.first or 1) <= tokens and (self.last is None or tokens <= self.last)
+
+    def reach(self, tokens: int) -> float:
+        """How far a checkpoint may lie from a token count."""
+        share = self.tolerance * tokens
+        # Strictly less than half the distance: no checkpoint is the nearest to two counts.
+        return share if self.every is None else min(share, 0.499 * self.every)
+
+
+class CalibrationSpec(Document):
+    """How a transfer function is measured."""
+
+    name: Id
+    """Names the files that are written. Default: the name of this file without its ending."""
+
+    proxy: Checkpoints
+    """Checkpoints of the small model."""
+
+    target: CalibrationTarget
+    """The large model, trained on the same data."""
+
+    benchmarks: Annotated[list[Benchmark], Field(min_length=1)]
+    """What both are measured on, in the words of a plan."""
+
+    pair: Pairing = Pairing()
+    """Where they are paired."""
+
+    protocol: Literal["robust", "paper"] = "robust"
+    """How functions are fitted and judged."""
+
+    seed: Seed = 0
+    """Draws the five folds."""
+
+    @model_validator(mode="after")
+    def _benchmarks_fit_together(self) -> Self:
+        ids = [benchmark.id for benchmark in self.benchmarks]
+        for i, name in enumerate(ids):
+            if name in ids[:i]:
+                raise FieldError(f"{name!r} comes twice", "keep one", "benchmarks", i, "id")
+        if self.target.lm_eval is not None:
+            for name in self.target.lm_eval.tasks:
+                if name not in ids:
+                    mend = nearest(name, ids) or f"name some of: {', '.join(ids)}"
+                    place = ("target", "lm_eval", "tasks", name)
+                    raise FieldError(f"there is no benchmark {quoted(name)}", mend, *place)
+        return self
+
+
+def load_calibration(path: Path) -> CalibrationSpec:
+    """The spec in the file `path`; raises InputError with line, column and mend."""
+    return read(CalibrationSpec, path)

@@ -1,0 +1,261 @@
+"""Checkpoints that were trained elsewhere, found: revisions on the Hub or folders, in order.
+
+Finding is cheap: the Hub is asked once for the names and commits of all revisions, and folders are
+looked at, not read. Weights are brought here, and files hashed, only when a checkpoint is used, so
+that of a thousand revisions those that are scored are paid for. A revision is known by its commit:
+a pinned one (`NAME@COMMIT`) needs no network to be found, nor to be used once its files are in the
+Hugging Face cache; without a network other names are looked up in that cache.
+
+Not covered: what weights are for; nothing here loads a model or imports torch.
+"""
+
+import glob
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
+
+from dataselect.checkpoints import Checkpoints, step_in
+from dataselect.corpus.redaction import redact
+from dataselect.errors import InputError
+from dataselect.scoring.checkpoint import (
+    HubCheckpoint,
+    ModelCheckpoint,
+    Precision,
+    has_weights,
+    is_hub_id,
+    model_identity,
+)
+from dataselect.units import format_count
+from dataselect.wording import nearest, quoted
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Member:
+    """One checkpoint of a series, by what its name tells; `tokens` and `step` where known.
+
+    `place` is its folder, or (Hub id, commit).
+    """
+
+    label: str
+    step: int | None
+    tokens: int | None
+    place: Path | tuple[str, str]
+    precision: Precision
+
+    @property
+    def commit(self) -> str | None:
+        """The commit of a revision on the Hub."""
+        return None if isinstance(self.place, Path) else self.place[1]
+
+    @cached_property
+    def checkpoint(self) -> ModelCheckpoint | HubCheckpoint:
+        """What is scored; the files of a folder are hashed when this is first asked for."""
+        if isinstance(self.place, Path):
+            identity = model_identity(self.place, self.precision)
+            return ModelCheckpoint(self.label, self.place, identity)
+        hub, commit = self.place
+        return HubCheckpoint(f"{hub}@{self.label}", hub, commit, self.precision)
+
+
+def resolve(section: Checkpoints, base: Path, where: str) -> tuple[Member, ...]:
+    """The checkpoints that a section names, by rising tokens (or steps, where these are unknown).
+
+    Folders are relative to `base`. Raises InputError, naming `where`, when there is none, when two
+    are at the same point of training, or when a name does not tell the order.
+    """
+    folders = _folders(section, base, where)
+    found: Mapping[str, Path | tuple[str, str]]
+    if folders is not None:
+        if section.revisions is not None:
+            raise InputError(
+                where, f"{quoted(section.model)} is a folder, which has no revisions", "remove them"
+            )
+        found = folders
+    else:
+        hub, commits = _revisions(section, where)
+        found = {name: (hub, commit) for name, commit in commits.items()}
+    if isinstance(section.tokens, int) and len(found) > 1:
+        raise InputError(
+            where,
+            f"'tokens' is one number and there are {len(found)} checkpoints",
+            "give tokens by name, or 'tokens_per_step'",
+        )
+    if isinstance(section.tokens, dict):
+        for name in section.tokens:
+            if name not in found:
+                mend = nearest(name, found) or f"the names are {_some(name, found)}"
+                raise InputError(where, f"'tokens' names {quoted(name)}, not found there", mend)
+    members = [
+        Member(name, step_in(name), section.tokens_at(name), place, section.precision)
+        for name, place in found.items()
+    ]
+    return _ordered(members, where)
+
+
+def pinned(section: Checkpoints, members: Sequence[Member]) -> Checkpoints:
+    """The section with the commits of its revisions, so that it means the same ever after."""
+    if any(member.commit is None for member in members):
+        return section
+    names = [f"{m.label}@{m.commit}" if m.label != m.commit else m.label for m in members]
+    hub = section.model.partition("@")[0]
+    return section.model_copy(update={"model": hub, "revisions": names})
+
+
+def _ordered(members: Sequence[Member], where: str) -> tuple[Member, ...]:
+    if len(members) == 1:
+        return tuple(members)
+    by_tokens = all(member.tokens is not None for member in members)
+    points: dict[tuple[int, int], Member] = {}
+    for member in members:
+        point = member.tokens if by_tokens else member.step
+        if point is None:
+            raise InputError(
+                where,
+                f"the name {quoted(member.label)} does not tell where in training it is",
+                "state 'tokens' by name for those that do not, or leave them out",
+            )
+        # Tokens in names are rounded, so that early ones may be the same at different steps.
+        key = (point, member.step or 0)
+        if key in points:
+            at = f"{format_count(point)} tokens" if by_tokens else f"step {point}"
+            raise InputError(
+                where,
+                f"{quoted(points[key].label)} and {quoted(member.label)} are both at {at}",
+                "name one of them, or narrow the pattern",
+            )
+        points[key] = member
+    return tuple(points[key] for key in sorted(points))
+
+
+def _folders(section: Checkpoints, base: Path, where: str) -> dict[str, Path] | None:
+    """Folders of checkpoints by their path below the fixed part; None for a Hub model."""
+    model = section.model
+    top = base / model
+    if top.is_dir():
+        if (top / "config.json").exists():
+            return _with_weights({top.resolve().name: top}, where, top)
+        return _with_weights({path.name: path for path in top.iterdir()}, where, top)
+    if glob.has_magic(model):
+        parts = Path(model).parts
+        fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+        top = base.joinpath(*parts[:fixed])
+        found = [base / path for path in glob.glob(model, root_dir=base)]
+        folders = {path.relative_to(top).as_posix(): path for path in found if path.is_dir()}
+        if not folders:
+            there = [path.name for path in top.iterdir()] if top.is_dir() else []
+            raise InputError(
+                where,
+                f"no folder matches {quoted(model)}",
+                f"in {top} there is {_some(parts[fixed], there)}",
+            )
+        return _with_weights(folders, where, top)
+    if not is_hub_id(model.partition("@")[0]):
+        raise InputError(where, f"there is no folder {quoted(model)}", "check the path")
+    return None
+
+
+def _with_weights(folders: Mapping[str, Path], where: str, top: Path) -> dict[str, Path]:
+    """Those that hold a checkpoint; one with a configuration alone is an error, not a gap."""
+    configured = {name: path for name, path in folders.items() if (path / "config.json").exists()}
+    if not configured:
+        raise InputError(
+            where,
+            f"no folder there in {top} has a config.json",
+            "name folders of Hugging Face checkpoints",
+        )
+    for path in configured.values():
+        if not has_weights(path):
+            raise InputError(
+                where,
+                f"{path} has no *.safetensors weights",
+                "save them as safetensors (pickled weights are not read), or leave it out",
+            )
+    return configured
+
+
+def _some(wanted: str, names: Iterable[str]) -> str:
+    """The names most like the one wanted, and how many there are besides."""
+    known = sorted(names)
+    shown = get_close_matches(wanted, known, n=_SHOWN, cutoff=0.0)
+    rest = len(known) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "") if shown else "nothing"
+
+
+def _revisions(section: Checkpoints, where: str) -> tuple[str, dict[str, str]]:
+    """The Hub id and commits by the name of the revision."""
+    hub, _, single = section.model.partition("@")
+    if single and section.revisions is not None:
+        raise InputError(
+            where, f"{quoted(section.model)} names a revision, and 'revisions' too", "keep one"
+        )
+    known: Mapping[str, str] | None = None
+    found: dict[str, str] = {}
+    for pattern in [single] if single else section.revision_patterns or ["main"]:
+        name, _, pinned = pattern.rpartition("@")
+        if _COMMIT.fullmatch(pinned):
+            found[name or pinned] = pinned
+            continue
+        if known is None:
+            known = _known_revisions(hub, where)
+        matching = {n: c for n, c in known.items() if n == pattern or fnmatchcase(n, pattern)}
+        if not matching:
+            raise InputError(
+                where,
+                f"{hub} has no revision {quoted(pattern)}",
+                f"there is {_some(pattern, known)}",
+            )
+        found |= matching
+    return hub, found
+
+
+def _known_revisions(hub: str, where: str) -> dict[str, str]:
+    """Commits of all branches and tags of a repository, or of those in the cache when offline."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    try:
+        refs = HfApi().list_repo_refs(hub)
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise InputError(
+            where,
+            f"it is no folder, and the Hub does not give {quoted(hub)} ({_first_line(error)})",
+            "check the id and HF_TOKEN, or name a folder",
+        ) from error
+    except Exception as error:  # clients raise through httpx, OSError and classes of their own
+        if cached := _cached_revisions(hub):
+            return cached
+        raise InputError(
+            where,
+            f"the Hub does not answer for the revisions of {quoted(hub)} ({_first_line(error)})",
+            "check the network, pin NAME@COMMIT of what is in the cache, or name folders",
+        ) from error
+    return {ref.name: ref.target_commit for ref in (*refs.tags, *refs.branches)}
+
+
+def _cached_revisions(hub: str) -> dict[str, str]:
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repositories = scan_cache_dir().repos
+    except CacheNotFound:
+        return {}
+    return {
+        name: revision.commit_hash
+        for repository in repositories
+        if (repository.repo_type, repository.repo_id) == ("model", hub)
+        for revision in repository.revisions
+        for name in revision.refs
+    }
+
+
+def _first_line(error: Exception) -> str:
+    lines = redact(str(error)).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,74 @@
+"""Checkpoints are paired where both are near a token count, each once, and what is not is said."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataselect.calibration.pairing import Match, match
+from dataselect.calibration.spec import Pairing
+
+B = 10**9
+COUNTS = st.lists(st.integers(0, 4000), max_size=30).map(lambda n: [each * B for each in n])
+
+
+def test_the_nearest_checkpoints_are_paired_at_every_count_of_the_grid() -> None:
+    pairing = Pairing(every="250B", last="1T")
+    proxies = [n * B for n in (0, 21, 252, 503, 495, 755, 997)]
+    targets = [n * B for n in (248, 254, 500, 749, 1002)]
+    found = match(proxies, targets, pairing)
+    assert found.found == (
+        Match(250 * B, 252 * B, 248 * B),
+        Match(500 * B, 503 * B, 500 * B),
+        Match(750 * B, 755 * B, 749 * B),
+        Match(1000 * B, 997 * B, 1002 * B),
+    )
+    assert found.missing == ()
+    assert found.describe() == "4 pairs from 250B to 1T tokens, at most 4B tokens (1.6%) apart"
+
+
+def test_without_a_grid_the_target_s_own_counts_are_taken() -> None:
+    targets = [0, 100, 200, 300, 400]
+    found = match([0, 100, 200, 299, 400], targets, Pairing(first=100, last=300))
+    assert [each.tokens for each in found.found] == [100, 200, 300]
+    assert found.found[-1] == Match(300, 299, 300)
+    assert (
+        match([100], [100], Pairing()).describe() == "1 pairs from 100 to 100 tokens, equal tokens"
+    )
+
+
+def test_a_count_without_a_checkpoint_is_said_with_the_reason() -> None:
+    found = match([100, 200, 300], [100, 310], Pairing(every=100, last=400))
+    assert [each.tokens for each in found.found] == [100]
+    assert found.missing == (
+        (200, "no checkpoint of the target within 2.0%"),
+        (300, "no checkpoint of the target within 2.0%"),
+        (400, "no checkpoint of the proxy and target within 2.0%"),
+    )
+    assert "; not paired: 200, 300 (no checkpoint of the target within 2.0%)" in found.describe()
+    nothing = match([], [100], Pairing())
+    assert nothing.describe().startswith("nothing is paired; not paired: 100 (no checkpoint of the")
+
+
+def test_a_checkpoint_is_not_used_twice() -> None:
+    found = match([100], [99, 101], Pairing())
+    assert found.found == (Match(99, 100, 99),)
+    assert found.missing == ((101, "its nearest checkpoint is paired already"),)
+
+
+@given(COUNTS, COUNTS, st.integers(1, 500), st.floats(0.001, 0.49))
+def test_pairs_lie_within_reach_and_no_checkpoint_serves_two(
+    proxies: list[int], targets: list[int], every: int, tolerance: float
+) -> None:
+    pairing = Pairing(every=every * B, last=4000 * B, tolerance=tolerance)
+    found = match(proxies, targets, pairing)
+    grid = pairing.grid()
+    assert grid is not None
+    assert sorted([m.tokens for m in found.found] + [tokens for tokens, _ in found.missing]) == grid
+    for each in found.found:
+        assert each.proxy in proxies
+        assert each.target in targets
+        assert max(abs(each.proxy - each.tokens), abs(each.target - each.tokens)) <= min(
+            tolerance * each.tokens, every * B / 2
+        )
+    for side in ("proxy", "target"):
+        used = [getattr(each, side) for each in found.found]
+        assert used == sorted(set(used))
