@@ -13,11 +13,11 @@ order of a sum cannot break a tie.
 
 Not covered: item resampling says what other items of the same kind might have shown. It does NOT
 cover the noise of the training seed, nor the gap between proxy and target scale, and both can be
-larger: with one seed per candidate the intervals and probabilities are optimistic.
+larger. `widened` adds draws of both to a ranking; `decisions.doubt` says how large they are.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -135,10 +135,45 @@ def bootstrap_rank(
     return Ranking(
         table=table.iloc[order],
         draws=sampled,
-        wins=pd.DataFrame(_win_probabilities(sampled), index=names, columns=names),
+        wins=pd.DataFrame(win_probabilities(sampled), index=names, columns=names),
         k=k,
         method=method,
         confidence=confidence,
+    )
+
+
+def aggregate_runs(
+    runs: Mapping[str, pd.DataFrame], observed: Mapping[str, pd.Series], method: Method = "z_score"
+) -> pd.DataFrame:
+    """Each run's aggregate, runs x candidates, in the unit of the aggregate of `observed`.
+
+    `runs`: per benchmark, runs x candidates of means; `observed`: per benchmark, the candidates'
+    means over all runs, whose spread is the unit of the z-score. So runs can be compared with
+    each other and with `aggregate` of `observed`.
+    """
+    first = next(iter(runs.values()))
+    means = [runs[name][first.columns].to_numpy(dtype=np.float64) for name in sorted(runs)]
+    units = [observed[name][first.columns].to_numpy(dtype=np.float64) for name in sorted(runs)]
+    values = _combine(means, [unit[None, :] for unit in units], method)
+    return pd.DataFrame(values, index=first.index, columns=first.columns)
+
+
+def widened(ranking: Ranking, noise: Array, gap: Array) -> Ranking:
+    """The ranking with more doubt: draws x candidates each, columns in the order of its table.
+
+    `noise` is of the score, so `low` and `high` widen by it; `gap` is between the score and what it
+    stands for, so only `p_top_k` and `wins` know it. The score and the order stay.
+    """
+    noisy = ranking.draws + noise
+    doubted = noisy + gap
+    tail = (1 - ranking.confidence) / 2
+    low, high = np.quantile(noisy, [tail, 1 - tail], axis=0)
+    names = ranking.table.index
+    return replace(
+        ranking,
+        table=ranking.table.assign(low=low, high=high, p_top_k=_top_k(doubted, ranking.k).mean(0)),
+        draws=noisy,
+        wins=pd.DataFrame(win_probabilities(doubted), index=names, columns=names),
     )
 
 
@@ -177,7 +212,11 @@ def _top_k(scores: Array, k: int) -> Array:
     return np.clip((k - better) / tied, 0, 1)
 
 
-def _win_probabilities(scores: Array) -> Array:
+def win_probabilities(scores: Array) -> Array:
+    """Candidates x candidates: how often the row is better in draws x candidates; lower is.
+
+    A tied draw counts one half.
+    """
     rows = []
     for i in range(scores.shape[1]):
         own = scores[:, i : i + 1]

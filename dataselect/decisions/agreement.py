@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from dataselect.decisions.pair_intervals import share_interval
 from dataselect.errors import InputError
@@ -100,6 +101,45 @@ def decision_accuracy(
         proxy_ties=int((proxy_order[upper] == 0)[compared].sum()),
         decision_accuracy_interval=accuracy_interval,
         kendall_tau_interval=tau_interval,
+    )
+
+
+@dataclass(frozen=True)
+class AccuracyDifference:
+    """How much higher one proxy's decision accuracy is than another's on the same candidates."""
+
+    difference: float
+    interval: tuple[float, float]
+
+
+def accuracy_difference(
+    first: pd.Series,
+    second: pd.Series,
+    target: pd.Series,
+    *,
+    draws: int,
+    seed: int,
+    confidence: float = 0.9,
+) -> AccuracyDifference:
+    """Decision accuracy of `first` less that of `second`, lower scores being better in both.
+
+    Both are measured on the same resampled candidates, so what makes all pairs hard or easy
+    cancels out. The interval is the difference and its standard deviation over the draws by
+    Student's t. Raises InputError as `decision_accuracy` does.
+    """
+    found = [decision_accuracy(proxy, target).decision_accuracy for proxy in (first, second)]
+    difference = found[0] - found[1]
+    truth = _order(target.loc[first.index].to_numpy(dtype=np.float64))
+    count = len(first)
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
+    orders = [
+        _order(-proxy.loc[first.index].to_numpy(dtype=np.float64)) for proxy in (first, second)
+    ]
+    shares = [_measure(order, truth, counts)[0] for order in orders]
+    half = float(stdtrit(count - 1, (1 + confidence) / 2) * np.std(shares[0] - shares[1]))
+    return AccuracyDifference(
+        difference, (max(difference - half, -1.0), min(difference + half, 1.0))
     )
 
 

@@ -16,7 +16,7 @@ from dataselect.decisions.agreement import Agreement, decision_accuracy
 from dataselect.decisions.pair_intervals import share_interval
 from dataselect.errors import InputError
 
-RESULTS = Path(__file__).parents[1].parent / "shared" / "data" / "results"
+RESULTS = Path(__file__).parents[2].parent / "shared" / "data" / "results"
 
 
 def series(*values: float) -> pd.Series:

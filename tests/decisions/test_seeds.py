@@ -1,9 +1,10 @@
 """Means and noise over seeds."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from dataselect.decisions.seeds import pooled_sd, seed_means
+from dataselect.decisions.seeds import by_place, pooled_sd, seed_means
 
 NAN = float("nan")
 
@@ -28,3 +29,33 @@ def test_noise_is_pooled_over_candidates_by_degrees_of_freedom() -> None:
 
 def test_single_seeds_say_nothing_of_noise() -> None:
     assert pooled_sd(np.array([[1.0], [2.0]])) == (0.0, 0)
+
+
+def runs(rows: dict[tuple[str, int, int], float]) -> pd.Series:
+    return pd.Series(
+        rows, index=pd.MultiIndex.from_tuples(rows, names=["candidate", "seed", "step"])
+    )
+
+
+def test_runs_are_matched_by_their_place_from_the_last() -> None:
+    found = by_place(
+        runs(
+            {
+                ("a", 0, 100): 1,
+                ("a", 0, 50): 2,
+                ("a", 1, 100): 3,
+                ("a", 1, 50): 4,
+                ("b", 7, 30): 5,
+                ("b", 7, 10): 6,
+                ("b", 7, 20): 7,
+                ("b", 8, 3): 8,
+                ("b", 8, 2): 9,
+            }
+        )
+    )
+    assert found.tolist() == [[[2, 1], [4, 3]], [[7, 5], [9, 8]]]
+
+
+def test_a_candidate_without_all_seeds_is_left_out() -> None:
+    found = by_place(runs({("a", 0, 1): 1, ("a", 1, 1): 2, ("b", 0, 1): 3}))
+    assert found.tolist() == [[[1], [2]]]

@@ -1,0 +1,129 @@
+"""How far the order at a proxy's scale may be from the order at the target's.
+
+More items and more seeds make a proxy's ranking more certain of itself, not of the target: what is
+left over when a proxy's score is known exactly is the discrepancy. It is taken to be a draw for
+each candidate from a Cauchy distribution, in units of the spread of the candidates' scores, so a
+difference of two candidates is off by a draw of scale `tau`. Heavy tails are what published runs
+show: most candidates keep their place and a few land somewhere else entirely, so a pair far apart
+at the proxy is right nine times in ten and never 999 in 1000. And of the laws that stay themselves
+when two are subtracted it is the plain one with such tails, so candidates' draws and pairs'
+probabilities fit together.
+
+Its scale falls with the proxy's training FLOPs C to a floor, which is what separates a likelihood
+from an accuracy however large the proxy:
+
+    tau = floor + (unit_flops / C) * min(1, target FLOPs / fitted target FLOPs)
+
+On published runs proxies of 60M to 750M parameters rank a 1.2B target about equally well, so the
+distance to the target as such matters little, and a larger target is taken to add nothing. A target
+smaller than the fitted one comes to meet the proxy, so it takes away in proportion.
+
+`PUBLIC` was fitted by `benchmarks/stage1` on DataDecide's 25 recipes: mean negative log-likelihood
+of OLMES's ten tasks at 13 sizes, three seeds, against ARC-Challenge and CommonsenseQA accuracy of
+1.2B targets. Not covered: rBridge of such proxies is not public, so that the same holds of it is
+assumed; nor is there a second target scale, so all that is said of others is extrapolated.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataselect.units import format_flops
+
+Array = NDArray[np.float64]
+
+FAR = 10.0
+"""Beyond the fitted FLOPs by more than this factor, the figures are called an extrapolation."""
+
+# Nodes and weights for the mean over a standard normal variable.
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(48)
+_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
+
+
+@dataclass(frozen=True)
+class Gap:
+    """What lies between a proxy's score and the target, in units of the scores' spread.
+
+    `tau` is the scale of a difference: half of the differences are off by more. `seed_sd` is what
+    one seed's score is commonly off by, for those who have trained one. `extrapolated` says why
+    the figures are no more than that, or is None.
+    """
+
+    tau: float
+    seed_sd: float
+    extrapolated: str | None
+
+    def draws(self, shape: tuple[int, int], rng: np.random.Generator) -> Array:
+        """Discrepancies of candidates, so that differences of two have the scale `tau`."""
+        return self.tau / 2 * rng.standard_cauchy(shape)
+
+
+@dataclass(frozen=True)
+class Discrepancy:
+    """A fitted discrepancy; `proxy_flops` and `seed_sd` are of the proxies that it was fitted on.
+
+    `floor` and `unit_flops` are those of `tau` above, `target_flops` the fitted target's.
+    """
+
+    version: str
+    source: str
+    floor: float
+    unit_flops: float
+    target_flops: float
+    proxy_flops: Sequence[float]
+    seed_sd: Sequence[float]
+
+    def gap(self, proxy_flops: float, target_flops: float) -> Gap:
+        """The discrepancy of proxies of so many training FLOPs from such a target."""
+        nearer = min(1.0, target_flops / self.target_flops)
+        tau = self.floor + self.unit_flops / proxy_flops * nearer
+        log_flops = np.log(self.proxy_flops)
+        seed_sd = float(np.interp(np.log(proxy_flops), log_flops, self.seed_sd))
+        return Gap(tau, seed_sd, self._extrapolated(proxy_flops, target_flops))
+
+    def _extrapolated(self, proxy_flops: float, target_flops: float) -> str | None:
+        low, high = self.proxy_flops[0], self.proxy_flops[-1]
+        outside = []
+        if not low / FAR <= proxy_flops <= high * FAR:
+            outside.append(
+                f"proxies of {format_flops(low)} to {format_flops(high)}, and these have"
+                f" {format_flops(proxy_flops)}"
+            )
+        if not self.target_flops / FAR <= target_flops <= self.target_flops * FAR:
+            outside.append(
+                f"targets of {format_flops(self.target_flops)}, and this one has"
+                f" {format_flops(target_flops)}"
+            )
+        return f"it is known of {'; and of '.join(outside)}" if outside else None
+
+
+def ahead_probability(difference: Array, noise_sd: Array | float, tau: Array | float) -> Array:
+    """That what is ahead by `difference` is so at the target, with normal noise and a gap of `tau`.
+
+    All in one unit; arrays broadcast. `tau` is above 0.
+    """
+    noise = np.asarray(noise_sd, dtype=np.float64)[..., None] * _NODES
+    width = np.asarray(tau, dtype=np.float64)[..., None]
+    ahead = np.arctan((np.asarray(difference)[..., None] + noise) / width) @ _WEIGHTS
+    return np.asarray(0.5 + ahead / np.pi, dtype=np.float64)
+
+
+PUBLIC = Discrepancy(
+    version="1",
+    source="DataDecide: mean NLL of OLMES's ten tasks at 13 sizes against ARC-C and CSQA at 1.2B",
+    floor=0.336,
+    unit_flops=1.55e17,
+    target_flops=7.062e20,
+    # 4M, 6M, 8M, 10M, 14M, 16M, 20M, 60M, 90M, 150M, 300M, 530M and 750M of the ladder.
+    proxy_flops=(
+        *(8.329e15, 2.166e16, 4.358e16, 5.885e16, 1.243e17, 1.537e17, 2.191e17),
+        *(1.956e18, 5.755e18, 1.367e19, 5.761e19, 1.686e20, 3.066e20),
+    ),
+    seed_sd=(
+        *(0.448, 0.566, 0.696, 0.641, 0.694, 0.600, 0.526),
+        *(0.404, 0.313, 0.313, 0.321, 0.314, 0.276),
+    ),
+)
+"""Made by `python benchmarks/stage1/study.py --data DIR`, `table` of its results.json."""
