@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from dataselect.origins import CandidateProxies
 from dataselect.sections import Document, FieldError, Id, Section, Text, read
 from dataselect.units import Count, Number, chinchilla_tokens
 from dataselect.wording import nearest, quoted
@@ -88,23 +89,40 @@ class Candidate(Source):
     """Instead of `path`: the weights of sources or of other candidates, by id, in shares of the
     tokens. They need not sum to 1."""
 
+    proxies: CandidateProxies | None = None
+    """Proxies of this candidate that exist already or that a command of your own trains, by
+    stage. `path` or `mixture` may be left out where no stage of the plan trains on its text."""
+
+    @property
+    def has_text(self) -> bool:
+        """Whether it says where its text is; one whose proxies come from elsewhere need not."""
+        return self.path is not None or self.mixture is not None
+
     @model_validator(mode="after")
     def _has_one_place(self) -> Self:
-        self._require_one("path", "mixture", "say where the text is with one of them")
+        if not self.has_text:
+            # Whether that will do depends on the plan, and is checked where the two meet.
+            self._check_no_text_keys(
+                "this belongs to a text, and no 'path' names one", "add 'path:'"
+            )
+            return self
+        self._require_one("path", "mixture")
         if self.mixture is None:
             self._check_builder()
             return self
         if not self.mixture:
             raise FieldError("it names no source", "write 'source-id: weight' in it", "mixture")
+        self._check_no_text_keys(
+            "this belongs to a text, and a mixture has none of its own",
+            "put it on the sources that the mixture names",
+        )
+        return self
+
+    def _check_no_text_keys(self, problem: str, mend: str) -> None:
         for key, field in Source.model_fields.items():
             # Compared by value: a resolved manifest spells the defaults out.
             if key not in ("id", "title") and getattr(self, key) != field.default:
-                raise FieldError(
-                    "this belongs to a text, and a mixture has none of its own",
-                    "put it on the sources that the mixture names",
-                    key,
-                )
-        return self
+                raise FieldError(problem, mend, key)
 
 
 class Target(Section):
@@ -184,15 +202,26 @@ class Manifest(Document):
                 if name not in texts:
                     problem = f"there is no source or candidate {quoted(name)}"
                     if name in seen:
-                        problem = f"{name!r} is a mixture itself"
+                        mixed = self.candidate(name).mixture is not None
+                        what = "is a mixture itself" if mixed else "has no text of its own"
+                        problem = f"{name!r} {what}"
                     mend = nearest(name, texts) or f"name some of: {', '.join(texts)}"
                     raise FieldError(problem, mend, "candidates", i, "mixture", name)
         return self
 
     def text_sources(self) -> dict[str, Source]:
         """Everything that has text of its own, by id: the sources, then the plain candidates."""
-        plain = [candidate for candidate in self.candidates if candidate.mixture is None]
+        plain = [candidate for candidate in self.candidates if candidate.path is not None]
         return {source.id: source for source in [*self.sources, *plain]}
+
+    def candidate(self, candidate_id: str) -> Candidate:
+        """The candidate of this id; KeyError when there is none."""
+        return {candidate.id: candidate for candidate in self.candidates}[candidate_id]
+
+    def where_candidate(self, candidate_id: str, *path: str | int) -> str:
+        """`file:line:column` of a candidate, or of a key in it."""
+        index = [candidate.id for candidate in self.candidates].index(candidate_id)
+        return self.where("candidates", index, *(path or ("id",)))
 
     def where_text(self, source_id: str) -> str:
         """`file:line:column` of the source or candidate that has this text."""
@@ -205,11 +234,12 @@ class Manifest(Document):
     def weights(self, candidate_id: str) -> dict[str, float]:
         """Shares of the tokens by source id, summing to 1; a plain candidate has all its own.
 
-        Raises KeyError for an id that is not a candidate's.
+        Empty for a candidate without text. Raises KeyError for an id that is not a candidate's.
         """
-        mixture = {candidate.id: candidate.mixture for candidate in self.candidates}[candidate_id]
+        candidate = self.candidate(candidate_id)
+        mixture = candidate.mixture
         if mixture is None:
-            return {candidate_id: 1.0}
+            return {candidate_id: 1.0} if candidate.has_text else {}
         total = math.fsum(mixture.values())
         return {source: weight / total for source, weight in mixture.items()}
 

@@ -2,7 +2,7 @@
 
     manifest x plan
       -> reasoning traces of a frontier model, with a probability for every letter
-      -> one token stream for each source
+      -> one token stream for each source, where a proxy is trained
       -> Stage 1: a tiny proxy per candidate, ranked by rBridge, pruned to k
       -> Stage 2: a larger proxy per survivor, mapped to target accuracy
       -> what was decided, how sure it is, and what it cost
@@ -13,8 +13,9 @@ when the same command is given again.
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from dataselect import leak_alarm
 from dataselect.compute import Compute
 from dataselect.corpus.prepare import (
     Stream,
@@ -27,16 +28,28 @@ from dataselect.corpus.prepare import (
     tokens_needed,
 )
 from dataselect.cost import PlannedCost, Spent, spent, training_flops
+from dataselect.decisions.ablation import Ablation
 from dataselect.errors import InputError
 from dataselect.evidence import AgreementWithTruth, agree, read_target_accuracy
+from dataselect.leak_alarm import CleanRanking, LeakAlarm
 from dataselect.manifest import Manifest
 from dataselect.plan import Plan
 from dataselect.predict import Prediction, predict
+from dataselect.proxies.layout import check_layout, make_layout
 from dataselect.proxies.recipe import Recipe, make_recipe
 from dataselect.scoring.evaluate import Evaluation
 from dataselect.scoring.gather import gather
-from dataselect.screen import Screening, screen
+from dataselect.screen import Screening, ablate, screen
 from dataselect.stage import Experiment, StageName, Watch
+from dataselect.stage_sources import (
+    SECTIONS,
+    Given,
+    check_origins,
+    needs_tokenizer,
+    resolve_given,
+    stages,
+    text_budgets,
+)
 from dataselect.store import Store
 
 
@@ -47,7 +60,8 @@ class Selection:
     manifest: Manifest
     plan: Plan
     device: str
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
+    """None where nothing was trained on tokens."""
     streams: Mapping[str, Stream]
     evaluations: Mapping[str, Evaluation]
     screening: Screening
@@ -59,6 +73,14 @@ class Selection:
     seconds: float
     """Wall time of this call alone."""
     notes: tuple[str, ...]
+    given: Given = field(default_factory=dict)
+    """Checkpoints that the manifest gives, as they were resolved."""
+    leaks: LeakAlarm | None = None
+    """None where no text was looked at."""
+    clean: Mapping[StageName, CleanRanking] = field(default_factory=dict)
+    """Rankings without leaked items, where there are any."""
+    ablation: Ablation | None = None
+    """Every metric's ranking in Stage 1, where it was asked for."""
 
     @property
     def complete(self) -> bool:
@@ -70,9 +92,19 @@ class Selection:
 
 
 def run(
-    manifest: Manifest, plan: Plan, store: Store, compute: Compute, device: str, watch: Watch
+    manifest: Manifest,
+    plan: Plan,
+    store: Store,
+    compute: Compute,
+    device: str,
+    watch: Watch,
+    *,
+    ablated: bool = False,
 ) -> Selection:
-    """Do all of it. Raises InputError before any training, IncompleteError if none came through."""
+    """Do all of it; `ablated` compares the metrics of Stage 1 too.
+
+    Raises InputError before any training, IncompleteError if none came through.
+    """
     began = time.monotonic()
     truth = None
     if manifest.evidence is not None:
@@ -106,6 +138,10 @@ def run(
         spent=_spent(store, screening, prediction),
         seconds=time.monotonic() - began,
         notes=_notes(experiment, screening, prediction),
+        given=experiment.given,
+        leaks=experiment.leaks,
+        clean=_clean(experiment, screening, prediction),
+        ablation=ablate(experiment, screening, truth) if ablated else None,
     )
 
 
@@ -114,16 +150,41 @@ def prepare(
 ) -> Experiment:
     """Everything before the first training: traces, tokenizer, recipes and token streams."""
     check(manifest, plan)
+    given = resolve_given(manifest, plan)
     watch.step("Benchmarks and reasoning traces")
     evaluations = gather(plan, store, device, watch.note)
-    watch.step("Corpus")
-    prints = fingerprints(manifest)
-    tokenizer = prepare_tokenizer(manifest, plan, prints, store, watch.progress)
-    recipes = make_recipes(plan, tokenizer.vocab_size, device)
-    needed = tokens_needed(manifest, budgets(recipes))
-    streams = prepare_streams(manifest, plan, tokenizer, prints, needed, store, watch.progress)
+    tokenizer, streams, recipes, leaks = None, {}, {}, None
+    if needs_tokenizer(manifest, plan):
+        watch.step("Corpus")
+        prints = fingerprints(manifest)
+        tokenizer = prepare_tokenizer(manifest, plan, prints, store, watch.progress)
+        recipes = make_recipes(plan, tokenizer.vocab_size, device)
+        budgets = text_budgets(manifest, plan, recipes)
+        needed = tokens_needed(manifest, budgets)
+        search = leak_alarm.planned_search(plan, evaluations)
+        lookers = leak_alarm.onlookers(search, store, prints, plan.seed)
+        streams = prepare_streams(
+            manifest, plan, tokenizer, prints, needed, store, watch.progress, lookers
+        )
+        if search is not None:
+            leaks = leak_alarm.look(
+                search, manifest, plan.seed, prints, streams, budgets, store, watch.progress
+            )
+            for line in leak_alarm.warnings(leaks):
+                watch.note(line)
     return Experiment(
-        manifest, plan, store, compute, device, tokenizer, streams, evaluations, recipes, watch
+        manifest=manifest,
+        plan=plan,
+        store=store,
+        compute=compute,
+        device=device,
+        tokenizer=tokenizer,
+        streams=streams,
+        evaluations=evaluations,
+        recipes=recipes,
+        watch=watch,
+        given=given,
+        leaks=leaks,
     )
 
 
@@ -135,30 +196,54 @@ def check(manifest: Manifest, plan: Plan) -> None:
             f"{plan.screen.keep} candidates cannot be kept of {len(manifest.candidates)}",
             f"write {len(manifest.candidates)} or fewer",
         )
+    check_origins(manifest, plan)
 
 
 def make_recipes(plan: Plan, vocab_size: int, device: str) -> dict[StageName, Recipe]:
-    """The training run of each stage of the plan."""
-    recipes: dict[StageName, Recipe] = {
-        "stage1": make_recipe(plan.screen.proxy, vocab_size, device, plan.where("screen", "proxy"))
-    }
-    if plan.predict is not None:
-        recipes["stage2"] = make_recipe(
-            plan.predict.proxy, vocab_size, device, plan.where("predict", "proxy")
-        )
+    """The training run of each stage of the plan that names a proxy."""
+    recipes: dict[StageName, Recipe] = {}
+    for stage, chosen in stages(plan).items():
+        if chosen.proxy is None:
+            continue
+        where = plan.where(SECTIONS[stage], "proxy")
+        recipes[stage] = recipe = make_recipe(chosen.proxy, vocab_size, device, where)
+        check_layout(recipe, make_layout(chosen, plan.compute), where)
+        if recipe.steps < chosen.average:
+            raise InputError(
+                plan.where(SECTIONS[stage], "average"),
+                f"{chosen.average} checkpoints cannot be averaged of {recipe.steps} steps",
+                "lower it, or train longer",
+            )
     return recipes
 
 
-def budgets(recipes: Mapping[StageName, Recipe]) -> list[tuple[int, int]]:
-    """(tokens, sequence length) of every stage."""
-    return [(recipe.tokens, recipe.sequence_length) for recipe in recipes.values()]
+def _clean(
+    experiment: Experiment, screening: Screening, prediction: Prediction | None
+) -> dict[StageName, CleanRanking]:
+    """Rankings without leaked items, of the stages where there are any."""
+    if experiment.leaks is None:
+        return {}
+    ranked: dict[StageName, Screening | Prediction] = {"stage1": screening}
+    if prediction is not None:
+        ranked["stage2"] = prediction
+    again = {
+        name: leak_alarm.rank_clean(
+            experiment.leaks, each.scores.table("rbridge"), each.ranking, experiment.plan
+        )
+        for name, each in ranked.items()
+    }
+    return {name: clean for name, clean in again.items() if clean is not None}
 
 
 def _cost(manifest: Manifest, screening: Screening, prediction: Prediction | None) -> PlannedCost:
-    """N·C1 + k·C2 + Ct from the FLOPs of the proxies that were kept, scoring included."""
+    """N·C1 + k·C2 + Ct from the FLOPs of the proxies that were kept, scoring included.
+
+    Training that others paid for counts as well: it is what the method costs.
+    """
     scored, survivors = len(screening.scores.scored), 0
-    proxy2 = 0.0
+    proxy2, elsewhere = 0.0, screening.scores.flops_elsewhere
     if prediction is not None:
+        elsewhere += prediction.scores.flops_elsewhere
         survivors = len(prediction.scores.scored)
         proxy2 = prediction.scores.flops / survivors
     return PlannedCost(
@@ -167,6 +252,7 @@ def _cost(manifest: Manifest, screening: Screening, prediction: Prediction | Non
         proxy1=screening.scores.flops / scored,
         proxy2=proxy2,
         target=training_flops(manifest.target.size, manifest.target.total_tokens),
+        elsewhere=elsewhere,
     )
 
 
@@ -188,8 +274,8 @@ def _notes(
 ) -> tuple[str, ...]:
     streams = experiment.streams
     notes = [line for line in map(describe_stream, streams.values()) if line]
-    budget = max(recipe.tokens for recipe in experiment.recipes.values())
-    for name, epochs in repeats(experiment.manifest, streams, budget).items():
+    budgets = text_budgets(experiment.manifest, experiment.plan, experiment.recipes)
+    for name, epochs in repeats(experiment.manifest, streams, budgets).items():
         notes.append(f"{name}: its scarcest text is read {epochs:.1f} times")
     notes += screening.scores.notes
     if prediction is not None:

@@ -10,39 +10,17 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from dataselect.errors import InputError
-from dataselect.sections import Document, FieldError, Id, Section, Text, read
-from dataselect.units import Count, Number, Whole, parse_count
+from dataselect.origins import Trainer
+from dataselect.plan_benchmark import Benchmark
+from dataselect.plan_mix import Mix
+from dataselect.plan_proxy import Proxy, Seed
+from dataselect.plan_tokenizer import TokenizerPlan
+from dataselect.sections import Document, FieldError, Section, Text, read
+from dataselect.units import Count, Number, parse_count
 from dataselect.wording import nearest, quoted
-
-LADDER_SIZES = (
-    *("4M", "6M", "8M", "10M", "14M", "16M", "20M", "60M", "90M"),
-    *("150M", "300M", "530M", "750M", "1B"),
-)
-"""Sizes of the DataDecide ladder that a plan may name; `proxies.ladder` has their shapes."""
-
-KNOWN_BENCHMARKS = (
-    *("gsm8k", "math500", "arc_challenge"),
-    *("mmlu_pro_stem", "commonsense_qa", "humaneval"),
-)
-"""Benchmarks that need no file; `benchmarks.known` says what they are."""
-
-
-def _check_ladder_size(size: str) -> str:
-    if size not in LADDER_SIZES:
-        listed = f"the ladder has {', '.join(LADDER_SIZES)}; another size needs an 'architecture'"
-        raise ValueError(
-            f"{quoted(size)} is not on the ladder; {nearest(size, LADDER_SIZES)} {listed}"
-        )
-    return size
-
-
-def _check_prompt(prompt: str) -> str:
-    if "{question}" not in prompt:
-        raise ValueError(r"it has no {question}; write it like 'Question: {question}\nAnswer:'")
-    return prompt
 
 
 def _parse_automatic(value: Any) -> int | str:
@@ -58,241 +36,31 @@ def _parse_automatic(value: Any) -> int | str:
 
 
 Automatic = Annotated[int | Literal["auto"], BeforeValidator(_parse_automatic)]
-Positive = Annotated[Number, Field(gt=0)]
-Seed = Annotated[Whole, Field(lt=2**32)]
 Aggregate = Literal["mean_rank", "z_score"]
-
-
-class Architecture(Section):
-    """The shape of a proxy of one's own, without its vocabulary."""
-
-    hidden_size: Count
-    """Width of the model. An even multiple of `heads`."""
-
-    layers: Count
-    """Number of blocks."""
-
-    heads: Count
-    """Attention heads in a block."""
-
-    intermediate_size: Count | None = None
-    """Width inside the feed-forward part. Default: four times `hidden_size`."""
-
-    kv_heads: Count | None = None
-    """Key and value heads; a divisor of `heads`. Default: as many as `heads`."""
-
-    tie_embeddings: bool = True
-    """Use one matrix for the embedding and the output."""
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> Self:
-        if self.hidden_size % (2 * self.heads):
-            # Rotary positions turn pairs of dimensions, so each head needs an even number.
-            raise FieldError(
-                f"{self.hidden_size} cannot be split over {self.heads} heads of an even size",
-                f"write a multiple of {2 * self.heads}",
-                "hidden_size",
-            )
-        if self.heads % (self.kv_heads or self.heads):
-            raise FieldError(
-                f"{self.heads} heads cannot share {self.kv_heads}",
-                f"write a divisor of {self.heads}",
-                "kv_heads",
-            )
-        return self
-
-    @property
-    def feed_forward_size(self) -> int:
-        """`intermediate_size` or its default."""
-        return self.intermediate_size or 4 * self.hidden_size
-
-    @property
-    def key_value_heads(self) -> int:
-        """`kv_heads` or its default."""
-        return self.kv_heads or self.heads
-
-
-class Proxy(Section):
-    """A small model that is trained on every candidate, and how."""
-
-    size: Annotated[Text, AfterValidator(_check_ladder_size)] | None = None
-    """A size of the DataDecide ladder, such as `4M`. Either this or `architecture`."""
-
-    architecture: Architecture | None = None
-    """A shape of one's own."""
-
-    tokens: Count | None = None
-    """Training tokens, such as `87.3M`. Either this or `chinchilla_multiple`."""
-
-    chinchilla_multiple: Positive | None = None
-    """Training tokens as a multiple of 20 for each parameter."""
-
-    sequence_length: Annotated[Count, Field(ge=2)] | None = None
-    """Tokens in a training sequence. Default: the ladder's."""
-
-    batch_size: Count | None = None
-    """Sequences in a step. Default: the ladder's, smaller where the token budget is small."""
-
-    learning_rate: Positive | None = None
-    """Peak learning rate of the matrices. Default: the ladder's."""
-
-    embedding_learning_rate: Positive | None = None
-    """Peak learning rate of the embeddings. Default: that of the matrices."""
-
-    weight_decay: Annotated[Number, Field(ge=0)] = 0.1
-    """AdamW's decoupled weight decay, on the matrices."""
-
-    warmup_fraction: Annotated[Number, Field(ge=0, lt=1)] = 0.05
-    """Share of the steps over which the learning rate rises; a cosine brings it down after."""
-
-    grad_clip: Positive = 1.0
-    """Largest norm of the gradient; a longer one is scaled down."""
-
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of the forward and backward passes; `auto` takes bf16 where it helps."""
-
-    checkpoints: Count = 1
-    """Checkpoints to keep, evenly spaced; the last one is the end of training."""
-
-    seed: Seed = 0
-    """Seed of the initial weights and the order of the data."""
-
-    @model_validator(mode="after")
-    def _has_one_shape_and_budget(self) -> Self:
-        self._require_one("size", "architecture")
-        self._require_one("tokens", "chinchilla_multiple")
-        return self
-
-
-class TokenizerTraining(Section):
-    """A byte-level BPE tokenizer trained on the candidates, pooled in equal parts."""
-
-    vocab_size: Annotated[Count, Field(ge=257)] = 4096
-    """Entries, the 256 bytes and the end-of-text token included."""
-
-    split_digits: bool = True
-    """Make every digit a token of its own, which arithmetic is learnt better with."""
-
-    characters: Count = 5_000_000
-    """Characters to train on, in equal parts from all candidates."""
-
-
-class TokenizerPlan(Section):
-    """The tokenizer that all proxies share."""
-
-    path: Text | None = None
-    """A folder relative to the plan, or a tokenizer on the Hub. Either this or `train`."""
-
-    revision: Text | None = None
-    """Branch, tag or commit of a tokenizer on the Hub."""
-
-    train: TokenizerTraining | None = None
-    """Train one on the candidates instead; `{}` takes the defaults."""
-
-    @model_validator(mode="after")
-    def _has_one_origin(self) -> Self:
-        self._require_one("path", "train")
-        if self.revision is not None and self.path is None:
-            raise FieldError("only a 'path' has revisions", "remove it", "revision")
-        return self
-
-
-class Benchmark(Section):
-    """Questions with worked answers, and where the frontier model's reasoning comes from."""
-
-    id: Id
-    """Short name, unique in the plan. The known benchmarks need no more than theirs: gsm8k,
-    math500, arc_challenge, mmlu_pro_stem, commonsense_qa, humaneval."""
-
-    items: Text | None = None
-    """JSONL file of the questions, or YAML definition of a benchmark of your own, relative to the
-    plan. Not for the known benchmarks."""
-
-    folder: Text | None = None
-    """Folder that holds a known benchmark as JSONL files, relative to the plan. Default: the
-    Hub."""
-
-    shots: Text | None = None
-    """JSONL file of worked examples that open the prompt, relative to the plan; only with a JSONL
-    file of questions, other benchmarks have their own."""
-
-    shot_count: Whole | None = None
-    """How many worked examples to use. Default: the benchmark's own number, 0 for a JSONL file."""
-
-    traces: Text | list[Text] | None = None
-    """File of recorded reasoning traces (JSONL, also .gz), relative to the plan; of several files
-    (several frontier models) the scores are averaged. Default for a known benchmark: the traces
-    that the authors of the paper released."""
-
-    weigh: Text | None = None
-    """Instead of traces: a causal language model, in a folder relative to the plan or on the Hub,
-    that reads the items' own rationales and gives the probability of each letter."""
-
-    only_correct: bool = False
-    """Leave out items whose trace ends in a wrong answer, which the paper keeps."""
-
-    weights: Literal["trace", "benchmark", "none"] = "trace"
-    """What the weights of a trace are scaled over; the paper's is `trace`, the others measure
-    what that step does."""
-
-    label: Literal["solution", "answer"] | None = None
-    """What counts as the benchmark's own gold text: the worked solution or the answer alone.
-    Default: the benchmark's own, `solution` for a JSONL file."""
-
-    limit: Count | None = None
-    """Use only the first so many items."""
-
-    task: Text | None = None
-    """Kind of problem, in the words of the frontier model's prompt: "… solves [task] problems"."""
-
-    prompt: Annotated[str, AfterValidator(_check_prompt)] | None = None
-    """What a model sees of an item; {question} stands for the question. Default: the benchmark's
-    own, `Question: {question}\\nAnswer:` for a JSONL file."""
-
-    @property
-    def is_defined(self) -> bool:
-        """Whether a definition says what it is, and not this section alone."""
-        return self.items is None or self.items.endswith((".yaml", ".yml"))
-
-    @property
-    def trace_files(self) -> list[str]:
-        """The files that are named in `traces`."""
-        named = self.traces or []
-        return [named] if isinstance(named, str) else named
-
-    @model_validator(mode="after")
-    def _is_complete(self) -> Self:
-        if self.items is None and self.id not in KNOWN_BENCHMARKS:
-            meant = nearest(self.id, KNOWN_BENCHMARKS)
-            raise FieldError(
-                f"{self.id!r} is none of the known benchmarks ({', '.join(KNOWN_BENCHMARKS)})",
-                f"{meant + ' Or name' if meant else 'name'} its file in 'items:'",
-                "id",
-            )
-        if self.items is not None and self.folder is not None:
-            self._require_one("items", "folder")
-        if self.trace_files and self.weigh is not None:
-            self._require_one("traces", "weigh")
-        if not self.trace_files and self.weigh is None and self.items is not None:
-            raise ValueError(
-                f"benchmark {self.id!r} has no traces; name a trace file in 'traces:', or in"
-                " 'weigh:' a model that reads the items' own rationales"
-            )
-        if self.is_defined:
-            if self.shots is not None:
-                raise FieldError("this benchmark brings its own", "remove it", "shots")
-        elif self.shot_count and self.shots is None:
-            raise FieldError("no file of shots is named", "add 'shots:'", "shot_count")
-        elif self.shots is not None and not self.shot_count:
-            raise FieldError("none of these is used", "add 'shot_count: 5' or so", "shots")
-        return self
 
 
 class Stage(Section):
     """What Stage 1 and Stage 2 have in common."""
 
-    proxy: Proxy
-    """The model that is trained on every candidate of this stage."""
+    proxy: Proxy | None = None
+    """The model that is trained on every candidate of this stage. Not needed where every candidate
+    has a proxy from elsewhere."""
+
+    train: Trainer | None = None
+    """A command of your own that trains the proxy of every candidate instead of us; what a
+    candidate says in its `proxies` goes first."""
+
+    seeds: Annotated[Count, Field(le=64)] = 1
+    """Proxies to train of each candidate, with the seeds `proxy.seed`, + 1, and so on; scores are
+    their mean, so the noise of one seed decides less."""
+
+    processes: Annotated[Count, Field(le=4096)] = 1
+    """Processes that train one proxy together, each with a GPU of its own (`docs/training.md`).
+    How many there are changes nothing about the proxy."""
+
+    average: Annotated[Count, Field(le=1000)] = 1
+    """Late checkpoints of each proxy whose scores are averaged; as many as `proxy.checkpoints`
+    at most."""
 
     benchmarks: Annotated[list[str], Field(min_length=1)] | None = None
     """Ids of the benchmarks to score it on. Default: all of the plan's."""
@@ -303,12 +71,58 @@ class Stage(Section):
     accuracy: bool = False
     """Also generate answers and measure their accuracy, for comparison; costs time."""
 
+    @model_validator(mode="after")
+    def _keeps_enough_checkpoints(self) -> Self:
+        if self.proxy is not None and self.average > self.proxy.checkpoints:
+            raise FieldError(
+                f"{self.average} checkpoints cannot be averaged of {self.proxy.checkpoints}",
+                f"set the proxy's 'checkpoints' to {self.average} or more",
+                "average",
+            )
+        return self
+
 
 class Screen(Stage):
     """Stage 1: a tiny proxy for every candidate; the best go on."""
 
     keep: Count
     """How many candidates go on."""
+
+    min_probability: Annotated[Number, Field(gt=0, lt=1)] | None = None
+    """Candidates behind these go on as well while the probability that they belong among the best
+    `keep` is at least this, such as 0.2; an unclear ranking then keeps more. Default: none."""
+
+    keep_at_most: Count | None = None
+    """How many candidates go on at most, with `min_probability`. Default: all."""
+
+    discrepancy: Literal["published", "none"] = "published"
+    """What probabilities know of the gap between proxy and target: that of published proxies of
+    the same training FLOPs (docs/stage1.md), or nothing, so that they are of the proxies' scores
+    alone."""
+
+    @model_validator(mode="after")
+    def _keeps_no_fewer_at_most(self) -> Self:
+        if self.keep_at_most is None:
+            return self
+        if self.min_probability is None:
+            raise FieldError(
+                "without 'min_probability' no more than 'keep' go on",
+                "add it, or remove this",
+                "keep_at_most",
+            )
+        if self.keep_at_most < self.keep:
+            raise FieldError(
+                f"{self.keep_at_most} is fewer than 'keep', {self.keep}",
+                f"write {self.keep} or more",
+                "keep_at_most",
+            )
+        return self
+
+    def most(self, candidates: int) -> int:
+        """How many of so many candidates may go on."""
+        if self.min_probability is None:
+            return min(self.keep, candidates)
+        return min(self.keep_at_most or candidates, candidates)
 
 
 class Predict(Stage):
@@ -335,6 +149,28 @@ class ComputePlan(Section):
     """Candidates whose proxies train as one program in one process; `auto` for one on a CPU, and
     for as many as fit into 16 GiB on a GPU, which a single small proxy leaves idle."""
 
+    shard: Literal["auto", "ddp", "fsdp"] = "auto"
+    """Where a stage has several `processes`: `ddp` keeps a whole model in each, `fsdp` a share of
+    it; `auto` for shares where a whole model would take more than half of a GPU's memory."""
+
+    activation_checkpointing: Literal["auto"] | bool = "auto"
+    """Work activations out again in the backward pass instead of keeping them: a third more time
+    in a fraction of the memory. `auto` for models from 500M parameters on."""
+
+
+class Leaks(Section):
+    """The leak alarm: which candidates hold the benchmarks' own text."""
+
+    enabled: bool = True
+    """Look for the benchmarks in the text that candidates are trained on."""
+
+    ngram: Annotated[Count, Field(ge=4, le=50)] = 8
+    """Words in a row that must agree, case and punctuation aside, to count as found."""
+
+    share: Annotated[Number, Field(gt=0, le=1)] = 0.9
+    """Share of an item's question, solution or trace that one document must hold, in such runs,
+    to count as holding the item; 13 words at least."""
+
 
 class Plan(Document):
     """How to choose."""
@@ -342,8 +178,9 @@ class Plan(Document):
     seed: Seed = 0
     """Seed of the order of the corpora, the tokenizer's sample and the bootstrap."""
 
-    tokenizer: TokenizerPlan
-    """The tokenizer that all proxies share."""
+    tokenizer: TokenizerPlan | None = None
+    """The tokenizer that all proxies share. Needed where a proxy is trained, here or by a command
+    that takes its tokens."""
 
     benchmarks: Annotated[list[Benchmark], Field(min_length=1)]
     """What candidates are judged by."""
@@ -354,8 +191,15 @@ class Plan(Document):
     predict: Predict | None = None
     """Stage 2. Without it the run ends with the ranking of Stage 1."""
 
+    mix: Mix | None = None
+    """The search for mixture weights, which `dataselect run` does after the stages where this is
+    given. `dataselect mix` does it with the defaults where it is not."""
+
     compute: ComputePlan = ComputePlan()
     """What runs where."""
+
+    leaks: Leaks = Leaks()
+    """The leak alarm."""
 
     max_repeats: Annotated[Number, Field(ge=1)] = 1.0
     """Epochs allowed over a text when there is less of it than the token budget."""
@@ -376,7 +220,8 @@ class Plan(Document):
                     "give each an id of its own",
                     *("benchmarks", i, "id"),
                 )
-        for key, stage in (("screen", self.screen), ("predict", self.predict)):
+        named = (("screen", self.screen), ("predict", self.predict), ("mix", self.mix))
+        for key, stage in named:
             chosen = (stage.benchmarks if stage else None) or []
             for i, name in enumerate(chosen):
                 place = (key, "benchmarks", i)

@@ -7,25 +7,21 @@ is predicted for it, and the survivors are ranked by their scores alone.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dataselect.forecast import Forecast, Scores, forecast, with_seed_noise
 from dataselect.plan import Predict
 from dataselect.ranking import Ranking, bootstrap_means, bootstrap_rank
 from dataselect.scoring.rbridge import METRIC_VERSION
 from dataselect.stage import Experiment, StageScores, run_stage
-from dataselect.transfer import Setting, TransferFunction, check_applies
-from dataselect.transfer_file import read_transfer_file
+from dataselect.transfer.applies import check_all
+from dataselect.transfer.file import read_transfer_file
+from dataselect.transfer.function import Setting, TransferFunction
 
-
-@dataclass(frozen=True)
-class Forecast:
-    """Predicted target accuracy (0..1) with its interval; `extrapolated` beyond the fit."""
-
-    predicted_accuracy: float
-    low: float
-    high: float
-    extrapolated: bool
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -33,13 +29,15 @@ class Prediction:
     """Stage 2's scores and ranking, and what they mean at target scale.
 
     `forecasts`: by candidate and benchmark, where a transfer function applies; `overall`: by
-    candidate, the mean over all benchmarks, only when each has a function. `order`: best first.
+    candidate, the mean over all benchmarks, only when each has a function; `wins`: then the
+    probability that the target of the row beats that of the column. `order`: best first.
     """
 
     scores: StageScores
     ranking: Ranking
     forecasts: Mapping[str, Mapping[str, Forecast]]
     overall: Mapping[str, Forecast]
+    wins: "pd.DataFrame | None"
     functions: Mapping[str, TransferFunction]
     order: tuple[str, ...]
     notes: tuple[str, ...]
@@ -60,88 +58,82 @@ def predict(experiment: Experiment, survivors: tuple[str, ...]) -> Prediction:
         seed=plan.seed,
         confidence=plan.confidence,
     )
-    functions, notes = _functions(experiment, chosen)
+    functions, notes = _functions(experiment, chosen, scores)
     rng = np.random.default_rng(plan.seed)
-    forecasts: dict[str, dict[str, Forecast]] = {name: {} for name in scores.scored}
-    draws: dict[str, list[np.ndarray]] = {name: [] for name in scores.scored}
-    for benchmark, function in functions.items():
-        table = tables[benchmark]
-        means = bootstrap_means(table, plan.bootstrap_draws, rng)
-        for column, name in enumerate(table.columns):
-            score = float(table[name].mean())
-            drawn = function.prediction_draws(means[:, column], rng)
-            draws[name].append(drawn)
-            forecasts[name][benchmark] = _forecast(
-                float(function.predict(score)),
-                drawn,
-                plan.confidence,
-                bool(function.extrapolated(score)),
-            )
-    overall = {}
-    if len(functions) == len(tables):
-        for name, parts in forecasts.items():
-            overall[name] = _forecast(
-                float(np.mean([part.predicted_accuracy for part in parts.values()])),
-                np.mean(draws[name], axis=0),
-                plan.confidence,
-                any(part.extrapolated for part in parts.values()),
-            )
     by_score = list(ranking.table.index)
-    # Predictions that saturate tie; the score behind them still tells candidates apart.
-    order = sorted(
+    made = forecast(
         by_score,
-        key=lambda name: (
-            -overall[name].predicted_accuracy if overall else 0.0,
-            by_score.index(name),
-        ),
+        {
+            name: plausible_scores(
+                tables[name][by_score], scores.runs[name], plan.bootstrap_draws, rng
+            )
+            for name in functions
+        },
+        functions,
+        confidence=plan.confidence,
+        rng=rng,
     )
-    return Prediction(scores, ranking, forecasts, overall, functions, tuple(order), tuple(notes))
+    everywhere = len(functions) == len(tables)
+    return Prediction(
+        scores=scores,
+        ranking=ranking,
+        forecasts=made.by_benchmark,
+        overall=made.overall if everywhere else {},
+        wins=made.wins if everywhere else None,
+        functions=functions,
+        order=tuple(made.overall if everywhere else by_score),
+        notes=tuple(notes),
+    )
 
 
-def setting(experiment: Experiment, benchmark: str) -> Setting:
-    """What Stage 2's scores on a benchmark, and the accuracy wanted for them, depend on."""
-    recipe, target = experiment.recipes["stage2"], experiment.manifest.target
+def setting(experiment: Experiment, scores: StageScores, benchmark: str) -> Setting:
+    """What Stage 2's scores on a benchmark, and the accuracy wanted for them, depend on.
+
+    What is not the same for all proxies is not known of the stage, and is warned of.
+    """
+    target = experiment.manifest.target
     evaluation = experiment.evaluations[benchmark]
     return Setting(
         target_size=target.size,
         target_tokens=target.total_tokens,
-        proxy_size=recipe.parameters,
-        proxy_tokens=recipe.tokens,
+        proxy_size=scores.parameters,
+        proxy_tokens=scores.tokens,
         traces=evaluation.traces_hash,
         benchmark=evaluation.benchmark.content_hash,
-        tokenizer=experiment.tokenizer.hash,
+        tokenizer=scores.tokenizer,
         metric_version=METRIC_VERSION,
     )
 
 
-def _forecast(
-    predicted: float, draws: np.ndarray, confidence: float, extrapolated: bool
-) -> Forecast:
-    low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
-    # The curve's own prediction need not be a typical draw: the refits behind the draws differ.
-    return Forecast(
-        predicted, min(float(low), predicted), max(float(high), predicted), extrapolated
+def plausible_scores(
+    table: "pd.DataFrame", runs: "pd.DataFrame", draws: int, rng: np.random.Generator
+) -> Scores:
+    """A benchmark's scores, as they might have been on other items and with other seeds."""
+    by_seed = runs["rbridge"].groupby(level=["candidate", "seed"]).mean().unstack("seed")
+    return with_seed_noise(
+        Scores(table.mean().to_numpy(), bootstrap_means(table, draws, rng)),
+        by_seed.loc[list(table.columns)].to_numpy(),
+        rng,
     )
 
 
 def _functions(
-    experiment: Experiment, chosen: Predict
+    experiment: Experiment, chosen: Predict, scores: StageScores
 ) -> tuple[dict[str, TransferFunction], list[str]]:
     """The transfer functions that apply here, by benchmark, and what to say of them."""
     if chosen.transfer is None:
         return {}, ["the plan names no transfer function, so no target accuracy is predicted"]
     plan = experiment.plan
     available = read_transfer_file(plan.base / chosen.transfer)
-    functions, notes = {}, []
-    for benchmark in plan.benchmarks_of(chosen):
-        function = available.get(benchmark.id)
-        if function is None:
-            notes.append(f"{chosen.transfer} has no transfer function for {benchmark.id}")
-            continue
-        refusal, warnings = check_applies(function, setting(experiment, benchmark.id))
-        if refusal is not None:
-            notes.append(f"{refusal}; no accuracy is predicted for it")
-            continue
-        notes += warnings
-        functions[benchmark.id] = function
-    return functions, notes
+    planned = [benchmark.id for benchmark in plan.benchmarks_of(chosen)]
+    functions = {name: available[name] for name in planned if name in available}
+    notes = [
+        f"{chosen.transfer} has no transfer function for {name}"
+        for name in planned
+        if name not in available
+    ]
+    refusals, warnings = check_all(
+        functions, {name: setting(experiment, scores, name) for name in functions}
+    )
+    notes += [f"{refusal}; no accuracy is predicted for it" for refusal in refusals.values()]
+    return {n: f for n, f in functions.items() if n not in refusals}, [*notes, *warnings]

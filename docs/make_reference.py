@@ -1,4 +1,4 @@
-"""Write docs/manifest.md and docs/plan.md from the models' own docstrings.
+"""Write docs/manifest.md, plan.md and calibration_keys.md from the models' own docstrings.
 
 python docs/make_reference.py
 """
@@ -11,18 +11,21 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from dataselect.manifest import Candidate, Evidence, Manifest, Source, Target
-from dataselect.plan import (
-    Architecture,
-    Benchmark,
-    ComputePlan,
-    Plan,
-    Predict,
-    Proxy,
-    Screen,
-    TokenizerPlan,
-    TokenizerTraining,
+from dataselect.calibration.spec import (
+    CalibrationSpec,
+    CalibrationTarget,
+    LmEvalResults,
+    Pairing,
+    Task,
 )
+from dataselect.checkpoints import Checkpoints
+from dataselect.manifest import Candidate, Evidence, Manifest, Source, Target
+from dataselect.origins import CandidateProxies, Trainer
+from dataselect.plan import ComputePlan, Leaks, Plan, Predict, Screen
+from dataselect.plan_benchmark import Benchmark
+from dataselect.plan_mix import Mix
+from dataselect.plan_proxy import Architecture, Proxy
+from dataselect.plan_tokenizer import TokenizerPlan, TokenizerTraining
 from dataselect.units import Count, Number
 
 PAGES: dict[str, tuple[str, list[tuple[str, type[BaseModel]]]]] = {
@@ -32,6 +35,9 @@ PAGES: dict[str, tuple[str, list[tuple[str, type[BaseModel]]]]] = {
             ("manifest", Manifest),
             ("target", Target),
             ("candidates", Candidate),
+            ("candidates.proxies", CandidateProxies),
+            ("proxies.screen, proxies.predict: checkpoints that exist", Checkpoints),
+            ("proxies.screen.train, proxies.predict.train", Trainer),
             ("sources", Source),
             ("evidence", Evidence),
         ],
@@ -45,9 +51,23 @@ PAGES: dict[str, tuple[str, list[tuple[str, type[BaseModel]]]]] = {
             ("benchmarks", Benchmark),
             ("screen", Screen),
             ("predict", Predict),
-            ("screen.proxy, predict.proxy", Proxy),
+            ("screen.train, predict.train", Trainer),
+            ("mix", Mix),
+            ("screen.proxy, predict.proxy, mix.proxy", Proxy),
             ("proxy.architecture", Architecture),
             ("compute", ComputePlan),
+            ("leaks", Leaks),
+        ],
+    ),
+    "calibration_keys.md": (
+        "The calibration spec",
+        [
+            ("spec", CalibrationSpec),
+            ("proxy, target.checkpoints", Checkpoints),
+            ("target", CalibrationTarget),
+            ("target.lm_eval", LmEvalResults),
+            ("target.lm_eval.tasks.BENCHMARK", Task),
+            ("pair", Pairing),
         ],
     ),
 }

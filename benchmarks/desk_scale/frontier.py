@@ -19,7 +19,7 @@ from dataselect.corpus.packing import PackedData, Part
 from dataselect.corpus.shards import write_tokens
 from dataselect.corpus.tokenizer import train_tokenizer
 from dataselect.desk.world import VERSION, documents
-from dataselect.plan import Architecture, Proxy
+from dataselect.plan_proxy import Architecture, Proxy
 from dataselect.proxies.recipe import make_recipe
 from dataselect.proxies.train import train
 from dataselect.traces.local import LocalFrontier

@@ -39,8 +39,8 @@ from dataselect.scoring.evaluate import METRICS, find, measure
 from dataselect.screen import aggregate_metric
 from dataselect.stage import Experiment, StageScores, run_stage
 from dataselect.store import Store, write_atomic
-from dataselect.transfer import Provenance, TransferFunction, fit
-from dataselect.transfer_file import to_json
+from dataselect.transfer.file import to_json
+from dataselect.transfer.function import Provenance, Setting, TransferFunction, fit
 from dataselect.units import parse_count
 
 HERE = Path(__file__).parent
@@ -82,7 +82,10 @@ def main() -> None:
         pairs = _calibration_pairs(second, target)
         watch.step("Fit and compare")
 
-    functions = {benchmark: _fitted(benchmark, rows, second) for benchmark, rows in pairs.items()}
+    functions = {
+        benchmark: _fitted(benchmark, rows, setting(second, predicted, benchmark))
+        for benchmark, rows in pairs.items()
+    }
     results = {
         "command": COMMAND,
         "hardware": processor_name(),
@@ -103,12 +106,14 @@ def main() -> None:
 
 
 def _with_tokens(plan: Plan, budget: str) -> Plan:
+    assert plan.screen.proxy is not None, "the quickstart trains its proxies here"
     proxy = plan.screen.proxy.model_copy(update={"tokens": parse_count(budget)})
     return plan.model_copy(update={"screen": plan.screen.model_copy(update={"proxy": proxy})})
 
 
 def _describe(scores: StageScores) -> dict[str, Any]:
     recipe = scores.recipe
+    assert recipe is not None, "all proxies are trained here"
     flops = training_flops(recipe.parameters, recipe.tokens)
     return {"parameters": recipe.parameters, "tokens": recipe.tokens, "training_flops": flops}
 
@@ -151,9 +156,8 @@ def _calibration_pairs(second: Experiment, target: Experiment) -> dict[str, list
         both = list(second.evaluations.values())
         small = TrainedCheckpoint(proxy, small_step)
         whole = TrainedCheckpoint(large, step)
-        how = {"device": "cpu", "name": "calibration"}
-        measure(second.store, small, both, ("scores",), **how)
-        measure(target.store, whole, both, ("graded",), **how)
+        measure(second.store, small, both, ("scores",), device="cpu", name="calibration")
+        measure(target.store, whole, both, ("graded",), device="cpu", name="calibration")
         for evaluation in both:
             scores = find(second.store, small, evaluation, "scores")
             right = find(target.store, whole, evaluation, "graded")
@@ -169,13 +173,13 @@ def _calibration_pairs(second: Experiment, target: Experiment) -> dict[str, list
     return pairs
 
 
-def _fitted(benchmark: str, rows: list[dict[str, float]], second: Experiment) -> TransferFunction:
+def _fitted(benchmark: str, rows: list[dict[str, float]], where: Setting) -> TransferFunction:
     calibration = f"{len(rows)} checkpoints of {CALIBRATION}"
     return fit(
         [row["rbridge"] for row in rows],
         [row["accuracy"] for row in rows],
         benchmark=benchmark,
-        provenance=Provenance(setting(second, benchmark), calibration, COMMAND),
+        provenance=Provenance(where, calibration, COMMAND),
     )
 
 
@@ -211,8 +215,9 @@ def _zero_shot(
 
 def _by_candidate(scores: StageScores, accuracy: pd.DataFrame) -> dict[str, dict[str, float]]:
     rows: dict[str, dict[str, float]] = {}
+    truth = accuracy.mean(axis=1)
     for name in scores.scored:
-        rows[name] = {"target_accuracy": float(accuracy.loc[name].mean())}
+        rows[name] = {"target_accuracy": float(truth[name])}
         for metric in (*METRICS, "accuracy"):
             means = [float(t[name].mean()) for t in scores.table(metric).values()]
             rows[name][metric] = float(np.mean(means))

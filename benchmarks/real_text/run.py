@@ -24,7 +24,7 @@ from dataselect.corpus.rows import open_rows
 from dataselect.corpus.shards import write_tokens
 from dataselect.corpus.tokenizer import train_tokenizer
 from dataselect.manifest import Source
-from dataselect.plan import Architecture, Proxy
+from dataselect.plan_proxy import Architecture, Proxy
 from dataselect.proxies.recipe import make_recipe
 from dataselect.proxies.train import train
 

@@ -170,6 +170,7 @@ def _with(plan: Plan, setting: Setting, seed: int) -> Plan:
         "batch_size": setting.batch,
         "seed": seed,
     }
+    assert plan.screen.proxy is not None, "the quickstart trains its proxies here"
     proxy = plan.screen.proxy.model_copy(update=changes)
     screen = plan.screen.model_copy(update={"proxy": proxy})
     return plan.model_copy(update={"screen": screen})
@@ -178,6 +179,7 @@ def _with(plan: Plan, setting: Setting, seed: int) -> Plan:
 def _run(whole: Experiment, plan: Plan, setting: Setting, seed: int) -> dict[str, Any]:
     """Train and score all candidates; losses and mean scores by candidate."""
     own = _with(plan, setting, seed)
+    assert whole.tokenizer is not None, "prepared where anything is trained"
     recipes = make_recipes(own, whole.tokenizer.vocab_size, whole.device)
     experiment = replace(whole, plan=own, recipes=recipes)
     names = [candidate.id for candidate in whole.manifest.candidates]
@@ -190,10 +192,11 @@ def _run(whole: Experiment, plan: Plan, setting: Setting, seed: int) -> dict[str
         proxy = find_proxy(whole.store, experiment.request("stage1", name))
         assert proxy is not None, "it was scored a line ago"
         facts[name] = proxy.facts
+    recipe = recipes["stage1"]
     return {
         "seed": seed,
-        "steps": scores.recipe.steps,
-        "tokens": scores.recipe.tokens,
+        "steps": recipe.steps,
+        "tokens": recipe.tokens,
         "diverged": list(missing),
         "final_loss": {name: fact["final_loss"] for name, fact in facts.items()},
         "cpu_seconds": {name: round(fact["cpu_seconds"], 2) for name, fact in facts.items()},

@@ -13,7 +13,11 @@ import typer
 
 from dataselect import __version__
 from dataselect.cli.agree import agree
+from dataselect.cli.calibrate import calibrate
 from dataselect.cli.fit import fit
+from dataselect.cli.mix import mix_app
+from dataselect.cli.mix_search import SearchByDefault, search
+from dataselect.cli.predict import predict
 from dataselect.cli.run import init, plan, run, validate
 from dataselect.cli.score import score
 from dataselect.cli.trace_files import compare, export, show, verify
@@ -33,13 +37,30 @@ traces_app = typer.Typer(
     help="Get a frontier model's reasoning traces, make them, look at them, share them.",
     no_args_is_help=True,
 )
-_COMMANDS: tuple[Callable[..., None], ...] = (init, validate, plan, run, score, fit, agree)
+_COMMANDS: tuple[Callable[..., None], ...] = (
+    init,
+    validate,
+    plan,
+    run,
+    score,
+    calibrate,
+    fit,
+    predict,
+    agree,
+)
 _TRACES: tuple[Callable[..., None], ...] = (pull, build, weigh, show, verify, export, compare)
 for command in _COMMANDS:
     app.command()(command)
 for command in _TRACES:
     traces_app.command()(command)
 app.add_typer(traces_app)
+mix_app.command()(search)
+app.add_typer(
+    mix_app,
+    cls=SearchByDefault,
+    help="Search for the weights of a mixture, predict mixtures from runs on others, and propose "
+    "the best one. `mix candidates.yaml` is `mix search candidates.yaml`.",
+)
 
 
 def main() -> None:

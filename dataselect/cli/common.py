@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from dataselect.errors import DataselectError
+from dataselect.errors import DataselectError, InputError
 
 StoreOption = Annotated[
     Path, typer.Option("--store", help="Folder that keeps everything computed, for resuming.")
@@ -35,6 +35,18 @@ def errors(resume: bool = False) -> Iterator[None]:
 def this_command() -> str:
     """The command line, to be given again."""
     return shlex.join(["dataselect", *sys.argv[1:]])
+
+
+def write_out(path: Path, text: str) -> None:
+    """Write what --out asks for, at once or not at all."""
+    from dataselect.store import write_atomic
+
+    try:
+        write_atomic(path, text.encode())
+    except OSError as failed:
+        raise InputError(
+            path, f"cannot be written: {failed.strerror}", "give another --out"
+        ) from None
 
 
 class NoteHandler(logging.Handler):

@@ -2,15 +2,18 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dataselect.cli.common import DEFAULT_STORE, StoreOption, errors, notes, this_command
 
 if TYPE_CHECKING:
+    from dataselect.compute import Compute
+    from dataselect.experiment import Watch
     from dataselect.manifest import Manifest
     from dataselect.plan import Plan
+    from dataselect.store import Store
 
 DEFAULT_PLAN = "quickstart"
 
@@ -41,7 +44,7 @@ def validate(manifest: ManifestFile, plan: PlanOption = None) -> None:
     from dataselect.validation import validate as check
 
     with errors():
-        loaded, chosen = _load(manifest, plan)
+        loaded, chosen = load(manifest, plan)
         for line in check(loaded, chosen):
             typer.echo(line)
 
@@ -55,7 +58,7 @@ def plan(
     from dataselect.report.planned import print_plan
 
     with errors():
-        print_plan(*_load(manifest, plan), store, Console())
+        print_plan(*load(manifest, plan), store, Console())
 
 
 def run(
@@ -65,17 +68,20 @@ def run(
         Path | None, typer.Option("--out", help="Folder of the report. [reports/NAME]")
     ] = None,
     store: StoreOption = DEFAULT_STORE,
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Also compare every metric's ranking in Stage 1.")
+    ] = False,
 ) -> None:
     """Screen, predict, rank and report; run again with the same command, it goes on."""
     with errors(resume=True):
-        loaded, chosen = _load(manifest, plan)
-        complete = _run(loaded, chosen, out or Path("reports") / loaded.name, store)
+        loaded, chosen = load(manifest, plan)
+        complete = _run(loaded, chosen, out or Path("reports") / loaded.name, store, ablate)
     if not complete:
         typer.echo(f"some candidates failed; to try them again: {this_command()}", err=True)
         raise typer.Exit(3)
 
 
-def _run(manifest: "Manifest", plan: "Plan", out: Path, root: Path) -> bool:
+def _run(manifest: "Manifest", plan: "Plan", out: Path, root: Path, ablate: bool) -> bool:
     from rich.console import Console
 
     from dataselect.compute import default_compute, resolve_device
@@ -85,6 +91,10 @@ def _run(manifest: "Manifest", plan: "Plan", out: Path, root: Path) -> bool:
     from dataselect.report.terminal import print_report
     from dataselect.store import Store, lock
 
+    if plan.mix is not None:
+        from dataselect.mixture_search.ground import check
+
+        check(manifest, plan)
     console = Console()
     store = Store(root)
     device = resolve_device(plan.compute.device)
@@ -92,14 +102,40 @@ def _run(manifest: "Manifest", plan: "Plan", out: Path, root: Path) -> bool:
         store.clean()
         compute = default_compute(plan.compute.jobs, plan.compute.threads, device)
         with compute, LiveWatch(console) as watch, notes(watch.note):
-            selection = run_pipeline(manifest, plan, store, compute, device, watch)
-        document = write_report(selection, out)
+            selection = run_pipeline(manifest, plan, store, compute, device, watch, ablated=ablate)
+            document = write_report(selection, out)
+            mixture = _mix(manifest, plan, store, compute, watch, out)
     print_report(document, console)
     console.print(f"report: {out}/README.md", markup=False, highlight=False)
+    if mixture is not None:
+        from dataselect.report.mixture_search import print_search
+
+        print_search(mixture, console)
+        console.print(f"mixture: {out}/mixture", markup=False, highlight=False)
     return selection.complete
 
 
-def _load(manifest: Path, plan: str | None) -> tuple["Manifest", "Plan"]:
+def _mix(
+    manifest: "Manifest",
+    plan: "Plan",
+    store: "Store",
+    compute: "Compute",
+    watch: "Watch",
+    out: Path,
+) -> dict[str, Any] | None:
+    """Search for weights where the plan asks for it; what was found, written into the report."""
+    if plan.mix is None:
+        return None
+    from dataselect.compute import resolve_device
+    from dataselect.mixture_search.search import search
+    from dataselect.report.mixture_search import write_search
+
+    found = search(manifest, plan, store, compute, resolve_device(plan.compute.device), watch)
+    return write_search(found, manifest, plan, out / "mixture", this_command())
+
+
+def load(manifest: Path, plan: str | None) -> tuple["Manifest", "Plan"]:
+    """The manifest in a file and the plan that is meant: by the option, the manifest, or none."""
     from dataselect.manifest import load_manifest
     from dataselect.plan import Plan, load_plan
 

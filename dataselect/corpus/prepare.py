@@ -10,17 +10,24 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dataselect.corpus.fingerprint import fingerprint
 from dataselect.corpus.rows import RowCounts, open_rows, peek
 from dataselect.errors import InputError
 from dataselect.manifest import Manifest, Source
-from dataselect.plan import Plan, TokenizerPlan
+from dataselect.plan import Plan
+from dataselect.plan_tokenizer import TokenizerPlan
 from dataselect.store import Artifact, Store, content_key
+
+if TYPE_CHECKING:
+    from dataselect.corpus.shards import Onlooker
 
 Report = Callable[[str, Mapping[str, float]], None]
 """Called with the name of the work and its progress."""
+
+Onlookers = Callable[[str], "Onlooker"]
+"""Gives who looks on while the source of this id is tokenised."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,7 @@ def prepare_tokenizer(
 ) -> Tokenizer:
     """The tokenizer that the plan names, as a folder in the store."""
     chosen = plan.tokenizer
+    assert chosen is not None, "asked for only where the plan names one"
     if chosen.train is None:
         spec = _loaded_spec(chosen, plan.base)
     else:
@@ -79,7 +87,7 @@ def prepare_tokenizer(
     artifact = store.find("tokenizer", spec)
     if artifact is None:
         report("tokenizer", {})
-        artifact = _make_tokenizer(manifest, plan, spec, store)
+        artifact = _make_tokenizer(manifest, chosen, plan.seed, spec, store)
     facts = artifact.json("facts.json")
     return Tokenizer(artifact.path, facts["hash"], facts["vocab_size"])
 
@@ -95,7 +103,7 @@ def _loaded_spec(chosen: TokenizerPlan, base: Path) -> dict[str, Any]:
 
 
 def _make_tokenizer(
-    manifest: Manifest, plan: Plan, spec: Mapping[str, Any], store: Store
+    manifest: Manifest, chosen: TokenizerPlan, seed: int, spec: Mapping[str, Any], store: Store
 ) -> Artifact:
     from dataselect.corpus.tokenizer import (
         load_tokenizer,
@@ -103,11 +111,11 @@ def _make_tokenizer(
         train_tokenizer,
     )
 
-    training = plan.tokenizer.train
+    training = chosen.train
     if training is None:
-        tokenizer = load_tokenizer(spec["path"], plan.tokenizer.revision)
+        tokenizer = load_tokenizer(spec["path"], chosen.revision)
     else:
-        texts = _pooled(manifest, training.characters, plan.seed)
+        texts = _pooled(manifest, training.characters, seed)
         tokenizer = train_tokenizer(texts, training.vocab_size, training.split_digits)
     with store.publish("tokenizer", spec) as folder:
         tokenizer.save_pretrained(str(folder))
@@ -130,19 +138,28 @@ def _pooled(manifest: Manifest, characters: int, seed: int) -> Iterator[str]:
                 break
 
 
-def tokens_needed(manifest: Manifest, budgets: Collection[tuple[int, int]]) -> dict[str, int]:
-    """Tokens to prepare of every source, so that each stage's budget can be cut from it.
+Budgets = Mapping[str, Collection[tuple[int, int]]]
+"""By candidate, (tokens, sequence length) of each training on its text."""
 
-    `budgets` holds (tokens, sequence length) of each stage's proxies. A share is rounded up to
-    whole sequences, and one token more, since a sequence also holds its last target.
+
+def tokens_needed(manifest: Manifest, budgets: Budgets) -> dict[str, int]:
+    """Tokens to prepare of every source, so that each candidate's budgets can be cut from it.
+
+    A share is rounded up to whole sequences, and one token more, since a sequence also holds its
+    last target. Candidates without a budget need none.
     """
     needed: dict[str, int] = {}
     for candidate in manifest.candidates:
         for source, weight in manifest.weights(candidate.id).items():
-            for budget, length in budgets:
-                tokens = -(-round(budget * weight) // length) * length + 1
+            for budget, length in budgets.get(candidate.id, ()):
+                tokens = tokens_drawn(budget, length, weight)
                 needed[source] = max(needed.get(source, 0), tokens)
     return needed
+
+
+def tokens_drawn(budget: int, length: int, weight: float) -> int:
+    """Tokens that a training draws from a source that has `weight` in it."""
+    return -(-round(budget * weight) // length) * length + 1
 
 
 def prepare_streams(
@@ -153,6 +170,7 @@ def prepare_streams(
     needed: Mapping[str, int],
     store: Store,
     report: Report,
+    onlookers: Onlookers | None = None,
 ) -> dict[str, Stream]:
     """Tokenise every source that a candidate draws on, by id.
 
@@ -176,7 +194,8 @@ def prepare_streams(
         spec = identities[name] | {"budget": needed[name]}
         artifact = found[name]
         if artifact is None:
-            artifact = _tokenise(source, manifest, plan, tokenizer, spec, store, report)
+            onlooker = None if onlookers is None else onlookers(name)
+            artifact = _tokenise(source, manifest, plan, tokenizer, spec, store, report, onlooker)
         index = artifact.json("index.json")
         key = content_key("stream", identities[name])
         stream = Stream(name, key, artifact.path, index["tokens"], index)
@@ -193,6 +212,7 @@ def _tokenise(
     spec: Mapping[str, Any],
     store: Store,
     report: Report,
+    onlooker: "Onlooker | None",
 ) -> Artifact:
     from dataselect.corpus.shards import write_tokens
 
@@ -206,6 +226,7 @@ def _tokenise(
             processes=len(os.sched_getaffinity(0)),
             progress=lambda fields: report(source.id, fields),
             rows=counts,
+            onlooker=onlooker,
         )
     made = store.find("tokens", spec)
     assert made is not None, "it was published a line ago"
@@ -236,14 +257,17 @@ def shares(
     )
 
 
-def repeats(manifest: Manifest, streams: Mapping[str, Stream], budget: int) -> dict[str, float]:
+def repeats(
+    manifest: Manifest, streams: Mapping[str, Stream], budgets: Budgets
+) -> dict[str, float]:
     """Epochs over the scarcest source of each candidate that reads any text more than once."""
     epochs = {
-        candidate.id: max(
-            weight * budget / streams[source].tokens
-            for source, weight in manifest.weights(candidate.id).items()
+        candidate: max(
+            weight * max(tokens for tokens, _ in own) / streams[source].tokens
+            for source, weight in manifest.weights(candidate).items()
         )
-        for candidate in manifest.candidates
+        for candidate, own in budgets.items()
+        if own
     }
     return {name: value for name, value in epochs.items() if value > 1}
 

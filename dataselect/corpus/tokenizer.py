@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from dataselect.corpus.redaction import redact
@@ -69,12 +70,14 @@ def load_tokenizer(path: str | Path, revision: str | None = None) -> "PreTrained
 
     Raises InputError when there is none, or when it is slow or has no end-of-text token.
     """
+    if not Path(path).is_dir():
+        _require_hub(str(path), revision)
     from transformers import AutoTokenizer
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(path), revision=revision)
     except Exception as error:  # the Rust library raises nothing more definite
-        reason = redact(" ".join(str(error).split()))[:200]
+        reason = shorten(redact(str(error)), 200, placeholder=" …")
         raise InputError(
             path,
             f"no tokenizer can be loaded ({reason})",
@@ -87,6 +90,36 @@ def load_tokenizer(path: str | Path, revision: str | None = None) -> "PreTrained
             path, "this tokenizer has no end-of-text token", "set eos_token in its configuration"
         )
     return tokenizer
+
+
+def _require_hub(name: str, revision: str | None) -> None:
+    """Raise InputError when the Hub is silent about a tokenizer that is not in the cache.
+
+    The loader would find out as well, but tries again and again, for one file after the other.
+    """
+    from huggingface_hub import constants, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
+    from huggingface_hub.utils import http_backoff  # type: ignore[attr-defined]
+
+    file = "tokenizer_config.json"
+    try:
+        if try_to_load_from_cache(name, file, revision=revision) is None:
+            http_backoff(
+                "HEAD",
+                hf_hub_url(name, file, revision=revision),
+                max_retries=3,
+                retry_on_status_codes=(),  # any answer will do
+                timeout=constants.HF_HUB_ETAG_TIMEOUT,
+            )
+    except (HFValidationError, OfflineModeIsEnabled):  # of these the loader tells at once
+        return
+    except Exception as error:  # of whichever library speaks HTTP
+        reason = shorten(redact(str(error)), 200, placeholder=" …")
+        raise InputError(
+            name,
+            f"it is no folder, and the Hub does not answer ({reason})",
+            "check the network, name a folder, or download the tokenizer where there is a network",
+        ) from None
 
 
 def tokenizer_hash(folder: str | Path) -> str:

@@ -23,6 +23,7 @@ def cost_lines(cost: dict[str, Any]) -> list[str]:
         f"at target size: {figures.factor(cost['saving_factor'])} less. The search alone costs "
         f"{figures.share_of(search, flops['target'])} of one target run. FLOPs are counted, 6ND "
         "for training and 2ND for scoring.",
+        *_elsewhere(flops.get("elsewhere")),
         "Really spent on this run, earlier attempts included:",
     ]
     head = ["", "jobs", "failed", "attempts", "wall", "CPU", "GPU", "FLOPs kept", "FLOPs failed"]
@@ -43,10 +44,19 @@ def cost_lines(cost: dict[str, Any]) -> list[str]:
     ]
 
 
+def _elsewhere(flops: float | None) -> list[str]:
+    if not flops:
+        return []
+    return [
+        f"Of this, {format_flops(flops)} went into proxies that were given as checkpoints (6ND, "
+        "where their tokens are known): spent elsewhere, and not in the table below."
+    ]
+
+
 def provenance_lines(document: dict[str, Any]) -> list[str]:
     """Paragraphs on versions, machine, recipes, benchmarks, traces and corpora."""
     made = document["provenance"]
-    hardware, tokenizer = made["hardware"], made["tokenizer"]
+    hardware = made["hardware"]
     versions = ", ".join(f"{name} {v}" for name, v in made["versions"].items() if v is not None)
     seeds = ", ".join(
         f"{STAGE_NAMES.get(name, name)} {seed}" for name, seed in made["seeds"].items()
@@ -55,14 +65,20 @@ def provenance_lines(document: dict[str, Any]) -> list[str]:
         f"Versions: {escape(versions)}",
         f"Machine: {escape(hardware['processor'])}, {hardware['cores']} cores, {made['device']}",
         f"Plan: {code(made['plan'])}; seeds: {seeds}; {made['bootstrap_draws']:,} bootstrap draws",
-        f"Tokenizer: {tokenizer['vocab_size']:,} entries, {_short(tokenizer['hash'])}",
     ]
+    if made["tokenizer"] is not None:
+        entries, digest = made["tokenizer"]["vocab_size"], made["tokenizer"]["hash"]
+        lines.append(f"Tokenizer: {entries:,} entries, {_short(digest)}")
     for stage, recipe in made["recipes"].items():
         lines.append(
             f"{STAGE_NAMES[stage]} proxy: {format_count(recipe['parameters'])} parameters, "
             f"{format_count(recipe['tokens'])} tokens in {recipe['steps']:,} steps of "
             f"{recipe['batch_size']} × {recipe['sequence_length']}, {recipe['precision']}"
         )
+    for stage, proxies in made["proxies"].items():
+        for name, proxy in proxies.items():
+            if proxy["origin"] != "trained here":
+                lines.append(f"{STAGE_NAMES[stage]} proxy of {code(name)}: {_proxy(proxy)}")
     for name, each in made["benchmarks"].items():
         traces = " and ".join(
             f"{one['count']} traces of {escape(one['model'])}, {_short(one['hash'])}"
@@ -85,6 +101,14 @@ def provenance_lines(document: dict[str, Any]) -> list[str]:
     ]
     head = ["source", "tokens", "documents", "bad rows", "empty", "not text", "stream"]
     return ["\n".join(f"- {line}" for line in lines), table(head, rows, " rrrrr ")]
+
+
+def _proxy(proxy: dict[str, Any]) -> str:
+    """A proxy from elsewhere: its origin, size, tokens and scored checkpoints."""
+    tokens = "an unknown number of" if proxy["tokens"] is None else format_count(proxy["tokens"])
+    named = ", ".join(code(each["label"]) for each in proxy["checkpoints"])
+    origin = {"command": "trained by a command", "checkpoints": "given"}[proxy["origin"]]
+    return f"{origin}, {format_count(proxy['parameters'])} parameters, {tokens} tokens, {named}"
 
 
 def _short(digest: str) -> str:

@@ -8,12 +8,16 @@ failed, which were not judged by their data.
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from dataselect.forecast import tiers
 from dataselect.report.figures import probability
+from dataselect.report.leaks import raised
 
 if TYPE_CHECKING:
+    from dataselect.forecast import Forecast
     from dataselect.pipeline import Selection
-    from dataselect.predict import Forecast, Prediction
+    from dataselect.predict import Prediction
     from dataselect.ranking import Ranking
+    from dataselect.screen import Screening
     from dataselect.stage import StageScores
 
 
@@ -35,11 +39,14 @@ def candidate_rows(selection: "Selection") -> list[dict[str, Any]]:
     pruned = [name for name in first if name not in survivors]
     rank = {name: place for place, name in enumerate([*ranked, *pruned], start=1)}
 
+    tier: dict[str, int] = {}
+    if prediction is not None and prediction.wins is not None:
+        tier = tiers(prediction.wins, selection.plan.confidence)
     by_id = {candidate.id: candidate for candidate in selection.manifest.candidates}
     rows = []
     for name in [*rank, *(name for name in by_id if name not in rank)]:
         if name in pruned:
-            status, reason = "pruned", _why_pruned(screening.ranking, name)
+            status, reason = "pruned", _why_pruned(screening, name)
         elif name in rank:
             status, reason = "ranked", None
         else:
@@ -52,17 +59,22 @@ def candidate_rows(selection: "Selection") -> list[dict[str, Any]]:
                 "status": status,
                 "reason": reason,
                 "stage1": _stage1(selection, name),
-                "stage2": _stage2(prediction, name) if prediction else None,
+                "stage2": _stage2(prediction, name, tier.get(name)) if prediction else None,
+                "leaks": raised(selection, name),
             }
         )
     return rows
 
 
-def _why_pruned(ranking: "Ranking", name: str) -> str:
+def _why_pruned(screening: "Screening", name: str) -> str:
+    ranking, survivors = screening.ranking, len(screening.survivors)
     row = ranking.table.to_dict("index")[name]
+    chance = probability(row["p_top_k"])
+    place = f"place {int(row['rank'])} of {len(ranking.table)} in Stage 1"
+    if survivors == ranking.k:
+        return f"{place}, which keeps {survivors}; probability to belong there {chance}"
     return (
-        f"place {int(row['rank'])} of {len(ranking.table)} in Stage 1, which keeps {ranking.k}; "
-        f"probability to belong there {probability(row['p_top_k'])}"
+        f"{place}, of which {survivors} go on; probability to be of the best {ranking.k} {chance}"
     )
 
 
@@ -89,8 +101,8 @@ def _stage1(selection: "Selection", name: str) -> dict[str, Any] | None:
     }
 
 
-def _stage2(prediction: "Prediction", name: str) -> dict[str, Any] | None:
-    """Accuracies are null where no transfer function applied; `score` is the ranking's."""
+def _stage2(prediction: "Prediction", name: str, tier: int | None) -> dict[str, Any] | None:
+    """Accuracies and tier are null where no transfer function applied; `score` is the ranking's."""
     row = prediction.ranking.table.to_dict("index").get(name)
     if row is None:
         return None
@@ -101,6 +113,7 @@ def _stage2(prediction: "Prediction", name: str) -> dict[str, Any] | None:
     }
     return {
         **_forecast(prediction.overall.get(name)),
+        "tier": tier,
         "score": row["score"],
         "score_low": row["low"],
         "score_high": row["high"],

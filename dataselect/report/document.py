@@ -8,11 +8,12 @@ not JSON.
 Schema 1. Keys may be added within a schema; none is renamed or removed.
 
     run, target, complete, verdict, decision
-    candidates[]   id, title, rank, status, reason, stage1 | null, stage2 | null
-    wins           by stage, by candidate: probability that it is better than each other one
+    candidates[]   id, title, rank, status, reason, stage1 | null, stage2 | null, leaks | null
+    wins           by stage, by candidate: probability that it is better than each other one;
+                   under "prediction" that its target is
     stages         by stage: what was trained and scored, how it was aggregated, who came through
     cost           flops, counts, saving_factor, seconds, spent
-    evidence | null
+    evidence | null, ablation | null, leaks | null
     corpus, exclusions, provenance, notes
 """
 
@@ -23,10 +24,12 @@ from typing import TYPE_CHECKING, Any
 
 from dataselect.cost import Spent, training_flops
 from dataselect.report.candidates import candidate_rows, measured
+from dataselect.report.leaks import leak_figures
 from dataselect.report.provenance import provenance
 from dataselect.report.verdict import decide
 
 if TYPE_CHECKING:
+    from dataselect.decisions.ablation import Ablation
     from dataselect.evidence import AgreementWithTruth
     from dataselect.pipeline import Selection
 
@@ -41,6 +44,8 @@ def document(selection: "Selection") -> dict[str, Any]:
     stages, wins = _stages(selection), {}
     for name, (_, ranking) in measured(selection).items():
         wins[name] = ranking.wins.to_dict("index")
+    if selection.prediction is not None and selection.prediction.wins is not None:
+        wins["prediction"] = selection.prediction.wins.to_dict("index")
     made: dict[str, Any] = _plain(
         {
             "schema": SCHEMA,
@@ -50,10 +55,12 @@ def document(selection: "Selection") -> dict[str, Any]:
             "verdict": decision.pop("text"),
             "decision": decision,
             "candidates": candidates,
-            "wins": {"stage2": None, **wins},
+            "wins": {"stage2": None, "prediction": None, **wins},
             "stages": {"stage2": None, **stages},
             "cost": _cost(selection),
             "evidence": _evidence(selection.evidence),
+            "ablation": None if selection.ablation is None else _ablation(selection.ablation),
+            "leaks": leak_figures(selection),
             "corpus": _corpus(selection),
             "exclusions": _exclusions(selection),
             "provenance": provenance(selection),
@@ -66,21 +73,59 @@ def document(selection: "Selection") -> dict[str, Any]:
 def _stages(selection: "Selection") -> dict[str, dict[str, Any]]:
     described = {}
     for stage, (scores, ranking) in measured(selection).items():
-        recipe = scores.recipe
+        size, tokens = scores.parameters, scores.tokens
         described[stage] = {
+            # Null where candidates' proxies differ, or nobody said.
             "proxy": {
-                "parameters": recipe.parameters,
-                "tokens": recipe.tokens,
-                "training_flops": training_flops(recipe.parameters, recipe.tokens),
+                "parameters": size,
+                "tokens": tokens,
+                "training_flops": training_flops(size, tokens) if size and tokens else None,
             },
             "aggregate": ranking.method,
             "kept": ranking.k if stage == "stage1" else None,
+            **(_doubt(selection) if stage == "stage1" else {}),
             "confidence": ranking.confidence,
             "items": {name: len(table) for name, table in scores.table("rbridge").items()},
             "status": dict(scores.status),
             "reasons": dict(scores.reasons),
         }
     return described
+
+
+def _doubt(selection: "Selection") -> dict[str, Any]:
+    """What Stage 1's probabilities know besides items, and what its benchmarks are worth."""
+    screening = selection.screening
+    return {
+        "kept_by": dict(screening.kept_by),
+        "doubt": None if screening.doubt is None else asdict(screening.doubt),
+        "signal_to_noise": {name: asdict(each) for name, each in screening.noise.items()},
+    }
+
+
+def _ablation(ablation: "Ablation") -> dict[str, Any]:
+    return {
+        "first": ablation.first,
+        "pairs": ablation.pairs,
+        "known": ablation.known,
+        "confidence": ablation.confidence,
+        "items": dict(ablation.items),
+        "metrics": {
+            metric: {
+                "scores": each.scores,
+                "ranks": each.ranks,
+                "same_order": each.same_order,
+                "kendall_tau": each.kendall_tau,
+                "expected_same_order": each.expected_same_order,
+                "differing": each.differing,
+                "decision_accuracy": each.agreement and each.agreement.decision_accuracy,
+                "decision_accuracy_interval": each.agreement
+                and each.agreement.decision_accuracy_interval,
+                "gain": each.gain and each.gain.difference,
+                "gain_interval": each.gain and each.gain.interval,
+            }
+            for metric, each in ablation.metrics.items()
+        },
+    }
 
 
 def _cost(selection: "Selection") -> dict[str, Any]:
@@ -97,6 +142,7 @@ def _cost(selection: "Selection") -> dict[str, Any]:
             "target": cost.target,
             "total": cost.total,
             "naive": cost.naive,
+            "elsewhere": cost.elsewhere,
         },
         "saving_factor": cost.saving_factor,
         # N, k, C1, C2 and Ct of the paper's section 5.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataselect.report.document import document
 from dataselect.report.figures import one_line
+from dataselect.report.leaks import leak_cells
 from dataselect.report.readme import readme
 from dataselect.report.resolved import resolved_yaml
 from dataselect.store.files import write_atomic
@@ -24,11 +25,14 @@ if TYPE_CHECKING:
 def write_report(selection: "Selection", out: Path) -> dict[str, Any]:
     """Write the four files into `out`, made if need be; returns the content of report.json."""
     made = document(selection)
-    recipes = {"screen": selection.screening.scores.recipe}
+    sections = {"screen": selection.screening.scores}
     if selection.prediction is not None:
-        recipes["predict"] = selection.prediction.scores.recipe
+        sections["predict"] = selection.prediction.scores
+    recipes = {name: scores.recipe for name, scores in sections.items() if scores.recipe}
     texts = {
-        "resolved.yaml": resolved_yaml(selection.manifest, selection.plan, recipes, out),
+        "resolved.yaml": resolved_yaml(
+            selection.manifest, selection.plan, recipes, out, selection.given
+        ),
         "ranking.csv": ranking_csv(made),
         "README.md": readme(made, _command(made["run"], out)),
         "report.json": json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
@@ -49,7 +53,7 @@ def _command(run: str, out: Path) -> str:
 
 def ranking_csv(made: dict[str, Any]) -> str:
     """One row per candidate, in the order of the report; empty cells where there is no value."""
-    rows = [_row(candidate) for candidate in made["candidates"]]
+    rows = [_row(made, candidate) for candidate in made["candidates"]]
     columns = list(dict.fromkeys(column for row in rows for column in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
@@ -58,7 +62,7 @@ def ranking_csv(made: dict[str, Any]) -> str:
     return text.getvalue()
 
 
-def _row(candidate: dict[str, Any]) -> dict[str, Any]:
+def _row(made: dict[str, Any], candidate: dict[str, Any]) -> dict[str, Any]:
     stage1, stage2 = candidate["stage1"] or {}, candidate["stage2"] or {}
     row = {
         "rank": candidate["rank"],
@@ -72,6 +76,7 @@ def _row(candidate: dict[str, Any]) -> dict[str, Any]:
         "predicted_low": stage2.get("low"),
         "predicted_high": stage2.get("high"),
     }
+    row |= leak_cells(made, candidate["id"])
     for stage, part in (("stage1", stage1), ("stage2", stage2)):
         for benchmark, measured in part.get("benchmarks", {}).items():
             for key, value in measured.items():

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from dataselect import __version__
 from dataselect.compute.cores import available_cores
 from dataselect.proxies.make import processor_name
-from dataselect.proxies.recipe import TRAINER_VERSION
+from dataselect.proxies.recipe import TRAINER_VERSION, Recipe
 from dataselect.scoring.rbridge import METRIC_VERSION
 
 if TYPE_CHECKING:
     from dataselect.pipeline import Selection
     from dataselect.scoring.evaluate import Evaluation
     from dataselect.stage import StageScores
-    from dataselect.transfer import TransferFunction
+    from dataselect.transfer.function import TransferFunction
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "pandas", "scipy")
 
@@ -49,12 +49,16 @@ def provenance(selection: "Selection") -> dict[str, Any]:
         "device": selection.device,
         "seeds": {
             "plan": selection.plan.seed,
-            **{name: scores.recipe.seed for name, scores in stages.items()},
+            **{name: scores.recipe.seed for name, scores in stages.items() if scores.recipe},
         },
         "bootstrap_draws": selection.plan.bootstrap_draws,
         "plan": selection.plan.name,
-        "recipes": {name: _recipe(scores) for name, scores in stages.items()},
-        "tokenizer": {
+        "recipes": {
+            name: _recipe(scores.recipe) for name, scores in stages.items() if scores.recipe
+        },
+        "proxies": {name: _proxies(scores) for name, scores in stages.items()},
+        "tokenizer": selection.tokenizer
+        and {
             "hash": selection.tokenizer.hash,
             "vocab_size": selection.tokenizer.vocab_size,
         },
@@ -71,9 +75,13 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _recipe(scores: "StageScores") -> dict[str, Any]:
-    recipe = scores.recipe
+def _recipe(recipe: Recipe) -> dict[str, Any]:
     return {**asdict(recipe), "parameters": recipe.parameters, "tokens": recipe.tokens}
+
+
+def _proxies(scores: "StageScores") -> dict[str, Any]:
+    """By candidate: where its proxy comes from, and which checkpoints were scored."""
+    return {name: asdict(proxy) for name, proxy in scores.proxies.items()}
 
 
 def _benchmark(evaluation: "Evaluation") -> dict[str, Any]:

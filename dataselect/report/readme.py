@@ -5,10 +5,13 @@ target, how well proxies agreed with the truth if any is known, what it cost, wh
 come from, and how to run it again. It is a view of the document alone.
 """
 
+from itertools import groupby
 from typing import Any
 
 from dataselect.report import figures
 from dataselect.report.background import STAGE_NAMES, cost_lines, provenance_lines
+from dataselect.report.doubts import ablation_lines, doubt_lines, noise_lines
+from dataselect.report.leaks import alarms, leak_lines, mark
 from dataselect.report.markdown import code, escape, table
 from dataselect.units import format_count
 
@@ -23,10 +26,14 @@ def readme(document: dict[str, Any], command: str) -> str:
         f"**{escape(document['verdict'])}**",
         *_incomplete(document),
         "## Ranking",
+        *alarms(document),
         *_ranking(document),
         *_wins(document),
         *_prediction(document),
         *_evidence(document["evidence"]),
+        *ablation_lines(document.get("ablation")),
+        *noise_lines(document["stages"]["stage1"]),
+        *leak_lines(document),
         "## Cost",
         *cost_lines(document["cost"]),
         "## Provenance",
@@ -47,7 +54,7 @@ def _incomplete(document: dict[str, Any]) -> list[str]:
 
 
 def _name(candidate: dict[str, Any]) -> str:
-    name = code(candidate["id"])
+    name = f"{mark(candidate)}{code(candidate['id'])}"
     return name if candidate["title"] == candidate["id"] else f"{name} {escape(candidate['title'])}"
 
 
@@ -76,11 +83,10 @@ def _ranking(document: dict[str, Any]) -> list[str]:
                 figures.accuracy_text(stage2) if predicted else figures.stage2_score_text(stage2)
             )
         rows.append(row)
-    share = f"{100 * first['confidence']:g}%"
+    (known,) = doubt_lines(first)
     text = (
         f"Scores are {_aggregate(first['aggregate'])} of rBridge over the benchmarks; lower is "
-        f"better. In brackets the {share} interval of a bootstrap over items, the same items for "
-        "every candidate; it does not cover the training seed or the gap between proxy and target."
+        f"better. {known}"
     )
     if second and predicted:
         text += " An asterisk marks a prediction beyond the range that was fitted."
@@ -93,7 +99,7 @@ def _aggregate(method: str) -> str:
 
 def _wins(document: dict[str, Any]) -> list[str]:
     survivors = [c["id"] for c in document["candidates"] if c["status"] == "ranked"]
-    stage = "stage2" if document["wins"]["stage2"] else "stage1"
+    stage = next(name for name in ("prediction", "stage2", "stage1") if document["wins"][name])
     wins = document["wins"][stage]
     if len(survivors) < 2:
         return []
@@ -106,9 +112,36 @@ def _wins(document: dict[str, Any]) -> list[str]:
     ]
     return [
         "## Who beats whom",
-        f"Probability that the row has the better score in {STAGE_NAMES[stage]}.",
+        _of_what(document, stage),
         table(["", *map(code, survivors)], rows, " " + "r" * len(survivors)),
+        *_tiers(document),
     ]
+
+
+def _tiers(document: dict[str, Any]) -> list[str]:
+    """Who cannot be told apart by predicted accuracy."""
+    if not document["wins"]["prediction"]:
+        return []
+    confidence = document["decision"]["confidence"]
+    ranked = [each for each in document["candidates"] if each["status"] == "ranked"]
+    lines = []
+    for _, members in groupby(ranked, key=lambda each: each["stage2"]["tier"]):
+        first, *others = [code(each["id"]) for each in members]
+        if others:
+            lines.append(f"Not told apart from {first} at {confidence:g}: {', '.join(others)}.")
+    return [" ".join(lines)] if lines else []
+
+
+def _of_what(document: dict[str, Any], stage: str) -> str:
+    if stage == "prediction":
+        return (
+            "Probability that the row's target has the higher accuracy, mean over benchmarks: over "
+            "items and seeds of its proxy, and over how far targets of like score differ."
+        )
+    doubt = document["stages"]["stage1"].get("doubt") if stage == "stage1" else None
+    if doubt is None or doubt["tau"] is None:
+        return f"Probability that the row has the better score in {STAGE_NAMES[stage]}."
+    return "Probability that the row is the better one at target size, as far as Stage 1 tells."
 
 
 def _prediction(document: dict[str, Any]) -> list[str]:

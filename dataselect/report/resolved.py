@@ -15,12 +15,20 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_args
 
+from dataselect.checkpoints import Checkpoints
 from dataselect.corpus.files import Form, origin
 from dataselect.manifest import Candidate, Manifest, Source
-from dataselect.plan import Plan, Proxy
+from dataselect.origins import Trained, Trainer
+from dataselect.plan import Plan
+from dataselect.plan_proxy import Proxy
 from dataselect.proxies.recipe import Recipe
+from dataselect.report.figures import one_line
+from dataselect.scoring.series import Member
+from dataselect.stage_sources import SECTIONS, Given
+from dataselect.store import content_key
 
 _HEADER = """\
 # What this run was made from. `dataselect run` with this file repeats it; paths are relative to
@@ -32,21 +40,30 @@ _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
 
 def resolved_yaml(
-    manifest: Manifest, plan: Plan, recipes: Mapping[str, Recipe], folder: Path
+    manifest: Manifest,
+    plan: Plan,
+    recipes: Mapping[str, Recipe],
+    folder: Path,
+    given: Given = MappingProxyType({}),
 ) -> str:
-    """Text of the resolved.yaml that is to lie in `folder`; `recipes` are by plan section."""
+    """Text of the resolved.yaml that is to lie in `folder`; `recipes` are by plan section.
+
+    `given` pins the revisions of checkpoints that candidates name to their commits.
+    """
     values: dict[str, Any] = {
         "name": manifest.name,
         "target": manifest.target.model_dump(exclude_none=True),
     }
     if manifest.sources:
         values["sources"] = [_source(each, manifest.base, folder) for each in manifest.sources]
-    values["candidates"] = [_source(each, manifest.base, folder) for each in manifest.candidates]
+    values["candidates"] = [
+        _candidate(each, manifest.base, folder, given) for each in manifest.candidates
+    ]
     if manifest.evidence is not None:
         path = manifest.evidence.target_accuracy
         values["evidence"] = {"target_accuracy": moved(path, manifest.base, folder)}
     values["plan"] = _plan(plan, recipes, folder)
-    return _HEADER + block_yaml(values)
+    return _HEADER + block_yaml(values) + "".join(_hashes(given))
 
 
 def moved(path: str, base: Path, folder: Path) -> str:
@@ -59,11 +76,64 @@ def moved(path: str, base: Path, folder: Path) -> str:
     return Path(os.path.relpath(Path(base).resolve() / path, folder.resolve())).as_posix()
 
 
+def _candidate(candidate: Candidate, base: Path, folder: Path, given: Given) -> dict[str, Any]:
+    if candidate.path is not None:
+        values = _source(candidate, base, folder)
+    else:
+        # The other defaults say how to read a text, and here is none of its own.
+        values = candidate.model_dump(include={"id", "title", "mixture"}, exclude_none=True)
+    if candidate.proxies is not None:
+        values["proxies"] = {
+            section: _proxies(named, given.get((stage, candidate.id), ()), base, folder)
+            for stage, section in SECTIONS.items()
+            if (named := getattr(candidate.proxies, section)) is not None
+        }
+    return values
+
+
+def _proxies(
+    named: Any, resolved: tuple[tuple[Member, ...], ...], base: Path, folder: Path
+) -> dict[str, Any] | list[dict[str, Any]]:
+    if isinstance(named, Trained):
+        return {"train": _trainer(named.train, base, folder)}
+    if isinstance(named, Checkpoints):
+        return _series(named, resolved[0] if resolved else (), base, folder)
+    pinned = resolved or ((),) * len(named)
+    return [_series(each, to, base, folder) for each, to in zip(named, pinned, strict=True)]
+
+
+def _series(
+    section: Checkpoints, members: tuple[Member, ...], base: Path, folder: Path
+) -> dict[str, Any]:
+    values = section.model_dump(exclude_none=True)
+    commits = [f"{member.label}@{member.commit}" for member in members if member.commit]
+    if commits:
+        values["model"], values["revisions"] = section.model.partition("@")[0], commits
+        if isinstance(section.tokens, dict):
+            scored = {member.label for member in members}
+            values["tokens"] = {k: v for k, v in section.tokens.items() if k in scored}
+    elif members:
+        values["model"] = _moved_pattern(section.model, base, folder)
+    return values
+
+
+def _hashes(given: Given) -> Iterator[str]:
+    """Comments on checkpoints in folders, which nothing pins: the hash of all their files."""
+    for (stage, candidate), series in given.items():
+        for member in (member for members in series for member in members):
+            if member.commit is None:
+                digest = content_key("checkpoint", member.checkpoint.identity)
+                yield f"# {SECTIONS[stage]}, {candidate}: {one_line(member.label)} was {digest}\n"
+
+
+def _trainer(trainer: Trainer, base: Path, folder: Path) -> dict[str, Any]:
+    values = trainer.model_dump(exclude_none=True)
+    # The command may name files that lie beside the one it was written in.
+    return {**values, "folder": moved(trainer.folder or ".", base, folder)}
+
+
 def _source(source: Source, base: Path, folder: Path) -> dict[str, Any]:
-    if isinstance(source, Candidate) and source.mixture is not None:
-        # The other defaults say how to read a text, and a mixture has none of its own.
-        return source.model_dump(include={"id", "title", "mixture"}, exclude_none=True)
-    values = source.model_dump(exclude_none=True)
+    values = source.model_dump(exclude_none=True, exclude={"proxies"})
     if source.path in get_args(Form):
         if source.data_dir is not None:
             values["data_dir"] = _moved_from_home(source.data_dir, base, folder)
@@ -103,7 +173,11 @@ def _plan(plan: Plan, recipes: Mapping[str, Recipe], folder: Path) -> dict[str, 
         for section, recipe in recipes.items()
     }
     values = plan.model_copy(update=spelled_out).model_dump(exclude_none=True)
-    tokenizer = values["tokenizer"]
+    for section in SECTIONS.values():
+        chosen = getattr(plan, section)
+        if chosen is not None and chosen.train is not None:
+            values[section]["train"] = _trainer(chosen.train, plan.base, folder)
+    tokenizer = values.get("tokenizer", {})
     if "path" in tokenizer and (plan.base / tokenizer["path"]).is_dir():
         tokenizer["path"] = moved(tokenizer["path"], plan.base, folder)
     for benchmark in values["benchmarks"]:
@@ -118,6 +192,10 @@ def _plan(plan: Plan, recipes: Mapping[str, Recipe], folder: Path) -> dict[str, 
             benchmark["weigh"] = moved(benchmark["weigh"], plan.base, folder)
     if "transfer" in values.get("predict", {}):
         values["predict"]["transfer"] = moved(values["predict"]["transfer"], plan.base, folder)
+    if "constraints" in values.get("mix", {}):
+        values["mix"]["constraints"] = moved(values["mix"]["constraints"], plan.base, folder)
+    # Where trials are kept changes nothing about them, and its URL may hold a password.
+    values.get("mix", {}).pop("storage", None)
     return values
 
 

@@ -12,6 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from dataselect.report import figures
+from dataselect.report.doubts import (
+    ablation_verdict,
+    interval_words,
+    noisy_benchmarks,
+)
+from dataselect.report.leaks import alarm_lines, mark
 from dataselect.units import format_flops, format_seconds
 
 _STYLES = {"ranked": "", "pruned": "dim", "diverged": "yellow", "failed": "red"}
@@ -24,6 +30,10 @@ def print_report(document: dict[str, Any], console: Console) -> None:
     console.print()
     console.print(_ranking(document))
     console.print(_legend(document))
+    for line in alarm_lines(document):
+        console.print(Text(figures.one_line(line), style="yellow"))
+    if noisy := noisy_benchmarks(document["stages"]["stage1"]):
+        console.print(Text(noisy, style="yellow"))
     for each in document["candidates"]:
         if each["status"] in ("diverged", "failed"):
             reason = figures.one_line(f"{each['id']} {each['status']}: {each['reason']}")
@@ -31,6 +41,10 @@ def print_report(document: dict[str, Any], console: Console) -> None:
     if document["evidence"] is not None:
         console.print()
         console.print(_evidence(document["evidence"]))
+    if document.get("ablation") is not None:
+        console.print()
+        console.print(_ablation(document["ablation"]))
+        console.print(Text(ablation_verdict(document["ablation"])))
     console.print()
     console.print(_cost(document["cost"]))
 
@@ -50,7 +64,7 @@ def _ranking(document: dict[str, Any]) -> Table:
     for each in document["candidates"]:
         cells = [
             figures.number(each["rank"], 0),
-            each["id"],
+            f"{mark(each)}{each['id']}",
             figures.score_text(each["stage1"]),
             figures.probability(each["stage1"] and each["stage1"]["p_top_k"]),
         ]
@@ -67,8 +81,9 @@ def _any_predicted(document: dict[str, Any]) -> bool:
 
 
 def _legend(document: dict[str, Any]) -> Text:
-    confidence = document["stages"]["stage1"]["confidence"]
-    words = f"scores: lower is better; [{100 * confidence:g}% interval, over items alone]"
+    first = document["stages"]["stage1"]
+    over = interval_words(first.get("doubt"))
+    words = f"scores: lower is better; [{100 * first['confidence']:g}% interval, over {over}]"
     if any(each["stage2"] and each["stage2"]["extrapolated"] for each in document["candidates"]):
         words += "; * extrapolated"
     return Text(words, style="dim")
@@ -88,6 +103,22 @@ def _evidence(evidence: dict[str, Any]) -> Table:
             ),
         )
     return table
+
+
+def _ablation(ablation: dict[str, Any]) -> Table:
+    shown = _table("Every metric's ranking in Stage 1, against the first")
+    shown.add_column("ranking by")
+    for heading in ("same order", "surely differ", "accuracy gained"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for metric, each in ablation["metrics"].items():
+        is_first = metric == ablation["first"]
+        shown.add_row(
+            Text(figures.metric_name(metric)),
+            figures.number(each["same_order"]),
+            "–" if is_first else f"{len(each['differing'])} of {ablation['pairs']}",
+            figures.with_interval(each["gain"], each["gain_interval"]),
+        )
+    return shown
 
 
 def _cost(cost: dict[str, Any]) -> Text:

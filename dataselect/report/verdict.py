@@ -4,14 +4,18 @@ The comparison is between the first and the second of the last stage that scored
 the first does not beat another survivor with the confidence that the plan asks for, the sentence
 says so before anything else: the order of candidates that cannot be told apart is not a result.
 
-The probability is that of a paired bootstrap over items. It does not cover the training seed or
-the gap between proxy and target, so it is optimistic.
+The probability of Stage 1 is that of being better at target size, as far as items, seeds and
+published proxies tell. That of Stage 2 is of the target's accuracy where transfer functions apply
+(`forecast`); else of its score and over items, without the training seed, so it is optimistic.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from dataselect.report.doubts import claim, knowledge
 from dataselect.report.figures import number, percent, points, probability
+from dataselect.report.leaks import verdict_clause
 
 if TYPE_CHECKING:
     from dataselect.pipeline import Selection
@@ -26,7 +30,8 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
     """The verdict as `text` and as figures; `ranked` are the survivors, best first.
 
     `margin` is in `unit` and positive when the winner is ahead; `not_told_apart` are the others
-    that the winner is ahead of with less than `confidence`.
+    that the winner is ahead of with less than `confidence`; `first_without_leaked_items` is null
+    where there are none.
     """
     screening, prediction = selection.screening, selection.prediction
     confidence = selection.plan.confidence
@@ -39,6 +44,7 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
         "probability": None,
         "confidence": confidence,
         "not_told_apart": [],
+        "first_without_leaked_items": None,
     }
     if not ranked:
         return {**none, "text": "No candidate came through, so there is nothing to choose."}
@@ -60,7 +66,10 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
         return {**none, "winner": winner, "text": text}
 
     second = others[0]
-    ahead = {name: _wins(ranking, winner, name) for name in others}
+    wins = ranking.wins
+    if stage == "stage2" and prediction is not None and prediction.wins is not None:
+        wins = prediction.wins
+    ahead = {name: float(wins.to_dict("index")[winner][name]) for name in others}
     close = [name for name, p in ahead.items() if p < confidence]
     if stage == "stage2" and prediction is not None:
         compared = _accuracies(prediction, winner, second) or _scores(
@@ -70,8 +79,13 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
         compared = _scores(screening.scores, ranking, winner, second)
     margin, unit, figures = compared
     doubt = f" but cannot be told apart from {_listed(close)}" if close else ""
-    # Of the score and over items: neither the transfer function's error nor the seed is in it.
-    chance = f"its score is ahead with probability {probability(ahead[second])} over items"
+    known = None
+    if stage == "stage1" and screening.doubt is not None:
+        known = asdict(screening.doubt)
+    chance = f"{claim(known)} with probability {probability(ahead[second])} {knowledge(known)}"
+    if wins is not ranking.wins:
+        chance = f"its target is ahead with probability {probability(ahead[second])}"
+    leaks, first = verdict_clause(selection, winner, stage)
     return {
         "winner": winner,
         "runner_up": second,
@@ -81,12 +95,9 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
         "probability": ahead[second],
         "confidence": confidence,
         "not_told_apart": close,
-        "text": f"{winner} comes first{doubt}: {figures}; {chance}.",
+        "first_without_leaked_items": first,
+        "text": f"{winner} comes first{doubt}: {figures}; {chance}.{leaks}",
     }
-
-
-def _wins(ranking: "Ranking", name: str, other: str) -> float:
-    return float(ranking.wins.to_dict("index")[name][other])
 
 
 def _accuracies(

@@ -1,4 +1,4 @@
-"""One run at a time in a store or a report folder.
+"""One run at a time in a store or a report folder, or several that agree to share it.
 
 `flock` rather than a file that says "locked": the kernel releases it when the holder dies, also
 by SIGKILL, so there is never a stale lock to remove by hand. The file stays after release;
@@ -20,11 +20,12 @@ _OTHER_FOLDER = "choose another folder with --store or --out"
 
 
 @contextmanager
-def lock(folder: Path, what: str) -> Iterator[None]:
+def lock(folder: Path, what: str, *, shared: bool = False) -> Iterator[None]:
     """Hold `folder` (made if absent) for this process; `what` names it, e.g. "the store".
 
-    Raises LockedError when another holds it (also this same process), naming the holder, and
-    InputError when the folder cannot be made, written or locked.
+    Those that hold it `shared` keep out only those that do not. Raises LockedError when another
+    holds it (also this same process), naming the holder, and InputError when the folder cannot be
+    made, written or locked.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -34,15 +35,15 @@ def lock(folder: Path, what: str) -> Iterator[None]:
             folder, f"cannot be used as {what} ({error.strerror})", _OTHER_FOLDER
         ) from error
     try:
-        _acquire(descriptor, folder, what)
+        _acquire(descriptor, folder, what, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
 
 
-def _acquire(descriptor: int, folder: Path, what: str) -> None:
+def _acquire(descriptor: int, folder: Path, what: str, kind: int) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         raise LockedError(
             f"{folder}: {what} is in use by {_holder(descriptor)}; "

@@ -10,7 +10,7 @@ from small_models import save_model
 from typer.testing import CliRunner, Result
 
 from dataselect.cli import app
-from dataselect.plan import KNOWN_BENCHMARKS
+from dataselect.plan_benchmark import KNOWN_BENCHMARKS
 from dataselect.traces.trace import Trace, TraceHeader, write_traces
 
 COUNT = 5

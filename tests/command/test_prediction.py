@@ -8,8 +8,8 @@ import numpy as np
 from typer.testing import CliRunner
 
 from dataselect.cli import app
-from dataselect.transfer import Provenance, Setting, fit
-from dataselect.transfer_file import to_json
+from dataselect.transfer.file import to_json
+from dataselect.transfer.function import Provenance, Setting, fit
 
 
 def run(project: Any) -> dict[str, Any]:
@@ -63,6 +63,9 @@ def test_function_for_this_setting_predicts_and_ranks(project: Any) -> None:
         assert abs(part["predicted_accuracy"] - (0.9 - 0.1 * part["rbridge"])) < 0.02
         assert stage2["low"] <= stage2["predicted_accuracy"] <= stage2["high"]
         assert part["extrapolated"] is False
+    first, second = (c["id"] for c in survivors)
+    assert report["decision"]["probability"] == report["wins"]["prediction"][first][second]
+    assert "its target is ahead with probability" in report["verdict"]
     predicted = [c["stage2"]["predicted_accuracy"] for c in survivors]
     assert predicted == sorted(predicted, reverse=True)
 

@@ -44,6 +44,9 @@ def test_run_ranks_reports_and_is_reproduced_by_resolved_yaml(project: Any) -> N
     }
     assert report["candidates"][0]["stage1"]["benchmarks"]["stories"]["rbridge"] > 0
     assert report["candidates"][0]["stage2"]["predicted_accuracy"] is None
+    assert report["stages"]["stage1"]["kept_by"] == dict.fromkeys(("solved", "blend"), "count")
+    assert report["stages"]["stage1"]["doubt"]["extrapolated"]
+    assert report["stages"]["stage1"]["signal_to_noise"]["stories"]["verdict"] == "unknown"
     out = project.folder / "reports" / "candidates"
     assert {path.name for path in out.iterdir()} >= {
         "README.md",
@@ -56,10 +59,13 @@ def test_run_ranks_reports_and_is_reproduced_by_resolved_yaml(project: Any) -> N
     ledger = project.folder / ".dataselect" / "ledger.jsonl"
     spent = ledger.read_bytes()
     began = time.monotonic()
-    again = project.run("run", "reports/candidates/resolved.yaml", "--out", "again")
+    again = project.run("run", "reports/candidates/resolved.yaml", "--out", "again", "--ablate")
     seconds = time.monotonic() - began
     assert again.returncode == 0, again.stderr
     assert decided(project.report("again")) == decided(report)
+    assert report["ablation"] is None
+    assert project.report("again")["ablation"]["metrics"]["trace_nll"]["ranks"]["solved"] >= 1
+    assert "Every metric's ranking" in again.stdout
     assert ledger.read_bytes() == spent, "something was computed again"
     assert seconds < 20, "generous: two busy cores; the figure is measured elsewhere"
 

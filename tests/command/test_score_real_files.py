@@ -9,7 +9,7 @@ import pytest
 from completions_server import CompletionsServer
 from small_models import save_model
 
-from dataselect.plan import KNOWN_BENCHMARKS
+from dataselect.plan_benchmark import KNOWN_BENCHMARKS
 from dataselect.traces.trace import read_traces
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "benchmarks"

@@ -11,17 +11,19 @@ from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
 from dataselect.corpus.prepare import Stream, Tokenizer
 from dataselect.cost import PlannedCost, Spent
 from dataselect.evidence import agree
+from dataselect.forecast import Forecast
 from dataselect.manifest import Manifest, load_manifest
 from dataselect.pipeline import Selection
 from dataselect.plan import Plan, load_plan
-from dataselect.predict import Forecast, Prediction
+from dataselect.predict import Prediction
 from dataselect.proxies.recipe import make_recipe
 from dataselect.ranking import bootstrap_rank
 from dataselect.scoring.evaluate import METRICS, Evaluation
 from dataselect.screen import Screening
-from dataselect.stage import StageName, StageScores, Status
+from dataselect.stage import ProxyFacts, StageName, StageScores, Status
+from dataselect.stage_scores import RUN_INDEX, ScoredCheckpoint
 from dataselect.traces.trace import Trace, TraceHeader, TraceSet
-from dataselect.transfer import Provenance, Setting, TransferFunction, fit
+from dataselect.transfer.function import Provenance, Setting, TransferFunction, fit
 
 MANIFEST = """\
 target: {size: 1B, tokens: 20B}
@@ -145,15 +147,24 @@ def _scores(
     table = pd.DataFrame(values + difficulty, columns=kept)
     status: dict[str, Status] = {name: "scored" for name in names if name in kept}
     proxy = plan.screen.proxy if stage == "stage1" or plan.predict is None else plan.predict.proxy
+    assert proxy is not None
+    recipe = make_recipe(proxy, 300, "cpu", "plan")
+    last = ScoredCheckpoint("step-1", recipe.tokens, {"proxy": "p", "step": 1})
+    trained = ProxyFacts("trained here", recipe.parameters, recipe.tokens, "k", (0,), (last,))
+    runs = pd.DataFrame(dict.fromkeys(METRICS, table.mean()))
+    runs.index = pd.MultiIndex.from_tuples([(name, 0, 1) for name in kept], names=RUN_INDEX)
     return StageScores(
         stage=stage,
-        recipe=make_recipe(proxy, 300, "cpu", "plan"),
+        recipe=recipe,
+        proxies=dict.fromkeys(kept, trained),
         tables={"sums": dict.fromkeys(METRICS, table)},
+        runs={"sums": runs},
         status={**status, **lost},
         reasons=dict.fromkeys(lost, "worker died [/red] | twice"),
         exclusions={"sums": (Exclusion("i9", "its trace is too long"),)},
         notes=(),
         flops=1e12,
+        flops_elsewhere=0.0,
         keys=(),
     )
 
@@ -186,6 +197,7 @@ def _prediction(
         ranking=ranking,
         forecasts=forecasts,
         overall={name: parts["sums"] for name, parts in forecasts.items() if parts},
+        wins=ranking.wins if transfer else None,
         functions={"sums": _function()} if transfer else {},
         order=order,
         notes=(),

@@ -12,6 +12,8 @@ from dataselect.pipeline import Selection, make_recipes
 from dataselect.plan import Plan, load_plan
 from dataselect.report.files import write_report
 from dataselect.report.resolved import block_yaml, resolved_yaml
+from dataselect.scoring.series import Member, resolve
+from dataselect.store import content_key
 from dataselect.yamlfile import load
 
 MakeSelection = Callable[..., Selection]
@@ -165,3 +167,43 @@ def test_linked_folders_lead_to_where_they_point(project: Path, tmp_path: Path) 
     resolved_sources(
         project, tmp_path / "link" / "out", "  - {id: a, path: texts}\n  - {id: b, path: crawl}\n"
     )
+
+
+COMMITS = {f"step{n}-tokens{n}B": f"{n:040x}" for n in (1, 2)}
+
+
+def test_revisions_are_pinned_to_commits_and_commands_keep_their_folder(
+    project: Path, tmp_path: Path
+) -> None:
+    (project / "runs" / "step1").mkdir(parents=True)
+    (project / "own.yaml").write_text(
+        "target: {size: 1B, tokens: 20B}\n"
+        "candidates:\n"
+        "  - id: hub\n"
+        "    proxies:\n"
+        "      screen: {model: our/proxy, tokens: {step1-tokens1B: 1.5B, old: 1}}\n"
+        "  - {id: disk, proxies: {screen: {model: runs/step*}}}\n"
+        "  - {id: own, proxies: {screen: {train: {command: \"go '{{x}}' {output}\", tokens: 5}}}}\n"
+    )
+    manifest, plan = load_manifest(project / "own.yaml"), load_plan("small.yaml", project)
+    hub = tuple(
+        Member(name, n, n * 10**9, ("our/proxy", commit), "float32")
+        for n, (name, commit) in enumerate(COMMITS.items(), start=1)
+    )
+    disk = Member("step1", 1, None, project / "runs" / "step1", "float32")
+    given = {("stage1", "hub"): (hub,), ("stage1", "disk"): ((disk,),)}
+    folder = tmp_path / "reports" / "own"
+    folder.mkdir(parents=True)
+    (folder / "resolved.yaml").write_text(resolved_yaml(manifest, plan, {}, folder, given))
+    after, _ = again(folder)
+    pinned, moved, own = (candidate.proxies.screen for candidate in after.candidates)
+    assert pinned.model == "our/proxy"
+    assert pinned.revisions == [f"{name}@{commit}" for name, commit in COMMITS.items()]
+    assert pinned.tokens == {"step1-tokens1B": 15 * 10**8}
+    assert [place.place for place in resolve(pinned, folder, "here")] == [m.place for m in hub]
+    assert (folder / moved.model).parent.resolve() == (project / "runs").resolve()
+    text = (folder / "resolved.yaml").read_text()
+    digest = content_key("checkpoint", disk.checkpoint.identity)
+    assert text.endswith(f"# screen, disk: step1 was {digest}\n")
+    assert own.train.command == "go '{{x}}' {output}"
+    assert (folder / own.train.folder).resolve() == project.resolve()

@@ -1,0 +1,209 @@
+"""All the paper's metrics on one footing: decision accuracy against FLOPs, and zero-shot transfer.
+
+    python benchmarks/desk_scale/all_metrics.py [--store DIR] [--seeds 3]
+
+Trains proxies of several budgets on the quickstart's ten candidates, three seeds each, and one
+target, that of the calibration candidate, for its checkpoints; measures every metric of the paper
+on them; and compares the rankings with the target accuracies that `study.py` measured. Then fits
+transfer functions on the calibration candidate alone, by both protocols, and applies them to the
+other nine. Writes `all_metrics.json` beside this file.
+
+One process with one thread, about an hour of CPU time; interrupted, it goes on where it was.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import transformers
+
+from dataselect.compute import Event, InlineCompute
+from dataselect.cost import training_flops
+from dataselect.decisions.agreement import decision_accuracy
+from dataselect.evidence import read_target_accuracy
+from dataselect.manifest import load_manifest
+from dataselect.pipeline import make_recipes, prepare
+from dataselect.plan import Plan, load_plan
+from dataselect.proxies.make import Proxy, make_proxy, processor_name
+from dataselect.ranking import aggregate
+from dataselect.scoring.checkpoint import TrainedCheckpoint
+from dataselect.scoring.evaluate import Measurement, find, measure
+from dataselect.stage import Experiment
+from dataselect.store import Store, write_atomic
+from dataselect.units import parse_count
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+MANIFEST = ROOT / "candidates" / "quickstart.yaml"
+TRUTH = ROOT / "candidates" / "quickstart" / "target_accuracy.csv"
+COMMAND = "python benchmarks/desk_scale/all_metrics.py"
+CALIBRATION = "textbook"
+"""Named in the first study, before any result was seen."""
+
+MEASUREMENTS: tuple[Measurement, ...] = ("scores", "baselines", "graded")
+COLUMNS: Mapping[str, tuple[Measurement, str, bool]] = {
+    "accuracy": ("graded", "correct", False),
+    "token edit distance": ("graded", "ted_per_token", True),
+    "MPCA": ("baselines", "mpca", False),
+    "NLL of the benchmark's label": ("scores", "label_nll", True),
+    "ScalingBench": ("baselines", "scb_nll", True),
+    "R^phi": ("scores", "trace_nll", True),
+    "rBridge": ("scores", "rbridge", True),
+}
+"""Name in the tables: where it is measured, its column, and whether lower is better."""
+
+SMALL = ("62.5K", "125K", "250K", "500K", "1M")
+"""Token budgets of the screening proxy."""
+DRAWS, CONFIDENCE = 10_000, 0.9
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Proxies of one shape and one number of tokens."""
+
+    name: str
+    plan: Plan
+    seeds: int
+
+
+class Quiet:
+    """A watch that says nothing."""
+
+    def step(self, title: str) -> None: ...
+
+    def progress(self, work: str, fields: Mapping[str, float]) -> None: ...
+
+    def event(self, event: Event) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--store", type=Path, default=ROOT / ".dataselect" / "all-metrics")
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    store = Store(arguments.store)
+    manifest = load_manifest(MANIFEST)
+    truth = read_target_accuracy(TRUTH)
+    quickstart = load_plan("quickstart", manifest.base)
+    assert quickstart.predict is not None, "the quickstart has a second stage"
+
+    budgets = [
+        Budget(t, _plan(quickstart, {"tokens": parse_count(t)}), arguments.seeds) for t in SMALL
+    ]
+    assert quickstart.predict.proxy is not None, "the quickstart trains its proxies here"
+    stage2 = quickstart.predict.proxy.model_dump()
+    budgets.append(Budget("3M, 3 layers", _plan(quickstart, stage2), 1))
+    # The longest streams serve all budgets.
+    whole = prepare(manifest, budgets[-1].plan, store, InlineCompute(), "cpu", Quiet())
+    found: dict[str, Any] = {}
+    for budget in budgets:
+        runs = [_run(whole, budget, seed) for seed in range(budget.seeds)]
+        found[budget.name] = {**_size(whole, budget), **_agreement(runs, truth), "runs": runs}
+        print(budget.name, json.dumps(found[budget.name]["metrics"]), flush=True)
+    write_atomic(
+        HERE / "all_metrics.json",
+        json.dumps(
+            {
+                "command": COMMAND,
+                "hardware": processor_name(),
+                "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+                "target_accuracy": truth,
+                "budgets": found,
+            },
+            indent=1,
+        ).encode(),
+    )
+
+
+def _plan(plan: Plan, changes: Mapping[str, Any]) -> Plan:
+    """The plan with one stage, its proxy changed."""
+    assert plan.screen.proxy is not None, "the quickstart trains its proxies here"
+    proxy = plan.screen.proxy.model_validate({**plan.screen.proxy.model_dump(), **changes})
+    screen = plan.screen.model_copy(update={"proxy": proxy})
+    return plan.model_copy(update={"screen": screen, "predict": None})
+
+
+def _run(whole: Experiment, budget: Budget, seed: int) -> dict[str, dict[str, dict[str, float]]]:
+    """Mean of each metric by benchmark and candidate, proxies of one seed."""
+    experiment = _experiment(whole, _plan(budget.plan, {"seed": seed}))
+    means: dict[str, dict[str, dict[str, float]]] = {name: {} for name in COLUMNS}
+    for candidate in whole.manifest.candidates:
+        request = experiment.request("stage1", candidate.id)
+        proxy = make_proxy(whole.store, request, candidate.id, "cpu", lambda _: None)
+        measured = measure_all(experiment, proxy, request.recipe.steps)
+        for metric, by_benchmark in measured.items():
+            for benchmark, mean in by_benchmark.items():
+                means[metric].setdefault(benchmark, {})[candidate.id] = mean
+    return means
+
+
+def measure_all(experiment: Experiment, proxy: Proxy, step: int) -> dict[str, dict[str, float]]:
+    """Mean over the items, by metric and benchmark, of one checkpoint."""
+    checkpoint = TrainedCheckpoint(proxy, step)
+    evaluations = list(experiment.evaluations.values())
+    measure(
+        experiment.store, checkpoint, evaluations, MEASUREMENTS, device="cpu", name="all metrics"
+    )
+    means: dict[str, dict[str, float]] = {}
+    for metric, (measurement, column, _) in COLUMNS.items():
+        for evaluation in evaluations:
+            made = find(experiment.store, checkpoint, evaluation, measurement)
+            assert made is not None, "measured a line ago"
+            means.setdefault(metric, {})[evaluation.benchmark.id] = float(made.table[column].mean())
+    return means
+
+
+def _experiment(whole: Experiment, plan: Plan) -> Experiment:
+    assert whole.tokenizer is not None, "prepared where anything is trained"
+    recipes = make_recipes(plan, whole.tokenizer.vocab_size, whole.device)
+    return replace(whole, plan=plan, recipes=recipes)
+
+
+def _size(whole: Experiment, budget: Budget) -> dict[str, float]:
+    recipe = _experiment(whole, budget.plan).recipes["stage1"]
+    return {
+        "parameters": recipe.parameters,
+        "tokens": recipe.tokens,
+        "training_flops": training_flops(recipe.parameters, recipe.tokens),
+    }
+
+
+def _agreement(
+    runs: Sequence[Mapping[str, Mapping[str, Mapping[str, float]]]],
+    truth: Mapping[str, float],
+) -> dict[str, Any]:
+    target = pd.Series(truth)
+    metrics = {}
+    for metric, (_, _, lower) in COLUMNS.items():
+        tables = [pd.DataFrame(run[metric]) * (1 if lower else -1) for run in runs]
+        by_seed = [
+            decision_accuracy(aggregate(table), target).decision_accuracy for table in tables
+        ]
+        pooled = decision_accuracy(
+            aggregate(sum(tables[1:], tables[0]) / len(tables)),
+            target,
+            draws=DRAWS,
+            confidence=CONFIDENCE,
+        )
+        metrics[metric] = {
+            "by_seed": by_seed,
+            "mean_of_seeds": float(np.mean(by_seed)),
+            "scores_averaged": pooled.decision_accuracy,
+            "interval": pooled.decision_accuracy_interval,
+            "kendall_tau": pooled.kendall_tau,
+            "kendall_tau_interval": pooled.kendall_tau_interval,
+        }
+    return {"metrics": metrics}
+
+
+if __name__ == "__main__":
+    main()

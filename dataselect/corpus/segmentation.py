@@ -1,0 +1,57 @@
+"""Whether two tokenizers cut texts alike, whatever else they differ in.
+
+Losses per token can only be compared between models that cut texts into the same tokens. The hash
+of a tokenizer (`corpus.tokenizer.tokenizer_hash`) is too strict to tell: a pad token, a chat
+template or an older version of the library that saved the file changes it. Here is what decides
+the cuts alone: normaliser, pre-tokeniser, and the model with its vocabulary and merges.
+
+Not covered: added tokens, which ordinary text does not hold.
+"""
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from dataselect.store.files import sha256_of
+
+_PARTS = ("normalizer", "pre_tokenizer", "model")
+
+
+def segmentation_hash(folder: Path) -> str:
+    """32 hexadecimal digits, equal for tokenizers that cut ordinary texts alike.
+
+    A folder whose tokenizer is in another form than tokenizer.json is known by its files.
+    """
+    file = folder / "tokenizer.json"
+    if file.exists():
+        status = file.stat()
+        return _of_file(file, status.st_size, status.st_mtime_ns)
+    others = [path for name in ("*.model", "vocab.*", "merges.txt") for path in folder.glob(name)]
+    text = "\n".join(sorted(f"{path.name} {sha256_of(path)}" for path in others))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@lru_cache(maxsize=64)
+def _of_file(file: Path, size: int, changed: int) -> str:
+    content = json.loads(file.read_bytes())
+    text = json.dumps({part: _plain(content.get(part)) for part in _PARTS}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _plain(value: Any) -> Any:
+    """As every version of the library means it: defaults left out, merges as pairs."""
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {}
+    for key, each in value.items():
+        if key == "merges" and isinstance(each, list):
+            kept[key] = [pair.split(" ") if isinstance(pair, str) else pair for pair in each]
+        elif key == "vocab":
+            kept[key] = each
+        elif each not in (None, False) and not (key == "use_regex" and each is True):
+            kept[key] = _plain(each)
+    return kept

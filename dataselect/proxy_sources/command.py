@@ -1,0 +1,293 @@
+"""A proxy that a command trains: the team's own trainer, run as a job and held to its checkpoint.
+
+The command gets folders for what it reads and what it leaves, runs under `supervise`, and must
+leave a Hugging Face checkpoint (config.json and safetensors) in {output}, or a folder of each. What
+it leaves is published in the store under everything that determines it: the command with its
+placeholders filled in, the data and the tokenizer. Paths are not part of that, so another store or
+a moved manifest finds the same proxy.
+
+The workspace outlives interruptions and failures: {output} is given again as it was, for a trainer
+that can resume. Only what a checkpoint consists of is kept in the end, not the optimiser's state.
+
+Not covered: changes of what the command runs. A trainer whose code has changed is another command;
+say so in its arguments (`--version 2`).
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataselect.checkpoints import Checkpoints
+from dataselect.corpus.prepare import Tokenizer
+from dataselect.corpus.redaction import redact
+from dataselect.cost import training_flops
+from dataselect.errors import IncompleteError, InputError
+from dataselect.proxy_sources import supervise
+from dataselect.proxy_sources.given import describe
+from dataselect.proxy_sources.handover import HandedSource, write_data
+from dataselect.proxy_sources.source import MadeProxy, Origin, Point, steps_of
+from dataselect.scoring.checkpoint import Precision
+from dataselect.scoring.series import Member, resolve
+from dataselect.store import Artifact, Store, write_atomic
+
+if TYPE_CHECKING:
+    from dataselect.proxies.train import Progress
+
+KIND = "external"
+
+_PATHS = {name: "{" + name + "}" for name in ("data", "output", "tokenizer")}
+_KEPT = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+_LAST_LINE = 200
+
+
+@dataclass(frozen=True)
+class StoredCheckpoint:
+    """A checkpoint that a command left, in the store."""
+
+    artifact: Artifact
+    name: str
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The key of what the command left, and the name in it."""
+        return {"external": self.artifact.key, "checkpoint": self.name}
+
+    def folder(self) -> Path:
+        """The checkpoint's folder, its files verified."""
+        for file in self.artifact.files:
+            if file.startswith(f"{self.name}/"):
+                self.artifact.file(file)
+        return self.artifact.path / self.name
+
+
+@dataclass(frozen=True)
+class CommandSource:
+    """See `ProxySource`. `words` hold placeholders, `values` what the plain ones stand for.
+
+    `data` and `tokenizer` are there where the command asks for them. The last `late` of its
+    checkpoints are to be scored.
+    """
+
+    words: tuple[str, ...]
+    values: Mapping[str, str]
+    working_folder: Path
+    tokens: int | None
+    seed: int
+    tokenizer: Tokenizer | None = None
+    data: tuple[HandedSource, ...] = ()
+    late: int = 1
+
+    origin: Origin = "command"
+    kind: str = KIND
+    precision: Precision = "float32"
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """The command without paths, the data, the tokenizer and the tokens."""
+        return {
+            "command": self._filled(_PATHS),
+            "tokens": self.tokens,
+            "tokenizer": None if self.tokenizer is None else self.tokenizer.hash,
+            "data": [
+                {"stream": each.share.stream, "tokens": each.share.tokens} for each in self.data
+            ],
+        }
+
+    def find(self, store: Store) -> MadeProxy | None:
+        """The proxy, if the command has left as many checkpoints as are to be scored."""
+        artifact = store.find(KIND, self.spec)
+        if artifact is None:
+            return None
+        facts = artifact.json("facts.json")
+        points = tuple(
+            Point(
+                StoredCheckpoint(artifact, each["folder"]),
+                each["label"],
+                each["step"],
+                each["tokens"],
+            )
+            for each in facts["checkpoints"]
+        )
+        if len(points) < self.late:
+            return None
+        return MadeProxy(
+            points=points[-self.late :],
+            parameters=facts["parameters"],
+            tokens=self.tokens,
+            tokenizer=facts["tokenizer"],
+            segmentation=facts["segmentation"],
+        )
+
+    def make(self, store: Store, name: str, device: str, progress: "Progress") -> MadeProxy:
+        """Run the command, or find what it left. IncompleteError says where its log is."""
+        if store.find(KIND, self.spec) is None:
+            self._make(store, name)
+        made = self.find(store)
+        if made is None:
+            raise IncompleteError(
+                f"{name}: the command left fewer checkpoints than the {self.late} to be averaged; "
+                "let it leave more ({checkpoints} says how many), or lower 'average'"
+            )
+        return made
+
+    def _make(self, store: Store, name: str) -> None:
+        work = store.workspace(KIND, self.spec)
+        output, log, finished = work / "output", work / "train.log", work / "finished.json"
+        output.mkdir(exist_ok=True)
+        clock = _Clock()
+        try:
+            if finished.exists():
+                spent = json.loads(finished.read_bytes())
+            else:
+                self._run(work, output, log, name)
+                spent = clock.read()
+            members = self._left(output, log, name)
+            facts = describe(members[-1].checkpoint.folder())
+            # From here on a kill costs no second training.
+            write_atomic(finished, json.dumps(spent).encode())
+        except BaseException:
+            finished.unlink(missing_ok=True)
+            store.note(KIND, self.spec, {"name": name, "status": "failed", **clock.read()})
+            raise
+        with store.publish(KIND, self.spec) as folder:
+            checkpoints = [
+                _keep(member, step, folder / f"checkpoint-{place:04d}")
+                for place, (member, step) in enumerate(zip(members, steps_of(members), strict=True))
+            ]
+            facts |= {"checkpoints": checkpoints, **spent}
+            (folder / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+            shutil.copyfile(log, folder / "train.log")
+        flops = training_flops(facts["parameters"], self.tokens or 0)
+        store.note(KIND, self.spec, {"name": name, "status": "done", "flops": flops, **spent})
+
+    def _run(self, work: Path, output: Path, log: Path, name: str) -> None:
+        paths = {"output": str(output)}
+        if self.tokenizer is not None:
+            paths["tokenizer"] = str(self.tokenizer.folder)
+            if self.data:
+                write_data(work / "data", self.tokenizer, self.data, self._facts())
+                paths["data"] = str(work / "data")
+        code = _supervised(self._filled(paths), self.working_folder, log, work / "lock")
+        if code:
+            raise IncompleteError(f"{name}: {_ending(code)}; {_told(log)}")
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "candidate": self.values["candidate"],
+            "stage": self.values["stage"],
+            "seed": self.seed,
+            "tokens": self.tokens,
+        }
+
+    def _filled(self, paths: Mapping[str, str]) -> list[str]:
+        return [word.format(**{**_PATHS, **self.values, **paths}) for word in self.words]
+
+    def _left(self, output: Path, log: Path, name: str) -> tuple[Member, ...]:
+        """The checkpoints that the command left, oldest first, each with a tokenizer."""
+        if not any(output.glob("config.json")) and not any(output.glob("*/config.json")):
+            raise IncompleteError(
+                f"{name}: the command ended well and left no config.json in {output}, nor in a "
+                f"folder of it; {_told(log)}"
+            )
+        try:
+            members = resolve(Checkpoints(model=str(output)), output, str(output))
+        except InputError as error:
+            raise IncompleteError(
+                f"{name}: what the command left cannot be read: {error.problem}; {_told(log)}"
+            ) from error
+        for member in members:
+            folder = member.place
+            assert isinstance(folder, Path), "a folder was resolved"
+            if any((folder / file).exists() for file in _TOKENIZER_FILES):
+                continue
+            if self.tokenizer is None:
+                raise IncompleteError(
+                    f"{name}: the command left no tokenizer in {folder}; save it beside the model, "
+                    f"or take the plan's with {{tokenizer}}; {_told(log)}"
+                )
+            for file in self.tokenizer.folder.glob("*.json"):
+                if file.name not in ("artifact.json", "facts.json"):
+                    shutil.copyfile(file, folder / file.name)
+        return members
+
+
+def _keep(member: Member, step: int, folder: Path) -> dict[str, Any]:
+    """Link a checkpoint's files into `folder` and describe it."""
+    assert isinstance(member.place, Path), "a folder was resolved"
+    folder.mkdir()
+    for pattern in _KEPT:
+        for file in sorted(member.place.glob(pattern)):
+            _link(file, folder / file.name)
+    return {"folder": folder.name, "label": member.label, "step": step, "tokens": member.tokens}
+
+
+def _link(file: Path, to: Path) -> None:
+    """Linked where that is safe and possible, else copied: checkpoints may be large."""
+    if not file.is_symlink():
+        with suppress(OSError):
+            os.link(file, to)
+            return
+    shutil.copyfile(file, to)
+
+
+class _Clock:
+    """Wall seconds, and CPU seconds of this process and its ended children, since it was made."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.monotonic(), self._cpu_now()
+
+    def read(self) -> dict[str, float]:
+        return {
+            "wall_seconds": time.monotonic() - self._wall,
+            "cpu_seconds": self._cpu_now() - self._cpu,
+        }
+
+    @staticmethod
+    def _cpu_now() -> float:
+        return sum(os.times()[:4])
+
+
+def _supervised(words: list[str], folder: Path, log: Path, lock: Path) -> int:
+    """Run the command under `supervise`; its exit code."""
+    with subprocess.Popen(  # noqa: S603 (the user's own command)
+        [sys.executable, supervise.__file__, str(log), str(lock), "--", *words],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as process:
+        # Not closed before the command has ended: the end of this pipe ends the command.
+        try:
+            return process.wait()
+        finally:
+            assert process.stdin is not None, "it was opened with a pipe"
+            process.stdin.close()
+            process.wait()
+
+
+def _ending(code: int) -> str:
+    if code == supervise.NOT_STARTED:
+        return "the command was not found, or could not be started"
+    if code == supervise.STILL_RUNNING:
+        return "an earlier start of the command is still running"
+    if code > 128:
+        return f"the command was ended by signal {code - 128}"
+    return f"the command ended with exit code {code}"
+
+
+def _told(log: Path) -> str:
+    """Where the log is, and its last line."""
+    text = log.read_bytes()[-4000:].decode("utf-8", "replace") if log.exists() else ""
+    lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
+    last = f" (last line: {redact(lines[-1])[:_LAST_LINE]})" if lines else ""
+    return f"its output is in {log}{last}"

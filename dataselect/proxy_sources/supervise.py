@@ -1,0 +1,169 @@
+"""Look after a command: log what it prints, and end it when whoever asked for it is gone.
+
+Run as a program of its own, with nothing but the standard library: LOG LOCK -- WORD...
+
+A trainer must not outlive the run that wants its checkpoint: the next run would start a second one
+on the same output. A worker can be killed at any moment and clean up nothing, so this process
+stands between. It sees the end of its standard input, which the worker holds open, and then ends
+the command and all that it started: SIGTERM, and SIGKILL after a while. The lock is inherited by
+all of them, so a command that got away is noticed and waited for.
+
+What looks like a secret in the environment is not written to the log, should the command print it.
+
+Not covered: processes that leave the command's session, or run on other machines; end a Slurm job
+with the process that waits for it, or let it be one that goes on where it stopped.
+"""
+
+import fcntl
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from types import FrameType
+from typing import BinaryIO, NoReturn
+
+NOT_STARTED = 127
+STILL_RUNNING = 75
+GRACE_SECONDS = 10.0
+LOCK_SECONDS = 30.0
+
+_LOOK_SECONDS = 0.2
+_LONGEST_LINE = 1 << 16
+_SECRET_NAME = re.compile(
+    r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|(?:^|_)KEY(?:$|_)", re.IGNORECASE
+)
+_SHORTEST_SECRET = 8
+_HUB_TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{8,}")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command to its end; its exit code, 128 + n for a signal, or one of ours."""
+    log_path, lock_path, _, *words = arguments
+    signal.signal(signal.SIGTERM, _end_of_us)
+    with open(log_path, "ab", buffering=0) as file:
+        log = Log(file, secrets(dict(os.environ)))
+        lock = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o666)
+        if not _locked(lock):
+            log.say("what an earlier attempt started is still running; end it, then run again")
+            return STILL_RUNNING
+        log.say(time.strftime("%Y-%m-%dT%H:%M:%S%z ") + " ".join(words))
+        try:
+            process = subprocess.Popen(  # noqa: S603 (the user's own command)
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=(lock,),
+            )
+        except OSError as error:
+            log.say(f"{words[0]}: it cannot be started ({error.strerror})")
+            return NOT_STARTED
+        try:
+            _follow(process, log)
+        finally:
+            _end(process, log)
+        code = process.wait()
+        return code if code >= 0 else 128 - code
+
+
+class Log:
+    """A file that gets whole lines, without the secrets."""
+
+    def __init__(self, file: BinaryIO, hidden: list[bytes]) -> None:
+        self._file, self._hidden = file, hidden
+        self._rest = b""
+
+    def write(self, data: bytes) -> None:
+        """Take more of the output; what has no end of line yet is kept back."""
+        self._rest += data
+        end = max(self._rest.rfind(b"\n"), self._rest.rfind(b"\r")) + 1
+        if not end and len(self._rest) > _LONGEST_LINE:
+            end = len(self._rest)
+        self._put(self._rest[:end])
+        self._rest = self._rest[end:]
+
+    def flush(self) -> None:
+        """Write what was kept back."""
+        self._put(self._rest)
+        self._rest = b""
+
+    def say(self, text: str) -> None:
+        """A line of our own."""
+        self.write(f"[dataselect] {text}\n".encode())
+
+    def _put(self, data: bytes) -> None:
+        for secret in self._hidden:
+            data = data.replace(secret, b"[hidden]")
+        self._file.write(_HUB_TOKEN.sub(b"[hidden]", data))
+
+
+def secrets(environment: dict[str, str]) -> list[bytes]:
+    """Values of variables whose names say that they are secret; longest first."""
+    found = {
+        value.encode()
+        for name, value in environment.items()
+        if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET
+    }
+    return sorted(found, key=len, reverse=True)
+
+
+def _locked(lock: int) -> bool:
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_LOOK_SECONDS)
+
+
+def _follow(process: "subprocess.Popen[bytes]", log: Log) -> None:
+    """Copy output until the command has ended or our own input has."""
+    assert process.stdout is not None, "it was opened with a pipe"
+    output = process.stdout.fileno()
+    watched = [0, output]
+    while True:
+        ended = process.poll() is not None
+        ready, _, _ = select.select(watched, [], [], 0 if ended else _LOOK_SECONDS)
+        if 0 in ready and not os.read(0, 1024):
+            return
+        if output in ready:
+            data = os.read(output, 1 << 16)
+            log.write(data)
+            if not data:
+                watched.remove(output)
+        # A process that the command left behind may hold the pipe open for ever.
+        elif ended:
+            return
+
+
+def _end(process: "subprocess.Popen[bytes]", log: Log) -> None:
+    if process.poll() is None:
+        log.flush()
+        log.say("the run that asked for this has ended; so does this command")
+        _signal(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_SECONDS)
+    # What the command left behind in its session goes too.
+    _signal(process.pid, signal.SIGKILL)
+    log.flush()
+
+
+def _signal(group: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, number)
+
+
+def _end_of_us(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,156 @@
+"""What a search for weights found: the folder `mixture/` of a report, and tables for people.
+
+`proposal.json` has all of it; `model.json`, `ratios.csv` and `metrics.csv` are what
+`dataselect mix` reads, so that another objective or other constraints need no new trial; the rest
+are weights for trainers.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.text import Text
+
+from dataselect import __version__
+from dataselect.cost import training_flops
+from dataselect.manifest import Manifest
+from dataselect.mixture.exports import export_all, sources_of
+from dataselect.mixture.model_file import Provenance, to_json
+from dataselect.mixture_search.search import Found
+from dataselect.plan import Plan
+from dataselect.report import figures
+from dataselect.report.mixtures import print_proposal, proposal_document
+from dataselect.store.files import write_atomic
+from dataselect.units import format_flops, format_seconds
+
+Array = NDArray[np.float64]
+
+
+def write_search(
+    found: Found, manifest: Manifest, plan: Plan, out: Path, command: str
+) -> dict[str, Any]:
+    """Write the folder, made if need be; returns the content of proposal.json."""
+    limits, model, seed = found.limits, found.model, found.settings.seed
+    sources = sources_of(
+        model.swarm.sources,
+        found.proposal.weights,
+        limits.paths,
+        limits.tokens,
+        limits.tokens_per_document,
+    )
+    texts, notes = export_all(sources, limits.target_tokens, seed)
+    facts = {
+        "model": "model.json",
+        "constraints": None if plan.mix is None else plan.mix.constraints,
+        "confidence": plan.confidence,
+        "seed": seed,
+        "command": command,
+        "search": _search(found, manifest),
+        "confirmed": _confirmed(found),
+    }
+    document = proposal_document(model, limits, found.proposal, [], facts)
+    document["notes"] += [*found.notes, *notes]
+    provenance = Provenance(command=command, version=__version__, files={})
+    swarm = model.swarm
+    texts |= {
+        "model.json": to_json(model, provenance),
+        "ratios.csv": _table(swarm.runs, swarm.sources, swarm.weights),
+        "metrics.csv": _table(swarm.runs, swarm.metrics, swarm.values),
+        "proposal.json": json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        write_atomic(out / name, text.encode())
+    return document
+
+
+def print_search(document: Mapping[str, Any], console: Console) -> None:
+    """The proposal, what was measured of it, and what the search cost."""
+    print_proposal(document, console)
+    search, confirmed = document["search"], document["confirmed"]
+    if confirmed is not None:
+        gain = confirmed["objective"]
+        interval = f"{gain['value']:.4g}"
+        if gain["low"] is not None:
+            interval += f" [{gain['low']:.4g}, {gain['high']:.4g}]"
+        predicted = document["beside"]["prior"]["gain"]
+        _say(
+            console,
+            f"measured gain over the prior: {interval} ({predicted:.4g} predicted), "
+            f"{confirmed['seeds']} fresh seeds of each",
+        )
+        if gain["low"] is None or gain["low"] <= 0:
+            _say(console, "note: what was measured does not show that the proposal is better")
+    again = f", {search['failed']} done again" if search["failed"] else ""
+    diverged = f", {search['diverged']} diverged" if search["diverged"] else ""
+    unit = "divided by its spread over the trials" if search["standardised"] else "in nats a token"
+    _say(console, f"Objective: the mean of each benchmark's rBridge, {unit}.")
+    _say(
+        console,
+        f"{search['trials']} trials{diverged}{again}; {format_flops(search['flops'])}, "
+        f"{search['share_of_target']:.2g} of the target's training; "
+        f"{format_seconds(search['trial_seconds'])} summed over trials",
+    )
+
+
+def _search(found: Found, manifest: Manifest) -> dict[str, Any]:
+    settings = found.settings
+    target = training_flops(manifest.target.size, manifest.target.total_tokens)
+    return {
+        "study": found.study,
+        "trials": found.trials,
+        "designed": settings.designed,
+        "replicates_of_prior": settings.replicates,
+        "together": settings.together,
+        "sampler": settings.sampler,
+        "standardised": settings.standardise,
+        "diverged": found.diverged,
+        "failed": found.failed,
+        "flops": found.flops,
+        "share_of_target": found.flops / target,
+        "trial_seconds": found.trial_seconds,
+        "spent_in_this_store": asdict(found.spent),
+    }
+
+
+def _confirmed(found: Found) -> dict[str, Any] | None:
+    measured = found.measured
+    if measured is None:
+        return None
+    return {
+        "seeds": measured.seeds,
+        "over": "prior",
+        "objective": _gain(measured.objective, measured.objective_half),
+        "benchmarks": {
+            name: _gain(float(value), float(half))
+            for name, value, half in zip(
+                found.settings.benchmarks, measured.metrics, measured.metrics_half, strict=True
+            )
+        },
+    }
+
+
+def _gain(value: float, half: float) -> dict[str, float | None]:
+    """A single pair has no interval."""
+    if not np.isfinite(half):
+        return {"value": value, "low": None, "high": None}
+    return {"value": value, "low": value - half, "high": value + half}
+
+
+def _table(runs: tuple[str, ...], columns: tuple[str, ...], values: Array) -> str:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["run", *columns])
+    rows.writerows([run, *map(repr, row)] for run, row in zip(runs, values.tolist(), strict=True))
+    return text.getvalue()
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(Text(figures.one_line(line)))

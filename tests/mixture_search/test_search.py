@@ -1,0 +1,247 @@
+"""A whole search with real proxies, and what it refuses before it spends anything."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stage_world import Counted, Silent, experiment, write_world
+from typer.testing import CliRunner, Result
+
+from dataselect.cli import app
+from dataselect.errors import InputError, LockedError
+from dataselect.manifest import load_manifest
+from dataselect.mixture_search import ground as ground_module
+from dataselect.mixture_search.course import Item
+from dataselect.mixture_search.ground import Ground, check
+from dataselect.mixture_search.search import Found, search, settle
+from dataselect.plan import Plan, load_plan
+from dataselect.store import Store, lock
+
+MIX = """
+confidence: 0.8
+mix:
+  sources: [worked, prose]
+  trials: 9
+  replicates: 2
+  confirm: 2
+  objective: {short: 3, long: 1}
+  constraints: constraints.yaml
+"""
+CONSTRAINTS = """
+max_repetition: 2
+prior: {worked: 0.25, prose: 0.75}
+sources:
+  worked: {tokens: 8M}
+  prose: {tokens: 100M}
+"""
+
+
+def write(folder: Path, mix: str = MIX) -> None:
+    write_world(folder, tokens=1500)
+    (folder / "plan.yaml").write_text((folder / "plan.yaml").read_text() + mix)
+    (folder / "constraints.yaml").write_text(CONSTRAINTS)
+
+
+def prepared(folder: Path, compute: Any = None) -> Ground:
+    manifest, plan = load_manifest(folder / "manifest.yaml"), load_plan("plan.yaml", folder)
+    store = Store(folder / "store")
+    return ground_module.prepare(manifest, plan, store, compute or Counted(), "cpu", Silent())
+
+
+def searched(folder: Path, compute: Counted) -> Found:
+    manifest, plan = load_manifest(folder / "manifest.yaml"), load_plan("plan.yaml", folder)
+    return search(manifest, plan, Store(folder / "store"), compute, "cpu", Silent())
+
+
+def mix(folder: Path, *options: str) -> Result:
+    given = [str(folder / "manifest.yaml"), "--plan", str(folder / "plan.yaml")]
+    stored = ["--store", str(folder / "store"), "--out", str(folder / "out")]
+    return CliRunner().invoke(app, ["mix", *given, *stored, *options])
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Found, list[str]]:
+    import torch
+
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("world")
+    write(folder)
+    compute = Counted()
+    return folder, searched(folder, compute), compute.names
+
+
+def test_every_trial_is_trained_once_and_the_proposal_is_confirmed_with_fresh_seeds(
+    world: tuple[Path, Found, list[str]],
+) -> None:
+    folder, found, jobs = world
+    assert jobs == [f"mix/trial {i}" for i in range(13)]
+    assert found.trials == 9
+    assert found.measured is not None
+    assert found.measured.seeds == 2
+    trained = [r for r in Store(folder / "store").ledger() if r["kind"] == "proxy"]
+    assert len(trained) == len({record["key"] for record in trained}) == 13
+    assert found.spent.jobs == len(Store(folder / "store").ledger())
+    assert found.spent.flops == pytest.approx(found.flops)
+    assert found.proposal.weights.sum() == pytest.approx(1)
+    assert found.proposal.weights[0] <= 0.8 + 1e-9, "8M tokens twice, of the target's 20M"
+
+
+def test_a_mixture_s_proxy_is_the_one_that_stage_1_trains(
+    world: tuple[Path, Found, list[str]],
+) -> None:
+    folder, _, _ = world
+    (stage1,) = experiment(folder, Counted()).sources("stage1", "blend")
+    ground = prepared(folder)
+    assert ground.source(Item((0.75, 0.25), 0)).spec == stage1.spec
+    assert ground.source(Item((0.75, 0.25), 1)).spec != stage1.spec
+
+
+def test_the_command_finds_all_trials_and_writes_what_trainers_and_mix_read(
+    world: tuple[Path, Found, list[str]],
+) -> None:
+    folder, found, _ = world
+    before = len(Store(folder / "store").ledger())
+    result = mix(folder)
+    assert result.exit_code == 0, result.output
+    assert len(Store(folder / "store").ledger()) == before
+    text = " ".join(result.output.split())
+    assert "measured gain over the prior: " in text
+    assert "9 trials" in text
+    out = folder / "out"
+    document = json.loads((out / "proposal.json").read_text())
+    weights = dict(zip(("worked", "prose"), found.proposal.weights.tolist(), strict=True))
+    assert {k: v["weight"] for k, v in document["sources"].items()} == weights
+    assert document["sources"]["worked"]["epochs"] == pytest.approx(weights["worked"] * 20 / 8)
+    assert set(document["beside"]) == {"prior", "uniform", "best single source", "best run"}
+    confirmed = document["confirmed"]
+    assert set(confirmed["benchmarks"]) == {"short", "long"}
+    assert confirmed["objective"]["low"] < confirmed["objective"]["value"]
+    assert document["search"]["share_of_target"] == pytest.approx(found.flops / (6e6 * 20e6))
+    assert json.loads((out / "weights.json").read_text()) == {k: v for k, v in weights.items() if v}
+    rows = list(csv.DictReader((out / "metrics.csv").open()))
+    assert len(rows) == 9
+    assert set(rows[0]) == {"run", "short", "long"}
+    files = ["--ratios", str(out / "ratios.csv"), "--metrics", str(out / "metrics.csv")]
+    again = CliRunner().invoke(app, ["mix", "fit", *files, "--lower-is-better"])
+    assert again.exit_code == 0, again.output
+
+
+def test_a_run_searches_after_its_stages_where_the_plan_says_so(
+    world: tuple[Path, Found, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, found, _ = world
+    monkeypatch.setattr("dataselect.compute.default_compute", lambda *_: Counted())
+    plan = (folder / "plan.yaml").read_text().replace("accuracy: true", "accuracy: false")
+    (folder / "run.yaml").write_text(plan)
+    given = [str(folder / "manifest.yaml"), "--plan", str(folder / "run.yaml")]
+    stored = ["--store", str(folder / "store"), "--out", str(folder / "reports" / "run")]
+    result = CliRunner().invoke(app, ["run", *given, *stored])
+    assert result.exit_code == 0, result.output
+    out = folder / "reports" / "run"
+    weights = json.loads((out / "mixture" / "weights.json").read_text())
+    assert sum(weights.values()) == pytest.approx(1)
+    assert max(weights.values()) == pytest.approx(found.proposal.weights.max())
+    resolved = load_manifest(out / "resolved.yaml").document_at(Plan, "plan")
+    assert resolved.mix is not None
+    assert (out / str(resolved.mix.constraints)).samefile(folder / "constraints.yaml")
+
+
+def test_without_a_plan_s_mix_all_texts_are_mixed_around_equal_weights(tmp_path: Path) -> None:
+    write(tmp_path, "mix: {trials: 8}")
+    ground = prepared(tmp_path)
+    limits, settings, notes = settle(ground)
+    assert settings.sources == ("worked", "prose")
+    assert settings.prior.tolist() == [0.5, 0.5]
+    assert settings.objective.tolist() == [0.5, 0.5]
+    assert (limits.feasible.upper == 1).all()
+    assert notes == []
+
+
+def test_a_source_of_little_text_is_bounded_in_trials_but_not_in_the_proposal(
+    world: tuple[Path, Found, list[str]],
+) -> None:
+    ground = prepared(world[0])
+    scarce = replace(ground, most=(0.3, 1.0), mix=ground.mix.model_copy(update={"confirm": 0}))
+    limits, settings, notes = settle(scarce)
+    assert settings.limits.feasible.upper.tolist() == [0.3, 1.0]
+    assert limits.feasible.upper.tolist() == [0.8, 1.0]
+    assert notes == ["worked: its text allows weights of up to 0.3 in trials"]
+    with pytest.raises(InputError, match="too little text"):
+        settle(replace(ground, most=(0.3, 0.6)))
+
+
+def changed(find: str, put: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        for name in ("plan.yaml", "manifest.yaml", "constraints.yaml"):
+            path = folder / name
+            path.write_text(path.read_text().replace(find, put))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (changed("[worked, prose]", "[worked, pros]"), "plan.yaml:18:21: there is no source"),
+        (changed("[worked, prose]", "[worked]"), "mix.sources"),
+        (changed("{short: 3", "{shirt: 3"), "did you mean 'short'"),
+        (changed("trials: 9", "trials: 5"), "a number of at least 8"),
+        (changed("replicates: 2", "replicates: 8"), "8 of 8 designed trials leave none"),
+        (changed("  proxy:\n", "  train: {command: 'x {output}'}\n  nothing:\n"), "nothing"),
+        (changed("worked: {tokens: 8M}", "worked: {tokens: 8M, min: 0.9}"), "weight 0.9"),
+        (changed("{tokens: 100M}", "{tokens: 1M}"), "constraints.yaml:1:1: the sources allow"),
+        (changed("  prose: {tok", "  pros: {tok"), "is no source of the model"),
+        (changed("worked: 0.25", "worked: 0.5"), "the weights sum to 1.25"),
+    ],
+)
+def test_bad_input_is_told_with_place_and_mend_before_anything_is_trained(
+    world: tuple[Path, Found, list[str]],
+    tmp_path: Path,
+    change: Callable[[Path], None],
+    told: str,
+) -> None:
+    write(tmp_path)
+    change(tmp_path)
+    shutil.copytree(world[0] / "store", tmp_path / "store")
+    before = len(Store(tmp_path / "store").ledger())
+    result = mix(tmp_path)
+    assert result.exit_code == 2, result.output
+    assert told in result.output
+    assert len(Store(tmp_path / "store").ledger()) == before
+
+
+def test_a_search_needs_enough_trials_for_its_sources(tmp_path: Path) -> None:
+    write(tmp_path)
+    manifest, plan = load_manifest(tmp_path / "manifest.yaml"), load_plan("plan.yaml", tmp_path)
+    more = [manifest.text_sources()["worked"].model_copy(update={"id": f"s{i}"}) for i in range(9)]
+    many = manifest.model_copy(update={"sources": more})
+    assert plan.mix is not None
+    mixed = plan.model_copy(update={"mix": plan.mix.model_copy(update={"sources": None})})
+    with pytest.raises(InputError, match="8 designed trials are too few for 11 sources"):
+        check(many, mixed)
+
+
+def test_a_storage_that_cannot_be_opened_is_told_without_its_password(
+    world: tuple[Path, Found, list[str]],
+) -> None:
+    result = mix(world[0], "--storage", "oracle-like://me:secret@nowhere/x")
+    assert result.exit_code == 2
+    assert "--storage: the storage cannot be opened" in result.output
+    assert "secret" not in result.output
+
+
+def test_searches_share_a_store_and_a_run_has_it_to_itself(
+    world: tuple[Path, Found, list[str]],
+) -> None:
+    store = world[0] / "store"
+    with lock(store, "the store"):
+        assert mix(world[0]).exit_code == 4
+    with lock(store, "the store", shared=True):
+        assert mix(world[0]).exit_code == 0
+        with pytest.raises(LockedError), lock(store, "the store"):
+            pass

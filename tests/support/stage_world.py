@@ -1,0 +1,123 @@
+"""Four candidates, two small benchmarks and one stage: all that the pipeline does before it.
+
+Nothing here imports torch by itself.
+"""
+
+import json
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from dataselect.compute import Compute, Event, InlineCompute, Job, Outcome
+from dataselect.corpus.prepare import (
+    fingerprints,
+    prepare_streams,
+    prepare_tokenizer,
+    tokens_needed,
+)
+from dataselect.desk.world import benchmark_problems
+from dataselect.experiment import Experiment
+from dataselect.manifest import load_manifest
+from dataselect.pipeline import make_recipes
+from dataselect.plan import load_plan
+from dataselect.scoring.gather import gather
+from dataselect.stage_sources import text_budgets
+from dataselect.store import Store
+from dataselect.traces.trace import Trace, TraceHeader, write_traces
+
+ITEMS = 6
+CANDIDATES = ["worked", "prose", "blend", "copy"]
+MANIFEST = """
+target: {size: 1M, tokens: 20M}
+candidates:
+  - {id: worked, path: dataselect/desk, name: worked}
+  - {id: prose, path: dataselect/desk, name: narrative}
+  - {id: blend, mixture: {worked: 3, prose: 1}}
+  - {id: copy, mixture: {worked: 2}}
+"""
+PLAN = """
+tokenizer: {train: {vocab_size: 300, characters: 20k}}
+benchmarks:
+  - {id: short, items: short.jsonl, traces: short.traces.jsonl}
+  - {id: long, items: long.jsonl, traces: long.traces.jsonl}
+screen:
+  keep: 2
+  accuracy: true
+  proxy:
+    architecture: {hidden_size: 16, layers: 1, heads: 2}
+    tokens: TOKENS
+    sequence_length: 32
+    batch_size: 4
+    learning_rate: 1e-2
+"""
+
+
+class Silent:
+    """Nobody looks on."""
+
+    def step(self, title: str) -> None: ...
+
+    def progress(self, work: str, fields: Mapping[str, float]) -> None: ...
+
+    def event(self, event: Event) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+class Counted:
+    """Runs jobs here, after a trip through pickle as to another process, and keeps their names."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._inline = InlineCompute()
+
+    def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> list[Outcome]:
+        self.names += [job.name for job in jobs]
+        sent = [pickle.loads(pickle.dumps((job.function, job.arguments))) for job in jobs]
+        return self._inline.run(
+            [Job(job.name, *parts) for job, parts in zip(jobs, sent, strict=True)], on_event
+        )
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> "Counted":
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+def write_world(folder: Path, tokens: int = 4000) -> None:
+    """A manifest, a plan and two benchmarks with made-up letter probabilities."""
+    (folder / "manifest.yaml").write_text(MANIFEST)
+    (folder / "plan.yaml").write_text(PLAN.replace("TOKENS", str(tokens)))
+    for name, steps in (("short", (2,)), ("long", (3, 4))):
+        rows, traces = [], []
+        for number, problem in enumerate(benchmark_problems(0, steps, ITEMS)):
+            text = problem.reasoning()
+            rows.append(
+                {"id": f"{name}-{number}", "question": problem.prompt, "rationale": text}
+                | {"answer": str(problem.answer)}
+            )
+            runs = tuple((1, 0.9 if letter.isdigit() else 0.5) for letter in text)
+            traces.append(Trace(f"{name}-{number}", text, runs))
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        header = TraceHeader(name, "made up", "none", "this test")
+        write_traces(folder / f"{name}.traces.jsonl", header, traces)
+
+
+def experiment(
+    folder: Path, compute: Compute, store: Path | None = None, plan: str = "plan.yaml"
+) -> Experiment:
+    """All that the pipeline does before its first stage."""
+    manifest = load_manifest(folder / "manifest.yaml")
+    chosen = load_plan(plan, folder)
+    kept, watch = Store(store or folder / "store"), Silent()
+    evaluations = gather(chosen, kept, "cpu", watch.note)
+    prints = fingerprints(manifest)
+    tokenizer = prepare_tokenizer(manifest, chosen, prints, kept, watch.progress)
+    recipes = make_recipes(chosen, tokenizer.vocab_size, "cpu")
+    needed = tokens_needed(manifest, text_budgets(manifest, chosen, recipes))
+    streams = prepare_streams(manifest, chosen, tokenizer, prints, needed, kept, watch.progress)
+    return Experiment(
+        manifest, chosen, kept, compute, "cpu", tokenizer, streams, evaluations, recipes, watch
+    )
