@@ -33,6 +33,7 @@ from dataselect.errors import InputError
 from dataselect.evidence import AgreementWithTruth, agree, read_target_accuracy
 from dataselect.leak_alarm import CleanRanking, LeakAlarm
 from dataselect.manifest import Manifest
+from dataselect.mixture_search.ground import check as check_search
 from dataselect.plan import Plan
 from dataselect.predict import Prediction, predict
 from dataselect.proxies.layout import check_layout, make_layout
@@ -197,6 +198,8 @@ def check(manifest: Manifest, plan: Plan) -> None:
             f"write {len(manifest.candidates)} or fewer",
         )
     check_origins(manifest, plan)
+    if plan.mix is not None:
+        check_search(manifest, plan)
 
 
 def make_recipes(plan: Plan, vocab_size: int, device: str) -> dict[StageName, Recipe]:

@@ -3,9 +3,10 @@
     python benchmarks/desk_scale/all_metrics.py [--store DIR] [--seeds 3]
 
 Trains proxies of several budgets on the quickstart's ten candidates, three seeds each (one of the
-largest), measures every metric of the paper on them but accuracy after fine-tuning, for which this
-world has no training set, and compares the rankings with the target accuracies that `study.py`
-measured. Writes `all_metrics.json` beside this file.
+largest), measures every metric of the paper on them, and compares the rankings with the target
+accuracies that `study.py` measured. Accuracy after fine-tuning (iSFT) is measured at two budgets,
+on 1,024 problems of each benchmark's kind, at the paper's learning rate and at one that suits
+proxies of this size. Writes `all_metrics.json` beside this file.
 
 One process with one thread, half an hour of CPU time; interrupted, it goes on where it was.
 """
@@ -14,6 +15,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,16 @@ import numpy as np
 import pandas as pd
 import torch
 import transformers
+from make_items import BENCHMARKS, rationale
 
+from dataselect.benchmarks.items import BenchmarkItems, Item
+from dataselect.benchmarks.training_set import without_examples
 from dataselect.compute import Event, InlineCompute
 from dataselect.cost import training_flops
 from dataselect.decisions.agreement import decision_accuracy
+from dataselect.desk.world import benchmark_problems
 from dataselect.evidence import read_target_accuracy
+from dataselect.isft import tune_recipe
 from dataselect.manifest import load_manifest
 from dataselect.pipeline import make_recipes, prepare
 from dataselect.plan import Plan, load_plan
@@ -33,6 +40,7 @@ from dataselect.proxies.make import Proxy, make_proxy, processor_name
 from dataselect.ranking import aggregate
 from dataselect.scoring.checkpoint import TrainedCheckpoint
 from dataselect.scoring.evaluate import Measurement, find, measure
+from dataselect.scoring.finetune import FinetunedCheckpoint, asked_as_trained
 from dataselect.stage import Experiment
 from dataselect.store import Store, write_atomic
 from dataselect.units import parse_count
@@ -53,6 +61,11 @@ COLUMNS: Mapping[str, tuple[Measurement, str, bool]] = {
     "rBridge": ("scores", "rbridge", True),
 }
 """Name in the tables: where it is measured, its column, and whether lower is better."""
+
+TUNED = {"iSFT": 1e-5, "iSFT, rate 1e-3": 1e-3}
+"""Accuracy after fine-tuning, by its learning rate."""
+TUNED_AT = ("500K", "3M, 3 layers")
+EXAMPLES = 1024
 
 SMALL = ("62.5K", "125K", "250K", "500K", "1M")
 """Token budgets of the screening proxy."""
@@ -132,14 +145,16 @@ def with_proxy(plan: Plan, changes: Mapping[str, Any]) -> Plan:
 def _run(whole: Experiment, budget: Budget, seed: int) -> dict[str, dict[str, dict[str, float]]]:
     """Mean of each metric by benchmark and candidate, proxies of one seed."""
     experiment = _experiment(whole, with_proxy(budget.plan, {"seed": seed}))
-    means: dict[str, dict[str, dict[str, float]]] = {name: {} for name in COLUMNS}
+    means: dict[str, dict[str, dict[str, float]]] = {}
     for candidate in whole.manifest.candidates:
         request = experiment.request("stage1", candidate.id)
         proxy = make_proxy(whole.store, request, candidate.id, "cpu", lambda _: None)
         measured = measure_all(experiment, proxy, request.recipe.steps)
+        if budget.name in TUNED_AT:
+            measured |= measure_tuned(experiment, proxy, request.recipe.steps)
         for metric, by_benchmark in measured.items():
             for benchmark, mean in by_benchmark.items():
-                means[metric].setdefault(benchmark, {})[candidate.id] = mean
+                means.setdefault(metric, {}).setdefault(benchmark, {})[candidate.id] = mean
     return means
 
 
@@ -157,6 +172,38 @@ def measure_all(experiment: Experiment, proxy: Proxy, step: int) -> dict[str, di
             assert made is not None, "measured a line ago"
             means.setdefault(metric, {})[evaluation.benchmark.id] = float(made.table[column].mean())
     return means
+
+
+def measure_tuned(experiment: Experiment, proxy: Proxy, step: int) -> dict[str, dict[str, float]]:
+    """Accuracy after fine-tuning on each benchmark, by metric and benchmark."""
+    base = TrainedCheckpoint(proxy, step)
+    store = experiment.store
+    means: dict[str, dict[str, float]] = {}
+    for metric, rate in TUNED.items():
+        for name, evaluation in experiment.evaluations.items():
+            training = training_set(evaluation.benchmark)
+            recipe = replace(tune_recipe("cpu"), learning_rate=rate)
+            tuned = FinetunedCheckpoint("all metrics", base, training, recipe, store, "cpu")
+            asked = asked_as_trained(evaluation)
+            measure(store, tuned, [asked], ("graded",), device="cpu", name="all metrics")
+            made = find(store, tuned, asked, "graded")
+            assert made is not None, "measured a line ago"
+            means.setdefault(metric, {})[name] = float(made.table["correct"].mean())
+    return means
+
+
+@cache
+def training_set(benchmark: BenchmarkItems) -> BenchmarkItems:
+    """Other held-out problems of a benchmark's kind."""
+    seed, steps = BENCHMARKS[benchmark.id]
+    asked = {item.question for item in benchmark.items}
+    problems = benchmark_problems(100 + seed, steps, EXAMPLES + len(asked))
+    items = [
+        Item(f"train-{n}", problem.prompt, str(problem.answer), rationale=rationale(problem))
+        for n, problem in enumerate(problems)
+        if problem.prompt not in asked
+    ]
+    return without_examples(replace(benchmark, items=tuple(items[:EXAMPLES])))
 
 
 def _experiment(whole: Experiment, plan: Plan) -> Experiment:
@@ -180,7 +227,9 @@ def _agreement(
 ) -> dict[str, Any]:
     target = pd.Series(truth)
     metrics = {}
-    for metric, (_, _, lower) in COLUMNS.items():
+    lower_is_better = {metric: lower for metric, (_, _, lower) in COLUMNS.items()}
+    for metric in runs[0]:
+        lower = lower_is_better.get(metric, False)
         tables = [pd.DataFrame(run[metric]) * (1 if lower else -1) for run in runs]
         by_seed = [
             decision_accuracy(aggregate(table), target).decision_accuracy for table in tables

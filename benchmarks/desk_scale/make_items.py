@@ -24,6 +24,11 @@ def after_opening(problem: Problem) -> str:
     return reasoning[0].lower() + reasoning[1:]
 
 
+def rationale(problem: Problem) -> str:
+    """The worked solution of an item."""
+    return f"{after_opening(problem)} {ANSWER_CUE} {problem.answer}."
+
+
 def main() -> None:
     for name, (seed, steps) in BENCHMARKS.items():
         lines = []
@@ -32,7 +37,7 @@ def main() -> None:
                 "id": f"{name}-{number:03d}",
                 "question": problem.prompt,
                 "answer": str(problem.answer),
-                "rationale": f"{after_opening(problem)} {ANSWER_CUE} {problem.answer}.",
+                "rationale": rationale(problem),
             }
             lines.append(json.dumps(item))
         (FOLDER / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -91,10 +91,6 @@ def _run(manifest: "Manifest", plan: "Plan", out: Path, root: Path, ablate: bool
     from dataselect.report.terminal import print_report
     from dataselect.store import Store, lock
 
-    if plan.mix is not None:
-        from dataselect.mixture_search.ground import check
-
-        check(manifest, plan)
     console = Console()
     store = Store(root)
     device = resolve_device(plan.compute.device)

@@ -94,9 +94,10 @@ def print_search(document: Mapping[str, Any], console: Console) -> None:
     _say(console, f"Objective: the mean of each benchmark's rBridge, {unit}.")
     _say(
         console,
-        f"{search['trials']} trials{diverged}{again}; {format_flops(search['flops'])}, "
-        f"{search['share_of_target']:.2g} of the target's training; "
-        f"{format_seconds(search['trial_seconds'])} summed over trials",
+        f"{search['trials']} trials{diverged}{again}, and those that confirm: "
+        f"{format_flops(search['flops'])}, {search['share_of_target']:.2g} of the target's "
+        f"training; {format_seconds(search['spent_in_this_store']['wall_seconds'])} of work in "
+        "this store",
     )
 
 

@@ -13,9 +13,11 @@ from dataselect.compute.cores import available_cores
 from dataselect.corpus.prepare import tokens_needed
 from dataselect.cost import PlannedCost, training_flops
 from dataselect.manifest import Manifest
+from dataselect.mixture_search.ground import search_proxy
 from dataselect.pipeline import check, make_recipes
 from dataselect.plan import Plan
-from dataselect.proxies.recipe import Recipe
+from dataselect.plan_mix import Mix
+from dataselect.proxies.recipe import Recipe, make_recipe
 from dataselect.stage_sources import (
     SECTIONS,
     Command,
@@ -59,6 +61,11 @@ def print_plan(manifest: Manifest, plan: Plan, store: Path, console: Console) ->
         for stage, each in trainings.items()
         if each.runs
     ]
+    searched = 0.0
+    if plan.mix is not None:
+        runs, parameters, tokens = _search(plan, plan.mix, device)
+        searched = runs * training_flops(parameters, tokens)
+        rows.append(("Mixture: mix", runs, parameters, tokens))
     rows.append(("Target", 1, manifest.target.size, target_tokens))
     for name, runs, parameters, tokens in rows:
         each = training_flops(parameters, tokens)
@@ -87,11 +94,18 @@ def print_plan(manifest: Manifest, plan: Plan, store: Path, console: Console) ->
             )
             or "nothing"
         ),
-        _time(cost.stage1 + cost.stage2, Store(store)),
+        _time(cost.stage1 + cost.stage2 + searched, Store(store)),
         "N parameters, D tokens, FLOPs = 6ND; scoring (2ND, small) and tokenising not counted",
     ]
     for line in lines:
         console.print(line, markup=False, highlight=False)
+
+
+def _search(plan: Plan, mix: Mix, device: str) -> tuple[int, int, int]:
+    """Runs of the search for weights, those that confirm it included, their N and D."""
+    proxy, where = search_proxy(plan, mix)
+    recipe = make_recipe(proxy, _vocabulary(plan), device, where)
+    return mix.trials + 2 * mix.confirm, recipe.parameters, recipe.tokens
 
 
 @dataclass(frozen=True)

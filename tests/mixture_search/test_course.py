@@ -56,13 +56,16 @@ def test_a_design_within_bounds_that_leave_one_mixture_trains_it_with_other_seed
 def test_a_round_keeps_the_bounds_and_does_not_depend_on_the_order_of_trials(sampler: str) -> None:
     chosen = replace(BOUNDED, sampler=sampler)
     values = {item: law(item) for item in designed(chosen)}
-    round_one = proposed(chosen, values, 2, 1)
+    round_one = proposed(chosen, values, [], 2, 1)
     assert len(set(round_one) | set(values)) == 10
     for item in round_one:
         assert item.weights[1] <= 0.3 + 1e-4
         assert item.weights[0] >= 0.1 - 1e-4
+    if sampler == "gp":
+        other = proposed(chosen, values, round_one, 2, 1)
+        assert not set(other) & set(round_one), "they may have diverged, and have no values"
     backwards = dict(reversed(values.items()))
-    assert proposed(chosen, backwards, 2, 1) == round_one
+    assert proposed(chosen, backwards, [], 2, 1) == round_one
 
 
 def test_a_benchmark_that_is_the_same_everywhere_decides_nothing() -> None:

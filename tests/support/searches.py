@@ -27,7 +27,7 @@ SETTINGS = Settings(
     benchmarks=METRICS,
     prior=PRIOR,
     limits=replace(no_limits(SOURCES), prior=PRIOR),
-    trials=12,
+    trials=11,
     designed=8,
     replicates=2,
     together=2,

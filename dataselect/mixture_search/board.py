@@ -1,0 +1,300 @@
+"""Trials shared out among workers: an Optuna study in which each trial is a mixture to train.
+
+Mixtures are enqueued and claimed, never drawn by Optuna, so a sampler that is made again cannot
+replay its first draws. A trial is known by its mixture and seed: what is enqueued twice is trained
+once. A worker that dies leaves its trial RUNNING; the others see that (by a lock file where they
+share its store, by the silence of its heartbeat where they do not), mark it failed, and the same
+mixture is enqueued again.
+"""
+
+import fcntl
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from dataselect.errors import InputError
+from dataselect.mixture_search.course import Item
+from dataselect.mixture_search.journal import JournalFile
+
+HEARTBEAT_SECONDS = 60.0
+SILENT_SECONDS = 900.0
+"""After so long a worker whose lock file cannot be seen counts as dead."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A trial of the study. `values` are by benchmark; `why` says what became of a failed one."""
+
+    number: int
+    state: TrialState
+    item: Item
+    tag: str
+    round: int
+    values: tuple[float, ...] | None = None
+    flops: float = 0.0
+    seconds: float = 0.0
+    diverged: bool = False
+    why: str | None = None
+    worker: str | None = None
+    seen: float = 0.0
+
+    @property
+    def active(self) -> bool:
+        """Whether it is waiting or somebody is at it."""
+        return self.state in (TrialState.WAITING, TrialState.RUNNING)
+
+    @property
+    def running(self) -> bool:
+        """Whether somebody is at it."""
+        return self.state == TrialState.RUNNING
+
+    @property
+    def judged(self) -> bool:
+        """Whether it need not be trained again."""
+        return self.state == TrialState.COMPLETE or self.diverged
+
+    @property
+    def lost(self) -> bool:
+        """Whether work on it came to nothing."""
+        return self.state == TrialState.FAIL and self.worker is not None and not self.diverged
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A trial that this worker has taken."""
+
+    number: int
+    item: Item
+
+
+def open_storage(url: str | None, where: str, journal: Path) -> BaseStorage:
+    """The storage at `url`, or the journal; InputError when there is no getting at it."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if url is None:
+        return JournalStorage(JournalFile(journal))
+    try:
+        return optuna.storages.get_storage(url)
+    except ImportError as error:
+        raise InputError(where, f"{error}", "install what connects to this database") from None
+    except Exception as error:
+        # Whatever a database's driver raises; its text may hold the password of the URL.
+        raise InputError(
+            where, f"the storage cannot be opened ({type(error).__name__})", "mend the URL"
+        ) from None
+
+
+class Board:
+    """The study `name` for mixtures of `sources`, as one worker sees it.
+
+    `folder` has the lock files of the workers that share this store. `clock` gives seconds since
+    1970, the same on all machines within a minute.
+    """
+
+    def __init__(
+        self,
+        storage: BaseStorage,
+        name: str,
+        sources: Sequence[str],
+        benchmarks: Sequence[str],
+        folder: Path,
+        clock: Callable[[], float],
+    ) -> None:
+        self._study = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            directions=["minimize"] * len(benchmarks),
+            load_if_exists=True,
+            sampler=optuna.samplers.RandomSampler(seed=0),
+        )
+        if self._study.user_attrs.get("sources") != list(sources):
+            self._study.set_user_attr("sources", list(sources))
+            self._study.set_user_attr("benchmarks", list(benchmarks))
+        self._storage = storage
+        self._sources, self._folder, self._clock = tuple(sources), folder, clock
+        self.worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Show that this worker lives, for as long as it does."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / self.worker
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            with suppress(FileNotFoundError):
+                path.unlink()
+            os.close(descriptor)
+
+    def entries(self) -> list[Entry]:
+        """All trials that are mixtures, oldest first."""
+        return [
+            entry
+            for trial in self._study.get_trials(deepcopy=False)
+            if (entry := self._entry(trial)) is not None
+        ]
+
+    def enqueue(self, item: Item, role: str, tag: str, number: int) -> None:
+        """Put a mixture up for whoever is free."""
+        attributes = {"mixture": list(item.weights), "seed": item.seed, "role": role}
+        self._study.enqueue_trial(
+            dict(zip(self._sources, item.weights, strict=True)),
+            user_attrs={**attributes, "tag": tag, "round": number},
+        )
+
+    def claim(self, most: int, wanted: set[Item]) -> list[Claimed]:
+        """Take up to `most` of the wanted mixtures that wait."""
+        claimed: list[Claimed] = []
+        for entry in self.entries():
+            if len(claimed) == most:
+                break
+            if entry.state != TrialState.WAITING or entry.item not in wanted:
+                continue
+            trial = self._take(entry.number)
+            if trial is None:
+                continue
+            if self._is_second(entry):
+                self._fail(entry.number, "not needed: another worker enqueued it at the same time")
+                continue
+            trial.set_user_attr("worker", self.worker)
+            trial.set_user_attr("seen", self._clock())
+            for name in self._sources:
+                trial.suggest_float(name, 0.0, 1.0)
+            claimed.append(Claimed(entry.number, entry.item))
+        return claimed
+
+    def drop_waiting(self) -> None:
+        """Mark what still waits as failed: it was planned by settings that are no longer used."""
+        for entry in self.entries():
+            if entry.state == TrialState.WAITING and self._take(entry.number) is not None:
+                self._fail(entry.number, "not needed: the settings of the search have changed")
+
+    def _take(self, number: int) -> optuna.Trial | None:
+        """The trial, if it was waiting; whoever is first has it."""
+        trial_id = self._study.get_trials(deepcopy=False)[number]._trial_id
+        try:
+            if self._storage.set_trial_state_values(trial_id, state=TrialState.RUNNING):
+                return optuna.Trial(self._study, trial_id)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            pass
+        return None
+
+    def _is_second(self, entry: Entry) -> bool:
+        """Whether two workers enqueued the same mixture: the first one counts."""
+        return any(
+            each.item == entry.item and each.number < entry.number and (each.active or each.judged)
+            for each in self.entries()
+        )
+
+    def tell(self, number: int, values: Sequence[float], flops: float) -> None:
+        """A trial is done."""
+        self._set(number, "flops", flops)
+        self._study.tell(number, list(values), skip_if_finished=True)
+
+    def give_up(self, number: int, why: str, diverged: bool = False) -> None:
+        """A trial of this worker came to nothing; a diverged one is not tried again."""
+        if diverged:
+            self._set(number, "diverged", True)
+        self._fail(number, why)
+
+    def release_orphans(self) -> list[Entry]:
+        """Mark trials of dead workers as failed; those trials."""
+        lost = []
+        for entry in self.entries():
+            if entry.running and self._is_dead(entry):
+                why = f"its worker died ({entry.worker or 'before it began'})"
+                self._fail(entry.number, why)
+                lost.append(replace(entry, state=TrialState.FAIL, why=why))
+        return lost
+
+    @contextmanager
+    def heartbeat(self, claimed: Sequence[Claimed]) -> Iterator[None]:
+        """Say now and then that these trials are being worked on."""
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(HEARTBEAT_SECONDS):
+                for each in claimed:
+                    # A trial may be finished by now, or the storage away for a while.
+                    with suppress(Exception):
+                        self._set(each.number, "seen", self._clock())
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _is_dead(self, entry: Entry) -> bool:
+        if entry.worker == self.worker:
+            return False
+        if entry.worker is not None:
+            with suppress(OSError):
+                return not _is_held(self._folder / entry.worker)
+        # A trial is claimed and signed at once, so one without a name has been left.
+        patience = HEARTBEAT_SECONDS if entry.worker is None else SILENT_SECONDS
+        return self._clock() - entry.seen > patience
+
+    def _entry(self, trial: FrozenTrial) -> Entry | None:
+        attributes = trial.user_attrs
+        item = _item(attributes)
+        if item is None:
+            return None
+        done = trial.state == TrialState.COMPLETE
+        started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+        return Entry(
+            trial.number,
+            trial.state,
+            item,
+            attributes["tag"],
+            attributes["round"],
+            tuple(trial.values) if done else None,
+            attributes.get("flops", 0.0),
+            trial.duration.total_seconds() if trial.duration else 0.0,
+            attributes.get("diverged", False),
+            attributes.get("why"),
+            attributes.get("worker"),
+            # Killed between claiming a trial and saying who did: its start is all that is known.
+            attributes.get("seen", started),
+        )
+
+    def _fail(self, number: int, why: str) -> None:
+        self._set(number, "why", why)
+        self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+
+    def _set(self, number: int, key: str, value: Any) -> None:
+        # Another worker may have taken this one for dead and finished the trial.
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            trials = self._study.get_trials(deepcopy=False)
+            optuna.Trial(self._study, trials[number]._trial_id).set_user_attr(key, value)
+
+
+def _item(attributes: Mapping[str, Any]) -> Item | None:
+    if "mixture" not in attributes:
+        return None
+    return Item(tuple(attributes["mixture"]), attributes["seed"])
+
+
+def _is_held(path: Path) -> bool:
+    """Whether the file's lock is held; OSError where there is no such file."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)

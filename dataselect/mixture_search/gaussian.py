@@ -1,0 +1,49 @@
+"""Optuna's GPSampler as what proposes the next trials.
+
+It works on coordinates u between 0 and 1 with weights proportional to −log u, in which a simplex
+has neither edges nor a source that is left over. Each proposal is asked of a sampler of its own,
+seeded by its place in the search, from the trials of the rounds before, in an order of theirs.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.distributions import FloatDistribution
+
+if TYPE_CHECKING:
+    from dataselect.mixture_search.course import Item, Settings
+
+Array = NDArray[np.float64]
+_EDGE = 1e-9
+
+
+def suggested(
+    settings: "Settings", values: "Mapping[Item, Sequence[float]]", count: int, draw: int
+) -> list[Array]:
+    """`count` mixtures within the bounds."""
+    names = [str(i) for i in range(len(settings.sources))]
+    space = {name: FloatDistribution(_EDGE, 1 - _EDGE) for name in names}
+    items = sorted(values, key=lambda item: (item.weights, item.seed))
+    table = np.array([values[item] for item in items])
+    scale = table.std(axis=0) if settings.standardise else np.ones(table.shape[1])
+    objective = (table / np.where(scale > 0, scale, 1.0)) @ settings.objective
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(direction="minimize")
+    for item, value in zip(items, objective.tolist(), strict=True):
+        place = np.clip(np.exp(-len(names) * np.array(item.weights)), _EDGE, 1 - _EDGE)
+        params = dict(zip(names, place.tolist(), strict=True))
+        study.add_trial(
+            optuna.trial.create_trial(params=params, distributions=dict(space), value=value)
+        )
+    points = []
+    for i in range(count):
+        study.sampler = optuna.samplers.GPSampler(
+            seed=draw + i, n_startup_trials=0, deterministic_objective=False
+        )
+        params = study.ask(dict(space)).params
+        logs = -np.log([params[name] for name in names])
+        points.append(settings.limits.feasible.project(logs / logs.sum())[0])
+    return points

@@ -1,0 +1,270 @@
+"""What a search stands on: token streams of the sources, benchmarks, and proxies of mixtures.
+
+Everything is made by the stages' own machinery, so a mixture's proxy is the artifact that a
+candidate of the same mixture has in Stage 1, and neither is ever trained twice. Proxies are
+trained here; a plan's own trainer is not asked. The leak alarm is Stage 1's.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dataselect.compute import Compute
+from dataselect.corpus.prepare import (
+    Share,
+    fingerprints,
+    prepare_streams,
+    prepare_tokenizer,
+    tokens_drawn,
+)
+from dataselect.errors import InputError
+from dataselect.experiment import Experiment, Watch
+from dataselect.manifest import Manifest
+from dataselect.mixture.constraints import Limits, no_limits, read_limits
+from dataselect.mixture_search.course import Item
+from dataselect.plan import Plan
+from dataselect.plan_mix import Mix
+from dataselect.plan_proxy import Proxy
+from dataselect.proxies.make import ProxyRequest
+from dataselect.proxies.recipe import Recipe, make_recipe, population_size
+from dataselect.proxy_sources import TrainedHere
+from dataselect.scoring.evaluate import Evaluation, find
+from dataselect.scoring.gather import gather
+from dataselect.stage_jobs import Run, is_scored, run_jobs
+from dataselect.store import Store, content_key
+from dataselect.wording import nearest, quoted
+
+_ANY = 1e9
+"""Epochs over a text that a stream is prepared for; how many there may be is for the bounds."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a mixture's proxy. `values`: mean rBridge by benchmark, None without one.
+
+    `why` says what went wrong, `diverged` that it would again.
+    """
+
+    values: tuple[float, ...] | None
+    flops: float
+    why: str = ""
+    diverged: bool = False
+
+
+@dataclass(frozen=True)
+class Ground:
+    """`most` is the largest weight of each source for which it has enough text."""
+
+    experiment: Experiment
+    mix: Mix
+    sources: tuple[str, ...]
+    benchmarks: tuple[str, ...]
+    recipe: Recipe
+    most: tuple[float, ...]
+
+    @property
+    def key(self) -> str:
+        """Equal for searches whose trials can be compared: the same texts, proxy and items."""
+        recipe = replace(self.recipe, seed=0).describe()
+        tokenizer = self.experiment.tokenizer
+        assert tokenizer is not None, "prepared"
+        spec = {
+            "recipe": recipe,
+            "average": self.mix.average,
+            "tokenizer": tokenizer.hash,
+            "streams": {name: self.experiment.streams[name].key for name in self.sources},
+            "benchmarks": [[e.benchmark.content_hash, e.traces_hash] for e in self._evaluations],
+        }
+        return content_key("mixture", spec)
+
+    @property
+    def at_once(self) -> int:
+        """Trials that this machine can train side by side."""
+        jobs = int(getattr(self.experiment.compute, "jobs", 1))
+        wanted = self.experiment.plan.compute.population
+        return jobs * population_size(wanted, self.recipe.parameters, self.experiment.device)
+
+    def measure(self, items: Mapping[str, Item]) -> dict[str, Result]:
+        """Train and score the proxies of mixtures, by names for whoever looks on."""
+        sources = {name: self.source(item) for name, item in items.items()}
+        runs = {name: Run(name, f"mix/{name}", source) for name, source in sources.items()}
+        outcomes = run_jobs(self.experiment, list(runs.values()), self._evaluations, ("scores",))
+        results = {}
+        for name, source in sources.items():
+            outcome = outcomes.get(runs[name].key)
+            results[name] = self._result(source, None if outcome is None else outcome.error)
+        return results
+
+    def source(self, item: Item) -> TrainedHere:
+        """The training run of a mixture."""
+        tokenizer, tokens = self.experiment.tokenizer, self.recipe.tokens
+        assert tokenizer is not None, "prepared"
+        shares = []
+        for name, weight in zip(self.sources, item.weights, strict=True):
+            if weight > 0:
+                stream = self.experiment.streams[name]
+                shares.append(Share(stream.key, stream.folder, round(weight * tokens)))
+        recipe = replace(self.recipe, seed=item.seed)
+        request = ProxyRequest(recipe, tokenizer.folder, tokenizer.hash, tuple(shares))
+        return TrainedHere(request, self.mix.average)
+
+    def keys(self, item: Item) -> list[str]:
+        """Of a mixture's artifacts, as far as this store knows them."""
+        source = self.source(item)
+        keys = [content_key(source.kind, source.spec)]
+        made = source.find(self.experiment.store)
+        for evaluation in self._evaluations:
+            for point in made.points if made is not None else ():
+                keys += evaluation.keys(point.checkpoint, "scores")
+        return keys
+
+    @property
+    def _evaluations(self) -> list[Evaluation]:
+        return [self.experiment.evaluations[name] for name in self.benchmarks]
+
+    def _result(self, source: TrainedHere, error: str | None) -> Result:
+        store, evaluations = self.experiment.store, self._evaluations
+        made = source.find(store)
+        if made is not None and made.diverged is not None:
+            return Result(None, 0.0, made.diverged, diverged=True)
+        if made is None or not is_scored(store, made, evaluations, ("scores",)):
+            return Result(None, 0.0, error or "its scores are missing")
+        values, flops = [], made.training_flops
+        for evaluation in evaluations:
+            means = []
+            for point in made.points:
+                measured = find(store, point.checkpoint, evaluation, "scores")
+                assert measured is not None, "it was scored"
+                flops += measured.flops
+                means.append(float(measured.table["rbridge"].mean()))
+            values.append(math.fsum(means) / len(means))
+        if not all(map(math.isfinite, values)):
+            return Result(None, flops, "its score is no number", diverged=True)
+        return Result(tuple(values), flops)
+
+
+def chosen_mix(plan: Plan) -> Mix:
+    """The plan's search, with what it leaves to Stage 1 filled in."""
+    mix = plan.mix or Mix()
+    if mix.benchmarks is None:
+        named = [each.id for each in plan.benchmarks_of(plan.screen)]
+        mix = mix.model_copy(update={"benchmarks": named})
+    return mix
+
+
+def check(manifest: Manifest, plan: Plan) -> None:
+    """What a search needs of manifest and plan together. Raises InputError."""
+    mix = chosen_mix(plan)
+    texts = manifest.text_sources()
+    for i, name in enumerate(mix.sources or ()):
+        if name not in texts:
+            raise InputError(
+                plan.where("mix", "sources", i),
+                f"there is no source or candidate with text of its own named {quoted(name)}",
+                nearest(name, texts) or f"name some of: {', '.join(texts)}",
+            )
+    sources = mix.sources or list(texts)
+    if len(sources) < 2:
+        raise InputError(
+            manifest.where(),
+            f"there is nothing to mix: {len(sources)} source with text of its own",
+            "add 'sources:'",
+        )
+    needed = len(sources) + 2
+    if mix.designed < needed:
+        raise InputError(
+            plan.where("mix", "trials"),
+            f"{mix.designed} designed trials are too few for {len(sources)} sources",
+            f"raise 'trials' or 'design' until there are {needed} or more (better "
+            f"{3 * len(sources)}), or name fewer 'sources'",
+        )
+    for name in mix.objective or {}:
+        if name not in (mix.benchmarks or ()):
+            listed = mix.benchmarks or []
+            raise InputError(
+                plan.where("mix", "objective", name),
+                f"{quoted(name)} is none of the search's benchmarks",
+                nearest(name, listed) or f"name some of: {', '.join(listed)}",
+            )
+    if plan.tokenizer is None:
+        raise InputError(
+            plan.where(), "no tokenizer is named, and mixtures are trained", "add 'tokenizer:'"
+        )
+    search_proxy(plan, mix)
+    read_bounds(manifest, plan, mix, sources)
+
+
+def read_bounds(manifest: Manifest, plan: Plan, mix: Mix, sources: Sequence[str]) -> Limits:
+    """What the next pretraining run allows, by the plan's file of constraints."""
+    if mix.constraints is None:
+        return no_limits(sources)
+    benchmarks = [each.id for each in plan.benchmarks if each.id in (mix.benchmarks or ())]
+    path, target = plan.base / mix.constraints, manifest.target.total_tokens
+    return read_limits(path, sources, benchmarks, {}, target)
+
+
+def prepare(
+    manifest: Manifest, plan: Plan, store: Store, compute: Compute, device: str, watch: Watch
+) -> Ground:
+    """Benchmarks with traces, the tokenizer of Stage 1, and streams of all sources."""
+    check(manifest, plan)
+    mix = chosen_mix(plan)
+    proxy, where = search_proxy(plan, mix)
+    sources = tuple(mix.sources or manifest.text_sources())
+    watch.step("Mixture: benchmarks, reasoning traces and corpus")
+    gathered = gather(plan, store, device, watch.note)
+    benchmarks = tuple(each.id for each in plan.benchmarks if each.id in (mix.benchmarks or ()))
+    prints = fingerprints(manifest)
+    tokenizer = prepare_tokenizer(manifest, plan, prints, store, watch.progress)
+    recipe = make_recipe(proxy, tokenizer.vocab_size, device, where)
+    kept = len(recipe.checkpoint_steps())
+    if kept < mix.average:
+        raise InputError(
+            plan.where("mix", "average"),
+            f"{mix.average} checkpoints cannot be averaged of {kept} that the proxy keeps",
+            "lower it, or raise the proxy's 'checkpoints'",
+        )
+    whole = tokens_drawn(recipe.tokens, recipe.sequence_length, 1.0)
+    texts = manifest.text_sources()
+    # A source with too little text bounds its weight instead of ending the search.
+    lenient = manifest.model_copy(
+        update={
+            "sources": [texts[name].model_copy(update={"max_repeats": _ANY}) for name in sources],
+            "candidates": [],
+        }
+    )
+    streams = prepare_streams(
+        lenient, plan, tokenizer, prints, dict.fromkeys(sources, whole), store, watch.progress
+    )
+    most = []
+    for name in sources:
+        stream = streams[name]
+        allowed = texts[name].max_repeats or plan.max_repeats
+        enough = not stream.index["exhausted"]
+        most.append(1.0 if enough else min(1.0, stream.tokens * allowed / recipe.tokens))
+    experiment = Experiment(
+        manifest=manifest,
+        plan=plan,
+        store=store,
+        compute=compute,
+        device=device,
+        tokenizer=tokenizer,
+        streams=streams,
+        evaluations={name: gathered[name] for name in benchmarks},
+        recipes={"stage1": recipe},
+        watch=watch,
+    )
+    return Ground(experiment, mix, sources, benchmarks, recipe, tuple(most))
+
+
+def search_proxy(plan: Plan, mix: Mix) -> tuple[Proxy, str]:
+    """The proxy of a search and the place that names it."""
+    if mix.proxy is not None:
+        return mix.proxy, plan.where("mix", "proxy")
+    if plan.screen.proxy is None:
+        raise InputError(
+            plan.where("screen"),
+            "no proxy is named that could be trained on mixtures",
+            "add 'mix: {proxy: ...}'",
+        )
+    return plan.screen.proxy, plan.where("screen", "proxy")
