@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from dataselect.errors import InputError
 
@@ -90,7 +91,8 @@ class _Process:
 
     def close(self) -> None:
         self._process.kill()
-        with self._process:
+        # Closing its input sends a question on that the dead did not take.
+        with suppress(BrokenPipeError), self._process:
             pass
 
     def _reply(self) -> dict[str, object] | None:

@@ -68,6 +68,8 @@ def test_a_process_that_crashes_costs_its_pair_only(monkeypatch: pytest.MonkeyPa
     def ask(process: math_answers._Process, gold: str, answer: str) -> bool | None:
         if answer == "crash":
             os.kill(process._process.pid, signal.SIGKILL)
+            # Dead before the question is sent: the pipe is broken then, every time.
+            process._process.wait()
         return original(process, gold, answer)
 
     monkeypatch.setattr(math_answers._Process, "ask", ask)
