@@ -33,7 +33,6 @@ from dataselect.errors import InputError
 from dataselect.evidence import AgreementWithTruth, agree, read_target_accuracy
 from dataselect.leak_alarm import CleanRanking, LeakAlarm
 from dataselect.manifest import Manifest
-from dataselect.mixture_search.ground import check as check_search
 from dataselect.plan import Plan
 from dataselect.predict import Prediction, predict
 from dataselect.proxies.layout import check_layout, make_layout
@@ -199,6 +198,9 @@ def check(manifest: Manifest, plan: Plan) -> None:
         )
     check_origins(manifest, plan)
     if plan.mix is not None:
+        # Not above: the libraries of the search take a second to load, which few plans need.
+        from dataselect.mixture_search.ground import check as check_search
+
         check_search(manifest, plan)
 
 

@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import f as f_distribution
+from scipy.special import fdtri
 
 from dataselect.decisions.seeds import by_place
 
@@ -143,7 +143,7 @@ def _ratio(
     observed = seen / noise**2
     tails = ((1 + confidence) / 2, (1 - confidence) / 2)
     low, high = (
-        math.sqrt(max(observed / float(f_distribution.ppf(tail, candidates, freedom)) - 1, 0.0))
+        math.sqrt(max(observed / float(fdtri(candidates, freedom, tail)) - 1, 0.0))
         for tail in tails
     )
     return math.sqrt(max(observed - 1, 0.0)), (low, high)
