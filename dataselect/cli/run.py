@@ -100,7 +100,7 @@ def _run(manifest: "Manifest", plan: "Plan", out: Path, root: Path, ablate: bool
         with compute, LiveWatch(console) as watch, notes(watch.note):
             selection = run_pipeline(manifest, plan, store, compute, device, watch, ablated=ablate)
             document = write_report(selection, out)
-            mixture = _mix(manifest, plan, store, compute, watch, out)
+            mixture = _mix(manifest, plan, store, compute, device, watch, out)
     print_report(document, console)
     console.print(f"report: {out}/README.md", markup=False, highlight=False)
     if mixture is not None:
@@ -116,17 +116,17 @@ def _mix(
     plan: "Plan",
     store: "Store",
     compute: "Compute",
+    device: str,
     watch: "Watch",
     out: Path,
 ) -> dict[str, Any] | None:
     """Search for weights where the plan asks for it; what was found, written into the report."""
     if plan.mix is None:
         return None
-    from dataselect.compute import resolve_device
     from dataselect.mixture_search.search import search
     from dataselect.report.mixture_search import write_search
 
-    found = search(manifest, plan, store, compute, resolve_device(plan.compute.device), watch)
+    found = search(manifest, plan, store, compute, device, watch)
     return write_search(found, manifest, plan, out / "mixture", this_command())
 
 
