@@ -37,15 +37,15 @@ def this_command() -> str:
     return shlex.join(["dataselect", *sys.argv[1:]])
 
 
-def write_out(path: Path, text: str) -> None:
-    """Write what --out asks for, at once or not at all."""
+def write_out(path: Path, text: str, option: str = "--out") -> None:
+    """Write the file that an option names, at once or not at all."""
     from dataselect.store import write_atomic
 
     try:
         write_atomic(path, text.encode())
     except OSError as failed:
         raise InputError(
-            path, f"cannot be written: {failed.strerror}", "give another --out"
+            path, f"cannot be written: {failed.strerror}", f"give another {option}"
         ) from None
 
 

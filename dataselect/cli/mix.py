@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dataselect.cli.common import errors, this_command
+from dataselect.cli.common import errors, this_command, write_out
 
 mix_app = typer.Typer(
     name="mix",
@@ -79,7 +79,7 @@ def fit(
                 for role, path in (("ratios", ratios), ("metrics", metrics))
             }
             provenance = Provenance(command=this_command(), version=__version__, files=files)
-            _write(out, to_json(model, provenance), "--json")
+            write_out(out, to_json(model, provenance), "--json")
         print_fit(model, Console())
         if out is not None:
             typer.echo(f"model: {out}")
@@ -107,7 +107,7 @@ def predict(
         fitted, _ = read_model(model)
         runs, weights = read_weights(at, fitted.swarm.sources)
         predicted = fitted.predict(weights, confidence)
-        _write(out, to_csv(runs, fitted.swarm.metrics, predicted), "--out")
+        write_out(out, to_csv(runs, fitted.swarm.metrics, predicted), "--out")
         typer.echo(f"predictions of {len(runs)} mixtures: {out}")
 
 
@@ -180,9 +180,9 @@ def propose(
                     out, f"cannot be made: {failed.strerror}", "give another --out"
                 ) from None
             for name, content in {**files, "proposal.json": text}.items():
-                _write(out / name, content, "--out")
+                write_out(out / name, content, "--out")
         if as_json is not None:
-            _write(as_json, text, "--json")
+            write_out(as_json, text, "--json")
         console = Console()
         print_proposal(document, console)
         if out is not None:
@@ -196,15 +196,3 @@ def _check_confidence(confidence: float) -> None:
 
     if not 0 < confidence < 1:
         raise InputError("--confidence", f"{confidence:g} is no share", "write one like 0.9")
-
-
-def _write(path: Path, text: str, option: str) -> None:
-    from dataselect.errors import InputError
-    from dataselect.store.files import write_atomic
-
-    try:
-        write_atomic(path, text.encode())
-    except OSError as failed:
-        raise InputError(
-            path, f"cannot be written: {failed.strerror}", f"give another {option}"
-        ) from None
