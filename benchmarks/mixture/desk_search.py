@@ -14,15 +14,15 @@ interrupted, it goes on where it was. Writes `desk_search.json` here.
 
 import argparse
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from itertools import islice
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import yaml
 from rich.console import Console
+from scipy import stats
 
 from dataselect.compute import LocalProcesses
 from dataselect.compute.cores import available_cores
@@ -41,6 +41,7 @@ from dataselect.store import Store, write_atomic
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 COMMAND = "python benchmarks/mixture/desk_search.py"
+Weights = tuple[float, ...]
 SOURCES = {"worked": 600_000, "notes": 600_000, "answers": 1_000_000, "drills": 300_000,
            "narrative": 2_000_000}  # fmt: skip
 """Tokens of each source, about: what is best is scarce, as it is on the web."""
@@ -51,6 +52,8 @@ ROOM = 1.03
 TARGET_TOKENS, REPETITION = 3_000_000, 4
 TRIALS, PROXY_TOKENS = 40, 500_000
 RANDOM, SEED = 20, 0
+SEARCHES: dict[str, dict[str, Any]] = {"search": {}, "search, target's epochs": {}}
+"""What each search adds to the plan's `mix:`."""
 CONFIRMED = 3
 """Seeds of targets of the proposals, the best random mixture and the best single source."""
 
@@ -69,24 +72,148 @@ def main() -> None:
     others = opponents()
     with LocalProcesses(arguments.jobs, 1) as compute, LiveWatch(Console()) as watch:
 
-        def targets(mixtures: Mapping[str, tuple[float, ...]], seeds: int) -> StageScores:
+        def targets(mixtures: Mapping[str, Weights], seeds: int) -> StageScores:
             path = write_manifest(folder, mixtures, seeds)
             manifest = load_manifest(path)
             plan = manifest.document_at(Plan, "plan")
             experiment = prepare(manifest, plan, store, compute, "cpu", watch)
             return run_stage(experiment, "stage1", plan.screen, list(mixtures))
 
-        first = targets(others, 1)
+        first = accuracies(targets(others, 1))
         if arguments.only == "targets":
             return
+        found = {
+            name: find(folder, others, option, store, compute, watch)
+            for name, option in SEARCHES.items()
+        }
+        proposals = {name: rounded(each.proposal.weights) for name, each in found.items()}
+        again = {name: others[name] for name in best_of(first)}
+        repeated = targets(proposals | again, CONFIRMED)
+    results = {
+        "command": COMMAND,
+        "hardware": processor_name(),
+        "sources": {name: {"tokens": tokens} for name, tokens in SOURCES.items()},
+        "target": training_of(repeated),
+        "opponents": described(others, first),
+        "again": described(proposals | again, accuracies(repeated)),
+        "searches": {name: outcome(each, others, first) for name, each in found.items()},
+    }
+    text = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
+    write_atomic(HERE / "desk_search.json", text.encode())
+    print(summary(results))
 
 
-def opponents() -> dict[str, tuple[float, ...]]:
+def find(
+    folder: Path,
+    mixtures: Mapping[str, Weights],
+    option: Mapping[str, Any],
+    store: Store,
+    compute: LocalProcesses,
+    watch: LiveWatch,
+) -> Found:
+    """What a search with these keys of `mix:` proposes."""
+    path = write_manifest(folder, mixtures, 1, option)
+    manifest = load_manifest(path)
+    plan = manifest.document_at(Plan, "plan")
+    return search(manifest, plan, store, compute, "cpu", watch)
+
+
+def accuracies(scores: StageScores) -> dict[str, list[float]]:
+    """By mixture, the mean accuracy over the benchmarks of each seed's target."""
+    means = pd.concat([runs["accuracy"] for runs in scores.runs.values()], axis=1).mean(axis=1)
+    by_name = means.groupby(level="candidate")
+    return {str(name): of_name.sort_index().tolist() for name, of_name in by_name}
+
+
+def best_of(first: Mapping[str, list[float]]) -> list[str]:
+    """The best random mixture and the best single source."""
+    return [
+        max((name for name in first if name.startswith(kind)), key=lambda name: first[name][0])
+        for kind in ("random-", "only-")
+    ]
+
+
+def described(
+    mixtures: Mapping[str, Weights], measured: Mapping[str, list[float]]
+) -> dict[str, dict[str, Any]]:
+    """Weights, epochs and accuracies of mixtures, by name."""
+    return {
+        name: {
+            "weights": dict(zip(SOURCES, weights, strict=True)),
+            "most_epochs": max(
+                w * TARGET_TOKENS / n for w, n in zip(weights, SOURCES.values(), strict=True)
+            ),
+            "accuracy": measured[name],
+        }
+        for name, weights in mixtures.items()
+    }
+
+
+def outcome(
+    found: Found, mixtures: Mapping[str, Weights], first: Mapping[str, list[float]]
+) -> dict[str, Any]:
+    """What a search promised, what it cost, and how well its model orders the targets."""
+    predicted = found.model.predict(np.array(list(mixtures.values()))).objective
+    accuracy = [first[name][0] for name in mixtures]
+    random = [i for i, name in enumerate(mixtures) if name.startswith("random-")]
+    measured = found.measured
+    return {
+        "trials": found.trials,
+        "flops": found.flops,
+        "trial_seconds": found.trial_seconds,
+        "weights": dict(zip(SOURCES, found.proposal.weights.tolist(), strict=True)),
+        "low": dict(zip(SOURCES, found.proposal.low.tolist(), strict=True)),
+        "high": dict(zip(SOURCES, found.proposal.high.tolist(), strict=True)),
+        "gain_over_prior": {
+            "predicted": found.proposal.beside["prior"].gain,
+            "measured": None if measured is None else measured.objective,
+            "half": None if measured is None else measured.objective_half,
+        },
+        "spearman_with_targets": {
+            "all": float(-stats.spearmanr(predicted, accuracy).statistic),
+            "random": float(
+                -stats.spearmanr(predicted[random], [accuracy[i] for i in random]).statistic
+            ),
+        },
+    }
+
+
+def training_of(scores: StageScores) -> dict[str, Any]:
+    """Size and cost of a target."""
+    recipe = scores.recipe
+    assert recipe is not None, "targets are trained here"
+    flops = training_flops(recipe.parameters, recipe.tokens)
+    return {"parameters": recipe.parameters, "tokens": recipe.tokens, "training_flops": flops}
+
+
+def summary(results: Mapping[str, Any]) -> str:
+    """The measured mixtures as a Markdown table, best first."""
+    rows = [
+        (float(np.mean(each["accuracy"])), name, each)
+        for part in ("opponents", "again")
+        for name, each in results[part].items()
+        if part == "again" or name not in results["again"]
+    ]
+    lines = [
+        f"| mixture | {' | '.join(SOURCES)} | most epochs | accuracy, % |",
+        f"|---|{'---|' * len(SOURCES)}---|---|",
+    ]
+    for mean, name, each in sorted(rows, key=lambda row: -row[0]):
+        shares = " | ".join(f"{w:.2f}" for w in each["weights"].values())
+        seeds = each["accuracy"]
+        listed = f" ({', '.join(f'{100 * a:.1f}' for a in seeds)})" if len(seeds) > 1 else ""
+        lines.append(
+            f"| {name} | {shares} | {each['most_epochs']:.1f} | {100 * mean:.1f}{listed} |"
+        )
+    return "\n".join(lines)
+
+
+def opponents() -> dict[str, Weights]:
     """The mixtures that a proposal has to beat, by name."""
     available = np.array(list(SOURCES.values()))
     caps = np.minimum(1, REPETITION * available / TARGET_TOKENS)
     rng = np.random.default_rng(SEED)
-    drawn: list[tuple[float, ...]] = []
+    drawn: list[Weights] = []
     while len(drawn) < RANDOM:
         # Even over all mixtures within the caps: drawn from the simplex, the others thrown away.
         weights = rng.dirichlet(np.ones(len(caps)))
@@ -123,7 +250,9 @@ def write_constraints(folder: Path) -> None:
     write_atomic(folder / "limits.yaml", yaml.safe_dump(limits, sort_keys=False).encode())
 
 
-def write_manifest(folder: Path, mixtures: Mapping[str, tuple[float, ...]], seeds: int) -> Path:
+def write_manifest(
+    folder: Path, mixtures: Mapping[str, Weights], seeds: int, mix: Mapping[str, Any] | None = None
+) -> Path:
     """A manifest whose candidates are these mixtures and whose plan trains their targets."""
     benchmarks = [
         {
@@ -176,6 +305,7 @@ def write_manifest(folder: Path, mixtures: Mapping[str, tuple[float, ...]], seed
                 "trials": TRIALS,
                 "constraints": "limits.yaml",
                 "proxy": tiny | training,
+                **(mix or {}),
             },
         },
     }
