@@ -15,6 +15,7 @@ from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import NamedCheckpoint, Precision
 from dataselect.scoring.evaluate import Evaluation, Measured, Measurement, find, measure
 from dataselect.store import Store
+from dataselect.traces.summary import grouped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,6 +69,24 @@ def score_models(
             report=_numbered(report, number, len(models)),
         )
     return [_collect(store, models, evaluation, measurements) for evaluation in evaluations]
+
+
+def require_items(scores: Sequence[BenchmarkScores]) -> None:
+    """Raise InputError where not one item of a benchmark is left, with what was most in the way.
+
+    All else that was measured is kept, so the command without that benchmark takes a moment.
+    """
+    for each in scores:
+        if len(each.tables[0]) > 0:
+            continue
+        reasons = grouped(each.exclusions)
+        why = f" ({reasons[0][1]}: {reasons[0][0]})" if reasons else ""
+        raise InputError(
+            f"benchmark '{each.evaluation.benchmark.id}'",
+            f"it has no item that {'every' if len(each.tables) > 1 else 'the'} model can be"
+            f" scored on{why}",
+            "leave out the benchmark, or the model that cannot take it",
+        )
 
 
 def score_by_frontier(

@@ -94,7 +94,7 @@ def _measure(
         return [(item.context_ids, item.trace_ids) for item in made] + labels
 
     def compared() -> Any:
-        return prepare_baselines(benchmark, traces, tokenizer, LENGTH).pairs
+        return prepare_baselines(benchmark, [traces], tokenizer, LENGTH).pairs
 
     rows = []
     for what, ours in (("traces and labels", scored), ("baselines", compared)):

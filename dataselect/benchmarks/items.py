@@ -26,6 +26,7 @@ AnswerKind = Literal["number", "choice", "math", "code", "text"]
 """How a final answer is found in a text and compared with the right one."""
 
 _META = ("category", "test", "entry_point")
+_SHOWN = 40
 _NUMBER = re.compile(r"-?\$?\d[\d,]*(\.\d+)?")
 
 
@@ -273,18 +274,21 @@ def _parse(name: str, record: dict[str, Any]) -> Item | str:
     if choices is None:
         code = CodeCheck(test, entry_point) if test and entry_point else None
         return Item(name, question, answer, None, None, rationale, category, code)
-    problem = _choices_problem(choices, index)
+    problem = _choices_problem(choices, index, answer)
     if problem is not None:
         return problem
     # Some sources label choices 1-4; the prompt shows letters, so the answer is a letter too.
     return Item(name, question, LETTERS[index], tuple(choices), index, rationale, category)
 
 
-def _choices_problem(choices: object, index: object) -> str | None:
+def _choices_problem(choices: object, index: object, answer: str) -> str | None:
     if not isinstance(choices, list) or not 2 <= len(choices) <= len(LETTERS):
         return f"its choices are not a list of 2 to {len(LETTERS)} texts"
     if not all(isinstance(choice, str) and choice.strip() for choice in choices):
         return "one of its choices is empty or not text"
+    if index is None:
+        shown = answer if len(answer) <= _SHOWN else f"{answer[:_SHOWN]}…"
+        return f"nothing says which of its {len(choices)} choices its answer {shown!r} is"
     if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(choices):
         return f"its answer_index is {index!r}, not one of its {len(choices)} choices"
     return None

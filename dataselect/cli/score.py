@@ -12,7 +12,7 @@ from dataselect.cli.common import DEFAULT_STORE, StoreOption, errors, notes
 from dataselect.traces.library import TRACES_FOLDER
 
 if TYPE_CHECKING:
-    from dataselect.benchmarks.items import BenchmarkItems
+    from dataselect.benchmarks.items import BenchmarkItems, Exclusion
     from dataselect.scoring.evaluate import Evaluation
     from dataselect.scoring.gather import Loaded
 
@@ -119,7 +119,7 @@ def score(
     from dataselect.compute import resolve_device
     from dataselect.isft import add_isft
     from dataselect.report.scores import print_scores, write_scores
-    from dataselect.score import score_models
+    from dataselect.score import require_items, score_models
     from dataselect.scoring.checkpoint import resolve_model
     from dataselect.scoring.gather import find_traces, make_evaluation
     from dataselect.store import Store, lock
@@ -152,7 +152,7 @@ def score(
                 if path.is_file() and trace_benchmark(path) not in ids:
                     report(f"{path} is for {trace_benchmark(path)}, which is not scored")
             training_sets = load_training_sets(evaluations, benchmarks, folder) if isft else {}
-            resolved = [resolve_model(model, precision.value) for model in models]
+            resolved = [resolve_model(model, precision.value, kept) for model in models]
             where = resolve_device(device.value)
             scored = score_models(
                 kept,
@@ -164,6 +164,7 @@ def score(
                 unsafe=confirm_run_unsafe_code,
                 report=report,
             )
+            require_items(scored)
             if isft:
                 scored = add_isft(
                     kept,
@@ -196,12 +197,24 @@ def load_benchmarks(
         benchmark, left_out, remarks = load_benchmark(load_definition(name, Path()), folder, limit)
         if benchmark.id in made:
             raise InputError("--benchmarks", f"{benchmark.id} is named twice", "name it once")
-        for remark in remarks:
+        for remark in (*remarks, *said_malformed(benchmark.id, left_out)):
             report(remark)
         made[benchmark.id] = benchmark, left_out
     if not made:
         raise InputError("--benchmarks", "no benchmark is named", "write --benchmarks gsm8k")
     return list(made.values())
+
+
+def said_malformed(benchmark: str, left_out: Sequence["Exclusion"]) -> list[str]:
+    """A line about the rows that were left out on reading, the first of them with their reasons."""
+    from dataselect.report.figures import one_line
+
+    if not left_out:
+        return []
+    shown = [f"{each.item} ({each.reason})" for each in left_out[:3]]
+    rows = "1 malformed item is" if len(left_out) == 1 else f"{len(left_out)} malformed items are"
+    more = ", …" if len(left_out) > 3 else ""
+    return [one_line(f"{benchmark}: {rows} left out: {', '.join(shown)}{more}")]
 
 
 def load_training_sets(

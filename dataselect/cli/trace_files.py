@@ -56,7 +56,7 @@ def show(
     folder: FolderOption = None,
     traces: TracesFolder = DEFAULT_TRACES,
 ) -> None:
-    """Show traces: lengths, share correct, weights, exclusions; or one trace, shaded."""
+    """Show what a trace file holds, or one trace with shaded tokens."""
     from rich.console import Console
 
     from dataselect.errors import InputError
@@ -93,7 +93,7 @@ def verify(
     folder: FolderOption = None,
     traces: TracesFolder = DEFAULT_TRACES,
 ) -> None:
-    """Check a trace file: its form, its hash, its letters, and that it fits its benchmark."""
+    """Check a trace file: form, hash, letters, fit to its benchmark."""
     from dataselect.errors import InputError
     from dataselect.traces.summary import verify as problems_of
 
@@ -120,7 +120,7 @@ def export(
     folder: FolderOption = None,
     traces: TracesFolder = DEFAULT_TRACES,
 ) -> None:
-    """Check traces against their benchmark and write them as one file to share."""
+    """Check traces and write them as one file to share."""
     from dataselect.errors import InputError
     from dataselect.store.files import sha256_of
     from dataselect.traces.summary import verify as problems_of
@@ -157,7 +157,7 @@ def compare(
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Say how much the choice of the frontier model changes the ranking of models."""
+    """Say how much the frontier model changes the ranking of models."""
     from rich.console import Console
 
     from dataselect.compute import resolve_device
@@ -183,7 +183,7 @@ def compare(
             evaluation = make_evaluation(chosen, left_out, sets, report)
             tables = score_by_frontier(
                 kept,
-                [resolve_model(model, "float32") for model in models],
+                [resolve_model(model, "float32", kept) for model in models],
                 evaluation,
                 device=resolve_device(device.value),
                 report=report,

@@ -57,7 +57,7 @@ def pull(
     folder: FolderOption = None,
     out: Annotated[Path, typer.Option("--out", help="Folder of the trace files.")] = DEFAULT_TRACES,
 ) -> None:
-    """Get the traces that the authors of the paper released (GPT-4o; free)."""
+    """Get the traces that the paper's authors released (GPT-4o, free)."""
     from dataselect.traces.library import trace_path
     from dataselect.traces.released import RELEASED, import_released
     from dataselect.traces.trace import write_traces
@@ -125,7 +125,10 @@ def build(
     limit: LimitOption = None,
     out: OutFile = None,
 ) -> None:
-    """Ask an OpenAI-compatible server for traces; the same command goes on after any stop."""
+    """Ask an OpenAI-compatible server for traces.
+
+    The same command goes on after any stop and asks for nothing twice.
+    """
     from rich.console import Console
 
     from dataselect.errors import InputError
@@ -172,7 +175,7 @@ def weigh(
     out: OutFile = None,
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Give letter probabilities to reasoning that came without, by a local open model."""
+    """Let a local open model weigh reasoning that came without weights."""
     from dataselect.compute import resolve_device
     from dataselect.traces.library import trace_path
     from dataselect.traces.local import LocalFrontier

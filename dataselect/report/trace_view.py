@@ -9,6 +9,8 @@ Texts of models and benchmarks may hold anything: they are passed to rich as pla
 a terminal would act on is shown as an escape.
 """
 
+from collections.abc import Sequence
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -81,13 +83,8 @@ def print_trace(
 
 
 def print_summary(console: Console, summary: Summary, header: TraceHeader) -> None:
-    """Where the traces are from, and their figures."""
-    table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False, show_edge=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in (*_origin(header), *_figures(summary)):
-        table.add_row(Text(name, style="dim"), Text(one_line(value)))
-    console.print(table)
+    """What the traces are of, their figures and what was left out; then how they were recorded."""
+    console.print(_rows((*_origin(header), *_figures(summary))))
     if summary.exclusions:
         console.print()
         console.print(Text("left out:", style="dim"))
@@ -97,6 +94,20 @@ def print_summary(console: Console, summary: Summary, header: TraceHeader) -> No
         for reason, count in summary.exclusions:
             left_out.add_row(Text(str(count)), Text(one_line(reason)))
         console.print(left_out)
+    if header.notes:
+        console.print()
+        console.print(Text("recorded with:", style="dim"))
+        names = [(one_line(name).replace("_", " "), value) for name, value in header.notes.items()]
+        console.print(_rows([row for row in names if row[1]]))
+
+
+def _rows(rows: Sequence[tuple[str, str]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False, show_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(Text(name, style="dim"), Text(one_line(value)))
+    return table
 
 
 def _origin(header: TraceHeader) -> list[tuple[str, str]]:
@@ -106,9 +117,8 @@ def _origin(header: TraceHeader) -> list[tuple[str, str]]:
         ("frontier model", header.model),
         ("fingerprint", header.fingerprint),
         ("made", " by ".join(filter(None, (header.created, header.created_by)))),
-        *header.notes.items(),
     ]
-    return [(one_line(name), value) for name, value in rows if value]
+    return [(name, value) for name, value in rows if value]
 
 
 def _figures(summary: Summary) -> list[tuple[str, str]]:

@@ -9,7 +9,8 @@ rBridge itself (`scorer`).
   after the worked examples and the question.
 - ScalingBench (Xiao et al. 2024, arXiv 2412.04315): mean NLL of the frontier model's reasoning
   and answer, with the answer in the phrase of Minerva's prompt (arXiv 2206.14858), which the
-  rBridge paper (section 3.1) blames for being unlike pretraining text.
+  rBridge paper (section 3.1) blames for being unlike pretraining text. With traces of several
+  frontier models it is the mean over them, as rBridge is.
 - Choices in cloze form (OLMES): no choice is shown, each is scored as the answer; see `choices`.
 
 Tokens depend on the tokenizer alone, so they are prepared once for many checkpoints. What the
@@ -41,14 +42,15 @@ Pair = tuple[tuple[int, ...], tuple[int, ...]]
 class BaselineItem:
     """Where the texts of one item are among the pairs that a model scores.
 
-    `trace` is None without a final answer of the frontier model, `choices` and `alone` (the same
-    without the question) are empty without choices. `characters` counts each choice's letters
-    with the space in front. `dropped` is the largest number of worked examples that did not fit.
+    `traces` has one for each frontier model, and none where one of them gave no final answer;
+    `choices` and `alone` (the same without the question) are empty without choices. `characters`
+    counts each choice's letters with the space in front. `dropped` is the largest number of worked
+    examples that did not fit.
     """
 
     item_id: str
     answer: int
-    trace: int | None
+    traces: tuple[int, ...]
     choices: tuple[int, ...]
     alone: tuple[int, ...]
     characters: tuple[int, ...]
@@ -87,7 +89,7 @@ def score_baselines(
     model: Any,
     tokenizer: Any,
     benchmark: BenchmarkItems,
-    traces: TraceSet | None,
+    traces: Sequence[TraceSet],
     max_length: int,
     device: str = "cpu",
     tokens_per_batch: int | None = None,
@@ -98,17 +100,20 @@ def score_baselines(
 
 
 def prepare_baselines(
-    benchmark: BenchmarkItems, traces: TraceSet | None, tokenizer: Any, max_length: int
+    benchmark: BenchmarkItems, traces: Sequence[TraceSet], tokenizer: Any, max_length: int
 ) -> PreparedBaselines:
-    """Tokens of every item whose texts all fit `max_length` tokens; each text once."""
+    """Tokens of every item whose texts all fit `max_length` tokens; each text once.
+
+    `traces` are a set for each frontier model.
+    """
     aligner = Aligner(tokenizer)
     pairs = _Pairs()
     items: list[BaselineItem] = []
     exclusions: list[Exclusion] = []
     for item in benchmark.items:
-        trace = None if traces is None else traces.traces.get(item.id)
+        given = [each.traces.get(item.id) for each in traces]
         try:
-            items.append(_prepare_item(benchmark, item, trace, aligner, max_length, pairs))
+            items.append(_prepare_item(benchmark, item, given, aligner, max_length, pairs))
         except (RewrittenTextError, TooLongError) as error:
             exclusions.append(Exclusion(item.id, str(error)))
     shortened = sum(item.dropped > 0 for item in items)
@@ -132,12 +137,12 @@ def score_prepared(
     lengths = np.array([len(nll) for nll in likelihoods.nll])
     rows: list[dict[str, object]] = []
     for item in prepared.items:
-        trace = np.nan if item.trace is None else likelihoods.nll[item.trace].mean()
+        reasoned = [likelihoods.nll[trace].mean() for trace in item.traces]
         row: dict[str, object] = {
             "item": item.item_id,
             "mpca": float(np.exp(totals[item.answer])),
             "answer_nll": float(likelihoods.nll[item.answer].mean()),
-            "scb_nll": float(trace),
+            "scb_nll": float(np.mean(reasoned)) if reasoned else np.nan,
         }
         if item.gold is not None:
             given, alone = list(item.choices), list(item.alone)
@@ -176,7 +181,7 @@ class _Pairs:
 def _prepare_item(
     benchmark: BenchmarkItems,
     item: Item,
-    trace: Trace | None,
+    traces: Sequence[Trace | None],
     aligner: Aligner,
     max_length: int,
     pairs: _Pairs,
@@ -185,10 +190,10 @@ def _prepare_item(
     context = partial(benchmark.context, item)
     (answer,), shots = fit(context, wanted, [benchmark.answer_text(item)], aligner, max_length)
     fewest = shots
-    reasoned: list[Aligned] = []
-    if trace is not None and trace.answer is not None:
-        text = _scaling_bench_text(benchmark, trace.text, trace.answer)
-        reasoned, shots = fit(context, wanted, [text], aligner, max_length)
+    reasoned: list[int] = []
+    for text in _scaling_bench_texts(benchmark, traces):
+        (aligned,), shots = fit(context, wanted, [text], aligner, max_length)
+        reasoned.append(pairs.add(aligned))
         fewest = min(fewest, shots)
     texts = [f" {choice.strip()}" for choice in item.choices or ()]
     given: Sequence[Aligned] = ()
@@ -203,7 +208,7 @@ def _prepare_item(
     return BaselineItem(
         item.id,
         pairs.add(answer),
-        pairs.add(reasoned[0]) if reasoned else None,
+        tuple(reasoned),
         tuple(pairs.add(each) for each in given),
         tuple(pairs.add(each) for each in alone),
         tuple(len(text) for text in texts),
@@ -212,7 +217,13 @@ def _prepare_item(
     )
 
 
-def _scaling_bench_text(benchmark: BenchmarkItems, reasoning: str, answer: str) -> str:
-    # An answer that brings its own dollar signs does not get them twice.
-    phrase = _FINAL_ANSWER.replace("{answer}", answer.strip().strip("$"))
-    return benchmark.trace_text(reasoning.strip()) + phrase
+def _scaling_bench_texts(benchmark: BenchmarkItems, traces: Sequence[Trace | None]) -> list[str]:
+    """Reasoning and answer of each frontier model; nothing where one of them gave none."""
+    texts = []
+    for trace in traces:
+        if trace is None or trace.answer is None:
+            return []
+        # An answer that brings its own dollar signs does not get them twice.
+        phrase = _FINAL_ANSWER.replace("{answer}", trace.answer.strip().strip("$"))
+        texts.append(benchmark.trace_text(trace.text.strip()) + phrase)
+    return texts

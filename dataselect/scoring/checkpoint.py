@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 from dataselect.errors import InputError
 from dataselect.proxies.make import Proxy
+from dataselect.store import Store
 from dataselect.store.files import sha256_of
 from dataselect.wording import quoted
 
@@ -99,16 +100,18 @@ class HubCheckpoint:
         return folder
 
 
-def resolve_model(model: str, precision: Precision) -> ModelCheckpoint:
+def resolve_model(model: str, precision: Precision, store: Store | None = None) -> ModelCheckpoint:
     """The checkpoint that `FOLDER`, `ID` or `ID@REVISION` stands for.
 
-    A Hub model is brought into the cache, or found there without a network. Raises InputError
+    With a store the files of a folder are hashed once and not again until they change. A Hub
+    model is brought into the cache, or found there without a network. Raises InputError
     when there is no such model or it has no safetensors.
     """
     folder = Path(model)
     if folder.is_dir():
         _require_weights(model, folder)
-        return ModelCheckpoint(folder.resolve().name, folder, model_identity(folder, precision))
+        identity = model_identity(folder, precision, store)
+        return ModelCheckpoint(folder.resolve().name, folder, identity)
     folder = _from_hub(model)
     _require_weights(model, folder)
     of_commit = {"hub": model.partition("@")[0], "commit": folder.name}
@@ -125,9 +128,11 @@ def has_weights(folder: Path) -> bool:
     return (folder / "config.json").exists() and any(folder.glob("*.safetensors"))
 
 
-def model_identity(folder: Path, precision: Precision) -> dict[str, Any]:
-    """The identity of a model in a folder of one's own; its files are read and hashed."""
-    return _identity({"files": file_hashes(folder)}, precision)
+def model_identity(
+    folder: Path, precision: Precision, store: Store | None = None
+) -> dict[str, Any]:
+    """The identity of a model in a folder of one's own; its files are hashed."""
+    return _identity({"files": file_hashes(folder, store)}, precision)
 
 
 def _identity(origin: Mapping[str, Any], precision: Precision) -> dict[str, Any]:
@@ -144,10 +149,15 @@ def _require_weights(model: str, folder: Path) -> None:
         )
 
 
-def file_hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of a model's configuration, tokenizer and weights by file name."""
+def file_hashes(folder: Path, store: Store | None = None) -> dict[str, str]:
+    """SHA-256 of a model's configuration, tokenizer and weights by file name.
+
+    A store remembers them for as long as the files are unchanged.
+    """
     files = sorted(p for p in folder.iterdir() if any(p.match(each) for each in _HUB_FILES))
-    return {path.name: sha256_of(path) for path in files}
+    if store is None:
+        return {path.name: sha256_of(path) for path in files}
+    return {path.name: value for path, value in store.hashes(files).items()}
 
 
 def _from_hub(model: str) -> Path:

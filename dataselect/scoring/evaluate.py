@@ -9,7 +9,9 @@ own, because they cost very differently and few need all of them:
     baselines   the likelihood of answers and choices
     answers     what the model itself writes: token edit distance and, if asked, accuracy
 
-Traces of several frontier models are scored apart and averaged when they are read.
+Traces of several frontier models are scored apart and averaged when they are read; the one
+baseline that reads them (ScalingBench's) is averaged as it is computed, because all the others
+would be computed again for each model.
 """
 
 import hashlib
@@ -75,7 +77,8 @@ class Evaluation:
             return [{**of, "traces": traces.hash} for traces in self.traces]
         of["version"] = BASELINES_VERSION
         if measurement == "baselines":
-            return [{**of, "traces": self.traces[0].hash}]
+            hashes = sorted(traces.hash for traces in self.traces)
+            return [{**of, "traces": hashes[0] if len(hashes) == 1 else hashes}]
         of |= {"stop": list(self.benchmark.stop), "new_tokens": self.benchmark.new_tokens}
         if measurement == "graded":
             of["answers"] = self.benchmark.answer_kind
@@ -166,7 +169,8 @@ def measure(
             for spec, traces in zip(specs, evaluation.traces, strict=False):
                 if store.find(measurement, spec) is not None:
                     continue
-                report(f"{name}: {measurement} on {evaluation.benchmark.id}")
+                by = f" by traces of {traces.header.model}" if len(specs) > 1 else ""
+                report(f"{name}: {measurement} on {evaluation.benchmark.id}{by}")
                 clock = _Clock()
                 made = subject.measure(measurement, evaluation, traces)
                 with store.publish(measurement, spec) as out:
@@ -206,14 +210,14 @@ class _Subject:
         if measurement == "scores":
             return self._scores(evaluation, traces)
         if measurement == "baselines":
-            return self._baselines(evaluation, traces)
+            return self._baselines(evaluation)
         return self._answers(evaluation.benchmark, measurement == "graded")
 
     def _scores(self, evaluation: Evaluation, traces: TraceSet) -> Measured:
         from dataselect.scoring.prepare import prepare
         from dataselect.scoring.scorer import score
 
-        key = self._key(evaluation.weights, evaluation, traces)
+        key = self._key(evaluation.weights, evaluation, traces.hash)
         if key not in _prepared:
             _prepared[key] = prepare(
                 evaluation.benchmark, traces, self._tokenizer, self._limit, evaluation.weights
@@ -222,13 +226,14 @@ class _Subject:
         scores = score(self._model, prepared.items, self._device)
         return Measured(scores.table, prepared.exclusions, prepared.notes, scores.flops)
 
-    def _baselines(self, evaluation: Evaluation, traces: TraceSet) -> Measured:
+    def _baselines(self, evaluation: Evaluation) -> Measured:
         from dataselect.scoring.baselines import prepare_baselines, score_prepared
 
-        key = self._key("baselines", evaluation, traces)
+        hashes = " ".join(traces.hash for traces in evaluation.traces)
+        key = self._key("baselines", evaluation, hashes)
         if key not in _baselines:
             _baselines[key] = prepare_baselines(
-                evaluation.benchmark, traces, self._tokenizer, self._limit
+                evaluation.benchmark, evaluation.traces, self._tokenizer, self._limit
             )
         made = score_prepared(self._model, _baselines[key], self._device)
         return Measured(made.table, made.exclusions, made.notes, made.flops)
@@ -246,9 +251,9 @@ class _Subject:
         )
         return Measured(made.table, made.exclusions, made.notes, made.flops)
 
-    def _key(self, kind: str, evaluation: Evaluation, traces: TraceSet) -> _Key:
+    def _key(self, kind: str, evaluation: Evaluation, traces: str) -> _Key:
         vocabulary = self._tokenizer.backend_tokenizer.to_str()
-        return kind, evaluation.benchmark.content_hash, traces.hash, vocabulary, self._limit
+        return kind, evaluation.benchmark.content_hash, traces, vocabulary, self._limit
 
 
 class _Clock:

@@ -184,7 +184,7 @@ def weighed(
     report: Callable[[str], None],
 ) -> TraceSet:
     """The items' own rationales with the letter probabilities of a model, weighed once."""
-    resolved = resolve_model(model, "float32")
+    resolved = resolve_model(model, "float32", store)
 
     def weigh() -> TraceSet:
         report(f"weighing the rationales of {benchmark.id} with {resolved.name}")

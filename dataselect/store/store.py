@@ -5,6 +5,7 @@
     root/tmp/<kind>-<key>-…/        being written; no reader looks there
     root/damaged/<kind>-<key>.<n>/  moved aside because a checksum did not agree
     root/ledger.jsonl               what was spent
+    root/hashes.jsonl               of the user's own files, by their state (`known_hashes`)
 
 A reader sees an artifact only after a rename that follows fsync, so a process killed anywhere
 leaves nothing half-written.
@@ -18,7 +19,7 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from dataselect.store import ledger
 from dataselect.store.artifact import Artifact, read, seal, set_aside, utc_now
 from dataselect.store.files import sync, sync_tree
 from dataselect.store.keys import content_key
+from dataselect.store.known_hashes import known_hashes
 
 logger = logging.getLogger("dataselect")
 
@@ -93,6 +95,10 @@ class Store:
     def ledger(self) -> list[dict[str, Any]]:
         """Every record that `note` wrote, oldest first, torn lines left out."""
         return ledger.read(self.root / "ledger.jsonl")
+
+    def hashes(self, paths: Iterable[Path]) -> dict[Path, str]:
+        """SHA-256 of files of the user's own; those that did not change are not read again."""
+        return known_hashes(paths, self.root / "hashes.jsonl")
 
     def clean(self) -> None:
         """Remove what dead processes left: half-written folders, workspaces of published work.

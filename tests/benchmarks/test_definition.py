@@ -115,7 +115,10 @@ def test_a_question_without_choices_keeps_its_answer_and_rationale() -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({"question": "?", "choices": ["x", "y"], "answer": "z"}, "answer_index is None"),
+        (
+            {"question": "?", "choices": ["x", "y"], "answer": "z"},
+            "which of its 2 choices its answer 'z' is",
+        ),
         ({"question": "?", "choices": "xy", "answer": "x"}, "choices are not a list"),
         ({"question": "?", "choices": ["x", "y"], "answer_index": 5}, "answer_index is 5"),
         ({"question": "?"}, "its answer is missing"),

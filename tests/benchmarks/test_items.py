@@ -53,7 +53,7 @@ def test_numbered_choices_are_answered_by_letter(tmp_path: Path) -> None:
         (choice("bad", choices=["x", "y", ""]), "empty or not text"),
         (choice("bad", choices=["x", "y", 3]), "empty or not text"),
         (choice("bad", answer_index=3), "answer_index is 3"),
-        (choice("bad", answer_index=None), "answer_index is None"),
+        (choice("bad", answer_index=None), "which of its 3 choices its answer"),
     ],
 )
 def test_a_malformed_item_is_left_out_with_its_reason(

@@ -9,6 +9,9 @@ import pandas as pd
 import pytest
 from small_models import save_model
 
+from dataselect.store import known_hashes
+from dataselect.store.files import sha256_of
+
 BY_LIKELIHOOD = ["rbridge", "trace_nll", "label_nll", "mpca", "answer_nll", "scb_nll"]
 
 
@@ -145,7 +148,7 @@ def test_scores_on_two_frontier_models_traces_are_averaged(bench: Any) -> None:
     a, b, both = (bench.items(out=name) for name in ("a", "b", "both"))
     shared = ["s2", "s3", "s4", "s5"]
     assert list(both.index) == shared
-    for metric in ("rbridge", "trace_nll"):
+    for metric in ("rbridge", "trace_nll", "scb_nll"):
         assert (a.loc[shared, metric] != b.loc[shared, metric]).all()
         mean = (a.loc[shared, metric] + b.loc[shared, metric]) / 2
         assert list(both[metric]) == pytest.approx(list(mean), rel=1e-6)
@@ -154,6 +157,18 @@ def test_scores_on_two_frontier_models_traces_are_averaged(bench: Any) -> None:
     traces = bench.results(out="both")["configs"]["sums"]["metadata"]["traces"]
     assert [each["model"] for each in traces] == ["one", "two"]
     assert reasons(bench.results(out="both")) == {"s0": "it has no trace", "s1": "it has no trace"}
+
+
+def test_scores_by_several_frontier_models_say_whose_traces_they_are_by(bench: Any) -> None:
+    files = [bench.traces(f"{name}.jsonl.gz", model=name, opening=name) for name in ("one", "two")]
+    result = bench.score(*(option for file in files for option in ("--traces", file)))
+    said = [line for line in result.stderr.splitlines() if line.startswith("first: ")]
+    assert said == [
+        "first: scores on sums by traces of one",
+        "first: scores on sums by traces of two",
+        "first: baselines on sums",
+        "first: answers on sums",
+    ]
 
 
 def test_two_files_in_a_folder_must_be_named(bench: Any) -> None:
@@ -351,6 +366,50 @@ def test_an_unfit_model_is_one_line_with_exit_code_2(bench: Any, case: str) -> N
 
 
 @pytest.mark.usefixtures("offline")
+def test_a_benchmark_without_an_item_that_can_be_scored_is_an_error(bench: Any) -> None:
+    bench.traces("traces/sums.oracle.jsonl.gz")
+    save_model(bench.folder / "tiny", positions=16)
+    for models, whom in ((["tiny"], "the model"), (["tiny", bench.model()], "every model")):
+        options = ["--benchmarks", "sums.yaml", "--device", "cpu"]
+        line = error_of(bench.invoke("score", *models, *options))
+        assert f"benchmark 'sums': it has no item that {whom} can be scored on (6: " in line
+        assert "tokens" in line
+        assert "leave out" in line
+    assert not (bench.folder / "scores").exists()
+
+
+def test_traces_of_no_shared_item_are_an_error_too(bench: Any) -> None:
+    one = bench.traces("one.jsonl.gz", model="one", missing=[0, 1, 2])
+    two = bench.traces("two.jsonl.gz", model="two", missing=[3, 4, 5])
+    line = error_of(bench.score("--traces", one, "--traces", two))
+    assert "it has no item that the model can be scored on (6: it has no trace)" in line
+
+
+def test_weights_that_did_not_change_are_not_read_again(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.traces("traces/sums.oracle.jsonl.gz")
+    own = save_model(bench.folder / "own", seed=5) / "model.safetensors"
+    monkeypatch.setattr(known_hashes, "SETTLED_SECONDS", -60)
+    read: list[str] = []
+
+    def noted(path: Path) -> str:
+        read.append(path.name)
+        return sha256_of(path)
+
+    monkeypatch.setattr(known_hashes, "sha256_of", noted)
+    command = ["score", "own", "--benchmarks", "sums.yaml", "--device", "cpu"]
+    for expected in (True, False):
+        assert bench.invoke(*command).exit_code == 0
+        assert (own.name in read) is expected
+        read.clear()
+    before = bench.items("own")
+    save_model(bench.folder / "own", seed=6)
+    assert bench.invoke(*command).exit_code == 0
+    assert own.name in read
+    assert (bench.items("own")["rbridge"] != before["rbridge"]).all()
+
+
 @pytest.mark.parametrize("model", ["someone/nothing", "someone/nothing@main"])
 def test_a_hub_model_that_cannot_be_had_is_one_line(bench: Any, model: str) -> None:
     bench.traces("traces/sums.oracle.jsonl.gz")

@@ -128,6 +128,21 @@ def test_build_asks_for_every_item_and_the_same_command_again_for_none(
     assert bench.score().exit_code == 0
 
 
+def test_malformed_items_are_said_before_anything_is_asked(
+    bench: Any, server: CompletionsServer
+) -> None:
+    rows = [json.loads(line) for line in (bench.folder / "sums.jsonl").read_text().splitlines()]
+    rows[1]["question"], rows[3]["choices"] = " ", ["0", "1"]
+    bench.write_rows("sums.jsonl", rows)
+    result = build(bench, server)
+    assert result.exit_code == 0, result.output
+    assert (
+        "sums: 2 malformed items are left out: s1 (its question is missing or not text), "
+        "s3 (nothing says which of its 2 choices its answer '9' is)" in flat(result.stderr)
+    )
+    assert set(read_traces(bench.folder / MADE).traces) == {"s0", "s2", "s4", "s5"}
+
+
 def test_a_batch_is_left_to_itself_and_fetched_by_the_same_command(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

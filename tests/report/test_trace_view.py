@@ -1,4 +1,5 @@
 import io
+import re
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -128,10 +129,13 @@ def test_the_summary_shows_origin_figures_and_what_was_left_out() -> None:
     out = tuple(Exclusion(f"q{i}", f"row {i}: refused") for i in range(12))
     traces = TraceSet(HEADER, {TRACE.item: TRACE}, (*out, Exclusion("z", "too long")))
     text = summary_text(traces, {"arc-1": True})
-    rows = {line[:19].strip(): line[19:].strip() for line in text.splitlines()}
+    pairs = [re.split(r" {2,}", line.strip(), maxsplit=1) for line in text.splitlines()]
+    rows = {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
     assert rows["frontier model"] == "gpt-4o"
     assert rows["made"] == "2026 by dataselect 1"
     assert rows["how"] == "by hand"
+    # What a reader asks first comes first.
+    assert text.index("letters") < text.index("left out:") < text.index("recorded with:")
     assert rows["letters"] == "mean 19.0, median 19.0, 19 to 19"
     assert rows["probabilities"] == "0.3 to 1.000, mean 0.694"
     assert rows["right answers"] == "1 of 1 (100.0%)"

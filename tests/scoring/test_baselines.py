@@ -43,7 +43,7 @@ def decoded(tokenizer: Any, pair: tuple[tuple[int, ...], tuple[int, ...]]) -> tu
 def test_choices_follow_the_question_without_being_shown(
     colours: BenchmarkItems, tokenizer: Any
 ) -> None:
-    prepared = prepare_baselines(colours, None, tokenizer, 512)
+    prepared = prepare_baselines(colours, (), tokenizer, 512)
     item = prepared.items[0]
     for number, alone, choice in zip(item.choices, item.alone, CHOICES, strict=True):
         context, text = decoded(tokenizer, prepared.pairs[number])
@@ -65,10 +65,10 @@ def test_reasoning_and_answer_are_written_as_scalingbench_does(
     colours: BenchmarkItems, tokenizer: Any
 ) -> None:
     given = traces({"c0": "B", "c1": " $\\frac{1}{2}$ ", "c2": None})
-    prepared = prepare_baselines(colours, given, tokenizer, 512)
-    numbers = [item.trace for item in prepared.items]
-    assert numbers[2:] == [None, None]
-    texts = [decoded(tokenizer, prepared.pairs[n])[1] for n in numbers if n is not None]
+    prepared = prepare_baselines(colours, [given], tokenizer, 512)
+    assert [len(item.traces) for item in prepared.items] == [1, 1, 0, 0]
+    numbers = [number for item in prepared.items for number in item.traces]
+    texts = [decoded(tokenizer, prepared.pairs[n])[1] for n in numbers]
     assert texts == [
         " She starts with 3.\nFinal Answer: The final answer is $B$. I hope it is correct.",
         " She starts with 3.\nFinal Answer: The final answer is $\\frac{1}{2}$."
@@ -79,18 +79,34 @@ def test_reasoning_and_answer_are_written_as_scalingbench_does(
 def test_the_same_text_after_the_same_context_is_scored_once(
     colours: BenchmarkItems, tokenizer: Any
 ) -> None:
-    prepared = prepare_baselines(colours, None, tokenizer, 512)
+    prepared = prepare_baselines(colours, (), tokenizer, 512)
     assert len({item.alone for item in prepared.items}) == 1
     assert len(set(prepared.pairs)) == len(prepared.pairs) == 4 * (1 + 3) + 3
     contexts = {id(context) for context, _ in prepared.pairs}
     assert len(contexts) == 4 * 2 + 1
 
 
+def test_scalingbench_is_the_mean_over_frontier_models_that_all_gave_an_answer(
+    colours: BenchmarkItems, make_model: Callable[..., Any], tokenizer: Any
+) -> None:
+    model = make_model("llama")
+    one = traces({"c0": "B", "c1": "A", "c2": "C"})
+    two = traces({"c0": "crêpes", "c1": None, "c3": "A"})
+    alone = [score_baselines(model, tokenizer, colours, [each], 512).table for each in (one, two)]
+    both = score_baselines(model, tokenizer, colours, [one, two], 512).table
+    first, second = (table["scb_nll"][0] for table in alone)
+    assert abs(first - second) > 1e-3
+    assert both["scb_nll"][0] == pytest.approx((first + second) / 2)
+    assert both["scb_nll"][1:].isna().all()
+    others = both.columns.drop(["item", "scb_nll"])
+    assert both[others].to_numpy() == pytest.approx(alone[0][others].to_numpy(), rel=1e-4)
+
+
 def test_one_row_an_item_with_every_metric(
     colours: BenchmarkItems, make_model: Callable[..., Any], tokenizer: Any
 ) -> None:
     model = make_model("llama")
-    made = score_baselines(model, tokenizer, colours, traces({"c1": "B"}), 512)
+    made = score_baselines(model, tokenizer, colours, [traces({"c1": "B"})], 512)
     assert list(made.table["item"]) == ["c0", "c1", "c2", "c3"]
     assert made.table["scb_nll"].isna().tolist() == [True, False, True, True]
     assert made.table.drop(columns=["scb_nll"]).notna().all().all()
@@ -107,7 +123,7 @@ def test_one_row_an_item_with_every_metric(
 def test_items_without_choices_have_no_choice_metrics(
     benchmark_items: BenchmarkItems, make_model: Callable[..., Any], tokenizer: Any
 ) -> None:
-    made = score_baselines(make_model("gpt2"), tokenizer, benchmark_items, None, 512)
+    made = score_baselines(make_model("gpt2"), tokenizer, benchmark_items, (), 512)
     assert list(made.table.columns) == ["item", "mpca", "answer_nll", "scb_nll"]
     assert made.table["mpca"].between(0, 1).all()
 
@@ -115,7 +131,7 @@ def test_items_without_choices_have_no_choice_metrics(
 def test_code_is_continued_by_its_solution_with_the_indent(tokenizer: Any) -> None:
     code = Item("h", "def one():\n", "    return 1\n", code=CodeCheck("def check(f): pass", "one"))
     benchmark = BenchmarkItems("code", (code,), (), "{question}")
-    prepared = prepare_baselines(benchmark, None, tokenizer, 512)
+    prepared = prepare_baselines(benchmark, (), tokenizer, 512)
     assert decoded(tokenizer, prepared.pairs[0]) == ("def one():\n", "    return 1")
 
 
@@ -125,9 +141,9 @@ def test_all_choices_of_an_item_lose_the_same_examples(
     long = "red apples and more" * 4
     item = replace(colours.items[0], choices=("she", long))
     benchmark = replace(colours, items=(item,))
-    free = prepare_baselines(benchmark, None, tokenizer, 10_000)
+    free = prepare_baselines(benchmark, (), tokenizer, 10_000)
     longest = max(len(context) + len(text) for context, text in free.pairs)
-    prepared = prepare_baselines(benchmark, None, tokenizer, longest - 1)
+    prepared = prepare_baselines(benchmark, (), tokenizer, longest - 1)
     contexts = {prepared.pairs[n][0] for n in prepared.items[0].choices}
     assert len(contexts) == 1
     assert prepared.items[0].dropped >= 1
@@ -141,7 +157,7 @@ def test_an_item_that_does_not_fit_is_excluded_with_its_length(
 ) -> None:
     wide = replace(colours.items[1], question="Which is it? " * 60)
     benchmark = replace(colours, items=(colours.items[0], wide))
-    made = score_baselines(make_model("gpt2"), tokenizer, benchmark, None, 256)
+    made = score_baselines(make_model("gpt2"), tokenizer, benchmark, (), 256)
     assert list(made.table["item"]) == ["c0"]
     assert [each.item for each in made.exclusions] == ["c1"]
     assert "the model takes 256" in made.exclusions[0].reason
@@ -150,7 +166,7 @@ def test_an_item_that_does_not_fit_is_excluded_with_its_length(
 def test_nothing_to_score_gives_an_empty_table(
     colours: BenchmarkItems, make_model: Callable[..., Any], tokenizer: Any
 ) -> None:
-    made = score_baselines(make_model("gpt2"), tokenizer, colours, None, 3)
+    made = score_baselines(make_model("gpt2"), tokenizer, colours, (), 3)
     assert made.table.empty
     assert "mpca" in made.table.columns
     assert len(made.exclusions) == 4

@@ -92,6 +92,9 @@ def test_each_set_of_traces_has_scores_of_its_own() -> None:
         "answers": 1,
         "graded": 1,
     }
+    # One baseline reads the traces, those of every frontier model, in whatever order.
+    assert both["baselines"] != keys(evaluation(one))["baselines"]
+    assert both["baselines"] == keys(evaluation(two, one))["baselines"]
 
 
 def test_hash_of_traces_says_which_scores_are_comparable() -> None:

@@ -2,22 +2,28 @@
 
 Nothing of `dataselect.scoring` is used on the one side: prompts are written out by hand, every
 text goes through the model alone, with its whole logits, and letters are found by counting bytes.
+At the end `dataselect score` itself is held against it, from files to files.
 """
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from dataselect.benchmarks.items import BenchmarkItems, Item
+from dataselect.cli import app
 from dataselect.scoring.baselines import score_baselines
 from dataselect.scoring.generation import generate_answers
 from dataselect.scoring.prepare import prepare
 from dataselect.scoring.scorer import score
-from dataselect.traces.trace import Trace, TraceHeader, TraceSet
+from dataselect.traces.trace import Trace, TraceHeader, TraceSet, read_traces, write_traces
 
 KINDS = ["llama", "gpt2"]
 SHOTS = [0, 1, 3]
@@ -178,7 +184,9 @@ def test_mpca_and_scalingbench(
 ) -> None:
     model = make_model(kind, positions=1024)
     for benchmark in benchmarks(shots):
-        table = score_baselines(model, tokenizer, benchmark, traces(), 1024).table.set_index("item")
+        table = score_baselines(model, tokenizer, benchmark, [traces()], 1024).table.set_index(
+            "item"
+        )
         for item in benchmark.items:
             context, _, answer = prompts(item, shots)
             values, _ = log_probs(model, tokenizer, context, answer)
@@ -202,42 +210,44 @@ def test_choices_in_cloze_form(
 ) -> None:
     model = make_model(kind, positions=1024)
     benchmark = benchmarks(shots)[1]
-    table = score_baselines(model, tokenizer, benchmark, None, 1024).table.set_index("item")
+    table = score_baselines(model, tokenizer, benchmark, (), 1024).table.set_index("item")
     for item in benchmark.items:
-        assert item.choices is not None
-        assert item.answer_index is not None
-        context = "".join(CLOZE_PROMPTS[:shots]) + f"Q: {item.question}\nA:"
-        raw, per_token, per_char, uncond, alone = [], [], [], [], []
-        for choice in item.choices:
-            values, _ = log_probs(model, tokenizer, context, f" {choice}")
-            bare, _ = log_probs(model, tokenizer, "A:", f" {choice}")
-            raw.append(sum(values))
-            per_token.append(sum(values) / len(values))
-            per_char.append(sum(values) / (1 + len(choice)))
-            uncond.append(sum(values) - sum(bare))
-            alone.append(sum(bare))
-        row = table.loc[item.id]
-        gold = item.answer_index
-        for name, ls in (
-            ("", raw),
-            ("_per_token", per_token),
-            ("_per_char", per_char),
-            ("_uncond", uncond),
-        ):
-            chances = [math.exp(each) for each in ls]
-            right, wrong = chances[gold], max(chances[:gold] + chances[gold + 1 :])
-            close = {"rel": NATS * len(ls), "abs": 1e-300}
-            assert math.log(row[f"correct_prob{name}"]) == pytest.approx(ls[gold], abs=NATS)
-            assert row[f"total_prob{name}"] == pytest.approx(sum(chances), **close)
-            assert row[f"norm_correct_prob{name}"] == pytest.approx(right / sum(chances), **close)
-            assert row[f"margin{name}"] == pytest.approx(
-                right - wrong, abs=NATS * max(right, wrong)
-            )
-            assert row[f"acc{name or '_raw'}"] == float(right > wrong)
-        assert math.log(row["uncond_correct_prob"]) == pytest.approx(alone[gold], abs=NATS)
-        assert math.log(row["uncond_total_prob"]) == pytest.approx(
-            math.log(sum(map(math.exp, alone))), abs=NATS
-        )
+        check_choices(model, tokenizer, item, shots, table.loc[item.id])
+
+
+def check_choices(model: Any, tokenizer: Any, item: Item, shots: int, row: Any) -> None:
+    """Every metric of an item's choices against those computed here."""
+    assert item.choices is not None
+    assert item.answer_index is not None
+    context = "".join(CLOZE_PROMPTS[:shots]) + f"Q: {item.question}\nA:"
+    raw, per_token, per_char, uncond, alone = [], [], [], [], []
+    for choice in item.choices:
+        values, _ = log_probs(model, tokenizer, context, f" {choice}")
+        bare, _ = log_probs(model, tokenizer, "A:", f" {choice}")
+        raw.append(sum(values))
+        per_token.append(sum(values) / len(values))
+        per_char.append(sum(values) / (1 + len(choice)))
+        uncond.append(sum(values) - sum(bare))
+        alone.append(sum(bare))
+    gold = item.answer_index
+    for name, ls in (
+        ("", raw),
+        ("_per_token", per_token),
+        ("_per_char", per_char),
+        ("_uncond", uncond),
+    ):
+        chances = [math.exp(each) for each in ls]
+        right, wrong = chances[gold], max(chances[:gold] + chances[gold + 1 :])
+        close: dict[str, Any] = {"rel": NATS * len(ls), "abs": 1e-300}
+        assert math.log(row[f"correct_prob{name}"]) == pytest.approx(ls[gold], abs=NATS)
+        assert row[f"total_prob{name}"] == pytest.approx(sum(chances), **close)
+        assert row[f"norm_correct_prob{name}"] == pytest.approx(right / sum(chances), **close)
+        assert row[f"margin{name}"] == pytest.approx(right - wrong, abs=NATS * max(right, wrong))
+        assert row[f"acc{name or '_raw'}"] == float(right > wrong)
+    assert math.log(row["uncond_correct_prob"]) == pytest.approx(alone[gold], abs=NATS)
+    assert math.log(row["uncond_total_prob"]) == pytest.approx(
+        math.log(sum(map(math.exp, alone))), abs=NATS
+    )
 
 
 def greedy_ids(model: Any, tokenizer: Any, context: str, length: int) -> list[int]:
@@ -281,3 +291,95 @@ def test_token_edit_distance(
             assert made["ted"][item.id] == row[-1]
             assert made["ted_per_token"][item.id] == pytest.approx(row[-1] / len(gold))
     assert shots or made["ted_per_token"]["n1"] < 1
+
+
+YAMLS = {
+    "numbers": "items: numbers.jsonl\nshots: numbers.shots.jsonl\nnew_tokens: 8\n",
+    "choices": (
+        "items: choices.jsonl\nshots: choices.shots.jsonl\nnew_tokens: 8\n"
+        'prompt: "Q: {question}\\nA:"\nlabel: answer\n'
+    ),
+}
+
+
+def as_row(item: Item) -> str:
+    row: dict[str, Any] = {"id": item.id, "question": item.question, "answer": item.answer}
+    if item.choices is not None:
+        row |= {"choices": list(item.choices), "answer_index": item.answer_index}
+    if item.rationale is not None:
+        row["rationale"] = item.rationale
+    return json.dumps(row) + "\n"
+
+
+def second(text: str) -> str:
+    """Another frontier model's words for the same."""
+    return f"Well. {text[::-1].strip()}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_files_that_the_command_writes(
+    make_model: Callable[..., Any],
+    tokenizer: Any,
+    kind: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shots, model = 3, make_model(kind, positions=1024)
+    monkeypatch.chdir(tmp_path)
+    model.save_pretrained("model")
+    tokenizer.save_pretrained("model")
+    options = []
+    for made in benchmarks(shots):
+        name = made.id
+        Path(f"{name}.yaml").write_text(f"{YAMLS[name]}shot_count: {shots}\n")
+        Path(f"{name}.jsonl").write_text("".join(map(as_row, made.items)))
+        Path(f"{name}.shots.jsonl").write_text("".join(map(as_row, made.shots)))
+        for frontier, words in (("first", str), ("second", second)):
+            traces = []
+            for item in made.items:
+                text, answer = TRACES[item.id]
+                text = words(text)
+                runs = tuple((1, p) for p in letters_of(text))
+                traces.append(Trace(item.id, text, runs, answer))
+            path = tmp_path / f"{name}.{frontier}.jsonl.gz"
+            write_traces(path, TraceHeader(name, frontier, "prompt", "test"), traces)
+            options += ["--traces", str(path)]
+    command = ["score", "model", "--benchmarks", "numbers.yaml,choices.yaml", "--device", "cpu"]
+    result = CliRunner().invoke(app, [*command, *options])
+    assert result.exit_code == 0, result.output
+    (table,) = Path("scores/model").glob("items_*.parquet")
+    rows = pd.read_parquet(table).set_index("item")
+    assert len(rows) == len(NUMBERS) + len(CHOICES)
+    for made in benchmarks(shots):
+        sets = [
+            read_traces(tmp_path / f"{made.id}.{each}.jsonl.gz") for each in ("first", "second")
+        ]
+        for item in made.items:
+            row: Any = rows.loc[item.id]
+            context, label, answer = prompts(item, shots)
+            rbridge, plain, scalingbench = [], [], []
+            for trace in (each.traces[item.id] for each in sets):
+                found = log_probs(model, tokenizer, context, f" {trace.text}")
+                weighted, mean = weighted_nll(*found, trace.text)
+                rbridge.append(weighted)
+                plain.append(mean)
+                whole = (
+                    f" {trace.text}\nFinal Answer: The final answer is ${trace.answer}$."
+                    " I hope it is correct."
+                )
+                values, _ = log_probs(model, tokenizer, context, whole)
+                scalingbench.append(-sum(values) / len(values))
+            # The frontier models' scores are averaged.
+            assert row["rbridge"] == pytest.approx(sum(rbridge) / 2, abs=NATS)
+            assert row["trace_nll"] == pytest.approx(sum(plain) / 2, abs=NATS)
+            if trace.answer is None:
+                assert math.isnan(row["scb_nll"])
+            else:
+                assert row["scb_nll"] == pytest.approx(sum(scalingbench) / 2, abs=NATS)
+            values, _ = log_probs(model, tokenizer, context, label)
+            assert row["label_nll"] == pytest.approx(-sum(values) / len(values), abs=NATS)
+            values, _ = log_probs(model, tokenizer, context, answer)
+            assert math.log(row["mpca"]) == pytest.approx(sum(values), abs=NATS)
+            assert row["answer_nll"] == pytest.approx(-sum(values) / len(values), abs=NATS)
+            if item.choices is not None:
+                check_choices(model, tokenizer, item, shots, row)

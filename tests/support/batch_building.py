@@ -64,7 +64,7 @@ def script(question: str) -> tuple[str, str]:
 
 
 def endpoint(server: BatchServer, model: str = "tiny") -> Endpoint:
-    return Endpoint(model, server.url, timeout_seconds=5, attempts=3, first_wait_seconds=0.01)
+    return Endpoint(model, server.url, timeout_seconds=60, attempts=3, first_wait_seconds=0.01)
 
 
 def build(

@@ -4,6 +4,7 @@ import re
 import signal
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def build(
     **changes: Any,
 ) -> TraceSet:
     quick = Endpoint(
-        model, server.url, timeout_seconds=5, attempts=3, first_wait_seconds=0.01, concurrency=4
+        model, server.url, timeout_seconds=60, attempts=3, first_wait_seconds=0.01, concurrency=4
     )
     return build_traces(
         benchmark,
@@ -178,6 +179,14 @@ def test_the_same_call_goes_on_after_the_server_failed(
     traces = build(server, out)
     assert len(server.questions) == 12 - answered
     assert (traces.traces, traces.header) == (whole.traces, whole.header)
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """SIGINT interrupts, also where a shell that started the tests with & had it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_a_journal_cut_anywhere_loses_only_what_was_not_written(

@@ -49,7 +49,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def endpoint(server: CompletionsServer, model: str, **changes: Any) -> Endpoint:
-    quick = Endpoint(model, server.url, timeout_seconds=5, attempts=3, first_wait_seconds=0.01)
+    quick = Endpoint(model, server.url, timeout_seconds=60, attempts=3, first_wait_seconds=0.01)
     return replace(quick, **changes)
 
 
