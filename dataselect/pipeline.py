@@ -1,4 +1,4 @@
-"""A whole run, in the order of the paper: traces, screen, predict, decide.
+"""A whole run, in the order of the paper: traces, screen, predict, decide, mix.
 
     manifest x plan
       -> reasoning traces of a frontier model, with a probability for every letter
@@ -6,14 +6,16 @@
       -> Stage 1: a tiny proxy per candidate, ranked by rBridge, pruned to k
       -> Stage 2: a larger proxy per survivor, mapped to target accuracy
       -> what was decided, how sure it is, and what it cost
+      -> where the plan asks for it, weights of the sources for the next pretraining run
 
 Everything expensive is an artifact in the store, so a run that was stopped anywhere goes on
 when the same command is given again.
 """
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from dataselect import leak_alarm
 from dataselect.compute import Compute
@@ -29,7 +31,7 @@ from dataselect.corpus.prepare import (
 )
 from dataselect.cost import PlannedCost, Spent, spent, training_flops
 from dataselect.decisions.ablation import Ablation
-from dataselect.errors import InputError
+from dataselect.errors import DataselectError, InputError
 from dataselect.evidence import AgreementWithTruth, agree, read_target_accuracy
 from dataselect.leak_alarm import CleanRanking, LeakAlarm
 from dataselect.manifest import Manifest
@@ -51,6 +53,9 @@ from dataselect.stage_sources import (
     text_budgets,
 )
 from dataselect.store import Store
+
+if TYPE_CHECKING:
+    from dataselect.mixture_search.search import Found
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,10 @@ class Selection:
     """Rankings without leaked items, where there are any."""
     ablation: Ablation | None = None
     """Every metric's ranking in Stage 1, where it was asked for."""
+    mixture: "Found | None" = None
+    """Weights that were searched for, once they are found."""
+    mixture_problem: DataselectError | None = None
+    """What ended the search for them."""
 
     @property
     def complete(self) -> bool:
@@ -100,10 +109,12 @@ def run(
     watch: Watch,
     *,
     ablated: bool = False,
+    decided: Callable[[Selection], object] = lambda _: None,
 ) -> Selection:
     """Do all of it; `ablated` compares the metrics of Stage 1 too.
 
-    Raises InputError before any training, IncompleteError if none came through.
+    `decided` is given what was decided before a mixture is searched for, which takes long and may
+    be killed. Raises InputError before any training, IncompleteError if no candidate came through.
     """
     began = time.monotonic()
     truth = None
@@ -124,7 +135,7 @@ def run(
             seed=plan.seed,
             confidence=plan.confidence,
         )
-    return Selection(
+    selection = Selection(
         manifest=manifest,
         plan=plan,
         device=device,
@@ -143,6 +154,31 @@ def run(
         clean=_clean(experiment, screening, prediction),
         ablation=ablate(experiment, screening, truth) if ablated else None,
     )
+    if plan.mix is None:
+        return selection
+    decided(selection)
+    return replace(mix(selection, experiment), seconds=time.monotonic() - began)
+
+
+def mix(selection: Selection, experiment: Experiment) -> Selection:
+    """The selection with the weights that the plan has searched for, or what ended the search."""
+    # Not above: the libraries of the search take a second to load, which few plans need.
+    from dataselect.mixture_search.search import search
+
+    manifest, plan, store = experiment.manifest, experiment.plan, experiment.store
+    try:
+        found = search(
+            manifest, plan, store, experiment.compute, experiment.device, experiment.watch
+        )
+    except DataselectError as problem:
+        return replace(selection, mixture_problem=problem)
+    stages = [selection.screening.scores]
+    if selection.prediction is not None:
+        stages.append(selection.prediction.scores)
+    # A proxy of Stage 1 may be a trial as well, and was paid for once.
+    own = found.keys - {key for scores in stages for key in scores.keys}
+    cost = spent(record for record in store.ledger() if record.get("key") in own)
+    return replace(selection, mixture=found, spent={**selection.spent, "mixture": cost})
 
 
 def prepare(
@@ -198,7 +234,7 @@ def check(manifest: Manifest, plan: Plan) -> None:
         )
     check_origins(manifest, plan)
     if plan.mix is not None:
-        # Not above: the libraries of the search take a second to load, which few plans need.
+        # As in `mix`.
         from dataselect.mixture_search.ground import check as check_search
 
         check_search(manifest, plan)

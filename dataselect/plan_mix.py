@@ -55,6 +55,12 @@ class Mix(Section):
     objective: Annotated[dict[str, Positive], Field(min_length=1)] | None = None
     """Weights of benchmarks in what is to become better, by id. Default: all alike."""
 
+    transfer: Text | Literal[False] | None = None
+    """JSON file of transfer functions relative to the plan: what is maximised is then the accuracy
+    that they predict of the target, averaged over benchmarks by `objective`. Default: that of
+    `predict` where the proxies are the same and each benchmark has a function that applies;
+    `false` for rBridge all the same."""
+
     standardise: bool = True
     """Divide each benchmark's rBridge by its spread over the trials before they are averaged,
     since nats of different benchmarks are not alike."""
@@ -63,9 +69,17 @@ class Mix(Section):
     """What proposes trials after the design: the surrogates that also make the proposal, or
     Optuna's GPSampler on coordinates u with weights proportional to −log u."""
 
+    pareto: Annotated[Whole, Field(le=1000)] = 0
+    """Also find so many mixtures that trade the benchmarks off, none better than another in all."""
+
     constraints: Text | None = None
     """YAML file relative to the plan: tokens there are of each source, repetition, bounds, prior
     and floors (docs/mixture.md). Without one the prior is the same weight for each source."""
+
+    target_epochs: bool = False
+    """Cut each source to the part of it that the proxy's tokens are of the target's, so that a
+    proxy reads its text as often as the target would. Needs `constraints` with the tokens of every
+    source."""
 
     storage: Text | None = None
     """URL of an Optuna storage that several machines share, such as

@@ -86,21 +86,27 @@ def predict(experiment: Experiment, survivors: tuple[str, ...]) -> Prediction:
     )
 
 
-def setting(experiment: Experiment, scores: StageScores, benchmark: str) -> Setting:
-    """What Stage 2's scores on a benchmark, and the accuracy wanted for them, depend on.
+def setting(
+    experiment: Experiment,
+    benchmark: str,
+    parameters: int | None,
+    tokens: int | None,
+    tokenizer: str | None,
+) -> Setting:
+    """What proxies' scores on a benchmark, and the accuracy wanted for them, depend on.
 
-    What is not the same for all proxies is not known of the stage, and is warned of.
+    What is not the same for all proxies (None) is not known of them, and is warned of.
     """
     target = experiment.manifest.target
     evaluation = experiment.evaluations[benchmark]
     return Setting(
         target_size=target.size,
         target_tokens=target.total_tokens,
-        proxy_size=scores.parameters,
-        proxy_tokens=scores.tokens,
+        proxy_size=parameters,
+        proxy_tokens=tokens,
         traces=evaluation.traces_hash,
         benchmark=evaluation.benchmark.content_hash,
-        tokenizer=scores.tokenizer,
+        tokenizer=tokenizer,
         metric_version=METRIC_VERSION,
     )
 
@@ -132,8 +138,9 @@ def _functions(
         for name in planned
         if name not in available
     ]
+    alike = (scores.parameters, scores.tokens, scores.tokenizer)
     refusals, warnings = check_all(
-        functions, {name: setting(experiment, scores, name) for name in functions}
+        functions, {name: setting(experiment, name, *alike) for name in functions}
     )
     notes += [f"{refusal}; no accuracy is predicted for it" for refusal in refusals.values()]
     return {n: f for n, f in functions.items() if n not in refusals}, [*notes, *warnings]

@@ -52,9 +52,12 @@ ROOM = 1.03
 TARGET_TOKENS, REPETITION = 3_000_000, 4
 TRIALS, PROXY_TOKENS = 40, 500_000
 RANDOM, SEED = 20, 0
-SEARCHES: dict[str, dict[str, Any]] = {"search": {}, "search, target's epochs": {}}
+SEARCHES: dict[str, dict[str, Any]] = {
+    "search": {},
+    "search, target epochs": {"target_epochs": True},
+}
 """What each search adds to the plan's `mix:`."""
-CONFIRMED = 3
+CONFIRMED = 2
 """Seeds of targets of the proposals, the best random mixture and the best single source."""
 
 

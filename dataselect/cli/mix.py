@@ -33,6 +33,12 @@ def fit(
         Path,
         typer.Option("--metrics", metavar="CSV", help="Columns run and one for each metric."),
     ],
+    epochs: Annotated[
+        Path | None,
+        typer.Option(
+            "--epochs", metavar="CSV", help="How often runs read each source: columns as --ratios."
+        ),
+    ] = None,
     objective: Annotated[
         str | None,
         typer.Option(
@@ -64,11 +70,15 @@ def fit(
         from dataselect.mixture.model import fit_model
         from dataselect.mixture.model_file import Provenance, to_json
         from dataselect.mixture.objective import find_objective
-        from dataselect.mixture.swarm import read_swarm
+        from dataselect.mixture.single_share import compare_rankings
+        from dataselect.mixture.swarm import read_swarm, with_epochs
+        from dataselect.mixture.target_epochs import fitted_repetition
         from dataselect.report.mixtures import print_fit
         from dataselect.store.files import sha256_of
 
         swarm = read_swarm(ratios, metrics)
+        if epochs is not None:
+            swarm = with_epochs(swarm, epochs)
         if not trust_direction:
             check_direction(metrics, swarm, lower_is_better)
         wanted = find_objective(objective, swarm.metrics, swarm.values)
@@ -76,11 +86,14 @@ def fit(
         if out is not None:
             files = {
                 role: {"name": path.name, "sha256": sha256_of(path)}
-                for role, path in (("ratios", ratios), ("metrics", metrics))
+                for role, path in (("ratios", ratios), ("metrics", metrics), ("epochs", epochs))
+                if path is not None
             }
             provenance = Provenance(command=this_command(), version=__version__, files=files)
             write_out(out, to_json(model, provenance), "--json")
-        print_fit(model, Console())
+        print_fit(model, compare_rankings(model), Console())
+        for line in fitted_repetition(model):
+            typer.echo(line)
         if out is not None:
             typer.echo(f"model: {out}")
 
@@ -95,17 +108,27 @@ def predict(
     out: Annotated[
         Path, typer.Option("--out", metavar="CSV", help="Write the predictions to this file.")
     ],
+    epochs: Annotated[
+        Path | None,
+        typer.Option(
+            "--epochs", metavar="CSV", help="How often each source is read. [as by the runs]"
+        ),
+    ] = None,
     confidence: ConfidenceOption = 0.9,
 ) -> None:
     """Predict metrics and objective of mixtures, with intervals."""
     with errors():
         from dataselect.mixture.model_file import read_model
         from dataselect.mixture.predictions import to_csv
-        from dataselect.mixture.swarm import read_weights
+        from dataselect.mixture.swarm import read_epochs, read_weights
+        from dataselect.mixture.target_epochs import at_epochs
 
         _check_confidence(confidence)
         fitted, _ = read_model(model)
         runs, weights = read_weights(at, fitted.swarm.sources)
+        if epochs is not None:
+            rates = read_epochs(epochs, fitted.swarm.sources, runs, weights)
+            fitted = at_epochs(fitted, rates)
         predicted = fitted.predict(weights, confidence)
         write_out(out, to_csv(runs, fitted.swarm.metrics, predicted), "--out")
         typer.echo(f"predictions of {len(runs)} mixtures: {out}")
@@ -148,7 +171,12 @@ def propose(
         from dataselect.mixture.pareto import trade_offs
         from dataselect.mixture.propose import propose as find
         from dataselect.mixture.propose import with_runs
+        from dataselect.mixture.response_map import response_map
+        from dataselect.mixture.single_share import compare_rankings
+        from dataselect.mixture.target_epochs import for_target, notes_on_epochs
+        from dataselect.report.mixture_readme import mixture_readme
         from dataselect.report.mixtures import print_proposal, proposal_document
+        from dataselect.report.pictures import missing_pictures
 
         _check_confidence(confidence)
         fitted, provenance = read_model(model)
@@ -156,6 +184,7 @@ def propose(
         limits = no_limits(swarm.sources)
         if constraints is not None:
             limits = read_limits(constraints, swarm.sources, swarm.metrics, with_runs(fitted))
+            fitted = for_target(fitted, limits)
         found = find(fitted, limits, confidence, seed)
         others = trade_offs(fitted, limits, pareto, seed) if pareto else []
         sources = sources_of(
@@ -170,7 +199,10 @@ def propose(
             "command": this_command(),
             "fitted_by": provenance.model_dump(),
         }
-        document = proposal_document(fitted, limits, found, others, facts)
+        rankings = compare_rankings(fitted, confidence)
+        grid = response_map(fitted, confidence)
+        document = proposal_document(fitted, limits, found, others, rankings, grid, facts)
+        document["notes"] += notes_on_epochs(fitted, limits, found.weights)
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         if out is not None:
             try:
@@ -179,7 +211,10 @@ def propose(
                 raise InputError(
                     out, f"cannot be made: {failed.strerror}", "give another --out"
                 ) from None
-            for name, content in {**files, "proposal.json": text}.items():
+            files["proposal.json"] = text
+            page = mixture_readme({**document, "notes": [*document["notes"], *notes]}, files)
+            files |= {"README.md": page, **missing_pictures(document, swarm.weights, out)}
+            for name, content in files.items():
                 write_out(out / name, content, "--out")
         if as_json is not None:
             write_out(as_json, text, "--json")

@@ -27,6 +27,12 @@ def search(
     trials: Annotated[
         int | None, typer.Option("--trials", help="Proxies to train. [the plan's, or 40]")
     ] = None,
+    pareto: Annotated[
+        int | None,
+        typer.Option(
+            "--pareto", min=0, help="Also find so many trade-offs between benchmarks. [the plan's]"
+        ),
+    ] = None,
     storage: Annotated[
         str | None,
         typer.Option("--storage", help="URL of an Optuna storage. [a journal in the store]"),
@@ -43,6 +49,7 @@ def search(
         from dataselect.compute import default_compute, resolve_device
         from dataselect.mixture_search.ground import check
         from dataselect.mixture_search.search import search as find
+        from dataselect.plan_mix import Mix
         from dataselect.report.live import LiveWatch
         from dataselect.report.mixture_search import print_search, write_search
         from dataselect.store import Store, lock
@@ -50,6 +57,9 @@ def search(
         loaded, chosen = load(manifest, plan)
         if trials is not None:
             chosen = chosen.model_copy(update={"mix": _with_trials(chosen.mix, trials)})
+        if pareto is not None:
+            changed = (chosen.mix or Mix()).model_copy(update={"pareto": pareto})
+            chosen = chosen.model_copy(update={"mix": changed})
         check(loaded, chosen)
         console, kept = Console(), Store(store)
         device = resolve_device(chosen.compute.device)

@@ -2,18 +2,16 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dataselect.cli.common import DEFAULT_STORE, StoreOption, errors, notes, this_command
 
 if TYPE_CHECKING:
-    from dataselect.compute import Compute
-    from dataselect.experiment import Watch
+    from dataselect.errors import DataselectError
     from dataselect.manifest import Manifest
     from dataselect.plan import Plan
-    from dataselect.store import Store
 
 DEFAULT_PLAN = "quickstart"
 
@@ -75,13 +73,21 @@ def run(
     """Screen, predict, rank and report; run again with the same command, it goes on."""
     with errors(resume=True):
         loaded, chosen = load(manifest, plan)
-        complete = _run(loaded, chosen, out or Path("reports") / loaded.name, store, ablate)
+        report = out or Path("reports") / loaded.name
+        complete, problem = _run(loaded, chosen, report, store, ablate)
+    if problem is not None:
+        typer.echo(f"error: no mixture was found: {problem}", err=True)
+        typer.echo(f"the selection is reported; to go on: {this_command()}", err=True)
+        raise typer.Exit(problem.exit_code)
     if not complete:
         typer.echo(f"some candidates failed; to try them again: {this_command()}", err=True)
         raise typer.Exit(3)
 
 
-def _run(manifest: "Manifest", plan: "Plan", out: Path, root: Path, ablate: bool) -> bool:
+def _run(
+    manifest: "Manifest", plan: "Plan", out: Path, root: Path, ablate: bool
+) -> "tuple[bool, DataselectError | None]":
+    """Whether all candidates came through, and what ended the search for a mixture if it failed."""
     from rich.console import Console
 
     from dataselect.compute import default_compute, resolve_device
@@ -98,36 +104,26 @@ def _run(manifest: "Manifest", plan: "Plan", out: Path, root: Path, ablate: bool
         store.clean()
         compute = default_compute(plan.compute.jobs, plan.compute.threads, device)
         with compute, LiveWatch(console) as watch, notes(watch.note):
-            selection = run_pipeline(manifest, plan, store, compute, device, watch, ablated=ablate)
+            selection = run_pipeline(
+                manifest,
+                plan,
+                store,
+                compute,
+                device,
+                watch,
+                ablated=ablate,
+                decided=lambda selection: write_report(selection, out),
+            )
             document = write_report(selection, out)
-            mixture = _mix(manifest, plan, store, compute, device, watch, out)
     print_report(document, console)
     console.print(f"report: {out}/README.md", markup=False, highlight=False)
-    if mixture is not None:
+    if selection.mixture is not None:
         from dataselect.report.mixture_search import print_search
 
-        print_search(mixture, console)
-        console.print(f"mixture: {out}/mixture", markup=False, highlight=False)
-    return selection.complete
-
-
-def _mix(
-    manifest: "Manifest",
-    plan: "Plan",
-    store: "Store",
-    compute: "Compute",
-    device: str,
-    watch: "Watch",
-    out: Path,
-) -> dict[str, Any] | None:
-    """Search for weights where the plan asks for it; what was found, written into the report."""
-    if plan.mix is None:
-        return None
-    from dataselect.mixture_search.search import search
-    from dataselect.report.mixture_search import write_search
-
-    found = search(manifest, plan, store, compute, device, watch)
-    return write_search(found, manifest, plan, out / "mixture", this_command())
+        print_search(document["mixture"]["proposal"], console)
+        folder = out / document["mixture"]["folder"]
+        console.print(f"mixture: {folder}/README.md", markup=False, highlight=False)
+    return selection.complete, selection.mixture_problem
 
 
 def load(manifest: Path, plan: str | None) -> tuple["Manifest", "Plan"]:

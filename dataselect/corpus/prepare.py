@@ -2,7 +2,8 @@
 
 Sources are tokenised, not candidates: a source in five mixtures is read once. A stream is known
 by what determines its tokens and not by its length, so a longer budget later leaves proxies that
-were trained on its beginning as they are.
+were trained on its beginning as they are. Only a stream that is cut is another one: who asks for
+more than its tokens reads them again.
 """
 
 import json
@@ -171,8 +172,12 @@ def prepare_streams(
     store: Store,
     report: Report,
     onlookers: Onlookers | None = None,
+    cut: Collection[str] = (),
 ) -> dict[str, Stream]:
     """Tokenise every source that a candidate draws on, by id.
+
+    Sources in `cut` end after the tokens needed of them, as if there were no more: the documents
+    that come first in the order drawn from the seed.
 
     Raises InputError for bad rows, and for a source with fewer tokens than its share of the
     budget even when it is repeated as often as is allowed.
@@ -180,6 +185,7 @@ def prepare_streams(
     sources = {name: s for name, s in manifest.text_sources().items() if name in needed}
     identities = {
         name: {"source": dict(prints[name]), "tokenizer": tokenizer.hash, "seed": plan.seed}
+        | ({"cut": needed[name]} if name in cut else {})
         for name in sources
     }
     found: dict[str, Artifact | None] = {

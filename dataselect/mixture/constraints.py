@@ -8,7 +8,7 @@ search and name the constraint, since "infeasible" alone helps nobody.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,11 @@ class Constraints(Document):
     max_repetition: Annotated[Number, Field(gt=0)] = 4.0
     """How often tokens of a source may be repeated."""
 
+    repetition: Annotated[Number, Field(gt=0)] | Literal["fitted"] | None = None
+    """How often text can be repeated before it is worth little: R of the law of repeated data, a
+    number or `fitted` from runs whose epochs are known. Metrics are then predicted for the target's
+    epochs. Default: for those of the runs."""
+
     sources: dict[str, SourceLimits] = Field(default_factory=dict)
     """By name as in the runs; those not named are free."""
 
@@ -90,6 +95,15 @@ class Limits:
     floors: Mapping[str, float | None]
     paths: tuple[tuple[str, ...], ...]
     tokens_per_document: Array
+    repetition: float | Literal["fitted"] | None = None
+
+    @property
+    def rates(self) -> Array:
+        """Epochs of the target at a weight of 1, (sources,); 0 where that is not known."""
+        if self.target_tokens is None:
+            return np.zeros(len(self.tokens))
+        rates: Array = np.nan_to_num(self.target_tokens / self.tokens)
+        return rates
 
 
 def no_limits(sources: Sequence[str]) -> Limits:
@@ -119,6 +133,11 @@ def read_limits(
             _unknown(file.where("sources", name), name, sources)
     given = [file.sources.get(name, SourceLimits()) for name in sources]
     tokens = np.array([np.nan if each.tokens is None else each.tokens for each in given])
+    if file.repetition is not None and (file.target_tokens is None or np.isnan(tokens).all()):
+        missing = "target_tokens" if file.target_tokens is None else "tokens"
+        raise InputError(
+            file.where("repetition"), f"without {missing!r} it means nothing", "add it"
+        )
     lower, upper, caps = _bounds(file, sources, given, tokens)
     _check_bounds(file, sources, lower, upper, tokens)
     prior, prior_from = _prior(file, sources, tokens, runs)
@@ -145,6 +164,7 @@ def read_limits(
         _floors(file, metrics, prior),
         tuple(_paths(name, each) for name, each in zip(sources, given, strict=True)),
         np.array([each.tokens_per_document or np.nan for each in given]),
+        file.repetition,
     )
 
 

@@ -10,6 +10,11 @@ normal is a natural one, and a swarm with fewer runs than parameters still has o
 
 A parameter vector is (c, ln A, ...); in standard units of the metric, costs being better when
 lower.
+
+Text that is read again is worth less than new text. `RepeatedData` is the effective-data law of
+weights that count so: of U tokens read e > 1 times, as many as U·(1 + R·(1 − exp(−(e − 1)/R))) new
+ones would be (Muennighoff et al. 2023, arXiv 2305.16264). R is one parameter of a metric, the same
+for all sources, around the published one where runs do not tell.
 """
 
 from dataclasses import dataclass
@@ -21,6 +26,9 @@ Array = NDArray[np.float64]
 
 _LOWEST_COSTS = (0.3, 1.0)
 """Where starts put the asymptote, in standard deviations below the lowest cost."""
+
+PUBLISHED_REPETITION = 15.0
+"""R of the paper: the value of repeated tokens falls to 1/e at so many repetitions."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +80,18 @@ class EffectiveData:
         weighed = powers * worth[:, None, :]
         slopes[:, :, 5:] = per_data[:, :, None] * weighed
         beta = np.exp(parameters[:, 4, None])
-        slopes[:, :, 4] = per_data * beta * np.einsum("mnj,nj->mn", weighed, logs)
+        by_metric = "mnj" if logs.ndim == 3 else "nj"
+        slopes[:, :, 4] = per_data * beta * np.einsum(f"mnj,{by_metric}->mn", weighed, logs)
         return values, slopes
+
+    def slopes_by_weights(self, parameters: Array, weights: Array) -> Array:
+        """Derivatives of the costs by the weights, (metrics, mixtures, sources); 0 where unused."""
+        _, _, per_data, _, powers, _, worth = self._parts(parameters, weights)
+        beta = np.exp(parameters[:, 4, None, None])
+        used = weights > 0
+        per_weight = beta * powers * worth[:, None, :] / np.where(used, weights, 1.0)
+        slopes: Array = per_data[:, :, None] * per_weight
+        return slopes
 
     def _parts(self, parameters: Array, weights: Array) -> tuple[Array, ...]:
         offset, log_scale, log_start, log_alpha, log_beta = parameters[:, :5].T[:, :, None]
@@ -126,4 +144,56 @@ class Exponential:
         return above
 
 
-Law = EffectiveData | Exponential
+@dataclass(frozen=True, eq=False)
+class RepeatedData:
+    """The effective-data law of weights by what their text is worth, R being the last parameter.
+
+    `rates` are the epochs over a source's text that a weight of 1 is, (sources,) or for each of the
+    mixtures that costs are asked of; 0 for text without end.
+    """
+
+    rates: Array
+
+    def prior(self, sources: int) -> Prior:
+        """As of the effective-data law; R within a factor of e of the published one."""
+        known = _PLAIN.prior(sources)
+        return Prior(
+            np.append(known.mean, np.log(PUBLISHED_REPETITION)), np.append(known.precision, 1.0)
+        )
+
+    def starts(self, costs: Array, sources: int) -> Array:
+        """As of the effective-data law."""
+        found = _PLAIN.starts(costs, sources)
+        repetition = np.full((*found.shape[:2], 1), np.log(PUBLISHED_REPETITION))
+        return np.concatenate([found, repetition], axis=2)
+
+    def values(self, parameters: Array, weights: Array) -> Array:
+        """Costs, shape (metrics, mixtures)."""
+        worth, _ = _worth(weights, self.rates, parameters[:, -1])
+        return _PLAIN.values(parameters[:, :-1], worth)
+
+    def values_and_slopes(self, parameters: Array, weights: Array) -> tuple[Array, Array]:
+        """As of the effective-data law."""
+        worth, per_log = _worth(weights, self.rates, parameters[:, -1])
+        values, slopes = _PLAIN.values_and_slopes(parameters[:, :-1], worth)
+        by_repetition = (_PLAIN.slopes_by_weights(parameters[:, :-1], worth) * per_log).sum(axis=2)
+        return values, np.concatenate([slopes, by_repetition[:, :, None]], axis=2)
+
+
+def _worth(weights: Array, rates: Array, log_repetition: Array) -> tuple[Array, Array]:
+    """Weights by what their text is worth, and slopes by ln R, (metrics, mixtures, sources).
+
+    Weights of text that is read once at most are as they are.
+    """
+    repetition = np.exp(log_repetition)[:, None, None]
+    again = np.maximum(rates * weights - 1, 0)
+    rates = np.broadcast_to(rates, weights.shape)
+    decay = np.exp(-again / repetition)
+    size = repetition / np.where(again > 0, rates, 1.0)
+    worth = np.where(again > 0, 1 / np.where(again > 0, rates, 1.0) + size * (1 - decay), weights)
+    return worth, np.where(again > 0, size * (1 - decay * (1 + again / repetition)), 0.0)
+
+
+_PLAIN = EffectiveData()
+
+Law = EffectiveData | RepeatedData | Exponential

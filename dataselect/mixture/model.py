@@ -8,7 +8,7 @@ runs, they do not.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from dataselect.mixture.objective import Objective
+from dataselect.mixture.repetition import repeats
 from dataselect.mixture.stack import Stack, average, errors_of, fit_stack
 from dataselect.mixture.surrogates import surrogates
 from dataselect.mixture.swarm import Swarm
@@ -82,6 +83,20 @@ class MixtureModel:
         costs = self.objective.of(average(members, self.stack.shares))
         return costs, _expect(self._expected[1], spread)
 
+    def tolerance(self, weights: Array) -> float:
+        """Root mean squared held-out error of the objective; the same for all `weights` here."""
+        return float(np.sqrt((self.objective.of(self.stack.honest - self.costs) ** 2).mean()))
+
+    def metric_errors(self, members: Array) -> Array:
+        """Expected errors of metrics, (mixtures, metrics), of what surrogates predict."""
+        return _expect(self._expected[0], self._disagreement(members)[0])
+
+    @cached_property
+    def units(self) -> Array:
+        """Held-out errors of metrics in units of the expected ones, signed: (runs, metrics)."""
+        away: Array = self.stack.honest - self.costs
+        return away / self.metric_errors(self.stack.held_out)
+
     def _disagreement(self, members: Array) -> tuple[Array, Array]:
         """Variance among surrogates by share: of metrics (n, metrics), of the objective (n,)."""
         shares = self.stack.shares
@@ -106,21 +121,22 @@ class MixtureModel:
     @cached_property
     def _held_out_errors(self) -> tuple[Array, Array]:
         """Held-out errors of metrics and objective in units of the expected ones."""
-        spread, objective_spread = self._disagreement(self.stack.held_out)
+        _, objective_spread = self._disagreement(self.stack.held_out)
         away = self.stack.honest - self.costs
-        expected, of_objective = self._expected
         return (
-            np.abs(away) / _expect(expected, spread),
-            np.abs(self.objective.of(away)) / _expect(of_objective, objective_spread),
+            np.abs(self.units),
+            np.abs(self.objective.of(away)) / _expect(self._expected[1], objective_spread),
         )
 
 
 def fit_model(
     swarm: Swarm, objective: Objective, lower_is_better: bool, seed: int, trees: bool = False
 ) -> MixtureModel:
-    """Fit every surrogate to a swarm."""
+    """Fit every surrogate to a swarm; epochs matter where any is above 1."""
     costs = swarm.values if lower_is_better else -swarm.values
-    stack = fit_stack(swarm.weights, costs, surrogates(seed, trees), seed)
+    if swarm.rates is not None and not repeats(swarm.weights, swarm.rates):
+        swarm = replace(swarm, rates=None)
+    stack = fit_stack(swarm.weights, costs, surrogates(seed, trees), seed, swarm.rates)
     return MixtureModel(swarm, lower_is_better, objective, stack, seed)
 
 

@@ -20,20 +20,27 @@ from dataselect.errors import InputError
 from dataselect.jsonfile import read_json
 from dataselect.mixture.gaussian_process import FittedProcess, with_sizes
 from dataselect.mixture.law_fit import FittedLaw
-from dataselect.mixture.laws import EffectiveData, Exponential
+from dataselect.mixture.laws import EffectiveData, Exponential, Law, RepeatedData
 from dataselect.mixture.model import MixtureModel, error_table
 from dataselect.mixture.objective import Objective
+from dataselect.mixture.repetition import harm, usual_rates
 from dataselect.mixture.ridge import FittedRidge
 from dataselect.mixture.stack import Stack, find_shares, honest_average
-from dataselect.mixture.surrogates import Fitted, FittedSum
+from dataselect.mixture.surrogates import REPEATED, Fitted, FittedSum
 from dataselect.mixture.swarm import Swarm
 from dataselect.mixture.trees import FittedTrees
 
 Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 Row = list[float]
 Table = list[list[float]]
 
 _LONGEST_TEXT = 2**26
+_FORMS: Mapping[type[Law], Literal["effective data", "repeated data", "exponential"]] = {
+    EffectiveData: "effective data",
+    RepeatedData: "repeated data",
+    Exponential: "exponential",
+}
 _MEND = "write the file again with 'dataselect mix fit'"
 
 
@@ -45,7 +52,7 @@ class _Part(BaseModel):
 
 class _Law(_Part):
     kind: Literal["law"] = "law"
-    form: Literal["effective data", "exponential"]
+    form: Literal["effective data", "repeated data", "exponential"]
     beta: float | None
     parameters: Table
     centre: Row
@@ -104,6 +111,8 @@ class _File(_Part):
     runs: list[str]
     weights: Table
     values: Table
+    rates: Table | None = None
+    """Epochs of a weight of 1; not written where runs read nothing twice."""
     fold_of: list[int]
     surrogates: dict[str, _Surrogate]
     relative_errors: dict[str, dict[str, float]]
@@ -134,6 +143,7 @@ def to_json(model: MixtureModel, provenance: Provenance) -> str:
         runs=list(swarm.runs),
         weights=swarm.weights.tolist(),
         values=swarm.values.tolist(),
+        rates=None if swarm.rates is None else swarm.rates.tolist(),
         fold_of=stack.fold_of.tolist(),
         surrogates=surrogates,
         relative_errors={name: dict(row) for name, row in error_table(model).items()},
@@ -141,7 +151,8 @@ def to_json(model: MixtureModel, provenance: Provenance) -> str:
         notes=list(swarm.notes),
         provenance=provenance,
     )
-    return file.model_dump_json(by_alias=True) + "\n"
+    absent = {"rates"} if file.rates is None else None
+    return file.model_dump_json(by_alias=True, exclude=absent) + "\n"
 
 
 def read_model(path: Path) -> tuple[MixtureModel, Provenance]:
@@ -159,6 +170,9 @@ def _model(file: _File) -> MixtureModel:
     values = _table(file.values, (runs, metrics))
     if (weights < 0).any() or not np.allclose(weights.sum(axis=1), 1):
         raise ValueError("weights")
+    rates = None if file.rates is None else _table(file.rates, (runs, sources))
+    if rates is not None and (rates < 0).any():
+        raise ValueError("rates")
     swarm = Swarm(
         tuple(file.runs),
         tuple(file.sources),
@@ -166,6 +180,7 @@ def _model(file: _File) -> MixtureModel:
         weights,
         values,
         tuple(file.notes),
+        rates,
     )
     costs = values if file.lower_is_better else -values
     fold_of = np.array(file.fold_of)
@@ -173,13 +188,13 @@ def _model(file: _File) -> MixtureModel:
     if fold_of.shape != (runs,) or set(fold_of.tolist()) != set(range(folds)):
         raise ValueError("folds")
     held_out = np.array([_table(s.held_out, (runs, metrics)) for s in file.surrogates.values()])
-    whole = {n: _fitted(s.whole, weights, costs) for n, s in file.surrogates.items()}
-    by_fold: list[Mapping[str, Fitted]] = []
-    for k in range(folds):
-        rest = fold_of != k
-        by_fold.append(
-            {n: _fitted(s.folds[k], weights[rest], costs[rest]) for n, s in file.surrogates.items()}
-        )
+    whole = _all_fitted(
+        {n: s.whole for n, s in file.surrogates.items()}, swarm, costs, fold_of >= 0
+    )
+    by_fold = [
+        _all_fitted({n: s.folds[k] for n, s in file.surrogates.items()}, swarm, costs, fold_of != k)
+        for k in range(folds)
+    ]
     stack = Stack(
         whole,
         tuple(by_fold),
@@ -194,11 +209,29 @@ def _model(file: _File) -> MixtureModel:
     return MixtureModel(swarm, file.lower_is_better, objective, stack, file.seed)
 
 
+def _all_fitted(
+    states: Mapping[str, Any], swarm: Swarm, costs: Array, rows: Flags
+) -> dict[str, Fitted]:
+    """The surrogates that were fitted to some of the runs."""
+    weights, costs = swarm.weights[rows], costs[rows]
+    usual = None
+    if swarm.rates is None and REPEATED in states:
+        raise ValueError("rates")
+    if swarm.rates is not None:
+        usual = usual_rates(swarm.weights, swarm.rates)
+        state = states[REPEATED]
+        if not isinstance(state, _Law) or state.form != "repeated data":
+            raise ValueError("repeated")
+        law = _law(state, usual, weights.shape[1], costs.shape[1])
+        costs = costs - harm(law, weights, swarm.rates[rows])
+    return {name: _fitted(state, weights, costs, usual) for name, state in states.items()}
+
+
 def _state(fitted: Fitted) -> Any:
     match fitted:
         case FittedLaw(law=law):
             return _Law(
-                form="effective data" if isinstance(law, EffectiveData) else "exponential",
+                form=_FORMS[type(law)],
                 beta=law.beta if isinstance(law, EffectiveData) else None,
                 parameters=fitted.parameters.tolist(),
                 centre=fitted.centre.tolist(),
@@ -218,16 +251,16 @@ def _state(fitted: Fitted) -> Any:
             return _Trees(texts=[_packed(text) for text in fitted.texts])
 
 
-def _fitted(state: Any, weights: Array, costs: Array) -> Fitted:
+def _fitted(state: Any, weights: Array, costs: Array, usual: Array | None) -> Fitted:
     """What `state` says, given the runs that it was fitted to."""
     sources, metrics = weights.shape[1], costs.shape[1]
     match state:
         case _Law():
-            return _law(state, sources, metrics)
+            return _law(state, usual, sources, metrics)
         case _Process():
             return _process(state, weights, costs)
         case _Sum():
-            law = _law(state.law, sources, metrics)
+            law = _law(state.law, usual, sources, metrics)
             return FittedSum(law, _process(state.process, weights, costs - law.predict(weights)))
         case _Ridge():
             features = 4 * sources if state.transforms else sources
@@ -255,12 +288,20 @@ def _unpacked(text: str) -> str:
     return found.decode()
 
 
-def _law(state: _Law, sources: int, metrics: int) -> FittedLaw:
-    effective = state.form == "effective data"
-    shape = (metrics, sources + (5 if effective else 2))
+def _law(state: _Law, usual: Array | None, sources: int, metrics: int) -> FittedLaw:
+    law: Law
+    match state.form:
+        case "effective data":
+            law, more = EffectiveData(state.beta), 5
+        case "exponential":
+            law, more = Exponential(), 2
+        case _:
+            if usual is None:
+                raise ValueError("rates")
+            law, more = RepeatedData(usual), 6
     return FittedLaw(
-        EffectiveData(state.beta) if effective else Exponential(),
-        _table(state.parameters, shape),
+        law,
+        _table(state.parameters, (metrics, sources + more)),
         _row(state.centre, metrics),
         _row(state.scale, metrics),
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dataselect.mixture.constraints import Limits
 from dataselect.mixture.model import MixtureModel
+from dataselect.mixture.propose import with_floors
 from dataselect.mixture.search import QUICK, breaks, search, starting_points
 
 Array = NDArray[np.float64]
@@ -22,15 +23,20 @@ _STARTS = 600
 
 @dataclass(frozen=True)
 class TradeOff:
-    """A mixture, and its metrics and objective as predicted."""
+    """A mixture, and its metrics and objective as predicted, with half intervals."""
 
     weights: Array
     metrics: Array
+    metrics_half: Array
     objective: float
+    objective_half: float
 
 
-def trade_offs(model: MixtureModel, limits: Limits, count: int, seed: int) -> list[TradeOff]:
+def trade_offs(
+    model: MixtureModel, limits: Limits, count: int, seed: int, confidence: float = 0.9
+) -> list[TradeOff]:
     """Up to `count` mixtures, best objective first; single metrics' optima are among them."""
+    limits = with_floors(model, limits)
     rng = np.random.default_rng(seed)
     chosen = np.flatnonzero(model.objective.weights > 0)
     spread = model.swarm.values.std(axis=0)
@@ -59,12 +65,17 @@ def trade_offs(model: MixtureModel, limits: Limits, count: int, seed: int) -> li
     if not found:
         return []
     weights = np.array(found)
-    costs = model.stack.predict(weights)
+    predicted = model.predict(weights, confidence)
+    costs = model.sign * predicted.metrics
     kept = [i for i in range(len(costs)) if not _beaten(costs[:, chosen], i)]
-    kept.sort(key=lambda i: float(model.objective.of(costs[i])))
+    kept.sort(key=lambda i: float(model.sign * predicted.objective[i]))
     return [
         TradeOff(
-            weights[i], model.sign * costs[i], float(model.sign * model.objective.of(costs[i]))
+            weights[i],
+            predicted.metrics[i],
+            predicted.metrics_half[i],
+            float(predicted.objective[i]),
+            float(predicted.objective_half[i]),
         )
         for i in kept
     ]

@@ -28,7 +28,7 @@ from dataselect.wording import quoted
 Array = NDArray[np.float64]
 
 _STARTS = 600
-_GRID = np.concatenate([[0.0], np.geomspace(1e-3, 1.0, 40)])
+_GRID = np.union1d(np.geomspace(1e-3, 1.0, 40), np.linspace(0.0, 1.0, 41))
 _NONE = 5e-4
 """Weights below this are set to 0: no trainer would notice them."""
 
@@ -75,21 +75,35 @@ class Proposal:
     """Sources whose weight is beyond that of every run."""
 
 
-def propose(model: MixtureModel, limits: Limits, confidence: float, seed: int) -> Proposal:
-    """The best mixture within limits; InputError if none keeps the floors."""
-    limits = _with_floors(model, limits)
-    weights = best_mixture(model, limits, seed)
+def propose(
+    model: MixtureModel,
+    limits: Limits,
+    confidence: float,
+    seed: int,
+    by: MixtureModel | None = None,
+) -> Proposal:
+    """The best mixture within limits; InputError if none keeps the floors.
+
+    `by` is the same model with another objective, which finds the mixture where it is given; what
+    is predicted of it is then still in the objective of `model`, but for the near-equal range.
+    """
+    by = by or model
+    limits = with_floors(model, limits)
+    weights = best_mixture(by, limits, seed)
     lower, upper = limits.feasible.lower, limits.feasible.upper
     optima = np.array(
-        [best_mixture(model, limits, seed, k, weights) for k in range(len(model.stack.folds))]
+        [best_mixture(by, limits, seed, k, weights) for k in range(len(model.stack.folds))]
     )
     folds = len(optima)
     spread = np.sqrt((folds - 1) / folds * ((optima - optima.mean(axis=0)) ** 2).sum(axis=0))
     reach = stats.t.ppf((1 + confidence) / 2, folds - 1) * spread
     predicted = model.predict(weights[None], confidence)
-    tolerance = float(np.sqrt((model.objective.of(model.stack.honest - model.costs) ** 2).mean()))
+    tolerance = by.tolerance(weights)
     slices = tuple(_slice(model, limits, weights, i, confidence) for i in range(len(weights)))
-    near = [_near(model, each, weights, i, tolerance) for i, each in enumerate(slices)]
+    lines = slices
+    if by is not model:
+        lines = tuple(_slice(by, limits, weights, i, confidence) for i in range(len(weights)))
+    near = [_near(by, each, weights, i, tolerance) for i, each in enumerate(lines)]
     prior = limits.prior
     return Proposal(
         weights,
@@ -101,7 +115,7 @@ def propose(model: MixtureModel, limits: Limits, confidence: float, seed: int) -
         float(predicted.objective_half[0]),
         predicted.metrics[0],
         predicted.metrics_half[0],
-        _beside(model, limits, weights, confidence),
+        _beside(model, by, limits, weights, confidence),
         slices,
         tolerance,
         None if prior is None else float(divergence(weights, prior)),
@@ -158,7 +172,7 @@ def with_runs(model: MixtureModel) -> dict[str, Array]:
     return dict(zip(model.swarm.runs, model.swarm.weights, strict=True))
 
 
-def _with_floors(model: MixtureModel, limits: Limits) -> Limits:
+def with_floors(model: MixtureModel, limits: Limits) -> Limits:
     """Floors as costs, that of the prior being what is predicted for it."""
     if not limits.floors:
         return limits
@@ -204,15 +218,15 @@ def _cleaned(weights: Array, limits: Limits) -> Array:
 
 
 def _beside(
-    model: MixtureModel, limits: Limits, weights: Array, confidence: float
+    model: MixtureModel, by: MixtureModel, limits: Limits, weights: Array, confidence: float
 ) -> dict[str, Beside]:
     """The prior, uniform weights, the best single source, the best run: all but the last predicted
     though they may break limits."""
     sources = model.swarm.sources
     singles = np.eye(len(sources))
-    costs = model.sign * model.predict(singles).objective
-    measured = model.objective.of(model.costs)
-    top = int(np.argmin(measured))
+    costs, _ = by.objective_costs(by.stack.members(singles))
+    # Accuracies may tie; then it is the model's own objective that tells.
+    top = int(np.lexsort((model.objective.of(model.costs), by.objective.of(by.costs)))[0])
     single = int(np.argmin(costs))
     mixtures: dict[str, tuple[str, Array]] = {}
     if limits.prior is not None:
@@ -240,14 +254,19 @@ def _slice(
     model: MixtureModel, limits: Limits, weights: Array, source: int, confidence: float
 ) -> Slice:
     """Mixtures within the bounds along one weight, the proposal among them."""
-    grid = np.unique(np.append(_GRID, weights[source]))
     low, high = limits.feasible.lower[source], limits.feasible.upper[source]
+    grid = np.unique([*_GRID, weights[source], low, high])
     grid = grid[(grid >= low) & (grid <= high)]
+    found = model.predict(along(weights, source, grid), confidence)
+    return Slice(grid, found.objective, found.objective_half)
+
+
+def along(weights: Array, source: int, grid: Array) -> Array:
+    """Mixtures in which a source has the weights of the grid and the others keep their ratios."""
     others = np.delete(weights, source)
     others = others / others.sum() if others.sum() > 0 else np.full_like(others, 1 / len(others))
-    points = np.insert((1 - grid)[:, None] * others, source, grid, axis=1)
-    found = model.predict(points, confidence)
-    return Slice(grid, found.objective, found.objective_half)
+    points: Array = np.insert((1 - grid)[:, None] * others, source, grid, axis=1)
+    return points
 
 
 def _near(

@@ -7,19 +7,25 @@ least, drawn towards the shares that are best for all metrics together with the 
 `_POOLED_RUNS` runs, for one metric's runs alone choose noisily.
 
 The error that is reported is that of the average, with shares found without the fold as well.
+
+Where runs read text more than once, every prediction is at the epochs that a weight usually is in
+the runs, or that were asked for (`repetition`); each run is held out and predicted at its own.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from dataselect.mixture.surrogates import Fit, Fitted
+from dataselect.mixture.law_fit import FittedLaw
+from dataselect.mixture.repetition import Moved, harm, usual_rates, with_repetition
+from dataselect.mixture.surrogates import DATA_LAW, REPEATED, Fit, Fitted, repeated_surrogates
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 _MANY_RUNS = 128
 _POOLED_RUNS = 10
@@ -42,6 +48,8 @@ class Stack:
     shares: Array
     honest: Array
     """Held-out predictions of the average, with shares found without the fold: (runs, metrics)."""
+    moved: Moved | None = None
+    """To which epochs predictions are moved, if not to the runs' usual ones."""
 
     def predict(self, weights: Array, without: int | None = None) -> Array:
         """Costs, (mixtures, metrics), by the fits to all runs or to all but a fold's."""
@@ -54,7 +62,29 @@ class Stack:
         for i, each in enumerate(fitted.values()):
             if self.shares[i].any():
                 found[i] = each.predict(weights)
+        if self.moved is not None:
+            found += self.moved.harm(weights, without)
         return found
+
+    def at_rates(self, asked: Array, repetition: float | None = None) -> "Stack":
+        """The same, predicting at these epochs of a weight of 1: (sources,), or by mixture.
+
+        `repetition` is R of the law where it is not to be as fitted; it has to be given where no
+        run read anything twice.
+        """
+        name = REPEATED if REPEATED in self.whole else DATA_LAW
+        laws = [fitted[name] for fitted in (self.whole, *self.folds)]
+        chosen = [law for law in laws if isinstance(law, FittedLaw)]
+        assert name == REPEATED or repetition is not None, "nothing was fitted"
+        if repetition is not None:
+            chosen = [with_repetition(law, repetition) for law in chosen]
+        return replace(self, moved=Moved(asked, chosen[0], tuple(chosen[1:])))
+
+    @property
+    def repeated(self) -> FittedLaw | None:
+        """The law of repeated data, where runs read text more than once."""
+        law = self.whole.get(REPEATED)
+        return law if isinstance(law, FittedLaw) else None
 
     def averaged(self, members: Array) -> Array:
         """What the average predicts, (mixtures, metrics)."""
@@ -67,17 +97,35 @@ def average(members: Array, shares: Array) -> Array:
     return averaged
 
 
-def fit_stack(weights: Array, costs: Array, fits: Mapping[str, Fit], seed: int) -> Stack:
-    """Fit all surrogates and find their shares; costs (runs, metrics) are better when lower."""
+def fit_stack(
+    weights: Array, costs: Array, fits: Mapping[str, Fit], seed: int, rates: Array | None = None
+) -> Stack:
+    """Fit all surrogates and find their shares; costs (runs, metrics) are better when lower.
+
+    `rates`, (runs, sources), are the epochs of a weight of 1, given where runs read text twice.
+    """
     fold_of = deal(weights, seed)
-    whole = {name: fit(weights, costs, None) for name, fit in fits.items()}
-    held_out = np.empty((len(fits), *costs.shape))
+    usual = None if rates is None else usual_rates(weights, rates)
+
+    def fit_all(rows: Flags, near: Mapping[str, Fitted]) -> dict[str, Fitted]:
+        at, targets = weights[rows], costs[rows]
+        known: dict[str, Fitted] = {}
+        if rates is not None and usual is not None:
+            law, known = repeated_surrogates(at, targets, rates[rows], usual, near, seed)
+            targets = targets - harm(law, at, rates[rows])
+        return {name: fit(at, targets, near.get(name)) for name, fit in fits.items()} | known
+
+    whole = fit_all(np.ones(len(weights), dtype=np.bool_), {})
+    held_out = np.empty((len(whole), *costs.shape))
     folds = []
     for fold in range(fold_of.max() + 1):
         rest = fold_of != fold
-        fitted = {n: fit(weights[rest], costs[rest], whole[n]) for n, fit in fits.items()}
+        fitted = fit_all(rest, whole)
         for i, each in enumerate(fitted.values()):
             held_out[i, ~rest] = each.predict(weights[~rest])
+        law = fitted.get(REPEATED)
+        if rates is not None and isinstance(law, FittedLaw):
+            held_out[:, ~rest] += harm(law, weights[~rest], rates[~rest])
         folds.append(fitted)
     honest = honest_average(held_out, costs, fold_of)
     return Stack(whole, tuple(folds), fold_of, held_out, find_shares(held_out, costs), honest)

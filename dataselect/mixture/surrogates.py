@@ -1,11 +1,12 @@
 """The surrogates: what predicts all metrics of a mixture, fitted to runs, by name.
 
 Each is a different guess of how metrics depend on weights: two laws, a Gaussian process, a process
-on what a law leaves over, ridge regressions, and trees where LightGBM is. `stack` says how much
-each is worth on a swarm.
+on what a law leaves over, ridge regressions, and trees where LightGBM is. Where runs read text more
+than once, there are a law that knows of it, and a process on what that leaves over. `stack` says
+how much each is worth on a swarm.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from dataselect.mixture.gaussian_process import FittedProcess, fit_process
 from dataselect.mixture.law_fit import FittedLaw, fit_law
 from dataselect.mixture.laws import EffectiveData, Exponential
+from dataselect.mixture.repetition import fit_repeated, harm
 from dataselect.mixture.ridge import FittedRidge, fit_ridge
 from dataselect.mixture.trees import FittedTrees, fit_trees
 
@@ -41,6 +43,10 @@ class FittedSum:
         return self.law.predict(weights) + self.process.predict(weights)
 
 
+DATA_LAW = "data law"
+REPEATED = "repeated data law"
+REPEATED_AND_PROCESS = "repeated data law + process"
+
 Fitted = FittedLaw | FittedProcess | FittedSum | FittedRidge | FittedTrees
 Fit = Callable[[Array, Array, Fitted | None], Fitted]
 """From weights (runs, sources), costs (runs, metrics), and a fit to more of the runs, if any."""
@@ -59,7 +65,7 @@ def surrogates(seed: int, trees: bool = False) -> dict[str, Fit]:
         return FittedSum(law, process(weights, left, near))
 
     found: dict[str, Fit] = {
-        "data law": lambda w, c, _: fit_law(EffectiveData(), w, c),
+        DATA_LAW: lambda w, c, _: fit_law(EffectiveData(), w, c),
         "data law, β ½": lambda w, c, _: fit_law(EffectiveData(0.5), w, c),
         "exponential": lambda w, c, _: fit_law(Exponential(), w, c),
         "process": process,
@@ -70,3 +76,20 @@ def surrogates(seed: int, trees: bool = False) -> dict[str, Fit]:
     if trees:
         found["trees"] = lambda w, c, _: fit_trees(w, c, seed)
     return found
+
+
+def repeated_surrogates(
+    weights: Array,
+    costs: Array,
+    rates: Array,
+    usual: Array,
+    near: Mapping[str, Fitted],
+    seed: int,
+) -> tuple[FittedLaw, dict[str, Fitted]]:
+    """The law that knows how often runs read each source, and all surrogates made with it."""
+    law = fit_repeated(weights, costs, rates, usual)
+    of_more = near.get(REPEATED_AND_PROCESS)
+    of_more = of_more.process if isinstance(of_more, FittedSum) else None
+    left = costs - harm(law, weights, rates) - law.predict(weights)
+    process = fit_process(weights, left, seed, of_more)
+    return law, {REPEATED: law, REPEATED_AND_PROCESS: FittedSum(law, process)}

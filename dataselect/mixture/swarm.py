@@ -6,11 +6,13 @@ within a hundredth is scaled to 1; any other is refused. Runs that lack a metric
 the files alone, are left out and counted. A source that no run used, and a metric that is the same
 everywhere, tell nothing and are left out as well, since a model of them would be made up.
 
+`epochs.csv` may say how often each run read each source, in columns like those of `ratios.csv`.
+
 Not covered: which direction of a metric is better (`direction`).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 from dataselect.csvfile import Row, read_csv
 from dataselect.errors import InputError
+from dataselect.mixture.repetition import repeats, usual_rates
 from dataselect.wording import nearest, quoted
 
 Array = NDArray[np.float64]
@@ -25,6 +28,8 @@ Flags = NDArray[np.bool_]
 
 FEWEST_RUNS = 8
 SUM_TOLERANCE = 0.01
+_SAME_EPOCHS = 0.2
+"""Weights and epochs come rounded: rates that differ by less of an epoch are the same."""
 _RUN = ("run", "run_id")
 _LABELS = ("name", "index")
 
@@ -39,6 +44,8 @@ class Swarm:
     weights: Array
     values: Array
     notes: tuple[str, ...] = field(default=())
+    rates: Array | None = None
+    """Epochs over a source's text that a weight of 1 is in a run, (runs, sources), where known."""
 
 
 def read_swarm(ratios: Path, metrics: Path) -> Swarm:
@@ -113,6 +120,66 @@ def read_weights(path: Path, sources: Sequence[str]) -> tuple[tuple[str, ...], A
     return tuple(weights_of), weights
 
 
+def read_epochs(path: Path, sources: Sequence[str], runs: Sequence[str], weights: Array) -> Array:
+    """Epochs that a weight of 1 is, (runs, sources), of a file of the epochs of these runs.
+
+    A source without a column is one of text without end. InputError for a run that is not in the
+    file, and for epochs that do not fit the weights.
+    """
+    columns, rows = _read(path, "source")
+    unknown = [name for name in columns if name not in sources]
+    row_of: dict[str, Row] = {}
+    for row in rows:
+        _run(row, row_of)
+        row_of[row.cells["run"]] = row
+        for name in unknown:
+            if row.number(name) > 0:
+                raise InputError(
+                    f"{path}:1",
+                    f"{quoted(name)} is no source of the runs",
+                    nearest(name, sources) or f"the sources are {_few(sources)}",
+                )
+    missing = [run for run in runs if run not in row_of]
+    if missing:
+        raise InputError(
+            path, f"it has no row of {_few(missing)}", "add how often each source was read"
+        )
+    rates = np.zeros(weights.shape)
+    for i, run in enumerate(runs):
+        for j, name in enumerate(sources):
+            if name in columns:
+                rates[i, j] = _rate(row_of[run], name, float(weights[i, j]))
+    return rates
+
+
+def with_epochs(swarm: Swarm, path: Path) -> Swarm:
+    """The swarm with the epochs of its runs, and notes of what they tell."""
+    rates = read_epochs(path, swarm.sources, swarm.runs, swarm.weights)
+    notes = list(swarm.notes)
+    if not repeats(swarm.weights, rates):
+        notes.append("no run reads a source more than once, so epochs tell nothing")
+    else:
+        away = rates * swarm.weights - usual_rates(swarm.weights, rates) * swarm.weights
+        if np.abs(away).max() > _SAME_EPOCHS:
+            notes.append(
+                "runs of the same weight read a source differently often; predictions are at the "
+                "mean of the runs' epochs"
+            )
+    return replace(swarm, rates=rates, notes=tuple(notes))
+
+
+def _rate(row: Row, source: str, weight: float) -> float:
+    epochs = row.number(source)
+    if not epochs >= 0:
+        what = "negative" if epochs < 0 else "no number"
+        problem = f"the epochs of {quoted(source)} are {what}"
+    elif epochs > 0 and weight == 0:
+        problem = f"{quoted(source)} is read {epochs:g} times and has weight 0"
+    else:
+        return epochs / weight if weight > 0 else 0.0
+    raise InputError(row.where, problem, "write how often the run read the source's text")
+
+
 def _check_enough(path: Path, runs: int, sources: int, notes: list[str]) -> None:
     needed = max(FEWEST_RUNS, sources + 2)
     if runs < needed:
@@ -181,7 +248,7 @@ def _read(path: Path, each: str) -> tuple[tuple[str, ...], list[Row]]:
     return names, [Row(row.where, row.line, {**row.cells, "run": row.text(key)}) for row in rows]
 
 
-def _run(row: Row, found: dict[str, Array]) -> str:
+def _run(row: Row, found: Container[str]) -> str:
     run = row.cells["run"]
     if run in found:
         raise InputError(row.where, f"run {quoted(run)} comes twice", "keep one row of each run")

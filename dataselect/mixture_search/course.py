@@ -13,11 +13,12 @@ Weights are multiples of 1/10,000, so that a mixture is the same in every file.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dataselect.mixture.accuracy import TargetAccuracy, by_accuracy
 from dataselect.mixture.constraints import Limits
 from dataselect.mixture.design import design
 from dataselect.mixture.model import MixtureModel, fit_model
@@ -25,6 +26,7 @@ from dataselect.mixture.objective import Objective
 from dataselect.mixture.propose import best_mixture
 from dataselect.mixture.swarm import Swarm
 from dataselect.store import content_key
+from dataselect.transfer.file import to_json
 
 Array = NDArray[np.float64]
 _PARTS = 10_000
@@ -61,12 +63,16 @@ class Settings:
     sampler: Literal["surrogate", "gp"]
     seed: int
     proxy_seed: int
+    target: TargetAccuracy | None = None
+    """What is maximised, where transfer functions apply; else it is the objective of scores."""
+    rates: tuple[float, ...] | None = None
+    """Epochs over the text of each source that a weight of 1 is in a trial, where known."""
 
     @property
     def tag(self) -> str:
         """Tells trials of this course from those of another with the same proxies."""
         feasible = self.limits.feasible
-        spec = {
+        spec: dict[str, Any] = {
             "trials": [self.trials, self.designed, self.replicates, self.together, self.seed],
             "prior": self.prior.tolist(),
             "bounds": [feasible.lower.tolist(), feasible.upper.tolist()],
@@ -74,6 +80,9 @@ class Settings:
             "objective": [self.objective.tolist(), self.standardise],
             "sampler": self.sampler,
         }
+        if self.target is not None:
+            functions = [f for _, _, f in self.target.parts]
+            spec["target"] = [self.target.shares.tolist(), to_json(functions)]
         return content_key("course", spec)[:8]
 
 
@@ -108,11 +117,28 @@ def fit(settings: Settings, values: Mapping[Item, Sequence[float]]) -> MixtureMo
     weights = np.array([item.weights for item in items])
     table = np.array([values[item] for item in items])
     runs = tuple(f"run-{i + 1}" for i in range(len(items)))
+    rates = None if settings.rates is None else np.tile(settings.rates, (len(items), 1))
+    swarm = Swarm(runs, settings.sources, settings.benchmarks, weights, table, rates=rates)
+    return fit_model(swarm, by_scores(settings, table), True, settings.seed)
+
+
+def by_scores(settings: Settings, table: Array) -> Objective:
+    """The objective of scores, given those of all trials: (trials, benchmarks)."""
     scale = table.std(axis=0) if settings.standardise else np.ones(table.shape[1])
     # A benchmark that is the same everywhere decides nothing.
     objective = settings.objective / np.where(scale > 0, scale, 1.0)
-    swarm = Swarm(runs, settings.sources, settings.benchmarks, weights, table)
-    return fit_model(swarm, Objective(objective, settings.standardise), True, settings.seed)
+    return Objective(objective, settings.standardise)
+
+
+def judged(settings: Settings, table: Array) -> Array:
+    """What trials of these scores (trials, benchmarks) have that is to become less."""
+    scores = by_scores(settings, table).of(table)
+    return scores if settings.target is None else settings.target.costs(table, scores)
+
+
+def wanted(settings: Settings, model: MixtureModel) -> MixtureModel:
+    """The model with the objective that the search is for."""
+    return model if settings.target is None else by_accuracy(model, settings.target)
 
 
 def proposed(
@@ -141,7 +167,7 @@ def proposed(
 def _by_surrogates(
     settings: Settings, values: Mapping[Item, Sequence[float]], count: int, draw: int
 ) -> list[Array]:
-    model = fit(settings, values)
+    model = wanted(settings, fit(settings, values))
     points = [best_mixture(model, settings.limits, draw)]
     folds = len(model.stack.folds)
     for i in range(1, count):

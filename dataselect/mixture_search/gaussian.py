@@ -6,30 +6,27 @@ seeded by its place in the search, from the trials of the rounds before, in an o
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
 from optuna.distributions import FloatDistribution
 
-if TYPE_CHECKING:
-    from dataselect.mixture_search.course import Item, Settings
+from dataselect.mixture_search.course import Item, Settings, judged
 
 Array = NDArray[np.float64]
 _EDGE = 1e-9
 
 
 def suggested(
-    settings: "Settings", values: "Mapping[Item, Sequence[float]]", count: int, draw: int
+    settings: Settings, values: Mapping[Item, Sequence[float]], count: int, draw: int
 ) -> list[Array]:
     """`count` mixtures within the bounds."""
     names = [str(i) for i in range(len(settings.sources))]
     space = {name: FloatDistribution(_EDGE, 1 - _EDGE) for name in names}
     items = sorted(values, key=lambda item: (item.weights, item.seed))
     table = np.array([values[item] for item in items])
-    scale = table.std(axis=0) if settings.standardise else np.ones(table.shape[1])
-    objective = (table / np.where(scale > 0, scale, 1.0)) @ settings.objective
+    objective = judged(settings, table)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="minimize")
     for item, value in zip(items, objective.tolist(), strict=True):

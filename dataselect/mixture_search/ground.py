@@ -3,6 +3,10 @@
 Everything is made by the stages' own machinery, so a mixture's proxy is the artifact that a
 candidate of the same mixture has in Stage 1, and neither is ever trained twice. Proxies are
 trained here; a plan's own trainer is not asked. The leak alarm is Stage 1's.
+
+With `target_epochs` a source that the target would read again is cut to a stream of its own: as
+much of it as the proxy's tokens are of the target's, so that equal weights are equal epochs
+(arXiv 2606.07597). A source that is long enough for any weight stays as it is.
 """
 
 import math
@@ -22,6 +26,7 @@ from dataselect.experiment import Experiment, Watch
 from dataselect.manifest import Manifest
 from dataselect.mixture.constraints import Limits, no_limits, read_limits
 from dataselect.mixture_search.course import Item
+from dataselect.mixture_search.target import check_transfer
 from dataselect.plan import Plan
 from dataselect.plan_mix import Mix
 from dataselect.plan_proxy import Proxy
@@ -53,7 +58,8 @@ class Result:
 
 @dataclass(frozen=True)
 class Ground:
-    """`most` is the largest weight of each source for which it has enough text."""
+    """`most` is the largest weight of each source for which it has enough text, `rates` the epochs
+    over its text that a weight of 1 is."""
 
     experiment: Experiment
     mix: Mix
@@ -61,6 +67,7 @@ class Ground:
     benchmarks: tuple[str, ...]
     recipe: Recipe
     most: tuple[float, ...]
+    rates: tuple[float, ...]
 
     @property
     def key(self) -> str:
@@ -191,7 +198,10 @@ def check(manifest: Manifest, plan: Plan) -> None:
             plan.where(), "no tokenizer is named, and mixtures are trained", "add 'tokenizer:'"
         )
     search_proxy(plan, mix)
-    read_bounds(manifest, plan, mix, sources)
+    check_transfer(plan, mix, mix.benchmarks or [])
+    limits = read_bounds(manifest, plan, mix, sources)
+    if mix.target_epochs:
+        _check_target_epochs(plan, mix, sources, limits)
 
 
 def read_bounds(manifest: Manifest, plan: Plan, mix: Mix, sources: Sequence[str]) -> Limits:
@@ -201,6 +211,38 @@ def read_bounds(manifest: Manifest, plan: Plan, mix: Mix, sources: Sequence[str]
     benchmarks = [each.id for each in plan.benchmarks if each.id in (mix.benchmarks or ())]
     path, target = plan.base / mix.constraints, manifest.target.total_tokens
     return read_limits(path, sources, benchmarks, {}, target)
+
+
+def _check_target_epochs(plan: Plan, mix: Mix, sources: Sequence[str], limits: Limits) -> None:
+    if mix.constraints is None:
+        raise InputError(
+            plan.where("mix", "target_epochs"),
+            "it needs the tokens of every source and of the target",
+            "add 'constraints:', a file that has them",
+        )
+    path = plan.base / mix.constraints
+    if limits.target_tokens is None:
+        raise InputError(path, "'target_epochs' needs 'target_tokens'", "add it")
+    for name, tokens in zip(sources, limits.tokens.tolist(), strict=True):
+        if math.isnan(tokens):
+            raise InputError(path, f"'target_epochs' needs tokens of {quoted(name)}", "add them")
+
+
+def cut_to_target(
+    plan: Plan, sources: Sequence[str], limits: Limits, recipe: Recipe
+) -> dict[str, int]:
+    """Tokens of the sources that have to be cut for proxies to see the target's epochs."""
+    assert limits.target_tokens is not None, "checked"
+    share = recipe.tokens / limits.target_tokens
+    parts = {n: round(t * share) for n, t in zip(sources, limits.tokens.tolist(), strict=True)}
+    for name, tokens in parts.items():
+        if tokens <= recipe.sequence_length:
+            raise InputError(
+                plan.where("mix", "target_epochs"),
+                f"{quoted(name)} would be cut to {tokens} tokens, less than a sequence",
+                "raise the proxy's tokens, or leave 'target_epochs' out",
+            )
+    return {name: tokens for name, tokens in parts.items() if tokens < recipe.tokens}
 
 
 def prepare(
@@ -224,7 +266,10 @@ def prepare(
             f"{mix.average} checkpoints cannot be averaged of {kept} that the proxy keeps",
             "lower it, or raise the proxy's 'checkpoints'",
         )
-    whole = tokens_drawn(recipe.tokens, recipe.sequence_length, 1.0)
+    needed = dict.fromkeys(sources, tokens_drawn(recipe.tokens, recipe.sequence_length, 1.0))
+    cut: dict[str, int] = {}
+    if mix.target_epochs:
+        cut = cut_to_target(plan, sources, read_bounds(manifest, plan, mix, sources), recipe)
     texts = manifest.text_sources()
     # A source with too little text bounds its weight instead of ending the search.
     lenient = manifest.model_copy(
@@ -234,7 +279,7 @@ def prepare(
         }
     )
     streams = prepare_streams(
-        lenient, plan, tokenizer, prints, dict.fromkeys(sources, whole), store, watch.progress
+        lenient, plan, tokenizer, prints, needed | cut, store, watch.progress, cut=cut
     )
     most = []
     for name in sources:
@@ -254,7 +299,8 @@ def prepare(
         recipes={"stage1": recipe},
         watch=watch,
     )
-    return Ground(experiment, mix, sources, benchmarks, recipe, tuple(most))
+    rates = tuple(recipe.tokens / streams[name].tokens for name in sources)
+    return Ground(experiment, mix, sources, benchmarks, recipe, tuple(most), rates)
 
 
 def search_proxy(plan: Plan, mix: Mix) -> tuple[Proxy, str]:

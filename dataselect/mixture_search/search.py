@@ -4,51 +4,41 @@ The best trial is never shipped: a model is fitted to all of them and its optimu
 constraints is proposed. What the model promises is then measured: the proposal and the prior are
 trained with seeds that no trial had, and compared pair by pair.
 
-Not covered: a pruner. A trial is one tiny proxy whose learning rate falls to nothing at its end, so
-scores of intermediate checkpoints of mixtures are not those of shorter runs.
+Not covered: a pruner. Half-trained proxies tell how they end, but a search has few trials to stop
+(docs/decisions.md, with figures).
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from dataselect.compute import Compute
 from dataselect.cost import Spent, spent
 from dataselect.errors import InputError
 from dataselect.experiment import Watch
 from dataselect.manifest import Manifest
+from dataselect.mixture.accuracy import Forecasts, forecast
 from dataselect.mixture.constraints import Limits
 from dataselect.mixture.model import MixtureModel
+from dataselect.mixture.pareto import TradeOff, trade_offs
 from dataselect.mixture.propose import Proposal, propose
+from dataselect.mixture.response_map import ResponseMap, response_map
+from dataselect.mixture.single_share import Rankings, compare_rankings
+from dataselect.mixture.target_epochs import for_target, notes_on_epochs
 from dataselect.mixture_search.board import Board, open_storage
-from dataselect.mixture_search.course import Item, Settings, fit, rounded
+from dataselect.mixture_search.confirm import Measured, confirm
+from dataselect.mixture_search.course import Settings, fit, wanted
 from dataselect.mixture_search.ground import Ground, prepare, read_bounds
-from dataselect.mixture_search.work import CONFIRMATION, Worker
+from dataselect.mixture_search.steps import Step, steps
+from dataselect.mixture_search.target import find_target, transfer_file
+from dataselect.mixture_search.work import Worker
 from dataselect.plan import Plan
 from dataselect.store import Store
 
 Array = NDArray[np.float64]
-
-_FRESH_SEEDS = 1_000
-"""Seeds of confirmation are so far beyond those of trials."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The proposal against the prior on the same fresh seeds: gains, above 0 better, mean ± half.
-
-    `metrics` are by benchmark, (benchmarks,), in nats; `objective` is of the objective.
-    """
-
-    seeds: int
-    metrics: Array
-    metrics_half: Array
-    objective: float
-    objective_half: float
 
 
 @dataclass(frozen=True)
@@ -60,6 +50,11 @@ class Found:
     limits: Limits
     model: MixtureModel
     proposal: Proposal
+    accuracies: Forecasts | None
+    """Of the target, where transfer functions apply: what the proposal was found by."""
+    transfer: str | None
+    """The file of the functions, as the plan names it."""
+    trade_offs: tuple[TradeOff, ...]
     measured: Measured | None
     trials: int
     diverged: int
@@ -70,6 +65,12 @@ class Found:
     """Sum over the trials that were kept, from claim to result."""
     spent: Spent
     """By the ledger of this store, failed work included."""
+    keys: frozenset[str]
+    """Of the trials' artifacts; Stage 1 may share some."""
+    steps: tuple[Step, ...]
+    rankings: Rankings
+    grid: ResponseMap | None
+    """What is predicted of every mixture, where there are three sources."""
     notes: tuple[str, ...]
 
 
@@ -100,15 +101,22 @@ def search(
     watch.step(f"Mixture: {settings.trials} trials of {len(settings.sources)} sources")
     with board.at_work():
         values = worker.search()
-        model = fit(settings, values)
-        proposal = propose(model, limits, plan.confidence, plan.seed)
+        model = for_target(fit(settings, values), limits)
+        by = wanted(settings, model)
+        proposal = propose(model, limits, plan.confidence, plan.seed, by)
         measured = None
         if ground.mix.confirm:
             watch.step("Mixture: confirm the proposal")
-            measured = confirm(worker, model, proposal, ground.mix.confirm, plan.confidence)
+            measured = confirm(worker, model, proposal, ground.mix.confirm, plan)
             if measured is None:
                 notes.append("the proposal is the prior, so there was nothing to confirm")
+        notes += notes_on_epochs(model, limits, proposal.weights)
     board.drop_waiting()
+    accuracies = None
+    if settings.target is not None:
+        draws = plan.bootstrap_draws
+        accuracies = forecast(model, settings.target, proposal, plan.confidence, draws, plan.seed)
+    others = trade_offs(model, limits, ground.mix.pareto, plan.seed, plan.confidence)
     entries = board.entries()
     done = [entry for entry in entries if entry.values is not None]
     keys = {key for entry in entries for key in ground.keys(entry.item)}
@@ -118,6 +126,9 @@ def search(
         limits=limits,
         model=model,
         proposal=proposal,
+        accuracies=accuracies,
+        transfer=transfer_file(plan, ground.mix) if accuracies is not None else None,
+        trade_offs=tuple(others),
         measured=measured,
         trials=len(values),
         diverged=sum(entry.diverged for entry in entries),
@@ -125,6 +136,10 @@ def search(
         flops=sum(entry.flops for entry in done),
         trial_seconds=sum(entry.seconds for entry in done),
         spent=spent(record for record in store.ledger() if record.get("key") in keys),
+        keys=frozenset(keys),
+        steps=steps(entries, settings, model),
+        rankings=compare_rankings(model, plan.confidence),
+        grid=response_map(model, plan.confidence),
         notes=tuple(notes),
     )
 
@@ -146,6 +161,9 @@ def settle(ground: Ground) -> tuple[Limits, Settings, list[str]]:
             notes.append(f"{name}: its text allows weights of up to {most:.3g} in trials")
         if weight > most + 1e-9:
             notes.append(f"{name}: the prior's {weight:.3g} reads it more often than is allowed")
+    again = [n for n, rate in zip(sources, ground.rates, strict=True) if rate > 1]
+    if mix.target_epochs and again:
+        notes.append(f"{', '.join(again)}: cut, so that proxies read it as often as the target")
     if upper.sum() < 1 or (limits.feasible.lower > upper).any():
         where = plan.where("mix")
         raise InputError(
@@ -157,6 +175,8 @@ def settle(ground: Ground) -> tuple[Limits, Settings, list[str]]:
     objective = np.array([(mix.objective or {}).get(n, 0.0) for n in ground.benchmarks])
     if mix.objective is None:
         objective = np.ones(len(ground.benchmarks))
+    objective /= objective.sum()
+    target, told = find_target(ground, objective.tolist())
     settings = Settings(
         sources=sources,
         benchmarks=ground.benchmarks,
@@ -166,51 +186,12 @@ def settle(ground: Ground) -> tuple[Limits, Settings, list[str]]:
         designed=mix.designed,
         replicates=mix.replicates,
         together=mix.together,
-        objective=objective / objective.sum(),
+        objective=objective,
         standardise=mix.standardise,
         sampler=mix.sampler,
         seed=plan.seed,
         proxy_seed=ground.recipe.seed,
+        rates=ground.rates,
+        target=target,
     )
-    return limits, settings, notes
-
-
-def confirm(
-    worker: Worker, model: MixtureModel, proposal: Proposal, seeds: int, confidence: float
-) -> Measured | None:
-    """Train proposal and prior with fresh seeds; None where they are the same."""
-    settings = worker.settings
-    first = settings.proxy_seed + _FRESH_SEEDS
-    best, prior = rounded(proposal.weights), rounded(settings.prior)
-    if best == prior:
-        return None
-    numbers = range(first, first + seeds)
-    items = [Item(weights, seed) for seed in numbers for weights in (best, prior)]
-    worker.finish(items, "confirm", CONFIRMATION)
-    values = {e.item: e.values for e in worker.board.entries() if e.values is not None}
-    return compare(values, best, prior, numbers, model, confidence)
-
-
-def compare(
-    values: Mapping[Item, tuple[float, ...]],
-    best: tuple[float, ...],
-    prior: tuple[float, ...],
-    seeds: range,
-    model: MixtureModel,
-    confidence: float,
-) -> Measured | None:
-    """Gains over pairs of a seed; intervals by Student's t, infinite of a single pair."""
-    pairs = [(Item(best, seed), Item(prior, seed)) for seed in seeds]
-    gains = np.array(
-        [np.subtract(values[b], values[a]) for a, b in pairs if a in values and b in values]
-    )
-    if not len(gains):
-        return None
-    count = len(gains)
-    both = np.column_stack([gains, model.objective.of(gains)])
-    half = np.full(both.shape[1], np.inf)
-    if count > 1:
-        reach = stats.t.ppf((1 + confidence) / 2, count - 1) / np.sqrt(count)
-        half = reach * both.std(axis=0, ddof=1)
-    mean = both.mean(axis=0)
-    return Measured(count, mean[:-1], half[:-1], float(mean[-1]), float(half[-1]))
+    return limits, settings, [*notes, *told]

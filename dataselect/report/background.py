@@ -7,7 +7,7 @@ from dataselect.report import figures
 from dataselect.report.markdown import code, escape, table
 from dataselect.units import format_count, format_flops, format_seconds
 
-STAGE_NAMES = {"stage1": "Stage 1", "stage2": "Stage 2", "all": "both"}
+STAGE_NAMES = {"stage1": "Stage 1", "stage2": "Stage 2", "mixture": "mixture", "all": "both"}
 """What people call the stages."""
 
 
@@ -24,12 +24,13 @@ def cost_lines(cost: dict[str, Any]) -> list[str]:
         f"{figures.share_of(search, flops['target'])} of one target run. FLOPs are counted, 6ND "
         "for training and 2ND for scoring.",
         *_elsewhere(flops.get("elsewhere")),
+        *_mixture(flops),
         "Really spent on this run, earlier attempts included:",
     ]
     head = ["", "jobs", "failed", "attempts", "wall", "CPU", "GPU", "FLOPs kept", "FLOPs failed"]
     rows = [
         [
-            STAGE_NAMES.get(stage, stage),
+            "all" if stage == "all" and "mixture" in cost["spent"] else STAGE_NAMES[stage],
             *(str(spent[key]) for key in ("jobs", "failed_jobs", "attempts")),
             *(format_seconds(spent[f"{kind}_seconds"]) for kind in ("wall", "cpu", "gpu")),
             *(format_flops(spent[key]) for key in ("flops", "failed_flops")),
@@ -50,6 +51,16 @@ def _elsewhere(flops: float | None) -> list[str]:
     return [
         f"Of this, {format_flops(flops)} went into proxies that were given as checkpoints (6ND, "
         "where their tokens are known): spent elsewhere, and not in the table below."
+    ]
+
+
+def _mixture(flops: dict[str, Any]) -> list[str]:
+    if not flops.get("mixture"):
+        return []
+    return [
+        f"The search for a mixture took {format_flops(flops['mixture'])} besides, "
+        f"{figures.share_of(flops['mixture'], flops['target'])} of one target run. Proxies that it "
+        "shares with Stage 1 count here and there, but once in the table below."
     ]
 
 

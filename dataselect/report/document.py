@@ -14,6 +14,9 @@ Schema 1. Keys may be added within a schema; none is renamed or removed.
     stages         by stage: what was trained and scored, how it was aggregated, who came through
     cost           flops, counts, saving_factor, seconds, spent
     evidence | null, ablation | null, leaks | null
+    mixture | null
+                   status ("done", "failed", "unfinished"), problem, verdict, folder, and
+                   proposal | null: proposal.json of that folder without curves and runs
     corpus, exclusions, provenance, notes
 """
 
@@ -25,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from dataselect.cost import Spent, training_flops
 from dataselect.report.candidates import candidate_rows, measured
 from dataselect.report.leaks import leak_figures
+from dataselect.report.mixture_part import mixture_part
 from dataselect.report.provenance import provenance
 from dataselect.report.verdict import decide
 
@@ -61,6 +65,7 @@ def document(selection: "Selection") -> dict[str, Any]:
             "evidence": _evidence(selection.evidence),
             "ablation": None if selection.ablation is None else _ablation(selection.ablation),
             "leaks": leak_figures(selection),
+            "mixture": mixture_part(selection),
             "corpus": _corpus(selection),
             "exclusions": _exclusions(selection),
             "provenance": provenance(selection),
@@ -143,6 +148,8 @@ def _cost(selection: "Selection") -> dict[str, Any]:
             "total": cost.total,
             "naive": cost.naive,
             "elsewhere": cost.elsewhere,
+            # Beside the total, which is that of the two stages and the target.
+            "mixture": 0.0 if selection.mixture is None else selection.mixture.flops,
         },
         "saving_factor": cost.saving_factor,
         # N, k, C1, C2 and Ct of the paper's section 5.

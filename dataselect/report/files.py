@@ -1,5 +1,7 @@
 """Write the folder of a report: report.json, ranking.csv, README.md and resolved.yaml.
 
+Where weights were searched for, the folder `mixture` in it has those.
+
 Each file is whole or as it was before; the four may be of two runs only if the machine dies in
 between, and the next call of the same command writes all of them again.
 """
@@ -38,6 +40,12 @@ def write_report(selection: "Selection", out: Path) -> dict[str, Any]:
         "report.json": json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
     }
     out.mkdir(parents=True, exist_ok=True)
+    if selection.mixture is not None:
+        # Not above: few reports have a mixture, and its libraries take a second to load.
+        from dataselect.report.mixture_search import write_search
+
+        folder, command = out / made["mixture"]["folder"], _command(made["run"], out)
+        write_search(selection.mixture, selection.manifest, selection.plan, folder, command)
     for name, text in texts.items():
         write_atomic(out / name, text.encode())
     return made

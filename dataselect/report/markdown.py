@@ -24,5 +24,5 @@ def code(name: str) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") -> str:
     """A table of cells that are Markdown already; `right` has "r" for each right-aligned column."""
-    sides = ["--:" if side == "r" else ":--" for side in right.ljust(len(head))]
+    sides = ["--:" if side == "r" else ":--" for side in right.ljust(len(head))[: len(head)]]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, sides, *rows])

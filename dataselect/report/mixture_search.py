@@ -1,8 +1,8 @@
 """What a search for weights found: the folder `mixture/` of a report, and tables for people.
 
-`proposal.json` has all of it; `model.json`, `ratios.csv` and `metrics.csv` are what
-`dataselect mix` reads, so that another objective or other constraints need no new trial; the rest
-are weights for trainers.
+`proposal.json` has all of it and `README.md` what people want to know, with pictures. `model.json`,
+`ratios.csv`, `metrics.csv` and `epochs.csv` are what `dataselect mix` reads, so that another
+objective or other constraints need no new trial. The rest are weights for trainers.
 """
 
 import csv
@@ -26,11 +26,45 @@ from dataselect.mixture.model_file import Provenance, to_json
 from dataselect.mixture_search.search import Found
 from dataselect.plan import Plan
 from dataselect.report import figures
+from dataselect.report.mixture_accuracy import (
+    accuracy_document,
+    accuracy_notes,
+    gain_document,
+    print_accuracy,
+)
+from dataselect.report.mixture_readme import mixture_readme
 from dataselect.report.mixtures import print_proposal, proposal_document
+from dataselect.report.pictures import missing_pictures
 from dataselect.store.files import write_atomic
 from dataselect.units import format_flops, format_seconds
 
 Array = NDArray[np.float64]
+
+_UNITS = {True: "standard deviations", False: "nats per token"}
+
+
+def search_document(found: Found, manifest: Manifest, plan: Plan, command: str) -> dict[str, Any]:
+    """The content of proposal.json; `command` is what does it again."""
+    limits, model = found.limits, found.model
+    facts = {
+        "model": "model.json",
+        "constraints": None if plan.mix is None else plan.mix.constraints,
+        "confidence": plan.confidence,
+        "seed": found.settings.seed,
+        "command": command,
+        "objective_unit": _UNITS[found.settings.standardise],
+        "search": _search(found, manifest),
+        "confirmed": _confirmed(found),
+        "accuracy": accuracy_document(found),
+    }
+    document = proposal_document(
+        model, limits, found.proposal, found.trade_offs, found.rankings, found.grid, facts
+    )
+    if found.settings.target is not None:
+        for shown, each in zip(document["trade_offs"], found.trade_offs, strict=True):
+            shown["accuracy"] = float(found.settings.target.of(each.metrics))
+    document["notes"] += [*accuracy_notes(document["accuracy"]), *found.notes]
+    return document
 
 
 def write_search(
@@ -46,17 +80,8 @@ def write_search(
         limits.tokens_per_document,
     )
     texts, notes = export_all(sources, limits.target_tokens, seed)
-    facts = {
-        "model": "model.json",
-        "constraints": None if plan.mix is None else plan.mix.constraints,
-        "confidence": plan.confidence,
-        "seed": seed,
-        "command": command,
-        "search": _search(found, manifest),
-        "confirmed": _confirmed(found),
-    }
-    document = proposal_document(model, limits, found.proposal, [], facts)
-    document["notes"] += [*found.notes, *notes]
+    document = search_document(found, manifest, plan, command)
+    document["notes"] += notes
     provenance = Provenance(command=command, version=__version__, files={})
     swarm = model.swarm
     texts |= {
@@ -64,7 +89,12 @@ def write_search(
         "ratios.csv": _table(swarm.runs, swarm.sources, swarm.weights),
         "metrics.csv": _table(swarm.runs, swarm.metrics, swarm.values),
         "proposal.json": json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+        **missing_pictures(document, swarm.weights, out),
     }
+    rates = found.settings.rates
+    if rates is not None:
+        texts["epochs.csv"] = _table(swarm.runs, swarm.sources, swarm.weights * np.array(rates))
+    texts["README.md"] = mixture_readme(document, texts)
     out.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         write_atomic(out / name, text.encode())
@@ -73,6 +103,8 @@ def write_search(
 
 def print_search(document: Mapping[str, Any], console: Console) -> None:
     """The proposal, what was measured of it, and what the search cost."""
+    if document["accuracy"] is not None:
+        print_accuracy(document["accuracy"], console)
     print_proposal(document, console)
     search, confirmed = document["search"], document["confirmed"]
     if confirmed is not None:
@@ -86,6 +118,15 @@ def print_search(document: Mapping[str, Any], console: Console) -> None:
             f"measured gain over the prior: {interval} ({predicted:.4g} predicted), "
             f"{confirmed['seeds']} fresh seeds of each",
         )
+        accuracy = confirmed["accuracy"]
+        if accuracy is not None:
+            ends = [figures.points(accuracy[key]) for key in ("low", "high")]
+            predicted = figures.points(document["accuracy"]["beside"]["prior"]["gain"])
+            _say(
+                console,
+                f"that is {figures.points(accuracy['value'])} {figures.interval(*ends)} points of "
+                f"accuracy by the transfer functions ({predicted} predicted)",
+            )
         if gain["low"] is None or gain["low"] <= 0:
             _say(console, "note: what was measured does not show that the proposal is better")
     again = f", {search['failed']} done again" if search["failed"] else ""
@@ -112,12 +153,14 @@ def _search(found: Found, manifest: Manifest) -> dict[str, Any]:
         "together": settings.together,
         "sampler": settings.sampler,
         "standardised": settings.standardise,
+        "maximises": "rbridge" if settings.target is None else "accuracy",
         "diverged": found.diverged,
         "failed": found.failed,
         "flops": found.flops,
         "share_of_target": found.flops / target,
         "trial_seconds": found.trial_seconds,
         "spent_in_this_store": asdict(found.spent),
+        "steps": [asdict(step) for step in found.steps],
     }
 
 
@@ -129,6 +172,7 @@ def _confirmed(found: Found) -> dict[str, Any] | None:
         "seeds": measured.seeds,
         "over": "prior",
         "objective": _gain(measured.objective, measured.objective_half),
+        "accuracy": None if measured.accuracy is None else gain_document(measured.accuracy),
         "benchmarks": {
             name: _gain(float(value), float(half))
             for name, value, half in zip(

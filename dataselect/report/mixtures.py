@@ -1,6 +1,7 @@
 """What `dataselect mix` found: a document for programs, and tables for people."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,14 @@ from dataselect.mixture.constraints import Limits
 from dataselect.mixture.model import MixtureModel
 from dataselect.mixture.pareto import TradeOff
 from dataselect.mixture.propose import Beside, Proposal
+from dataselect.mixture.response_map import ResponseMap
+from dataselect.mixture.single_share import Rankings
 from dataselect.report import figures
 
 _SHOWN_SHARE = 0.1
 
 
-def print_fit(model: MixtureModel, console: Console) -> None:
+def print_fit(model: MixtureModel, rankings: Rankings, console: Console) -> None:
     """What each metric is predicted by, and how well runs were that were held out."""
     swarm, stack = model.swarm, model.stack
     better = "lower" if model.lower_is_better else "higher"
@@ -52,6 +55,7 @@ def print_fit(model: MixtureModel, console: Console) -> None:
         )
     )
     _say(console, f"Each alone, of spread, median over metrics: {typical}.")
+    _say(console, ranking_words(_rankings(rankings, swarm.sources)))
     for note in swarm.notes:
         _say(console, f"note: {note}")
 
@@ -61,6 +65,8 @@ def proposal_document(
     limits: Limits,
     found: Proposal,
     others: Sequence[TradeOff],
+    rankings: Rankings,
+    grid: ResponseMap | None,
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Everything that was found, ready for JSON; what is not known is None."""
@@ -105,18 +111,71 @@ def proposal_document(
             for name, value, a, b in zip(model.swarm.metrics, found.metrics, low, high, strict=True)
         },
         "beside": {name: _beside(each, names) for name, each in found.beside.items()},
+        "held_out": {
+            "runs": list(model.swarm.runs),
+            "observed": (model.sign * model.objective.of(model.costs)).tolist(),
+            "predicted": (model.sign * model.objective.of(model.stack.honest)).tolist(),
+            "rank_correlation": _rankings(rankings, names),
+        },
+        "map": None if grid is None else _map(grid),
         "near_equal_tolerance": found.tolerance,
         "kl_from_prior": found.divergence,
-        "trade_offs": [
-            {
-                "weights": dict(zip(names, each.weights.tolist(), strict=True)),
-                "metrics": dict(zip(model.swarm.metrics, each.metrics.tolist(), strict=True)),
-                "objective": each.objective,
-            }
-            for each in others
-        ],
+        "trade_offs": [_trade_off(each, names, model.swarm.metrics) for each in others],
         "notes": [*model.swarm.notes, *_warnings(names, found)],
     }
+
+
+def _trade_off(each: TradeOff, names: Sequence[str], metrics: Sequence[str]) -> dict[str, Any]:
+    ends = zip(metrics, each.metrics.tolist(), each.metrics_half.tolist(), strict=True)
+    objective = _ends(each.objective, each.objective_half)
+    return {
+        "weights": dict(zip(names, each.weights.tolist(), strict=True)),
+        "metrics": {name: _ends(value, half) for name, value, half in ends},
+        "objective": objective["value"],
+        "low": objective["low"],
+        "high": objective["high"],
+    }
+
+
+def _rankings(found: Rankings, names: Sequence[str]) -> dict[str, Any]:
+    return {
+        "runs": found.runs,
+        "model": asdict(found.model),
+        "single_share": {
+            "source": names[found.source],
+            "more_is_better": found.more_is_better,
+            **asdict(found.single_share),
+        },
+        "ahead": asdict(found.ahead),
+    }
+
+
+def _map(grid: ResponseMap) -> dict[str, Any]:
+    return {
+        "weights": grid.weights.round(6).tolist(),
+        "objective": grid.objective.tolist(),
+        "low": (grid.objective - grid.half).tolist(),
+        "high": (grid.objective + grid.half).tolist(),
+    }
+
+
+def ranking_words(found: Mapping[str, Any]) -> str:
+    """Whether the model is worth more than "more of X", in a sentence or two."""
+    model, single, ahead = (_correlation(found[key]) for key in ("model", "single_share", "ahead"))
+    which = found["single_share"]
+    more = "more" if which["more_is_better"] else "less"
+    worth = "" if found["ahead"]["low"] > 0 else ", so it is not shown to be worth more than that"
+    if found["ahead"]["high"] < 0:
+        worth = ", so that share alone ranks better"
+    return (
+        f"Ranking of held-out runs by the objective (Spearman): {model}; by the share of "
+        f"{which['source']} alone, {more} of it first, {single}; the model is ahead by "
+        f"{ahead}{worth}."
+    )
+
+
+def _correlation(each: Mapping[str, float]) -> str:
+    return figures.with_interval(each["value"], (each["low"], each["high"]))
 
 
 def print_proposal(document: Mapping[str, Any], console: Console) -> None:
@@ -161,11 +220,18 @@ def print_proposal(document: Mapping[str, Any], console: Console) -> None:
         "alone may move before the objective is worse by one held-out error "
         f"({document['near_equal_tolerance']:.2g}). Gain: above 0 the proposal is better.",
     )
+    _say(console, ranking_words(document["held_out"]["rank_correlation"]))
     for number, each in enumerate(document["trade_offs"], start=1):
         weights = ", ".join(
             f"{name} {weight:.2f}" for name, weight in each["weights"].items() if weight >= 0.005
         )
-        _say(console, f"trade-off {number}: objective {each['objective']:.4g}; {weights}")
+        metrics = ", ".join(f"{name} {_interval(m)}" for name, m in each["metrics"].items())
+        accuracy = f" (accuracy {figures.percent(each['accuracy'])})" if "accuracy" in each else ""
+        _say(
+            console,
+            f"trade-off {number}: objective {each['objective']:.4g}{accuracy}; {metrics}: "
+            f"{weights}",
+        )
     for note in document["notes"]:
         _say(console, f"note: {note}")
 

@@ -13,7 +13,11 @@ from dataselect.report.background import STAGE_NAMES, cost_lines, provenance_lin
 from dataselect.report.doubts import ablation_lines, doubt_lines, noise_lines
 from dataselect.report.leaks import alarms, leak_lines, mark
 from dataselect.report.markdown import code, escape, table
+from dataselect.report.mixture_readme import mixture_lines, response_lines, search_lines
+from dataselect.report.mixtures import ranking_words
 from dataselect.units import format_count
+
+_GOES_ON = "The command at the end of this page goes on with it."
 
 
 def readme(document: dict[str, Any], command: str) -> str:
@@ -34,6 +38,7 @@ def readme(document: dict[str, Any], command: str) -> str:
         *ablation_lines(document.get("ablation")),
         *noise_lines(document["stages"]["stage1"]),
         *leak_lines(document),
+        *_mixture(document.get("mixture")),
         "## Cost",
         *cost_lines(document["cost"]),
         "## Provenance",
@@ -189,6 +194,24 @@ def _evidence(evidence: dict[str, Any] | None) -> list[str]:
         table(["ranking by", "decision accuracy", "Kendall's tau"], rows, " rr"),
         f"Over {evidence['pairs']} pairs of candidates whose target accuracy differs; a tie of the "
         "proxies counts one half, and chance is 0.50. Intervals resample candidates.",
+    ]
+
+
+def _mixture(part: dict[str, Any] | None) -> list[str]:
+    """The weights that were searched for, or why there are none."""
+    if part is None:
+        return []
+    if part["proposal"] is None:
+        why = f": {escape(part['problem'])}" if part["problem"] else ""
+        return ["## Mixture", f"The search for weights is not over{why}. {_GOES_ON}"]
+    folder = f"{part['folder']}/"
+    return [
+        "## Mixture",
+        *mixture_lines(part["proposal"], folder),
+        escape(ranking_words(part["proposal"]["held_out"]["rank_correlation"])),
+        *response_lines(part["proposal"], folder),
+        *search_lines(part["proposal"]),
+        f"More, and the weights as files for trainers: [{folder}README.md]({folder}README.md).",
     ]
 
 

@@ -192,8 +192,9 @@ def _plan(plan: Plan, recipes: Mapping[str, Recipe], folder: Path) -> dict[str, 
             benchmark["weigh"] = moved(benchmark["weigh"], plan.base, folder)
     if "transfer" in values.get("predict", {}):
         values["predict"]["transfer"] = moved(values["predict"]["transfer"], plan.base, folder)
-    if "constraints" in values.get("mix", {}):
-        values["mix"]["constraints"] = moved(values["mix"]["constraints"], plan.base, folder)
+    for key in ("constraints", "transfer"):
+        if values.get("mix", {}).get(key):
+            values["mix"][key] = moved(values["mix"][key], plan.base, folder)
     # Where trials are kept changes nothing about them, and its URL may hold a password.
     values.get("mix", {}).pop("storage", None)
     return values

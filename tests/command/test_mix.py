@@ -57,6 +57,7 @@ def test_fit_says_how_well_held_out_runs_are_predicted(folder: Path) -> None:
     text = " ".join((folder / "fit.txt").read_text().split())
     assert "16 runs, 3 sources, 2 metrics; lower is better; 10 folds" in text
     assert "Each alone, of spread, median over metrics: data law " in text
+    assert "Ranking of held-out runs by the objective (Spearman): " in text
     assert f"model: {folder}" in text
     provenance = json.loads((folder / "model.json").read_text())["provenance"]
     assert provenance["files"]["ratios"]["name"] == "ratios.csv"
@@ -117,9 +118,13 @@ def test_a_proposal_is_shown_with_what_stands_beside_it_and_written(
         for name, each in found["sources"].items()
         if each["weight"] > 0
     }
-    assert {"olmo-core.yaml", "megatron.txt", "litgpt_mixture.py"} <= {
+    assert {"olmo-core.yaml", "megatron.txt", "litgpt_mixture.py", "map.svg", "weights.svg"} <= {
         p.name for p in out.iterdir()
     }
+    assert "![Predicted objective of all mixtures" in (out / "README.md").read_text()
+    ranked = found["held_out"]["rank_correlation"]
+    assert ranked["single_share"]["source"] in SOURCES
+    assert "by the share of" in text
     again = mix(*arguments, "--json", tmp_path / "again.json")
     assert again.exit_code == 0
     other = json.loads((tmp_path / "again.json").read_text())
@@ -137,12 +142,53 @@ def test_an_objective_changes_the_proposal(folder: Path, tmp_path: Path) -> None
     assert weights["code_loss"] > weights["qa_loss"] + 0.2
 
 
+def test_epochs_go_from_the_fit_to_predictions_and_the_proposal(
+    folder: Path, tmp_path: Path
+) -> None:
+    weights = design(np.array([0.6, 0.3, 0.1]), 16, 0)
+    rates = np.array([0.2, 3.0, 40.0])
+    epochs = table(tmp_path / "epochs.csv", SOURCES, weights * rates)
+    model = tmp_path / "model.json"
+    result = fit(folder, "--epochs", epochs, "--lower-is-better", "--json", model)
+    assert result.exit_code == 0, result.output
+    assert "repeated data law" in result.stdout
+    assert "value of repeated text" in " ".join(result.stdout.split())
+    assert "epochs" in json.loads(model.read_text())["provenance"]["files"]
+
+    new = np.random.default_rng(1).dirichlet(np.ones(3), 5)
+    at = table(tmp_path / "at.csv", SOURCES, new)
+    found = {}
+    for times in (1, 10):
+        read = table(tmp_path / f"{times}.csv", SOURCES, times * new * rates)
+        out = tmp_path / f"predicted-{times}.csv"
+        told = mix("predict", "--model", model, "--at", at, "--out", out, "--epochs", read)
+        assert told.exit_code == 0, told.output
+        found[times] = [float(row["objective"]) for row in csv.DictReader(out.open())]
+    assert (np.array(found[10]) > np.array(found[1])).all()
+
+    limits = tmp_path / "limits.yaml"
+    known = "target_tokens: 1T\nmax_repetition: 20\nsources:\n  web: {tokens: 5T}\n"
+    known += "  '[code]': {tokens: 33B}\n  wiki: {tokens: 2.5B}\n"
+    notes = {}
+    for more in ("", "repetition: fitted\n"):
+        limits.write_text(more + known)
+        out = tmp_path / "proposal.json"
+        told = mix("propose", "--model", model, "--constraints", limits, "--json", out)
+        assert told.exit_code == 0, told.output
+        notes[more] = " ".join(json.loads(out.read_text())["notes"])
+    assert "in the constraints would count that" in notes[""]
+    assert "predicted at the target's epochs, with R as fitted" in notes["repetition: fitted\n"]
+
+
 def test_bad_input_is_one_line_and_exit_code_2(folder: Path, tmp_path: Path) -> None:
     model = ("--model", folder / "model.json")
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("run,web,books\nr1,0.5,0.5\n")
     caps = tmp_path / "caps.yaml"
     caps.write_text("sources: {web: {max: 0.1}, wiki: {max: 0.1}, '[code]': {max: 0.1}}\n")
+    right = table(tmp_path / "right.csv", SOURCES, np.array([[0.5, 0.3, 0.2]]))
+    again = tmp_path / "again.yaml"
+    again.write_text("repetition: fitted\ntarget_tokens: 1T\nsources: {web: {tokens: 1T}}\n")
     out = ("--out", tmp_path / "out.csv")
     for result, problem in (
         (fit(folder), "'qa_loss' is lower when better by its name; give --lower-is-better"),
@@ -151,6 +197,9 @@ def test_bad_input_is_one_line_and_exit_code_2(folder: Path, tmp_path: Path) -> 
         (mix("predict", "--model", wrong, "--at", wrong, *out), "Invalid JSON"),
         (mix("predict", *model, "--at", wrong, *out, "--confidence", 90), "90 is no share"),
         (mix("propose", *model, "--constraints", caps), "sum to 0.3, below 1"),
+        (fit(folder, "--epochs", wrong, "--lower-is-better"), "wrong.csv:1: 'books' is no source"),
+        (mix("predict", *model, "--at", right, *out, "--epochs", right), "no run of the model is"),
+        (mix("propose", *model, "--constraints", again), "so nothing is fitted; write a number"),
     ):
         assert result.exit_code == 2, result.output
         assert problem in result.stderr

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dataselect.corpus.packing import PackedData, Part
 from dataselect.corpus.prepare import (
     Tokenizer,
     fingerprints,
@@ -15,6 +16,7 @@ from dataselect.corpus.prepare import (
     shares,
     tokens_needed,
 )
+from dataselect.corpus.shards import TokenStream
 from dataselect.errors import InputError
 from dataselect.manifest import Manifest, load_manifest
 from dataselect.plan import Plan, load_plan
@@ -96,6 +98,31 @@ def test_stream_keeps_its_key_when_the_budget_grows(made: Any) -> None:
     assert {name: s.key for name, s in small.items()} == {n: s.key for n, s in large.items()}
     assert small["a"].tokens < large["a"].tokens
     assert small["a"].key != small["b"].key
+
+
+def test_a_cut_stream_is_the_beginning_of_the_whole_one_and_no_other_s(made: Any) -> None:
+    manifest, plan, store, tokenizer = made
+    prints, needed = fingerprints(manifest), {"a": 150, "b": 2000}
+    whole = prepare_streams(
+        manifest, plan, tokenizer, prints, {"a": 2000, "b": 2000}, store, ignore
+    )
+    cut = prepare_streams(manifest, plan, tokenizer, prints, needed, store, ignore, cut=["a"])
+    short = prepare_streams(manifest, plan, tokenizer, prints, needed, store, ignore)
+    assert cut["a"].tokens == 150
+    assert cut["a"].key not in (whole["a"].key, short["a"].key)
+    assert cut["a"].folder not in (whole["a"].folder, short["a"].folder)
+    assert cut["b"] == whole["b"]
+    shorter = prepare_streams(
+        manifest, plan, tokenizer, prints, {"a": 140}, store, ignore, cut=["a"]
+    )
+    assert shorter["a"].key != cut["a"].key
+    ids = TokenStream(cut["a"].folder).read(0, 150)
+    assert (ids == TokenStream(whole["a"].folder).read(0, 150)).all()
+    # Asked for more, a training reads the cut text again.
+    packed = PackedData([Part(str(cut["a"].folder), 600)], 50, 0, 600)
+    rows = packed.batch(0, 12)
+    starts = {tuple(ids[i : i + 50].tolist()) for i in (0, 50, 100)}
+    assert {tuple(row[:50].tolist()) for row in rows} == starts
 
 
 def test_mixture_draws_its_shares_from_its_sources(made: Any) -> None:

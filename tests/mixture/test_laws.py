@@ -2,16 +2,31 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dataselect.mixture.law_fit import fit_law
-from dataselect.mixture.laws import EffectiveData, Exponential, Law
+from dataselect.mixture.laws import (
+    PUBLISHED_REPETITION,
+    EffectiveData,
+    Exponential,
+    Law,
+    RepeatedData,
+)
 
 RNG = np.random.default_rng(0)
 WEIGHTS = np.vstack([RNG.dirichlet(np.full(5, 0.5), 60), np.eye(5)])
-LAWS: tuple[Law, ...] = (EffectiveData(), EffectiveData(0.5), Exponential())
+RATES = np.array([0.0, 0.5, 4, 20, 60])
+LAWS: tuple[Law, ...] = (
+    EffectiveData(),
+    EffectiveData(0.5),
+    Exponential(),
+    RepeatedData(RATES),
+    RepeatedData(RATES * RNG.uniform(0.3, 1, (len(WEIGHTS), 5))),
+)
 
 
-@pytest.mark.parametrize("law", LAWS, ids=str)
+@pytest.mark.parametrize("law", LAWS)
 def test_slopes_are_those_of_the_values(law: Law) -> None:
     costs = RNG.normal(3, 1, (2, len(WEIGHTS)))
     at = law.starts(costs, 5)[0] + 0.1 * RNG.standard_normal((2, len(law.prior(5).mean)))
@@ -69,3 +84,39 @@ def test_fewer_runs_than_parameters_still_have_one_fit() -> None:
     assert np.isfinite(predicted).all()
     again = fit_law(EffectiveData(), some, truth(some, 0.6)).predict(WEIGHTS)
     assert (again == predicted).all()
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.floats(0.001, 1), min_size=4, max_size=4),
+    st.lists(st.floats(0, 100), min_size=4, max_size=4),
+    st.floats(0.5, 100),
+)
+def test_repeated_text_is_worth_what_the_published_law_says(
+    weights: list[float], rates: list[float], repetition: float
+) -> None:
+    shares = np.array(weights) / sum(weights)
+    counted = []
+    for share, rate in zip(shares.tolist(), rates, strict=True):
+        epochs = rate * share
+        unique = share / epochs if epochs > 1 else share
+        again = repetition * (1 - np.exp(-(epochs - 1) / repetition)) if epochs > 1 else 0
+        counted.append(unique * (1 + again))
+    plain = np.array([[0.5, 0.1, -1.0, -0.5, -0.3, 0.2, -0.4, 1.0, 0.0]])
+    known = np.append(plain, [[np.log(repetition)]], axis=1)
+    found = RepeatedData(np.array(rates)).values(known, shares[None])
+    assert found == pytest.approx(EffectiveData().values(plain, np.array([counted])))
+
+
+def test_the_value_of_repetition_is_found_again() -> None:
+    repetition = 6.0
+    again = np.maximum(RATES * WEIGHTS - 1, 0)
+    new = repetition * (1 - np.exp(-again / repetition))
+    worth = np.where(again > 0, (1 + new) / np.maximum(RATES, 1), WEIGHTS)
+    fitted = fit_law(RepeatedData(RATES), WEIGHTS, truth(worth, 0.6))
+    assert np.exp(fitted.parameters[:, -1]) == pytest.approx(repetition, rel=0.1)
+
+
+def test_where_nothing_is_read_twice_the_published_value_stays() -> None:
+    fitted = fit_law(RepeatedData(np.full(5, 0.9)), WEIGHTS, truth(WEIGHTS, 0.6))
+    assert np.exp(fitted.parameters[:, -1]) == pytest.approx(PUBLISHED_REPETITION)

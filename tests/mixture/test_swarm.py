@@ -11,7 +11,7 @@ from small_swarms import made
 from dataselect.errors import InputError
 from dataselect.mixture.direction import check_direction
 from dataselect.mixture.objective import find_objective
-from dataselect.mixture.swarm import read_swarm, read_weights
+from dataselect.mixture.swarm import read_epochs, read_swarm, read_weights, with_epochs
 
 RATIOS = ["run,a,b,c", *(f"r{i},0.{i},0.{9 - i},0.1" for i in range(1, 9))]
 METRICS = ["run,x_loss,y_loss", *(f"r{i},{3 + i / 10},{2 + i / 7}" for i in range(1, 9))]
@@ -178,3 +178,52 @@ def test_a_wrong_objective_is_refused(spec: str, problem: str) -> None:
     with pytest.raises(InputError) as refused:
         find_objective(spec, ["arc", "b", "c"], VALUES)
     assert problem in str(refused.value)
+
+
+def test_epochs_are_read_by_run_and_made_rates_of_a_weight(tmp_path: Path) -> None:
+    path = tmp_path / "epochs.csv"
+    path.write_text("run,b,a,unused\nr2,0,3,0\nr1,4,0.5,0\nother,1,1,0\n")
+    weights = np.array([[0.5, 0.4, 0.1], [1.0, 0, 0]])
+    rates = read_epochs(path, ("a", "b", "c"), ("r1", "r2"), weights)
+    assert rates.tolist() == [[1, 10, 0], [3, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ("run,a,b\nr1,1,1", "epochs.csv: it has no row of 'r2'"),
+        ("run,a,b\nr1,1,-1\nr2,1,0", "epochs.csv:2: the epochs of 'b' are negative"),
+        ("run,a,b\nr1,1,\nr2,1,0", "epochs.csv:2: the epochs of 'b' are no number"),
+        ("run,a,b\nr1,1,1\nr2,1,2", "epochs.csv:3: 'b' is read 2 times and has weight 0"),
+        ("run,a,d\nr1,1,1\nr2,1,2", "epochs.csv:1: 'd' is no source of the runs"),
+        ("run,a,b\nr1,1,1\nr1,1,1", "run 'r1' comes twice"),
+        ("a,b\n1,1", "it needs a column 'run' and one for each source"),
+    ],
+)
+def test_epochs_that_do_not_fit_are_refused(tmp_path: Path, lines: str, problem: str) -> None:
+    path = tmp_path / "epochs.csv"
+    path.write_text(lines + "\n")
+    with pytest.raises(InputError) as refused:
+        read_epochs(path, ("a", "b"), ("r1", "r2"), np.array([[0.5, 0.5], [1, 0]]))
+    assert problem in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "note"),
+    [
+        (0.5, "no run reads a source more than once"),
+        (3.0, None),
+        (np.where(np.arange(20)[:, None] < 10, 1.0, 4.0), "predictions are at the mean"),
+    ],
+)
+def test_what_epochs_tell_is_said(
+    tmp_path: Path, epochs: float | np.ndarray, note: str | None
+) -> None:
+    swarm = made(20, 0)
+    lines = [",".join(("run", *swarm.sources))]
+    for run, row in zip(swarm.runs, (swarm.weights * epochs).tolist(), strict=True):
+        lines.append(",".join((run, *(f"{value:.4f}" for value in row))))
+    path = tmp_path / "epochs.csv"
+    path.write_text("\n".join(lines) + "\n")
+    notes = with_epochs(swarm, path).notes
+    assert (not notes) if note is None else (note in notes[0])

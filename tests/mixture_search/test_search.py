@@ -6,21 +6,28 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 from stage_world import Counted, Silent, experiment, write_world
 from typer.testing import CliRunner, Result
 
 from dataselect.cli import app
-from dataselect.errors import InputError, LockedError
+from dataselect.errors import DataselectError, IncompleteError, InputError, LockedError
 from dataselect.manifest import load_manifest
 from dataselect.mixture_search import ground as ground_module
 from dataselect.mixture_search.course import Item
 from dataselect.mixture_search.ground import Ground, check
 from dataselect.mixture_search.search import Found, search, settle
-from dataselect.plan import Plan, load_plan
+from dataselect.plan import Plan, Predict, load_plan
+from dataselect.plan_proxy import Proxy
+from dataselect.predict import setting as target_setting
+from dataselect.report.markdown import escape
 from dataselect.store import Store, lock
+from dataselect.transfer.file import read_transfer_file, to_json
+from dataselect.transfer.function import Provenance
+from dataselect.transfer.function import fit as fit_function
 
 MIX = """
 confidence: 0.8
@@ -123,6 +130,9 @@ def test_the_command_finds_all_trials_and_writes_what_trainers_and_mix_read(
     assert confirmed["objective"]["low"] < confirmed["objective"]["value"]
     assert document["search"]["share_of_target"] == pytest.approx(found.flops / (6e6 * 20e6))
     assert json.loads((out / "weights.json").read_text()) == {k: v for k, v in weights.items() if v}
+    assert "measured " in (out / "README.md").read_text()
+    assert (out / "course.svg").is_file()
+    assert [step["trial"] for step in document["search"]["steps"]] == list(range(13))
     rows = list(csv.DictReader((out / "metrics.csv").open()))
     assert len(rows) == 9
     assert set(rows[0]) == {"run", "short", "long"}
@@ -146,9 +156,63 @@ def test_a_run_searches_after_its_stages_where_the_plan_says_so(
     weights = json.loads((out / "mixture" / "weights.json").read_text())
     assert sum(weights.values()) == pytest.approx(1)
     assert max(weights.values()) == pytest.approx(found.proposal.weights.max())
+    report = json.loads((out / "report.json").read_text())
+    mixture, cost = report["mixture"], report["cost"]
+    assert mixture["status"] == "done"
+    assert mixture["verdict"].startswith(f"{100 * max(weights.values()):.1f}% worked")
+    assert cost["flops"]["mixture"] == mixture["proposal"]["search"]["flops"] > 0
+    # One trial has the weights of a candidate, and so its proxy.
+    trained = [r["key"] for r in Store(folder / "store").ledger() if r["kind"] == "proxy"]
+    assert cost["spent"]["stage1"]["jobs"] + cost["spent"]["mixture"]["jobs"] == len(
+        Store(folder / "store").ledger()
+    )
+    assert len(trained) == len(set(trained))
+    page = (out / "README.md").read_text()
+    for name in ("weights", "slices"):
+        assert f"(mixture/{name}.svg)" in page
+        assert (out / "mixture" / f"{name}.svg").is_file()
+    assert "The search for a mixture took " in page
+    assert "| mixture | " in page
     resolved = load_manifest(out / "resolved.yaml").document_at(Plan, "plan")
     assert resolved.mix is not None
     assert (out / str(resolved.mix.constraints)).samefile(folder / "constraints.yaml")
+
+
+@pytest.mark.parametrize(
+    ("problem", "code"),
+    [
+        (IncompleteError("2 trials failed (<why>)"), 3),
+        (InputError("floors", "none", "loosen it"), 2),
+    ],
+)
+def test_a_search_that_fails_leaves_the_report_of_the_selection(
+    world: tuple[Path, Found, list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    problem: DataselectError,
+    code: int,
+) -> None:
+    def fail(*_: object) -> None:
+        assert "is not over. The command" in (out / "README.md").read_text(), "written before"
+        raise problem
+
+    folder, out = world[0], world[0] / "reports" / "failing"
+    monkeypatch.setattr("dataselect.compute.default_compute", lambda *_: Counted())
+    monkeypatch.setattr("dataselect.mixture_search.search.search", fail)
+    plan = (folder / "plan.yaml").read_text().replace("accuracy: true", "accuracy: false")
+    (folder / "run.yaml").write_text(plan)
+    given = [str(folder / "manifest.yaml"), "--plan", str(folder / "run.yaml")]
+    stored = ["--store", str(folder / "store"), "--out", str(out)]
+    result = CliRunner().invoke(app, ["run", *given, *stored])
+    assert result.exit_code == code
+    assert f"error: no mixture was found: {problem}" in result.output
+    assert "to go on: dataselect" in result.output
+    page = (out / "README.md").read_text()
+    assert "comes first" in page
+    assert f"The search for weights is not over: {escape(str(problem))}. The command" in page
+    made = json.loads((out / "report.json").read_text())
+    assert (made["mixture"]["status"], made["mixture"]["problem"]) == ("failed", str(problem))
+    assert made["cost"]["flops"]["mixture"] == 0
+    assert not (out / "mixture").exists()
 
 
 def test_without_more_words_all_texts_are_mixed_around_equal_weights(
@@ -247,3 +311,136 @@ def test_searches_share_a_store_and_a_run_has_it_to_itself(
     shared = lock(store, "the store", shared=True), lock(store, "the store", shared=True)
     with shared[0], shared[1], pytest.raises(LockedError), lock(store, "the store"):
         pass
+
+
+def write_functions(folder: Path, **changes: Any) -> None:
+    """Transfer functions for both benchmarks, fitted for this world unless `changes` say else."""
+    ground = prepared(folder)
+    assert ground.experiment.tokenizer is not None
+    functions = []
+    for name, slope in (("short", -0.05), ("long", -0.02)):
+        own = replace(
+            target_setting(
+                ground.experiment,
+                name,
+                ground.recipe.parameters,
+                ground.recipe.tokens,
+                ground.experiment.tokenizer.hash,
+            ),
+            **changes,
+        )
+        x = np.linspace(4, 7, 8)
+        y = 0.5 + slope * (x - 5) + 0.002 * np.cos(9 * x)
+        functions.append(
+            fit_function(x, y, benchmark=name, provenance=Provenance(own, "made up", "none"))
+        )
+    (folder / "transfer.json").write_text(to_json(functions))
+
+
+def accurate_world(like: Path, folder: Path, **changes: Any) -> None:
+    """The world of a search for accuracy, its proxies as far as another world trained them."""
+    write(folder)
+    shutil.copytree(like / "store", folder / "store")
+    write_functions(folder, **changes)
+    write(folder, MIX + "  transfer: transfer.json\n")
+
+
+def test_a_search_for_accuracy_says_what_the_target_gains_in_points(
+    world: tuple[Path, Found, list[str]], tmp_path: Path
+) -> None:
+    accurate_world(world[0], tmp_path)
+    result = mix(tmp_path, "--pareto", "3")
+    assert result.exit_code == 0, result.output
+    document = json.loads((tmp_path / "out" / "proposal.json").read_text())
+    accuracy = document["accuracy"]
+    assert accuracy["weights"] == {"short": 0.75, "long": 0.25}
+    assert accuracy["low"] < accuracy["value"] < accuracy["high"]
+    parts = accuracy["benchmarks"]
+    mean = sum(share * parts[name]["value"] for name, share in accuracy["weights"].items())
+    assert accuracy["value"] == pytest.approx(mean)
+    prior = accuracy["beside"]["prior"]
+    assert prior["gain"] == pytest.approx(accuracy["value"] - prior["value"])
+    assert prior["gain_low"] < prior["gain"] < prior["gain_high"]
+    assert set(accuracy["beside"]) == set(document["beside"])
+    assert document["search"]["maximises"] == "accuracy"
+    assert document["objective"]["low"] < document["objective"]["value"]
+    confirmed = document["confirmed"]["accuracy"]
+    assert confirmed["low"] < confirmed["value"] < confirmed["high"]
+    assert document["trade_offs"]
+    for each in document["trade_offs"]:
+        assert each["metrics"]["short"]["low"] < each["metrics"]["short"]["value"]
+        assert 0 < each["accuracy"] < 1
+    text = " ".join(result.output.split())
+    assert "predicted accuracy of the target" in text
+    assert "points of accuracy by the transfer functions" in text
+    assert "trade-off 1: objective" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "drop", "told"),
+    [
+        ({"traces": "others"}, None, "plan.yaml:24:3: the transfer function of short was fitted"),
+        ({}, "long", "plan.yaml:24:3: transfer.json has no transfer function for long"),
+    ],
+)
+def test_functions_that_do_not_apply_are_refused_where_the_search_names_them(
+    world: tuple[Path, Found, list[str]],
+    tmp_path: Path,
+    changes: dict[str, Any],
+    drop: str | None,
+    told: str,
+) -> None:
+    accurate_world(world[0], tmp_path, **changes)
+    if drop is not None:
+        kept = [f for n, f in read_transfer_file(tmp_path / "transfer.json").items() if n != drop]
+        (tmp_path / "transfer.json").write_text(to_json(kept))
+    before = len(Store(tmp_path / "store").ledger())
+    result = mix(tmp_path)
+    assert result.exit_code == 2, result.output
+    assert told in result.output
+    assert len(Store(tmp_path / "store").ledger()) == before
+
+
+def test_the_functions_of_stage_2_are_the_objective_where_the_proxies_are_the_same(
+    world: tuple[Path, Found, list[str]], tmp_path: Path
+) -> None:
+    write(tmp_path)
+    shutil.copytree(world[0] / "store", tmp_path / "store")
+    write_functions(tmp_path)
+    ground = prepared(tmp_path)
+    plan = ground.experiment.plan
+
+    def settled(proxy: Proxy | None, transfer: Literal[False] | None = None) -> Any:
+        stage = Predict(proxy=proxy, transfer="transfer.json")
+        changed = plan.model_copy(update={"predict": stage})
+        mix = ground.mix.model_copy(update={"transfer": transfer})
+        experiment = replace(ground.experiment, plan=changed)
+        _, settings, notes = settle(replace(ground, experiment=experiment, mix=mix))
+        return settings.target, notes
+
+    proxy = plan.screen.proxy
+    assert proxy is not None
+    found, notes = settled(proxy)
+    assert found is not None
+    assert found.shares.tolist() == [0.75, 0.25]
+    assert notes == []
+    assert settled(proxy, False) == (None, [])
+    assert settled(proxy.model_copy(update={"seed": 7})) == (None, [])
+    write_functions(tmp_path, target_size=7, proxy_tokens=9)
+    nothing, told = settled(proxy)
+    assert nothing is None
+    assert "a target of 7 parameters, not 1M; the mixture is searched by rBridge" in told[0]
+
+
+def test_functions_that_rise_with_the_loss_are_no_objective(
+    world: tuple[Path, Found, list[str]], tmp_path: Path
+) -> None:
+    accurate_world(world[0], tmp_path)
+    functions = read_transfer_file(tmp_path / "transfer.json").values()
+    turned = [
+        replace(f, curve=replace(f.curve, coefficients=tuple(-c for c in f.curve.coefficients)))
+        for f in functions
+    ]
+    (tmp_path / "transfer.json").write_text(to_json(turned))
+    with pytest.raises(InputError, match="short rises with the score"):
+        settle(prepared(tmp_path))

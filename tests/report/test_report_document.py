@@ -113,6 +113,7 @@ def test_cost_is_the_sum_over_stages_and_target_against_a_target_run_for_each(
         "total": 1.025e6,
         "naive": 5e6,
         "elsewhere": 0.0,
+        "mixture": 0.0,
     }
     assert cost["saving_factor"] == pytest.approx(5 / 1.025)
     assert cost["seconds"]["this_run"] == 90.5

@@ -1,0 +1,87 @@
+"""What it costs a mixture that its text is read again and again.
+
+A weight alone does not say it: reading a source at weight w is rate·w epochs, and the rate, tokens
+of a run by tokens of the source, may differ between runs and for the target. So the law of repeated
+data is fitted to runs at the rates of each. The other surrogates know nothing of rates. They are
+fitted to costs that the law has moved to the usual rates, which moves nothing where all runs have
+the same; and what is predicted at other rates is moved by the law as well.
+
+Not covered: overfitting, where one more epoch is worse than none. The law only says that it is
+worth less and less, and takes room from other text.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataselect.mixture.law_fit import FittedLaw, fit_law
+from dataselect.mixture.laws import EffectiveData, RepeatedData
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Predictions at the `asked` rates, (sources,) or for each mixture, by laws of all runs and
+    without each fold."""
+
+    asked: Array
+    whole: FittedLaw
+    folds: tuple[FittedLaw, ...]
+
+    def harm(self, weights: Array, without: int | None = None) -> Array:
+        """What costs rise by from the usual rates to those asked, (mixtures, metrics)."""
+        return harm(self.whole if without is None else self.folds[without], weights, self.asked)
+
+
+def repeats(weights: Array, rates: Array) -> bool:
+    """Whether any run reads a source more than once, so that there is anything to fit."""
+    return bool((rates * weights > 1).any())
+
+
+def usual_rates(weights: Array, rates: Array) -> Array:
+    """By source, epochs over all runs by its weights in them."""
+    total = weights.sum(axis=0)
+    usual: Array = (rates * weights).sum(axis=0) / np.where(total > 0, total, 1.0)
+    return usual
+
+
+def fit_repeated(weights: Array, costs: Array, rates: Array, usual: Array) -> FittedLaw:
+    """The law of repeated data fitted at the rates of each run, predicting at the usual ones."""
+    return read_at(fit_law(RepeatedData(rates), weights, costs), usual)
+
+
+def harm(law: FittedLaw, weights: Array, rates: Array) -> Array:
+    """What costs rise by from the law's own rates to these, (mixtures, metrics)."""
+    return read_at(law, rates).predict(weights) - law.predict(weights)
+
+
+def read_at(law: FittedLaw, rates: Array) -> FittedLaw:
+    """The same law at other rates."""
+    assert isinstance(law.law, RepeatedData), "another law knows of no rates"
+    return replace(law, law=RepeatedData(rates))
+
+
+def rates_of(law: FittedLaw) -> Array:
+    """The rates that a law of repeated data predicts at."""
+    assert isinstance(law.law, RepeatedData), "another law knows of no rates"
+    return law.law.rates
+
+
+def repetition_of(law: FittedLaw) -> Array:
+    """R of each metric, (metrics,)."""
+    found: Array = np.exp(law.parameters[:, -1])
+    return found
+
+
+def with_repetition(law: FittedLaw, repetition: float) -> FittedLaw:
+    """A law with R as given instead of as fitted; one of data read once gets it."""
+    if isinstance(law.law, EffectiveData):
+        sources = law.parameters.shape[1] - 5
+        law = replace(law, law=RepeatedData(np.zeros(sources)))
+        known = law.parameters
+    else:
+        known = law.parameters[:, :-1]
+    given = np.full((len(known), 1), np.log(repetition))
+    return replace(law, parameters=np.hstack([known, given]))

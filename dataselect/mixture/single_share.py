@@ -1,0 +1,101 @@
+"""Is a model of mixtures worth more than "more of X"? Its ranking beside that of a single share.
+
+The rival ranks mixtures by the share of one source alone, more or less of it being better. Which
+source that is, and which way, is chosen by rank correlation with the objective on the runs outside
+a fold, and judged on the runs inside it, as the model is: neither has seen what it ranks. Folds may
+choose different sources, so a share counts as the objective's quantile that it stood for on the
+runs it was chosen on, which can be compared across folds.
+
+Not covered: how good the level of a prediction is (`model.errors`); a single share predicts none.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from dataselect.mixture.model import MixtureModel
+
+Array = NDArray[np.float64]
+
+_DRAWS = 1_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with the interval that resampled runs give it."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Rankings:
+    """Spearman's correlation with the observed objective of held-out runs, model and rival.
+
+    `source` is the rival's by all runs and `more_is_better` its direction; `ahead` is how far the
+    model's correlation is above the rival's.
+    """
+
+    runs: int
+    model: Estimate
+    single_share: Estimate
+    source: int
+    more_is_better: bool
+    ahead: Estimate
+
+
+def compare_rankings(model: MixtureModel, confidence: float = 0.9) -> Rankings:
+    """How well held-out runs are ranked by the model and by the best single share."""
+    observed = model.objective.of(model.costs)
+    weights, fold_of = model.swarm.weights, model.stack.fold_of
+    rival = np.empty(len(observed))
+    for fold in range(int(fold_of.max()) + 1):
+        rest = fold_of != fold
+        rival[~rest] = _by_share(weights[rest], observed[rest], weights[~rest])
+    source, sign = _best_share(weights, observed)
+    both = np.vstack([model.objective.of(model.stack.honest), rival])
+    ours, theirs = _spearman(both, observed)
+    rng = np.random.default_rng(model.seed)
+    drawn = rng.integers(len(observed), size=(_DRAWS, len(observed)))
+    draws = np.array([_spearman(both[:, rows], observed[rows]) for rows in drawn])
+    ends = [(1 - confidence) / 2, (1 + confidence) / 2]
+
+    def estimate(value: float, of: Array) -> Estimate:
+        low, high = np.quantile(of, ends)
+        return Estimate(float(value), float(low), float(high))
+
+    return Rankings(
+        len(observed),
+        estimate(ours, draws[:, 0]),
+        estimate(theirs, draws[:, 1]),
+        source,
+        sign < 0,
+        estimate(ours - theirs, draws[:, 0] - draws[:, 1]),
+    )
+
+
+def _best_share(weights: Array, costs: Array) -> tuple[int, float]:
+    """The source whose share goes most with the costs, and whether up (+1) or down (−1)."""
+    found = _spearman(weights.T, costs)
+    source = int(np.argmax(np.abs(found)))
+    return source, 1.0 if found[source] > 0 else -1.0
+
+
+def _by_share(known: Array, costs: Array, weights: Array) -> Array:
+    """Quantiles of the cost that mixtures have by the best single share of the known runs."""
+    source, sign = _best_share(known, costs)
+    shares = np.sort(sign * known[:, source])
+    return np.searchsorted(shares, sign * weights[:, source]) / len(shares)
+
+
+def _spearman(of: Array, observed: Array) -> Array:
+    """Correlation of ranks of each row with the observed; 0 for a row that is all the same."""
+    ranks = stats.rankdata(np.vstack([of, observed]), axis=1)
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    size = np.sqrt((ranks**2).sum(axis=1))
+    product = size[:-1] * size[-1]
+    found: Array = np.where(product > 0, ranks[:-1] @ ranks[-1] / np.maximum(product, 1e-300), 0.0)
+    return found

@@ -1,0 +1,94 @@
+"""What a proposal promises, measured: it and the prior trained with seeds that no trial had."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from dataselect.forecast import seed_scores
+from dataselect.mixture.accuracy import Range, TargetAccuracy
+from dataselect.mixture.accuracy import compare as compare_accuracies
+from dataselect.mixture.model import MixtureModel
+from dataselect.mixture.propose import Proposal
+from dataselect.mixture_search.course import Item, rounded
+from dataselect.mixture_search.work import CONFIRMATION, Worker
+from dataselect.plan import Plan
+
+Array = NDArray[np.float64]
+
+_FRESH_SEEDS = 1_000
+"""Seeds of confirmation are so far beyond those of trials."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The proposal against the prior on the same fresh seeds: gains, above 0 better, mean ± half.
+
+    `metrics` are by benchmark, (benchmarks,), in nats; `objective` is of the objective of scores,
+    `accuracy` the target's by transfer functions, whose own error is in its interval.
+    """
+
+    seeds: int
+    metrics: Array
+    metrics_half: Array
+    objective: float
+    objective_half: float
+    accuracy: Range | None = None
+
+
+def confirm(
+    worker: Worker, model: MixtureModel, proposal: Proposal, seeds: int, plan: Plan
+) -> Measured | None:
+    """Train proposal and prior with fresh seeds; None where they are the same."""
+    settings = worker.settings
+    first = settings.proxy_seed + _FRESH_SEEDS
+    best, prior = rounded(proposal.weights), rounded(settings.prior)
+    if best == prior:
+        return None
+    numbers = range(first, first + seeds)
+    items = [Item(weights, seed) for seed in numbers for weights in (best, prior)]
+    worker.finish(items, "confirm", CONFIRMATION)
+    values = {e.item: e.values for e in worker.board.entries() if e.values is not None}
+    found = compare(values, best, prior, numbers, model, plan.confidence)
+    if found is None or settings.target is None:
+        return found
+    pairs = [[values.get(Item(w, seed)) for w in (best, prior)] for seed in numbers]
+    both = np.array([pair for pair in pairs if None not in pair])
+    return replace(found, accuracy=_accuracy(both, settings.target, plan))
+
+
+def _accuracy(scores: Array, target: TargetAccuracy, plan: Plan) -> Range:
+    """The gain in accuracy by scores (seeds, 2, benchmarks); of one seed nothing says how sure."""
+    rng = np.random.default_rng(plan.seed)
+    seen = [seed_scores(each.T, plan.bootstrap_draws, rng) for each in np.moveaxis(scores, 2, 0)]
+    observed = np.stack([each.observed for each in seen], axis=-1)
+    draws = np.stack([each.draws for each in seen], axis=-1)
+    (gain,) = compare_accuracies(target, observed, draws, plan.confidence, rng).gains
+    return gain if len(scores) > 1 else Range(gain.value, -np.inf, np.inf)
+
+
+def compare(
+    values: Mapping[Item, tuple[float, ...]],
+    best: tuple[float, ...],
+    prior: tuple[float, ...],
+    seeds: range,
+    model: MixtureModel,
+    confidence: float,
+) -> Measured | None:
+    """Gains over pairs of a seed; intervals by Student's t, infinite of a single pair."""
+    pairs = [(Item(best, seed), Item(prior, seed)) for seed in seeds]
+    gains = np.array(
+        [np.subtract(values[b], values[a]) for a, b in pairs if a in values and b in values]
+    )
+    if not len(gains):
+        return None
+    count = len(gains)
+    both = np.column_stack([gains, model.objective.of(gains)])
+    half = np.full(both.shape[1], np.inf)
+    if count > 1:
+        reach = stats.t.ppf((1 + confidence) / 2, count - 1) / np.sqrt(count)
+        half = reach * both.std(axis=0, ddof=1)
+    mean = both.mean(axis=0)
+    return Measured(count, mean[:-1], half[:-1], float(mean[-1]), float(half[-1]))

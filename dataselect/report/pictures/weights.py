@@ -1,0 +1,53 @@
+"""The picture of weights: the proposal with its interval and near-equal range, beside the prior."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from dataselect.report.pictures.style import (
+    BLUE,
+    PALE,
+    PRIOR,
+    PROPOSAL,
+    label,
+    new_figure,
+    percent_axis,
+)
+
+MOST_SOURCES = 40
+"""More rows than this nobody reads; the table has all."""
+
+
+def draw_weights(document: Mapping[str, Any]) -> Figure:
+    """A row for each source, the largest weight first."""
+    ranked = sorted(
+        document["sources"].items(), key=lambda item: (-item[1]["weight"], -(item[1]["prior"] or 0))
+    )
+    shown = ranked[:MOST_SOURCES]
+    made = new_figure(7.2, 1.5 + 0.3 * len(shown))
+    axes = made.add_subplot()
+    places = range(len(shown))
+    for place, (_, each) in zip(places, shown, strict=True):
+        near = (each["near_equal_low"], each["near_equal_high"])
+        axes.plot(near, (place, place), color=PALE, linewidth=9, solid_capstyle="butt")
+        ends = (each["low"], each["high"])
+        axes.plot(ends, (place, place), color=BLUE, linewidth=2, marker="|", markersize=8)
+    known = [
+        (each["prior"], place)
+        for place, (_, each) in zip(places, shown, strict=True)
+        if each["prior"] is not None
+    ]
+    if known:
+        axes.plot(*zip(*known, strict=True), **PRIOR, label="prior")
+    axes.plot([each["weight"] for _, each in shown], places, **PROPOSAL, label="proposal")
+    axes.plot([], [], color=BLUE, linewidth=2, label=f"{document['confidence']:.0%} interval")
+    axes.plot([], [], color=PALE, linewidth=9, label="near-equal")
+    axes.set_yticks(places, [label(name) for name, _ in shown])
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.set_xlim(left=min(-0.01, axes.get_xlim()[0]))
+    axes.set_xlabel("share of the training tokens")
+    percent_axis(axes, "x")
+    made.legend(loc="outside upper left", ncols=4, handlelength=1.6)
+    return made

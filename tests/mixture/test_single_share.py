@@ -1,0 +1,74 @@
+"""Whether a model ranks mixtures better than the share of one source does."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from dataselect.mixture.model import MixtureModel
+from dataselect.mixture.objective import Objective
+from dataselect.mixture.response_map import response_map
+from dataselect.mixture.single_share import compare_rankings
+from dataselect.mixture.stack import fit_stack
+from dataselect.mixture.surrogates import surrogates
+from dataselect.mixture.swarm import Swarm
+
+SOURCES = ("a", "b", "c")
+
+
+def modelled(values: np.ndarray, weights: np.ndarray, lower: bool = True) -> MixtureModel:
+    """By ridge regression alone, which takes no time."""
+    runs = tuple(map(str, range(len(weights))))
+    swarm = Swarm(runs, SOURCES, ("m",), weights, values[:, None])
+    costs = values[:, None] if lower else -values[:, None]
+    stack = fit_stack(weights, costs, {"ridge": surrogates(0)["ridge"]}, 0)
+    return MixtureModel(swarm, lower, Objective(np.ones(1), False), stack, 0)
+
+
+@pytest.fixture(scope="module")
+def weights() -> np.ndarray:
+    found: np.ndarray = np.random.default_rng(0).dirichlet(np.ones(3), 60)
+    return found
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_where_one_source_decides_its_share_ranks_as_well(weights: np.ndarray, lower: bool) -> None:
+    noise = 0.01 * np.random.default_rng(1).standard_normal(60)
+    found = compare_rankings(modelled(weights[:, 1] + noise, weights, lower))
+    assert found.source == 1
+    assert found.more_is_better is not lower
+    assert found.single_share.value > 0.97
+    assert found.single_share.low <= found.single_share.value <= found.single_share.high
+    assert abs(found.ahead.value) < 0.03
+
+
+def test_where_balance_decides_the_model_is_ahead(weights: np.ndarray) -> None:
+    values = np.log(np.maximum(weights, 1e-3)).sum(axis=1)
+    found = compare_rankings(modelled(values, weights, lower=False))
+    assert found.ahead.low > 0.2
+    assert found.model.value - found.single_share.value == pytest.approx(found.ahead.value)
+
+
+def test_the_rival_has_not_seen_what_it_ranks(weights: np.ndarray) -> None:
+    """Of pure noise the best share of many looks good on the runs it was chosen on."""
+    noise = np.random.default_rng(2).standard_normal(60)
+    model = modelled(noise, weights)
+    seen = max(abs(spearmanr(share, noise).statistic) for share in weights.T)
+    found = compare_rankings(model)
+    assert found.single_share.value < seen
+    assert found.single_share.value < 0.2
+
+
+def test_a_map_has_every_mixture_of_three_sources_as_the_model_predicts_it(
+    weights: np.ndarray,
+) -> None:
+    model = modelled(weights[:, 0], weights)
+    grid = response_map(model, 0.9)
+    assert grid is not None
+    assert grid.weights.sum(axis=1) == pytest.approx(1)
+    assert len(np.unique(grid.weights, axis=0)) == len(grid.weights) == 41 * 42 // 2
+    assert grid.objective == pytest.approx(model.predict(grid.weights).objective)
+    assert (grid.half > 0).all()
+    more = replace(model, swarm=replace(model.swarm, sources=("a", "b", "c", "d")))
+    assert response_map(more, 0.9) is None
