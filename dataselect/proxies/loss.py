@@ -1,9 +1,9 @@
 """The training loss of a population, taken together with its gradient.
 
 With a vocabulary of 50,000 the logits are most of a tiny model's work and memory, so they exist
-for a few rows at a time, in buffers that are used again (fresh ones of this size are given back
+for a few rows at a time, in a buffer that is used again (fresh ones of this size are given back
 to the system and cleared anew each time, which takes longer than multiplying), and are read as
-seldom as possible: a product, one fused softmax, and the two products of the gradient.
+seldom as possible: a product, one fused softmax in place, and the two products of the gradient.
 """
 
 from typing import Any
@@ -35,7 +35,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         cast = weight.to(kind)
         hidden_gradient = torch.empty_like(hidden)
         weight_gradient = torch.zeros_like(weight)
-        buffers = torch.empty((2, models * step * vocabulary), dtype=kind, device=hidden.device)
+        buffer = torch.empty(models * step * vocabulary, dtype=kind, device=hidden.device)
         product = None if kind == torch.float32 else torch.empty_like(cast)
         # On a CPU adding bf16 makes a float32 copy of what it adds: a cacheful at a time.
         many = vocabulary if hidden.is_cuda else _WORDS
@@ -45,9 +45,9 @@ class ChunkedCrossEntropy(torch.autograd.Function):
             part = hidden[:, first : first + step].to(kind)
             wanted = targets[:, first : first + step].flatten()
             size = wanted.numel() * vocabulary
-            logits, shares = (each[:size].view(models, -1, vocabulary) for each in buffers)
-            torch.bmm(part, cast.transpose(1, 2), out=logits)
-            torch.softmax(logits, dim=-1, out=shares)
+            shares = buffer[:size].view(models, -1, vocabulary)
+            torch.bmm(part, cast.transpose(1, 2), out=shares)
+            torch.softmax(shares, dim=-1, out=shares)
             # By place, because torch scatters bf16 by way of a float32 copy of all of it.
             every = shares.view(-1)
             places = torch.arange(0, size, vocabulary, device=hidden.device) + wanted
@@ -80,4 +80,4 @@ def _chunk_rows(models: int, vocabulary: int, width: int, cuda: bool) -> int:
         return max(64, 2**28 // (models * vocabulary))
     # Few rows keep the logits in the caches; many make the sum over the weights' gradients,
     # which is as large as the embeddings, rarer.
-    return max(min(512, max(128, 2 * width)), 2**20 // (models * vocabulary))
+    return max(min(512, max(256, 2 * width)), 2**20 // (models * vocabulary))

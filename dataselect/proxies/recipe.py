@@ -13,7 +13,7 @@ from dataselect.plan_proxy import Proxy
 from dataselect.proxies.ladder import LADDER, LADDER_SEQUENCE_LENGTH, Shape
 from dataselect.units import chinchilla_tokens
 
-TRAINER_VERSION = 3
+TRAINER_VERSION = 4
 """Part of every proxy's key; raise it when the same recipe would train to other weights."""
 
 WANTED_STEPS = 250

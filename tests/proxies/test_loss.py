@@ -17,8 +17,8 @@ def random_inputs(models: int, rows: int, vocabulary: int, width: int) -> list[t
 
 @pytest.mark.parametrize(
     ("models", "rows", "vocabulary"),
-    [(1, 150, 2**17), (1, 200, 50_304), (3, 700, 900), (2, 10, 300), (1, 1, 300)],
-    ids=["chunks-of-128", "a-part-left", "three-models", "one-chunk", "one-row"],
+    [(1, 300, 2**17), (1, 400, 50_304), (3, 700, 900), (2, 10, 300), (1, 1, 300)],
+    ids=["chunks-of-256", "a-part-left", "three-models", "one-chunk", "one-row"],
 )
 def test_it_is_the_cross_entropy_of_torch(models: int, rows: int, vocabulary: int) -> None:
     hidden, weight, targets = random_inputs(models, rows, vocabulary, 4)
@@ -78,4 +78,4 @@ def test_logits_are_held_for_a_few_rows_however_many_there_are(
     models: int, vocabulary: int, width: int
 ) -> None:
     rows = module._chunk_rows(models, vocabulary, width, cuda=False)
-    assert 128 <= rows <= 512
+    assert 256 <= rows <= 512

@@ -86,8 +86,10 @@ def test_a_step_multiplies_what_6nd_says_and_only_scores_twice(
     products = counts[torch.ops.aten.bmm] + counts[in_place]
     tokens = RECIPE.batch_size * RECIPE.sequence_length
     head = RECIPE.vocab_size * RECIPE.shape.hidden_size
-    # Two products forwards and four backwards, and the scores once more: they are not kept.
-    attention = 7 * 2 * RECIPE.sequence_length * RECIPE.shape.layers * RECIPE.shape.hidden_size
+    # Two products forwards and four backwards, and the scores once more: they are not kept. One
+    # row more, forwards, sums the shares.
+    rows = 7 * RECIPE.shape.hidden_size + RECIPE.shape.heads
+    attention = 2 * RECIPE.sequence_length * RECIPE.shape.layers * rows
     per_token = 6 * (matrix_parameters(RECIPE.shape) + head) + attention
     assert products == models * tokens * per_token
 
