@@ -116,7 +116,7 @@ def make_recipe(proxy: Proxy, vocab_size: int, device: str, where: str) -> Recip
             f"a budget of {budget:,} tokens is less than one step of {batch} x {length} tokens",
             "raise tokens, or lower batch_size or sequence_length",
         )
-    # bf16 brings nothing to models this narrow on a CPU (docs/decisions.md).
+    # A CPU may multiply faster in bf16, but what comes out would depend on the CPU.
     automatic: Literal["fp32", "bf16"] = "bf16" if device.startswith("cuda") else "fp32"
     return Recipe(
         shape=shape,

@@ -76,7 +76,8 @@ def draw_course(document: Mapping[str, Any]) -> Figure:
                 label=words,
             )
     axes.set_xlabel("trial")
-    axes.set_ylabel(objective_label(document))
+    # On two lines, as the picture is lower than the words are long.
+    axes.set_ylabel(objective_label(document).replace(" (", "\n("))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     made.legend(loc="outside upper left", ncols=3, handlelength=1.4)
     return made
