@@ -18,7 +18,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -317,7 +317,7 @@ def _scored(
 
     made = score(
         store,
-        [member.checkpoint for member in members],
+        [replace(member, store=store).checkpoint for member in members],
         list(evaluations.values()),
         device=device,
         precision=members[0].precision,
@@ -351,7 +351,7 @@ def _remarks(scores: BenchmarkScores) -> list[str]:
 def _settings(
     paired: Paired, evaluations: Mapping[str, Evaluation], store: Store, device: str
 ) -> dict[str, Setting]:
-    last = paired.proxies[-1]
+    last = replace(paired.proxies[-1], store=store)
     looked_at = GivenCheckpoints((last,))
     made = looked_at.find(store) or looked_at.make(store, last.label, device, lambda *_: None)
     return {

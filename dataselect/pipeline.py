@@ -186,7 +186,7 @@ def prepare(
 ) -> Experiment:
     """Everything before the first training: traces, tokenizer, recipes and token streams."""
     check(manifest, plan)
-    given = resolve_given(manifest, plan)
+    given = resolve_given(manifest, plan, store)
     watch.step("Benchmarks and reasoning traces")
     evaluations = gather(plan, store, device, watch.note)
     tokenizer, streams, recipes, leaks = None, {}, {}, None

@@ -5,7 +5,7 @@ training here. Only the last, and a command that asks for {data}, needs a candid
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,7 @@ from dataselect.origins import Trained, Trainer
 from dataselect.plan import Plan, Stage
 from dataselect.proxies.recipe import Recipe
 from dataselect.scoring.series import Member, resolve
+from dataselect.store import Store
 from dataselect.units import format_count
 
 StageName = Literal["stage1", "stage2"]
@@ -202,8 +203,11 @@ def text_budgets(manifest: Manifest, plan: Plan, recipes: Mapping[StageName, Rec
     return budgets
 
 
-def resolve_given(manifest: Manifest, plan: Plan) -> Given:
-    """Find the checkpoints that candidates give. Raises InputError before anything is spent."""
+def resolve_given(manifest: Manifest, plan: Plan, store: Store | None = None) -> Given:
+    """Find the checkpoints that candidates give. Raises InputError before anything is spent.
+
+    A store remembers the hashes of their files.
+    """
     given: dict[tuple[StageName, str], tuple[tuple[Member, ...], ...]] = {}
     for stage, chosen in stages(plan).items():
         tokenizers: dict[str, str] = {}
@@ -213,14 +217,17 @@ def resolve_given(manifest: Manifest, plan: Plan) -> Given:
                 continue
             found = []
             for section, where in zip(origin.sections, origin.where, strict=True):
-                members = resolve(section, manifest.base, where)
+                members = [
+                    replace(member, store=store)
+                    for member in resolve(section, manifest.base, where)
+                ]
                 if len(members) < chosen.average:
                     raise InputError(
                         where,
                         f"it gives {len(members)} checkpoints, and 'average' is {chosen.average}",
                         "name more, or lower 'average' in the plan",
                     )
-                found.append(members[-chosen.average :])
+                found.append(tuple(members[-chosen.average :]))
             given[stage, candidate.id] = tuple(found)
             for member in (member for members in found for member in members):
                 if isinstance(member.place, Path):

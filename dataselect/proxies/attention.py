@@ -90,8 +90,8 @@ def _blocks(
     heads, _, length = queries.shape
     buffers = queries.new_empty((2, max(_SCORES, _ROWS * length)))
     later = torch.full((_ROWS, _ROWS), -torch.inf).triu(1)
-    # No score of a head is larger than this; where all are small, nothing has to be taken off before
-    # the powers. Head by head, so that no model's result depends on its neighbours'.
+    # No score of a head is larger than this; where all are small, nothing has to be taken off
+    # before the powers. Head by head, so that no model's result depends on its neighbours'.
     most = [x.square().sum(1).amax(1) for x in (queries, keys)]
     small = most[0] * most[1] < _SMALL_SCORE**2
     are_small = small.tolist()

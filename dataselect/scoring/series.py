@@ -12,7 +12,7 @@ Not covered: what weights are for; nothing here loads a model or imports torch.
 import glob
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -29,6 +29,7 @@ from dataselect.scoring.checkpoint import (
     is_hub_id,
     model_identity,
 )
+from dataselect.store import Store
 from dataselect.units import format_count
 from dataselect.wording import nearest, quoted
 
@@ -40,7 +41,7 @@ _SHOWN = 5
 class Member:
     """One checkpoint of a series, by what its name tells; `tokens` and `step` where known.
 
-    `place` is its folder, or (Hub id, commit).
+    `place` is its folder, or (Hub id, commit). A store remembers the hashes of a folder's files.
     """
 
     label: str
@@ -48,6 +49,7 @@ class Member:
     tokens: int | None
     place: Path | tuple[str, str]
     precision: Precision
+    store: Store | None = field(default=None, compare=False, repr=False)
 
     @property
     def commit(self) -> str | None:
@@ -58,7 +60,7 @@ class Member:
     def checkpoint(self) -> ModelCheckpoint | HubCheckpoint:
         """What is scored; the files of a folder are hashed when this is first asked for."""
         if isinstance(self.place, Path):
-            identity = model_identity(self.place, self.precision)
+            identity = model_identity(self.place, self.precision, self.store)
             return ModelCheckpoint(self.label, self.place, identity)
         hub, commit = self.place
         return HubCheckpoint(f"{hub}@{self.label}", hub, commit, self.precision)
