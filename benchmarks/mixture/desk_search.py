@@ -54,9 +54,21 @@ TRIALS, PROXY_TOKENS = 40, 500_000
 RANDOM, SEED = 20, 0
 SEARCHES: dict[str, dict[str, Any]] = {
     "search": {},
-    "search, target epochs": {"target_epochs": True},
+    "search-target-epochs": {"target_epochs": True},
+    "search-larger-proxy": {
+        "proxy": {
+            "architecture": {"hidden_size": 128, "layers": 4, "heads": 4, "intermediate_size": 256},
+            "tokens": 750_000,
+            "sequence_length": 128,
+            "batch_size": 8,
+            "learning_rate": "2e-3",
+            "embedding_learning_rate": "6e-3",
+            "precision": "bf16",
+        }
+    },
 }
-"""What each search adds to the plan's `mix:`."""
+"""What each search adds to the plan's `mix:`. The third was added when targets of the first two
+were known."""
 CONFIRMED = 2
 """Seeds of targets of the proposals, the best random mixture and the best single source."""
 
@@ -82,7 +94,8 @@ def main() -> None:
             experiment = prepare(manifest, plan, store, compute, "cpu", watch)
             return run_stage(experiment, "stage1", plan.screen, list(mixtures))
 
-        first = accuracies(targets(others, 1))
+        trained = targets(others, 1)
+        first = accuracies(trained)
         if arguments.only == "targets":
             return
         found = {
@@ -98,6 +111,7 @@ def main() -> None:
         "sources": {name: {"tokens": tokens} for name, tokens in SOURCES.items()},
         "target": training_of(repeated),
         "opponents": described(others, first),
+        "spearman_of_targets_own_score": own_ranking(trained),
         "again": described(proposals | again, accuracies(repeated)),
         "searches": {name: outcome(each, others, first) for name, each in found.items()},
     }
@@ -126,6 +140,21 @@ def accuracies(scores: StageScores) -> dict[str, list[float]]:
     means = pd.concat([runs["accuracy"] for runs in scores.runs.values()], axis=1).mean(axis=1)
     by_name = means.groupby(level="candidate")
     return {str(name): of_name.sort_index().tolist() for name, of_name in by_name}
+
+
+def own_ranking(scores: StageScores) -> dict[str, dict[str, float]]:
+    """How well the targets' own likelihoods order their accuracies: what no proxy can do better."""
+    found = {}
+    accuracy = pd.concat([runs["accuracy"] for runs in scores.runs.values()], axis=1).mean(axis=1)
+    random = accuracy.index.get_level_values("candidate").str.startswith("random-")
+    for metric in ("rbridge", "trace_nll", "label_nll"):
+        columns = pd.concat([runs[metric] for runs in scores.runs.values()], axis=1)
+        score = ((columns - columns.mean()) / columns.std()).mean(axis=1)
+        found[metric] = {
+            "all": float(-stats.spearmanr(score, accuracy).statistic),
+            "random": float(-stats.spearmanr(score[random], accuracy[random]).statistic),
+        }
+    return found
 
 
 def best_of(first: Mapping[str, list[float]]) -> list[str]:
