@@ -57,6 +57,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
     "search-target-epochs": {"target_epochs": True},
     "search-larger-proxy": {
         "trials": 24,
+        "confirm": 0,
         "proxy": {
             "architecture": {"hidden_size": 128, "layers": 4, "heads": 4, "intermediate_size": 256},
             "tokens": 750_000,
