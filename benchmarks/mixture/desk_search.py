@@ -66,11 +66,11 @@ SEARCHES: dict[str, dict[str, Any]] = {
             "learning_rate": "2e-3",
             "embedding_learning_rate": "6e-3",
             "precision": "bf16",
-        }
+        },
     },
 }
-"""What each search adds to the plan's `mix:`. The third was added when targets of the first two
-were known."""
+"""What each search adds to the plan's `mix:`. The third was added when the opponents' results and
+the first two proposals were known."""
 CONFIRMED = 2
 """Seeds of targets of the proposals, the best random mixture and the best single source."""
 

@@ -63,8 +63,13 @@ def fitted_repetition(model: MixtureModel) -> list[str]:
     ]
 
 
-def notes_on_epochs(model: MixtureModel, limits: Limits, weights: Array) -> list[str]:
-    """Where the target reads text more often than the runs did, and whether that is counted."""
+def notes_on_epochs(
+    model: MixtureModel, limits: Limits, weights: Array, *, searched: bool = False
+) -> list[str]:
+    """Where the target reads text more often than the runs did, and whether that is counted.
+
+    A search, whose runs can be trained otherwise, is told so.
+    """
     law = model.stack.repeated
     usual = np.zeros(len(weights)) if law is None else rates_of(law)
     target, runs = limits.rates * weights, usual * weights
@@ -77,9 +82,11 @@ def notes_on_epochs(model: MixtureModel, limits: Limits, weights: Array) -> list
     name = quoted(model.swarm.sources[i])
     there = f"{runs[i]:.2g} times" if law is not None else "an unknown number of times"
     if limits.repetition is None:
+        mend = "'repetition:' in the constraints would count that"
+        if searched:
+            mend = "set 'target_epochs: true' in the plan's 'mix' to have trials read it as often"
         return [
-            f"the target reads {name} {target[i]:.2g} times and runs of that weight {there}; "
-            "'repetition:' in the constraints would count that"
+            f"the target reads {name} {target[i]:.2g} times and runs of that weight {there}; {mend}"
         ]
     value = "as fitted" if limits.repetition == "fitted" else f"{limits.repetition:g}"
     return [f"predicted at the target's epochs, with R {value} for the value of repeated text"]

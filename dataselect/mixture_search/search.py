@@ -110,7 +110,7 @@ def search(
             measured = confirm(worker, model, proposal, ground.mix.confirm, plan)
             if measured is None:
                 notes.append("the proposal is the prior, so there was nothing to confirm")
-        notes += notes_on_epochs(model, limits, proposal.weights)
+        notes += notes_on_epochs(model, limits, proposal.weights, searched=True)
     board.drop_waiting()
     accuracies = None
     if settings.target is not None:
