@@ -24,31 +24,13 @@ def tune_recipe(device: str) -> TuneRecipe:
     return TuneRecipe(precision="bf16" if device.startswith("cuda") else "fp32")
 
 
-def add_isft(
-    store: Store,
-    models: Sequence[NamedCheckpoint],
-    scored: Sequence[BenchmarkScores],
-    training_sets: Mapping[str, BenchmarkItems],
-    *,
-    device: str,
-    precision: Precision,
-    unsafe: bool,
-    report: Callable[[str], None],
+def with_isft(
+    scored: Sequence[BenchmarkScores], finetuned: Sequence[BenchmarkScores]
 ) -> list[BenchmarkScores]:
     """The scores with a column `isft_accuracy`: 1.0 or 0.0 an item, empty where it had no room.
 
-    `training_sets` are by benchmark id.
+    `finetuned` are those of the same models and benchmarks after fine-tuning.
     """
-    finetuned = score_finetuned(
-        store,
-        models,
-        [each.evaluation for each in scored],
-        training_sets,
-        device=device,
-        precision=precision,
-        unsafe=unsafe,
-        report=report,
-    )
     return [_with_column(own, after) for own, after in zip(scored, finetuned, strict=True)]
 
 

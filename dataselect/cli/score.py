@@ -117,7 +117,7 @@ def score(
     from rich.console import Console
 
     from dataselect.compute import resolve_device
-    from dataselect.isft import add_isft
+    from dataselect.isft import score_finetuned, with_isft
     from dataselect.report.scores import print_scores, write_scores
     from dataselect.score import require_items, score_models
     from dataselect.scoring.checkpoint import resolve_model
@@ -166,16 +166,17 @@ def score(
             )
             require_items(scored)
             if isft:
-                scored = add_isft(
+                finetuned = score_finetuned(
                     kept,
                     resolved,
-                    scored,
+                    [each.evaluation for each in scored],
                     training_sets,
                     device=where,
                     precision=precision.value,
                     unsafe=confirm_run_unsafe_code,
                     report=report,
                 )
+                scored = with_isft(scored, finetuned)
         now = datetime.now(UTC)
         facts = {"device": where, "dtype": precision.value, "limit": limit}
         folders = write_scores(resolved, scored, facts, now, out)
