@@ -11,8 +11,13 @@ from typing import Any
 
 from dataselect.report import figures
 from dataselect.report.markdown import code, escape, table
-from dataselect.report.mixture_verdict import ENDS, gain_text, mixture_verdict, points_text
-from dataselect.report.mixtures import ranking_words
+from dataselect.report.mixture_verdict import (
+    ENDS,
+    gain_text,
+    mixture_verdict,
+    points_text,
+    ranking_words,
+)
 from dataselect.report.pictures import pictures
 from dataselect.units import format_flops, format_seconds
 

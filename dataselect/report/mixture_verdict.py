@@ -64,5 +64,24 @@ def points_text(each: Mapping[str, float | None]) -> str:
     return value if each["low"] is None else f"{value} {figures.interval(low, high)}"
 
 
+def ranking_words(found: Mapping[str, Any]) -> str:
+    """Whether the model is worth more than "more of X", in a sentence or two."""
+    model, single, ahead = (_correlation(found[key]) for key in ("model", "single_share", "ahead"))
+    which = found["single_share"]
+    more = "more" if which["more_is_better"] else "less"
+    worth = "" if found["ahead"]["low"] > 0 else ", so it is not shown to be worth more than that"
+    if found["ahead"]["high"] < 0:
+        worth = ", so that share alone ranks better"
+    return (
+        f"Ranking of held-out runs by the objective (Spearman): {model}; by the share of "
+        f"{which['source']} alone, {more} of it first, {single}; the model is ahead by "
+        f"{ahead}{worth}."
+    )
+
+
+def _correlation(each: Mapping[str, float]) -> str:
+    return figures.with_interval(each["value"], (each["low"], each["high"]))
+
+
 def _three(value: float) -> str:
     return f"{value:#.3g}".rstrip(".").replace("-", "−")

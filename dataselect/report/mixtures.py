@@ -17,6 +17,7 @@ from dataselect.mixture.propose import Beside, Proposal
 from dataselect.mixture.response_map import ResponseMap
 from dataselect.mixture.single_share import Rankings
 from dataselect.report import figures
+from dataselect.report.mixture_verdict import ranking_words
 
 _SHOWN_SHARE = 0.1
 
@@ -157,25 +158,6 @@ def _map(grid: ResponseMap) -> dict[str, Any]:
         "low": (grid.objective - grid.half).tolist(),
         "high": (grid.objective + grid.half).tolist(),
     }
-
-
-def ranking_words(found: Mapping[str, Any]) -> str:
-    """Whether the model is worth more than "more of X", in a sentence or two."""
-    model, single, ahead = (_correlation(found[key]) for key in ("model", "single_share", "ahead"))
-    which = found["single_share"]
-    more = "more" if which["more_is_better"] else "less"
-    worth = "" if found["ahead"]["low"] > 0 else ", so it is not shown to be worth more than that"
-    if found["ahead"]["high"] < 0:
-        worth = ", so that share alone ranks better"
-    return (
-        f"Ranking of held-out runs by the objective (Spearman): {model}; by the share of "
-        f"{which['source']} alone, {more} of it first, {single}; the model is ahead by "
-        f"{ahead}{worth}."
-    )
-
-
-def _correlation(each: Mapping[str, float]) -> str:
-    return figures.with_interval(each["value"], (each["low"], each["high"]))
 
 
 def print_proposal(document: Mapping[str, Any], console: Console) -> None:

@@ -14,7 +14,7 @@ from dataselect.report.doubts import ablation_lines, doubt_lines, noise_lines
 from dataselect.report.leaks import alarms, leak_lines, mark
 from dataselect.report.markdown import code, escape, table
 from dataselect.report.mixture_readme import mixture_lines, response_lines, search_lines
-from dataselect.report.mixtures import ranking_words
+from dataselect.report.mixture_verdict import ranking_words
 from dataselect.units import format_count
 
 _GOES_ON = "The command at the end of this page goes on with it."

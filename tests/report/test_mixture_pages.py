@@ -16,8 +16,7 @@ from dataselect.mixture.exports import EXPORTS
 from dataselect.mixture.model import MixtureModel
 from dataselect.report import pictures as pictures_module
 from dataselect.report.mixture_readme import READERS, mixture_readme
-from dataselect.report.mixture_verdict import mixture_verdict
-from dataselect.report.mixtures import ranking_words
+from dataselect.report.mixture_verdict import mixture_verdict, ranking_words
 from dataselect.report.pictures import missing_pictures, pictures
 
 HOSTILE = ("$\\frac{a}{$ <script>alert(1)</script>", 'a|b & "c"', "--> ]]> ![x](http://evil)")
