@@ -70,13 +70,15 @@ def test_run_ranks_reports_and_is_reproduced_by_resolved_yaml(project: Any) -> N
     assert seconds < 20, "generous: two busy cores; the figure is measured elsewhere"
 
 
-def test_cached_run_never_imports_torch(project: Any) -> None:
+def test_cached_run_never_imports_torch_nor_what_only_mixtures_need(project: Any) -> None:
     assert project.run("run", "candidates.yaml").returncode == 0
     code = (
         "import sys; sys.argv = ['dataselect', 'run', 'candidates.yaml']\n"
         "from dataselect.cli import app\n"
         "app(standalone_mode=False)\n"
         "assert 'torch' not in sys.modules and 'transformers' not in sys.modules\n"
+        "heavy = {'scipy.stats', 'optuna', 'matplotlib'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=project.folder, check=True)
 
