@@ -52,6 +52,7 @@ ROOM = 1.03
 TARGET_TOKENS, REPETITION = 3_000_000, 4
 TRIALS, PROXY_TOKENS = 40, 500_000
 RANDOM, SEED = 20, 0
+_TRAINING = {"sequence_length": 128, "batch_size": 8}
 SEARCHES: dict[str, dict[str, Any]] = {
     "search": {},
     "search-target-epochs": {"target_epochs": True},
@@ -61,16 +62,32 @@ SEARCHES: dict[str, dict[str, Any]] = {
         "proxy": {
             "architecture": {"hidden_size": 128, "layers": 4, "heads": 4, "intermediate_size": 256},
             "tokens": 750_000,
-            "sequence_length": 128,
-            "batch_size": 8,
             "learning_rate": "2e-3",
             "embedding_learning_rate": "6e-3",
             "precision": "bf16",
+            **_TRAINING,
         },
     },
+    "search-target-epochs-2": {"target_epochs": True, "confirm": 0, "seed": 1},
+    "search-2": {"confirm": 0, "seed": 1},
+    "search-target-tokens": {
+        "trials": 24,
+        "confirm": 0,
+        "proxy": {
+            "architecture": {"hidden_size": 64, "layers": 3, "heads": 2, "intermediate_size": 128},
+            "tokens": TARGET_TOKENS,
+            "learning_rate": "3e-3",
+            "embedding_learning_rate": "1e-2",
+            **_TRAINING,
+        },
+    },
+    "search-target-epochs-3": {"target_epochs": True, "confirm": 0, "seed": 2},
+    "search-3": {"confirm": 0, "seed": 2},
 }
-"""What each search adds to the plan's `mix:`. The third was added when the opponents' results and
-the first two proposals were known."""
+"""What each search adds to the plan's `mix:`; `seed` is the plan's, of all draws. The third was
+added when the opponents' results and the first two proposals were known, those after it when all
+results of the first three were. The proxy of `search-target-tokens` is that of the quickstart's
+Stage 2: it reads as many tokens as the target."""
 CONFIRMED = 2
 """Seeds of targets of the proposals, the best random mixture and the best single source."""
 
@@ -298,10 +315,6 @@ def write_manifest(
         }
         for name in ("stories-short", "stories-long")
     ]
-    training = {
-        "sequence_length": 128,
-        "batch_size": 8,
-    }
     target = {
         "architecture": {"hidden_size": 192, "layers": 4, "heads": 6, "intermediate_size": 384},
         "tokens": TARGET_TOKENS,
@@ -315,6 +328,7 @@ def write_manifest(
         "learning_rate": "3e-3",
         "embedding_learning_rate": "1e-2",
     }
+    mix = dict(mix or {})
     manifest = {
         "target": {"size": "1.7M", "tokens": TARGET_TOKENS},
         "sources": [
@@ -325,11 +339,12 @@ def write_manifest(
             for name, weights in mixtures.items()
         ],
         "plan": {
+            "seed": mix.pop("seed", 0),
             "tokenizer": {"train": {"vocab_size": 1024, "split_digits": False, "characters": "3M"}},
             "max_repeats": 100,  # single sources are repeated as often as it takes
             "benchmarks": benchmarks,
             "screen": {
-                "proxy": target | training,
+                "proxy": target | _TRAINING,
                 "seeds": seeds,
                 "keep": 2,
                 "accuracy": True,
@@ -338,8 +353,8 @@ def write_manifest(
                 "sources": list(SOURCES),
                 "trials": TRIALS,
                 "constraints": "limits.yaml",
-                "proxy": tiny | training,
-                **(mix or {}),
+                "proxy": tiny | _TRAINING,
+                **mix,
             },
         },
     }

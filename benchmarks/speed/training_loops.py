@@ -208,22 +208,37 @@ class _InOrder(transformers.Trainer):  # type: ignore[misc]
 
 def hf_trainer(recipe: Recipe, data: Rows, folder: Path, accumulate: bool = False) -> Result:
     """transformers.Trainer; with `accumulate` a step's sequences go through one by one."""
-    model = _untrained(recipe)
+    clock = _Clock()
+    together = 1 if accumulate else recipe.batch_size
+    made = trainer(recipe, data, folder, together, clock, "cpu")
+    mean_loss = made.train().training_loss
+    return clock.seconds, [(recipe.steps, mean_loss)], made.model
+
+
+def trainer(
+    recipe: Recipe,
+    data: Rows,
+    folder: Path,
+    together: int,
+    callback: transformers.TrainerCallback,
+    device: str,
+) -> transformers.Trainer:
+    """One for the recipe, which sends so many sequences of a batch `together` through the model."""
+    model = _untrained(recipe).to(device)
     optimizer = _optimizer(model, recipe)
     rate = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: schedule(step, recipe.steps, recipe.warmup_fraction)
     )
-    clock = _Clock()
-    trainer = _InOrder(
+    made = _InOrder(
         model=model,
         args=transformers.TrainingArguments(
             output_dir=str(folder),
             max_steps=recipe.steps,
-            per_device_train_batch_size=1 if accumulate else recipe.batch_size,
-            gradient_accumulation_steps=recipe.batch_size if accumulate else 1,
+            per_device_train_batch_size=together,
+            gradient_accumulation_steps=recipe.batch_size // together,
             max_grad_norm=recipe.grad_clip,
             bf16=recipe.precision == "bf16",
-            use_cpu=True,
+            use_cpu=device == "cpu",
             save_strategy="no",
             logging_steps=recipe.steps,
             report_to="none",
@@ -233,11 +248,10 @@ def hf_trainer(recipe: Recipe, data: Rows, folder: Path, accumulate: bool = Fals
         ),
         train_dataset=data,
         optimizers=(optimizer, rate),
-        callbacks=[clock],
+        callbacks=[callback],
     )
-    trainer.remove_callback(PrinterCallback)
-    mean_loss = trainer.train().training_loss
-    return clock.seconds, [(recipe.steps, mean_loss)], model
+    made.remove_callback(PrinterCallback)
+    return made
 
 
 def hf_trainer_accumulating(recipe: Recipe, data: Rows, folder: Path) -> Result:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import transformers
 from torch.profiler import ProfilerActivity, profile
-from training import LENGTH, LOADS, SEED, Load, Precision
+from training import BATCH, LENGTH, LOADS, SEED, Load, Precision
 from training_loops import LOOPS, Rows, one_process_each
 
 from dataselect.proxies.make import processor_name
@@ -109,7 +109,7 @@ def _profile(load: Load, loop: str, precision: Precision) -> dict[str, Any]:
     spent: dict[str, float] = defaultdict(float)
     names: dict[str, float] = defaultdict(float)
     for event in profiler.key_averages(group_by_input_shape=True):
-        spent[_kind(event.key, event.input_shapes, load.vocabulary)] += event.self_cpu_time_total
+        spent[_kind(event.key, event.input_shapes, load)] += event.self_cpu_time_total
         names[event.key] += event.self_cpu_time_total
     scale = cpu_seconds * 1e6 / recipe.tokens / sum(spent.values())
     largest = sorted(names, key=lambda name: -names[name])[:12]
@@ -119,8 +119,11 @@ def _profile(load: Load, loop: str, precision: Precision) -> dict[str, Any]:
     }
 
 
-def _kind(name: str, shapes: list[list[int]], vocabulary: int) -> str:
-    name = name.removeprefix("aten::")
+def _kind(name: str, shapes: list[list[int]], load: Load) -> str:
+    name, vocabulary = name.removeprefix("aten::"), load.vocabulary
+    # Only our attention has heads, some or all of them, in front.
+    if any(len(shape) == 3 and 2 < shape[0] <= BATCH * load.heads for shape in shapes):
+        return "attention"
     if name.rstrip("_") in ("mm", "bmm", "addmm", "baddbmm"):
         met = any(vocabulary in shape for shape in shapes)
         return "products with the output layer" if met else "other products"

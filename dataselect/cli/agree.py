@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dataselect.cli.common import errors
+from dataselect.cli.common import errors, print_json
 
 
 def agree(
@@ -43,8 +43,6 @@ def agree(
 ) -> None:
     """Compare how proxies rank candidates with how their targets do, from two CSV files."""
     with errors():
-        import json
-
         from rich.console import Console
 
         from dataselect.decisions.comparisons import LABELS, Settings, compare_tables
@@ -65,7 +63,7 @@ def agree(
         proxies, targets = read_score_table(proxy, LABELS), read_score_table(target, LABELS)
         document = agreement_document(compare_tables(proxies, targets, settings), settings)
         if as_json:
-            typer.echo(json.dumps(document, indent=2, allow_nan=False))
+            print_json(document)
         else:
             print_agreements(document, Console())
 

@@ -1,12 +1,19 @@
 """`dataselect calibrate`: from checkpoints of a proxy and its target to transfer functions."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataselect.cli.common import DEFAULT_STORE, StoreOption, errors, notes, this_command, write_out
+from dataselect.cli.common import (
+    DEFAULT_STORE,
+    StoreOption,
+    errors,
+    notes,
+    print_json,
+    this_command,
+    write_out,
+)
 from dataselect.cli.fit import Protocol
 from dataselect.cli.score import Device, DeviceOption
 from dataselect.errors import InputError
@@ -74,7 +81,7 @@ def calibrate(
             measured = measure(paired, kept, where, confirm_run_unsafe_code, watch)
         document = _fit(files, paired, measured, protocol)
     if as_json:
-        typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(document)
         return
     from dataselect.report.fits import print_fit
 

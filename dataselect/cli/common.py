@@ -1,12 +1,13 @@
 """What all commands share: errors as one line and an exit code, warnings, the store's option."""
 
+import json
 import logging
 import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -47,6 +48,11 @@ def write_out(path: Path, text: str, option: str = "--out") -> None:
         raise InputError(
             path, f"cannot be written: {failed.strerror}", f"give another {option}"
         ) from None
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print everything found, for other programs."""
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 class NoteHandler(logging.Handler):

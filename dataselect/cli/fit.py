@@ -1,13 +1,12 @@
 """`dataselect fit`: transfer functions from a table of proxy scores and target accuracies."""
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dataselect.cli.common import errors, this_command, write_out
+from dataselect.cli.common import errors, print_json, this_command, write_out
 
 
 class Protocol(StrEnum):
@@ -97,7 +96,7 @@ def fit(
             file, fits, direction.correlations, facts, [*file.notes, *direction.notes]
         )
         if as_json:
-            typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+            print_json(document)
             return
         console = Console()
         print_fit(document, console)

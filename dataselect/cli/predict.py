@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dataselect.cli.common import errors, write_out
+from dataselect.cli.common import errors, print_json, write_out
 
 
 def predict(
@@ -43,8 +43,6 @@ def predict(
 ) -> None:
     """Predict candidates' target accuracy from a CSV file of proxies' scores, and rank them."""
     with errors():
-        import json
-
         from rich.console import Console
 
         from dataselect.errors import InputError
@@ -69,7 +67,7 @@ def predict(
         if out is not None:
             write_out(out, forecast_csv(document))
         if as_json:
-            typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+            print_json(document)
             return
         console = Console()
         print_forecasts(document, console)

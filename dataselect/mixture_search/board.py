@@ -12,6 +12,7 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -29,6 +30,8 @@ from dataselect.mixture_search.journal import JournalFile
 HEARTBEAT_SECONDS = 60.0
 SILENT_SECONDS = 900.0
 """After so long a worker whose lock file cannot be seen counts as dead."""
+_OPENINGS, _OPENING_SECONDS = 5, 1.0
+"""How often a database is asked, and for how long at most is waited in between."""
 
 
 @dataclass(frozen=True)
@@ -77,20 +80,30 @@ class Claimed:
     item: Item
 
 
-def open_storage(url: str | None, where: str, journal: Path) -> BaseStorage:
+def open_storage(
+    url: str | None, where: str, journal: Path, sleep: Callable[[float], None] = time.sleep
+) -> BaseStorage:
     """The storage at `url`, or the journal; InputError when there is no getting at it."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if url is None:
         return JournalStorage(JournalFile(journal))
-    try:
-        return optuna.storages.get_storage(url)
-    except ImportError as error:
-        raise InputError(where, f"{error}", "install what connects to this database") from None
-    except Exception as error:
-        # Whatever a database's driver raises; its text may hold the password of the URL.
-        raise InputError(
-            where, f"the storage cannot be opened ({type(error).__name__})", "mend the URL"
-        ) from None
+    # Loaded here, as a journal needs none of it.
+    from sqlalchemy.exc import DBAPIError
+
+    for left in reversed(range(_OPENINGS)):
+        try:
+            return optuna.storages.get_storage(url)
+        except ImportError as error:
+            raise InputError(where, f"{error}", "install what connects to this database") from None
+        except Exception as error:
+            # Workers that begin together make the same tables, and all but one of them fail.
+            if left == 0 or not isinstance(error, DBAPIError):
+                # Whatever was raised, its text may hold the password of the URL.
+                raise InputError(
+                    where, f"the storage cannot be opened ({type(error).__name__})", "mend the URL"
+                ) from None
+            sleep(_OPENING_SECONDS * secrets.SystemRandom().random())
+    raise AssertionError("opened or raised")
 
 
 class Board:

@@ -1,6 +1,5 @@
 """What a proposal promises, measured: it and the prior trained with seeds that no trial had."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,11 +50,14 @@ def confirm(
     items = [Item(weights, seed) for seed in numbers for weights in (best, prior)]
     worker.finish(items, "confirm", CONFIRMATION)
     values = {e.item: e.values for e in worker.board.entries() if e.values is not None}
-    found = compare(values, best, prior, numbers, model, plan.confidence)
-    if found is None or settings.target is None:
-        return found
     pairs = [[values.get(Item(w, seed)) for w in (best, prior)] for seed in numbers]
+    # A proxy that diverged takes the other of its seed with it.
     both = np.array([pair for pair in pairs if None not in pair])
+    if not len(both):
+        return None
+    found = compare(both, model, plan.confidence)
+    if settings.target is None:
+        return found
     return replace(found, accuracy=_accuracy(both, settings.target, plan))
 
 
@@ -69,21 +71,10 @@ def _accuracy(scores: Array, target: TargetAccuracy, plan: Plan) -> Range:
     return gain if len(scores) > 1 else Range(gain.value, -np.inf, np.inf)
 
 
-def compare(
-    values: Mapping[Item, tuple[float, ...]],
-    best: tuple[float, ...],
-    prior: tuple[float, ...],
-    seeds: range,
-    model: MixtureModel,
-    confidence: float,
-) -> Measured | None:
-    """Gains over pairs of a seed; intervals by Student's t, infinite of a single pair."""
-    pairs = [(Item(best, seed), Item(prior, seed)) for seed in seeds]
-    gains = np.array(
-        [np.subtract(values[b], values[a]) for a, b in pairs if a in values and b in values]
-    )
-    if not len(gains):
-        return None
+def compare(scores: Array, model: MixtureModel, confidence: float) -> Measured:
+    """Gains by scores (seeds, 2, benchmarks) of proposal and prior; intervals by Student's t over
+    the seeds, infinite of a single one."""
+    gains = scores[:, 1] - scores[:, 0]
     count = len(gains)
     both = np.column_stack([gains, model.objective.of(gains)])
     half = np.full(both.shape[1], np.inf)

@@ -25,7 +25,7 @@ calibration runs on several data, how far they differ is in the residuals.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -251,22 +251,39 @@ def fit(
             "choose another family or add calibration points",
         ) from reason
     seen = np.array([np.clip(c(x[i]), 0, 1) for i, c in enumerate(loo_curves)])
-    loo_residuals = y - seen
-    residuals = y - curve(x)
     freedom = len(x) - COEFFICIENTS[curve.family]
     return TransferFunction(
         benchmark=benchmark,
         curve=curve,
-        points=tuple((float(a), float(b)) for a, b in zip(x, y, strict=True)),
-        fitted_range=(float(x.min()), float(x.max())),
-        r2=r_squared(y, curve(x)),
-        mae=float(np.abs(loo_residuals).mean()),
-        residual_sd=float(np.sqrt((residuals**2).sum() / freedom)),
         loo_curves=loo_curves,
-        loo_residuals=tuple(float(r) for r in loo_residuals),
         skipped=skipped,
         provenance=provenance,
+        **quality(x, y, curve, seen, freedom),
     )
+
+
+class Quality(TypedDict):
+    """How well a curve fits its points, by the names of `TransferFunction`."""
+
+    points: tuple[tuple[float, float], ...]
+    fitted_range: tuple[float, float]
+    r2: float
+    mae: float
+    residual_sd: float
+    loo_residuals: tuple[float, ...]
+
+
+def quality(x: Array, y: Array, curve: Curve, unseen: Array, freedom: int) -> Quality:
+    """Of a curve through points (x, y), both (n,); `unseen` (n,) are predictions by refits without
+    the point."""
+    return {
+        "points": tuple((float(a), float(b)) for a, b in zip(x, y, strict=True)),
+        "fitted_range": (float(x.min()), float(x.max())),
+        "r2": r_squared(y, curve(x)),
+        "mae": float(np.abs(y - unseen).mean()),
+        "residual_sd": float(np.sqrt(((y - curve(x)) ** 2).sum() / freedom)),
+        "loo_residuals": tuple(float(r) for r in y - unseen),
+    }
 
 
 def check_points(x: Array, y: Array, needed: int, benchmark: str) -> None:

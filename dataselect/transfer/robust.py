@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dataselect.errors import InputError
-from dataselect.transfer.curves import Curve, NoFitError, r_squared
-from dataselect.transfer.function import Provenance, TransferFunction, check_points
+from dataselect.transfer.curves import Curve, NoFitError
+from dataselect.transfer.function import Provenance, TransferFunction, check_points, quality
 from dataselect.transfer.isotonic import fit_steps
 from dataselect.transfer.sigmoid import fit_sigmoid
 
@@ -95,20 +95,14 @@ def fit_robust(
     seen = np.empty_like(y)
     for k, refit in enumerate(refits):
         seen[blocks == k] = np.clip(refit(x[blocks == k]), *limits)
-    residuals = y - curve(x)
     free = 4 if chance is None else 3
     return TransferFunction(
         benchmark=benchmark,
         curve=curve,
-        points=tuple((float(a), float(b)) for a, b in zip(x, y, strict=True)),
-        fitted_range=(float(x.min()), float(x.max())),
-        r2=r_squared(y, curve(x)),
-        mae=float(np.abs(y - seen).mean()),
-        residual_sd=float(np.sqrt((residuals**2).sum() / (len(x) - free))),
         loo_curves=refits,
-        loo_residuals=tuple(float(r) for r in y - seen),
         skipped={},
         provenance=provenance,
         bounds=limits,
         loo_refits=tuple(int(k) for k in blocks),
+        **quality(x, y, curve, seen, len(x) - free),
     )

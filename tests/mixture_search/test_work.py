@@ -13,14 +13,16 @@ import numpy as np
 import optuna
 import pytest
 import searches
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from searches import SETTINGS, SHORT, Notes, Proxies, board, law, worker
+from sqlalchemy.exc import IntegrityError
 
 import dataselect
 from dataselect.errors import IncompleteError, InputError
 from dataselect.mixture.propose import propose
+from dataselect.mixture_search.board import open_storage
 from dataselect.mixture_search.course import Item, fit
 from dataselect.mixture_search.ground import Result
 from dataselect.mixture_search.journal import JournalFile
@@ -233,6 +235,24 @@ def test_a_search_runs_on_any_storage_that_optuna_has(
 ) -> None:
     url = f"sqlite:///{tmp_path}/study.db"
     assert run(worker(tmp_path, Proxies(), SHORT, url=url)) == short
+
+
+def test_workers_that_make_the_same_tables_at_once_both_open_the_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, real = f"sqlite:///{tmp_path}/study.db", optuna.storages.get_storage
+    beaten = iter([True, True, False])
+
+    def race(url: str) -> BaseStorage:
+        if next(beaten):
+            raise IntegrityError("CREATE TABLE", None, ValueError("exists"))
+        return real(url)
+
+    monkeypatch.setattr(optuna.storages, "get_storage", race)
+    waits: list[float] = []
+    storage = open_storage(url, "test", tmp_path / "journal", waits.append)
+    assert storage.get_all_studies() == []
+    assert len(waits) == 2
 
 
 def test_a_line_of_a_journal_that_is_none_is_named(tmp_path: Path) -> None:
