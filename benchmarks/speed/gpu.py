@@ -142,6 +142,7 @@ def share_of_peak(
 
 def rate(recipe: Recipe, models: int, device: str) -> dict[str, float]:
     """Ours: tokens a second and the peak of the device's memory in GiB."""
+    transformers.logging.disable_progress_bar()
     tokenizer = train_tokenizer(iter(["one text"]), 257, split_digits=True)
     with tempfile.TemporaryDirectory() as folder:
         members = []

@@ -122,13 +122,12 @@ def _profile(load: Load, loop: str, precision: Precision) -> dict[str, Any]:
 def _kind(name: str, shapes: list[list[int]], load: Load) -> str:
     name, vocabulary = name.removeprefix("aten::"), load.vocabulary
     # Only our attention has heads, some or all of them, in front.
-    if any(len(shape) == 3 and 2 < shape[0] <= BATCH * load.heads for shape in shapes):
+    by_heads = any(len(shape) == 3 and 2 < shape[0] <= BATCH * load.heads for shape in shapes)
+    if by_heads or "scaled_dot_product" in name:
         return "attention"
     if name.rstrip("_") in ("mm", "bmm", "addmm", "baddbmm"):
         met = any(vocabulary in shape for shape in shapes)
         return "products with the output layer" if met else "other products"
-    if "scaled_dot_product" in name:
-        return "attention"
     if any(part in name for part in ("adamw", "AdamW", "_foreach", "norm_2", "vector_norm")):
         return "optimizer and clipping"
     if any(len(shape) > 1 and shape[-1] == vocabulary for shape in shapes):
