@@ -27,6 +27,8 @@ class ShownBuild:
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             console=console,
+            # Where there is no terminal, lines say all of it.
+            disable=not console.is_terminal,
         )
         self._task = self._bar.add_task("asking", visible=False)
         self._printed = 0
