@@ -59,7 +59,6 @@ def main() -> None:
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         },
-        "processor": processor_name(),
         "cores": len(os.sched_getaffinity(0)),
         "seed": 0,
     }
@@ -69,6 +68,8 @@ def main() -> None:
                 place = Path(folder, name)
                 place.mkdir()
                 found[name], heads, rows = part(arguments, place)
+                # Parts may be measured one by one, on several machines.
+                found.setdefault("processors", {})[name] = processor_name()
                 _print_table(heads, rows)
     RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
