@@ -90,20 +90,20 @@ def open_storage(
     # Loaded here, as a journal needs none of it.
     from sqlalchemy.exc import DBAPIError
 
-    for left in reversed(range(_OPENINGS)):
+    failed = ""
+    for _ in range(_OPENINGS):
         try:
             return optuna.storages.get_storage(url)
         except ImportError as error:
             raise InputError(where, f"{error}", "install what connects to this database") from None
         except Exception as error:
-            # Workers that begin together make the same tables, and all but one of them fail.
-            if left == 0 or not isinstance(error, DBAPIError):
-                # Whatever was raised, its text may hold the password of the URL.
-                raise InputError(
-                    where, f"the storage cannot be opened ({type(error).__name__})", "mend the URL"
-                ) from None
-            sleep(_OPENING_SECONDS * secrets.SystemRandom().random())
-    raise AssertionError("opened or raised")
+            # Whatever a driver raises; its text may hold the password of the URL.
+            failed = type(error).__name__
+            if not isinstance(error, DBAPIError):
+                break
+        # Workers that begin together make the same tables, and all but one of them fail.
+        sleep(_OPENING_SECONDS * secrets.SystemRandom().random())
+    raise InputError(where, f"the storage cannot be opened ({failed})", "mend the URL")
 
 
 class Board:
