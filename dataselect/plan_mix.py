@@ -76,10 +76,10 @@ class Mix(Section):
     """YAML file relative to the plan: tokens there are of each source, repetition, bounds, prior
     and floors (docs/mixture.md). Without one the prior is the same weight for each source."""
 
-    target_epochs: bool = False
+    target_epochs: bool | None = None
     """Cut each source to the part of it that the proxy's tokens are of the target's, so that a
-    proxy reads its text as often as the target would. Needs `constraints` with the tokens of every
-    source."""
+    proxy reads its text as often as the target would. Default: where `constraints` has the tokens
+    of every source, which it takes."""
 
     storage: Text | None = None
     """URL of an Optuna storage that several machines share, such as

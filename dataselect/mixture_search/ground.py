@@ -13,6 +13,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from dataselect.compute import Compute
 from dataselect.corpus.prepare import (
     Share,
@@ -59,7 +61,7 @@ class Result:
 @dataclass(frozen=True)
 class Ground:
     """`most` is the largest weight of each source for which it has enough text, `rates` the epochs
-    over its text that a weight of 1 is."""
+    over its text that a weight of 1 is, `cut` those whose text was cut to the target's epochs."""
 
     experiment: Experiment
     mix: Mix
@@ -68,6 +70,7 @@ class Ground:
     recipe: Recipe
     most: tuple[float, ...]
     rates: tuple[float, ...]
+    cut: tuple[str, ...]
 
     @property
     def key(self) -> str:
@@ -229,18 +232,23 @@ def _check_target_epochs(plan: Plan, mix: Mix, sources: Sequence[str], limits: L
 
 
 def cut_to_target(
-    plan: Plan, sources: Sequence[str], limits: Limits, recipe: Recipe
+    plan: Plan, mix: Mix, sources: Sequence[str], limits: Limits, recipe: Recipe
 ) -> dict[str, int]:
     """Tokens of the sources that have to be cut for proxies to see the target's epochs."""
-    assert limits.target_tokens is not None, "checked"
-    share = recipe.tokens / limits.target_tokens
+    target, wanted = limits.target_tokens, mix.target_epochs
+    if wanted is None:
+        wanted = target is not None and bool(np.isfinite(limits.tokens).all())
+    if not wanted:
+        return {}
+    assert target is not None, "checked"
+    share = recipe.tokens / target
     parts = {n: round(t * share) for n, t in zip(sources, limits.tokens.tolist(), strict=True)}
     for name, tokens in parts.items():
         if tokens <= recipe.sequence_length:
             raise InputError(
                 plan.where("mix", "target_epochs"),
                 f"{quoted(name)} would be cut to {tokens} tokens, less than a sequence",
-                "raise the proxy's tokens, or leave 'target_epochs' out",
+                "raise the proxy's tokens, leave the source out, or set 'target_epochs: false'",
             )
     return {name: tokens for name, tokens in parts.items() if tokens < recipe.tokens}
 
@@ -267,9 +275,8 @@ def prepare(
             "lower it, or raise the proxy's 'checkpoints'",
         )
     needed = dict.fromkeys(sources, tokens_drawn(recipe.tokens, recipe.sequence_length, 1.0))
-    cut: dict[str, int] = {}
-    if mix.target_epochs:
-        cut = cut_to_target(plan, sources, read_bounds(manifest, plan, mix, sources), recipe)
+    limits = read_bounds(manifest, plan, mix, sources)
+    cut = cut_to_target(plan, mix, sources, limits, recipe)
     texts = manifest.text_sources()
     # A source with too little text bounds its weight instead of ending the search.
     lenient = manifest.model_copy(
@@ -300,7 +307,7 @@ def prepare(
         watch=watch,
     )
     rates = tuple(recipe.tokens / streams[name].tokens for name in sources)
-    return Ground(experiment, mix, sources, benchmarks, recipe, tuple(most), rates)
+    return Ground(experiment, mix, sources, benchmarks, recipe, tuple(most), rates, tuple(cut))
 
 
 def search_proxy(plan: Plan, mix: Mix) -> tuple[Proxy, str]:

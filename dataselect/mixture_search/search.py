@@ -161,9 +161,9 @@ def settle(ground: Ground) -> tuple[Limits, Settings, list[str]]:
             notes.append(f"{name}: its text allows weights of up to {most:.3g} in trials")
         if weight > most + 1e-9:
             notes.append(f"{name}: the prior's {weight:.3g} reads it more often than is allowed")
-    again = [n for n, rate in zip(sources, ground.rates, strict=True) if rate > 1]
-    if mix.target_epochs and again:
-        notes.append(f"{', '.join(again)}: cut, so that proxies read it as often as the target")
+    if ground.cut:
+        cut = ", ".join(ground.cut)
+        notes.append(f"{cut}: cut, so that proxies read it as often as the target")
     if upper.sum() < 1 or (limits.feasible.lower > upper).any():
         where = plan.where("mix")
         raise InputError(

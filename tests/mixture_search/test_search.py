@@ -38,6 +38,7 @@ mix:
   confirm: 2
   objective: {short: 3, long: 1}
   constraints: constraints.yaml
+  target_epochs: false
 """
 CONSTRAINTS = """
 max_repetition: 2
@@ -379,8 +380,8 @@ def test_a_search_for_accuracy_says_what_the_target_gains_in_points(
 @pytest.mark.parametrize(
     ("changes", "drop", "told"),
     [
-        ({"traces": "others"}, None, "plan.yaml:24:3: the transfer function of short was fitted"),
-        ({}, "long", "plan.yaml:24:3: transfer.json has no transfer function for long"),
+        ({"traces": "others"}, None, "plan.yaml:25:3: the transfer function of short was fitted"),
+        ({}, "long", "plan.yaml:25:3: transfer.json has no transfer function for long"),
     ],
 )
 def test_functions_that_do_not_apply_are_refused_where_the_search_names_them(

@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(folder: Path) -> Ground:
-    return prepared(folder, "")
+    return prepared(folder, "  target_epochs: false\n")
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,19 @@ def test_only_text_that_the_target_reads_again_is_cut(ground: Ground, plain: Gro
     assert ground.most == (1.0, 1.0)
     assert ground.rates[0] == pytest.approx(20 / 8, rel=0.01)
     assert max(*plain.rates, ground.rates[1]) <= 1
+
+
+def test_text_is_cut_by_default_where_all_of_it_is_known(
+    folder: Path, ground: Ground, plain: Ground
+) -> None:
+    assert prepared(folder, "").key == ground.key
+    assert ground.cut == ("worked",)
+    unknown = prepared(folder, "", lambda text: text.replace("{tokens: 100M}", "{max: 0.9}"))
+    unbounded = prepared(
+        folder, "", lambda text: text.replace("  constraints: constraints.yaml", "")
+    )
+    assert unknown.key == unbounded.key == plain.key
+    assert unknown.cut == unbounded.cut == ()
 
 
 def test_a_proxy_of_cut_text_is_another_one(ground: Ground, plain: Ground) -> None:
