@@ -40,7 +40,8 @@ class Measured:
 def confirm(
     worker: Worker, model: MixtureModel, proposal: Proposal, seeds: int, plan: Plan
 ) -> Measured | None:
-    """Train proposal and prior with fresh seeds; None where they are the same."""
+    """Train proposal and prior with fresh seeds; None where they are the same, or where no seed has
+    both."""
     settings = worker.settings
     first = settings.proxy_seed + _FRESH_SEEDS
     best, prior = rounded(proposal.weights), rounded(settings.prior)

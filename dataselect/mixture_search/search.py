@@ -109,7 +109,9 @@ def search(
             watch.step("Mixture: confirm the proposal")
             measured = confirm(worker, model, proposal, ground.mix.confirm, plan)
             if measured is None:
-                notes.append("the proposal is the prior, so there was nothing to confirm")
+                notes.append(
+                    "not confirmed: the proposal is the prior, or a proxy of each pair diverged"
+                )
         notes += notes_on_epochs(model, limits, proposal.weights, searched=True)
     board.drop_waiting()
     accuracies = None
