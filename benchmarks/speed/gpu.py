@@ -27,11 +27,10 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
-from recipes import benchmark_recipe
+from recipes import benchmark_recipe, flops_per_token, random_tokens
 from training_loops import Rows, one_process_each, trainer
 
 from dataselect.corpus.tokenizer import train_tokenizer
-from dataselect.cost import training_flops
 from dataselect.proxies.ladder import LADDER, LADDER_SEQUENCE_LENGTH, Rung
 from dataselect.proxies.make import processor_name
 from dataselect.proxies.recipe import Recipe, population_size
@@ -127,15 +126,11 @@ def share_of_peak(
 ) -> dict[str, Any]:
     """Of one model alone, and of as many as a run stacks on this device."""
     recipe = recipe_of(rung, small)
-    shape, length = recipe.shape, recipe.sequence_length
-    # Attention: the half that is not masked, forwards and twice backwards.
-    attention = 6.0 * shape.layers * shape.hidden_size * length
-    flops = training_flops(recipe.parameters, 1) + attention
     stacked = min(CANDIDATES, population_size("auto", recipe.parameters, device))
     found = {}
     for models in sorted({1, stacked}):
         measured = call(rate, recipe, models, device)
-        share = measured["tokens_per_second"] * flops / peak
+        share = measured["tokens_per_second"] * flops_per_token(recipe) / peak
         found[str(models)] = {**measured, "share_of_peak": share}
     return {"size": rung.name, "parameters": recipe.parameters, "models": found}
 
@@ -150,7 +145,7 @@ def rate(recipe: Recipe, models: int, device: str) -> dict[str, float]:
             place = Path(folder) / str(n)
             place.mkdir()
             # All are asked for at once; the first one's clock speaks for them.
-            data = Clocked(tokens(recipe, n), device if n == 0 else "")
+            data = Clocked(random_tokens(recipe, n), device if n == 0 else "")
             members.append(Member(data, place, recipe.seed + n))
         train_population(recipe, members, tokenizer, lambda fields: None, device, 1e9)
         clocked = members[0].data
@@ -168,7 +163,7 @@ def trainer_rate(recipe: Recipe, device: str) -> dict[str, float]:
             times.append(time.perf_counter())
 
     with tempfile.TemporaryDirectory() as folder:
-        data = Rows(tokens(recipe, 0))
+        data = Rows(random_tokens(recipe, 0))
         trainer(recipe, data, Path(folder), recipe.batch_size, Clock(), device).train()
     return measured(times, recipe.batch_size * recipe.sequence_length, device)
 
@@ -179,13 +174,6 @@ def measured(times: list[float], per_step: int, device: str) -> dict[str, float]
     assert len(steps) == STEPS, "as the recipe says"
     memory = torch.cuda.max_memory_allocated() / 2**30 if device.startswith("cuda") else 0.0
     return {"tokens_per_second": per_step / statistics.median(steps), "memory_gib": memory}
-
-
-def tokens(recipe: Recipe, seed: int) -> NDArray[np.int64]:
-    """Drawn at random, small ids more often than large ones."""
-    size = (recipe.steps * recipe.batch_size, recipe.sequence_length + 1)
-    draws = np.random.default_rng(seed).random(size)
-    return (recipe.vocab_size * draws**3).astype(np.int64)
 
 
 def product_rate(device: str, size: int) -> float:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from recipes import benchmark_recipe
+from recipes import benchmark_recipe, random_tokens
 from training_loops import Outcome, Task, one_process_each, run
 
 from dataselect.proxies.ladder import Shape
@@ -101,11 +101,9 @@ def _models(call: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _train(recipe: Recipe, models: int, call: Callable[..., Any]) -> Outcome:
-    shape = (recipe.steps * recipe.batch_size, recipe.sequence_length + 1)
-    draws = np.random.default_rng(SEED).random(shape)
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "rows.npy"
-        np.save(rows, (recipe.vocab_size * draws**3).astype(np.int64))
+        np.save(rows, random_tokens(recipe, SEED))
         outcome: Outcome = call(run, Task("dataselect", recipe, rows, models=models))
     return outcome
 

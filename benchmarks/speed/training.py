@@ -22,10 +22,9 @@ import numpy as np
 import torch
 import transformers
 from measuring import spread
-from recipes import benchmark_recipe
+from recipes import benchmark_recipe, flops_per_token, random_tokens
 from training_loops import Outcome, Task, matmul_rate, one_process_each, run
 
-from dataselect.cost import training_flops
 from dataselect.proxies.ladder import Shape
 from dataselect.proxies.make import processor_name
 from dataselect.proxies.recipe import Recipe
@@ -57,13 +56,6 @@ class Load:
             sequence_length=LENGTH,
             seed=SEED,
         )
-
-    @property
-    def flops_per_token(self) -> float:
-        """6N, and 6 x layers x hidden x length for the half of attention that is not masked."""
-        recipe = self.recipe
-        attention = 6.0 * recipe.shape.layers * self.hidden * LENGTH
-        return training_flops(recipe.parameters, 1) + attention
 
 
 LOADS = (
@@ -116,12 +108,11 @@ def main() -> None:
 
 def _measure(load: Load, runs: int, call: Callable[..., Any]) -> dict[str, Any]:
     recipe = load.recipe
-    draws = np.random.default_rng(SEED).random((recipe.steps * BATCH, LENGTH + 1))
     outcomes: dict[tuple[str, Precision], list[Outcome]] = {each: [] for each in CONTENDERS}
     peaks: dict[Precision, list[float]] = {"fp32": [], "bf16": []}
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "rows.npy"
-        np.save(rows, (load.vocabulary * draws**3).astype(np.int64))
+        np.save(rows, random_tokens(recipe, SEED))
         for _ in range(runs):
             peaks["fp32"].append(call(matmul_rate, "float32"))
             peaks["bf16"].append(call(matmul_rate, "bfloat16"))
@@ -145,7 +136,7 @@ def _measure(load: Load, runs: int, call: Callable[..., Any]) -> dict[str, Any]:
                 ),
                 "share_of_matmul": spread(
                     [
-                        _speed(recipe, one) * load.flops_per_token / peak
+                        _speed(recipe, one) * flops_per_token(recipe) / peak
                         for one, peak in zip(found, peaks[precision], strict=True)
                     ]
                 ),

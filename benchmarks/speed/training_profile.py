@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
+from recipes import random_tokens
 from torch.profiler import ProfilerActivity, profile
-from training import BATCH, LENGTH, LOADS, SEED, Load, Precision
+from training import BATCH, LOADS, SEED, Load, Precision
 from training_loops import LOOPS, Rows, one_process_each
 
 from dataselect.proxies.make import processor_name
@@ -98,8 +98,7 @@ def _profile(load: Load, loop: str, precision: Precision) -> dict[str, Any]:
     torch.set_num_threads(1)
     transformers.logging.disable_progress_bar()
     recipe = replace(load.recipe, steps=STEPS, precision=precision)
-    draws = np.random.default_rng(SEED).random((STEPS * recipe.batch_size, LENGTH + 1))
-    ids = (load.vocabulary * draws**3).astype(np.int64)
+    ids = random_tokens(recipe, SEED)
     with tempfile.TemporaryDirectory() as folder:
         LOOPS[loop](replace(recipe, steps=1, batch_size=1), Rows(ids), Path(folder))
     profiler = profile(activities=[ProfilerActivity.CPU], record_shapes=True)

@@ -60,14 +60,16 @@ class Result:
 
 @dataclass(frozen=True)
 class Ground:
-    """`most` is the largest weight of each source for which it has enough text, `rates` the epochs
-    over its text that a weight of 1 is, `cut` those whose text was cut to the target's epochs."""
+    """`limits` are those of the proposal. `most` is the largest weight of each source for which it
+    has enough text, `rates` the epochs over its text that a weight of 1 is, `cut` those whose text
+    was cut to the target's epochs."""
 
     experiment: Experiment
     mix: Mix
     sources: tuple[str, ...]
     benchmarks: tuple[str, ...]
     recipe: Recipe
+    limits: Limits
     most: tuple[float, ...]
     rates: tuple[float, ...]
     cut: tuple[str, ...]
@@ -202,12 +204,12 @@ def check(manifest: Manifest, plan: Plan) -> None:
         )
     search_proxy(plan, mix)
     check_transfer(plan, mix, mix.benchmarks or [])
-    limits = read_bounds(manifest, plan, mix, sources)
+    limits = _read_bounds(manifest, plan, mix, sources)
     if mix.target_epochs:
         _check_target_epochs(plan, mix, sources, limits)
 
 
-def read_bounds(manifest: Manifest, plan: Plan, mix: Mix, sources: Sequence[str]) -> Limits:
+def _read_bounds(manifest: Manifest, plan: Plan, mix: Mix, sources: Sequence[str]) -> Limits:
     """What the next pretraining run allows, by the plan's file of constraints."""
     if mix.constraints is None:
         return no_limits(sources)
@@ -275,7 +277,7 @@ def prepare(
             "lower it, or raise the proxy's 'checkpoints'",
         )
     needed = dict.fromkeys(sources, tokens_drawn(recipe.tokens, recipe.sequence_length, 1.0))
-    limits = read_bounds(manifest, plan, mix, sources)
+    limits = _read_bounds(manifest, plan, mix, sources)
     cut = cut_to_target(plan, mix, sources, limits, recipe)
     texts = manifest.text_sources()
     # A source with too little text bounds its weight instead of ending the search.
@@ -307,7 +309,9 @@ def prepare(
         watch=watch,
     )
     rates = tuple(recipe.tokens / streams[name].tokens for name in sources)
-    return Ground(experiment, mix, sources, benchmarks, recipe, tuple(most), rates, tuple(cut))
+    return Ground(
+        experiment, mix, sources, benchmarks, recipe, limits, tuple(most), rates, tuple(cut)
+    )
 
 
 def search_proxy(plan: Plan, mix: Mix) -> tuple[Proxy, str]:

@@ -31,7 +31,7 @@ from dataselect.mixture.target_epochs import for_target, notes_on_epochs
 from dataselect.mixture_search.board import Board, open_storage
 from dataselect.mixture_search.confirm import Measured, confirm
 from dataselect.mixture_search.course import Settings, fit, wanted
-from dataselect.mixture_search.ground import Ground, prepare, read_bounds
+from dataselect.mixture_search.ground import Ground, prepare
 from dataselect.mixture_search.steps import Step, steps
 from dataselect.mixture_search.target import find_target, transfer_file
 from dataselect.mixture_search.work import Worker
@@ -150,7 +150,7 @@ def settle(ground: Ground) -> tuple[Limits, Settings, list[str]]:
     """Limits of the proposal, the settings of the trials, and what the user should know."""
     mix, plan = ground.mix, ground.experiment.plan
     sources, notes = ground.sources, []
-    limits = read_bounds(ground.experiment.manifest, plan, mix, sources)
+    limits = ground.limits
     if limits.prior is None:
         uniform = np.full(len(sources), 1 / len(sources))
         limits = replace(limits, prior=uniform, prior_from="the same of each source")
