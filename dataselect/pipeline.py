@@ -235,7 +235,7 @@ def check(manifest: Manifest, plan: Plan) -> None:
     check_origins(manifest, plan)
     if plan.mix is not None:
         # As in `mix`.
-        from dataselect.mixture_search.ground import check as check_search
+        from dataselect.mixture_search.prepare import check as check_search
 
         check_search(manifest, plan)
 

@@ -22,7 +22,7 @@ from dataselect.desk.world import VERSION, documents
 from dataselect.plan_proxy import Architecture, Proxy
 from dataselect.proxies.recipe import make_recipe
 from dataselect.proxies.train import train
-from dataselect.traces.local import LocalFrontier
+from dataselect.scoring.local_frontier import LocalFrontier
 from dataselect.traces.trace import TraceHeader, write_traces
 
 ROOT = Path(__file__).parents[2]

@@ -29,8 +29,8 @@ from dataselect.compute.cores import available_cores
 from dataselect.cost import training_flops
 from dataselect.desk.world import documents
 from dataselect.manifest import load_manifest
-from dataselect.mixture_search.course import rounded
 from dataselect.mixture_search.search import Found, search
+from dataselect.mixture_search.trial import rounded
 from dataselect.pipeline import prepare
 from dataselect.plan import Plan
 from dataselect.proxies.make import processor_name

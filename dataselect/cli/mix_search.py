@@ -47,7 +47,7 @@ def search(
         from rich.console import Console
 
         from dataselect.compute import default_compute, resolve_device
-        from dataselect.mixture_search.ground import check
+        from dataselect.mixture_search.prepare import check
         from dataselect.mixture_search.search import search as find
         from dataselect.plan_mix import Mix
         from dataselect.report.live import LiveWatch

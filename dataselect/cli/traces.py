@@ -177,8 +177,8 @@ def weigh(
 ) -> None:
     """Let a local open model weigh reasoning that came without weights."""
     from dataselect.compute import resolve_device
+    from dataselect.scoring.local_frontier import LocalFrontier
     from dataselect.traces.library import trace_path
-    from dataselect.traces.local import LocalFrontier
     from dataselect.traces.texts import read_reasoning
     from dataselect.traces.trace import write_traces
 

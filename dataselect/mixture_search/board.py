@@ -24,8 +24,8 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from dataselect.errors import InputError
-from dataselect.mixture_search.course import Item
 from dataselect.mixture_search.journal import JournalFile
+from dataselect.mixture_search.trial import Item
 
 HEARTBEAT_SECONDS = 60.0
 SILENT_SECONDS = 900.0

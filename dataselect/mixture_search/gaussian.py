@@ -12,7 +12,7 @@ import optuna
 from numpy.typing import NDArray
 from optuna.distributions import FloatDistribution
 
-from dataselect.mixture_search.course import Item, Settings, judged
+from dataselect.mixture_search.trial import Item, Settings, judged
 
 Array = NDArray[np.float64]
 _EDGE = 1e-9

@@ -1,48 +1,26 @@
-"""What a search stands on: token streams of the sources, benchmarks, and proxies of mixtures.
+"""Trials of a search, trained and scored by the stages' own machinery.
 
-Everything is made by the stages' own machinery, so a mixture's proxy is the artifact that a
-candidate of the same mixture has in Stage 1, and neither is ever trained twice. Proxies are
-trained here; a plan's own trainer is not asked. The leak alarm is Stage 1's.
-
-With `target_epochs` a source that the target would read again is cut to a stream of its own: as
-much of it as the proxy's tokens are of the target's, so that equal weights are equal epochs
-(arXiv 2606.07597). A source that is long enough for any weight stays as it is.
+A mixture's proxy is the artifact that a candidate of the same mixture has in Stage 1, and neither
+is ever trained twice. Proxies are trained here; a plan's own trainer is not asked.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from dataselect.compute import Compute
 from dataselect.corpus.prepare import (
     Share,
-    fingerprints,
-    prepare_streams,
-    prepare_tokenizer,
-    tokens_drawn,
 )
-from dataselect.errors import InputError
-from dataselect.experiment import Experiment, Watch
-from dataselect.manifest import Manifest
-from dataselect.mixture.constraints import Limits, no_limits, read_limits
-from dataselect.mixture_search.course import Item
-from dataselect.mixture_search.target import check_transfer
-from dataselect.plan import Plan
+from dataselect.experiment import Experiment
+from dataselect.mixture.constraints import Limits
+from dataselect.mixture_search.trial import Item
 from dataselect.plan_mix import Mix
-from dataselect.plan_proxy import Proxy
 from dataselect.proxies.make import ProxyRequest
-from dataselect.proxies.recipe import Recipe, make_recipe, population_size
+from dataselect.proxies.recipe import Recipe, population_size
 from dataselect.proxy_sources import TrainedHere
 from dataselect.scoring.evaluate import Evaluation, find
-from dataselect.scoring.gather import gather
 from dataselect.stage_jobs import Run, is_scored, run_jobs
-from dataselect.store import Store, content_key
-from dataselect.wording import nearest, quoted
-
-_ANY = 1e9
-"""Epochs over a text that a stream is prepared for; how many there may be is for the bounds."""
+from dataselect.store import content_key
 
 
 @dataclass(frozen=True)
@@ -153,175 +131,3 @@ class Ground:
         if not all(map(math.isfinite, values)):
             return Result(None, flops, "its score is no number", diverged=True)
         return Result(tuple(values), flops)
-
-
-def chosen_mix(plan: Plan) -> Mix:
-    """The plan's search, with what it leaves to Stage 1 filled in."""
-    mix = plan.mix or Mix()
-    if mix.benchmarks is None:
-        named = [each.id for each in plan.benchmarks_of(plan.screen)]
-        mix = mix.model_copy(update={"benchmarks": named})
-    return mix
-
-
-def check(manifest: Manifest, plan: Plan) -> None:
-    """What a search needs of manifest and plan together. Raises InputError."""
-    mix = chosen_mix(plan)
-    texts = manifest.text_sources()
-    for i, name in enumerate(mix.sources or ()):
-        if name not in texts:
-            raise InputError(
-                plan.where("mix", "sources", i),
-                f"there is no source or candidate with text of its own named {quoted(name)}",
-                nearest(name, texts) or f"name some of: {', '.join(texts)}",
-            )
-    sources = mix.sources or list(texts)
-    if len(sources) < 2:
-        raise InputError(
-            manifest.where(),
-            f"there is nothing to mix: {len(sources)} source with text of its own",
-            "add 'sources:'",
-        )
-    needed = len(sources) + 2
-    if mix.designed < needed:
-        raise InputError(
-            plan.where("mix", "trials"),
-            f"{mix.designed} designed trials are too few for {len(sources)} sources",
-            f"raise 'trials' or 'design' until there are {needed} or more (better "
-            f"{3 * len(sources)}), or name fewer 'sources'",
-        )
-    for name in mix.objective or {}:
-        if name not in (mix.benchmarks or ()):
-            listed = mix.benchmarks or []
-            raise InputError(
-                plan.where("mix", "objective", name),
-                f"{quoted(name)} is none of the search's benchmarks",
-                nearest(name, listed) or f"name some of: {', '.join(listed)}",
-            )
-    if plan.tokenizer is None:
-        raise InputError(
-            plan.where(), "no tokenizer is named, and mixtures are trained", "add 'tokenizer:'"
-        )
-    search_proxy(plan, mix)
-    check_transfer(plan, mix, mix.benchmarks or [])
-    limits = _read_bounds(manifest, plan, mix, sources)
-    if mix.target_epochs:
-        _check_target_epochs(plan, mix, sources, limits)
-
-
-def _read_bounds(manifest: Manifest, plan: Plan, mix: Mix, sources: Sequence[str]) -> Limits:
-    """What the next pretraining run allows, by the plan's file of constraints."""
-    if mix.constraints is None:
-        return no_limits(sources)
-    benchmarks = [each.id for each in plan.benchmarks if each.id in (mix.benchmarks or ())]
-    path, target = plan.base / mix.constraints, manifest.target.total_tokens
-    return read_limits(path, sources, benchmarks, {}, target)
-
-
-def _check_target_epochs(plan: Plan, mix: Mix, sources: Sequence[str], limits: Limits) -> None:
-    if mix.constraints is None:
-        raise InputError(
-            plan.where("mix", "target_epochs"),
-            "it needs the tokens of every source and of the target",
-            "add 'constraints:', a file that has them",
-        )
-    path = plan.base / mix.constraints
-    if limits.target_tokens is None:
-        raise InputError(path, "'target_epochs' needs 'target_tokens'", "add it")
-    for name, tokens in zip(sources, limits.tokens.tolist(), strict=True):
-        if math.isnan(tokens):
-            raise InputError(path, f"'target_epochs' needs tokens of {quoted(name)}", "add them")
-
-
-def cut_to_target(
-    plan: Plan, mix: Mix, sources: Sequence[str], limits: Limits, recipe: Recipe
-) -> dict[str, int]:
-    """Tokens of the sources that have to be cut for proxies to see the target's epochs."""
-    target, wanted = limits.target_tokens, mix.target_epochs
-    if wanted is None:
-        wanted = target is not None and bool(np.isfinite(limits.tokens).all())
-    if not wanted:
-        return {}
-    assert target is not None, "checked"
-    share = recipe.tokens / target
-    parts = {n: round(t * share) for n, t in zip(sources, limits.tokens.tolist(), strict=True)}
-    for name, tokens in parts.items():
-        if tokens <= recipe.sequence_length:
-            raise InputError(
-                plan.where("mix", "target_epochs"),
-                f"{quoted(name)} would be cut to {tokens} tokens, less than a sequence",
-                "raise the proxy's tokens, leave the source out, or set 'target_epochs: false'",
-            )
-    return {name: tokens for name, tokens in parts.items() if tokens < recipe.tokens}
-
-
-def prepare(
-    manifest: Manifest, plan: Plan, store: Store, compute: Compute, device: str, watch: Watch
-) -> Ground:
-    """Benchmarks with traces, the tokenizer of Stage 1, and streams of all sources."""
-    check(manifest, plan)
-    mix = chosen_mix(plan)
-    proxy, where = search_proxy(plan, mix)
-    sources = tuple(mix.sources or manifest.text_sources())
-    watch.step("Mixture: benchmarks, reasoning traces and corpus")
-    gathered = gather(plan, store, device, watch.note)
-    benchmarks = tuple(each.id for each in plan.benchmarks if each.id in (mix.benchmarks or ()))
-    prints = fingerprints(manifest)
-    tokenizer = prepare_tokenizer(manifest, plan, prints, store, watch.progress)
-    recipe = make_recipe(proxy, tokenizer.vocab_size, device, where)
-    kept = len(recipe.checkpoint_steps())
-    if kept < mix.average:
-        raise InputError(
-            plan.where("mix", "average"),
-            f"{mix.average} checkpoints cannot be averaged of {kept} that the proxy keeps",
-            "lower it, or raise the proxy's 'checkpoints'",
-        )
-    needed = dict.fromkeys(sources, tokens_drawn(recipe.tokens, recipe.sequence_length, 1.0))
-    limits = _read_bounds(manifest, plan, mix, sources)
-    cut = cut_to_target(plan, mix, sources, limits, recipe)
-    texts = manifest.text_sources()
-    # A source with too little text bounds its weight instead of ending the search.
-    lenient = manifest.model_copy(
-        update={
-            "sources": [texts[name].model_copy(update={"max_repeats": _ANY}) for name in sources],
-            "candidates": [],
-        }
-    )
-    streams = prepare_streams(
-        lenient, plan, tokenizer, prints, needed | cut, store, watch.progress, cut=cut
-    )
-    most = []
-    for name in sources:
-        stream = streams[name]
-        allowed = texts[name].max_repeats or plan.max_repeats
-        enough = not stream.index["exhausted"]
-        most.append(1.0 if enough else min(1.0, stream.tokens * allowed / recipe.tokens))
-    experiment = Experiment(
-        manifest=manifest,
-        plan=plan,
-        store=store,
-        compute=compute,
-        device=device,
-        tokenizer=tokenizer,
-        streams=streams,
-        evaluations={name: gathered[name] for name in benchmarks},
-        recipes={"stage1": recipe},
-        watch=watch,
-    )
-    rates = tuple(recipe.tokens / streams[name].tokens for name in sources)
-    return Ground(
-        experiment, mix, sources, benchmarks, recipe, limits, tuple(most), rates, tuple(cut)
-    )
-
-
-def search_proxy(plan: Plan, mix: Mix) -> tuple[Proxy, str]:
-    """The proxy of a search and the place that names it."""
-    if mix.proxy is not None:
-        return mix.proxy, plan.where("mix", "proxy")
-    if plan.screen.proxy is None:
-        raise InputError(
-            plan.where("screen"),
-            "no proxy is named that could be trained on mixtures",
-            "add 'mix: {proxy: ...}'",
-        )
-    return plan.screen.proxy, plan.where("screen", "proxy")

@@ -30,10 +30,12 @@ from dataselect.mixture.single_share import Rankings, compare_rankings
 from dataselect.mixture.target_epochs import for_target, notes_on_epochs
 from dataselect.mixture_search.board import Board, open_storage
 from dataselect.mixture_search.confirm import Measured, confirm
-from dataselect.mixture_search.course import Settings, fit, wanted
-from dataselect.mixture_search.ground import Ground, prepare
+from dataselect.mixture_search.course import fit, wanted
+from dataselect.mixture_search.ground import Ground
+from dataselect.mixture_search.prepare import prepare
 from dataselect.mixture_search.steps import Step, steps
 from dataselect.mixture_search.target import find_target, transfer_file
+from dataselect.mixture_search.trial import Settings
 from dataselect.mixture_search.work import Worker
 from dataselect.plan import Plan
 from dataselect.store import Store

@@ -12,7 +12,7 @@ import numpy as np
 
 from dataselect.mixture.model import MixtureModel
 from dataselect.mixture_search.board import Entry
-from dataselect.mixture_search.course import Settings, rounded
+from dataselect.mixture_search.trial import Settings, rounded
 from dataselect.mixture_search.work import CONFIRMATION
 
 Role = Literal["designed", "prior", "proposed", "confirms prior", "confirms proposal"]

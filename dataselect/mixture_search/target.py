@@ -8,21 +8,18 @@ is warned of in Stage 2; what maximises it is the worst mixture, so here it does
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dataselect.errors import InputError
 from dataselect.mixture.accuracy import TargetAccuracy
+from dataselect.mixture_search.ground import Ground
 from dataselect.plan import Plan
 from dataselect.plan_mix import Mix
 from dataselect.predict import setting
 from dataselect.transfer.applies import check_all
 from dataselect.transfer.file import read_transfer_file
 from dataselect.transfer.function import Setting, TransferFunction
-
-if TYPE_CHECKING:
-    from dataselect.mixture_search.ground import Ground
 
 _MEND = "name a file that has them, or leave out 'transfer' to search by rBridge"
 
@@ -38,7 +35,7 @@ def transfer_file(plan: Plan, mix: Mix) -> str | None:
 
 
 def find_target(
-    ground: "Ground", weights: Sequence[float]
+    ground: Ground, weights: Sequence[float]
 ) -> tuple[TargetAccuracy | None, list[str]]:
     """What to maximise, `weights` being those of the benchmarks, and what to say of it."""
     mix, plan = ground.mix, ground.experiment.plan
@@ -75,7 +72,7 @@ def check_transfer(plan: Plan, mix: Mix, benchmarks: Sequence[str]) -> None:
             raise InputError(plan.where("mix", "transfer"), problem, _MEND)
 
 
-def _setting(ground: "Ground", benchmark: str) -> Setting:
+def _setting(ground: Ground, benchmark: str) -> Setting:
     tokenizer, recipe = ground.experiment.tokenizer, ground.recipe
     assert tokenizer is not None, "prepared"
     return setting(ground.experiment, benchmark, recipe.parameters, recipe.tokens, tokenizer.hash)

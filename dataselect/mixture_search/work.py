@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from dataselect.errors import IncompleteError
 from dataselect.experiment import Watch
 from dataselect.mixture_search.board import Board, Entry
-from dataselect.mixture_search.course import Item, Settings, designed, proposed
+from dataselect.mixture_search.course import designed, proposed
 from dataselect.mixture_search.ground import Result
+from dataselect.mixture_search.trial import Item, Settings
 from dataselect.stage_scores import Status
 
 POLL_SECONDS = 1.0

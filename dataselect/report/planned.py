@@ -13,7 +13,7 @@ from dataselect.compute.cores import available_cores
 from dataselect.corpus.prepare import tokens_needed
 from dataselect.cost import PlannedCost, training_flops
 from dataselect.manifest import Manifest
-from dataselect.mixture_search.ground import search_proxy
+from dataselect.mixture_search.prepare import search_proxy
 from dataselect.pipeline import check, make_recipes
 from dataselect.plan import Plan
 from dataselect.plan_mix import Mix

@@ -6,7 +6,7 @@ number a token is needed. Prompts of like length go together, left-padded with t
 ids and an attention mask; rows that are done leave the batch and its key-value cache.
 
 Not here: sampling, beams, and what a continuation means (see `generation` and
-`dataselect.traces.local`).
+`dataselect.scoring.local_frontier`).
 """
 
 import inspect

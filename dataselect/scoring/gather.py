@@ -13,7 +13,6 @@ from typing import Protocol
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item, load_items
 from dataselect.benchmarks.load import load_benchmark, training_items
 from dataselect.benchmarks.own import load_definition
-from dataselect.benchmarks.shots import with_shot_rationales
 from dataselect.errors import InputError
 from dataselect.plan_benchmark import Benchmark
 from dataselect.scoring.checkpoint import resolve_model
@@ -23,6 +22,7 @@ from dataselect.traces.frontier import RecordedFrontier
 from dataselect.traces.grading import grade_traces
 from dataselect.traces.library import find_trace_files, trace_benchmark
 from dataselect.traces.released import RELEASED, import_released
+from dataselect.traces.shot_rationales import with_shot_rationales
 from dataselect.traces.trace import TraceSet, read_traces, write_traces
 
 WEIGHING_VERSION = 1
@@ -189,7 +189,7 @@ def weighed(
     def weigh() -> TraceSet:
         report(f"weighing the rationales of {benchmark.id} with {resolved.name}")
         # Imported here because it loads torch.
-        from dataselect.traces.local import LocalFrontier
+        from dataselect.scoring.local_frontier import LocalFrontier
 
         return LocalFrontier(model, device).traces(benchmark)
 

@@ -13,8 +13,9 @@ from dataselect.benchmarks.definition import Definition, HubRows, RowSource
 from dataselect.benchmarks.items import BenchmarkItems, Item
 from dataselect.benchmarks.known import KNOWN
 from dataselect.benchmarks.load import load_benchmark
-from dataselect.benchmarks.shots import choose_shots, with_shot_rationales
+from dataselect.benchmarks.shots import choose_shots
 from dataselect.errors import InputError
+from dataselect.traces.shot_rationales import with_shot_rationales
 from dataselect.traces.trace import Trace, TraceHeader, TraceSet
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "benchmarks"

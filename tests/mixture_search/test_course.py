@@ -11,7 +11,8 @@ from searches import SETTINGS, law
 
 from dataselect.mixture.constraints import no_limits
 from dataselect.mixture.feasible import Feasible
-from dataselect.mixture_search.course import designed, fit, proposed, rounded
+from dataselect.mixture_search.course import designed, fit, proposed
+from dataselect.mixture_search.trial import rounded
 
 BOUNDED = replace(
     SETTINGS,

@@ -17,9 +17,10 @@ from dataselect.cli import app
 from dataselect.errors import DataselectError, IncompleteError, InputError, LockedError
 from dataselect.manifest import load_manifest
 from dataselect.mixture_search import ground as ground_module
-from dataselect.mixture_search.course import Item
-from dataselect.mixture_search.ground import Ground, check
+from dataselect.mixture_search.ground import Ground
+from dataselect.mixture_search.prepare import check
 from dataselect.mixture_search.search import Found, search, settle
+from dataselect.mixture_search.trial import Item
 from dataselect.plan import Plan, Predict, load_plan
 from dataselect.plan_proxy import Proxy
 from dataselect.predict import setting as target_setting

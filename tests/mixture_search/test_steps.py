@@ -8,8 +8,8 @@ from optuna.trial import TrialState
 
 from dataselect.mixture.objective import Objective
 from dataselect.mixture_search.board import Entry
-from dataselect.mixture_search.course import Item
 from dataselect.mixture_search.steps import steps
+from dataselect.mixture_search.trial import Item
 from dataselect.mixture_search.work import CONFIRMATION
 
 PRIOR, OTHER = (0.5, 0.5), (0.9, 0.1)

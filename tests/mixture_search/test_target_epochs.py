@@ -8,9 +8,11 @@ from stage_world import Counted, Silent, write_world
 
 from dataselect.errors import InputError
 from dataselect.manifest import load_manifest
-from dataselect.mixture_search.course import Item, fit
-from dataselect.mixture_search.ground import Ground, prepare
+from dataselect.mixture_search.course import fit
+from dataselect.mixture_search.ground import Ground
+from dataselect.mixture_search.prepare import prepare
 from dataselect.mixture_search.search import settle
+from dataselect.mixture_search.trial import Item
 from dataselect.plan import load_plan
 from dataselect.store import Store
 

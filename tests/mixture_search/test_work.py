@@ -23,9 +23,10 @@ import dataselect
 from dataselect.errors import IncompleteError, InputError
 from dataselect.mixture.propose import propose
 from dataselect.mixture_search.board import open_storage
-from dataselect.mixture_search.course import Item, fit
+from dataselect.mixture_search.course import fit
 from dataselect.mixture_search.ground import Result
 from dataselect.mixture_search.journal import JournalFile
+from dataselect.mixture_search.trial import Item
 from dataselect.mixture_search.work import Worker
 
 

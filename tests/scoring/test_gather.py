@@ -146,7 +146,7 @@ def test_rationales_are_weighed_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert said == ["weighing the rationales of adding with frontier"]
     assert first.traces["q2"].text == "It is 3."
     assert first.header.model == "frontier"
-    monkeypatch.setattr("dataselect.traces.local.LocalFrontier", refuse)
+    monkeypatch.setattr("dataselect.scoring.local_frontier.LocalFrontier", refuse)
     assert weighed(model, ADDING, store, "cpu", refuse).hash == first.hash
 
 

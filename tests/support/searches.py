@@ -17,8 +17,8 @@ from stage_world import Silent
 
 from dataselect.mixture.constraints import no_limits
 from dataselect.mixture_search.board import Board, open_storage
-from dataselect.mixture_search.course import Item, Settings
 from dataselect.mixture_search.ground import Result
+from dataselect.mixture_search.trial import Item, Settings
 from dataselect.mixture_search.work import Worker
 
 PRIOR = np.array([0.6, 0.2, 0.15, 0.05])

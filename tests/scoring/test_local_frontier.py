@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM
 
 from dataselect.benchmarks.items import BenchmarkItems, Item
 from dataselect.errors import InputError
+from dataselect.scoring.local_frontier import LocalFrontier, split_answer
 from dataselect.traces.frontier import FrontierModel
-from dataselect.traces.local import LocalFrontier, split_answer
 from dataselect.traces.trace import read_traces, write_traces
 
 
