@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from small_models import byte_tokenizer
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -13,7 +13,6 @@ from transformers import (
     LlamaForCausalLM,
     Olmo2Config,
     Olmo2ForCausalLM,
-    PreTrainedTokenizerFast,
 )
 
 from dataselect.benchmarks.items import BenchmarkItems, Item
@@ -29,17 +28,7 @@ TEXTS = [
 @pytest.fixture(scope="session")
 def tokenizer() -> Any:
     """Byte-level BPE of 400 entries; most non-ASCII characters are split over tokens."""
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=["<|endoftext|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    bpe.train_from_iterator(TEXTS * 3, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|endoftext|>")
+    return byte_tokenizer(400, tuple(TEXTS * 3))
 
 
 @pytest.fixture(scope="session")

@@ -6,13 +6,45 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from small_models import byte_tokenizer
+from transformers import AutoModelForCausalLM, Olmo2Config, Olmo2ForCausalLM
 
 from dataselect.benchmarks.items import BenchmarkItems, Item
 from dataselect.errors import InputError
 from dataselect.scoring.local_frontier import LocalFrontier, split_answer
 from dataselect.traces.frontier import FrontierModel
 from dataselect.traces.trace import read_traces, write_traces
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    return byte_tokenizer(300, ("Question: She has 3 red apples.\nAnswer: apples",) * 5)
+
+
+@pytest.fixture(scope="session")
+def frontier_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
+    """A random model that has only printable ASCII tokens to choose from."""
+    torch.manual_seed(2)
+    config = Olmo2Config(
+        vocab_size=300,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=400,
+        bos_token_id=0,
+        eos_token_id=0,
+        pad_token_id=0,
+        initializer_range=0.3,
+    )
+    model = Olmo2ForCausalLM(config)
+    folder = tmp_path_factory.mktemp("frontier")
+    names = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    bad = [i for i, name in enumerate(names) if not name.replace("Ġ", "").isascii()]
+    model.lm_head.weight.data[[0, *bad]] = 0.0
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,13 @@ from typing import Any
 VOCABULARY = 300
 
 
+TEXT = "Question: What is the sum?\nAnswer: The answer is 3."
+
+
 @cache
-def byte_tokenizer() -> Any:
-    """Byte-level BPE of 300 entries: hardly more than bytes, so it takes any text."""
+def byte_tokenizer(vocabulary: int = VOCABULARY, texts: tuple[str, ...] = (TEXT,) * 5) -> Any:
+    """Byte-level BPE trained on the texts. It takes any text; of 300 entries it is hardly more
+    than bytes."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -17,12 +21,12 @@ def byte_tokenizer() -> Any:
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
+        vocab_size=vocabulary,
         special_tokens=["<|endoftext|>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    bpe.train_from_iterator(["Question: What is the sum?\nAnswer: The answer is 3."] * 5, trainer)
+    bpe.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|endoftext|>")
 
 
