@@ -17,8 +17,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from dataselect import leak_alarm
 from dataselect.compute import Compute
+from dataselect.config.manifest import Manifest
+from dataselect.config.plan import Plan
 from dataselect.corpus.prepare import (
     Stream,
     Tokenizer,
@@ -31,19 +32,16 @@ from dataselect.corpus.prepare import (
 )
 from dataselect.cost import PlannedCost, Spent, spent, training_flops
 from dataselect.decisions.ablation import Ablation
+from dataselect.decisions.target_agreement import AgreementWithTruth, agree, read_target_accuracy
 from dataselect.errors import DataselectError, InputError
-from dataselect.evidence import AgreementWithTruth, agree, read_target_accuracy
-from dataselect.leak_alarm import CleanRanking, LeakAlarm
-from dataselect.manifest import Manifest
-from dataselect.plan import Plan
-from dataselect.predict import Prediction, predict
+from dataselect.leaks import alarm as leak_alarm
+from dataselect.leaks.alarm import CleanRanking, LeakAlarm
 from dataselect.proxies.layout import check_layout, make_layout
 from dataselect.proxies.recipe import Recipe, make_recipe
 from dataselect.scoring.evaluate import Evaluation
 from dataselect.scoring.gather import gather
-from dataselect.screen import Screening, ablate, screen
-from dataselect.stage import Experiment, StageName, Watch
-from dataselect.stage_sources import (
+from dataselect.stages.predict import Prediction, predict
+from dataselect.stages.proxy_origins import (
     SECTIONS,
     Given,
     check_origins,
@@ -52,6 +50,8 @@ from dataselect.stage_sources import (
     stages,
     text_budgets,
 )
+from dataselect.stages.screen import Screening, ablate, screen
+from dataselect.stages.stage import Experiment, StageName, Watch
 from dataselect.store import Store
 
 if TYPE_CHECKING:

@@ -18,14 +18,14 @@ from dataselect.calibration.spec import (
     Pairing,
     Task,
 )
-from dataselect.checkpoints import Checkpoints
-from dataselect.manifest import Candidate, Evidence, Manifest, Source, Target
-from dataselect.origins import CandidateProxies, Trainer
-from dataselect.plan import ComputePlan, Leaks, Plan, Predict, Screen
-from dataselect.plan_benchmark import Benchmark
-from dataselect.plan_mix import Mix
-from dataselect.plan_proxy import Architecture, Proxy
-from dataselect.plan_tokenizer import TokenizerPlan, TokenizerTraining
+from dataselect.config.benchmark import Benchmark
+from dataselect.config.checkpoints import Checkpoints
+from dataselect.config.manifest import Candidate, Evidence, Manifest, Source, Target
+from dataselect.config.mixture import Mix
+from dataselect.config.plan import ComputePlan, Leaks, Plan, Predict, Screen
+from dataselect.config.plan_tokenizer import TokenizerPlan, TokenizerTraining
+from dataselect.config.proxy import Architecture, Proxy
+from dataselect.config.proxy_origin import CandidateProxies, Trainer
 from dataselect.units import Count, Number
 
 PAGES: dict[str, tuple[str, list[tuple[str, type[BaseModel]]]]] = {

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from dataselect.decisions.agreement import decision_accuracy
 from dataselect.decisions.comparisons import LABELS, Comparisons, Settings, compare_tables
 from dataselect.decisions.noise_ceiling import noise_ceiling
-from dataselect.score_tables import read_score_table
+from dataselect.formats.score_table import read_score_table
 
 HERE = Path(__file__).parent
 SEED = 0

@@ -28,21 +28,21 @@ from make_items import BENCHMARKS, rationale
 from dataselect.benchmarks.items import BenchmarkItems, Item
 from dataselect.benchmarks.training_set import without_examples
 from dataselect.compute import Event, InlineCompute
+from dataselect.config.manifest import load_manifest
+from dataselect.config.plan import Plan, load_plan
 from dataselect.cost import training_flops
 from dataselect.decisions.agreement import decision_accuracy
-from dataselect.desk.world import benchmark_problems
-from dataselect.evidence import read_target_accuracy
-from dataselect.isft import tune_recipe
-from dataselect.manifest import load_manifest
+from dataselect.decisions.ranking import aggregate
+from dataselect.decisions.target_agreement import read_target_accuracy
 from dataselect.pipeline import make_recipes, prepare
-from dataselect.plan import Plan, load_plan
 from dataselect.proxies.make import Proxy, make_proxy, processor_name
-from dataselect.ranking import aggregate
 from dataselect.scoring.checkpoint import TrainedCheckpoint
 from dataselect.scoring.evaluate import Measurement, find, measure
 from dataselect.scoring.finetune import FinetunedCheckpoint, asked_as_trained
-from dataselect.stage import Experiment
+from dataselect.scoring.isft import tune_recipe
+from dataselect.stages.stage import Experiment
 from dataselect.store import Store, write_atomic
+from dataselect.synthetic.world import benchmark_problems
 from dataselect.units import parse_count
 
 HERE = Path(__file__).parent

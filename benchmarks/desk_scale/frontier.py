@@ -15,14 +15,14 @@ from pathlib import Path
 
 from dataselect.benchmarks.answers import extract_number
 from dataselect.benchmarks.items import BenchmarkItems, load_items
+from dataselect.config.proxy import Architecture, Proxy
 from dataselect.corpus.packing import PackedData, Part
 from dataselect.corpus.shards import write_tokens
 from dataselect.corpus.tokenizer import train_tokenizer
-from dataselect.desk.world import VERSION, documents
-from dataselect.plan_proxy import Architecture, Proxy
 from dataselect.proxies.recipe import make_recipe
 from dataselect.proxies.train import train
 from dataselect.scoring.local_frontier import LocalFrontier
+from dataselect.synthetic.world import VERSION, documents
 from dataselect.traces.trace import TraceHeader, write_traces
 
 ROOT = Path(__file__).parents[2]

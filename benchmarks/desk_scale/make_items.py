@@ -6,9 +6,9 @@ python benchmarks/desk_scale/make_items.py
 import json
 from pathlib import Path
 
-from dataselect.desk.problems import Problem
-from dataselect.desk.words import NAMES
-from dataselect.desk.world import ANSWER_CUE, benchmark_problems
+from dataselect.synthetic.problems import Problem
+from dataselect.synthetic.words import NAMES
+from dataselect.synthetic.world import ANSWER_CUE, benchmark_problems
 
 FOLDER = Path(__file__).parents[2] / "stages" / "quickstart"
 ITEMS = 200

@@ -26,18 +26,18 @@ from rich.console import Console
 
 from dataselect.compute import LocalProcesses
 from dataselect.compute.cores import available_cores
+from dataselect.config.manifest import load_manifest
+from dataselect.config.plan import Plan, load_plan
 from dataselect.cost import training_flops
 from dataselect.decisions.agreement import decision_accuracy
-from dataselect.manifest import load_manifest
 from dataselect.pipeline import prepare
-from dataselect.plan import Plan, load_plan
-from dataselect.predict import setting
 from dataselect.proxies.make import find_proxy, processor_name
 from dataselect.report.live import LiveWatch
 from dataselect.scoring.checkpoint import TrainedCheckpoint
 from dataselect.scoring.evaluate import METRICS, find, measure
-from dataselect.screen import aggregate_metric
-from dataselect.stage import Experiment, StageScores, run_stage
+from dataselect.stages.predict import setting
+from dataselect.stages.screen import aggregate_metric
+from dataselect.stages.stage import Experiment, StageScores, run_stage
 from dataselect.store import Store, write_atomic
 from dataselect.transfer.file import to_json
 from dataselect.transfer.function import Provenance, Setting, TransferFunction, fit

@@ -21,10 +21,10 @@ import torch
 from all_metrics import MANIFEST, ROOT, Quiet, measure_all, with_proxy
 
 from dataselect.compute import InlineCompute
+from dataselect.config.manifest import load_manifest
+from dataselect.config.plan import load_plan
 from dataselect.decisions.agreement import decision_accuracy
-from dataselect.manifest import load_manifest
 from dataselect.pipeline import prepare
-from dataselect.plan import load_plan
 from dataselect.proxies.make import make_proxy
 from dataselect.store import Store, write_atomic
 from dataselect.transfer.function import Provenance, Setting, TransferFunction

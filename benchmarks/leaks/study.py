@@ -32,10 +32,10 @@ from dataselect.benchmarks.known import KNOWN
 from dataselect.benchmarks.load import load_benchmark
 from dataselect.corpus.shards import write_tokens
 from dataselect.corpus.tokenizer import train_tokenizer
-from dataselect.desk import world
 from dataselect.leaks.index import HELD, LIKE, WHOLE, LeakIndex
 from dataselect.leaks.parts import parts_of
 from dataselect.leaks.scan import Scan, scan_documents
+from dataselect.synthetic import world
 
 HERE = Path(__file__).parent
 CORPORA = ("gsm8k_train", "brown", "movie_reviews", "webtext")

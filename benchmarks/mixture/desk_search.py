@@ -26,17 +26,17 @@ from scipy import stats
 
 from dataselect.compute import LocalProcesses
 from dataselect.compute.cores import available_cores
+from dataselect.config.manifest import load_manifest
+from dataselect.config.plan import Plan
 from dataselect.cost import training_flops
-from dataselect.desk.world import documents
-from dataselect.manifest import load_manifest
 from dataselect.mixture_search.search import Found, search
 from dataselect.mixture_search.trial import rounded
 from dataselect.pipeline import prepare
-from dataselect.plan import Plan
 from dataselect.proxies.make import processor_name
 from dataselect.report.live import LiveWatch
-from dataselect.stage import StageScores, run_stage
+from dataselect.stages.stage import StageScores, run_stage
 from dataselect.store import Store, write_atomic
+from dataselect.synthetic.world import documents
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -30,13 +30,13 @@ from dataselect.cli.run import load
 from dataselect.compute import default_compute
 from dataselect.mixture.constraints import no_limits
 from dataselect.mixture.propose import best_mixture
-from dataselect.mixture_search.board import Board, open_storage
-from dataselect.mixture_search.course import fit
-from dataselect.mixture_search.ground import Result
 from dataselect.mixture_search.prepare import prepare
+from dataselect.mixture_search.sampler import fit
 from dataselect.mixture_search.search import settle
+from dataselect.mixture_search.study import Board, open_storage
 from dataselect.mixture_search.trial import Item, Settings
-from dataselect.mixture_search.work import Worker
+from dataselect.mixture_search.trial_runner import Result
+from dataselect.mixture_search.worker import Worker
 from dataselect.scoring.evaluate import find
 from dataselect.store import Store
 

@@ -25,7 +25,7 @@ from small_swarms import losses
 
 from dataselect.mixture.constraints import no_limits
 from dataselect.mixture.propose import best_mixture
-from dataselect.mixture_search.course import designed, fit, proposed
+from dataselect.mixture_search.sampler import designed, fit, proposed
 from dataselect.mixture_search.trial import Item, Settings
 
 TRIALS = 40

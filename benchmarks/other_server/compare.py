@@ -21,13 +21,13 @@ from dataselect.traces.alignment import (
     ServerToken,
     completion_letter_probabilities,
 )
-from dataselect.traces.completion import (
+from dataselect.traces.recording.completion import (
     Form,
     MalformedAnswerError,
     read_completion,
     trace_from_completion,
 )
-from dataselect.traces.reply import Reply
+from dataselect.traces.recording.reply import Reply
 from dataselect.traces.trace import Trace
 
 SHOWN, SPLIT, BESIDE, HALF = "shown", "split", "split_beside_another", "half_shown"

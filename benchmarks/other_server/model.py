@@ -17,7 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from dataselect.benchmarks.items import Item
 from dataselect.corpus.tokenizer import train_tokenizer
-from dataselect.traces.completion import Form, messages
+from dataselect.traces.recording.completion import Form, messages
 
 TASK = "math"
 FORMS: tuple[Form, Form] = ("json", "plain")

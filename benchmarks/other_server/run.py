@@ -29,13 +29,13 @@ from transformers import PreTrainedTokenizerFast
 
 from dataselect.benchmarks.items import BenchmarkItems, Item
 from dataselect.proxies.make import processor_name
-from dataselect.traces.asked import BuildOptions
-from dataselect.traces.build import Progress, build_traces
-from dataselect.traces.client import Client
-from dataselect.traces.completion import Form, messages
-from dataselect.traces.endpoint import Endpoint
-from dataselect.traces.reply import Reply
-from dataselect.traces.spending import Estimate, Usage
+from dataselect.traces.recording.asked import BuildOptions
+from dataselect.traces.recording.build import Progress, build_traces
+from dataselect.traces.recording.client import Client
+from dataselect.traces.recording.completion import Form, messages
+from dataselect.traces.recording.endpoint import Endpoint
+from dataselect.traces.recording.reply import Reply
+from dataselect.traces.recording.spending import Estimate, Usage
 
 HERE = Path(__file__).parent
 LIMIT_NATS = 1e-4

@@ -19,12 +19,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from dataselect.config.manifest import Source
+from dataselect.config.proxy import Architecture, Proxy
 from dataselect.corpus.packing import PackedData, Part
 from dataselect.corpus.rows import open_rows
 from dataselect.corpus.shards import write_tokens
 from dataselect.corpus.tokenizer import train_tokenizer
-from dataselect.manifest import Source
-from dataselect.plan_proxy import Architecture, Proxy
 from dataselect.proxies.recipe import make_recipe
 from dataselect.proxies.train import train
 

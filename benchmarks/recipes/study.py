@@ -30,15 +30,15 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from dataselect.compute import Event, InlineCompute
+from dataselect.config.manifest import load_manifest
+from dataselect.config.plan import Plan, load_plan
 from dataselect.decisions.agreement import decision_accuracy
-from dataselect.evidence import read_target_accuracy
-from dataselect.manifest import load_manifest
+from dataselect.decisions.ranking import aggregate
+from dataselect.decisions.target_agreement import read_target_accuracy
 from dataselect.pipeline import make_recipes, prepare
-from dataselect.plan import Plan, load_plan
 from dataselect.proxies.make import find_proxy, processor_name
-from dataselect.ranking import aggregate
 from dataselect.scoring.evaluate import METRICS
-from dataselect.stage import Experiment, run_stage
+from dataselect.stages.stage import Experiment, run_stage
 from dataselect.store import Store, write_atomic
 
 HERE = Path(__file__).parent

@@ -18,13 +18,13 @@ import numpy as np
 
 from dataselect.corpus.packing import Part
 from dataselect.corpus.tokenizer import train_tokenizer
-from dataselect.desk import world
 from dataselect.proxies.ladder import LADDER
 from dataselect.proxies.layout import Layout
 from dataselect.proxies.make import processor_name
 from dataselect.proxies.processes import Spec, train_together
 from dataselect.proxies.recipe import Recipe
 from dataselect.proxies.train import Training
+from dataselect.synthetic import world
 
 HERE = Path(__file__).parent
 TURNS = 2

@@ -30,11 +30,11 @@ import pyarrow.parquet as pq
 import tokenizers
 import zstandard
 
+from dataselect.config.manifest import Source
 from dataselect.corpus.packing import PackedData, Part
 from dataselect.corpus.rows import RowCounts, open_rows
 from dataselect.corpus.shards import write_tokens
 from dataselect.corpus.tokenizer import train_tokenizer
-from dataselect.manifest import Source
 from dataselect.proxies.make import processor_name
 
 HERE = Path(__file__).parent

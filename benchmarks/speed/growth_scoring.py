@@ -27,8 +27,8 @@ from transformers import Olmo2Config, Olmo2ForCausalLM, PreTrainedTokenizerFast
 
 from dataselect.benchmarks.items import BenchmarkItems, Item
 from dataselect.proxies.make import processor_name
+from dataselect.scoring.likelihood.scorer import score, token_nll
 from dataselect.scoring.prepare import prepare
-from dataselect.scoring.scorer import score, token_nll
 from dataselect.traces.trace import Trace, TraceHeader, TraceSet, runs_of
 
 HERE = Path(__file__).parent

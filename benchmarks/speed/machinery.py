@@ -23,11 +23,11 @@ from dataselect.compute import Job, LocalProcesses, Outcome
 from dataselect.corpus.prepare import Share
 from dataselect.corpus.shards import write_tokens
 from dataselect.corpus.tokenizer import tokenizer_hash, train_tokenizer
-from dataselect.desk import world
 from dataselect.proxies.ladder import Shape
 from dataselect.proxies.make import ProxyRequest, make_proxy
 from dataselect.report.live import LiveWatch
 from dataselect.store import Store
+from dataselect.synthetic import world
 
 VOCABULARY, LENGTH, BATCH = 1024, 128, 8
 WARM_STEPS = 20

@@ -25,8 +25,8 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import Olmo2Config, Olmo2ForCausalLM
 
 from dataselect.proxies.make import processor_name
-from dataselect.scoring.head import _VOCABULARY_TILE
-from dataselect.scoring.scorer import token_nll
+from dataselect.scoring.likelihood.head import _VOCABULARY_TILE
+from dataselect.scoring.likelihood.scorer import token_nll
 
 HERE = Path(__file__).parent
 VOCABULARY = 50_304

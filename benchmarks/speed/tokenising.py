@@ -23,11 +23,11 @@ import pyarrow.parquet as pq
 from measuring import spread
 from tokenizers import Tokenizer
 
+from dataselect.config.manifest import Source
 from dataselect.corpus.rows import RowCounts, open_rows
 from dataselect.corpus.shards import TokenStream, write_tokens
 from dataselect.corpus.tokenizer import train_tokenizer
-from dataselect.desk import world
-from dataselect.manifest import Source
+from dataselect.synthetic import world
 
 # Characters in a batch: none of them is best for every text and machine.
 BATCHES = (100_000, 300_000, 1_000_000)

@@ -32,9 +32,9 @@ from training import Precision
 from training_loops import Ids, Outcome, Task, one_process_each, run
 
 from dataselect.corpus.tokenizer import train_tokenizer
-from dataselect.desk.world import documents
 from dataselect.proxies.ladder import Shape
 from dataselect.proxies.make import processor_name
+from dataselect.synthetic.world import documents
 
 HERE = Path(__file__).parent
 VOCABULARY, HELD_OUT = 2048, 128

@@ -8,9 +8,9 @@ import pandas as pd
 from published import FLOPS, SIZES, Published
 
 from dataselect.decisions.discrepancy import PUBLIC
-from dataselect.decisions.doubt import doubted
-from dataselect.decisions.keeping import KeepRule, kept
-from dataselect.ranking import Ranking, bootstrap_rank
+from dataselect.decisions.pruning import KeepRule, kept
+from dataselect.decisions.ranking import Ranking, bootstrap_rank
+from dataselect.decisions.uncertainty import doubted
 
 POOL = 12
 """Candidates of a made-up run, out of the 25 recipes."""

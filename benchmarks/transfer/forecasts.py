@@ -3,8 +3,8 @@
     python benchmarks/transfer/forecasts.py --data FOLDER
 
 Three ways to state them from the same functions: by the noise of scores alone, as the forecast does
-(`dataselect.forecast`), and from the draws behind intervals, in which candidates share nothing. In
-simulated worlds the truth is known; on published runs it is the targets' accuracies.
+(`dataselect.transfer.forecast`), and from the draws behind intervals, in which candidates share
+nothing. In simulated worlds the truth is known; on published runs it is the targets' accuracies.
 """
 
 import argparse
@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dataselect.decisions.ranking import win_probabilities
 from dataselect.decisions.seeds import seed_means
-from dataselect.forecast import Scores, forecast, seed_scores
-from dataselect.ranking import win_probabilities
 from dataselect.transfer.chance import known_chance
+from dataselect.transfer.forecast import Scores, forecast, seed_scores
 from dataselect.transfer.function import Provenance, Setting, TransferFunction, fit
 from dataselect.transfer.neighbours import averaged, blocks
 from dataselect.transfer.robust import fit_robust

@@ -13,8 +13,8 @@ from dataselect.benchmarks.columns import Columns
 from dataselect.benchmarks.definition import Definition, FileRows, HubRows, RowSource
 from dataselect.benchmarks.items import AnswerKind
 from dataselect.benchmarks.known import ALIASES, KNOWN
+from dataselect.config.schema import Document, FieldError, Section, Text, read
 from dataselect.errors import InputError
-from dataselect.sections import Document, FieldError, Section, Text, read
 from dataselect.units import Count
 from dataselect.wording import nearest, quoted
 

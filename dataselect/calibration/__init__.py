@@ -1,3 +1,3 @@
 """Calibration runs: what they are (`spec`), a target's accuracies (`accuracies`, `lm_eval`), and
-checkpoints of both paired at equal tokens (`pairing`). `dataselect.calibrate` does the work.
+checkpoints of both paired at equal tokens (`pairing`). `calibrate` does the work.
 """

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataselect.csvfile import read_csv
 from dataselect.errors import InputError
+from dataselect.formats.csvfile import read_csv
 from dataselect.units import format_count, parse_count
 from dataselect.wording import nearest, quoted
 

@@ -20,9 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dataselect.calibration.accuracies import Accuracies
 from dataselect.calibration.spec import LmEvalResults, Task
-from dataselect.checkpoints import Checkpoints
+from dataselect.config.checkpoints import Checkpoints
 from dataselect.errors import InputError
-from dataselect.jsonfile import read_json
+from dataselect.formats.jsonfile import read_json
 from dataselect.units import format_count
 from dataselect.wording import nearest, quoted
 

@@ -11,10 +11,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dataselect.checkpoints import Checkpoints
-from dataselect.plan_benchmark import Benchmark
-from dataselect.plan_proxy import Seed
-from dataselect.sections import Document, FieldError, Id, Section, Text, read
+from dataselect.config.benchmark import Benchmark
+from dataselect.config.checkpoints import Checkpoints
+from dataselect.config.proxy import Seed
+from dataselect.config.schema import Document, FieldError, Id, Section, Text, read
 from dataselect.units import Count, Number
 from dataselect.wording import nearest, quoted
 

@@ -15,8 +15,8 @@ from dataselect.benchmarks.items import BenchmarkItems
 from dataselect.benchmarks.own import load_definition
 from dataselect.benchmarks.training_set import load_training_set, require_training_set
 from dataselect.calibration.spec import CalibrationSpec
+from dataselect.config.benchmark import Benchmark
 from dataselect.errors import InputError
-from dataselect.plan_benchmark import Benchmark
 
 
 def check_training_sets(spec: CalibrationSpec) -> None:

@@ -47,8 +47,8 @@ def agree(
 
         from dataselect.decisions.comparisons import LABELS, Settings, compare_tables
         from dataselect.errors import InputError
-        from dataselect.report.agreements import agreement_document, print_agreements
-        from dataselect.score_tables import read_score_table
+        from dataselect.formats.score_table import read_score_table
+        from dataselect.report.tables.agreements import agreement_document, print_agreements
 
         if not 0 < confidence < 1:
             raise InputError("--confidence", f"{confidence:g} is no share", "write one like 0.9")

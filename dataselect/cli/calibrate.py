@@ -19,7 +19,7 @@ from dataselect.cli.score import Device, DeviceOption
 from dataselect.errors import InputError
 
 if TYPE_CHECKING:
-    from dataselect.calibrate import Measured, Paired
+    from dataselect.calibration.calibrate import Measured, Paired
 
 
 def calibrate(
@@ -51,7 +51,7 @@ def calibrate(
     """Score a proxy's checkpoints, pair them with a target's accuracies, and fit the functions."""
     from rich.console import Console
 
-    from dataselect.calibrate import measure, pair
+    from dataselect.calibration.calibrate import measure, pair
     from dataselect.calibration.spec import load_calibration
     from dataselect.compute import resolve_device
     from dataselect.report.live import LiveWatch
@@ -83,7 +83,7 @@ def calibrate(
     if as_json:
         print_json(document)
         return
-    from dataselect.report.fits import print_fit
+    from dataselect.report.tables.fits import print_fit
 
     print_fit(document, console)
     for title, path in files.named().items():
@@ -121,8 +121,8 @@ class _Files:
 def _fit(
     files: _Files, paired: "Paired", measured: "Measured", chosen: Protocol | None
 ) -> dict[str, object]:
-    from dataselect.calibrate import fit
-    from dataselect.report.fits import fit_document
+    from dataselect.calibration.calibrate import fit
+    from dataselect.report.tables.fits import fit_document
     from dataselect.transfer.file import to_json
     from dataselect.transfer.pairs import read_pairs
     from dataselect.transfer.protocols import find_direction

@@ -55,7 +55,7 @@ def fit(
     """Fit transfer functions from proxy scores to target accuracy, and say how good they are."""
     from rich.console import Console
 
-    from dataselect.report.fits import fit_document, print_fit
+    from dataselect.report.tables.fits import fit_document, print_fit
     from dataselect.transfer.file import to_json
     from dataselect.transfer.function import Provenance
     from dataselect.transfer.pairs import read_pairs

@@ -73,7 +73,7 @@ def fit(
         from dataselect.mixture.single_share import compare_rankings
         from dataselect.mixture.swarm import read_swarm, with_epochs
         from dataselect.mixture.target_epochs import fitted_repetition
-        from dataselect.report.mixtures import print_fit
+        from dataselect.report.mixture.proposal import print_fit
         from dataselect.store.files import sha256_of
 
         swarm = read_swarm(ratios, metrics)
@@ -174,8 +174,8 @@ def propose(
         from dataselect.mixture.response_map import response_map
         from dataselect.mixture.single_share import compare_rankings
         from dataselect.mixture.target_epochs import for_target, notes_on_epochs
-        from dataselect.report.mixture_readme import mixture_readme
-        from dataselect.report.mixtures import print_proposal, proposal_document
+        from dataselect.report.mixture.proposal import print_proposal, proposal_document
+        from dataselect.report.mixture.readme import mixture_readme
         from dataselect.report.pictures import missing_pictures
 
         _check_confidence(confidence)

@@ -47,11 +47,11 @@ def search(
         from rich.console import Console
 
         from dataselect.compute import default_compute, resolve_device
+        from dataselect.config.mixture import Mix
         from dataselect.mixture_search.prepare import check
         from dataselect.mixture_search.search import search as find
-        from dataselect.plan_mix import Mix
         from dataselect.report.live import LiveWatch
-        from dataselect.report.mixture_search import print_search, write_search
+        from dataselect.report.mixture.search import print_search, write_search
         from dataselect.store import Store, lock
 
         loaded, chosen = load(manifest, plan)
@@ -77,8 +77,8 @@ def search(
 
 def _with_trials(mix: Any, trials: int) -> Any:
     """The search with another number of trials, checked as if the plan had said so."""
+    from dataselect.config.mixture import FEWEST_DESIGNED, Mix
     from dataselect.errors import InputError
-    from dataselect.plan_mix import FEWEST_DESIGNED, Mix
 
     if trials < FEWEST_DESIGNED:
         raise InputError(

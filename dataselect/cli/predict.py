@@ -46,9 +46,13 @@ def predict(
         from rich.console import Console
 
         from dataselect.errors import InputError
-        from dataselect.forecast_table import Settings, forecast_table, read_proxy_scores
-        from dataselect.report.forecasts import forecast_csv, forecast_document, print_forecasts
+        from dataselect.report.tables.forecasts import (
+            forecast_csv,
+            forecast_document,
+            print_forecasts,
+        )
         from dataselect.transfer.file import read_transfer_file
+        from dataselect.transfer.forecast_table import Settings, forecast_table, read_proxy_scores
         from dataselect.transfer.setting_file import read_setting
 
         if not 0 < confidence < 1:

@@ -9,9 +9,9 @@ import typer
 from dataselect.cli.common import DEFAULT_STORE, StoreOption, errors, notes, this_command
 
 if TYPE_CHECKING:
+    from dataselect.config.manifest import Manifest
+    from dataselect.config.plan import Plan
     from dataselect.errors import DataselectError
-    from dataselect.manifest import Manifest
-    from dataselect.plan import Plan
 
 DEFAULT_PLAN = "quickstart"
 
@@ -28,7 +28,7 @@ def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the new project.")],
 ) -> None:
     """Write candidates/, stages/ and reports/ with examples to start from."""
-    from dataselect.project import write_project
+    from dataselect.config.project import write_project
 
     with errors():
         for path in write_project(folder):
@@ -39,7 +39,7 @@ def init(
 
 def validate(manifest: ManifestFile, plan: PlanOption = None) -> None:
     """Check manifest, plan, benchmarks, traces and the first rows of every source."""
-    from dataselect.validation import validate as check
+    from dataselect.cli.validation import validate as check
 
     with errors():
         loaded, chosen = load(manifest, plan)
@@ -53,7 +53,7 @@ def plan(
     """Print what a run would train and what it would cost, and spend nothing."""
     from rich.console import Console
 
-    from dataselect.report.planned import print_plan
+    from dataselect.report.selection.planned import print_plan
 
     with errors():
         print_plan(*load(manifest, plan), store, Console())
@@ -92,9 +92,9 @@ def _run(
 
     from dataselect.compute import default_compute, resolve_device
     from dataselect.pipeline import run as run_pipeline
-    from dataselect.report.files import write_report
     from dataselect.report.live import LiveWatch
-    from dataselect.report.terminal import print_report
+    from dataselect.report.selection.files import write_report
+    from dataselect.report.selection.terminal import print_report
     from dataselect.store import Store, lock
 
     console = Console()
@@ -118,7 +118,7 @@ def _run(
     print_report(document, console)
     console.print(f"report: {out}/README.md", markup=False, highlight=False)
     if selection.mixture is not None:
-        from dataselect.report.mixture_search import print_search
+        from dataselect.report.mixture.search import print_search
 
         print_search(document["mixture"]["proposal"], console)
         folder = out / document["mixture"]["folder"]
@@ -128,8 +128,8 @@ def _run(
 
 def load(manifest: Path, plan: str | None) -> tuple["Manifest", "Plan"]:
     """The manifest in a file and the plan that is meant: by the option, the manifest, or none."""
-    from dataselect.manifest import load_manifest
-    from dataselect.plan import Plan, load_plan
+    from dataselect.config.manifest import load_manifest
+    from dataselect.config.plan import Plan, load_plan
 
     loaded = load_manifest(manifest)
     if plan is not None:

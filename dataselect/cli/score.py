@@ -117,11 +117,11 @@ def score(
     from rich.console import Console
 
     from dataselect.compute import resolve_device
-    from dataselect.isft import score_finetuned, with_isft
-    from dataselect.report.scores import print_scores, write_scores
-    from dataselect.score import require_items, score_models
+    from dataselect.report.tables.scores import print_scores, write_scores
     from dataselect.scoring.checkpoint import resolve_model
     from dataselect.scoring.gather import find_traces, make_evaluation
+    from dataselect.scoring.isft import score_finetuned, with_isft
+    from dataselect.scoring.score_models import require_items, score_models
     from dataselect.store import Store, lock
     from dataselect.traces.library import trace_benchmark
 
@@ -208,7 +208,7 @@ def load_benchmarks(
 
 def said_malformed(benchmark: str, left_out: Sequence["Exclusion"]) -> list[str]:
     """A line about the rows that were left out on reading, the first of them with their reasons."""
-    from dataselect.report.figures import one_line
+    from dataselect.report.numbers import one_line
 
     if not left_out:
         return []

@@ -60,7 +60,7 @@ def show(
     from rich.console import Console
 
     from dataselect.errors import InputError
-    from dataselect.report.trace_view import print_summary, print_trace
+    from dataselect.report.tables.trace_view import print_summary, print_trace
     from dataselect.traces.grading import grade_traces
     from dataselect.traces.summary import summarise
 
@@ -162,10 +162,10 @@ def compare(
 
     from dataselect.compute import resolve_device
     from dataselect.errors import InputError
-    from dataselect.report.scores import print_comparison
-    from dataselect.score import score_by_frontier
+    from dataselect.report.tables.scores import print_comparison
     from dataselect.scoring.checkpoint import resolve_model
     from dataselect.scoring.gather import make_evaluation, recorded
+    from dataselect.scoring.score_models import score_by_frontier
     from dataselect.store import Store, lock
 
     with errors(resume=True), notes(report):
@@ -202,7 +202,7 @@ def _open(name: str, traces: Path, benchmark: str | None, folder: Path | None) -
 
 def _plain(text: str) -> str:
     """On one line and without control characters: ids may hold anything."""
-    from dataselect.report.figures import one_line
+    from dataselect.report.numbers import one_line
 
     return one_line(text)
 

@@ -132,13 +132,13 @@ def build(
     from rich.console import Console
 
     from dataselect.errors import InputError
-    from dataselect.report.building import OnlyEstimated, ShownBuild
-    from dataselect.traces.asked import BuildOptions
-    from dataselect.traces.batch import Wait, build_batch
-    from dataselect.traces.build import build_traces
-    from dataselect.traces.endpoint import Endpoint
+    from dataselect.report.tables.trace_build import OnlyEstimated, ShownBuild
     from dataselect.traces.library import trace_path
-    from dataselect.traces.spending import Prices
+    from dataselect.traces.recording.asked import BuildOptions
+    from dataselect.traces.recording.batch import Wait, build_batch
+    from dataselect.traces.recording.build import build_traces
+    from dataselect.traces.recording.endpoint import Endpoint
+    from dataselect.traces.recording.spending import Prices
 
     with errors(resume=True), notes(report):
         if (usd_in is None) != (usd_out is None):
@@ -179,7 +179,7 @@ def weigh(
     from dataselect.compute import resolve_device
     from dataselect.scoring.local_frontier import LocalFrontier
     from dataselect.traces.library import trace_path
-    from dataselect.traces.texts import read_reasoning
+    from dataselect.traces.recording.texts import read_reasoning
     from dataselect.traces.trace import write_traces
 
     with errors(), notes(report):
@@ -200,7 +200,7 @@ def report(text: str) -> None:
 
 def say_written(path: Path, found: "TraceSet") -> None:
     """One line for a trace file that was made."""
-    from dataselect.report.figures import one_line
+    from dataselect.report.numbers import one_line
 
     count = len(found.exclusions)
     without = f", {count} {'item' if count == 1 else 'items'} left out" if count else ""

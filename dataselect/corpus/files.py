@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast, get_args
 
+from dataselect.config.manifest import Source
 from dataselect.corpus.redaction import redact
 from dataselect.errors import InputError
-from dataselect.manifest import Source
 from dataselect.wording import nearest
 
 Form = Literal["json", "parquet", "text"]

@@ -13,11 +13,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+from dataselect.config.manifest import Source
 from dataselect.corpus.files import LocalFile, local_files, origin
 from dataselect.corpus.redaction import redact
 from dataselect.corpus.rows import ORDER_VERSION
 from dataselect.errors import InputError
-from dataselect.manifest import Source
 
 WHOLE_FILE_BYTES = 64 << 20
 END_BYTES = 64 << 10
@@ -31,7 +31,7 @@ def fingerprint(source: Source, base: Path) -> dict[str, Any]:
     kind = origin(source, base)
     common: dict[str, Any] = {"origin": kind, "order": ORDER_VERSION}
     if kind == "desk":
-        from dataselect.desk import world
+        from dataselect.synthetic import world
 
         return common | {"genre": source.name, "world": world.VERSION}
     common |= {"text_column": source.text_column, "bad_rows": source.bad_rows}

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from dataselect.config.manifest import Source
 from dataselect.corpus.readers import missing_column
 from dataselect.corpus.redaction import redact
 from dataselect.errors import InputError
-from dataselect.manifest import Source
 
 _MENDS = (
     # Words in the error's class and text, in order of trial, and what to do then.

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dataselect.config.manifest import Manifest, Source
+from dataselect.config.plan import Plan
+from dataselect.config.plan_tokenizer import TokenizerPlan
 from dataselect.corpus.fingerprint import fingerprint
 from dataselect.corpus.rows import RowCounts, open_rows, peek
 from dataselect.errors import InputError
-from dataselect.manifest import Manifest, Source
-from dataselect.plan import Plan
-from dataselect.plan_tokenizer import TokenizerPlan
 from dataselect.store import Artifact, Store, content_key
 
 if TYPE_CHECKING:

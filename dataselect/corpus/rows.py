@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from dataselect.config.manifest import Source
 from dataselect.corpus.files import local_files, origin
 from dataselect.corpus.hub import hub_rows
 from dataselect.corpus.readers import Malformed, read_rows
 from dataselect.errors import InputError
-from dataselect.manifest import Source
 from dataselect.wording import quoted
 
 # Changes when the same source and seed would give another order of texts; part of fingerprints.
@@ -109,7 +109,7 @@ def peek(source: Source, base: Path) -> None:
 
 
 def _desk_rows(source: Source, seed: int) -> Iterator[tuple[str, int, object]]:
-    from dataselect.desk import world
+    from dataselect.synthetic import world
 
     if source.name not in world.GENRES:
         raise InputError(

@@ -25,8 +25,8 @@ from dataselect.decisions.agreement import (
     accuracy_difference,
     decision_accuracy,
 )
+from dataselect.decisions.ranking import Array, Method, bootstrap_rank
 from dataselect.errors import InputError
-from dataselect.ranking import Array, Method, bootstrap_rank
 
 FEWEST = 3
 """Candidates with a known target below which nothing is said of decision accuracy."""

@@ -32,7 +32,7 @@ from dataselect.decisions.table_pairs import (
 )
 from dataselect.decisions.top_choice import TopChoice, top_choice
 from dataselect.errors import InputError
-from dataselect.score_tables import ScoreTable
+from dataselect.formats.score_table import ScoreTable
 
 LABELS = ("seed", "size")
 """Columns of both tables that are not metrics."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from dataselect.errors import InputError
-from dataselect.score_tables import ScoreTable
+from dataselect.formats.score_table import ScoreTable
 from dataselect.units import parse_count
 from dataselect.wording import quoted
 

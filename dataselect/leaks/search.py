@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from dataselect.config.manifest import Manifest
 from dataselect.corpus.rows import open_rows
 from dataselect.leaks.index import LeakIndex
 from dataselect.leaks.parts import Part, Split, parts_hash
 from dataselect.leaks.scan import Findings, Scan, scan_documents
-from dataselect.manifest import Manifest
 from dataselect.store import Store
 
 LEAKS_VERSION = 1

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dataselect.forecast import Forecast
 from dataselect.mixture.model import MixtureModel
 from dataselect.mixture.objective import Objective
 from dataselect.mixture.propose import Proposal, along
 from dataselect.mixture.stack import average
+from dataselect.transfer.forecast import Forecast
 from dataselect.transfer.function import TransferFunction
 
 Array = NDArray[np.float64]

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from dataselect.config.schema import Document, Section, Text, read
 from dataselect.errors import InputError
 from dataselect.mixture.feasible import Feasible, divergence, everywhere, nearest_to_prior
-from dataselect.sections import Document, Section, Text, read
 from dataselect.units import Count, Number, format_count
 from dataselect.wording import nearest, quoted
 

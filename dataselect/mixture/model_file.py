@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from dataselect.errors import InputError
-from dataselect.jsonfile import read_json
+from dataselect.formats.jsonfile import read_json
 from dataselect.mixture.gaussian_process import FittedProcess, with_sizes
 from dataselect.mixture.law_fit import FittedLaw
 from dataselect.mixture.laws import EffectiveData, Exponential, Law, RepeatedData

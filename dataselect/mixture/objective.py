@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from dataselect.config.schema import Document, read
 from dataselect.errors import InputError
-from dataselect.sections import Document, read
 from dataselect.units import Number
 from dataselect.wording import nearest, quoted
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from dataselect.mixture.constraints import Limits
 from dataselect.mixture.model import MixtureModel
+from dataselect.mixture.optimise import QUICK, breaks, search, starting_points
 from dataselect.mixture.propose import with_floors
-from dataselect.mixture.search import QUICK, breaks, search, starting_points
 
 Array = NDArray[np.float64]
 

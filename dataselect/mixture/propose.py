@@ -22,7 +22,7 @@ from dataselect.errors import InputError
 from dataselect.mixture.constraints import Limits
 from dataselect.mixture.feasible import divergence
 from dataselect.mixture.model import MixtureModel
-from dataselect.mixture.search import QUICK, THOROUGH, breaks, search, starting_points
+from dataselect.mixture.optimise import QUICK, THOROUGH, breaks, search, starting_points
 from dataselect.wording import quoted
 
 Array = NDArray[np.float64]

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataselect.csvfile import Row, read_csv
 from dataselect.errors import InputError
+from dataselect.formats.csvfile import Row, read_csv
 from dataselect.mixture.repetition import repeats, usual_rates
 from dataselect.wording import nearest, quoted
 

@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from dataselect.forecast import seed_scores
+from dataselect.config.plan import Plan
 from dataselect.mixture.accuracy import Range, TargetAccuracy
 from dataselect.mixture.accuracy import compare as compare_accuracies
 from dataselect.mixture.model import MixtureModel
 from dataselect.mixture.propose import Proposal
 from dataselect.mixture_search.trial import Item, rounded
-from dataselect.mixture_search.work import CONFIRMATION, Worker
-from dataselect.plan import Plan
+from dataselect.mixture_search.worker import CONFIRMATION, Worker
+from dataselect.transfer.forecast import seed_scores
 
 Array = NDArray[np.float64]
 

@@ -11,6 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from dataselect.compute import Compute
+from dataselect.config.manifest import Manifest
+from dataselect.config.mixture import Mix
+from dataselect.config.plan import Plan
+from dataselect.config.proxy import Proxy
 from dataselect.corpus.prepare import (
     fingerprints,
     prepare_streams,
@@ -18,16 +22,12 @@ from dataselect.corpus.prepare import (
     tokens_drawn,
 )
 from dataselect.errors import InputError
-from dataselect.experiment import Experiment, Watch
-from dataselect.manifest import Manifest
 from dataselect.mixture.constraints import Limits, no_limits, read_limits
-from dataselect.mixture_search.ground import Ground
-from dataselect.mixture_search.target import check_transfer
-from dataselect.plan import Plan
-from dataselect.plan_mix import Mix
-from dataselect.plan_proxy import Proxy
+from dataselect.mixture_search.target_objective import check_transfer
+from dataselect.mixture_search.trial_runner import Ground
 from dataselect.proxies.recipe import Recipe, make_recipe
 from dataselect.scoring.gather import gather
+from dataselect.stages.experiment import Experiment, Watch
 from dataselect.store import Store
 from dataselect.wording import nearest, quoted
 

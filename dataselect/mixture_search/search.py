@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataselect.compute import Compute
+from dataselect.config.manifest import Manifest
+from dataselect.config.plan import Plan
 from dataselect.cost import Spent, spent
 from dataselect.errors import InputError
-from dataselect.experiment import Watch
-from dataselect.manifest import Manifest
 from dataselect.mixture.accuracy import Forecasts, forecast
 from dataselect.mixture.constraints import Limits
 from dataselect.mixture.model import MixtureModel
@@ -28,16 +28,16 @@ from dataselect.mixture.propose import Proposal, propose
 from dataselect.mixture.response_map import ResponseMap, response_map
 from dataselect.mixture.single_share import Rankings, compare_rankings
 from dataselect.mixture.target_epochs import for_target, notes_on_epochs
-from dataselect.mixture_search.board import Board, open_storage
 from dataselect.mixture_search.confirm import Measured, confirm
-from dataselect.mixture_search.course import fit, wanted
-from dataselect.mixture_search.ground import Ground
+from dataselect.mixture_search.history import Step, steps
 from dataselect.mixture_search.prepare import prepare
-from dataselect.mixture_search.steps import Step, steps
-from dataselect.mixture_search.target import find_target, transfer_file
+from dataselect.mixture_search.sampler import fit, wanted
+from dataselect.mixture_search.study import Board, open_storage
+from dataselect.mixture_search.target_objective import find_target, transfer_file
 from dataselect.mixture_search.trial import Settings
-from dataselect.mixture_search.work import Worker
-from dataselect.plan import Plan
+from dataselect.mixture_search.trial_runner import Ground
+from dataselect.mixture_search.worker import Worker
+from dataselect.stages.experiment import Watch
 from dataselect.store import Store
 
 Array = NDArray[np.float64]

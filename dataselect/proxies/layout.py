@@ -8,8 +8,8 @@ torch, because a plan is checked against it at every start of the command.
 from dataclasses import dataclass
 from typing import Literal
 
+from dataselect.config.plan import ComputePlan, Stage
 from dataselect.errors import InputError
-from dataselect.plan import ComputePlan, Stage
 from dataselect.proxies.recipe import Recipe
 
 # From here on what a block keeps for its backward pass outweighs a third more work.

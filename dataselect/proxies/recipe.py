@@ -8,8 +8,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from dataselect.config.proxy import Proxy
 from dataselect.errors import InputError
-from dataselect.plan_proxy import Proxy
 from dataselect.proxies.ladder import LADDER, LADDER_SEQUENCE_LENGTH, Shape
 from dataselect.units import chinchilla_tokens
 

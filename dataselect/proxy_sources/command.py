@@ -25,14 +25,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataselect.checkpoints import Checkpoints
+from dataselect.config.checkpoints import Checkpoints
 from dataselect.corpus.prepare import Tokenizer
 from dataselect.corpus.redaction import redact
 from dataselect.cost import training_flops
 from dataselect.errors import IncompleteError, InputError
 from dataselect.proxy_sources import supervise
+from dataselect.proxy_sources.data_export import HandedSource, write_data
 from dataselect.proxy_sources.given import describe
-from dataselect.proxy_sources.handover import HandedSource, write_data
 from dataselect.proxy_sources.source import MadeProxy, Origin, Point, steps_of
 from dataselect.scoring.checkpoint import Precision
 from dataselect.scoring.series import Member, resolve

@@ -7,7 +7,7 @@ published whole or not at all. `tests/proxy_sources/test_contract.py` holds ever
 implementation to this.
 
 Not covered: scores, which are artifacts of their own, and which source a candidate has
-(`stage_sources`).
+(`stages.proxy_origins`).
 """
 
 from collections.abc import Mapping, Sequence

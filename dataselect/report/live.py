@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dataselect.compute import Event
-from dataselect.report.figures import one_line
+from dataselect.report.numbers import one_line
 from dataselect.units import format_count, format_seconds
 
 LINE_SECONDS = 10.0

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from dataselect.report.figures import one_line
+from dataselect.report.numbers import one_line
 
 # What means something inside a line, and the middle of what GitHub takes for an address.
 _MARKUP = re.compile(r"[\\`*_{}\[\]<>#|~$&@!]|(?<=:)(?=//)|(?<=www)(?=\.)", re.IGNORECASE)

@@ -28,8 +28,8 @@ import pandas as pd
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
 from dataselect.cost import scoring_flops
 from dataselect.scoring.choices import choice_metrics
+from dataselect.scoring.likelihood.scorer import token_nll
 from dataselect.scoring.prepare import TooLongError, fit
-from dataselect.scoring.scorer import token_nll
 from dataselect.scoring.token_spans import Aligned, Aligner, RewrittenTextError
 from dataselect.traces.trace import Trace, TraceSet
 

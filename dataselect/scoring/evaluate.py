@@ -214,8 +214,8 @@ class _Subject:
         return self._answers(evaluation.benchmark, measurement == "graded")
 
     def _scores(self, evaluation: Evaluation, traces: TraceSet) -> Measured:
+        from dataselect.scoring.likelihood.scorer import score
         from dataselect.scoring.prepare import prepare
-        from dataselect.scoring.scorer import score
 
         key = self._key(evaluation.weights, evaluation, traces.hash)
         if key not in _prepared:

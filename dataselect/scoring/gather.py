@@ -13,8 +13,8 @@ from typing import Protocol
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item, load_items
 from dataselect.benchmarks.load import load_benchmark, training_items
 from dataselect.benchmarks.own import load_definition
+from dataselect.config.benchmark import Benchmark
 from dataselect.errors import InputError
-from dataselect.plan_benchmark import Benchmark
 from dataselect.scoring.checkpoint import resolve_model
 from dataselect.scoring.evaluate import Evaluation, Scope
 from dataselect.store import Store

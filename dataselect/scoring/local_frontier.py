@@ -20,9 +20,9 @@ from dataselect.benchmarks.items import BenchmarkItems
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import resolve_model
 from dataselect.scoring.decoding import greedy, position_limit
+from dataselect.scoring.likelihood.scorer import token_nll
 from dataselect.scoring.loading import load_model
 from dataselect.scoring.prepare import TooLongError, fit
-from dataselect.scoring.scorer import token_nll
 from dataselect.scoring.token_spans import (
     Aligner,
     RewrittenTextError,

@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
-from dataselect.checkpoints import Checkpoints, step_in
+from dataselect.config.checkpoints import Checkpoints, step_in
 from dataselect.corpus.redaction import redact
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import (

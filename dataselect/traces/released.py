@@ -25,7 +25,7 @@ from dataselect.traces.alignment import (
     ServerToken,
     completion_letter_probabilities,
 )
-from dataselect.traces.completion import (
+from dataselect.traces.recording.completion import (
     MalformedAnswerError,
     prompt_template,
     read_completion,

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from dataselect.errors import InputError
-from dataselect.jsonfile import parse_json, read_json
+from dataselect.formats.jsonfile import parse_json, read_json
 from dataselect.transfer.function import TransferFunction
 
 _MEND = "fit the function again, or mend that field"

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataselect.csvfile import Row, read_csv
 from dataselect.errors import InputError
+from dataselect.formats.csvfile import Row, read_csv
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dataselect.jsonfile import read_json
+from dataselect.formats.jsonfile import read_json
 from dataselect.transfer.function import Setting
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from huggingface_hub import GitRefInfo, GitRefs
 
-from dataselect.calibrate import Series, pair
+from dataselect.calibration.calibrate import Series, pair
 from dataselect.calibration.spec import CalibrationSpec, load_calibration
+from dataselect.config.plan import project_folder
 from dataselect.errors import InputError
-from dataselect.plan import project_folder
 
 SPEC = """\
 proxy: {model: lab/small}

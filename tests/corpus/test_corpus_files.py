@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from dataselect.config.manifest import Source
 from dataselect.corpus.files import local_files, origin
 from dataselect.errors import InputError
-from dataselect.manifest import Source
 
 
 def source(**keys: Any) -> Source:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from dataselect.config.manifest import Source
 from dataselect.corpus import fingerprint as module
 from dataselect.corpus.fingerprint import fingerprint
-from dataselect.desk import world
 from dataselect.errors import InputError
-from dataselect.manifest import Source
+from dataselect.synthetic import world
 
 
 @pytest.fixture

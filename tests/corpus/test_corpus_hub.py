@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from dataselect.config.manifest import Source
 from dataselect.corpus.hub import hub_rows
 from dataselect.corpus.redaction import redact
 from dataselect.corpus.rows import PEEK_ROWS, RowCounts, open_rows, peek
 from dataselect.errors import InputError
-from dataselect.manifest import Source
 
 
 @pytest.fixture(autouse=True)

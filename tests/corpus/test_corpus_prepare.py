@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from dataselect.config.manifest import Manifest, load_manifest
+from dataselect.config.plan import Plan, load_plan
 from dataselect.corpus.packing import PackedData, Part
 from dataselect.corpus.prepare import (
     Tokenizer,
@@ -18,8 +20,6 @@ from dataselect.corpus.prepare import (
 )
 from dataselect.corpus.shards import TokenStream
 from dataselect.errors import InputError
-from dataselect.manifest import Manifest, load_manifest
-from dataselect.plan import Plan, load_plan
 from dataselect.store import Store
 
 MANIFEST = """

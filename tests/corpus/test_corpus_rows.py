@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataselect.config.manifest import Source
 from dataselect.corpus import rows as rows_module
 from dataselect.corpus.rows import RowCounts, open_rows, peek
-from dataselect.desk import world
 from dataselect.errors import InputError
-from dataselect.manifest import Source
+from dataselect.synthetic import world
 
 
 def write(path: Path, rows: list[Any]) -> None:

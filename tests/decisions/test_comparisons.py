@@ -8,7 +8,7 @@ import pytest
 
 from dataselect.decisions.comparisons import LABELS, Comparisons, Settings, compare_tables
 from dataselect.errors import InputError
-from dataselect.score_tables import ScoreTable, read_score_table
+from dataselect.formats.score_table import ScoreTable, read_score_table
 
 Compare = Callable[..., Comparisons]
 

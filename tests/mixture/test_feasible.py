@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dataselect.mixture.design import design
 from dataselect.mixture.feasible import Feasible, divergence, nearest_to_prior, project
-from dataselect.mixture.search import THOROUGH, breaks, search, starting_points
+from dataselect.mixture.optimise import THOROUGH, breaks, search, starting_points
 
 
 @st.composite

@@ -9,7 +9,7 @@ from searches import SETTINGS, law
 from dataselect.mixture.accuracy import TargetAccuracy, by_accuracy, compare, forecast, score_draws
 from dataselect.mixture.model import MixtureModel
 from dataselect.mixture.propose import best_mixture, propose
-from dataselect.mixture_search.course import designed, fit, proposed
+from dataselect.mixture_search.sampler import designed, fit, proposed
 from dataselect.mixture_search.trial import judged
 from dataselect.transfer.function import Provenance, Setting, TransferFunction
 from dataselect.transfer.function import fit as fit_function

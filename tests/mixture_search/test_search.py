@@ -14,17 +14,16 @@ from stage_world import Counted, Silent, experiment, write_world
 from typer.testing import CliRunner, Result
 
 from dataselect.cli import app
+from dataselect.config.manifest import load_manifest
+from dataselect.config.plan import Plan, Predict, load_plan
+from dataselect.config.proxy import Proxy
 from dataselect.errors import DataselectError, IncompleteError, InputError, LockedError
-from dataselect.manifest import load_manifest
-from dataselect.mixture_search import ground as ground_module
-from dataselect.mixture_search.ground import Ground
-from dataselect.mixture_search.prepare import check
+from dataselect.mixture_search.prepare import check, prepare
 from dataselect.mixture_search.search import Found, search, settle
 from dataselect.mixture_search.trial import Item
-from dataselect.plan import Plan, Predict, load_plan
-from dataselect.plan_proxy import Proxy
-from dataselect.predict import setting as target_setting
+from dataselect.mixture_search.trial_runner import Ground
 from dataselect.report.markdown import escape
+from dataselect.stages.predict import setting as target_setting
 from dataselect.store import Store, lock
 from dataselect.transfer.file import read_transfer_file, to_json
 from dataselect.transfer.function import Provenance
@@ -59,7 +58,7 @@ def write(folder: Path, mix: str = MIX) -> None:
 def prepared(folder: Path, compute: Any = None) -> Ground:
     manifest, plan = load_manifest(folder / "manifest.yaml"), load_plan("plan.yaml", folder)
     store = Store(folder / "store")
-    return ground_module.prepare(manifest, plan, store, compute or Counted(), "cpu", Silent())
+    return prepare(manifest, plan, store, compute or Counted(), "cpu", Silent())
 
 
 def searched(folder: Path, compute: Counted) -> Found:

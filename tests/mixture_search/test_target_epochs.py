@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from stage_world import Counted, Silent, write_world
 
+from dataselect.config.manifest import load_manifest
+from dataselect.config.plan import load_plan
 from dataselect.errors import InputError
-from dataselect.manifest import load_manifest
-from dataselect.mixture_search.course import fit
-from dataselect.mixture_search.ground import Ground
 from dataselect.mixture_search.prepare import prepare
+from dataselect.mixture_search.sampler import fit
 from dataselect.mixture_search.search import settle
 from dataselect.mixture_search.trial import Item
-from dataselect.plan import load_plan
+from dataselect.mixture_search.trial_runner import Ground
 from dataselect.store import Store
 
 MIX = """

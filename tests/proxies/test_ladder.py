@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_training import RECIPE
 
-from dataselect.plan_proxy import LADDER_SIZES
+from dataselect.config.proxy import LADDER_SIZES
 from dataselect.proxies.ladder import LADDER, Shape
 from dataselect.proxies.model import build_model
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dataselect.config.proxy import Proxy
 from dataselect.errors import InputError
-from dataselect.plan_proxy import Proxy
 from dataselect.proxies.ladder import LADDER
 from dataselect.proxies.recipe import WANTED_STEPS, Recipe, make_recipe, population_size
 

@@ -12,13 +12,13 @@ import pytest
 import tiny_training
 from small_models import byte_tokenizer, save_model
 
-from dataselect.checkpoints import Checkpoints
+from dataselect.config.checkpoints import Checkpoints
+from dataselect.config.manifest import Source
 from dataselect.corpus.prepare import Share, Stream, Tokenizer
 from dataselect.corpus.tokenizer import tokenizer_hash
-from dataselect.manifest import Source
 from dataselect.proxies.make import ProxyRequest
 from dataselect.proxy_sources import CommandSource, GivenCheckpoints, TrainedHere
-from dataselect.proxy_sources.handover import hand
+from dataselect.proxy_sources.data_export import hand
 from dataselect.scoring.series import resolve
 
 RECIPE = replace(tiny_training.RECIPE, steps=4, batch_size=2, checkpoints=2)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dataselect.checkpoints import Checkpoints
+from dataselect.config.checkpoints import Checkpoints
 from dataselect.scoring.series import resolve
 from dataselect.store import Store, known_hashes
 

@@ -8,21 +8,21 @@ import pandas as pd
 import pytest
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
+from dataselect.config.manifest import Manifest, load_manifest
+from dataselect.config.plan import Plan, load_plan
 from dataselect.corpus.prepare import Stream, Tokenizer
 from dataselect.cost import PlannedCost, Spent
-from dataselect.evidence import agree
-from dataselect.forecast import Forecast
-from dataselect.manifest import Manifest, load_manifest
+from dataselect.decisions.ranking import bootstrap_rank
+from dataselect.decisions.target_agreement import agree
 from dataselect.pipeline import Selection
-from dataselect.plan import Plan, load_plan
-from dataselect.predict import Prediction
 from dataselect.proxies.recipe import make_recipe
-from dataselect.ranking import bootstrap_rank
 from dataselect.scoring.evaluate import METRICS, Evaluation
-from dataselect.screen import Screening
-from dataselect.stage import ProxyFacts, StageName, StageScores, Status
-from dataselect.stage_scores import RUN_INDEX, ScoredCheckpoint
+from dataselect.stages.predict import Prediction
+from dataselect.stages.scores import RUN_INDEX, ScoredCheckpoint
+from dataselect.stages.screen import Screening
+from dataselect.stages.stage import ProxyFacts, StageName, StageScores, Status
 from dataselect.traces.trace import Trace, TraceHeader, TraceSet
+from dataselect.transfer.forecast import Forecast
 from dataselect.transfer.function import Provenance, Setting, TransferFunction, fit
 
 MANIFEST = """\

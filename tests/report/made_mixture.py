@@ -14,7 +14,7 @@ from dataselect.mixture.single_share import compare_rankings
 from dataselect.mixture.stack import fit_stack
 from dataselect.mixture.surrogates import surrogates
 from dataselect.mixture.swarm import Swarm
-from dataselect.report.mixtures import proposal_document
+from dataselect.report.mixture.proposal import proposal_document
 
 SEARCH: dict[str, Any] = {
     "trials": 12,

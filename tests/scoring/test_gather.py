@@ -10,9 +10,9 @@ import pytest
 from small_models import save_model
 
 from dataselect.benchmarks.items import BenchmarkItems, CodeCheck, Exclusion, Item
+from dataselect.config.benchmark import Benchmark
+from dataselect.config.plan import Plan, load_plan
 from dataselect.errors import InputError
-from dataselect.plan import Plan, load_plan
-from dataselect.plan_benchmark import Benchmark
 from dataselect.scoring.gather import (
     find_traces,
     gather,

@@ -14,7 +14,7 @@ from huggingface_hub import GitRefInfo, GitRefs
 from huggingface_hub.errors import RepositoryNotFoundError
 from small_models import save_model
 
-from dataselect.checkpoints import Checkpoints
+from dataselect.config.checkpoints import Checkpoints
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import resolve_model
 from dataselect.scoring.series import Member, pinned, resolve
@@ -154,7 +154,7 @@ def test_without_a_network_the_cache_is_looked_into(
     # A pinned commit is found and its files used where the Hub is never asked.
     cached = commit("step1-seed-default")
     code = (
-        "from pathlib import Path\nfrom dataselect.checkpoints import Checkpoints\n"
+        "from pathlib import Path\nfrom dataselect.config.checkpoints import Checkpoints\n"
         "from dataselect.scoring.series import resolve\n"
         f"(m,) = resolve(Checkpoints(model='lab/model@step1@{cached}'), Path(), '')\n"
         "print(m.checkpoint.folder())\n"
@@ -257,7 +257,8 @@ def test_folders_without_what_is_needed_are_named(folders: Callable[..., Path]) 
 def test_a_series_is_found_without_torch(folders: Callable[..., Path]) -> None:
     base = str(folders("step1", "step2"))
     code = (
-        "import sys\nfrom pathlib import Path\nfrom dataselect.checkpoints import Checkpoints\n"
+        "import sys\nfrom pathlib import Path\n"
+        "from dataselect.config.checkpoints import Checkpoints\n"
         "from dataselect.scoring.series import resolve\n"
         f"found = resolve(Checkpoints(model='step*'), Path({base!r}), '')\n"
         "assert [m.checkpoint.identity for m in found]\n"

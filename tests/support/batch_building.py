@@ -9,11 +9,11 @@ from batch_server import BatchServer
 from completions_server import COMPLETION_USD, PROMPT_USD
 
 from dataselect.benchmarks.items import BenchmarkItems, Item
-from dataselect.traces.asked import BuildOptions
-from dataselect.traces.batch import Limits, Queue, Wait, build_batch
-from dataselect.traces.build import Progress, build_traces
-from dataselect.traces.endpoint import Endpoint
-from dataselect.traces.spending import Estimate, Prices
+from dataselect.traces.recording.asked import BuildOptions
+from dataselect.traces.recording.batch import Limits, Queue, Wait, build_batch
+from dataselect.traces.recording.build import Progress, build_traces
+from dataselect.traces.recording.endpoint import Endpoint
+from dataselect.traces.recording.spending import Estimate, Prices
 from dataselect.traces.trace import TraceSet
 
 KEY = "sk-secret-0123456789"

@@ -16,10 +16,10 @@ from small_swarms import METRICS, SOURCES, losses
 from stage_world import Silent
 
 from dataselect.mixture.constraints import no_limits
-from dataselect.mixture_search.board import Board, open_storage
-from dataselect.mixture_search.ground import Result
+from dataselect.mixture_search.study import Board, open_storage
 from dataselect.mixture_search.trial import Item, Settings
-from dataselect.mixture_search.work import Worker
+from dataselect.mixture_search.trial_runner import Result
+from dataselect.mixture_search.worker import Worker
 
 PRIOR = np.array([0.6, 0.2, 0.15, 0.05])
 SETTINGS = Settings(

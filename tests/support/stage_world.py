@@ -9,20 +9,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from dataselect.compute import Compute, Event, InlineCompute, Job, Outcome
+from dataselect.config.manifest import load_manifest
+from dataselect.config.plan import load_plan
 from dataselect.corpus.prepare import (
     fingerprints,
     prepare_streams,
     prepare_tokenizer,
     tokens_needed,
 )
-from dataselect.desk.world import benchmark_problems
-from dataselect.experiment import Experiment
-from dataselect.manifest import load_manifest
 from dataselect.pipeline import make_recipes
-from dataselect.plan import load_plan
 from dataselect.scoring.gather import gather
-from dataselect.stage_sources import text_budgets
+from dataselect.stages.experiment import Experiment
+from dataselect.stages.proxy_origins import text_budgets
 from dataselect.store import Store
+from dataselect.synthetic.world import benchmark_problems
 from dataselect.traces.trace import Trace, TraceHeader, write_traces
 
 ITEMS = 6

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataselect import __version__
-from dataselect.report import figures
+from dataselect.report import numbers as figures
 
 Array = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dataselect.report import figures
+from dataselect.report import numbers as figures
 from dataselect.report.pictures.style import (
     BLUE,
     GREEN,

@@ -1,0 +1,395 @@
+"""`dataselect calibrate`: a transfer function measured on checkpoints of a proxy and its target.
+
+    checkpoints of the proxy and accuracies of the target, found
+      -> paired at equal tokens; too few pairs are an error before anything is scored
+      -> the proxy's paired checkpoints scored on the traces (the target's evaluated, if asked,
+         each after fine-tuning on the benchmark's training set, if that is asked too)
+      -> a table of pairs, which `dataselect fit` reads
+      -> one transfer function for each benchmark, with all that it depends on
+
+Every score is an artifact, so a command that was stopped goes on, and one that is given again with
+another protocol or another target scores nothing twice. One model is in memory at a time.
+
+Not covered: averaging over several calibration runs; put their tables together, with a `group` for
+each, and give that to `dataselect fit`.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from dataselect.calibration.accuracies import Accuracies, read_accuracies
+from dataselect.calibration.lm_eval import read_lm_eval
+from dataselect.calibration.pairing import Matches, match
+from dataselect.calibration.spec import CalibrationSpec
+from dataselect.calibration.training import check_training_sets, load_training_sets
+from dataselect.errors import InputError
+from dataselect.proxy_sources.given import GivenCheckpoints
+from dataselect.scoring.evaluate import METRICS, Evaluation
+from dataselect.scoring.gather import gather
+from dataselect.scoring.isft import score_finetuned, tune_recipe
+from dataselect.scoring.rbridge import METRIC_VERSION
+from dataselect.scoring.score_models import BenchmarkScores, score_models
+from dataselect.scoring.series import Member, resolve
+from dataselect.store import Store, content_key
+from dataselect.transfer.chance import known_chance
+from dataselect.transfer.function import Provenance, Setting
+from dataselect.transfer.pairs import PairsFile
+from dataselect.transfer.protocols import PaperFit, RobustFit, fit_paper, fit_robustly
+from dataselect.transfer.robust import LEAST_POINTS
+from dataselect.wording import quoted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dataselect.stages.stage import Watch
+
+COLUMNS = (
+    *("benchmark", "metric", "accuracy", "tokens", "chance"),
+    *("proxy", "proxy_tokens", "target", "target_tokens", "trace_nll", "label_nll"),
+)
+"""Of the table of pairs; `dataselect fit` reads the first five."""
+
+_Score = Callable[..., list[BenchmarkScores]]
+"""`score_models` or `score_finetuned`, with what they do not share filled in."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Checkpoints by their tokens."""
+
+    name: str
+    members: Mapping[int, Member]
+
+    @property
+    def tokens(self) -> int:
+        """At the end of training, as far as there are checkpoints of it."""
+        return max(self.members)
+
+    def at(self, counts: Iterable[int]) -> list[Member]:
+        """The checkpoints at these token counts, in order."""
+        return [self.members[tokens] for tokens in sorted(set(counts))]
+
+
+@dataclass(frozen=True)
+class Paired:
+    """What will be scored, before it is: the proxy, and what the target is known by."""
+
+    spec: CalibrationSpec
+    proxy: Series
+    target: Series | Accuracies
+    matches: Mapping[str, Matches]
+
+    @property
+    def target_name(self) -> str:
+        """What the record calls the target."""
+        return self.spec.target.name or self.target.name
+
+    @property
+    def target_tokens(self) -> int:
+        """At the end of its training, as far as is known."""
+        if self.spec.target.tokens is not None:
+            return self.spec.target.tokens
+        if isinstance(self.target, Series):
+            return self.target.tokens
+        return max(tokens for known in self.target.values.values() for tokens in known)
+
+    @property
+    def proxies(self) -> list[Member]:
+        """The proxy's checkpoints that some benchmark is paired at."""
+        return self.proxy.at(m.proxy for each in self.matches.values() for m in each.found)
+
+    @property
+    def targets(self) -> list[Member]:
+        """The target's checkpoints to evaluate here; none where its accuracies are given."""
+        if not isinstance(self.target, Series):
+            return []
+        return self.target.at(m.target for each in self.matches.values() for m in each.found)
+
+    def known_as(self, target: Member) -> str:
+        """What the record calls a checkpoint of the target."""
+        return f"{_commit(target)} fine-tuned" if self.spec.target.sft else _commit(target)
+
+    def notes(self) -> list[str]:
+        """What was paired and taken, a line for each thing to say."""
+        by_text: dict[str, list[str]] = {}
+        for name, matches in self.matches.items():
+            by_text.setdefault(matches.describe(), []).append(name)
+        said = [f"{', '.join(names)}: {text}" for text, names in by_text.items()]
+        if self.spec.target.sft:
+            said.append(f"{self.target_name}: accuracy after fine-tuning")
+        return [*said, *(self.target.notes if isinstance(self.target, Accuracies) else ())]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The pairs with their scores: `rows` of the table, and what functions will depend on."""
+
+    rows: tuple[Mapping[str, object], ...]
+    settings: Mapping[str, Setting]
+    calibration: str
+    checkpoints: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def table(self) -> str:
+        """The pairs as CSV."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        return text.getvalue()
+
+    def setting_file(self) -> str:
+        """The setting of the pairs as JSON, as `dataselect fit --setting` reads it."""
+        shared = asdict(next(iter(self.settings.values())))
+        del shared["traces"], shared["benchmark"]
+        hashes = {
+            name: {"traces": each.traces, "benchmark": each.benchmark}
+            for name, each in self.settings.items()
+        }
+        content = {**shared, "calibration": self.calibration, "benchmarks": hashes}
+        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def pair(spec: CalibrationSpec) -> Paired:
+    """Find checkpoints and accuracies and pair them. Raises InputError, naming the spec's keys.
+
+    The Hub is asked for names at most; nothing is downloaded.
+    """
+    if spec.target.sft:
+        check_training_sets(spec)
+    proxy = _series(spec, "proxy")
+    target = _target(spec)
+    names = [benchmark.id for benchmark in spec.benchmarks]
+    known = {
+        name: list(target.members if isinstance(target, Series) else target.values[name])
+        for name in names
+    }
+    matches = {name: match(list(proxy.members), known[name], spec.pair) for name in names}
+    for name, found in matches.items():
+        if len(found.found) < LEAST_POINTS:
+            raise InputError(
+                spec.where("pair"),
+                f"{name}: {found.describe()}; {LEAST_POINTS} pairs are needed",
+                "widen 'pair', or add checkpoints or accuracies",
+            )
+    return Paired(spec, proxy, target, matches)
+
+
+def measure(paired: Paired, store: Store, device: str, unsafe: bool, watch: "Watch") -> Measured:
+    """Score what is missing and put the pairs together.
+
+    `unsafe` lets programs that the target writes run without isolation.
+    """
+    spec = paired.spec
+    watch.step("Benchmarks and reasoning traces")
+    evaluations = gather(spec, store, device, watch.note)
+    grade: _Score = partial(score_models, measurements=("graded",))
+    if spec.target.sft:
+        asked = {name: each.benchmark for name, each in evaluations.items()}
+        grade = partial(score_finetuned, training_sets=load_training_sets(spec, asked))
+    watch.step(f"Proxy: {len(paired.proxies)} checkpoints of {paired.proxy.name}")
+    score = partial(score_models, measurements=("scores",))
+    proxies = _scored(score, paired.proxies, evaluations, store, device, unsafe, watch)
+    measured = None
+    if paired.targets:
+        watch.step(f"Target: {len(paired.targets)} checkpoints of {paired.target_name}")
+        measured = _scored(grade, paired.targets, evaluations, store, device, unsafe, watch)
+    rows: list[Mapping[str, object]] = []
+    for name, evaluation in evaluations.items():
+        chance = _chance(evaluation)
+        for point in paired.matches[name].found:
+            scores = _means(proxies, name, paired.proxy.members[point.proxy])
+            if measured is not None and isinstance(paired.target, Series):
+                member = paired.target.members[point.target]
+                accuracy = _means(measured, name, member)["correct"]
+                origin = paired.known_as(member)
+            else:
+                assert isinstance(paired.target, Accuracies), "what is not measured was read"
+                accuracy = paired.target.values[name][point.target]
+                origin = paired.target.origins[name, point.target]
+            rows.append(
+                {
+                    "benchmark": name,
+                    "metric": scores["rbridge"],
+                    "accuracy": accuracy,
+                    "tokens": point.tokens,
+                    "chance": chance,
+                    "proxy": _commit(paired.proxy.members[point.proxy]),
+                    "proxy_tokens": point.proxy,
+                    "target": origin,
+                    "target_tokens": point.target,
+                    "trace_nll": scores["trace_nll"],
+                    "label_nll": scores["label_nll"],
+                }
+            )
+    notes = dict.fromkeys(
+        f"{name}: {note}"
+        for name in evaluations
+        for scored in (proxies, measured or {})
+        if name in scored
+        for note in _remarks(scored[name].scores)
+    )
+    return Measured(
+        tuple(rows),
+        _settings(paired, evaluations, store, device),
+        _description(paired, device),
+        (*map(_commit, paired.proxies), *map(paired.known_as, paired.targets)),
+        (*paired.notes(), *notes),
+    )
+
+
+def fit(
+    file: PairsFile,
+    paired: Paired,
+    measured: Measured,
+    protocol: Literal["robust", "paper"],
+    command: str,
+) -> dict[str, PaperFit | RobustFit]:
+    """A function for each benchmark, of pairs read back from their table."""
+    fits: dict[str, PaperFit | RobustFit] = {}
+    for name, pairs in file.benchmarks.items():
+        provenance = Provenance(
+            measured.settings[name],
+            measured.calibration,
+            command,
+            checkpoints=measured.checkpoints,
+        )
+        fits[name] = (
+            fit_paper(pairs, provenance, paired.spec.seed)
+            if protocol == "paper"
+            else fit_robustly(pairs, provenance, paired.spec.seed, falling=True)
+        )
+    return fits
+
+
+def _series(spec: CalibrationSpec, *key: str) -> Series:
+    section = spec.proxy if key == ("proxy",) else spec.target.checkpoints
+    assert section is not None, "only a series that the spec has is asked for"
+    where = spec.where(*key)
+    members = resolve(section, spec.base, where)
+    unknown = [member.label for member in members if member.tokens is None]
+    if unknown:
+        raise InputError(
+            where,
+            f"the name {quoted(unknown[0])} does not tell the training tokens",
+            "give 'tokens_per_step', or 'tokens' by name",
+        )
+    by_tokens: dict[int, Member] = {}
+    for member in members:
+        # Names round their tokens: of those that look alike the last is nearest to the number.
+        by_tokens[member.tokens or 0] = member
+    return Series(section.model, by_tokens)
+
+
+def _target(spec: CalibrationSpec) -> Series | Accuracies:
+    target, names = spec.target, [benchmark.id for benchmark in spec.benchmarks]
+    if target.csv is not None:
+        return read_accuracies(spec.base / target.csv, names)
+    if target.lm_eval is not None:
+        return read_lm_eval(target.lm_eval, spec.base, spec.where("target", "lm_eval"), names)
+    return _series(spec, "target", "checkpoints")
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A benchmark's scores, and the table of each checkpoint by its label."""
+
+    scores: BenchmarkScores
+    tables: Mapping[str, "pd.DataFrame"]
+
+
+def _scored(
+    score: _Score,
+    members: Sequence[Member],
+    evaluations: Mapping[str, Evaluation],
+    store: Store,
+    device: str,
+    unsafe: bool,
+    watch: "Watch",
+) -> dict[str, _Scored]:
+    def report(text: str) -> None:
+        watch.progress(text, {})
+
+    made = score(
+        store,
+        [replace(member, store=store).checkpoint for member in members],
+        list(evaluations.values()),
+        device=device,
+        precision=members[0].precision,
+        unsafe=unsafe,
+        report=report,
+    )
+    labels = [member.label for member in members]
+    found = {}
+    for name, scores in zip(evaluations, made, strict=True):
+        if scores.tables[0].empty:
+            raise InputError(
+                f"benchmark '{name}'",
+                "there is no item that every checkpoint can be scored on",
+                "use other items, or leave out a checkpoint",
+            )
+        found[name] = _Scored(scores, dict(zip(labels, scores.tables, strict=True)))
+    return found
+
+
+def _means(scored: Mapping[str, _Scored], benchmark: str, member: Member) -> dict[str, float]:
+    table = scored[benchmark].tables[member.label]
+    wanted = [name for name in (*METRICS, "correct") if name in table]
+    return {name: float(table[name].mean()) for name in wanted}
+
+
+def _remarks(scores: BenchmarkScores) -> list[str]:
+    left_out = [f"items left out for all checkpoints: {len(scores.exclusions)}"]
+    return [*(left_out if scores.exclusions else []), *scores.notes]
+
+
+def _settings(
+    paired: Paired, evaluations: Mapping[str, Evaluation], store: Store, device: str
+) -> dict[str, Setting]:
+    last = replace(paired.proxies[-1], store=store)
+    looked_at = GivenCheckpoints((last,))
+    made = looked_at.find(store) or looked_at.make(store, last.label, device, lambda *_: None)
+    return {
+        name: Setting(
+            target_size=paired.spec.target.size,
+            target_tokens=paired.target_tokens,
+            proxy_size=made.parameters,
+            proxy_tokens=paired.proxy.tokens,
+            traces=evaluation.traces_hash,
+            benchmark=evaluation.benchmark.content_hash,
+            tokenizer=made.tokenizer,
+            metric_version=METRIC_VERSION,
+        )
+        for name, evaluation in evaluations.items()
+    }
+
+
+def _description(paired: Paired, device: str) -> str:
+    runs = f"{paired.proxy.name} and {paired.target_name}"
+    if not paired.spec.target.sft:
+        return runs
+    recipe = tune_recipe(device)
+    return (
+        f"{runs} fine-tuned on the benchmark's training set (epochs {recipe.epochs}, learning rate"
+        f" {recipe.learning_rate:g}, batch {recipe.batch_size})"
+    )
+
+
+def _commit(member: Member) -> str:
+    """A checkpoint by its name and its commit, or the hash of its files' hashes."""
+    commit = member.commit or content_key("model", member.checkpoint.identity)[:16]
+    return member.label if member.label == commit else f"{member.label}@{commit}"
+
+
+def _chance(evaluation: Evaluation) -> float | str:
+    """Of a benchmark of one's own with choices; others are known where functions are fitted."""
+    benchmark = evaluation.benchmark
+    choices = [len(item.choices or ()) for item in benchmark.items]
+    if known_chance(benchmark.id) is not None or not choices or 0 in choices:
+        return ""
+    return sum(1 / count for count in choices) / len(choices)

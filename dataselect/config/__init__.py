@@ -1,0 +1,1 @@
+"""What users write, as pydantic models: manifests, plans and what both are made of."""

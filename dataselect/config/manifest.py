@@ -1,0 +1,249 @@
+"""The manifest: what to choose among.
+
+A manifest names a target (the model to be pretrained), the candidates, and the sources that
+mixtures draw on; the plan says how to choose. Its keys are those of `datasets.load_dataset`, so
+a dataset card's own call can be copied. Only what the file itself can show is checked here:
+whether the data is there, and has the column, is for `corpus` to find out.
+"""
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from dataselect.config.proxy_origin import CandidateProxies
+from dataselect.config.schema import Document, FieldError, Id, Section, Text, read
+from dataselect.units import Count, Number, chinchilla_tokens
+from dataselect.wording import nearest, quoted
+
+_BUILDERS = ("json", "parquet", "text")
+
+
+def _check_weight(weight: float) -> float:
+    if not 0 < weight <= 1e9:
+        raise ValueError(f"{weight:g} is not a weight; write a number above 0 or leave it out")
+    return weight
+
+
+class Source(Section):
+    """A body of text, in the words of `datasets.load_dataset`."""
+
+    id: Id
+    """Short name, unique in the manifest: 1 to 64 of a-z 0-9 . _ -, beginning with a letter or
+    digit. It appears in file names, the report and mixtures."""
+
+    title: Annotated[Text, AfterValidator(lambda text: " ".join(text.split()))] | None = None
+    """Free name for the report. Default: the id."""
+
+    path: Text | None = None
+    """A dataset on the Hub such as `HuggingFaceFW/fineweb-edu`; a local file or folder; or
+    `json`, `parquet` or `text`, with `data_files`. Local paths are relative to the manifest."""
+
+    name: Text | None = None
+    """The configuration (subset) of a Hub dataset, such as `sample-10BT`."""
+
+    split: Text = "train"
+    """The split to read."""
+
+    data_files: Text | Annotated[list[Text], Field(min_length=1)] | None = None
+    """One or more files or glob patterns; `.gz` and `.zst` are decompressed."""
+
+    data_dir: Text | None = None
+    """The folder of the data inside the dataset."""
+
+    revision: Text | None = None
+    """Branch, tag or commit of a Hub dataset. Pin a commit to make a run repeatable."""
+
+    streaming: bool = True
+    """Read a Hub dataset as it comes instead of downloading all of it first."""
+
+    text_column: Text = "text"
+    """The column that holds the text."""
+
+    max_repeats: Annotated[Number, Field(ge=1)] | None = None
+    """Epochs allowed over this text when there is less of it than the token budget; overrides
+    the plan's `max_repeats`."""
+
+    bad_rows: Literal["error", "skip"] = "error"
+    """What to do with a row that cannot be parsed: stop and name it, or skip and count it."""
+
+    @model_validator(mode="after")
+    def _has_one_place(self) -> Self:
+        if self.path is None:
+            raise ValueError(f"{self.id!r} has no 'path'; add 'path:' to say where its text is")
+        self._check_builder()
+        return self
+
+    def _check_builder(self) -> None:
+        if self.path in _BUILDERS and self.data_files is None and self.data_dir is None:
+            raise FieldError(
+                f"{self.path!r} does not say which files to read", "add 'data_files:'", "path"
+            )
+
+
+class Candidate(Source):
+    """A dataset to choose or leave: a source of its own, or a mixture of sources."""
+
+    mixture: dict[str, Annotated[Number, AfterValidator(_check_weight)]] | None = None
+    """Instead of `path`: the weights of sources or of other candidates, by id, in shares of the
+    tokens. They need not sum to 1."""
+
+    proxies: CandidateProxies | None = None
+    """Proxies of this candidate that exist already or that a command of your own trains, by
+    stage. `path` or `mixture` may be left out where no stage of the plan trains on its text."""
+
+    @property
+    def has_text(self) -> bool:
+        """Whether it says where its text is; one whose proxies come from elsewhere need not."""
+        return self.path is not None or self.mixture is not None
+
+    @model_validator(mode="after")
+    def _has_one_place(self) -> Self:
+        if not self.has_text:
+            # Whether that will do depends on the plan, and is checked where the two meet.
+            self._check_no_text_keys(
+                "this belongs to a text, and no 'path' names one", "add 'path:'"
+            )
+            return self
+        self._require_one("path", "mixture")
+        if self.mixture is None:
+            self._check_builder()
+            return self
+        if not self.mixture:
+            raise FieldError("it names no source", "write 'source-id: weight' in it", "mixture")
+        self._check_no_text_keys(
+            "this belongs to a text, and a mixture has none of its own",
+            "put it on the sources that the mixture names",
+        )
+        return self
+
+    def _check_no_text_keys(self, problem: str, mend: str) -> None:
+        for key, field in Source.model_fields.items():
+            # Compared by value: a resolved manifest spells the defaults out.
+            if key not in ("id", "title") and getattr(self, key) != field.default:
+                raise FieldError(problem, mend, key)
+
+
+class Target(Section):
+    """The model that the chosen data is for."""
+
+    size: Count
+    """Parameters, such as `32B`."""
+
+    tokens: Count | None = None
+    """Training tokens, such as `6T`. Either this or `chinchilla_multiple`."""
+
+    chinchilla_multiple: Annotated[Number, Field(gt=0)] | None = None
+    """Training tokens as a multiple of 20 for each parameter."""
+
+    @model_validator(mode="after")
+    def _has_one_budget(self) -> Self:
+        self._require_one("tokens", "chinchilla_multiple")
+        if self.chinchilla_multiple is not None:
+            try:
+                chinchilla_tokens(self.size, self.chinchilla_multiple)
+            except ValueError as error:
+                problem, _, mend = str(error).partition("; ")
+                raise FieldError(problem, mend, "chinchilla_multiple") from None
+        return self
+
+    @property
+    def total_tokens(self) -> int:
+        """Training tokens, however they were given."""
+        if self.chinchilla_multiple is None:
+            return self.tokens or 0
+        return chinchilla_tokens(self.size, self.chinchilla_multiple)
+
+
+class Evidence(Section):
+    """What is known of the target already; the report then shows how well proxies agree."""
+
+    target_accuracy: Text
+    """CSV file relative to the manifest: a column `id`, and one column of accuracies from 0 to 1
+    for each benchmark."""
+
+
+class Manifest(Document):
+    """What to choose among, and for which target."""
+
+    target: Target
+    """The model that the chosen data is for; it sets the cost that screening is weighed against."""
+
+    plan: Text | dict[str, Any] | None = None
+    """How to choose: a file ending in .yaml relative to the manifest, the name of a plan in
+    `stages/`, or the plan itself, written out here. The command line overrides it; without
+    either the plan `quickstart` applies."""
+
+    sources: list[Source] = Field(default_factory=list)
+    """Texts that mixtures draw on without being candidates themselves."""
+
+    candidates: Annotated[list[Candidate], Field(min_length=2)]
+    """What to choose among; two at least."""
+
+    evidence: Evidence | None = None
+    """Accuracies of target models that have been trained already, if there are any."""
+
+    @model_validator(mode="after")
+    def _ids_fit_together(self) -> Self:
+        seen: dict[str, str] = {}
+        for key, entries in (("sources", self.sources), ("candidates", self.candidates)):
+            for i, entry in enumerate(entries):
+                if entry.id in seen:
+                    raise FieldError(
+                        f"{entry.id!r} is the id of {seen[entry.id]} too",
+                        "give each an id of its own",
+                        *(key, i, "id"),
+                    )
+                seen[entry.id] = f"{key}[{i}]"
+        texts = self.text_sources()
+        for i, candidate in enumerate(self.candidates):
+            for name in candidate.mixture or {}:
+                if name not in texts:
+                    problem = f"there is no source or candidate {quoted(name)}"
+                    if name in seen:
+                        mixed = self.candidate(name).mixture is not None
+                        what = "is a mixture itself" if mixed else "has no text of its own"
+                        problem = f"{name!r} {what}"
+                    mend = nearest(name, texts) or f"name some of: {', '.join(texts)}"
+                    raise FieldError(problem, mend, "candidates", i, "mixture", name)
+        return self
+
+    def text_sources(self) -> dict[str, Source]:
+        """Everything that has text of its own, by id: the sources, then the plain candidates."""
+        plain = [candidate for candidate in self.candidates if candidate.path is not None]
+        return {source.id: source for source in [*self.sources, *plain]}
+
+    def candidate(self, candidate_id: str) -> Candidate:
+        """The candidate of this id; KeyError when there is none."""
+        return {candidate.id: candidate for candidate in self.candidates}[candidate_id]
+
+    def where_candidate(self, candidate_id: str, *path: str | int) -> str:
+        """`file:line:column` of a candidate, or of a key in it."""
+        index = [candidate.id for candidate in self.candidates].index(candidate_id)
+        return self.where("candidates", index, *(path or ("id",)))
+
+    def where_text(self, source_id: str) -> str:
+        """`file:line:column` of the source or candidate that has this text."""
+        for key, entries in (("sources", self.sources), ("candidates", self.candidates)):
+            for i, entry in enumerate(entries):
+                if entry.id == source_id:
+                    return self.where(key, i, "id")
+        raise KeyError(source_id)
+
+    def weights(self, candidate_id: str) -> dict[str, float]:
+        """Shares of the tokens by source id, summing to 1; a plain candidate has all its own.
+
+        Empty for a candidate without text. Raises KeyError for an id that is not a candidate's.
+        """
+        candidate = self.candidate(candidate_id)
+        mixture = candidate.mixture
+        if mixture is None:
+            return {candidate_id: 1.0} if candidate.has_text else {}
+        total = math.fsum(mixture.values())
+        return {source: weight / total for source, weight in mixture.items()}
+
+
+def load_manifest(path: Path) -> Manifest:
+    """The manifest in the file `path`; raises InputError with line, column and mend."""
+    return read(Manifest, path)

@@ -1,0 +1,82 @@
+"""How far proxies agreed with targets that have been trained already, if any have.
+
+This is the only way to know what a ranking is worth in one's own setting: rank candidates whose
+target accuracy is known, and count the pairs that come out in the right order.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataselect.decisions.agreement import Agreement, decision_accuracy
+from dataselect.errors import InputError
+from dataselect.formats.score_table import read_id_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class AgreementWithTruth:
+    """Agreement of each metric's ranking with known target accuracies.
+
+    `target`: mean accuracy over benchmarks by candidate, in 0..1.
+    """
+
+    target: Mapping[str, float]
+    by_metric: Mapping[str, Agreement]
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of candidates compared."""
+        return next(iter(self.by_metric.values())).pairs
+
+
+def read_target_accuracy(path: Path) -> dict[str, float]:
+    """Mean over its benchmarks of each candidate's accuracy, from a CSV file.
+
+    The file has a column `id` and one column of accuracies in 0..1 for each benchmark. Raises
+    InputError with the line of what is wrong.
+    """
+    columns, rows = read_id_rows(path, "benchmark", "check the path in 'evidence'")
+    accuracies: dict[str, float] = {}
+    for row in rows:
+        name = row.text("id")
+        if name in accuracies:
+            raise InputError(row.where, f"{name!r} comes twice", "keep one of the rows")
+        values = [row.number(column) for column in columns if column != "id"]
+        if not all(0 <= value <= 1 for value in values):
+            raise InputError(row.where, "an accuracy is not a number from 0 to 1", "mend the row")
+        accuracies[name] = sum(values) / len(values)
+    return accuracies
+
+
+def agree(
+    target: Mapping[str, float],
+    by_metric: Mapping[str, "pd.Series"],
+    *,
+    draws: int,
+    seed: int,
+    confidence: float,
+) -> AgreementWithTruth | None:
+    """Compare each metric's aggregate (lower is better) with the truth, where both are known.
+
+    None when fewer than three candidates are known, or all have the same accuracy.
+    """
+    import pandas as pd
+
+    first = next(iter(by_metric.values()))
+    known = [name for name in first.index if name in target]
+    if len(known) < 3 or len({target[name] for name in known}) == 1:
+        return None
+    truth = pd.Series({name: target[name] for name in known})
+    return AgreementWithTruth(
+        dict(truth),
+        {
+            metric: decision_accuracy(
+                scores[known], truth, draws=draws, seed=seed, confidence=confidence
+            )
+            for metric, scores in by_metric.items()
+        },
+    )

@@ -1,0 +1,113 @@
+"""Which mixtures a search trains: a design, then rounds of proposals, each from what is known.
+
+A round is proposed from the set of all trials before it, whatever order they came in and whoever
+trained them, and waits until the round before is over. So a search that was killed and resumed, or
+shared by many workers, trains the same mixtures as one that was not disturbed. What that costs is
+idle workers at the end of a round.
+
+In a round the first mixture is the best one by all fits. The others are the best by fits without
+one fold each, with a bonus where surrogates disagree: optima that the runs do not rule out.
+
+Weights are multiples of 1/10,000, so that a mixture is the same in every file.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataselect.mixture.accuracy import by_accuracy
+from dataselect.mixture.design import design
+from dataselect.mixture.model import MixtureModel, fit_model
+from dataselect.mixture.propose import best_mixture
+from dataselect.mixture.swarm import Swarm
+from dataselect.mixture_search.trial import Item, Settings, by_scores, rounded
+
+Array = NDArray[np.float64]
+_STRANGER = 0.3
+"""Share of a random mixture in one that would otherwise be trained a second time."""
+
+
+def designed(settings: Settings) -> list[Item]:
+    """The first round: the prior with its replicates, and mixtures around it within the bounds."""
+    replicates = settings.replicates
+    points = design(settings.prior, settings.designed, settings.seed, replicates)
+    points[replicates:] = settings.limits.feasible.project(points[replicates:])
+    seeds = [settings.proxy_seed + i for i in range(replicates)]
+    seeds += [settings.proxy_seed] * (len(points) - replicates)
+    items = [Item(rounded(point), seed) for point, seed in zip(points, seeds, strict=True)]
+    # Narrow bounds project several points onto one.
+    taken: set[Item] = set()
+    for i, item in enumerate(items):
+        items[i] = _unlike(item, taken, settings, i)
+        taken.add(items[i])
+    return items
+
+
+def fit(settings: Settings, values: Mapping[Item, Sequence[float]]) -> MixtureModel:
+    """The model of all trials, which does not depend on their order."""
+    items = sorted(values, key=lambda item: (item.weights, item.seed))
+    weights = np.array([item.weights for item in items])
+    table = np.array([values[item] for item in items])
+    runs = tuple(f"run-{i + 1}" for i in range(len(items)))
+    rates = None if settings.rates is None else np.tile(settings.rates, (len(items), 1))
+    swarm = Swarm(runs, settings.sources, settings.benchmarks, weights, table, rates=rates)
+    return fit_model(swarm, by_scores(settings, table), True, settings.seed)
+
+
+def wanted(settings: Settings, model: MixtureModel) -> MixtureModel:
+    """The model with the objective that the search is for."""
+    return model if settings.target is None else by_accuracy(model, settings.target)
+
+
+def proposed(
+    settings: Settings,
+    values: Mapping[Item, Sequence[float]],
+    taken: Iterable[Item],
+    count: int,
+    number: int,
+) -> list[Item]:
+    """Round `number`: `count` mixtures that the trials so far suggest, none of them `taken`."""
+    draw = settings.seed + 1000 * number
+    if settings.sampler == "gp":
+        from dataselect.mixture_search.gp_sampler import suggested
+
+        points = suggested(settings, values, count, draw)
+    else:
+        points = _by_surrogates(settings, values, count, draw)
+    known, items = {*values, *taken}, []
+    for i, point in enumerate(points):
+        item = _unlike(Item(rounded(point), settings.proxy_seed), known, settings, draw + i)
+        known.add(item)
+        items.append(item)
+    return items
+
+
+def _by_surrogates(
+    settings: Settings, values: Mapping[Item, Sequence[float]], count: int, draw: int
+) -> list[Array]:
+    model = wanted(settings, fit(settings, values))
+    points = [best_mixture(model, settings.limits, draw)]
+    folds = len(model.stack.folds)
+    for i in range(1, count):
+        fold = (draw + i) % folds
+        points.append(best_mixture(model, settings.limits, draw + i, fold, caution=-1.0))
+    return points
+
+
+def _unlike(item: Item, taken: set[Item], settings: Settings, draw: int) -> Item:
+    """The item, or one near it that is not taken."""
+    rng = np.random.default_rng(draw)
+    fresh = item
+    for _ in range(100):
+        if fresh not in taken:
+            return fresh
+        other = rng.dirichlet(np.ones(len(item.weights)))
+        mixed = (1 - _STRANGER) * np.array(item.weights) + _STRANGER * other
+        fresh = replace(item, weights=rounded(settings.limits.feasible.project(mixed)[0]))
+    # Bounds that leave no other mixture: another seed of this one tells of the noise at least.
+    seed = item.seed
+    while Item(item.weights, seed) in taken:
+        seed += 1
+    return Item(item.weights, seed)

@@ -1,0 +1,78 @@
+"""Which transfer functions a search maximises accuracy by, if any.
+
+Those that the search's section names; or those of Stage 2 where the proxies are the same, since
+they were fitted for it. Whether they apply is asked as in Stage 2. There a function that does not
+leaves a ranking by scores; here too where it came from Stage 2, but where the search itself names
+the file it is refused, for another objective is another search. A function that rises with the loss
+is warned of in Stage 2; what maximises it is the worst mixture, so here it does not apply.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dataselect.config.mixture import Mix
+from dataselect.config.plan import Plan
+from dataselect.errors import InputError
+from dataselect.mixture.accuracy import TargetAccuracy
+from dataselect.mixture_search.trial_runner import Ground
+from dataselect.stages.predict import setting
+from dataselect.transfer.applies import check_all
+from dataselect.transfer.file import read_transfer_file
+from dataselect.transfer.function import Setting, TransferFunction
+
+_MEND = "name a file that has them, or leave out 'transfer' to search by rBridge"
+
+
+def transfer_file(plan: Plan, mix: Mix) -> str | None:
+    """The file, as it is written in the plan; None to search by rBridge."""
+    if mix.transfer is not None:
+        return mix.transfer or None
+    stage = plan.predict
+    if stage is None or stage.proxy is None or stage.transfer is None:
+        return None
+    return stage.transfer if stage.proxy == (mix.proxy or plan.screen.proxy) else None
+
+
+def find_target(
+    ground: Ground, weights: Sequence[float]
+) -> tuple[TargetAccuracy | None, list[str]]:
+    """What to maximise, `weights` being those of the benchmarks, and what to say of it."""
+    mix, plan = ground.mix, ground.experiment.plan
+    name = transfer_file(plan, mix)
+    if name is None:
+        return None, []
+    wanted = [b for b, weight in zip(ground.benchmarks, weights, strict=True) if weight > 0]
+    functions = read_transfer_file(plan.base / name)
+    problems = [f"{name} has no transfer function for {b}" for b in wanted if b not in functions]
+    chosen = {b: functions[b] for b in wanted if b in functions}
+    problems += [
+        f"the transfer function of {b} rises with the score, so its best would be the worst mixture"
+        for b, function in chosen.items()
+        if function.rising
+    ]
+    refusals, warnings = check_all(chosen, {b: _setting(ground, b) for b in chosen})
+    problems += refusals.values()
+    if problems and mix.transfer:
+        raise InputError(plan.where("mix", "transfer"), problems[0], _MEND)
+    if problems:
+        return None, [f"{each}; the mixture is searched by rBridge" for each in problems]
+    by_place: list[TransferFunction | None] = [chosen.get(b) for b in ground.benchmarks]
+    return TargetAccuracy(np.array(weights), tuple(by_place)), warnings
+
+
+def check_transfer(plan: Plan, mix: Mix, benchmarks: Sequence[str]) -> None:
+    """What is wrong with a file that the search names and can be told before anything is made."""
+    if not mix.transfer:
+        return
+    functions = read_transfer_file(plan.base / mix.transfer)
+    for name in mix.objective or benchmarks:
+        if name not in functions:
+            problem = f"{mix.transfer} has no transfer function for {name}"
+            raise InputError(plan.where("mix", "transfer"), problem, _MEND)
+
+
+def _setting(ground: Ground, benchmark: str) -> Setting:
+    tokenizer, recipe = ground.experiment.tokenizer, ground.recipe
+    assert tokenizer is not None, "prepared"
+    return setting(ground.experiment, benchmark, recipe.parameters, recipe.tokens, tokenizer.hash)

@@ -1,0 +1,133 @@
+"""Trials of a search, trained and scored by the stages' own machinery.
+
+A mixture's proxy is the artifact that a candidate of the same mixture has in Stage 1, and neither
+is ever trained twice. Proxies are trained here; a plan's own trainer is not asked.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from dataselect.config.mixture import Mix
+from dataselect.corpus.prepare import (
+    Share,
+)
+from dataselect.mixture.constraints import Limits
+from dataselect.mixture_search.trial import Item
+from dataselect.proxies.make import ProxyRequest
+from dataselect.proxies.recipe import Recipe, population_size
+from dataselect.proxy_sources import TrainedHere
+from dataselect.scoring.evaluate import Evaluation, find
+from dataselect.stages.experiment import Experiment
+from dataselect.stages.jobs import Run, is_scored, run_jobs
+from dataselect.store import content_key
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a mixture's proxy. `values`: mean rBridge by benchmark, None without one.
+
+    `why` says what went wrong, `diverged` that it would again.
+    """
+
+    values: tuple[float, ...] | None
+    flops: float
+    why: str = ""
+    diverged: bool = False
+
+
+@dataclass(frozen=True)
+class Ground:
+    """`limits` are those of the proposal. `most` is the largest weight of each source for which it
+    has enough text, `rates` the epochs over its text that a weight of 1 is, `cut` those whose text
+    was cut to the target's epochs."""
+
+    experiment: Experiment
+    mix: Mix
+    sources: tuple[str, ...]
+    benchmarks: tuple[str, ...]
+    recipe: Recipe
+    limits: Limits
+    most: tuple[float, ...]
+    rates: tuple[float, ...]
+    cut: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """Equal for searches whose trials can be compared: the same texts, proxy and items."""
+        recipe = replace(self.recipe, seed=0).describe()
+        tokenizer = self.experiment.tokenizer
+        assert tokenizer is not None, "prepared"
+        spec = {
+            "recipe": recipe,
+            "average": self.mix.average,
+            "tokenizer": tokenizer.hash,
+            "streams": {name: self.experiment.streams[name].key for name in self.sources},
+            "benchmarks": [[e.benchmark.content_hash, e.traces_hash] for e in self._evaluations],
+        }
+        return content_key("mixture", spec)
+
+    @property
+    def at_once(self) -> int:
+        """Trials that this machine can train side by side."""
+        jobs = int(getattr(self.experiment.compute, "jobs", 1))
+        wanted = self.experiment.plan.compute.population
+        return jobs * population_size(wanted, self.recipe.parameters, self.experiment.device)
+
+    def measure(self, items: Mapping[str, Item]) -> dict[str, Result]:
+        """Train and score the proxies of mixtures, by names for whoever looks on."""
+        sources = {name: self.source(item) for name, item in items.items()}
+        runs = {name: Run(name, f"mix/{name}", source) for name, source in sources.items()}
+        outcomes = run_jobs(self.experiment, list(runs.values()), self._evaluations, ("scores",))
+        results = {}
+        for name, source in sources.items():
+            outcome = outcomes.get(runs[name].key)
+            results[name] = self._result(source, None if outcome is None else outcome.error)
+        return results
+
+    def source(self, item: Item) -> TrainedHere:
+        """The training run of a mixture."""
+        tokenizer, tokens = self.experiment.tokenizer, self.recipe.tokens
+        assert tokenizer is not None, "prepared"
+        shares = []
+        for name, weight in zip(self.sources, item.weights, strict=True):
+            if weight > 0:
+                stream = self.experiment.streams[name]
+                shares.append(Share(stream.key, stream.folder, round(weight * tokens)))
+        recipe = replace(self.recipe, seed=item.seed)
+        request = ProxyRequest(recipe, tokenizer.folder, tokenizer.hash, tuple(shares))
+        return TrainedHere(request, self.mix.average)
+
+    def keys(self, item: Item) -> list[str]:
+        """Of a mixture's artifacts, as far as this store knows them."""
+        source = self.source(item)
+        keys = [content_key(source.kind, source.spec)]
+        made = source.find(self.experiment.store)
+        for evaluation in self._evaluations:
+            for point in made.points if made is not None else ():
+                keys += evaluation.keys(point.checkpoint, "scores")
+        return keys
+
+    @property
+    def _evaluations(self) -> list[Evaluation]:
+        return [self.experiment.evaluations[name] for name in self.benchmarks]
+
+    def _result(self, source: TrainedHere, error: str | None) -> Result:
+        store, evaluations = self.experiment.store, self._evaluations
+        made = source.find(store)
+        if made is not None and made.diverged is not None:
+            return Result(None, 0.0, made.diverged, diverged=True)
+        if made is None or not is_scored(store, made, evaluations, ("scores",)):
+            return Result(None, 0.0, error or "its scores are missing")
+        values, flops = [], made.training_flops
+        for evaluation in evaluations:
+            means = []
+            for point in made.points:
+                measured = find(store, point.checkpoint, evaluation, "scores")
+                assert measured is not None, "it was scored"
+                flops += measured.flops
+                means.append(float(measured.table["rbridge"].mean()))
+            values.append(math.fsum(means) / len(means))
+        if not all(map(math.isfinite, values)):
+            return Result(None, flops, "its score is no number", diverged=True)
+        return Result(tuple(values), flops)

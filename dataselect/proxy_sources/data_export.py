@@ -1,0 +1,115 @@
+"""What a command is given to train on: the folder that {data} stands for.
+
+    data.json                          what is here, and how the sources are to be mixed
+    tokens/<source>/tokens-00000.bin   token ids of a source, raw and little-endian
+    tokens/<source>/tokens-00000.idx   where its documents are, for Megatron-LM
+    tokenizer/                         the tokenizer's folder
+
+Raw ids are what OLMo-core maps into memory as they are, and Megatron-LM with the index beside
+them; each document is followed by one end-of-text token. A trainer that reads text (torchtitan)
+finds in `data.json` the files, or the words of `datasets.load_dataset`, of every source.
+Shards are hard links into the store: no space is used, and the folder can be copied as it is.
+
+Not covered: the order of the tokens. A proxy that is trained here shuffles sequences of all sources
+together; so should the command.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataselect.config.manifest import Source
+from dataselect.corpus.files import local_files, origin
+from dataselect.corpus.prepare import Share, Stream, Tokenizer
+from dataselect.corpus.tokenizer import load_tokenizer
+from dataselect.proxy_sources.megatron_index import write_index
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class HandedSource:
+    """One source of the candidate: its part of the tokens, its stream, and where its text is."""
+
+    id: str
+    weight: float
+    share: Share
+    available: int
+    text: Mapping[str, Any]
+
+
+def hand(stream: Stream, share: Share, weight: float, source: Source, base: Path) -> HandedSource:
+    """A source as `data.json` describes it; paths of its text are absolute."""
+    text: dict[str, Any] = {"text_column": source.text_column}
+    kind = origin(source, base)
+    if kind == "local":
+        text["files"] = [str(file.path.resolve()) for file in local_files(source, base)]
+    else:
+        keys = {"path", "name", "split", "data_files", "data_dir", "revision"}
+        text["load_dataset"] = source.model_dump(include=keys, exclude_none=True)
+    return HandedSource(stream.source, weight, share, stream.tokens, text)
+
+
+def write_data(
+    folder: Path, tokenizer: Tokenizer, sources: tuple[HandedSource, ...], facts: Mapping[str, Any]
+) -> None:
+    """Fill `folder`, unless an earlier attempt has; `facts` go into data.json as they are."""
+    if folder.exists():
+        return
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    described = []
+    dtype = "uint16"
+    end_of_text = load_tokenizer(tokenizer.folder).eos_token_id
+    for source in sources:
+        index = json.loads((source.share.folder / "index.json").read_bytes())
+        dtype = index["dtype"]
+        described.append(
+            {
+                "id": source.id,
+                "weight": source.weight,
+                "tokens": source.share.tokens,
+                "available_tokens": source.available,
+                "epochs": source.share.tokens / source.available,
+                "documents": index["documents"],
+                "shards": _link_shards(source, unfinished, index, end_of_text),
+                **source.text,
+            }
+        )
+    shutil.copytree(tokenizer.folder, unfinished / "tokenizer", ignore=_own_records)
+    content = {
+        "schema": SCHEMA,
+        **facts,
+        "dtype": dtype,
+        "byte_order": "little",
+        "end_of_text": end_of_text,
+        "vocab_size": tokenizer.vocab_size,
+        "tokenizer": "tokenizer",
+        "sources": described,
+    }
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    (unfinished / "data.json").write_text(text + "\n", encoding="utf-8")
+    unfinished.rename(folder)
+
+
+def _link_shards(
+    source: HandedSource, folder: Path, index: Mapping[str, Any], end_of_text: int
+) -> list[dict[str, Any]]:
+    there = Path("tokens", source.id)
+    (folder / there).mkdir(parents=True)
+    left, shards = index["tokens"], []
+    for shard in sorted(source.share.folder.glob("tokens-*.bin")):
+        os.link(shard, folder / there / shard.name)
+        write_index(folder / there / shard.name, index["dtype"], end_of_text)
+        tokens = min(left, index["shard_tokens"])
+        shards.append({"file": (there / shard.name).as_posix(), "tokens": tokens})
+        left -= tokens
+    return shards
+
+
+def _own_records(folder: str, names: list[str]) -> set[str]:
+    return {"artifact.json", "facts.json"} & set(names)

@@ -1,0 +1,98 @@
+"""The target's accuracy that a search maximised, for `proposal.json` and for people."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dataselect.mixture.accuracy import Range
+from dataselect.mixture_search.search import Found
+from dataselect.report import numbers as figures
+from dataselect.transfer.forecast import Forecast
+
+
+def accuracy_document(found: Found) -> dict[str, Any] | None:
+    """Accuracies 0..1, gains above 0 better; None where the search was by scores."""
+    target, forecasts = found.settings.target, found.accuracies
+    if target is None or forecasts is None:
+        return None
+    compared, names = forecasts.compared, found.settings.benchmarks
+    proposal, *others = compared.overall
+    return {
+        "transfer": found.transfer,
+        "weights": {names[k]: share for k, share, _ in target.parts},
+        **_level(proposal),
+        "benchmarks": {names[k]: _level(each) for k, each in compared.benchmarks[0].items()},
+        "beside": {
+            name: {**_level(level), **gain_document(gain, "gain", "gain_low", "gain_high")}
+            for name, level, gain in zip(forecasts.beside, others, compared.gains, strict=True)
+        },
+        "slices": {
+            source: {
+                "weight": each.weights.tolist(),
+                "value": [level.predicted_accuracy for level in levels],
+                "low": [level.low for level in levels],
+                "high": [level.high for level in levels],
+            }
+            for source, each, levels in zip(
+                found.settings.sources, found.proposal.slices, forecasts.slices, strict=True
+            )
+        },
+    }
+
+
+def gain_document(
+    gain: Range, value: str = "value", low: str = "low", high: str = "high"
+) -> dict[str, float | None]:
+    """A range under these names; without an end that is not known."""
+    ends = [end if math.isfinite(end) else None for end in (gain.low, gain.high)]
+    return {value: gain.value, low: ends[0], high: ends[1]}
+
+
+def accuracy_notes(accuracy: Mapping[str, Any] | None) -> list[str]:
+    """What to beware of."""
+    if accuracy is None:
+        return []
+    beyond = [name for name, each in accuracy["benchmarks"].items() if each["extrapolated"]]
+    notes = []
+    if beyond:
+        notes.append(
+            f"the transfer function of {', '.join(beyond)} was not calibrated at so good a score "
+            "as the proposal's"
+        )
+    if "prior" in accuracy["beside"] and accuracy["beside"]["prior"]["gain_low"] <= 0:
+        notes.append("the gain in accuracy over the prior may be nothing: its interval reaches 0")
+    return notes
+
+
+def print_accuracy(accuracy: Mapping[str, Any], console: Console) -> None:
+    """The accuracy that the target is to have, and what the proposal gains in points."""
+    line = f"predicted accuracy of the target {_percent(accuracy)}: what was maximised"
+    single = "; ".join(f"{n} {_percent(each)}" for n, each in accuracy["benchmarks"].items())
+    console.print(Text(figures.one_line(f"{line} ({single})")))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    table.add_column("beside", overflow="fold")
+    for name in ("accuracy", "gain in points"):
+        table.add_column(name, justify="right")
+    for name, each in accuracy["beside"].items():
+        ends = figures.interval(figures.points(each["gain_low"]), figures.points(each["gain_high"]))
+        table.add_row(name, _percent(each), f"{figures.points(each['gain'])} {ends}")
+    console.print(table)
+
+
+def _level(each: Forecast) -> dict[str, Any]:
+    return {
+        "value": each.predicted_accuracy,
+        "low": each.low,
+        "high": each.high,
+        "extrapolated": each.extrapolated,
+    }
+
+
+def _percent(each: Mapping[str, float]) -> str:
+    ends = figures.interval(figures.points(each["low"]), figures.points(each["high"]))
+    return f"{figures.percent(each['value'])} {ends}"

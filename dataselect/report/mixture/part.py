@@ -1,0 +1,53 @@
+"""The part of report.json on the weights of a mixture: what proposal.json has, without its bulk.
+
+Curves, runs and steps of the search are in the folder's own file, where the pictures come from.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from dataselect.report.mixture.verdict import mixture_verdict
+
+if TYPE_CHECKING:
+    from dataselect.pipeline import Selection
+
+FOLDER = "mixture"
+"""Where in a report the files of the mixture are."""
+
+
+def mixture_part(selection: "Selection") -> dict[str, Any] | None:
+    """What became of the search that the plan asks for; None where it asks for none."""
+    if selection.plan.mix is None:
+        return None
+    problem = selection.mixture_problem
+    part = {
+        "status": "unfinished" if problem is None else "failed",
+        "problem": None if problem is None else str(problem),
+        "verdict": None,
+        "folder": FOLDER,
+        "proposal": None,
+    }
+    if selection.mixture is None:
+        return part
+    # Not above: few reports have a mixture, and its libraries take a second to load.
+    from dataselect.report.mixture.search import search_document
+
+    whole = search_document(selection.mixture, selection.manifest, selection.plan, "")
+    found = {"status": "done", "verdict": mixture_verdict(whole), "proposal": _slim(whole)}
+    return {**part, **found}
+
+
+def _slim(document: dict[str, Any]) -> dict[str, Any]:
+    slim = {key: value for key, value in document.items() if key != "command"}
+    slim["sources"] = {name: _without(each, "slice") for name, each in slim["sources"].items()}
+    slim["beside"] = {name: _without(each, "weights") for name, each in slim["beside"].items()}
+    slim["held_out"] = {"rank_correlation": slim["held_out"]["rank_correlation"]}
+    slim["search"] = _without(slim["search"], "steps")
+    # What stands in its place says that there is a picture of it.
+    slim["map"] = None if slim["map"] is None else {}
+    if slim.get("accuracy"):
+        slim["accuracy"] = _without(slim["accuracy"], "slices")
+    return slim
+
+
+def _without(part: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in part.items() if name != key}

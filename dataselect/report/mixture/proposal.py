@@ -1,0 +1,268 @@
+"""What `dataselect mix` found: a document for programs, and tables for people."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dataselect.mixture.constraints import Limits
+from dataselect.mixture.model import MixtureModel
+from dataselect.mixture.pareto import TradeOff
+from dataselect.mixture.propose import Beside, Proposal
+from dataselect.mixture.response_map import ResponseMap
+from dataselect.mixture.single_share import Rankings
+from dataselect.report import numbers as figures
+from dataselect.report.mixture.verdict import ranking_words
+
+_SHOWN_SHARE = 0.1
+
+
+def print_fit(model: MixtureModel, rankings: Rankings, console: Console) -> None:
+    """What each metric is predicted by, and how well runs were that were held out."""
+    swarm, stack = model.swarm, model.stack
+    better = "lower" if model.lower_is_better else "higher"
+    _say(
+        console,
+        f"{len(swarm.runs)} runs, {len(swarm.sources)} sources, {len(swarm.metrics)} metrics; "
+        f"{better} is better; {len(stack.folds)} folds",
+    )
+    table = _table("metric", "error", "of spread", "by")
+    single, averaged = model.errors
+    spread = swarm.values.std(axis=0)
+    for k, name in enumerate(swarm.metrics):
+        order = np.argsort(-stack.shares[:, k])
+        shares = [
+            f"{list(stack.whole)[i]} {stack.shares[i, k]:.0%}"
+            for i in order[:2]
+            if stack.shares[i, k] >= _SHOWN_SHARE
+        ]
+        _row(table, name, f"{averaged[k]:.3g}", f"{averaged[k] / spread[k]:.0%}", ", ".join(shares))
+    console.print(table)
+    _say(
+        console,
+        "Error: root mean square on held-out runs, in the metric's unit and as a share of its "
+        "spread over runs (100% is no better than the mean of the runs). By: the largest shares in "
+        "the average.",
+    )
+    typical = ", ".join(
+        f"{name} {value:.0%}"
+        for name, value in zip(
+            stack.whole, np.median(single / spread, axis=1).tolist(), strict=True
+        )
+    )
+    _say(console, f"Each alone, of spread, median over metrics: {typical}.")
+    _say(console, ranking_words(_rankings(rankings, swarm.sources)))
+    for note in swarm.notes:
+        _say(console, f"note: {note}")
+
+
+def proposal_document(
+    model: MixtureModel,
+    limits: Limits,
+    found: Proposal,
+    others: Sequence[TradeOff],
+    rankings: Rankings,
+    grid: ResponseMap | None,
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Everything that was found, ready for JSON; what is not known is None."""
+    names = model.swarm.sources
+    sources = {}
+    for i, name in enumerate(names):
+        tokens = limits.tokens[i]
+        epochs = None
+        if limits.target_tokens is not None and np.isfinite(tokens):
+            epochs = float(found.weights[i] * limits.target_tokens / tokens)
+        upper = limits.feasible.upper[i]
+        each = found.slices[i]
+        sources[name] = {
+            "weight": float(found.weights[i]),
+            "low": float(found.low[i]),
+            "high": float(found.high[i]),
+            "near_equal_low": float(found.near_low[i]),
+            "near_equal_high": float(found.near_high[i]),
+            "prior": None if limits.prior is None else float(limits.prior[i]),
+            "epochs": epochs,
+            "cap": float(upper),
+            "capped_by": (limits.caps[i] or None) if found.weights[i] > upper - 1e-6 else None,
+            "beyond_runs": i in found.outside,
+            "slice": {
+                "weight": each.weights.tolist(),
+                "objective": each.objective.tolist(),
+                "low": (each.objective - each.half).tolist(),
+                "high": (each.objective + each.half).tolist(),
+            },
+        }
+    low, high = found.metrics - found.metrics_half, found.metrics + found.metrics_half
+    return {
+        **facts,
+        "lower_is_better": model.lower_is_better,
+        "sources": sources,
+        "objective": _ends(found.objective, found.objective_half),
+        "objective_weights": dict(
+            zip(model.swarm.metrics, model.objective.weights.tolist(), strict=True)
+        ),
+        "metrics": {
+            name: {"value": float(value), "low": float(a), "high": float(b)}
+            for name, value, a, b in zip(model.swarm.metrics, found.metrics, low, high, strict=True)
+        },
+        "beside": {name: _beside(each, names) for name, each in found.beside.items()},
+        "held_out": {
+            "runs": list(model.swarm.runs),
+            "observed": (model.sign * model.objective.of(model.costs)).tolist(),
+            "predicted": (model.sign * model.objective.of(model.stack.honest)).tolist(),
+            "rank_correlation": _rankings(rankings, names),
+        },
+        "map": None if grid is None else _map(grid),
+        "near_equal_tolerance": found.tolerance,
+        "kl_from_prior": found.divergence,
+        "trade_offs": [_trade_off(each, names, model.swarm.metrics) for each in others],
+        "notes": [*model.swarm.notes, *_warnings(names, found)],
+    }
+
+
+def _trade_off(each: TradeOff, names: Sequence[str], metrics: Sequence[str]) -> dict[str, Any]:
+    ends = zip(metrics, each.metrics.tolist(), each.metrics_half.tolist(), strict=True)
+    objective = _ends(each.objective, each.objective_half)
+    return {
+        "weights": dict(zip(names, each.weights.tolist(), strict=True)),
+        "metrics": {name: _ends(value, half) for name, value, half in ends},
+        "objective": objective["value"],
+        "low": objective["low"],
+        "high": objective["high"],
+    }
+
+
+def _rankings(found: Rankings, names: Sequence[str]) -> dict[str, Any]:
+    return {
+        "runs": found.runs,
+        "model": asdict(found.model),
+        "single_share": {
+            "source": names[found.source],
+            "more_is_better": found.more_is_better,
+            **asdict(found.single_share),
+        },
+        "ahead": asdict(found.ahead),
+    }
+
+
+def _map(grid: ResponseMap) -> dict[str, Any]:
+    return {
+        "weights": grid.weights.round(6).tolist(),
+        "objective": grid.objective.tolist(),
+        "low": (grid.objective - grid.half).tolist(),
+        "high": (grid.objective + grid.half).tolist(),
+    }
+
+
+def print_proposal(document: Mapping[str, Any], console: Console) -> None:
+    """Weights with intervals, the objective beside others', and what to beware of."""
+    better = "lower" if document["lower_is_better"] else "higher"
+    objective = document["objective"]
+    _say(
+        console,
+        f"predicted objective {_interval(objective)} ({better} is better, "
+        f"{document['confidence']:.0%} interval)",
+    )
+    sources = document["sources"]
+    known = any(each["epochs"] is not None for each in sources.values())
+    prior = any(each["prior"] is not None for each in sources.values())
+    table = _table(
+        "source",
+        "weight",
+        "interval",
+        "near-equal",
+        *(["prior"] if prior else []),
+        *(["epochs"] if known else []),
+        "",
+    )
+    for name, each in sorted(sources.items(), key=lambda item: -item[1]["weight"]):
+        cells = [f"{each['weight']:.3f}", f"{each['low']:.3f}–{each['high']:.3f}"]
+        cells.append(f"{each['near_equal_low']:.3f}–{each['near_equal_high']:.3f}")
+        if prior:
+            cells.append(f"{each['prior']:.3f}")
+        if known:
+            cells.append("–" if each["epochs"] is None else f"{each['epochs']:.2f}")
+        _row(table, name, *cells, each["capped_by"] or "")
+    console.print(table)
+    beside = _table("beside", "objective", "gain of the proposal")
+    for name, each in document["beside"].items():
+        label = f"{name} ({each['which']})" if each["which"] else name
+        gain = {"value": each["gain"], "low": each["gain_low"], "high": each["gain_high"]}
+        _row(beside, label, _interval(each), _interval(gain))
+    console.print(beside)
+    _say(
+        console,
+        "Interval: where the optimum lies when runs are left out. Near-equal: how far a weight "
+        "alone may move before the objective is worse by one held-out error "
+        f"({document['near_equal_tolerance']:.2g}). Gain: above 0 the proposal is better.",
+    )
+    _say(console, ranking_words(document["held_out"]["rank_correlation"]))
+    for number, each in enumerate(document["trade_offs"], start=1):
+        weights = ", ".join(
+            f"{name} {weight:.2f}" for name, weight in each["weights"].items() if weight >= 0.005
+        )
+        metrics = ", ".join(f"{name} {_interval(m)}" for name, m in each["metrics"].items())
+        accuracy = f" (accuracy {figures.percent(each['accuracy'])})" if "accuracy" in each else ""
+        _say(
+            console,
+            f"trade-off {number}: objective {each['objective']:.4g}{accuracy}; {metrics}: "
+            f"{weights}",
+        )
+    for note in document["notes"]:
+        _say(console, f"note: {note}")
+
+
+def _warnings(names: Sequence[str], found: Proposal) -> list[str]:
+    notes = []
+    if found.outside:
+        listed = ", ".join(names[i] for i in found.outside)
+        notes.append(f"no run has as much of these as is proposed: {listed}; confirm it by a run")
+    for name, each in found.beside.items():
+        if name in ("prior", "best run") and each.gain - each.gain_half <= 0:
+            notes.append(
+                f"the gain over the {name} may be nothing: its interval reaches 0; confirm it by a "
+                "run of each"
+            )
+    return notes
+
+
+def _beside(each: Beside, names: Sequence[str]) -> dict[str, Any]:
+    return {
+        "which": each.label or None,
+        **_ends(each.objective, each.half),
+        "gain": each.gain,
+        "gain_low": each.gain - each.gain_half,
+        "gain_high": each.gain + each.gain_half,
+        "weights": dict(zip(names, each.weights.tolist(), strict=True)),
+    }
+
+
+def _ends(value: float, half: float) -> dict[str, float]:
+    return {"value": value, "low": value - half, "high": value + half}
+
+
+def _interval(each: Mapping[str, float]) -> str:
+    value, low, high = (f"{each[key]:.4g}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(Text(figures.one_line(line)))
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    table.add_column(first, overflow="fold")
+    for each in others:
+        table.add_column(each, justify="left" if each in ("by", "") else "right", overflow="fold")
+    return table
+
+
+def _row(table: Table, name: str, *cells: str) -> None:
+    table.add_row(Text(figures.one_line(name)), *map(Text, cells))

@@ -1,0 +1,246 @@
+"""README.md of a mixture: for a person who was handed the folder, most important first.
+
+Verdict, weights, what they gain over what else one might train on, how the objective responds, how
+well runs were predicted that were held out, what the search cost, which file is for which trainer,
+and how to do it again. The report of a run has the first of these. It is a view of the document
+alone.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from dataselect.report import numbers as figures
+from dataselect.report.markdown import code, escape, table
+from dataselect.report.mixture.verdict import (
+    ENDS,
+    gain_text,
+    mixture_verdict,
+    points_text,
+    ranking_words,
+)
+from dataselect.report.pictures import pictures
+from dataselect.units import format_flops, format_seconds
+
+READERS = {
+    "weights.json": "anything",
+    "weights.csv": "anything",
+    "olmo-core.yaml": "OLMo-core, `SourceMixtureConfig`",
+    "megatron.txt": "Megatron-LM, `--data-args-path`",
+    "nanotron.yaml": "nanotron, `data_stages`",
+    "streaming.yaml": "MosaicML Streaming, `streams`",
+    "interleave_datasets.json": "Hugging Face `datasets.interleave_datasets`",
+    "torchtitan_mixture.py": "torchtitan, `DatasetMixConfig`",
+    "levanter.yaml": "levanter, `train_weights`",
+    "litgpt_mixture.py": "litgpt, `CombinedStreamingDataset`",
+}
+"""Who reads which file of weights."""
+_FILES = {
+    **READERS,
+    "proposal.json": "everything on this page, with the curves behind the pictures",
+    "model.json": "the fitted model, for `dataselect mix predict` and `mix propose`",
+    "ratios.csv": "the trials' weights, for `dataselect mix fit`",
+    "metrics.csv": "the trials' scores, for `dataselect mix fit`",
+    "epochs.csv": "how often the trials read each source, for `dataselect mix fit`",
+}
+
+
+def mixture_readme(document: Mapping[str, Any], files: Collection[str]) -> str:
+    """Markdown text of the folder's own README; `files` are the others in the folder."""
+    searched = "search" in document
+    parts = [
+        "# Proposed mixture",
+        *mixture_lines(document),
+        "## Response",
+        *response_lines(document),
+        "## How well runs are predicted",
+        *_pictures(document, "", "held-out"),
+        f"{escape(ranking_words(document['held_out']['rank_correlation']))} Each run is predicted "
+        "by fits without it; an interval resamples runs.",
+        *(["## The search", *_pictures(document, "", "course")] if searched else []),
+        *search_lines(document),
+        *_trade_offs(document),
+        "## Files",
+        table(["file", "for"], [[code(f), r] for f, r in _FILES.items() if f in files]),
+        "## Do it again",
+        f"    {figures.one_line(document['command'])}",
+        _other_objective(searched),
+        *_notes(document),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def mixture_lines(document: Mapping[str, Any], folder: str = "") -> list[str]:
+    """Verdict, weights and what stands beside them; `folder` is where the pictures are, with /."""
+    return [
+        f"**{escape(mixture_verdict(document))}**",
+        *_pictures(document, folder, "weights"),
+        _weights(document),
+        "Interval: where the optimum lies when runs are left out. Near-equal: how far a weight "
+        "alone may move, the others scaled, before the objective is worse by one held-out error.",
+        _beside(document),
+        f"Gains above 0 favour the proposal. {escape(_confirmed_words(document))}".rstrip(),
+    ]
+
+
+def response_lines(document: Mapping[str, Any], folder: str = "") -> list[str]:
+    """What is predicted of other mixtures: a map for three sources, and a curve for each."""
+    return [*_pictures(document, folder, "map", "slices"), _response_words(document)]
+
+
+def search_lines(document: Mapping[str, Any]) -> list[str]:
+    """What a search did and cost; nothing where runs were given."""
+    search = document.get("search")
+    if search is None:
+        return []
+    told = {"diverged": "diverged", "pruned": "stopped early", "failed": "done again"}
+    fates = [f"{search[key]} {words}" for key, words in told.items() if search.get(key)]
+    spent = search["spent_in_this_store"]
+    used = [f"{format_seconds(spent['cpu_seconds'])} of CPU"]
+    if spent["gpu_seconds"]:
+        used.append(f"{format_seconds(spent['gpu_seconds'])} of GPU")
+    return [
+        f"The objective is the mean of the benchmarks' rBridge{_unit_words(search)}.",
+        f"{search['trials']} trials, {search['designed']} of them designed"
+        f"{''.join(f', {each}' for each in fates)}, and those that confirm: "
+        f"{format_flops(search['flops'])}, {search['share_of_target']:.2g} of the target's "
+        f"training. Spent in this store: {', '.join(used)}, "
+        f"{format_seconds(spent['wall_seconds'])} of work in {spent['jobs']} jobs, "
+        f"{spent['failed_jobs']} of them failed.",
+    ]
+
+
+def _unit_words(search: Mapping[str, Any]) -> str:
+    if not search["standardised"]:
+        return ", in nats per token"
+    return ", each divided by its standard deviation over the trials; lower is better"
+
+
+def _pictures(document: Mapping[str, Any], folder: str, *names: str) -> list[str]:
+    known = pictures(document)
+    return [
+        f"![{escape(known[name].alt)}]({folder}{known[name].file})"
+        for name in names
+        if name in known
+    ]
+
+
+def _weights(document: Mapping[str, Any]) -> str:
+    sources = document["sources"]
+    shown = [
+        key for key in ("prior", "epochs") if any(_has(each, key) for each in sources.values())
+    ]
+    head = ["source", "weight", "interval", "near-equal", *shown, ""]
+    rows = []
+    for name, each in sorted(sources.items(), key=lambda item: -item[1]["weight"]):
+        cells = {
+            "prior": figures.percent(each["prior"]),
+            "epochs": figures.number(each["epochs"]),
+        }
+        remarks = [escape(each["capped_by"])] if each["capped_by"] else []
+        remarks += ["beyond all runs"] if each["beyond_runs"] else []
+        rows.append(
+            [
+                escape(name),
+                figures.percent(each["weight"]),
+                _range(each["low"], each["high"]),
+                _range(each["near_equal_low"], each["near_equal_high"]),
+                *(cells[key] for key in shown),
+                ", ".join(remarks),
+            ]
+        )
+    return table(head, rows, f" rrr{'r' * len(shown)} ")
+
+
+def _has(each: Mapping[str, Any], key: str) -> bool:
+    return each.get(key) is not None
+
+
+def _range(low: float, high: float) -> str:
+    return f"{figures.points(low)}–{figures.points(high)}%"
+
+
+def _beside(document: Mapping[str, Any]) -> str:
+    accuracy = document.get("accuracy")
+    unit = f", {escape(document['objective_unit'])}" if document.get("objective_unit") else ""
+    better = "lower" if document["lower_is_better"] else "higher"
+    head = ["beside", f"objective{unit} ({better} is better)", "gain of the proposal"]
+    rows = [["the proposal", gain_text(document["objective"]), ""]]
+    for name, each in document["beside"].items():
+        which = f" ({escape(each['which'])})" if each["which"] else ""
+        gain = {key: each[f"gain{end}"] for key, end in ENDS.items()}
+        rows.append([f"{name}{which}", gain_text(each), gain_text(gain)])
+    if accuracy:
+        head += ["target accuracy, %", "gain, points"]
+        rows[0] += [points_text(accuracy), ""]
+        for row, name in zip(rows[1:], document["beside"], strict=True):
+            each = accuracy["beside"][name]
+            gain = {key: each[f"gain{end}"] for key, end in ENDS.items()}
+            row += [points_text(each), points_text(gain)]
+    return table(head, rows, f" {'r' * (len(head) - 1)}")
+
+
+def _confirmed_words(document: Mapping[str, Any]) -> str:
+    confirmed = document.get("confirmed")
+    if confirmed is None:
+        return ""
+    gains = confirmed["benchmarks"].items()
+    listed = ", ".join(f"{name} {gain_text(gain)}" for name, gain in gains)
+    return (
+        f"Measured over the prior, in pairs with seeds that no trial had ({confirmed['seeds']}): "
+        f"{gain_text(confirmed['objective'])}; by benchmark, in nats per token: {listed}."
+    )
+
+
+def _response_words(document: Mapping[str, Any]) -> str:
+    outside = [name for name, each in document["sources"].items() if each["beyond_runs"]]
+    beyond = (
+        f" No run has as much of {', '.join(map(escape, outside))} as is proposed."
+        if outside
+        else ""
+    )
+    return (
+        "Along a curve one weight moves and the others keep their ratios in the proposal; ticks "
+        f"are runs. Where there are none, the fit guesses.{beyond}"
+    )
+
+
+def _trade_offs(document: Mapping[str, Any]) -> list[str]:
+    if not document["trade_offs"]:
+        return []
+    first = document["trade_offs"][0]
+    metrics, accurate = list(first["metrics"]), first.get("accuracy") is not None
+    rows = [
+        [
+            ", ".join(
+                f"{figures.percent(weight)} {escape(name)}"
+                for name, weight in each["weights"].items()
+                if weight >= 0.005
+            ),
+            *(gain_text(each["metrics"][name]) for name in metrics),
+            *([figures.points(each["accuracy"])] if accurate else []),
+        ]
+        for each in document["trade_offs"]
+    ]
+    head = ["mixture", *map(escape, metrics), *(["target accuracy, %"] if accurate else [])]
+    return [
+        "## Trade-offs",
+        table(head, rows, f" {'r' * (len(head) - 1)}"),
+        "None is predicted better than another in every metric.",
+    ]
+
+
+def _other_objective(searched: bool) -> str:
+    if not searched:
+        return ""
+    return (
+        "What is in the store already is not computed again. Other constraints cost no new trial: "
+        "`dataselect mix propose --model model.json --constraints limits.yaml --out DIR`; nor does "
+        "another objective: `dataselect mix fit --ratios ratios.csv --metrics metrics.csv "
+        "--epochs epochs.csv --lower-is-better`."
+    )
+
+
+def _notes(document: Mapping[str, Any]) -> list[str]:
+    if not document["notes"]:
+        return []
+    return ["## Notes", "\n".join(f"- {escape(note)}" for note in document["notes"])]

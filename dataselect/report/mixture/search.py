@@ -1,0 +1,201 @@
+"""What a search for weights found: the folder `mixture/` of a report, and tables for people.
+
+`proposal.json` has all of it and `README.md` what people want to know, with pictures. `model.json`,
+`ratios.csv`, `metrics.csv` and `epochs.csv` are what `dataselect mix` reads, so that another
+objective or other constraints need no new trial. The rest are weights for trainers.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.text import Text
+
+from dataselect import __version__
+from dataselect.config.manifest import Manifest
+from dataselect.config.plan import Plan
+from dataselect.cost import training_flops
+from dataselect.mixture.exports import export_all, sources_of
+from dataselect.mixture.model_file import Provenance, to_json
+from dataselect.mixture_search.search import Found
+from dataselect.report import numbers as figures
+from dataselect.report.mixture.accuracy import (
+    accuracy_document,
+    accuracy_notes,
+    gain_document,
+    print_accuracy,
+)
+from dataselect.report.mixture.proposal import print_proposal, proposal_document
+from dataselect.report.mixture.readme import mixture_readme
+from dataselect.report.pictures import missing_pictures
+from dataselect.store.files import write_atomic
+from dataselect.units import format_flops, format_seconds
+
+Array = NDArray[np.float64]
+
+_UNITS = {True: "standard deviations", False: "nats per token"}
+
+
+def search_document(found: Found, manifest: Manifest, plan: Plan, command: str) -> dict[str, Any]:
+    """The content of proposal.json; `command` is what does it again."""
+    limits, model = found.limits, found.model
+    facts = {
+        "model": "model.json",
+        "constraints": None if plan.mix is None else plan.mix.constraints,
+        "confidence": plan.confidence,
+        "seed": found.settings.seed,
+        "command": command,
+        "objective_unit": _UNITS[found.settings.standardise],
+        "search": _search(found, manifest),
+        "confirmed": _confirmed(found),
+        "accuracy": accuracy_document(found),
+    }
+    document = proposal_document(
+        model, limits, found.proposal, found.trade_offs, found.rankings, found.grid, facts
+    )
+    if found.settings.target is not None:
+        for shown, each in zip(document["trade_offs"], found.trade_offs, strict=True):
+            shown["accuracy"] = float(found.settings.target.of(each.metrics))
+    document["notes"] += [*accuracy_notes(document["accuracy"]), *found.notes]
+    return document
+
+
+def write_search(
+    found: Found, manifest: Manifest, plan: Plan, out: Path, command: str
+) -> dict[str, Any]:
+    """Write the folder, made if need be; returns the content of proposal.json."""
+    limits, model, seed = found.limits, found.model, found.settings.seed
+    sources = sources_of(
+        model.swarm.sources,
+        found.proposal.weights,
+        limits.paths,
+        limits.tokens,
+        limits.tokens_per_document,
+    )
+    texts, notes = export_all(sources, limits.target_tokens, seed)
+    document = search_document(found, manifest, plan, command)
+    document["notes"] += notes
+    provenance = Provenance(command=command, version=__version__, files={})
+    swarm = model.swarm
+    texts |= {
+        "model.json": to_json(model, provenance),
+        "ratios.csv": _table(swarm.runs, swarm.sources, swarm.weights),
+        "metrics.csv": _table(swarm.runs, swarm.metrics, swarm.values),
+        "proposal.json": json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+        **missing_pictures(document, swarm.weights, out),
+    }
+    rates = found.settings.rates
+    if rates is not None:
+        texts["epochs.csv"] = _table(swarm.runs, swarm.sources, swarm.weights * np.array(rates))
+    texts["README.md"] = mixture_readme(document, texts)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        write_atomic(out / name, text.encode())
+    return document
+
+
+def print_search(document: Mapping[str, Any], console: Console) -> None:
+    """The proposal, what was measured of it, and what the search cost."""
+    if document["accuracy"] is not None:
+        print_accuracy(document["accuracy"], console)
+    print_proposal(document, console)
+    search, confirmed = document["search"], document["confirmed"]
+    if confirmed is not None:
+        gain = confirmed["objective"]
+        interval = f"{gain['value']:.4g}"
+        if gain["low"] is not None:
+            interval += f" [{gain['low']:.4g}, {gain['high']:.4g}]"
+        predicted = document["beside"]["prior"]["gain"]
+        _say(
+            console,
+            f"measured gain over the prior: {interval} ({predicted:.4g} predicted), "
+            f"{confirmed['seeds']} fresh seeds of each",
+        )
+        accuracy = confirmed["accuracy"]
+        if accuracy is not None:
+            ends = [figures.points(accuracy[key]) for key in ("low", "high")]
+            predicted = figures.points(document["accuracy"]["beside"]["prior"]["gain"])
+            _say(
+                console,
+                f"that is {figures.points(accuracy['value'])} {figures.interval(*ends)} points of "
+                f"accuracy by the transfer functions ({predicted} predicted)",
+            )
+        if gain["low"] is None or gain["low"] <= 0:
+            _say(console, "note: what was measured does not show that the proposal is better")
+    again = f", {search['failed']} done again" if search["failed"] else ""
+    diverged = f", {search['diverged']} diverged" if search["diverged"] else ""
+    unit = "divided by its spread over the trials" if search["standardised"] else "in nats a token"
+    _say(console, f"Objective: the mean of each benchmark's rBridge, {unit}.")
+    _say(
+        console,
+        f"{search['trials']} trials{diverged}{again}, and those that confirm: "
+        f"{format_flops(search['flops'])}, {search['share_of_target']:.2g} of the target's "
+        f"training; {format_seconds(search['spent_in_this_store']['wall_seconds'])} of work in "
+        "this store",
+    )
+
+
+def _search(found: Found, manifest: Manifest) -> dict[str, Any]:
+    settings = found.settings
+    target = training_flops(manifest.target.size, manifest.target.total_tokens)
+    return {
+        "study": found.study,
+        "trials": found.trials,
+        "designed": settings.designed,
+        "replicates_of_prior": settings.replicates,
+        "together": settings.together,
+        "sampler": settings.sampler,
+        "standardised": settings.standardise,
+        "maximises": "rbridge" if settings.target is None else "accuracy",
+        "diverged": found.diverged,
+        "failed": found.failed,
+        "flops": found.flops,
+        "share_of_target": found.flops / target,
+        "trial_seconds": found.trial_seconds,
+        "spent_in_this_store": asdict(found.spent),
+        "steps": [asdict(step) for step in found.steps],
+    }
+
+
+def _confirmed(found: Found) -> dict[str, Any] | None:
+    measured = found.measured
+    if measured is None:
+        return None
+    return {
+        "seeds": measured.seeds,
+        "over": "prior",
+        "objective": _gain(measured.objective, measured.objective_half),
+        "accuracy": None if measured.accuracy is None else gain_document(measured.accuracy),
+        "benchmarks": {
+            name: _gain(float(value), float(half))
+            for name, value, half in zip(
+                found.settings.benchmarks, measured.metrics, measured.metrics_half, strict=True
+            )
+        },
+    }
+
+
+def _gain(value: float, half: float) -> dict[str, float | None]:
+    """A single pair has no interval."""
+    if not np.isfinite(half):
+        return {"value": value, "low": None, "high": None}
+    return {"value": value, "low": value - half, "high": value + half}
+
+
+def _table(runs: tuple[str, ...], columns: tuple[str, ...], values: Array) -> str:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["run", *columns])
+    rows.writerows([run, *map(repr, row)] for run, row in zip(runs, values.tolist(), strict=True))
+    return text.getvalue()
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(Text(figures.one_line(line)))

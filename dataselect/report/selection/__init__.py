@@ -1,0 +1,1 @@
+"""What a run decided, as a document for programs and as pages and tables for people."""

@@ -1,0 +1,134 @@
+"""The README's sections on what the figures rest on: cost and provenance."""
+
+from collections import Counter
+from typing import Any
+
+from dataselect.report import numbers as figures
+from dataselect.report.markdown import code, escape, table
+from dataselect.units import format_count, format_flops, format_seconds
+
+STAGE_NAMES = {"stage1": "Stage 1", "stage2": "Stage 2", "mixture": "mixture", "all": "both"}
+"""What people call the stages."""
+
+
+def cost_lines(cost: dict[str, Any]) -> list[str]:
+    """Paragraphs on the cost as counted and as spent."""
+    flops, counts = cost["flops"], cost["counts"]
+    n, k = counts["candidates"], counts["survivors"]
+    c1, c2, ct = (format_flops(counts[key]) for key in ("proxy1", "proxy2", "target"))
+    search = flops["stage1"] + flops["stage2"]
+    lines = [
+        f"N·C1 + k·C2 + Ct = {n} × {c1} + {k} × {c2} + {ct} = {format_flops(flops['total'])}, "
+        f"against N·Ct = {n} × {ct} = {format_flops(flops['naive'])} for training every candidate "
+        f"at target size: {figures.factor(cost['saving_factor'])} less. The search alone costs "
+        f"{figures.share_of(search, flops['target'])} of one target run. FLOPs are counted, 6ND "
+        "for training and 2ND for scoring.",
+        *_elsewhere(flops.get("elsewhere")),
+        *_mixture(flops),
+        "Really spent on this run, earlier attempts included:",
+    ]
+    head = ["", "jobs", "failed", "attempts", "wall", "CPU", "GPU", "FLOPs kept", "FLOPs failed"]
+    rows = [
+        [
+            "all" if stage == "all" and "mixture" in cost["spent"] else STAGE_NAMES[stage],
+            *(str(spent[key]) for key in ("jobs", "failed_jobs", "attempts")),
+            *(format_seconds(spent[f"{kind}_seconds"]) for kind in ("wall", "cpu", "gpu")),
+            *(format_flops(spent[key]) for key in ("flops", "failed_flops")),
+        ]
+        for stage, spent in cost["spent"].items()
+    ]
+    return [
+        *lines,
+        table(head, rows, " rrrrrrrr"),
+        f"Seconds are summed over jobs, also those that ran side by side; this call took "
+        f"{format_seconds(cost['seconds']['this_run'])}.",
+    ]
+
+
+def _elsewhere(flops: float | None) -> list[str]:
+    if not flops:
+        return []
+    return [
+        f"Of this, {format_flops(flops)} went into proxies that were given as checkpoints (6ND, "
+        "where their tokens are known): spent elsewhere, and not in the table below."
+    ]
+
+
+def _mixture(flops: dict[str, Any]) -> list[str]:
+    if not flops.get("mixture"):
+        return []
+    return [
+        f"The search for a mixture took {format_flops(flops['mixture'])} besides, "
+        f"{figures.share_of(flops['mixture'], flops['target'])} of one target run. Proxies that it "
+        "shares with Stage 1 count here and there, but once in the table below."
+    ]
+
+
+def provenance_lines(document: dict[str, Any]) -> list[str]:
+    """Paragraphs on versions, machine, recipes, benchmarks, traces and corpora."""
+    made = document["provenance"]
+    hardware = made["hardware"]
+    versions = ", ".join(f"{name} {v}" for name, v in made["versions"].items() if v is not None)
+    seeds = ", ".join(
+        f"{STAGE_NAMES.get(name, name)} {seed}" for name, seed in made["seeds"].items()
+    )
+    lines = [
+        f"Versions: {escape(versions)}",
+        f"Machine: {escape(hardware['processor'])}, {hardware['cores']} cores, {made['device']}",
+        f"Plan: {code(made['plan'])}; seeds: {seeds}; {made['bootstrap_draws']:,} bootstrap draws",
+    ]
+    if made["tokenizer"] is not None:
+        entries, digest = made["tokenizer"]["vocab_size"], made["tokenizer"]["hash"]
+        lines.append(f"Tokenizer: {entries:,} entries, {_short(digest)}")
+    for stage, recipe in made["recipes"].items():
+        lines.append(
+            f"{STAGE_NAMES[stage]} proxy: {format_count(recipe['parameters'])} parameters, "
+            f"{format_count(recipe['tokens'])} tokens in {recipe['steps']:,} steps of "
+            f"{recipe['batch_size']} × {recipe['sequence_length']}, {recipe['precision']}"
+        )
+    for stage, proxies in made["proxies"].items():
+        for name, proxy in proxies.items():
+            if proxy["origin"] != "trained here":
+                lines.append(f"{STAGE_NAMES[stage]} proxy of {code(name)}: {_proxy(proxy)}")
+    for name, each in made["benchmarks"].items():
+        traces = " and ".join(
+            f"{one['count']} traces of {escape(one['model'])}, {_short(one['hash'])}"
+            for one in each["traces"]
+        )
+        scaled = "" if each["weights"] == "trace" else f"; weights scaled: {each['weights']}"
+        lines.append(
+            f"Benchmark {code(name)}: {each['items']} items, {_short(each['hash'])}; {traces}"
+            f"{scaled}{_left_out(document['exclusions'].get(name, []))}"
+        )
+    rows = [
+        [
+            code(name),
+            format_count(each["tokens"]),
+            format_count(each["documents"] or 0),
+            *(f"{(each['rows'] or {}).get(kind, 0):,}" for kind in ("bad", "empty", "non_text")),
+            _short(made["streams"][name]),
+        ]
+        for name, each in document["corpus"].items()
+    ]
+    head = ["source", "tokens", "documents", "bad rows", "empty", "not text", "stream"]
+    return ["\n".join(f"- {line}" for line in lines), table(head, rows, " rrrrr ")]
+
+
+def _proxy(proxy: dict[str, Any]) -> str:
+    """A proxy from elsewhere: its origin, size, tokens and scored checkpoints."""
+    tokens = "an unknown number of" if proxy["tokens"] is None else format_count(proxy["tokens"])
+    named = ", ".join(code(each["label"]) for each in proxy["checkpoints"])
+    origin = {"command": "trained by a command", "checkpoints": "given"}[proxy["origin"]]
+    return f"{origin}, {format_count(proxy['parameters'])} parameters, {tokens} tokens, {named}"
+
+
+def _short(digest: str) -> str:
+    return code(digest[:12])
+
+
+def _left_out(exclusions: list[dict[str, Any]]) -> str:
+    if not exclusions:
+        return ""
+    reasons = Counter(each["reason"] for each in exclusions)
+    listed = "; ".join(f"{count} × {escape(reason)}" for reason, count in reasons.most_common(5))
+    return f"; {len({each['item'] for each in exclusions})} items left out ({listed})"

@@ -1,0 +1,226 @@
+"""The content of report.json: everything that a report says, as plain JSON values.
+
+One dictionary is made of a selection, and the terminal, the README and the CSV file are views of
+it, so they cannot disagree. Nothing is computed here that a decision rests on; means over items
+and the verdict's margin are read off what the stages measured. What has no value is null: NaN is
+not JSON.
+
+Schema 1. Keys may be added within a schema; none is renamed or removed.
+
+    run, target, complete, verdict, decision
+    candidates[]   id, title, rank, status, reason, stage1 | null, stage2 | null, leaks | null
+    wins           by stage, by candidate: probability that it is better than each other one;
+                   under "prediction" that its target is
+    stages         by stage: what was trained and scored, how it was aggregated, who came through
+    cost           flops, counts, saving_factor, seconds, spent
+    evidence | null, ablation | null, leaks | null
+    mixture | null
+                   status ("done", "failed", "unfinished"), problem, verdict, folder, and
+                   proposal | null: proposal.json of that folder without curves and runs
+    corpus, exclusions, provenance, notes
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from dataselect.cost import Spent, training_flops
+from dataselect.report.mixture.part import mixture_part
+from dataselect.report.selection.candidates import candidate_rows, measured
+from dataselect.report.selection.leaks import leak_figures
+from dataselect.report.selection.provenance import provenance
+from dataselect.report.selection.verdict import decide
+
+if TYPE_CHECKING:
+    from dataselect.decisions.ablation import Ablation
+    from dataselect.decisions.target_agreement import AgreementWithTruth
+    from dataselect.pipeline import Selection
+
+SCHEMA = 1
+
+
+def document(selection: "Selection") -> dict[str, Any]:
+    """The content of report.json, JSON values only."""
+    target = selection.manifest.target
+    candidates = candidate_rows(selection)
+    decision = decide(selection, [c["id"] for c in candidates if c["status"] == "ranked"])
+    stages, wins = _stages(selection), {}
+    for name, (_, ranking) in measured(selection).items():
+        wins[name] = ranking.wins.to_dict("index")
+    if selection.prediction is not None and selection.prediction.wins is not None:
+        wins["prediction"] = selection.prediction.wins.to_dict("index")
+    made: dict[str, Any] = _plain(
+        {
+            "schema": SCHEMA,
+            "run": selection.manifest.name,
+            "target": {"parameters": target.size, "tokens": target.total_tokens},
+            "complete": selection.complete,
+            "verdict": decision.pop("text"),
+            "decision": decision,
+            "candidates": candidates,
+            "wins": {"stage2": None, "prediction": None, **wins},
+            "stages": {"stage2": None, **stages},
+            "cost": _cost(selection),
+            "evidence": _evidence(selection.evidence),
+            "ablation": None if selection.ablation is None else _ablation(selection.ablation),
+            "leaks": leak_figures(selection),
+            "mixture": mixture_part(selection),
+            "corpus": _corpus(selection),
+            "exclusions": _exclusions(selection),
+            "provenance": provenance(selection),
+            "notes": selection.notes,
+        }
+    )
+    return made
+
+
+def _stages(selection: "Selection") -> dict[str, dict[str, Any]]:
+    described = {}
+    for stage, (scores, ranking) in measured(selection).items():
+        size, tokens = scores.parameters, scores.tokens
+        described[stage] = {
+            # Null where candidates' proxies differ, or nobody said.
+            "proxy": {
+                "parameters": size,
+                "tokens": tokens,
+                "training_flops": training_flops(size, tokens) if size and tokens else None,
+            },
+            "aggregate": ranking.method,
+            "kept": ranking.k if stage == "stage1" else None,
+            **(_doubt(selection) if stage == "stage1" else {}),
+            "confidence": ranking.confidence,
+            "items": {name: len(table) for name, table in scores.table("rbridge").items()},
+            "status": dict(scores.status),
+            "reasons": dict(scores.reasons),
+        }
+    return described
+
+
+def _doubt(selection: "Selection") -> dict[str, Any]:
+    """What Stage 1's probabilities know besides items, and what its benchmarks are worth."""
+    screening = selection.screening
+    return {
+        "kept_by": dict(screening.kept_by),
+        "doubt": None if screening.doubt is None else asdict(screening.doubt),
+        "signal_to_noise": {name: asdict(each) for name, each in screening.noise.items()},
+    }
+
+
+def _ablation(ablation: "Ablation") -> dict[str, Any]:
+    return {
+        "first": ablation.first,
+        "pairs": ablation.pairs,
+        "known": ablation.known,
+        "confidence": ablation.confidence,
+        "items": dict(ablation.items),
+        "metrics": {
+            metric: {
+                "scores": each.scores,
+                "ranks": each.ranks,
+                "same_order": each.same_order,
+                "kendall_tau": each.kendall_tau,
+                "expected_same_order": each.expected_same_order,
+                "differing": each.differing,
+                "decision_accuracy": each.agreement and each.agreement.decision_accuracy,
+                "decision_accuracy_interval": each.agreement
+                and each.agreement.decision_accuracy_interval,
+                "gain": each.gain and each.gain.difference,
+                "gain_interval": each.gain and each.gain.interval,
+            }
+            for metric, each in ablation.metrics.items()
+        },
+    }
+
+
+def _cost(selection: "Selection") -> dict[str, Any]:
+    cost = selection.cost
+    spent = selection.spent
+    seconds = {"this_run": selection.seconds}
+    for kind in ("wall", "cpu", "gpu"):
+        for stage, sums in spent.items():
+            seconds[f"{stage}_{kind}"] = getattr(sums, f"{kind}_seconds")
+    return {
+        "flops": {
+            "stage1": cost.stage1,
+            "stage2": cost.stage2,
+            "target": cost.target,
+            "total": cost.total,
+            "naive": cost.naive,
+            "elsewhere": cost.elsewhere,
+            # Beside the total, which is that of the two stages and the target.
+            "mixture": 0.0 if selection.mixture is None else selection.mixture.flops,
+        },
+        "saving_factor": cost.saving_factor,
+        # N, k, C1, C2 and Ct of the paper's section 5.
+        "counts": asdict(cost),
+        "seconds": seconds,
+        "spent": {stage: asdict(sums) for stage, sums in {**spent, "all": _sum(spent)}.items()},
+    }
+
+
+def _sum(spent: Mapping[str, Spent]) -> Spent:
+    rows = [asdict(each) for each in spent.values()]
+    return Spent(**{field: sum(row[field] for row in rows) for field in asdict(Spent())})
+
+
+def _evidence(evidence: "AgreementWithTruth | None") -> dict[str, Any] | None:
+    if evidence is None:
+        return None
+    agreements = evidence.by_metric.items()
+    return {
+        "decision_accuracy": {metric: each.decision_accuracy for metric, each in agreements},
+        "decision_accuracy_interval": {
+            metric: each.decision_accuracy_interval for metric, each in agreements
+        },
+        "kendall_tau": {metric: each.kendall_tau for metric, each in agreements},
+        "kendall_tau_interval": {metric: each.kendall_tau_interval for metric, each in agreements},
+        "pairs": evidence.pairs,
+        "target_ties": {metric: each.target_ties for metric, each in agreements},
+        "proxy_ties": {metric: each.proxy_ties for metric, each in agreements},
+        "target_accuracy": dict(evidence.target),
+    }
+
+
+def _corpus(selection: "Selection") -> dict[str, Any]:
+    """What was read of each source; `rows` counts what was used and what was left out."""
+    return {
+        name: {
+            "tokens": stream.tokens,
+            "documents": stream.index.get("documents"),
+            "rows": stream.index.get("counts"),
+            "exhausted": stream.index.get("exhausted"),
+        }
+        for name, stream in selection.streams.items()
+    }
+
+
+def _exclusions(selection: "Selection") -> dict[str, list[dict[str, Any]]]:
+    """Items left out of each benchmark, for every candidate alike, with the reason."""
+    found: dict[str, dict[tuple[str, str], list[str]]] = {}
+    for stage, (scores, _) in measured(selection).items():
+        for benchmark, exclusions in scores.exclusions.items():
+            reasons = found.setdefault(benchmark, {})
+            for each in exclusions:
+                reasons.setdefault((each.item, each.reason), []).append(stage)
+    return {
+        benchmark: [
+            {"item": item, "reason": reason, "stages": stages}
+            for (item, reason), stages in reasons.items()
+        ]
+        for benchmark, reasons in found.items()
+    }
+
+
+def _plain(value: Any) -> Any:
+    """`value` as JSON types; NumPy scalars unwrapped, figures that are not finite null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    assert value is None or isinstance(value, str | bool | int | float), f"{value!r} in a report"
+    return value

@@ -1,0 +1,98 @@
+"""Write the folder of a report: report.json, ranking.csv, README.md and resolved.yaml.
+
+Where weights were searched for, the folder `mixture` in it has those.
+
+Each file is whole or as it was before; the four may be of two runs only if the machine dies in
+between, and the next call of the same command writes all of them again.
+"""
+
+import csv
+import io
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataselect.report.numbers import one_line
+from dataselect.report.selection.document import document
+from dataselect.report.selection.leaks import leak_cells
+from dataselect.report.selection.readme import readme
+from dataselect.report.selection.resolved import resolved_yaml
+from dataselect.store.files import write_atomic
+
+if TYPE_CHECKING:
+    from dataselect.pipeline import Selection
+
+
+def write_report(selection: "Selection", out: Path) -> dict[str, Any]:
+    """Write the four files into `out`, made if need be; returns the content of report.json."""
+    made = document(selection)
+    sections = {"screen": selection.screening.scores}
+    if selection.prediction is not None:
+        sections["predict"] = selection.prediction.scores
+    recipes = {name: scores.recipe for name, scores in sections.items() if scores.recipe}
+    texts = {
+        "resolved.yaml": resolved_yaml(
+            selection.manifest, selection.plan, recipes, out, selection.given
+        ),
+        "ranking.csv": ranking_csv(made),
+        "README.md": readme(made, _command(made["run"], out)),
+        "report.json": json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    if selection.mixture is not None:
+        # Not above: few reports have a mixture, and its libraries take a second to load.
+        from dataselect.report.mixture.search import write_search
+
+        folder, command = out / made["mixture"]["folder"], _command(made["run"], out)
+        write_search(selection.mixture, selection.manifest, selection.plan, folder, command)
+    for name, text in texts.items():
+        write_atomic(out / name, text.encode())
+    return made
+
+
+def _command(run: str, out: Path) -> str:
+    """What repeats the run from where it was started."""
+    words = ["dataselect", "run", str(out / "resolved.yaml")]
+    if out != Path("reports") / run:
+        words += ["--out", str(out)]
+    return shlex.join(words)
+
+
+def ranking_csv(made: dict[str, Any]) -> str:
+    """One row per candidate, in the order of the report; empty cells where there is no value."""
+    rows = [_row(made, candidate) for candidate in made["candidates"]]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _row(made: dict[str, Any], candidate: dict[str, Any]) -> dict[str, Any]:
+    stage1, stage2 = candidate["stage1"] or {}, candidate["stage2"] or {}
+    row = {
+        "rank": candidate["rank"],
+        "id": candidate["id"],
+        "title": _cell(candidate["title"]),
+        "status": candidate["status"],
+        "reason": _cell(candidate["reason"] or ""),
+        **{f"stage1_{key}": stage1.get(key) for key in ("score", "low", "high", "p_top_k")},
+        "stage2_score": stage2.get("score"),
+        "predicted_accuracy": stage2.get("predicted_accuracy"),
+        "predicted_low": stage2.get("low"),
+        "predicted_high": stage2.get("high"),
+    }
+    row |= leak_cells(made, candidate["id"])
+    for stage, part in (("stage1", stage1), ("stage2", stage2)):
+        for benchmark, measured in part.get("benchmarks", {}).items():
+            for key, value in measured.items():
+                row[f"{stage}_{benchmark}_{key}"] = value
+    return row
+
+
+def _cell(text: str) -> str:
+    """Foreign text for a spreadsheet, which would take some beginnings for a formula."""
+    shown = one_line(text)
+    return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) else shown

@@ -1,0 +1,251 @@
+"""What a report says of leaks: which candidates hold the benchmarks, and the ranking without.
+
+`leak_figures` is the part `leaks` of the document, null where no text was looked at:
+
+    ngram, share, alarm_share, unread[]
+    candidates     by candidate, benchmark and split ("items", "training"): what it holds
+    without_leaked_items
+                   by stage, null where nothing was left out: items left and left out by
+                   benchmark, and ranking[] (id, score, low, high, rank, and rBridge by
+                   benchmark) best first
+"""
+
+from typing import TYPE_CHECKING, Any, cast
+
+from dataselect.leaks.alarm import ALARM_ITEMS, ALARM_SHARE, CleanRanking
+from dataselect.leaks.index import FEWEST_WORDS
+from dataselect.report import numbers as figures
+from dataselect.report.markdown import code, escape, table
+from dataselect.report.selection.background import STAGE_NAMES
+
+if TYPE_CHECKING:
+    from dataselect.leaks.candidates import Leaked
+    from dataselect.pipeline import Selection
+    from dataselect.stages.stage import StageName
+
+FIRST_IDS = 5
+_ALARMS = {"items": ("!", "{}"), "training": ("~", "the split of {}'s worked examples")}
+"""By split: the mark, and the words."""
+_KINDS = {
+    "question": "question",
+    "choices": "question with choices",
+    "solution": "solution",
+    "trace": "trace",
+}
+
+
+def leak_figures(selection: "Selection") -> dict[str, Any] | None:
+    """The document's part on leaks."""
+    alarm = selection.leaks
+    if alarm is None:
+        return None
+    return {
+        "ngram": alarm.search.ngram,
+        "share": alarm.search.share,
+        "alarm_share": ALARM_SHARE,
+        "alarm_items": ALARM_ITEMS,
+        "unread": alarm.unread,
+        "candidates": {
+            name: {
+                benchmark: {split: _held(found) for split, found in splits.items()}
+                for benchmark, splits in benchmarks.items()
+            }
+            for name, benchmarks in alarm.held.items()
+        },
+        "without_leaked_items": {
+            stage: _clean(selection.clean.get(cast("StageName", stage)))
+            for stage in ("stage1", *(["stage2"] if selection.prediction else []))
+        },
+    }
+
+
+def _held(found: "Leaked") -> dict[str, Any]:
+    return {
+        "items": len(found.items),
+        "of": found.total,
+        "share": found.share,
+        "word_for_word": len(found.whole),
+        "like": len(found.like),
+        "by_part": dict(found.kinds),
+        "first": found.items[:FIRST_IDS],
+        "documents": found.documents,
+        "text_share": found.text_share,
+    }
+
+
+def _clean(clean: CleanRanking | None) -> dict[str, Any] | None:
+    if clean is None:
+        return None
+    rows = {} if clean.ranking is None else clean.ranking.table.to_dict("index")
+    keys = ("score", "low", "high", "rank")
+    return {
+        "left": dict(clean.left),
+        "left_out": dict(clean.left_out),
+        "ranking": [
+            {
+                "id": name,
+                **{key: row[key] for key in keys},
+                "benchmarks": {of: means[str(name)] for of, means in clean.means.items()},
+            }
+            for name, row in rows.items()
+        ],
+    }
+
+
+def raised(selection: "Selection", name: str) -> dict[str, list[str]] | None:
+    """For a candidate's row: the benchmarks that the alarm is raised for; None if it is unread."""
+    alarm = selection.leaks
+    if alarm is None or name not in alarm.held:
+        return None
+    return {
+        "items": list(alarm.raised(name, "items")),
+        "training": list(alarm.raised(name, "training")),
+    }
+
+
+def verdict_clause(selection: "Selection", winner: str, stage: str) -> tuple[str, str | None]:
+    """What the verdict must say of leaks, "" for nothing, and who is first without leaked items."""
+    clean = selection.clean.get(cast("StageName", stage))
+    ranking = None if clean is None else clean.ranking
+    first = None if ranking is None else str(ranking.table.index[0])
+    alarm = selection.leaks
+    held = {} if alarm is None else alarm.raised(winner, "items")
+    if not held:
+        changed = f" On the items that no candidate holds, {first} has the best score."
+        return (changed if first not in (None, winner) else ""), first
+    told = " and ".join(
+        f"{figures.percent(found.share)} of the items of {benchmark}"
+        for benchmark, found in held.items()
+    )
+    without = "nothing is left without these"
+    if first is not None:
+        without = f"without leaked items {'it stays' if first == winner else f'{first} is'} first"
+    trust = f"its scores there are not to be trusted; {without}"
+    return f" {winner}'s text holds {told}, so {trust}.", first
+
+
+def mark(candidate: dict[str, Any]) -> str:
+    """What stands before the id of a candidate that the alarm is raised for."""
+    found = candidate["leaks"] or {}
+    return next((f"{mark} " for split, (mark, _) in _ALARMS.items() if found.get(split)), "")
+
+
+def leak_cells(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """Cells of a candidate's row: items held by benchmark, and ranks without leaked items."""
+    leaks = document["leaks"]
+    if leaks is None:
+        return {}
+    held = leaks["candidates"].get(name, {})
+    cells = {
+        f"leaked_items_{benchmark}": each["items"]["items"] for benchmark, each in held.items()
+    }
+    for stage, clean in leaks["without_leaked_items"].items():
+        if clean is not None:
+            ranks = {row["id"]: row["rank"] for row in clean["ranking"]}
+            cells[f"{stage}_rank_without_leaked_items"] = ranks.get(name)
+    return cells
+
+
+def alarms(document: dict[str, Any]) -> list[str]:
+    """The alarm lines as a list of Markdown."""
+    lines = [f"- {escape(line)}" for line in alarm_lines(document)]
+    return ["\n".join(lines)] if lines else []
+
+
+def alarm_lines(document: dict[str, Any]) -> list[str]:
+    """A plain line for each candidate and benchmark that the alarm is raised for, items first."""
+    leaks = document["leaks"]
+    if leaks is None:
+        return []
+    lines = []
+    for split, (sign, of) in _ALARMS.items():
+        for each in document["candidates"]:
+            for benchmark in (each["leaks"] or {}).get(split, ()):
+                held = leaks["candidates"][each["id"]][benchmark][split]
+                lines.append(f"{sign} {each['id']} holds {_count(held)} of {of.format(benchmark)}")
+    return lines
+
+
+def _count(held: dict[str, Any]) -> str:
+    share = figures.percent(held["share"])
+    whole = f"{held['word_for_word']:,} word for word" if held["word_for_word"] else "none whole"
+    return f"{held['items']:,} of {held['of']:,} items ({share}; {whole})"
+
+
+def leak_lines(document: dict[str, Any]) -> list[str]:
+    """The section of the README."""
+    leaks = document["leaks"]
+    if leaks is None:
+        return []
+    rule = (
+        f"Looked for in the documents that the candidates' proxies are trained on, and in no "
+        f"others: an item counts as held when one document has {figures.percent(leaks['share'])} "
+        f"of the words of its question, solution or trace, {FEWEST_WORDS} at least, in runs of "
+        f"{leaks['ngram']} or more that agree but for case and punctuation. With half of them, a "
+        f"document has something like the item. Marked with ! is who holds "
+        f"{figures.percent(leaks['alarm_share'])} of a benchmark's items, and "
+        f"{leaks['alarm_items']} or more; with ~, as many of the split that its worked examples "
+        "come from, mostly the training split, which is no contamination but helps."
+    )
+    rows = [
+        _row(each["id"], benchmark, split, held)
+        for each in document["candidates"]
+        for benchmark, splits in leaks["candidates"].get(each["id"], {}).items()
+        for split, held in splits.items()
+        if held["items"] or held["like"]
+    ]
+    parts = ["## Leaks", rule]
+    head = ["candidate", "benchmark", "items held", "word for word", "others like them"]
+    head += ["parts held", "documents", "share of its text"]
+    parts += [table(head, rows, "  rrr rr")] if rows else ["No candidate holds any item."]
+    if leaks["unread"]:
+        names = ", ".join(map(code, leaks["unread"]))
+        parts.append(f"Not looked at, because no text of theirs is read here: {names}.")
+    return [*parts, *_without(document)]
+
+
+def _row(name: str, benchmark: str, split: str, held: dict[str, Any]) -> list[str]:
+    of = code(benchmark) if split == "items" else f"{code(benchmark)}, worked examples' split"
+    parts = ", ".join(f"{_KINDS[kind]} {count:,}" for kind, count in held["by_part"].items())
+    share = figures.percent(held["share"])
+    return [
+        code(name),
+        of,
+        f"{held['items']:,} of {held['of']:,} ({share})",
+        f"{held['word_for_word']:,}",
+        f"{held['like']:,}",
+        parts,
+        f"{held['documents']:,}",
+        figures.percent(held["text_share"]),
+    ]
+
+
+def _without(document: dict[str, Any]) -> list[str]:
+    parts = []
+    for stage, clean in document["leaks"]["without_leaked_items"].items():
+        if clean is None:
+            continue
+        left_out = ", ".join(
+            f"{count:,} of {count + clean['left'][name]:,} of {code(name)}"
+            for name, count in clean["left_out"].items()
+            if count
+        )
+        text = f"{STAGE_NAMES[stage]} again without leaked items ({left_out})"
+        if not clean["ranking"]:
+            parts.append(f"{text}: nothing is left to rank by.")
+            continue
+        scores = {c["id"]: c[stage] for c in document["candidates"] if c[stage]}
+        before = sorted(scores, key=lambda name: scores[name]["score"])
+        rows = [
+            [
+                figures.number(row["rank"], 0),
+                code(row["id"]),
+                figures.number(before.index(row["id"]) + 1, 0),
+                figures.score_text(row),
+                figures.number(scores[row["id"]]["score"]),
+            ]
+            for row in clean["ranking"]
+        ]
+        head = ["rank", "candidate", "with all items", "score", "with all items"]
+        parts += [f"{text}, by score:", table(head, rows, "r rrr")]
+    return parts

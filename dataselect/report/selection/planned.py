@@ -1,0 +1,182 @@
+"""`dataselect plan`: what a run would train and cost, before anything is spent."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from dataselect.compute import resolve_device
+from dataselect.compute.cores import available_cores
+from dataselect.config.manifest import Manifest
+from dataselect.config.mixture import Mix
+from dataselect.config.plan import Plan
+from dataselect.corpus.prepare import tokens_needed
+from dataselect.cost import PlannedCost, training_flops
+from dataselect.mixture_search.prepare import search_proxy
+from dataselect.pipeline import check, make_recipes
+from dataselect.proxies.recipe import Recipe, make_recipe
+from dataselect.stages.proxy_origins import (
+    SECTIONS,
+    Command,
+    Series,
+    StageName,
+    needs_tokenizer,
+    origin_of,
+    stages,
+    text_budgets,
+)
+from dataselect.store import Store
+from dataselect.units import format_count, format_flops, format_seconds
+
+
+def print_plan(manifest: Manifest, plan: Plan, store: Path, console: Console) -> None:
+    """Print runs, tokens, FLOPs and, where this store has measured any training, the time.
+
+    Raises InputError where manifest and plan do not fit together.
+    """
+    check(manifest, plan)
+    device = resolve_device(plan.compute.device)
+    recipes = {}
+    if needs_tokenizer(manifest, plan):
+        recipes = make_recipes(plan, _vocabulary(plan), device)
+    trainings = _trainings(manifest, plan, recipes)
+    target_tokens = manifest.target.total_tokens
+    survivors = plan.screen.most(len(manifest.candidates))
+    cost = PlannedCost(
+        candidates=len(manifest.candidates),
+        survivors=survivors if "stage2" in trainings else 0,
+        proxy1=_each(trainings["stage1"], len(manifest.candidates)),
+        proxy2=_each(trainings["stage2"], survivors) if "stage2" in trainings else 0.0,
+        target=training_flops(manifest.target.size, target_tokens),
+    )
+    console.print(f"{manifest.name}, plan {plan.name}, on {device}", style="bold", markup=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for heading in ("", "runs", "N", "D", "FLOPs each", "FLOPs", "each of target"):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    rows = [
+        (f"Stage {stage[-1]}: {SECTIONS[stage]}", each.runs, each.parameters, each.tokens)
+        for stage, each in trainings.items()
+        if each.runs
+    ]
+    searched = 0.0
+    if plan.mix is not None:
+        runs, parameters, tokens = _search(plan, plan.mix, device)
+        searched = runs * training_flops(parameters, tokens)
+        rows.append(("Mixture: mix", runs, parameters, tokens))
+    rows.append(("Target", 1, manifest.target.size, target_tokens))
+    for name, runs, parameters, tokens in rows:
+        each = training_flops(parameters, tokens)
+        table.add_row(
+            name,
+            str(runs),
+            format_count(parameters),
+            format_count(tokens),
+            format_flops(each).removesuffix(" FLOPs"),
+            format_flops(runs * each).removesuffix(" FLOPs"),
+            f"1/{cost.target / each:,.0f}" if each < cost.target else "1",
+        )
+    console.print(table)
+    lines = [
+        "",
+        *(line for stage, each in trainings.items() for line in _elsewhere(stage, each)),
+        f"N·C1 + k·C2 + Ct = {format_flops(cost.total)}; every candidate at target size, N·Ct = "
+        f"{format_flops(cost.naive)}: {cost.saving_factor:.1f} times as much",
+        "to tokenise: "
+        + (
+            ", ".join(
+                f"{name} {format_count(count)}"
+                for name, count in sorted(
+                    tokens_needed(manifest, text_budgets(manifest, plan, recipes)).items()
+                )
+            )
+            or "nothing"
+        ),
+        _time(cost.stage1 + cost.stage2 + searched, Store(store)),
+        "N parameters, D tokens, FLOPs = 6ND; scoring (2ND, small) and tokenising not counted",
+    ]
+    for line in lines:
+        console.print(line, markup=False, highlight=False)
+
+
+def _search(plan: Plan, mix: Mix, device: str) -> tuple[int, int, int]:
+    """Runs of the search for weights, those that confirm it included, their N and D."""
+    proxy, where = search_proxy(plan, mix)
+    recipe = make_recipe(proxy, _vocabulary(plan), device, where)
+    return mix.trials + 2 * mix.confirm, recipe.parameters, recipe.tokens
+
+
+@dataclass(frozen=True)
+class _Trainings:
+    """What a stage trains here, and how many of its candidates have their proxy from elsewhere."""
+
+    runs: int
+    parameters: int
+    tokens: int
+    given: int
+    commanded: int
+
+
+def _trainings(
+    manifest: Manifest, plan: Plan, recipes: Mapping[StageName, Recipe]
+) -> dict[StageName, _Trainings]:
+    found = {}
+    for stage, chosen in stages(plan).items():
+        origins = [origin_of(manifest, plan, stage, each.id) for each in manifest.candidates]
+        here = sum(origin is None for origin in origins)
+        # Who survives is not known: all of those trained here may.
+        most = here if stage == "stage1" else min(here, plan.screen.most(len(origins)))
+        recipe = recipes.get(stage) if here else None
+        found[stage] = _Trainings(
+            runs=most * chosen.seeds,
+            parameters=recipe.parameters if recipe else 0,
+            tokens=recipe.tokens if recipe else 0,
+            given=sum(isinstance(origin, Series) for origin in origins),
+            commanded=sum(isinstance(origin, Command) for origin in origins),
+        )
+    return found
+
+
+def _each(trainings: _Trainings, candidates: int) -> float:
+    """FLOPs of the training here for one candidate, the mean over all of the stage."""
+    flops = trainings.runs * training_flops(trainings.parameters, trainings.tokens)
+    return flops / candidates
+
+
+def _elsewhere(stage: StageName, trainings: _Trainings) -> list[str]:
+    parts = []
+    if trainings.given:
+        parts.append(f"{trainings.given} given as checkpoints")
+    if trainings.commanded:
+        parts.append(f"{trainings.commanded} trained by a command")
+    if not parts:
+        return []
+    return [f"Stage {stage[-1]}: proxies of {' and '.join(parts)}, whose cost is not counted here"]
+
+
+def _vocabulary(plan: Plan) -> int:
+    assert plan.tokenizer is not None, "asked for only where the plan names one"
+    if plan.tokenizer.train is not None:
+        return plan.tokenizer.train.vocab_size
+    from dataselect.corpus.tokenizer import load_tokenizer
+
+    assert plan.tokenizer.path is not None, "the plan guarantees a path or training"
+    local = plan.base / plan.tokenizer.path
+    path = str(local) if local.is_dir() else plan.tokenizer.path
+    return len(load_tokenizer(path, plan.tokenizer.revision))
+
+
+def _time(flops: float, store: Store) -> str:
+    """An estimate from the trainings that this store has seen; none is made up without them."""
+    seen = [r for r in store.ledger() if r.get("kind") == "proxy" and r.get("status") == "done"]
+    seconds = sum(float(record.get("wall_seconds") or 0) for record in seen)
+    if not seen or seconds <= 0:
+        return "time: not known, this store has seen no training yet"
+    rate = sum(float(record.get("flops") or 0) for record in seen) / seconds
+    jobs = available_cores()
+    return (
+        f"time: about {format_seconds(flops / rate / jobs)} at the {format_flops(rate)}/s that "
+        f"{len(seen)} earlier trainings in this store reached, with {jobs} side by side"
+    )

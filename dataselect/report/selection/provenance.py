@@ -1,0 +1,118 @@
+"""Where a run's figures come from: versions, machine, seeds, recipes and content hashes.
+
+With these two reports can be compared, and a difference between them explained. Versions are read
+from the packages' metadata, because importing torch to ask for its version costs seconds. The
+machine is the one that this call ran on; artifacts found in the store may have been made on
+another, which their own records say.
+"""
+
+import platform
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from dataselect import __version__
+from dataselect.compute.cores import available_cores
+from dataselect.proxies.make import processor_name
+from dataselect.proxies.recipe import TRAINER_VERSION, Recipe
+from dataselect.scoring.rbridge import METRIC_VERSION
+
+if TYPE_CHECKING:
+    from dataselect.pipeline import Selection
+    from dataselect.scoring.evaluate import Evaluation
+    from dataselect.stages.stage import StageScores
+    from dataselect.transfer.function import TransferFunction
+
+_PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "pandas", "scipy")
+
+
+def provenance(selection: "Selection") -> dict[str, Any]:
+    """Everything that the figures of a run depend on, besides the texts themselves."""
+    prediction = selection.prediction
+    stages = {"stage1": selection.screening.scores}
+    if prediction is not None:
+        stages["stage2"] = prediction.scores
+    functions = prediction.functions if prediction is not None else {}
+    return {
+        "versions": {
+            "dataselect": __version__,
+            "python": platform.python_version(),
+            **{package: _version(package) for package in _PACKAGES},
+            "trainer": TRAINER_VERSION,
+            "metric": METRIC_VERSION,
+        },
+        "hardware": {
+            "machine": platform.machine(),
+            "processor": processor_name(),
+            "cores": available_cores(),
+        },
+        "device": selection.device,
+        "seeds": {
+            "plan": selection.plan.seed,
+            **{name: scores.recipe.seed for name, scores in stages.items() if scores.recipe},
+        },
+        "bootstrap_draws": selection.plan.bootstrap_draws,
+        "plan": selection.plan.name,
+        "recipes": {
+            name: _recipe(scores.recipe) for name, scores in stages.items() if scores.recipe
+        },
+        "proxies": {name: _proxies(scores) for name, scores in stages.items()},
+        "tokenizer": selection.tokenizer
+        and {
+            "hash": selection.tokenizer.hash,
+            "vocab_size": selection.tokenizer.vocab_size,
+        },
+        "benchmarks": {name: _benchmark(each) for name, each in selection.evaluations.items()},
+        "streams": {name: stream.key for name, stream in selection.streams.items()},
+        "transfer": {name: _function(function) for name, function in functions.items()},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _recipe(recipe: Recipe) -> dict[str, Any]:
+    return {**asdict(recipe), "parameters": recipe.parameters, "tokens": recipe.tokens}
+
+
+def _proxies(scores: "StageScores") -> dict[str, Any]:
+    """By candidate: where its proxy comes from, and which checkpoints were scored."""
+    return {name: asdict(proxy) for name, proxy in scores.proxies.items()}
+
+
+def _benchmark(evaluation: "Evaluation") -> dict[str, Any]:
+    benchmark = evaluation.benchmark
+    return {
+        "hash": benchmark.content_hash,
+        "revision": benchmark.revision,
+        "items": len(benchmark.items),
+        "shots": len(benchmark.shots),
+        "label": benchmark.label,
+        "weights": evaluation.weights,
+        "traces_hash": evaluation.traces_hash,
+        "traces": [
+            {"hash": traces.hash, "count": len(traces.traces), **asdict(traces.header)}
+            for traces in evaluation.traces
+        ],
+    }
+
+
+def _function(function: "TransferFunction") -> dict[str, Any]:
+    provenance = function.provenance
+    return {
+        "family": function.family,
+        "coefficients": function.curve.coefficients,
+        "origin": function.curve.origin,
+        "knots": function.curve.knots,
+        "points": len(function.points),
+        "fitted_range": function.fitted_range,
+        "r2": function.r2,
+        "loo_mae": function.mae,
+        "calibration": provenance.calibration,
+        "command": provenance.command,
+        "setting": asdict(provenance.setting),
+    }

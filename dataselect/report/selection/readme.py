@@ -1,0 +1,221 @@
+"""README.md of a report: for the people who decide, most important first.
+
+Verdict, ranked candidates with their uncertainty, who beats whom, what is predicted for the
+target, how well proxies agreed with the truth if any is known, what it cost, where the figures
+come from, and how to run it again. It is a view of the document alone.
+"""
+
+from itertools import groupby
+from typing import Any
+
+from dataselect.report import numbers as figures
+from dataselect.report.markdown import code, escape, table
+from dataselect.report.mixture.readme import mixture_lines, response_lines, search_lines
+from dataselect.report.mixture.verdict import ranking_words
+from dataselect.report.selection.background import STAGE_NAMES, cost_lines, provenance_lines
+from dataselect.report.selection.leaks import alarms, leak_lines, mark
+from dataselect.report.selection.uncertainty import ablation_lines, doubt_lines, noise_lines
+from dataselect.units import format_count
+
+_GOES_ON = "The command at the end of this page goes on with it."
+
+
+def readme(document: dict[str, Any], command: str) -> str:
+    """Markdown text; `command` is what runs it again."""
+    target = document["target"]
+    parts = [
+        f"# {code(document['run'])}",
+        f"For a target of {format_count(target['parameters'])} parameters trained on "
+        f"{format_count(target['tokens'])} tokens.",
+        f"**{escape(document['verdict'])}**",
+        *_incomplete(document),
+        "## Ranking",
+        *alarms(document),
+        *_ranking(document),
+        *_wins(document),
+        *_prediction(document),
+        *_evidence(document["evidence"]),
+        *ablation_lines(document.get("ablation")),
+        *noise_lines(document["stages"]["stage1"]),
+        *leak_lines(document),
+        *_mixture(document.get("mixture")),
+        "## Cost",
+        *cost_lines(document["cost"]),
+        "## Provenance",
+        *provenance_lines(document),
+        *_notes(document),
+        "## Run it again",
+        f"    {figures.one_line(command)}",
+        "What is in the store already is not computed again. Everything above is in "
+        "`report.json`, one row per candidate in `ranking.csv`.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _incomplete(document: dict[str, Any]) -> list[str]:
+    if document["complete"]:
+        return []
+    return ["Some candidates failed; the same command tries them again."]
+
+
+def _name(candidate: dict[str, Any]) -> str:
+    name = f"{mark(candidate)}{code(candidate['id'])}"
+    return name if candidate["title"] == candidate["id"] else f"{name} {escape(candidate['title'])}"
+
+
+def _ranking(document: dict[str, Any]) -> list[str]:
+    first, second = document["stages"]["stage1"], document["stages"]["stage2"]
+    head = ["rank", "candidate", "status", "Stage 1 score", f"P(best {first['kept']})"]
+    if second:
+        predicted = any(
+            c["stage2"] and c["stage2"]["predicted_accuracy"] is not None
+            for c in document["candidates"]
+        )
+        head.append("predicted accuracy, %" if predicted else "Stage 2 score")
+    rows = []
+    for each in document["candidates"]:
+        reason = f": {escape(each['reason'])}" if each["reason"] else ""
+        row = [
+            figures.number(each["rank"], 0),
+            _name(each),
+            f"{each['status']}{reason}",
+            figures.score_text(each["stage1"]),
+            figures.probability(each["stage1"] and each["stage1"]["p_top_k"]),
+        ]
+        if second:
+            stage2 = each["stage2"]
+            row.append(
+                figures.accuracy_text(stage2) if predicted else figures.stage2_score_text(stage2)
+            )
+        rows.append(row)
+    (known,) = doubt_lines(first)
+    text = (
+        f"Scores are {_aggregate(first['aggregate'])} of rBridge over the benchmarks; lower is "
+        f"better. {known}"
+    )
+    if second and predicted:
+        text += " An asterisk marks a prediction beyond the range that was fitted."
+    return [table(head, rows, "r  rrr"), text]
+
+
+def _aggregate(method: str) -> str:
+    return {"z_score": "mean z-scores", "mean_rank": "mean ranks"}.get(method, method)
+
+
+def _wins(document: dict[str, Any]) -> list[str]:
+    survivors = [c["id"] for c in document["candidates"] if c["status"] == "ranked"]
+    stage = next(name for name in ("prediction", "stage2", "stage1") if document["wins"][name])
+    wins = document["wins"][stage]
+    if len(survivors) < 2:
+        return []
+    rows = [
+        [
+            code(one),
+            *("" if one == two else figures.probability(wins[one][two]) for two in survivors),
+        ]
+        for one in survivors
+    ]
+    return [
+        "## Who beats whom",
+        _of_what(document, stage),
+        table(["", *map(code, survivors)], rows, " " + "r" * len(survivors)),
+        *_tiers(document),
+    ]
+
+
+def _tiers(document: dict[str, Any]) -> list[str]:
+    """Who cannot be told apart by predicted accuracy."""
+    if not document["wins"]["prediction"]:
+        return []
+    confidence = document["decision"]["confidence"]
+    ranked = [each for each in document["candidates"] if each["status"] == "ranked"]
+    lines = []
+    for _, members in groupby(ranked, key=lambda each: each["stage2"]["tier"]):
+        first, *others = [code(each["id"]) for each in members]
+        if others:
+            lines.append(f"Not told apart from {first} at {confidence:g}: {', '.join(others)}.")
+    return [" ".join(lines)] if lines else []
+
+
+def _of_what(document: dict[str, Any], stage: str) -> str:
+    if stage == "prediction":
+        return (
+            "Probability that the row's target has the higher accuracy, mean over benchmarks: over "
+            "items and seeds of its proxy, and over how far targets of like score differ."
+        )
+    doubt = document["stages"]["stage1"].get("doubt") if stage == "stage1" else None
+    if doubt is None or doubt["tau"] is None:
+        return f"Probability that the row has the better score in {STAGE_NAMES[stage]}."
+    return "Probability that the row is the better one at target size, as far as Stage 1 tells."
+
+
+def _prediction(document: dict[str, Any]) -> list[str]:
+    functions = document["provenance"]["transfer"]
+    if document["stages"]["stage2"] is None or not functions:
+        return []
+    parts = ["## Predicted accuracy of the target, by benchmark"]
+    for benchmark, function in functions.items():
+        low, high = function["fitted_range"]
+        rows = []
+        for each in document["candidates"]:
+            if each["stage2"] is None:
+                continue
+            part = each["stage2"]["benchmarks"][benchmark]
+            extrapolated = "extrapolated" if part["extrapolated"] else ""
+            score = figures.number(part["rbridge"], 3)
+            rows.append([code(each["id"]), score, figures.accuracy_text(part), extrapolated])
+        fitted = (
+            f"{code(benchmark)}: {function['family']} function of rBridge, fitted on "
+            f"{function['points']} points of {escape(function['calibration'])} with scores from "
+            f"{figures.number(low, 3)} to {figures.number(high, 3)} (R² "
+            f"{figures.number(function['r2'])}, mean leave-one-out error "
+            f"{figures.points(function['loo_mae'])} points)."
+        )
+        head = ["candidate", "rBridge, nats per token", "predicted accuracy, %", ""]
+        parts += [fitted, table(head, rows, " rr ")]
+    return parts
+
+
+def _evidence(evidence: dict[str, Any] | None) -> list[str]:
+    if evidence is None:
+        return []
+    rows = [
+        [
+            figures.metric_name(metric),
+            *(
+                figures.with_interval(evidence[kind][metric], evidence[f"{kind}_interval"][metric])
+                for kind in ("decision_accuracy", "kendall_tau")
+            ),
+        ]
+        for metric in evidence["decision_accuracy"]
+    ]
+    return [
+        "## Agreement with targets trained already",
+        table(["ranking by", "decision accuracy", "Kendall's tau"], rows, " rr"),
+        f"Over {evidence['pairs']} pairs of candidates whose target accuracy differs; a tie of the "
+        "proxies counts one half, and chance is 0.50. Intervals resample candidates.",
+    ]
+
+
+def _mixture(part: dict[str, Any] | None) -> list[str]:
+    """The weights that were searched for, or why there are none."""
+    if part is None:
+        return []
+    if part["proposal"] is None:
+        why = f": {escape(part['problem'])}" if part["problem"] else ""
+        return ["## Mixture", f"The search for weights is not over{why}. {_GOES_ON}"]
+    folder = f"{part['folder']}/"
+    return [
+        "## Mixture",
+        *mixture_lines(part["proposal"], folder),
+        escape(ranking_words(part["proposal"]["held_out"]["rank_correlation"])),
+        *response_lines(part["proposal"], folder),
+        *search_lines(part["proposal"]),
+        f"More, and the weights as files for trainers: [{folder}README.md]({folder}README.md).",
+    ]
+
+
+def _notes(document: dict[str, Any]) -> list[str]:
+    if not document["notes"]:
+        return []
+    return ["## Notes", "\n".join(f"- {escape(note)}" for note in document["notes"])]

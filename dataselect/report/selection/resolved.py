@@ -1,0 +1,258 @@
+"""resolved.yaml: manifest and plan in one file, from which the run can be repeated alone.
+
+Every default is spelled out, those included that depend on the ladder, so that the file means the
+same to a later version whose defaults differ. Paths on this machine are rewritten relative to the
+report's folder; absolute ones, names on the Hub and the built-in world stay as they are.
+
+The YAML is written here and not by a library, because what reads it (`yamlfile`) is stricter than
+any writer: text is always in double quotes, with JSON's escapes or YAML's, so nothing can be taken
+for a number, a date, a tag or a comment.
+"""
+
+import glob
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, get_args
+
+from dataselect.config.checkpoints import Checkpoints
+from dataselect.config.manifest import Candidate, Manifest, Source
+from dataselect.config.plan import Plan
+from dataselect.config.proxy import Proxy
+from dataselect.config.proxy_origin import Trained, Trainer
+from dataselect.corpus.files import Form, origin
+from dataselect.proxies.recipe import Recipe
+from dataselect.report.numbers import one_line
+from dataselect.scoring.series import Member
+from dataselect.stages.proxy_origins import SECTIONS, Given
+from dataselect.store import content_key
+
+_HEADER = """\
+# What this run was made from. `dataselect run` with this file repeats it; paths are relative to
+# the folder of this file.
+"""
+_PLAIN_KEY = re.compile(r"[a-z]+(_[a-z]+)*")
+# Words that some readers of YAML take for a boolean or null.
+_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+
+
+def resolved_yaml(
+    manifest: Manifest,
+    plan: Plan,
+    recipes: Mapping[str, Recipe],
+    folder: Path,
+    given: Given = MappingProxyType({}),
+) -> str:
+    """Text of the resolved.yaml that is to lie in `folder`; `recipes` are by plan section.
+
+    `given` pins the revisions of checkpoints that candidates name to their commits.
+    """
+    values: dict[str, Any] = {
+        "name": manifest.name,
+        "target": manifest.target.model_dump(exclude_none=True),
+    }
+    if manifest.sources:
+        values["sources"] = [_source(each, manifest.base, folder) for each in manifest.sources]
+    values["candidates"] = [
+        _candidate(each, manifest.base, folder, given) for each in manifest.candidates
+    ]
+    if manifest.evidence is not None:
+        path = manifest.evidence.target_accuracy
+        values["evidence"] = {"target_accuracy": moved(path, manifest.base, folder)}
+    values["plan"] = _plan(plan, recipes, folder)
+    return _HEADER + block_yaml(values) + "".join(_hashes(given))
+
+
+def moved(path: str, base: Path, folder: Path) -> str:
+    """The path, relative to `base` so far, relative to `folder`; an absolute one stays.
+
+    Links are resolved first: `..` of a linked folder is not where its name suggests.
+    """
+    if os.path.isabs(path):
+        return path
+    return Path(os.path.relpath(Path(base).resolve() / path, folder.resolve())).as_posix()
+
+
+def _candidate(candidate: Candidate, base: Path, folder: Path, given: Given) -> dict[str, Any]:
+    if candidate.path is not None:
+        values = _source(candidate, base, folder)
+    else:
+        # The other defaults say how to read a text, and here is none of its own.
+        values = candidate.model_dump(include={"id", "title", "mixture"}, exclude_none=True)
+    if candidate.proxies is not None:
+        values["proxies"] = {
+            section: _proxies(named, given.get((stage, candidate.id), ()), base, folder)
+            for stage, section in SECTIONS.items()
+            if (named := getattr(candidate.proxies, section)) is not None
+        }
+    return values
+
+
+def _proxies(
+    named: Any, resolved: tuple[tuple[Member, ...], ...], base: Path, folder: Path
+) -> dict[str, Any] | list[dict[str, Any]]:
+    if isinstance(named, Trained):
+        return {"train": _trainer(named.train, base, folder)}
+    if isinstance(named, Checkpoints):
+        return _series(named, resolved[0] if resolved else (), base, folder)
+    pinned = resolved or ((),) * len(named)
+    return [_series(each, to, base, folder) for each, to in zip(named, pinned, strict=True)]
+
+
+def _series(
+    section: Checkpoints, members: tuple[Member, ...], base: Path, folder: Path
+) -> dict[str, Any]:
+    values = section.model_dump(exclude_none=True)
+    commits = [f"{member.label}@{member.commit}" for member in members if member.commit]
+    if commits:
+        values["model"], values["revisions"] = section.model.partition("@")[0], commits
+        if isinstance(section.tokens, dict):
+            scored = {member.label for member in members}
+            values["tokens"] = {k: v for k, v in section.tokens.items() if k in scored}
+    elif members:
+        values["model"] = _moved_pattern(section.model, base, folder)
+    return values
+
+
+def _hashes(given: Given) -> Iterator[str]:
+    """Comments on checkpoints in folders, which nothing pins: the hash of all their files."""
+    for (stage, candidate), series in given.items():
+        for member in (member for members in series for member in members):
+            if member.commit is None:
+                digest = content_key("checkpoint", member.checkpoint.identity)
+                yield f"# {SECTIONS[stage]}, {candidate}: {one_line(member.label)} was {digest}\n"
+
+
+def _trainer(trainer: Trainer, base: Path, folder: Path) -> dict[str, Any]:
+    values = trainer.model_dump(exclude_none=True)
+    # The command may name files that lie beside the one it was written in.
+    return {**values, "folder": moved(trainer.folder or ".", base, folder)}
+
+
+def _source(source: Source, base: Path, folder: Path) -> dict[str, Any]:
+    values = source.model_dump(exclude_none=True, exclude={"proxies"})
+    if source.path in get_args(Form):
+        if source.data_dir is not None:
+            values["data_dir"] = _moved_from_home(source.data_dir, base, folder)
+        elif isinstance(source.data_files, str):
+            values["data_files"] = _moved_pattern(source.data_files, base, folder)
+        elif source.data_files is not None:
+            values["data_files"] = [
+                _moved_pattern(each, base, folder) for each in source.data_files
+            ]
+    elif origin(source, base) == "local":
+        assert source.path is not None, "only a mixture has no path"
+        path = _moved_from_home(source.path, base, folder)
+        # A plain word could be taken for a name on the Hub.
+        values["path"] = path if path.startswith((".", "/", "~")) else f"./{path}"
+    return values
+
+
+def _moved_from_home(path: str, base: Path, folder: Path) -> str:
+    return path if os.path.isabs(os.path.expanduser(path)) else moved(path, base, folder)
+
+
+def _moved_pattern(pattern: str, base: Path, folder: Path) -> str:
+    """As `moved`, for a pattern: folders on the way to it are no patterns themselves."""
+    if os.path.isabs(os.path.expanduser(pattern)):
+        return pattern
+    if (base / pattern).is_file():
+        return moved(pattern, base, folder)
+    here, there = (glob.escape(str(place.resolve())) for place in (base, folder))
+    return Path(os.path.relpath(os.path.join(here, pattern), there)).as_posix()
+
+
+def _plan(plan: Plan, recipes: Mapping[str, Recipe], folder: Path) -> dict[str, Any]:
+    spelled_out = {
+        section: getattr(plan, section).model_copy(
+            update={"proxy": _spelled_out(getattr(plan, section).proxy, recipe)}
+        )
+        for section, recipe in recipes.items()
+    }
+    values = plan.model_copy(update=spelled_out).model_dump(exclude_none=True)
+    for section in SECTIONS.values():
+        chosen = getattr(plan, section)
+        if chosen is not None and chosen.train is not None:
+            values[section]["train"] = _trainer(chosen.train, plan.base, folder)
+    tokenizer = values.get("tokenizer", {})
+    if "path" in tokenizer and (plan.base / tokenizer["path"]).is_dir():
+        tokenizer["path"] = moved(tokenizer["path"], plan.base, folder)
+    for benchmark in values["benchmarks"]:
+        for key in ("items", "folder", "shots"):
+            if key in benchmark:
+                benchmark[key] = moved(benchmark[key], plan.base, folder)
+        if "traces" in benchmark:
+            files = benchmark["traces"]
+            named = [files] if isinstance(files, str) else files
+            benchmark["traces"] = [moved(each, plan.base, folder) for each in named]
+        if "weigh" in benchmark and (plan.base / benchmark["weigh"]).exists():
+            benchmark["weigh"] = moved(benchmark["weigh"], plan.base, folder)
+    if "transfer" in values.get("predict", {}):
+        values["predict"]["transfer"] = moved(values["predict"]["transfer"], plan.base, folder)
+    for key in ("constraints", "transfer"):
+        if values.get("mix", {}).get(key):
+            values["mix"][key] = moved(values["mix"][key], plan.base, folder)
+    # Where trials are kept changes nothing about them, and its URL may hold a password.
+    values.get("mix", {}).pop("storage", None)
+    return values
+
+
+def _spelled_out(proxy: Proxy, recipe: Recipe) -> Proxy:
+    """The proxy with what the plan left to the ladder as it was resolved."""
+    keys = ("sequence_length", "batch_size", "learning_rate", "embedding_learning_rate")
+    update = {key: getattr(recipe, key) for key in keys}
+    if proxy.architecture is not None:
+        shape = {key: getattr(recipe.shape, key) for key in ("intermediate_size", "kv_heads")}
+        update["architecture"] = proxy.architecture.model_copy(update=shape)
+    return proxy.model_copy(update=update)
+
+
+def block_yaml(values: Mapping[str, Any]) -> str:
+    """Plain values (dict, list, str, int, float, bool, None) as YAML that `yamlfile` reads back."""
+    return "\n".join(_mapping(values)) + "\n"
+
+
+def _mapping(values: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in values.items():
+        plain = _PLAIN_KEY.fullmatch(key) and key not in _WORDS
+        name = key if plain else _quoted(key)
+        if isinstance(value, Mapping | list) and value:
+            yield f"{name}:"
+            yield from (f"  {line}" for line in _lines(value))
+        else:
+            yield f"{name}: {_scalar(value)}"
+
+
+def _lines(value: Mapping[str, Any] | list[Any]) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        yield from _mapping(value)
+        return
+    for each in value:
+        if isinstance(each, Mapping | list) and each:
+            for i, line in enumerate(_lines(each)):
+                yield f"{'  ' if i else '- '}{line}"
+        else:
+            yield f"- {_scalar(each)}"
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, Mapping | list):
+        return "{}" if isinstance(value, Mapping) else "[]"
+    return json.dumps(value, allow_nan=False)
+
+
+def _quoted(text: str) -> str:
+    return "".join(_letter(c) for c in json.dumps(text, ensure_ascii=False))
+
+
+def _letter(letter: str) -> str:
+    """As it is, or in YAML's escape where YAML has no such letter in a file."""
+    if letter.isprintable():
+        return letter
+    code = ord(letter)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

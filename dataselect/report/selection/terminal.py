@@ -1,0 +1,149 @@
+"""The report at the end of a run, in the terminal: verdict, ranking, evidence, cost.
+
+Made for 80 columns. A view of the document alone; whoever calls it says where the files are. Ids,
+reasons and notes are passed to rich as plain text and never as markup.
+"""
+
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dataselect.report import numbers as figures
+from dataselect.report.selection.leaks import alarm_lines, mark
+from dataselect.report.selection.uncertainty import (
+    ablation_verdict,
+    interval_words,
+    noisy_benchmarks,
+)
+from dataselect.units import format_flops, format_seconds
+
+_STYLES = {"ranked": "", "pruned": "dim", "diverged": "yellow", "failed": "red"}
+
+
+def print_report(document: dict[str, Any], console: Console) -> None:
+    """Print what people look for first; the rest is in the report's README."""
+    console.print()
+    console.print(Text(figures.one_line(document["verdict"]), style="bold"))
+    console.print()
+    console.print(_ranking(document))
+    console.print(_legend(document))
+    for line in alarm_lines(document):
+        console.print(Text(figures.one_line(line), style="yellow"))
+    if noisy := noisy_benchmarks(document["stages"]["stage1"]):
+        console.print(Text(noisy, style="yellow"))
+    for each in document["candidates"]:
+        if each["status"] in ("diverged", "failed"):
+            reason = figures.one_line(f"{each['id']} {each['status']}: {each['reason']}")
+            console.print(Text(reason, style=_STYLES[each["status"]]))
+    if document["evidence"] is not None:
+        console.print()
+        console.print(_evidence(document["evidence"]))
+    if document.get("ablation") is not None:
+        console.print()
+        console.print(_ablation(document["ablation"]))
+        console.print(Text(ablation_verdict(document["ablation"])))
+    console.print()
+    console.print(_cost(document["cost"]))
+
+
+def _ranking(document: dict[str, Any]) -> Table:
+    first, second = document["stages"]["stage1"], document["stages"]["stage2"]
+    table = _table()
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("candidate", overflow="fold")
+    table.add_column("Stage 1 score", justify="right", no_wrap=True)
+    table.add_column(f"P(best {first['kept']})", justify="right", no_wrap=True)
+    predicted = second is not None and _any_predicted(document)
+    heading = "status"
+    if second is not None:
+        heading = "accuracy, %" if predicted else "Stage 2 score"
+    table.add_column(heading, justify="right", no_wrap=True)
+    for each in document["candidates"]:
+        cells = [
+            figures.number(each["rank"], 0),
+            f"{mark(each)}{each['id']}",
+            figures.score_text(each["stage1"]),
+            figures.probability(each["stage1"] and each["stage1"]["p_top_k"]),
+        ]
+        # Who did not get as far as a second stage has a status in place of its figures.
+        text = figures.accuracy_text if predicted else figures.stage2_score_text
+        cells.append(text(each["stage2"]) if each["stage2"] else each["status"])
+        table.add_row(*map(Text, cells), style=_STYLES[each["status"]])
+    return table
+
+
+def _any_predicted(document: dict[str, Any]) -> bool:
+    forecasts = [each["stage2"] for each in document["candidates"] if each["stage2"]]
+    return any(each["predicted_accuracy"] is not None for each in forecasts)
+
+
+def _legend(document: dict[str, Any]) -> Text:
+    first = document["stages"]["stage1"]
+    over = interval_words(first.get("doubt"))
+    words = f"scores: lower is better; [{100 * first['confidence']:g}% interval, over {over}]"
+    if any(each["stage2"] and each["stage2"]["extrapolated"] for each in document["candidates"]):
+        words += "; * extrapolated"
+    return Text(words, style="dim")
+
+
+def _evidence(evidence: dict[str, Any]) -> Table:
+    table = _table(f"Agreement with known targets, {evidence['pairs']} pairs")
+    table.add_column("ranking by")
+    table.add_column("decision accuracy", justify="right", no_wrap=True)
+    table.add_column("Kendall's tau", justify="right", no_wrap=True)
+    for metric in evidence["decision_accuracy"]:
+        table.add_row(
+            Text(figures.metric_name(metric)),
+            *(
+                figures.with_interval(evidence[kind][metric], evidence[f"{kind}_interval"][metric])
+                for kind in ("decision_accuracy", "kendall_tau")
+            ),
+        )
+    return table
+
+
+def _ablation(ablation: dict[str, Any]) -> Table:
+    shown = _table("Every metric's ranking in Stage 1, against the first")
+    shown.add_column("ranking by")
+    for heading in ("same order", "surely differ", "accuracy gained"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for metric, each in ablation["metrics"].items():
+        is_first = metric == ablation["first"]
+        shown.add_row(
+            Text(figures.metric_name(metric)),
+            figures.number(each["same_order"]),
+            "–" if is_first else f"{len(each['differing'])} of {ablation['pairs']}",
+            figures.with_interval(each["gain"], each["gain_interval"]),
+        )
+    return shown
+
+
+def _cost(cost: dict[str, Any]) -> Text:
+    flops, spent = cost["flops"], cost["spent"]["all"]
+    wasted = f", {spent['failed_jobs']} of them failed" if spent["failed_jobs"] else ""
+    repeated = spent["attempts"] - spent["jobs"]
+    again = f", {repeated} repeated" if repeated else ""
+    used = f"{format_seconds(spent['cpu_seconds'])} of CPU"
+    if spent["gpu_seconds"]:
+        used += f", {format_seconds(spent['gpu_seconds'])} of GPU"
+    return Text(
+        f"Cost: {format_flops(flops['total'])} with one target run, "
+        f"{format_flops(flops['naive'])} with one for every candidate: "
+        f"{figures.factor(cost['saving_factor'])} less.\n"
+        f"Spent: {used} in {spent['jobs']} jobs{wasted}{again}; this call took "
+        f"{format_seconds(cost['seconds']['this_run'])}."
+    )
+
+
+def _table(title: str | None = None) -> Table:
+    return Table(
+        title=None if title is None else Text(title),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1),
+        show_edge=False,
+    )

@@ -1,0 +1,168 @@
+"""How sure Stage 1 is, in words and tables: what its probabilities know, noise, and the ablation.
+
+Views of the document alone. Without a `doubt` in it (an older document, or a ranking made without
+one) probabilities are over items.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dataselect.report import numbers as figures
+from dataselect.report.markdown import code, escape, table
+
+_AT_TARGET = "is the better one at target size"
+
+
+def claim(doubt: Mapping[str, Any] | None) -> str:
+    """What Stage 1's probability is of, as the end of "A … with probability .8"."""
+    if doubt is None or doubt["tau"] is None:
+        return "its score is ahead"
+    return f"it {_AT_TARGET}"
+
+
+def knowledge(doubt: Mapping[str, Any] | None) -> str:
+    """What Stage 1's probability is over: "over items and seeds", or "by an extrapolation"."""
+    if doubt is None or doubt["tau"] is None:
+        return "over items and seeds" if doubt and doubt["measured"] else "over items"
+    if doubt["extrapolated"]:
+        return "by an extrapolation from published proxies"
+    return "going by published proxies of such a size"
+
+
+def interval_words(doubt: Mapping[str, Any] | None) -> str:
+    """What the intervals of Stage 1's scores are over."""
+    if doubt and doubt["measured"]:
+        return f"items and {doubt['seeds']} seeds"
+    return "items alone"
+
+
+def doubt_lines(stage1: Mapping[str, Any]) -> list[str]:
+    """A paragraph for the README: what intervals and probabilities know and do not."""
+    doubt, share = stage1.get("doubt"), f"{100 * stage1['confidence']:g}%"
+    words = (
+        f"In brackets the {share} interval of a bootstrap over items, the same items for every "
+        "candidate"
+    )
+    if doubt and doubt["measured"]:
+        words += f", with the noise of {doubt['seeds']} seeds, pooled over candidates"
+    if doubt is None or doubt["tau"] is None:
+        missing = "the gap between proxy and target"
+        if not (doubt and doubt["measured"]):
+            missing = f"the training seed or {missing}"
+        return [f"{words}; neither it nor the probabilities cover {missing}."]
+    seeds = "" if doubt["measured"] else "what one training seed commonly changes, and "
+    said = (
+        f"{words}. P(best {stage1['kept']}) and Stage 1's probabilities of pairs also know {seeds}"
+        "how far published proxies of so many training FLOPs were from the order of their targets "
+        f"(half of the differences off by more than {figures.number(doubt['tau'])} of the "
+        "score's unit). That was measured on likelihoods of other benchmarks, and it is taken to "
+        "hold of rBridge as well."
+    )
+    if doubt["extrapolated"]:
+        said += f" Here it is an extrapolation: {escape(doubt['extrapolated'])}."
+    return [said]
+
+
+def noise_lines(stage1: Mapping[str, Any]) -> list[str]:
+    """A section for the README on which benchmarks are too noisy to choose by."""
+    noise = stage1.get("signal_to_noise") or {}
+    if not noise:
+        return []
+    known = {name: each for name, each in noise.items() if each["verdict"] != "unknown"}
+    if not known:
+        reason = next(iter(noise.values()))["reason"]
+        return ["## Noise of the benchmarks in Stage 1", f"Not known: {escape(reason)}."]
+    rows = [
+        [
+            code(name),
+            figures.number(each["spread"], 4),
+            figures.number(each["noise"], 4),
+            figures.with_interval(each["ratio"], each["interval"]),
+            figures.number(each["order_kept"]),
+            each["verdict"],
+        ]
+        for name, each in known.items()
+    ]
+    head = ["", "spread of candidates", "noise of their means", "ratio", "order kept", ""]
+    remarks = [f"{code(name)}: {escape(each['reason'])}." for name, each in noise.items()]
+    return [
+        "## Noise of the benchmarks in Stage 1",
+        table(head, rows, " rrrr "),
+        "Standard deviations in nats per token, noise taken out of the spread. Order kept: share "
+        "of the pairs that such noise leaves in their true order at the proxy's own size; below a "
+        "ratio of 1 (0.75) a benchmark is too noisy to choose by. " + " ".join(remarks),
+    ]
+
+
+def ablation_lines(ablation: Mapping[str, Any] | None) -> list[str]:
+    """A section for the README: every metric's ranking beside the first one's."""
+    if ablation is None:
+        return []
+    metrics = ablation["metrics"]
+    names = sorted(metrics[ablation["first"]]["ranks"], key=metrics[ablation["first"]]["ranks"].get)
+    ranks = [
+        [code(name), *(str(each["ranks"][name]) for each in metrics.values())] for name in names
+    ]
+    titles = [figures.metric_name(metric) for metric in metrics]
+    rows = [
+        [
+            figures.metric_name(metric),
+            figures.number(each["same_order"]),
+            figures.number(each["kendall_tau"]),
+            figures.number(each["expected_same_order"]),
+            str(len(each["differing"])) if metric != ablation["first"] else "–",
+            figures.with_interval(each["decision_accuracy"], each["decision_accuracy_interval"]),
+            figures.with_interval(each["gain"], each["gain_interval"]),
+        ]
+        for metric, each in metrics.items()
+    ]
+    first = figures.metric_name(ablation["first"])
+    head = ["", "same order", "tau-b", "on other items", "surely differ", "decision accuracy"]
+    return [
+        "## Every metric's ranking in Stage 1",
+        ablation_verdict(ablation),
+        table(["rank by", *titles], ranks, " " + "r" * len(titles)),
+        table([*head, f"{first} better by"], rows, " rrrrrr"),
+        f"Same order: share of the {ablation['pairs']} pairs that a metric and {first} put in one "
+        f"order; on other items: the same, expected on resampled items ({first}: with itself). "
+        f"Surely differ: pairs that the two put in opposite order with probability "
+        f"{ablation['confidence']:g} or more over items. Intervals resample candidates, the same "
+        "for both metrics.",
+    ]
+
+
+def ablation_verdict(ablation: Mapping[str, Any]) -> str:
+    """Whether the weight is worth it over the plain likelihood of the trace, in a sentence."""
+    plain = ablation["metrics"].get("trace_nll")
+    if plain is None:
+        return "The plain likelihood of the trace was not measured."
+    differing = len(plain["differing"])
+    if plain["gain"] is None:
+        return (
+            f"Weighted or not, the trace's likelihood puts {figures.percent(plain['same_order'])} "
+            f"of the pairs in one order, and surely differs on {differing} of "
+            f"{ablation['pairs']}. Which of the two is right is not known: no three candidates "
+            "have targets of known accuracy."
+        )
+    low, high = plain["gain_interval"]
+    ends = figures.interval(figures.points(low), figures.points(high))
+    gain = f"{figures.points(plain['gain'])} {ends}"
+    if low > 0:
+        answer = "The weight is worth it here"
+    elif high < 0:
+        answer = "The plain likelihood is better here"
+    else:
+        answer = "Whether the weight is worth it cannot be told here"
+    return (
+        f"{answer}: decision accuracy over {ablation['known']} candidates with the weight, less "
+        f"that without, is {gain} points."
+    )
+
+
+def noisy_benchmarks(stage1: Mapping[str, Any]) -> str | None:
+    """A line for the terminal naming the benchmarks that are too noisy to choose by."""
+    noise = stage1.get("signal_to_noise") or {}
+    names = [name for name, each in noise.items() if each["verdict"] == "too noisy"]
+    if not names:
+        return None
+    return f"too noisy to choose by in Stage 1: {', '.join(map(figures.one_line, names))}"

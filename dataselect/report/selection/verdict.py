@@ -1,0 +1,144 @@
+"""The one-sentence verdict: who comes first, by how much, and how sure that is.
+
+The comparison is between the first and the second of the last stage that scored two or more. When
+the first does not beat another survivor with the confidence that the plan asks for, the sentence
+says so before anything else: the order of candidates that cannot be told apart is not a result.
+
+The probability of Stage 1 is that of being better at target size, as far as items, seeds and
+published proxies tell. That of Stage 2 is of the target's accuracy where transfer functions apply
+(`forecast`); else of its score and over items, without the training seed, so it is optimistic.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from dataselect.report.numbers import number, percent, points, probability
+from dataselect.report.selection.leaks import verdict_clause
+from dataselect.report.selection.uncertainty import claim, knowledge
+
+if TYPE_CHECKING:
+    from dataselect.decisions.ranking import Ranking
+    from dataselect.pipeline import Selection
+    from dataselect.stages.predict import Prediction
+    from dataselect.stages.stage import StageScores
+
+_UNITS = {"z_score": "standard deviations", "mean_rank": "ranks"}
+
+
+def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
+    """The verdict as `text` and as figures; `ranked` are the survivors, best first.
+
+    `margin` is in `unit` and positive when the winner is ahead; `not_told_apart` are the others
+    that the winner is ahead of with less than `confidence`; `first_without_leaked_items` is null
+    where there are none.
+    """
+    screening, prediction = selection.screening, selection.prediction
+    confidence = selection.plan.confidence
+    none: dict[str, Any] = {
+        "winner": None,
+        "runner_up": None,
+        "stage": None,
+        "margin": None,
+        "unit": None,
+        "probability": None,
+        "confidence": confidence,
+        "not_told_apart": [],
+        "first_without_leaked_items": None,
+    }
+    if not ranked:
+        return {**none, "text": "No candidate came through, so there is nothing to choose."}
+    winner = ranked[0]
+    lost = [name for name in screening.survivors if name not in ranked]
+    if prediction is not None and len(ranked) > 1:
+        ranking, stage, others = prediction.ranking, "stage2", list(ranked[1:])
+    else:
+        ranking, stage = screening.ranking, "stage1"
+        others = [name for name in ranking.table.index if name != winner]
+    if prediction is not None and len(ranked) == 1 and lost:
+        text = (
+            f"{winner} is the only survivor that came through Stage 2, so it was compared with "
+            "nothing there."
+        )
+        return {**none, "winner": winner, "not_told_apart": lost, "text": text}
+    if not others:
+        text = f"{winner} is the only candidate that came through, so it was compared with nothing."
+        return {**none, "winner": winner, "text": text}
+
+    second = others[0]
+    wins = ranking.wins
+    if stage == "stage2" and prediction is not None and prediction.wins is not None:
+        wins = prediction.wins
+    ahead = {name: float(wins.to_dict("index")[winner][name]) for name in others}
+    close = [name for name, p in ahead.items() if p < confidence]
+    if stage == "stage2" and prediction is not None:
+        compared = _accuracies(prediction, winner, second) or _scores(
+            prediction.scores, ranking, winner, second
+        )
+    else:
+        compared = _scores(screening.scores, ranking, winner, second)
+    margin, unit, figures = compared
+    doubt = f" but cannot be told apart from {_listed(close)}" if close else ""
+    known = None
+    if stage == "stage1" and screening.doubt is not None:
+        known = asdict(screening.doubt)
+    chance = f"{claim(known)} with probability {probability(ahead[second])} {knowledge(known)}"
+    if wins is not ranking.wins:
+        chance = f"its target is ahead with probability {probability(ahead[second])}"
+    leaks, first = verdict_clause(selection, winner, stage)
+    return {
+        "winner": winner,
+        "runner_up": second,
+        "stage": stage,
+        "margin": margin,
+        "unit": unit,
+        "probability": ahead[second],
+        "confidence": confidence,
+        "not_told_apart": close,
+        "first_without_leaked_items": first,
+        "text": f"{winner} comes first{doubt}: {figures}; {chance}.{leaks}",
+    }
+
+
+def _accuracies(
+    prediction: "Prediction", winner: str, second: str
+) -> tuple[float, str, str] | None:
+    """How far the winner is ahead, the unit of that, and both figures in words."""
+    if not prediction.overall:
+        return None
+    one, two = prediction.overall[winner], prediction.overall[second]
+    margin = one.predicted_accuracy - two.predicted_accuracy
+    beyond = ", extrapolated" if one.extrapolated or two.extrapolated else ""
+    figures = (
+        f"predicted target accuracy {percent(one.predicted_accuracy)} against "
+        f"{percent(two.predicted_accuracy)} for {second} ({points(margin)} points{beyond})"
+    )
+    return margin, "share", figures
+
+
+def _scores(
+    measured: "StageScores", ranking: "Ranking", winner: str, second: str
+) -> tuple[float, str, str]:
+    """As `_accuracies`, in the score that ranked.
+
+    With one benchmark that is its own figure: z-scores of two candidates are always -1 and +1.
+    """
+    stage, tables = measured.stage[-1], list(measured.table("rbridge").values())
+    if len(tables) == 1:
+        ours, theirs = (float(tables[0][name].mean()) for name in (winner, second))
+        unit, what, decimals = "nats per token", "rBridge", 3
+    else:
+        rows = ranking.table.to_dict("index")
+        ours, theirs = float(rows[winner]["score"]), float(rows[second]["score"])
+        unit, what, decimals = _UNITS[ranking.method], "score", 2
+    figures = (
+        f"Stage {stage} {what} {number(ours, decimals)} against {number(theirs, decimals)} for "
+        f"{second} ({number(theirs - ours, decimals)} {unit}; lower is better)"
+    )
+    return theirs - ours, unit, figures
+
+
+def _listed(names: list[str]) -> str:
+    if len(names) > 4:
+        names = [*names[:3], f"{len(names) - 3} others"]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

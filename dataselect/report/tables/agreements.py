@@ -1,0 +1,159 @@
+"""What `dataselect agree` found: as a document for programs, and as tables for people.
+
+The document's fields are described in docs/agreement.md and stay as they are. Tables fit 80
+columns as long as names are short.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dataselect.decisions.agreement import CONVENTION
+from dataselect.decisions.comparisons import Comparison, Comparisons, Settings
+from dataselect.report import numbers as figures
+
+
+def agreement_document(found: Comparisons, settings: Settings) -> dict[str, Any]:
+    """All figures, ready for JSON; what is not known is None."""
+    return {
+        "metrics": {name: _comparison(each) for name, each in found.by_name.items()},
+        "ceiling": {name: asdict(each) for name, each in found.ceilings.items()} or None,
+        "stability": {name: asdict(each) for name, each in found.stability.items()} or None,
+        "convention": CONVENTION,
+        "candidates": found.candidates,
+        "lower_is_better": settings.lower_is_better,
+        "target_lower_is_better": settings.target_lower_is_better,
+        "confidence": settings.confidence,
+        "draws": settings.draws,
+        "seed": settings.seed,
+        "notes": list(found.notes),
+    }
+
+
+def _comparison(each: Comparison) -> dict[str, Any]:
+    return {
+        "metric": each.metric,
+        "size": each.size,
+        "target": each.target,
+        "candidates": each.candidates,
+        **asdict(each.agreement),
+        "top": {
+            str(top.k): {
+                "regret": top.regret,
+                "chance_regret": top.chance_regret,
+                "hit_rate": top.hit_rate,
+            }
+            for top in each.top
+        },
+        "kept": [asdict(kept) for kept in each.kept],
+        "stated": None if each.stated is None else [asdict(stated) for stated in each.stated],
+    }
+
+
+def print_agreements(document: Mapping[str, Any], console: Console) -> None:
+    """Agreement, what choosing by the proxy costs, the surest pairs, ceiling and stability."""
+    metrics = document["metrics"]
+    console.print(_agreement(metrics))
+    console.print()
+    console.print(_choice(metrics))
+    if any(each["stated"] for each in metrics.values()):
+        console.print()
+        console.print(_stated(metrics))
+    console.print()
+    for line in _remarks(document):
+        console.print(Text(figures.one_line(line)))
+
+
+def _agreement(metrics: Mapping[str, Any]) -> Table:
+    table = _table("", "decision accuracy", "Kendall's tau", "pairs")
+    for name, each in metrics.items():
+        intervals = (
+            figures.with_interval(each[kind], each[f"{kind}_interval"])
+            for kind in ("decision_accuracy", "kendall_tau")
+        )
+        _row(table, name, *intervals, f"{each['pairs']}")
+    return table
+
+
+def _choice(metrics: Mapping[str, Any]) -> Table:
+    """Accuracy of the surest pairs, all of them left out, and regret with hit rate."""
+    shares = [kept["share"] for kept in next(iter(metrics.values()))["kept"]][:-1]
+    best = list(dict.fromkeys(k for each in metrics.values() for k in each["top"]))
+    table = _table("", *(f"surest\n{share:.0%}" for share in shares), *(f"best\n{k}" for k in best))
+    for name, each in metrics.items():
+        surest = (figures.number(kept["accuracy"]) for kept in each["kept"][:-1])
+        tops = (each["top"].get(k) for k in best)
+        regrets = (
+            "–" if top is None else f"{top['regret']:.2g} ({top['hit_rate']:.0%})" for top in tops
+        )
+        _row(table, name, *surest, *regrets)
+    return table
+
+
+def _stated(metrics: Mapping[str, Any]) -> Table:
+    stated = [(name, each["stated"]) for name, each in metrics.items() if each["stated"]]
+    table = _table("", *(f"stated\n≥ {each['confidence']:g}" for each in stated[0][1]))
+    for name, levels in stated:
+        _row(
+            table,
+            name,
+            *(f"{figures.number(each['accuracy'])} ({each['share']:.0%})" for each in levels),
+        )
+    return table
+
+
+def _remarks(document: Mapping[str, Any]) -> Iterable[str]:
+    metrics = document["metrics"].values()
+    yield (
+        f"{document['candidates']} candidates, [{100 * document['confidence']:g}% interval over"
+        f" candidates]. Convention: {document['convention']}."
+    )
+    if any(each["target_ties"] or each["proxy_ties"] for each in metrics):
+        ties = (
+            f"{name} {each['target_ties']} and {each['proxy_ties']}"
+            for name, each in document["metrics"].items()
+        )
+        yield f"Pairs tied by the target and by the proxy: {', '.join(ties)}."
+    yield (
+        "Surest: decision accuracy of the pairs with the largest proxy difference. Best: regret of"
+        " choosing among the proxy's best so many, in the target's unit (share of hits)."
+    )
+    if any(each["stated"] for each in metrics):
+        yield (
+            "Stated: decision accuracy (share) of the pairs called with that probability, which"
+            " knows the noise of the proxy's seeds alone."
+        )
+    for name, ceiling in (document["ceiling"] or {}).items():
+        low, high = ceiling["one_seed_range"]
+        yield (
+            f"Ceiling of {name}: one of {ceiling['seeds']} target seeds against the mean of the"
+            f" others {ceiling['one_seed']:.2f} ({low:.2f} to {high:.2f}); a perfect proxy against"
+            f" the means about {ceiling['of_means']:.2f}."
+        )
+    for name, stability in (document["stability"] or {}).items():
+        steps = ", ".join(
+            f"{' and '.join(step['sizes'])} {figures.number(step['share'])}"
+            for step in stability["neighbouring"]
+        )
+        everywhere = figures.number(stability["all_sizes"]["share"])
+        yield f"Pairs in the same order by {name}: at {steps}; at all sizes {everywhere}."
+    for note in document["notes"]:
+        yield f"note: {note}"
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    table.add_column(first, overflow="fold")
+    for each in others:
+        table.add_column(each, justify="right", no_wrap=True)
+    return table
+
+
+def _row(table: Table, name: str, *cells: str) -> None:
+    row: Sequence[str] = (figures.one_line(name), *cells)
+    table.add_row(*map(Text, row))

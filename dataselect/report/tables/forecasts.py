@@ -1,0 +1,200 @@
+"""What `dataselect predict` writes and shows: a document, a CSV file and tables for people.
+
+Accuracies are shares in the document and the file, and out of 100 in the terminal, which is made
+for 80 columns. A view of what `forecast_table` gives; nothing is computed here but places.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dataselect.report import numbers as figures
+from dataselect.transfer.forecast import Forecast, not_told_apart, tiers
+from dataselect.transfer.forecast_table import Settings, TableForecasts
+
+Document = dict[str, Any]
+
+_MOST_PAIRS = 9
+"""Candidates up to which everyone's probability against everyone is shown."""
+
+
+def forecast_document(
+    found: TableForecasts, settings: Settings, facts: Mapping[str, Any]
+) -> Document:
+    """Everything, in JSON types; `facts` are what the command knows (its files)."""
+    wins = found.forecasts.wins
+    near, tier = not_told_apart(wins, settings.confidence), tiers(wins, settings.confidence)
+    ranked = list(found.forecasts.overall)
+    rows = []
+    for name in [*ranked, *(name for name in found.scores if name not in ranked)]:
+        rows.append(
+            {
+                "id": name,
+                "rank": ranked.index(name) + 1 if name in tier else None,
+                "tier": tier.get(name),
+                **_forecast(found.forecasts.overall.get(name)),
+                "not_told_apart": near.get(name),
+                "benchmarks": {
+                    benchmark: {
+                        **dict(zip(("score", "seeds"), found.scores[name][benchmark], strict=True)),
+                        **_forecast(part),
+                    }
+                    for benchmark, part in found.forecasts.by_benchmark[name].items()
+                },
+            }
+        )
+    return {
+        **facts,
+        **asdict(settings),
+        "overruled": dict(found.overruled),
+        "functions": {
+            name: {
+                "family": each.family,
+                "points": len(each.points),
+                "fitted_range": list(each.fitted_range),
+                "scatter": each.scatter,
+                "calibration": each.provenance.calibration,
+                "method": each.provenance.method,
+            }
+            for name, each in found.functions.items()
+        },
+        "candidates": rows,
+        "wins": wins.to_dict("index"),
+        "notes": list(found.notes),
+    }
+
+
+def _forecast(forecast: Forecast | None) -> Document:
+    empty = dict.fromkeys(("predicted_accuracy", "low", "high", "extrapolated"))
+    return empty if forecast is None else asdict(forecast)
+
+
+def forecast_csv(document: Document) -> str:
+    """A row for each candidate, best first; empty where there is no value, and 1 for true.
+
+    A benchmark's column is its prediction, so `dataselect agree` reads the file as it is.
+    """
+    import pandas as pd
+
+    rows = []
+    for each in document["candidates"]:
+        row = {"id": each["id"], "rank": each["rank"], "tier": each["tier"]}
+        row |= _cells("predicted", each)
+        for name in document["functions"]:
+            row |= _cells(name, each["benchmarks"].get(name, {}))
+        rows.append(row)
+    table = pd.DataFrame(rows).astype({"rank": "Int64", "tier": "Int64"})
+    return table.to_csv(index=False, lineterminator="\n")
+
+
+def _cells(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
+    extrapolated = part.get("extrapolated")
+    return {
+        f"{name}_accuracy" if name == "predicted" else name: part.get("predicted_accuracy"),
+        f"{name}_low": part.get("low"),
+        f"{name}_high": part.get("high"),
+        f"{name}_extrapolated": None if extrapolated is None else int(extrapolated),
+    }
+
+
+def print_forecasts(document: Document, console: Console) -> None:
+    """Who comes first and who cannot be told apart; then the benchmarks one by one."""
+    for refusal in document["overruled"].values():
+        console.print(Text(figures.one_line(f"FORCED: {refusal}"), style="bold red"))
+    console.print(_ranking(document))
+    console.print()
+    for line in _remarks(document):
+        console.print(Text(figures.one_line(line)))
+    ranked = [each["id"] for each in document["candidates"] if each["rank"]]
+    if 2 < len(ranked) <= _MOST_PAIRS:
+        console.print()
+        console.print(_pairs(document["wins"], ranked))
+    if len(document["functions"]) > 1:
+        names = list(document["functions"])
+        for first in range(0, len(names), 3):
+            console.print()
+            console.print(_benchmarks(document, names[first : first + 3]))
+    if document["notes"]:
+        console.print()
+    for note in document["notes"]:
+        console.print(Text(figures.one_line(f"note: {note}")))
+
+
+def _ranking(document: Document) -> Table:
+    table = _table("", "tier", "candidate", "predicted accuracy, %", "beats the next")
+    candidates = document["candidates"]
+    for each, following in zip(candidates, [*candidates[1:], None], strict=True):
+        beats = None
+        if each["rank"] and following and following["rank"]:
+            beats = document["wins"][each["id"]][following["id"]]
+        _row(
+            table,
+            figures.number(each["rank"], 0),
+            figures.number(each["tier"], 0),
+            each["id"],
+            figures.accuracy_text(each),
+            figures.probability(beats),
+        )
+    return table
+
+
+def _remarks(document: Document) -> list[str]:
+    share = f"{100 * document['confidence']:g}%"
+    ranked = [each for each in document["candidates"] if each["rank"]]
+    lines = []
+    for tier, members in groupby(ranked, key=lambda each: each["tier"]):
+        names = [each["id"] for each in members]
+        if len(names) > 1:
+            lines.append(f"tier {tier}, not told apart from its first: {', '.join(names)}")
+    over = " mean over the benchmarks" if len(document["functions"]) > 1 else ""
+    lines.append(
+        f"Predicted accuracy of the target,{over} [{share} interval]; * beyond the scores fitted."
+        " A tier ends where its first candidate beats the next with probability"
+        f" {document['confidence']:g}."
+    )
+    lines.append(
+        "Intervals hold the functions' errors, which candidates share: they may overlap where the"
+        " order is sure. Probabilities know the noise of seeds and how far targets of like score"
+        " differ."
+    )
+    return lines
+
+
+def _pairs(wins: Mapping[str, Mapping[str, float]], ranked: Sequence[str]) -> Table:
+    table = _table("", "probability to beat", *(f"{i}" for i in range(1, len(ranked) + 1)))
+    for place, one in enumerate(ranked, start=1):
+        cells = ("" if one == two else figures.probability(wins[one][two]) for two in ranked)
+        _row(table, f"{place}", one, *cells)
+    return table
+
+
+def _benchmarks(document: Document, names: Sequence[str]) -> Table:
+    table = _table("", "accuracy, %", *names)
+    for each in document["candidates"]:
+        parts = (figures.accuracy_text(each["benchmarks"].get(name)) for name in names)
+        _row(table, figures.number(each["rank"], 0), each["id"], *parts)
+    return table
+
+
+def _table(*headings: str) -> Table:
+    """The rank, maybe the tier, then the candidate and what is to be read across."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    for place, each in enumerate(headings):
+        names = place and headings[place - 1] in ("", "tier") and each != "tier"
+        table.add_column(
+            Text(figures.one_line(each)),
+            justify="left" if names else "right",
+            overflow="fold",
+            no_wrap=not names,
+        )
+    return table
+
+
+def _row(table: Table, *cells: str) -> None:
+    table.add_row(*(Text(figures.one_line(cell)) for cell in cells))

@@ -1,0 +1,279 @@
+"""What `dataselect score` writes and shows: a Parquet table of items and a summary.
+
+The summary has the shape of lm-evaluation-harness's results files (`results`, `configs`,
+`n-shot`, `n-samples`, ...; metrics are `name,none` with `name_stderr,none`), so that whatever
+reads those reads these. What such a file has no place for stands under `dataselect`.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from dataselect import __version__
+from dataselect.decisions.frontier_agreement import compare_frontiers
+from dataselect.report.numbers import one_line
+from dataselect.scoring.checkpoint import ModelCheckpoint
+from dataselect.scoring.evaluate import Evaluation
+from dataselect.scoring.rbridge import METRIC_VERSION
+from dataselect.scoring.score_models import BenchmarkScores, distinct
+from dataselect.store import write_atomic
+from dataselect.traces.summary import grouped
+from dataselect.wording import slug
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_LOWER_IS_BETTER = ("nll", "rbridge", "ted")
+_Metrics = Mapping[str, tuple[float, float, int]]
+_COUNTS = ("trace_tokens", "left_out_tokens")
+_COLUMNS = {
+    "rbridge": "rBridge",
+    "trace_nll": "R^φ",
+    "label_nll": "label",
+    "scb_nll": "ScB",
+    "mpca": "MPCA",
+    "ted_per_token": "TED",
+    "cloze": "cloze",
+    "correct": "acc",
+    "isft_accuracy": "iSFT",
+}
+_UNCONDITIONAL = ("arc_challenge", "commonsense_qa")
+"""Benchmarks whose cloze accuracy OLMES takes from `acc_uncond`; per character for others."""
+
+
+def summary(
+    model: ModelCheckpoint,
+    number: int,
+    scores: Sequence[BenchmarkScores],
+    facts: Mapping[str, Any],
+    when: datetime,
+) -> dict[str, Any]:
+    """The results of the model that is `number` in `scores`.
+
+    `facts` are what the command knows (device, precision, ...).
+    """
+    identity = model.identity["model"]
+    revision = identity.get("commit", "local")
+    by_id = {each.evaluation.benchmark.id: each for each in scores}
+    metrics = {name: _metrics(each.evaluation, each.tables[number]) for name, each in by_id.items()}
+    return {
+        "results": {name: {"alias": name, **_means(values)} for name, values in metrics.items()},
+        "group_subtasks": {name: [] for name in by_id},
+        "configs": {name: _config(each.evaluation) for name, each in by_id.items()},
+        "versions": dict.fromkeys(by_id, METRIC_VERSION),
+        "n-shot": {name: _shots(each.evaluation) for name, each in by_id.items()},
+        "higher_is_better": {
+            name: {metric: not _lower(metric) for metric in values}
+            for name, values in metrics.items()
+        },
+        "n-samples": {
+            name: {
+                "original": len(each.evaluation.benchmark.items) + len(each.evaluation.left_out),
+                "effective": len(each.tables[number]),
+            }
+            for name, each in by_id.items()
+        },
+        "config": {
+            "model": "hf",
+            "model_args": {"pretrained": model.name.partition("@")[0], "revision": revision},
+            "model_revision": revision,
+            **facts,
+        },
+        "date": when.timestamp(),
+        "model_source": "hf",
+        "model_name": model.name,
+        "model_name_sanitized": slug(model.name),
+        "dataselect": {
+            "version": __version__,
+            "metric_version": METRIC_VERSION,
+            "model": identity,
+            "exclusions": {
+                name: [{"item": one.item, "reason": one.reason} for one in each.exclusions]
+                for name, each in by_id.items()
+            },
+            "notes": {name: list(each.notes) for name, each in by_id.items()},
+            # Of all models that were scored together; their shares are not kept apart.
+            "flops": {name: each.flops for name, each in by_id.items()},
+            "models_scored_together": len(scores[0].tables),
+        },
+    }
+
+
+def write_scores(
+    models: Sequence[ModelCheckpoint],
+    scores: Sequence[BenchmarkScores],
+    facts: Mapping[str, Any],
+    when: datetime,
+    out: Path,
+) -> list[Path]:
+    """Write `<out>/<model>/results_<date>.json` and `items_<date>.parquet`; gives the folders."""
+    import pandas as pd
+
+    stamp = when.strftime("%Y-%m-%dT%H-%M-%S.%f")
+    folders = [
+        out / folder for folder in distinct([slug(model.name) or "model" for model in models])
+    ]
+    for number, (model, folder) in enumerate(zip(models, folders, strict=True)):
+        folder.mkdir(parents=True, exist_ok=True)
+        tables = [
+            each.tables[number].assign(benchmark=each.evaluation.benchmark.id) for each in scores
+        ]
+        rows = pd.concat(tables, ignore_index=True)
+        first = ["benchmark", "item"]
+        rows = rows[first + [name for name in rows.columns if name not in first]]
+        write_atomic(folder / f"items_{stamp}.parquet", rows.to_parquet(None, index=False))
+        made = summary(model, number, scores, facts, when)
+        text = json.dumps(made, indent=2, ensure_ascii=False, allow_nan=False)
+        write_atomic(folder / f"results_{stamp}.json", (text + "\n").encode())
+    return folders
+
+
+def print_scores(
+    models: Sequence[ModelCheckpoint], scores: Sequence[BenchmarkScores], console: Console
+) -> None:
+    """A table for each model with a row for each benchmark, and what was left out."""
+    for number, model in enumerate(models):
+        rows = [(each, _metrics(each.evaluation, each.tables[number])) for each in scores]
+        console.print(one_line(model.name), style="bold", markup=False, highlight=False)
+        console.print(_table(rows))
+    lines = [
+        "mean ± standard error over items. rBridge, R^φ, label (its NLL) and ScB in nats per"
+        " token and TED in edits per token: lower is better. MPCA, cloze accuracy, acc"
+        " (accuracy or pass@1 of written answers) and iSFT (the same after fine-tuning): higher is"
+        " better."
+    ]
+    for each in scores:
+        name = each.evaluation.benchmark.id
+        for reason, count in grouped(each.exclusions):
+            lines.append(f"{name}: {count} left out: {one_line(reason)}")
+        lines += [f"{name}: {note}" for note in each.notes]
+    for line in lines:
+        console.print(line, markup=False, highlight=False)
+
+
+def _table(rows: Sequence[tuple[BenchmarkScores, _Metrics]]) -> Table:
+    shown = [key for key in _COLUMNS if any(_shown(key, *row) is not None for row in rows)]
+    # Without padding it fits 80 columns.
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=0)
+    for heading in ("benchmark", "items", *(_COLUMNS[key] for key in shown)):
+        left = heading == "benchmark"
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    for each, metrics in rows:
+        cells = [_shown(key, each, metrics) for key in shown]
+        table.add_row(
+            escape(each.evaluation.benchmark.id),
+            str(len(each.tables[0])),
+            *(
+                "–" if cell is None else f"{_figure(cell[0])}\n±{_figure(cell[1])}"
+                for cell in cells
+            ),
+        )
+    return table
+
+
+def _figure(value: float) -> str:
+    """Three decimals; what would show none of its digits, a probability of an answer, say so."""
+    return f"{value:.0e}" if 0 < abs(value) < 5e-4 else f"{value:.3f}"
+
+
+def print_comparison(tables: Mapping[str, "pd.DataFrame"], console: Console) -> None:
+    """rBridge of each model by frontier model, and how far the rankings agree."""
+    names = list(tables)
+    agreements = compare_frontiers(tables)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("model", overflow="fold")
+    for name in names:
+        table.add_column(escape(one_line(name)), justify="right")
+    first = next(iter(tables.values()))
+    for model in first.mean().sort_values().index:
+        table.add_row(
+            escape(one_line(model)), *(f"{tables[name][model].mean():.4f}" for name in names)
+        )
+    console.print(table)
+    lines = [f"rBridge over {len(first)} items, in nats per token; lower is better"]
+    for each in agreements:
+        lines.append(
+            f"{each.first} and {each.second}: {each.same_order:.0%} of the pairs of models in the"
+            f" same order, Kendall's tau {each.kendall_tau:.2f}; on items drawn anew"
+            f" {each.first}'s own ranking keeps {each.resampled:.0%}"
+        )
+    for line in lines:
+        console.print(one_line(line), markup=False, highlight=False)
+
+
+def _metrics(evaluation: Evaluation, table: "pd.DataFrame") -> _Metrics:
+    """Mean, standard error and number of items of each metric that has a finite mean."""
+    found = {}
+    for name in table.columns:
+        if name == "item" or name in _COUNTS or table[name].dtype.kind not in "bif":
+            continue
+        values = table[name].astype(float).dropna()
+        mean = float(values.mean())
+        # Neither without a value, nor where a likelihood ratio has no number.
+        if not math.isfinite(mean):
+            continue
+        error = float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+        metric = name
+        if name == "correct":
+            metric = "pass@1" if evaluation.benchmark.answer_kind == "code" else "exact_match"
+        found[metric] = (mean, error, len(values))
+    return found
+
+
+def _means(metrics: _Metrics) -> dict[str, float]:
+    made = {}
+    for name, (mean, error, _) in metrics.items():
+        made[f"{name},none"] = mean
+        made[f"{name}_stderr,none"] = error
+    return made
+
+
+def _shown(key: str, scores: BenchmarkScores, metrics: _Metrics) -> tuple[float, float, int] | None:
+    if key == "cloze":
+        unconditional = scores.evaluation.benchmark.id in _UNCONDITIONAL
+        key = "acc_uncond" if unconditional else "acc_per_char"
+    if key == "correct":
+        return metrics.get("exact_match", metrics.get("pass@1"))
+    return metrics.get(key)
+
+
+def _lower(metric: str) -> bool:
+    return any(word in metric for word in _LOWER_IS_BETTER)
+
+
+def _shots(evaluation: Evaluation) -> int:
+    benchmark = evaluation.benchmark
+    return len(benchmark.examples(benchmark.items[0]))
+
+
+def _config(evaluation: Evaluation) -> dict[str, Any]:
+    benchmark = evaluation.benchmark
+    return {
+        "task": benchmark.id,
+        "dataset_revision": benchmark.revision,
+        "num_fewshot": _shots(evaluation),
+        "output_type": "loglikelihood",
+        "doc_to_text": benchmark.prompt,
+        "metadata": {
+            "items_hash": benchmark.content_hash,
+            "label": benchmark.label,
+            "weights": evaluation.weights,
+            "traces": [
+                {
+                    "hash": traces.hash,
+                    "count": len(traces.traces),
+                    "model": traces.header.model,
+                    "created": traces.header.created,
+                }
+                for traces in evaluation.traces
+            ],
+        },
+    }

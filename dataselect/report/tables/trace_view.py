@@ -1,0 +1,188 @@
+"""One trace and a set of traces, in the terminal.
+
+The reasoning is shaded by the frontier model's probability, which is what each letter weighs in
+rBridge: the darker, the more. Letter and background colours are set together, so that any
+terminal theme will do. Shade alone reaches neither a file nor everybody's eyes: tokens below one
+half are underlined too, and stand in ⟦ ⟧ where there are no colours.
+
+Texts of models and benchmarks may hold anything: they are passed to rich as plain text, and what
+a terminal would act on is shown as an escape.
+"""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dataselect.benchmarks.items import LETTERS, Item
+from dataselect.report.numbers import number, one_line, percent
+from dataselect.traces.summary import Spread, Summary
+from dataselect.traces.trace import Trace, TraceHeader
+
+UNCERTAIN = 0.5
+"""Tokens of a lower probability are marked."""
+
+# Lower ends of the shades; ColorBrewer's Blues, dark enough at the end for white letters.
+_SHADES = (
+    (0.0, "#000000 on #eff3ff"),
+    (0.2, "#000000 on #c6dbef"),
+    (0.4, "#000000 on #9ecae1"),
+    (0.6, "#000000 on #6baed6"),
+    (0.8, "#ffffff on #2171b5"),
+    (0.95, "#ffffff on #08306b"),
+)
+_NO_PROBABILITY = "dim italic"
+_OPEN, _CLOSE = "⟦", "⟧"
+_JOINERS = "\u200c\u200d"  # that Persian, Hindi and emoji are written with
+_VERDICTS = {True: ("right", "green"), False: ("wrong", "red"), None: ("cannot be told", "dim")}
+
+
+def trace_text(trace: Trace, *, brackets: bool = False) -> Text:
+    """The trace with each run of equal probability shaded; neighbours that are equal look one.
+
+    `brackets` puts tokens below `UNCERTAIN` in ⟦ ⟧, for where there is no colour.
+    """
+    text, at = Text(), 0
+    for length, p in trace.runs:
+        shown = _shown(trace.text[at : at + length])
+        if brackets and p is not None and p < UNCERTAIN:
+            core = shown.strip() or shown
+            shown = shown.replace(core, f"{_OPEN}{core}{_CLOSE}", 1)
+        text.append(shown, _style(p))
+        at += length
+    return text
+
+
+def print_trace(
+    console: Console, trace: Trace, item: Item | None = None, correct: bool | None = None
+) -> None:
+    """Question, choices, shaded reasoning and its scale, and the final answer beside the right one.
+
+    `correct` is None where it cannot be told.
+    """
+    coloured = console.color_system is not None and not console.no_color
+    console.print(Text(one_line(trace.item), style="bold"))
+    if item is not None:
+        console.print(Text(_shown(item.question)))
+        for letter, choice in zip(LETTERS, item.choices or (), strict=False):
+            console.print(Text(f"{letter}. {_shown(choice)}"))
+    console.print()
+    console.print(trace_text(trace, brackets=not coloured))
+    console.print()
+    console.print(_scale(trace, coloured))
+    word, style = _VERDICTS[correct]
+    final = Text("final answer: ")
+    final.append("none" if trace.answer is None else _shown(trace.answer), "bold")
+    if item is not None:
+        final.append(f" ({word})", style)
+    console.print(final)
+    if item is not None:
+        console.print(Text(f"right answer: {_shown(_gold(item))}"))
+
+
+def print_summary(console: Console, summary: Summary, header: TraceHeader) -> None:
+    """What the traces are of, their figures and what was left out; then how they were recorded."""
+    console.print(_rows((*_origin(header), *_figures(summary))))
+    if summary.exclusions:
+        console.print()
+        console.print(Text("left out:", style="dim"))
+        left_out = Table.grid(padding=(0, 2))
+        left_out.add_column(justify="right", no_wrap=True)
+        left_out.add_column(overflow="fold")
+        for reason, count in summary.exclusions:
+            left_out.add_row(Text(str(count)), Text(one_line(reason)))
+        console.print(left_out)
+    if header.notes:
+        console.print()
+        console.print(Text("recorded with:", style="dim"))
+        names = [(one_line(name).replace("_", " "), value) for name, value in header.notes.items()]
+        console.print(_rows([row for row in names if row[1]]))
+
+
+def _rows(rows: Sequence[tuple[str, str]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False, show_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(Text(name, style="dim"), Text(one_line(value)))
+    return table
+
+
+def _origin(header: TraceHeader) -> list[tuple[str, str]]:
+    rows = [
+        ("benchmark", header.benchmark),
+        ("items from", header.benchmark_revision),
+        ("frontier model", header.model),
+        ("fingerprint", header.fingerprint),
+        ("made", " by ".join(filter(None, (header.created, header.created_by)))),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _figures(summary: Summary) -> list[tuple[str, str]]:
+    traces = f"{summary.traces:,}"
+    if summary.items is not None:
+        traces += f" for {summary.items:,} items, {summary.without:,} of them without"
+    rows = [("traces", traces)]
+    if summary.letters is not None and summary.tokens is not None:
+        rows += [("letters", _spread(summary.letters)), ("tokens", _spread(summary.tokens))]
+    if summary.lowest is not None:
+        ends = f"{summary.lowest:.3g} to {number(summary.highest, 3)}"
+        rows.append(("probabilities", f"{ends}, mean {number(summary.mean, 3)}"))
+    rows.append(("letters without one", percent(summary.share_without_probability)))
+    if summary.flat:
+        rows.append(("flat traces", f"{summary.flat:,} (all letters about equally probable)"))
+    if summary.told is not None:
+        right = f"{summary.right:,} of {summary.told:,} ({percent(summary.share_right)})"
+        untold = f", {summary.untold:,} cannot be told" if summary.untold else ""
+        rows.append(("right answers", right + untold))
+    return rows
+
+
+def _spread(spread: Spread) -> str:
+    return (
+        f"mean {number(spread.mean, 1)}, median {number(spread.median, 1)}, "
+        f"{spread.low:,} to {spread.high:,}"
+    )
+
+
+def _scale(trace: Trace, coloured: bool) -> Text:
+    scale = Text("probability: ")
+    if coloured:
+        for low, _ in _SHADES:
+            scale.append(f" {low:.2g} ", _style(low))
+        scale.append(" and more; underlined below 0.5")
+    else:
+        scale.append(f"{_OPEN} {_CLOSE} below 0.5")
+    missing = sum(length for length, p in trace.runs if p is None)
+    if missing:
+        scale.append(f"; {missing} of {len(trace.text)} letters have none")
+        if coloured:
+            scale.append(" (in italics)")
+    return scale
+
+
+def _style(p: float | None) -> str:
+    if p is None:
+        return _NO_PROBABILITY
+    style = next(style for low, style in reversed(_SHADES) if p >= low)
+    return f"underline {style}" if p < UNCERTAIN else style
+
+
+def _gold(item: Item) -> str:
+    if item.choices is not None and item.answer_index is not None:
+        return f"{item.answer}. {item.choices[item.answer_index]}"
+    # Code begins with its indent, so it has lines of its own.
+    return f"\n{item.answer}" if item.code is not None else item.answer
+
+
+def _shown(text: str) -> str:
+    """`text` with its line ends, and all else that a terminal would act on as an escape."""
+    return "".join(
+        letter
+        if letter.isprintable() or letter == "\n" or letter in _JOINERS
+        else letter.encode("unicode_escape").decode()
+        for letter in text
+    )

@@ -1,0 +1,275 @@
+"""Which proxies a stage measures for each candidate, and what manifest and plan say only together.
+
+What a candidate names in its own `proxies` goes first, then the plan's `train` command, then
+training here. Only the last, and a command that asks for {data}, needs a candidate's text.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from dataselect.config.checkpoints import Checkpoints
+from dataselect.config.manifest import Manifest
+from dataselect.config.plan import Plan, Stage
+from dataselect.config.proxy_origin import Trained, Trainer
+from dataselect.corpus.prepare import Budgets
+from dataselect.corpus.segmentation import segmentation_hash
+from dataselect.errors import InputError
+from dataselect.proxies.recipe import Recipe
+from dataselect.scoring.series import Member, resolve
+from dataselect.store import Store
+from dataselect.units import format_count
+
+StageName = Literal["stage1", "stage2"]
+SECTIONS: Mapping[StageName, Literal["screen", "predict"]] = {
+    "stage1": "screen",
+    "stage2": "predict",
+}
+"""The plan's key for each stage."""
+
+Given = Mapping[tuple[StageName, str], tuple[tuple[Member, ...], ...]]
+"""By stage and candidate: the series of checkpoints that the manifest gives, resolved."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Checkpoints that a candidate gives: one series or, of several seeds, one for each."""
+
+    sections: tuple[Checkpoints, ...]
+    where: tuple[str, ...]
+    """`file:line:column` of each."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that trains; `base` is the folder of the file that names it."""
+
+    trainer: Trainer
+    base: Path
+    where: str
+    shared: bool
+    """Whether it is the plan's, for all candidates."""
+
+    @property
+    def takes_data(self) -> bool:
+        """Whether it trains on the tokens that it is given."""
+        return "data" in self.trainer.placeholders
+
+    @property
+    def working_folder(self) -> Path:
+        """Where it is started."""
+        return (self.base / (self.trainer.folder or ".")).resolve()
+
+
+def stages(plan: Plan) -> dict[StageName, Stage]:
+    """The plan's stages by name."""
+    found: dict[StageName, Stage] = {"stage1": plan.screen}
+    if plan.predict is not None:
+        found["stage2"] = plan.predict
+    return found
+
+
+def origin_of(
+    manifest: Manifest, plan: Plan, stage: StageName, candidate: str
+) -> Series | Command | None:
+    """Where a candidate's proxy of a stage comes from; None when it is trained here."""
+    section = SECTIONS[stage]
+    proxies = manifest.candidate(candidate).proxies
+    named = None if proxies is None else getattr(proxies, section)
+    place = ("proxies", section)
+    if isinstance(named, Trained):
+        where = manifest.where_candidate(candidate, *place, "train", "command")
+        return Command(named.train, manifest.base, where, shared=False)
+    if isinstance(named, Checkpoints):
+        return Series((named,), (manifest.where_candidate(candidate, *place),))
+    if named is not None:
+        places = tuple(manifest.where_candidate(candidate, *place, i) for i in range(len(named)))
+        return Series(tuple(named), places)
+    trainer = stages(plan)[stage].train
+    if trainer is None:
+        return None
+    return Command(trainer, plan.base, plan.where(section, "train", "command"), shared=True)
+
+
+def takes_text(origin: Series | Command | None) -> bool:
+    """Whether proxies of this origin are trained on text that is prepared here."""
+    return origin is None or (isinstance(origin, Command) and origin.takes_data)
+
+
+def check_origins(manifest: Manifest, plan: Plan) -> None:
+    """Raise InputError where a candidate's proxy could not be made for lack of something."""
+    for stage, chosen in stages(plan).items():
+        section = SECTIONS[stage]
+        for candidate in manifest.candidates:
+            origin = origin_of(manifest, plan, stage, candidate.id)
+            if takes_text(origin) and not candidate.has_text:
+                raise InputError(
+                    manifest.where_candidate(candidate.id),
+                    f"{candidate.id!r} has no text for the plan's {section!r} to train a proxy on",
+                    f"add 'path' or 'mixture', or name its proxy in 'proxies: {section}:'",
+                )
+            if takes_text(origin) and plan.tokenizer is None:
+                raise InputError(
+                    plan.where(),
+                    f"no tokenizer is named, and {candidate.id!r} is trained on tokens",
+                    "add 'tokenizer:'",
+                )
+            if origin is None and chosen.proxy is None:
+                raise InputError(
+                    plan.where(section),
+                    f"it has no 'proxy', and {candidate.id!r} none from elsewhere",
+                    f"add 'proxy:', or name one in the candidate's 'proxies: {section}:'",
+                )
+            if isinstance(origin, Command):
+                _check_command(origin, plan, chosen)
+    trains = plan.tokenizer is not None and plan.tokenizer.train is not None
+    if trains and needs_tokenizer(manifest, plan) and not manifest.text_sources():
+        raise InputError(
+            plan.where("tokenizer", "train"),
+            "no candidate has text to train a tokenizer on",
+            "name one in 'path:'",
+        )
+
+
+def _check_command(command: Command, plan: Plan, chosen: Stage) -> None:
+    names = command.trainer.placeholders
+    if command.shared and not names & {"data", "candidate"}:
+        raise InputError(
+            command.where,
+            "it is the same for every candidate",
+            "add {data} or {candidate} to it",
+        )
+    if chosen.seeds > 1 and "seed" not in names:
+        raise InputError(
+            command.where, f"it has no {{seed}}, and 'seeds' is {chosen.seeds}", "add it"
+        )
+    if "tokenizer" in names and plan.tokenizer is None:
+        raise InputError(plan.where(), "a command asks for {tokenizer}", "add 'tokenizer:'")
+    needs_tokens = bool(names & {"data", "tokens"}) and command.trainer.tokens is None
+    if needs_tokens and (
+        chosen.proxy is None or (chosen.proxy.tokens is None and plan.tokenizer is None)
+    ):
+        raise InputError(command.where, "nothing says how many tokens to train on", "add 'tokens:'")
+    if not command.working_folder.is_dir():
+        raise InputError(
+            command.where, f"there is no folder {command.working_folder}", "correct 'folder'"
+        )
+
+
+def needs_tokenizer(manifest: Manifest, plan: Plan) -> bool:
+    """Whether anything at all is trained with the plan's tokenizer, or counted by it."""
+    if plan.tokenizer is None:
+        return False
+    for stage, chosen in stages(plan).items():
+        for candidate in manifest.candidates:
+            origin = origin_of(manifest, plan, stage, candidate.id)
+            if takes_text(origin):
+                return True
+            if isinstance(origin, Command):
+                sized = chosen.proxy is not None and chosen.proxy.tokens is None
+                if "tokenizer" in origin.trainer.placeholders or (
+                    sized and origin.trainer.tokens is None
+                ):
+                    return True
+    return False
+
+
+def command_tokens(command: Command, chosen: Stage, recipe: Recipe | None) -> int | None:
+    """Tokens that a command trains on, where anything says so."""
+    if command.trainer.tokens is not None:
+        return command.trainer.tokens
+    if chosen.proxy is not None and chosen.proxy.tokens is not None:
+        return chosen.proxy.tokens
+    return None if recipe is None else recipe.tokens
+
+
+def text_budgets(manifest: Manifest, plan: Plan, recipes: Mapping[StageName, Recipe]) -> Budgets:
+    """(tokens, sequence length) of each training on a candidate's own text, by candidate."""
+    budgets: dict[str, list[tuple[int, int]]] = {}
+    for stage, chosen in stages(plan).items():
+        recipe = recipes.get(stage)
+        for candidate in manifest.candidates:
+            origin = origin_of(manifest, plan, stage, candidate.id)
+            if not takes_text(origin):
+                continue
+            if isinstance(origin, Command):
+                tokens, length = command_tokens(origin, chosen, recipe), 1
+            else:
+                assert recipe is not None, "check_origins asks for a proxy"
+                tokens, length = recipe.tokens, recipe.sequence_length
+            assert tokens is not None, "check_origins asks for the tokens"
+            budgets.setdefault(candidate.id, []).append((tokens, length))
+    return budgets
+
+
+def resolve_given(manifest: Manifest, plan: Plan, store: Store | None = None) -> Given:
+    """Find the checkpoints that candidates give. Raises InputError before anything is spent.
+
+    A store remembers the hashes of their files.
+    """
+    given: dict[tuple[StageName, str], tuple[tuple[Member, ...], ...]] = {}
+    for stage, chosen in stages(plan).items():
+        tokenizers: dict[str, str] = {}
+        for candidate in manifest.candidates:
+            origin = origin_of(manifest, plan, stage, candidate.id)
+            if not isinstance(origin, Series):
+                continue
+            found = []
+            for section, where in zip(origin.sections, origin.where, strict=True):
+                members = [
+                    replace(member, store=store)
+                    for member in resolve(section, manifest.base, where)
+                ]
+                if len(members) < chosen.average:
+                    raise InputError(
+                        where,
+                        f"it gives {len(members)} checkpoints, and 'average' is {chosen.average}",
+                        "name more, or lower 'average' in the plan",
+                    )
+                found.append(tuple(members[-chosen.average :]))
+            given[stage, candidate.id] = tuple(found)
+            for member in (member for members in found for member in members):
+                if isinstance(member.place, Path):
+                    tokenizers[candidate.id] = segmentation_hash(member.place)
+        check_tokenizers(manifest, stage, tokenizers)
+    return given
+
+
+def check_tokenizers(manifest: Manifest, stage: StageName, cuts: Mapping[str, str]) -> None:
+    """Raise InputError unless the proxies of a stage cut texts into the same tokens.
+
+    `cuts`: by candidate, what identifies that (`corpus.segmentation`). A score per token of one
+    tokenizer says nothing beside one of another.
+    """
+    first, *others = cuts or ("",)
+    for name in others:
+        if cuts[name] != cuts[first]:
+            raise InputError(
+                manifest.where_candidate(name),
+                f"its proxy of Stage {stage[-1]} has another tokenizer than that of {first!r}, and "
+                "scores per token of different tokenizers cannot be compared",
+                "give proxies of one tokenizer, or compare these candidates in runs of their own",
+            )
+
+
+def describe_differences(
+    stage: StageName, sizes: Mapping[str, int], tokens: Mapping[str, int | None]
+) -> list[str]:
+    """Notes, loud ones, where proxies of a stage differ in more than their data."""
+    notes = []
+    for word, figures in (("parameters", sizes), ("training tokens", tokens)):
+        known = {name: figure for name, figure in figures.items() if figure is not None}
+        if known and max(known.values()) > min(known.values()) * 1.02:
+            listed = ", ".join(f"{name} {format_count(known[name])}" for name in known)
+            notes.append(
+                f"STAGE {stage[-1]} COMPARES PROXIES THAT DIFFER IN {word.upper()} ({listed}): "
+                "more of them gives a better score whatever the data"
+            )
+    unknown = [name for name, figure in tokens.items() if figure is None]
+    if unknown:
+        notes.append(
+            f"Stage {stage[-1]}: nobody said on how many tokens the proxy of "
+            f"{', '.join(unknown)} was trained; that is not in the cost"
+        )
+    return notes

@@ -1,0 +1,322 @@
+"""What one benchmark asks of a frontier model, what was answered, and the trace file it makes.
+
+The answers may come one by one or in batches: whoever brings them writes them into the journal,
+and asks here what is left. An answer that is no trace gets one more attempt; then its item is
+left out with the reason (arXiv 2509.21013, limitations). Shots without a rationale, as those of
+ARC-C and CSQA, are asked like items: their rationales come from the same model and prompt.
+
+Not here: sending (client) and the order of work (build).
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataselect import __version__
+from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
+from dataselect.benchmarks.shots import shots_without_rationale
+from dataselect.errors import IncompleteError, InputError
+from dataselect.store.lock import lock
+from dataselect.traces.alignment import AlignmentError
+from dataselect.traces.recording.completion import (
+    Form,
+    MalformedAnswerError,
+    messages,
+    prompt_template,
+    read_completion,
+    trace_from_completion,
+)
+from dataselect.traces.recording.endpoint import Endpoint
+from dataselect.traces.recording.journal import Journal
+from dataselect.traces.recording.reply import Reply
+from dataselect.traces.recording.spending import (
+    Estimate,
+    Prices,
+    Usage,
+    estimate,
+    openai_prices,
+    worst_case,
+)
+from dataselect.traces.trace import (
+    Trace,
+    TraceHeader,
+    TraceSet,
+    read_traces,
+    refuse_missing_probabilities,
+    write_traces,
+)
+
+HOPELESS = 20
+"""How many questions may be left out before the first trace."""
+
+_ATTEMPTS = 2
+_TASK = "reasoning"
+# The trace file's header has places of its own for these.
+_IN_HEADER = {"benchmark", "prompt"}
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How the questions are asked and what may be spent.
+
+    An answer ends at `max_tokens`. `prices` are OpenAI's where the server is OpenAI's and they
+    are None. `repair_latex` reads single backslashes as what LaTeX means by them instead of
+    leaving the item out.
+    """
+
+    form: Form = "json"
+    max_tokens: int = 2048
+    max_usd: float | None = None
+    prices: Prices | None = None
+    repair_latex: bool = False
+
+
+class Asked:
+    """The questions of a benchmark with the answers that `journal` holds.
+
+    `questions` are the items and the shots without a rationale, by id; `prices` are those of
+    the options or of the model, None when not known. `batched` questions cost half.
+    """
+
+    def __init__(
+        self,
+        benchmark: BenchmarkItems,
+        endpoint: Endpoint,
+        options: BuildOptions,
+        journal: Journal,
+        *,
+        batched: bool = False,
+    ) -> None:
+        self.benchmark, self.endpoint, self.options = benchmark, endpoint, options
+        self.journal, self._batched = journal, batched
+        self.prices = options.prices
+        if self.prices is None and endpoint.is_openai:
+            self.prices = openai_prices(endpoint.model)
+        self.questions = _questions(benchmark)
+        self._traces: dict[str, Trace] = {}
+        self._exclusions: dict[str, Exclusion] = {}
+        self._repaired = 0
+        for item in self.questions:
+            self._judge(item)
+        self._refuse_hopeless()
+
+    @property
+    def task(self) -> str:
+        """The word for the benchmark in the model's system prompt."""
+        return self.benchmark.task or _TASK
+
+    @property
+    def settled(self) -> int:
+        """How many questions have a trace or are left out."""
+        return len(self._traces) + len(self._exclusions)
+
+    @property
+    def excluded(self) -> int:
+        """How many questions are left out."""
+        return len(self._exclusions)
+
+    def left(self) -> list[str]:
+        """Ids of the questions to ask, in the benchmark's order."""
+        return [item for item in self.questions if not self._is_settled(item)]
+
+    def prompt(self, item: str) -> list[dict[str, str]]:
+        """The messages that ask a question."""
+        question = self.benchmark.question_text(self.questions[item])
+        return messages(question, self.task, self.options.form)
+
+    def attempt(self, item: str) -> int:
+        """How many replies a question has had."""
+        return len(self.journal.replies.get(item, ()))
+
+    def judge(self, item: str) -> bool:
+        """Whether a question is settled by the replies in the journal; call it after each.
+
+        Raises InputError when nothing but exclusions has come of the first questions, because
+        the others would be paid for in vain.
+        """
+        self._judge(item)
+        self._refuse_hopeless()
+        return self._is_settled(item)
+
+    def estimate(self) -> Estimate:
+        """What asking the rest once each may cost."""
+        prompts = (self.prompt(item) for item in self.left())
+        return estimate(prompts, self.options.max_tokens, self.prices, batched=self._batched)
+
+    def worst(self, item: str) -> Usage:
+        """More than asking a question once can use."""
+        worst = worst_case(self.prompt(item), self.options.max_tokens)
+        return worst.in_batch() if self._batched else worst
+
+    def write(self, out: Path, created: str) -> TraceSet:
+        """Write and read back the trace file; nothing may be left to ask."""
+        assert not self.left()
+        traces = list(self._traces.values())
+        exclusions = [self._exclusions[item] for item in sorted(self._exclusions)]
+        refuse_missing_probabilities(self.endpoint.host, traces)
+        try:
+            write_traces(out, self._header(created), traces, exclusions)
+        except OSError as error:
+            raise IncompleteError(
+                f"{out}: cannot be written ({error.strerror}); "
+                "nothing received is lost, make room and run the same command again"
+            ) from error
+        return read_traces(out)
+
+    def _is_settled(self, item: str) -> bool:
+        return item in self._traces or item in self._exclusions
+
+    def _judge(self, item: str) -> None:
+        if self._is_settled(item):
+            return
+        reason = ""
+        replies = self.journal.replies.get(item, [])
+        for reply in replies:
+            found = self._read(item, reply)
+            if isinstance(found, Trace):
+                self._traces[item] = found
+                self._repaired += self._repairs(reply)
+                return
+            reason = found
+        if len(replies) >= _ATTEMPTS:
+            self._exclusions[item] = Exclusion(item, reason)
+
+    def _refuse_hopeless(self) -> None:
+        enough = max(1, min(HOPELESS, len(self.questions)))
+        if self._traces or len(self._exclusions) < enough:
+            return
+        first = next(iter(self._exclusions.values()))
+        raise InputError(
+            self.endpoint.host,
+            f"none of {self.excluded} answers can be used ({first.item}: {first.reason})",
+            "ask for another form of answer, or another model",
+        )
+
+    def _header(self, created: str) -> TraceHeader:
+        model = self.journal.model or self.endpoint.model
+        identity = identity_of(self.benchmark, self.endpoint, self.options)
+        used = self.journal.used
+        notes = {
+            **{name: value for name, value in identity.items() if name not in _IN_HEADER},
+            **_latex_note(self.options),
+            "repaired_backslashes": str(self._repaired),
+            "prompt_tokens": str(used.prompt_tokens),
+            "completion_tokens": str(used.completion_tokens),
+        }
+        if self.prices is not None:
+            notes["usd"] = f"{self.prices.cost(used):.4f}"
+        return TraceHeader(
+            self.benchmark.id,
+            model,
+            prompt_template(self.options.form),
+            f"dataselect {__version__}",
+            notes,
+            benchmark_revision=self.benchmark.revision,
+            fingerprint=", ".join(sorted(self.journal.fingerprints)) or None,
+            created=created,
+        )
+
+    def _read(self, item: str, reply: Reply) -> Trace | str:
+        if reply.problem is not None:
+            return reply.problem
+        try:
+            return trace_from_completion(
+                item,
+                reply.content,
+                reply.tokens,
+                self.options.form,
+                repair_latex=self.options.repair_latex,
+            )
+        except (MalformedAnswerError, AlignmentError) as error:
+            return str(error)
+
+    def _repairs(self, reply: Reply) -> int:
+        if not self.options.repair_latex:
+            return 0
+        return read_completion(reply.content, self.options.form, repair_latex=True).repaired
+
+
+def identity_of(
+    benchmark: BenchmarkItems, endpoint: Endpoint, options: BuildOptions
+) -> dict[str, str]:
+    """Everything that an answer depends on: answers are kept only for the same."""
+    return {
+        "benchmark": benchmark.id,
+        "items": benchmark.content_hash,
+        "asked_model": endpoint.model,
+        "server": endpoint.host,
+        "task": benchmark.task or _TASK,
+        "prompt": prompt_template(options.form),
+        "form": options.form,
+        "max_tokens": str(options.max_tokens),
+        "seed": str(endpoint.seed),
+    }
+
+
+@contextmanager
+def open_asked(
+    benchmark: BenchmarkItems,
+    endpoint: Endpoint,
+    out: Path,
+    options: BuildOptions,
+    *,
+    batched: bool = False,
+) -> Iterator[Asked]:
+    """Hold the folder `<out>.partial` with the journal of these questions.
+
+    Raises LockedError when another process holds it, and InputError when its answers are to
+    other questions.
+    """
+    folder = partial_folder(out)
+    identity = identity_of(benchmark, endpoint, options)
+    with (
+        lock(folder, "this recording of traces"),
+        Journal(folder / "journal.jsonl", identity) as journal,
+    ):
+        yield Asked(benchmark, endpoint, options, journal, batched=batched)
+
+
+def partial_folder(out: Path) -> Path:
+    """Where the answers are kept until the trace file `out` is whole."""
+    return out.with_name(f"{out.name}.partial")
+
+
+def remove_partial(out: Path) -> None:
+    """Remove what was kept to make `out`, which must be there."""
+    assert out.exists()
+    shutil.rmtree(partial_folder(out), ignore_errors=True)
+
+
+def written_before(
+    benchmark: BenchmarkItems, endpoint: Endpoint, out: Path, options: BuildOptions
+) -> TraceSet | None:
+    """The traces at `out` if the same questions made them; None when there is no such file.
+
+    Raises InputError when something else is there: traces have been paid for.
+    """
+    if not out.exists():
+        return None
+    found = read_traces(out)
+    header = found.header
+    made_for = {**header.notes, "benchmark": header.benchmark, "prompt": header.prompt}
+    identity = {**identity_of(benchmark, endpoint, options), **_latex_note(options)}
+    if any(made_for.get(name) != value for name, value in identity.items()):
+        raise InputError(
+            out,
+            "other traces are there already",
+            "name another file with --out, or remove this one",
+        )
+    return found
+
+
+def _latex_note(options: BuildOptions) -> dict[str, str]:
+    return {"repair_latex": str(options.repair_latex).lower()}
+
+
+def _questions(benchmark: BenchmarkItems) -> dict[str, Item]:
+    questions = {item.id: item for item in benchmark.items}
+    for shot in shots_without_rationale(benchmark):
+        questions.setdefault(shot.id, shot)
+    return questions

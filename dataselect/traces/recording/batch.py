@@ -1,0 +1,361 @@
+"""Traces by the Batch API: half the price for answers within a day instead of within seconds.
+
+Questions are uploaded as a file, answered in the background, and fetched when the server says so;
+an answer is joined with its question by `custom_id`, because the order is another. Every step is
+in the journal before the next, so the same command goes on with the same batches after a kill,
+an interruption, or when it has waited long enough, and submits nothing twice.
+
+What came without an answer is submitted again a few times, what is malformed once. A batch that
+somebody cancelled is not: that was a wish. Accounts bound the tokens that may be queued, so when
+a batch is too large for that, half as many questions are tried, one batch at a time.
+
+Not here: the calls themselves (batch_calls), one line of results (batch_results), and what an
+answer is worth (asked).
+"""
+
+import asyncio
+import json
+import logging
+import secrets
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from dataselect.benchmarks.items import BenchmarkItems
+from dataselect.errors import IncompleteError, InputError
+from dataselect.traces.recording.asked import (
+    HOPELESS,
+    Asked,
+    BuildOptions,
+    open_asked,
+    partial_folder,
+    remove_partial,
+    written_before,
+)
+from dataselect.traces.recording.batch_calls import OVER, QUESTIONS_URL, BatchCalls, BatchState
+from dataselect.traces.recording.batch_results import Results, custom_id
+from dataselect.traces.recording.build import BuildWatch, probe_for, progress_of
+from dataselect.traces.recording.client import Client
+from dataselect.traces.recording.endpoint import Endpoint
+from dataselect.traces.recording.faults import Fault
+from dataselect.traces.recording.journal import Batch
+from dataselect.traces.recording.spending import NOTHING, Budget, Usage
+from dataselect.traces.trace import TraceSet
+
+_log = logging.getLogger("dataselect")
+
+_RESUBMISSIONS = 3
+_GROWTH = 1.5
+_QUEUE_FULL = "token_limit_exceeded"
+_AGAIN = "nothing received is lost, run the same command again"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that one batch may hold (developers.openai.com/api/docs/guides/batch)."""
+
+    requests: int = 50_000
+    bytes: int = 200_000_000
+
+
+@dataclass(frozen=True)
+class Wait:
+    """How the end of batches is waited for: `seconds` in all, or as long as it takes when None.
+
+    The time between two looks grows from `first_look_seconds` to `longest_look_seconds`.
+    """
+
+    seconds: float | None = None
+    first_look_seconds: float = 5.0
+    longest_look_seconds: float = 300.0
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    clock: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What is with the server: batches, their requests, and how many of these are done."""
+
+    batches: int
+    requests: int
+    done: int
+
+
+class BatchWatch(BuildWatch, Protocol):
+    """Shown how the work goes, and also how the waiting does."""
+
+    def looked(self, queue: Queue, next_look_seconds: float) -> None:
+        """After a look at batches of which none is over."""
+
+
+def build_batch(
+    benchmark: BenchmarkItems,
+    endpoint: Endpoint,
+    out: Path,
+    options: BuildOptions,
+    *,
+    created: str,
+    watch: BatchWatch,
+    wait: Wait | None = None,
+    limits: Limits | None = None,
+) -> TraceSet:
+    """As `build_traces`, by batches; the two may take turns at one file, answer by answer.
+
+    Prices in `options` are those of single requests; batches count half. The same call fetches
+    batches of an earlier one. Raises InputError for bad input, an unfit server or one without
+    batches; IncompleteError when the same call can go on later, also because batches take longer
+    than `wait` allows; and LockedError when another process is at it.
+    """
+    if (before := written_before(benchmark, endpoint, out, options)) is not None:
+        remove_partial(out)
+        return before
+    wait = wait or Wait()
+    client = Client(endpoint, sleep=wait.sleep, clock=wait.clock)
+    with open_asked(benchmark, endpoint, out, options, batched=True) as asked:
+        budget = Budget(asked.prices, options.max_usd, asked.journal.spent)
+        watch.start(asked.estimate(), progress_of(asked, budget))
+        work = _Work(asked, client, budget, watch, wait, limits or Limits(), partial_folder(out))
+        asyncio.run(work.run())
+        traces = asked.write(out, created)
+        remove_partial(out)
+    return traces
+
+
+class _Work:
+    """The batches of one call."""
+
+    def __init__(
+        self,
+        asked: Asked,
+        client: Client,
+        budget: Budget,
+        watch: BatchWatch,
+        wait: Wait,
+        limits: Limits,
+        folder: Path,
+    ) -> None:
+        self._asked, self._journal, self._client = asked, asked.journal, client
+        self._budget, self._watch, self._wait = budget, watch, wait
+        self._limits, self._folder = limits, folder
+        self._calls = BatchCalls(client)
+        self._host = client.endpoint.host
+        self._probed = False
+        self._at_once: int | None = None
+        self._unanswered: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Until every question is settled."""
+        wait = self._wait
+        until = None if wait.seconds is None else wait.clock() + wait.seconds
+        pause = wait.first_look_seconds
+        async with self._client:
+            await self._resume()
+            await self._submit()
+            while self._journal.batches:
+                if (queue := await self._look()) is None:
+                    pause = wait.first_look_seconds
+                    await self._submit()
+                    continue
+                left = pause if until is None else until - wait.clock()
+                if left <= 0:
+                    raise IncompleteError(
+                        f"{self._host}: {queue.done} of {queue.requests} requests are done and "
+                        f"the batch goes on; {_AGAIN} to fetch it"
+                    )
+                pause = min(pause, left)
+                self._watch.looked(queue, pause)
+                await wait.sleep(pause)
+                pause = min(pause * _GROWTH, wait.longest_look_seconds)
+
+    async def _resume(self) -> None:
+        """Take up the batches of an earlier run."""
+        for batch in list(self._journal.batches.values()):
+            if batch.file is None:
+                self._journal.ended(batch)
+                continue
+            for _, worst in self._journal.open_in(batch).values():
+                self._budget.resume(worst)
+            if batch.id is None:
+                await self._create(batch, sent_before=True)
+
+    async def _submit(self) -> None:
+        """Send what is not under way, as far as cap and limits allow."""
+        while chosen := await self._choose():
+            # It names the batch on the server, where other work has batches too.
+            batch = self._journal.begin_batch(secrets.token_hex(8), chosen)
+            lines = [self._line(position, item) for position, (item, _) in enumerate(chosen)]
+            file = await self._calls.upload(f"dataselect-{batch.tag}.jsonl", b"".join(lines))
+            if isinstance(file, Fault):
+                raise self._no_batches(batch, file)
+            self._journal.uploaded(batch, file)
+            await self._create(batch, sent_before=False)
+
+    async def _create(self, batch: Batch, *, sent_before: bool) -> None:
+        name = await self._calls.create(batch, sent_before=sent_before)
+        if isinstance(name, Fault):
+            raise self._no_batches(batch, name)
+        self._journal.created(batch, name)
+        _log.info("%s: batch %s has %d requests", self._host, name, len(batch.numbers))
+
+    async def _choose(self) -> list[tuple[str, Usage]]:
+        """Items for the next batch, their cost set aside; none if there is nothing to send now."""
+        waiting = self._waiting()
+        most = self._most(waiting)
+        if not waiting or most == 0 or not await self._probe():
+            return []
+        chosen: list[tuple[str, Usage]] = []
+        size = 0
+        for item in waiting[:most]:
+            size += len(self._line(len(chosen), item))
+            if chosen and size > self._limits.bytes:
+                break
+            worst = self._asked.worst(item)
+            if not self._budget.take(worst):
+                if chosen or self._journal.batches:
+                    _log.info("%s: the cap leaves no room for more at once", self._host)
+                    break
+                await self._budget.reserve(worst)
+            chosen.append((item, worst))
+        return chosen
+
+    def _waiting(self) -> list[str]:
+        batches = self._journal.batches.values()
+        under_way = {item for batch in batches for item, _ in self._journal.open_in(batch).values()}
+        return [item for item in self._asked.left() if item not in under_way]
+
+    def _most(self, waiting: list[str]) -> int:
+        most = self._at_once
+        # When all were answered and none well, asking all again is most likely in vain.
+        if self._asked.settled == self._asked.excluded and any(map(self._asked.attempt, waiting)):
+            most = min(most or HOPELESS, HOPELESS)
+        if most is not None and self._journal.batches:
+            return 0
+        return min(most or self._limits.requests, self._limits.requests)
+
+    async def _probe(self) -> bool:
+        """Whether the server is fit to be sent something, and there is money to find out."""
+        if not self._probed:
+            try:
+                await probe_for(self._asked, self._client, self._budget)
+            except IncompleteError as error:
+                if not self._journal.batches:
+                    raise
+                _log.warning("%s (after the batches that are under way)", error)
+                return False
+            self._probed = True
+        return True
+
+    def _line(self, position: int, item: str) -> bytes:
+        asked, options = self._asked, self._asked.options
+        body = self._client.body(
+            asked.prompt(item),
+            form=options.form,
+            max_tokens=options.max_tokens,
+            attempt=asked.attempt(item),
+        )
+        request = {
+            "custom_id": custom_id(position),
+            "method": "POST",
+            "url": QUESTIONS_URL,
+            "body": body,
+        }
+        return json.dumps(request, separators=(",", ":")).encode() + b"\n"
+
+    def _no_batches(self, batch: Batch, fault: Fault) -> InputError:
+        """The error of a server that takes none; what it would not take is not under way."""
+        self._end(batch, billed=False)
+        return InputError(
+            self._host, f"it takes no batches of requests ({fault.reason})", "leave --batch off"
+        )
+
+    async def _look(self) -> Queue | None:
+        """Look at every batch and settle those that are over; None if there was one."""
+        settled, requests, done = False, 0, 0
+        for batch in list(self._journal.batches.values()):
+            assert batch.id is not None
+            state = await self._calls.look(batch.id)
+            if isinstance(state, Fault):
+                raise InputError(
+                    self._host,
+                    f"it does not know batch {batch.id}, which this work began ({state.reason})",
+                    f"use the key that began it, or delete {self._folder} to begin anew",
+                )
+            requests += len(batch.numbers)
+            done += state.done
+            if state.status in OVER:
+                settled = True
+                await self._settle(batch, state)
+        return None if settled else Queue(len(self._journal.batches), requests, done)
+
+    async def _settle(self, batch: Batch, state: BatchState) -> None:
+        """Keep a batch's answers and judge them. Raises what ends the work."""
+        items = [item for item, _ in self._journal.open_in(batch).values()]
+        had = {item: self._asked.attempt(item) for item in items}
+        reasons: Counter[str] = Counter()
+        error = None
+        unread = False
+        for file in filter(None, (state.output, state.errors)):
+            results = await self._calls.read(
+                file, lambda: Results(batch, self._client, self._journal, self._budget)
+            )
+            if isinstance(results, Fault):
+                _log.warning("%s: results of batch %s are gone", self._host, batch.id)
+                unread = True
+                continue
+            results.warn(f"{self._host}: batch {batch.id}")
+            unread |= results.unreadable > 0
+            reasons.update(results.reasons)
+            error = error or results.error
+        # A batch that ran to its end has done all of its requests.
+        self._end(batch, billed=unread or state.status == "completed")
+        for item in items:
+            if self._asked.judge(item):
+                self._watch.advance(progress_of(self._asked, self._budget))
+        unanswered = [item for item in items if self._asked.attempt(item) == had[item]]
+        if error is not None:
+            raise error
+        if unanswered:
+            reason = next(iter(reasons), "") or state.problem or f"the batch {state.status}"
+            self._again(batch, state, unanswered, reason)
+
+    def _end(self, batch: Batch, *, billed: bool) -> None:
+        for number, (_, worst) in self._journal.open_in(batch).items():
+            self._budget.release(worst, worst if billed else NOTHING)
+            if billed:
+                self._journal.failed(number, worst)
+        self._journal.ended(batch)
+
+    def _again(self, batch: Batch, state: BatchState, unanswered: list[str], reason: str) -> None:
+        """Let what has no answer be submitted again, or raise what ends the work."""
+        which = f"{self._host}: batch {batch.id}"
+        if state.status == "cancelled":
+            raise IncompleteError(
+                f"{which} was cancelled with {len(unanswered)} requests unanswered; {_AGAIN} "
+                "to submit these"
+            )
+        if "billing" in state.code or "quota" in state.code:
+            raise IncompleteError(f"{which} was refused ({reason}); add credit, and {_AGAIN}")
+        if state.code == "model_not_found":
+            raise InputError(which, f"it was refused ({reason})", "check --model")
+        if state.code == _QUEUE_FULL:
+            size = len(batch.numbers)
+            if size == 1:
+                raise IncompleteError(f"{which} was refused ({reason}); {_AGAIN} later")
+            self._at_once = min(self._at_once or size, size // 2)
+            _log.warning("%s: the queue is full; trying %d at once", which, self._at_once)
+            return
+        self._unanswered.update(unanswered)
+        if max(self._unanswered.values()) > _RESUBMISSIONS:
+            raise IncompleteError(
+                f"{which} left {len(unanswered)} requests unanswered ({reason}), as others did "
+                f"before; {_AGAIN}, or without --batch"
+            )
+        _log.warning(
+            "%s: %d requests have no answer (%s) and are submitted again",
+            which,
+            len(unanswered),
+            reason,
+        )

@@ -1,0 +1,120 @@
+"""The results of a batch, line by line: each into the journal, joined with its request.
+
+Lines come in any order, in one file for answers and one for errors. Servers repeat lines, leave
+some out, and name requests that nobody sent: what does not fit is counted and said, never taken.
+
+Not here: fetching the files (batch_calls) and what follows from them (batch).
+"""
+
+import json
+import logging
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from dataselect.errors import DataselectError
+from dataselect.traces.recording.build import other_model
+from dataselect.traces.recording.client import Client, refusal
+from dataselect.traces.recording.faults import Fault
+from dataselect.traces.recording.journal import Batch, Journal
+from dataselect.traces.recording.reply import Reply
+from dataselect.traces.recording.spending import NOTHING, Budget
+
+_log = logging.getLogger("dataselect")
+
+_REQUEST = "request-"
+_POSITION = re.compile(rf"{_REQUEST}(\d{{1,9}})", re.ASCII)
+
+
+def custom_id(position: int) -> str:
+    """What a request is called in its batch; not by its item, whose id may hold anything."""
+    return f"{_REQUEST}{position}"
+
+
+class Results:
+    """One reading of a file of results.
+
+    `reasons` are why requests have no answer, `error` is the first that ends the work, and
+    `unreadable` counts lines that say nothing.
+    """
+
+    def __init__(self, batch: Batch, client: Client, journal: Journal, budget: Budget) -> None:
+        self._numbers, self._open = batch.numbers, journal.open_in(batch)
+        self._client, self._journal, self._budget = client, journal, budget
+        self._seen: set[int] = set()
+        self._unknown, self._repeated = 0, 0
+        self.unreadable = 0
+        self.reasons: Counter[str] = Counter()
+        self.error: DataselectError | None = None
+
+    def take(self, line: bytes) -> None:
+        """Take one line. Raises ValueError when the file is another altogether."""
+        if not line.strip():
+            return
+        try:
+            result = json.loads(line)
+            position = _POSITION.fullmatch(result["custom_id"])
+        except (ValueError, TypeError, LookupError, RecursionError):
+            if not self._seen:
+                raise ValueError("these are no results of a batch") from None
+            self.unreadable += 1
+            return
+        if position is None or int(position[1]) >= len(self._numbers):
+            self._unknown += 1
+            return
+        number = self._numbers[int(position[1])]
+        if number in self._seen:
+            self._repeated += 1
+            return
+        self._seen.add(number)
+        # Others were taken from a reading that broke off.
+        if number in self._open:
+            self._close(number, self._outcome(result, line))
+
+    def warn(self, where: str) -> None:
+        """Say what did not fit; `where` names the batch."""
+        for count, what in (
+            (self._unknown, "are to requests that were not sent"),
+            (self._repeated, "came more than once"),
+            (self.unreadable, "cannot be read"),
+        ):
+            if count:
+                _log.warning("%s: %d results %s", where, count, what)
+
+    def _outcome(self, result: Mapping[str, Any], line: bytes) -> Reply | Fault:
+        response, error = _mapping(result.get("response")), _mapping(result.get("error"))
+        body, status = response.get("body"), response.get("status_code", 200)
+        if not response:
+            reason = str(error.get("message") or error.get("code") or "no answer")
+            return Fault(self._client.without_key(" ".join(reason.split())))
+        if isinstance(status, int) and status >= 400:
+            fault = self._client.fault_of(status, {}, json.dumps(body))
+            return refusal(fault, NOTHING) if fault.refused else fault
+        try:
+            return self._client.read(body, line.decode())
+        except (ValueError, RecursionError):
+            return Fault("the answer cannot be read", maybe_billed=True)
+
+    def _close(self, number: int, outcome: Reply | Fault) -> None:
+        _, worst = self._open[number]
+        usage = None if outcome.usage is None else outcome.usage.in_batch()
+        if isinstance(outcome, Fault):
+            used = usage or (worst if outcome.maybe_billed else NOTHING)
+            reason, error = outcome.reason, outcome.error
+        else:
+            outcome, used = replace(outcome, usage=usage), usage or worst
+            error = other_model(self._journal, outcome)
+            reason = "" if error is None else str(error)
+        self._budget.release(worst, used)
+        if isinstance(outcome, Reply) and error is None:
+            self._journal.answered(number, outcome)
+            return
+        self._journal.failed(number, used)
+        self.error = self.error or error
+        self.reasons[reason] += 1
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

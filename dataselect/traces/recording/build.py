@@ -1,0 +1,208 @@
+"""Traces from a frontier model behind a server: many requests at once, none of them twice.
+
+One probe first, then a fixed number of workers, each with one item at a time. Every reply is in
+the journal before its worker does anything else, so the same command goes on after a kill,
+an interruption, an empty account or the cap. Trouble that concerns every request stops all
+workers; those with a request under way first take what has been paid for.
+
+Not here: what an answer is worth (asked), sending (client), and batches (batch).
+"""
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from dataselect.benchmarks.items import BenchmarkItems
+from dataselect.errors import DataselectError, InputError
+from dataselect.traces.recording.asked import (
+    Asked,
+    BuildOptions,
+    open_asked,
+    partial_folder,
+    remove_partial,
+    written_before,
+)
+from dataselect.traces.recording.client import Client
+from dataselect.traces.recording.endpoint import Endpoint
+from dataselect.traces.recording.journal import Journal
+from dataselect.traces.recording.probe import probe
+from dataselect.traces.recording.reply import Reply
+from dataselect.traces.recording.spending import NOTHING, Budget, Estimate, Usage
+from dataselect.traces.trace import TraceSet
+
+_log = logging.getLogger("dataselect")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the questions are; `usd` and `expected_usd` are None when prices are not known.
+
+    `usd` counts everything ever spent on these questions, also lost requests; `expected_usd` is
+    what it comes to if the rest costs as much as the answers so far.
+    """
+
+    questions: int
+    settled: int
+    excluded: int
+    usd: float | None
+    expected_usd: float | None
+
+
+class BuildWatch(Protocol):
+    """Shown how the work goes."""
+
+    def start(self, estimate: Estimate, progress: Progress) -> None:
+        """Before the first request; an exception raised here stops everything."""
+
+    def advance(self, progress: Progress) -> None:
+        """After each question that is settled."""
+
+
+def build_traces(
+    benchmark: BenchmarkItems,
+    endpoint: Endpoint,
+    out: Path,
+    options: BuildOptions,
+    *,
+    created: str,
+    watch: BuildWatch,
+) -> TraceSet:
+    """Ask for every item of `benchmark` and write the trace file `out`; `created` is an ISO date.
+
+    Answers of an earlier, unfinished call are kept in the folder `<out>.partial` and not asked
+    for again; a file at `out` that the same call made is read back. Raises InputError for bad
+    input or an unfit server, IncompleteError when the same call can go on later, and LockedError
+    when another process is at it.
+    """
+    if (before := written_before(benchmark, endpoint, out, options)) is not None:
+        remove_partial(out)
+        return before
+    client = Client(endpoint)
+    with open_asked(benchmark, endpoint, out, options) as asked:
+        for batch in list(asked.journal.batches.values()):
+            if batch.file is not None:
+                raise InputError(
+                    partial_folder(out),
+                    "some of its questions are in a batch that is not over",
+                    "add --batch to fetch it, or delete this folder to begin anew",
+                )
+            asked.journal.ended(batch)
+        budget = Budget(asked.prices, options.max_usd, asked.journal.spent)
+        watch.start(asked.estimate(), progress_of(asked, budget))
+        if asked.left():
+            asyncio.run(_ask_all(asked, client, budget, watch))
+        traces = asked.write(out, created)
+        remove_partial(out)
+    return traces
+
+
+class JournalBilling:
+    """Keeps the journal and the budget in step for the requests of one question, one at a time.
+
+    `item` is None for the probe.
+    """
+
+    def __init__(self, journal: Journal, budget: Budget, item: str | None) -> None:
+        self._journal, self._budget, self._item = journal, budget, item
+        self._number, self._worst = 0, NOTHING
+
+    async def begin(self, worst: Usage) -> None:
+        """Set the cost aside and write the request down."""
+        await self._budget.reserve(worst)
+        self._worst = worst
+        try:
+            self._number = self._journal.begin(self._item, worst)
+        except DataselectError:
+            self._budget.settle(worst, NOTHING)
+            raise
+
+    def failed(self, used: Usage) -> None:
+        """Write down what the failure cost."""
+        self._budget.settle(self._worst, used)
+        self._journal.failed(self._number, used)
+
+    def answered(self, reply: Reply) -> None:
+        """Write the reply down. Raises InputError when another model wrote it than the others."""
+        used = reply.usage or self._worst
+        if (error := other_model(self._journal, reply)) is not None:
+            self.failed(used)
+            raise error
+        self._budget.settle(self._worst, used)
+        self._journal.answered(self._number, reply)
+
+
+def other_model(journal: Journal, reply: Reply) -> InputError | None:
+    """The error of a reply that another model wrote than those in the journal."""
+    if journal.model is None or reply.model in {"", journal.model}:
+        return None
+    return InputError(
+        "--model",
+        f"answers came from '{journal.model}' and now come from '{reply.model}'",
+        "name the exact version of one model",
+    )
+
+
+async def probe_for(asked: Asked, client: Client, budget: Budget) -> None:
+    """Probe the server before `asked` is asked of it; warn when its fingerprint is another."""
+    journal = asked.journal
+    known = set(journal.fingerprints)
+    billing = JournalBilling(journal, budget, None)
+    reply = await probe(client, asked.task, asked.options.form, billing)
+    if known and reply.fingerprint is not None and reply.fingerprint not in known:
+        _log.warning(
+            "%s: its fingerprint was %s and is %s now, so the model may have changed",
+            client.endpoint.host,
+            ", ".join(sorted(known)),
+            reply.fingerprint,
+        )
+
+
+async def _ask_all(asked: Asked, client: Client, budget: Budget, watch: BuildWatch) -> None:
+    options, journal = asked.options, asked.journal
+    waiting = deque(asked.left())
+    failures: list[DataselectError] = []
+
+    async def settle(item: str) -> None:
+        while not asked.judge(item):
+            await client.ask(
+                asked.prompt(item),
+                form=options.form,
+                max_tokens=options.max_tokens,
+                billing=JournalBilling(journal, budget, item),
+                attempt=asked.attempt(item),
+            )
+
+    async def work() -> None:
+        while waiting and not failures:
+            try:
+                await settle(waiting.popleft())
+            except DataselectError as error:
+                failures.append(error)
+                client.stop()
+            else:
+                watch.advance(progress_of(asked, budget))
+
+    async with client:
+        await probe_for(asked, client, budget)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(client.endpoint.concurrency, len(waiting))):
+                group.create_task(work())
+    if failures:
+        raise failures[0]
+
+
+def progress_of(asked: Asked, budget: Budget) -> Progress:
+    """How far `asked` is, and what it has cost."""
+    questions, settled = len(asked.questions), asked.settled
+    expected = None
+    if asked.prices is not None and budget.usd is not None:
+        left = questions - settled
+        if settled:
+            rest = asked.prices.cost(asked.journal.used) / settled * left
+        else:
+            rest = asked.estimate().usd or 0.0
+        expected = budget.usd + rest
+    return Progress(questions, settled, asked.excluded, budget.usd, expected)

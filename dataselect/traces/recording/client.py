@@ -1,0 +1,322 @@
+"""Asking a frontier model behind an OpenAI-compatible server: one prompt in, one reply out.
+
+Retrying is done here and not by the library, which tries an empty account again and knows
+nothing of the other requests under way: when the server says that it is asked too fast, every
+worker waits. Trouble on the server's side is tried again until patience ends and then stops the
+work, which can go on later; it never costs an item.
+
+The key is taken out of whatever the server says before anything else sees it, and no exception
+of the library leaves this module, because those carry the request with its headers.
+
+Not here: what is asked, what an answer is worth (build), and what may be spent (spending).
+"""
+
+import asyncio
+import json
+import logging
+import math
+import random
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+
+from dataselect.errors import IncompleteError, InputError
+from dataselect.traces.recording.completion import Form
+from dataselect.traces.recording.endpoint import Endpoint
+from dataselect.traces.recording.faults import Fault, exhausted_for, status_fault
+from dataselect.traces.recording.reply import Reply, read_reply, request_body
+from dataselect.traces.recording.spending import NOTHING, Usage, worst_case
+from dataselect.units import format_seconds
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+_log = logging.getLogger("dataselect")
+_T = TypeVar("_T")
+
+# Shorter ones are placeholders ("EMPTY", "none"), and words of answers.
+_SHORTEST_SECRET = 8
+_LONG_WAIT_SECONDS = 10.0
+_LONGEST_WAIT_SECONDS = 60.0
+_LONGEST_ASKED_WAIT_SECONDS = 900.0
+_ATTEMPTS_TO_REACH = 3
+_JITTER = 0.25
+_UNSENT = {"ConnectError", "ConnectTimeout", "PoolTimeout"}
+_UNKNOWN_PARAMETER = re.compile(
+    r"unsupported|not supported|unknown|unrecogni[sz]ed|unexpected|not permitted|not allowed|extra",
+    re.IGNORECASE,
+)
+
+
+class Billing(Protocol):
+    """Told of every request before it is sent and when it is over, so that none is lost."""
+
+    async def begin(self, worst: Usage) -> None:
+        """May wait until the cost of `worst` fits, or raise IncompleteError when it never will."""
+
+    def failed(self, used: Usage) -> None:
+        """The request begun last gave no answer; `used` is what it may have cost."""
+
+    def answered(self, reply: Reply) -> None:
+        """The request begun last gave this reply, which nothing has been done with yet."""
+
+
+class Client:
+    """Asks an endpoint; use it as an async context manager, within one event loop.
+
+    `sleep` and `clock` are those of the event loop except in tests. Raises InputError when there
+    is no usable key.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        endpoint.read_key()
+        self.endpoint = endpoint
+        self._sleep, self._clock = sleep, clock
+        self._jitter = random.Random(endpoint.seed)
+        self._not_before = -math.inf
+        self._stopping = asyncio.Event()
+        self._reached = False
+        self._dialect: dict[str, str | None] = {}
+        if endpoint.is_openai:
+            self._dialect["max_tokens"] = "max_completion_tokens"
+        self._sdk: AsyncOpenAI | None = None
+
+    async def __aenter__(self) -> Self:
+        from openai import AsyncOpenAI
+
+        endpoint = self.endpoint
+        self._sdk = AsyncOpenAI(
+            api_key=endpoint.read_key(),
+            base_url=endpoint.url,
+            timeout=endpoint.timeout_seconds,
+            max_retries=0,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._sdk is not None
+        await self._sdk.close()
+
+    def stop(self) -> None:
+        """Let requests under way end, wake those that wait to be tried again, begin none."""
+        self._stopping.set()
+
+    def body(
+        self, prompt: Sequence[Mapping[str, str]], *, form: Form, max_tokens: int, attempt: int = 0
+    ) -> dict[str, Any]:
+        """The JSON body of one request, in the server's dialect as far as it is known.
+
+        A later `attempt` at the same question has another seed: the same would be answered the
+        same.
+        """
+        endpoint = self.endpoint
+        body = request_body(
+            endpoint.model, prompt, form=form, max_tokens=max_tokens, seed=endpoint.seed + attempt
+        )
+        for name, other in self._dialect.items():
+            value = body.pop(name)
+            if other is not None:
+                body[other] = value
+        return body
+
+    async def ask(
+        self,
+        prompt: Sequence[Mapping[str, str]],
+        *,
+        form: Form,
+        max_tokens: int,
+        billing: Billing,
+        attempt: int = 0,
+    ) -> Reply:
+        """One reply, which may have a `problem`: also when the server refuses this request.
+
+        Raises InputError and IncompleteError for trouble that concerns every request.
+        """
+        worst = worst_case(prompt, max_tokens)
+        while True:
+            body = self.body(prompt, form=form, max_tokens=max_tokens, attempt=attempt)
+            known = dict(self._dialect)
+            answer = await self.persist(partial(self._complete, body), worst, billing)
+            if isinstance(answer, Fault):
+                used = answer.usage or NOTHING
+                if self._learn(answer.reason, body, known):
+                    billing.failed(used)
+                    continue
+                answer = refusal(answer, used)
+            billing.answered(answer)
+            return answer
+
+    async def persist(
+        self,
+        send: Callable[["AsyncOpenAI"], Awaitable[_T]],
+        worst: Usage,
+        billing: Billing,
+        *,
+        timeout_seconds: float | None = None,
+    ) -> _T | Fault:
+        """Call the server by `send`, again and again while the trouble may pass.
+
+        What `send` gives, or the fault of a refused request; the request begun last is still
+        open. A call ends after `timeout_seconds`, the endpoint's when None. Raises InputError and
+        IncompleteError for trouble that concerns every request.
+        """
+        failures = 0
+        while True:
+            await self._wait_for_turn()
+            await billing.begin(worst)
+            if self._stopping.is_set():
+                billing.failed(NOTHING)
+                raise IncompleteError(f"{self.endpoint.host}: stopped before the next request")
+            answer = await self._attempt(send, timeout_seconds or self.endpoint.timeout_seconds)
+            if not isinstance(answer, Fault) or answer.refused:
+                return answer
+            billing.failed(answer.usage or (worst if answer.maybe_billed else NOTHING))
+            failures += 1
+            await self._after(answer, failures)
+
+    async def _complete(self, body: Mapping[str, Any], sdk: "AsyncOpenAI") -> Reply:
+        response = await sdk.chat.completions.with_raw_response.create(**body)
+        self._pause(exhausted_for(response.headers))
+        # Not the library's own parsing, which takes a page of HTML for an answer.
+        text = response.http_response.text
+        return self.read(json.loads(text), text)
+
+    def read(self, payload: object, text: str) -> Reply:
+        """The reply in a completion's JSON, which came as `text`; nothing of one with the key.
+
+        Raises ValueError when it is no completion.
+        """
+        reply = read_reply(payload)
+        # Token by token the key is not to be found in the text.
+        spelt = "".join(token.text for token in reply.tokens)
+        if any(self.without_key(each) != each for each in (text, reply.content, spelt)):
+            return Reply("", (), "", None, reply.usage, None, "the answer repeats the key")
+        return reply
+
+    def fault_of(self, status: int, headers: Mapping[str, str], text: str) -> Fault:
+        """What an HTTP error of this server means; `text` is its body."""
+        return status_fault(
+            status,
+            headers,
+            text,
+            now=datetime.now(UTC),
+            where=self.endpoint.host,
+            model=self.endpoint.model,
+            without_key=self.without_key,
+        )
+
+    def without_key(self, text: str) -> str:
+        """`text` without the key, should a server have put it there."""
+        key = self.endpoint.read_key()
+        return text.replace(key, "[key]") if len(key) >= _SHORTEST_SECRET else text
+
+    async def _attempt(
+        self, send: Callable[["AsyncOpenAI"], Awaitable[_T]], limit: float
+    ) -> _T | Fault:
+        """Call the server once by the library's client; whatever goes wrong becomes a fault.
+
+        A ValueError from `send` means that the answer cannot be read.
+        """
+        import openai
+
+        assert self._sdk is not None
+        # Faults are returned after the exception is over, so that none of ours has one of the
+        # library's in its chain.
+        try:
+            # The library's own limit is between two bytes, so a slow drip would never end.
+            async with asyncio.timeout(limit):
+                answer = await send(self._sdk)
+            self._reached = True
+            return answer
+        except (TimeoutError, openai.APITimeoutError) as error:
+            sent = type(error.__cause__).__name__ not in _UNSENT
+            self._reached |= sent
+            return Fault(f"no answer within {format_seconds(limit)}", maybe_billed=sent)
+        except openai.APIStatusError as error:
+            self._reached = True
+            return self.fault_of(error.status_code, error.response.headers, error.response.text)
+        except openai.APIConnectionError as error:
+            cause = type(error.__cause__).__name__
+            said = self.without_key(str(error.__cause__))
+            if cause in _UNSENT:
+                return Fault(f"it cannot be reached ({said})")
+            self._reached = True
+            return Fault(f"the connection broke ({said or cause})", maybe_billed=True)
+        except (openai.OpenAIError, ValueError, RecursionError):
+            self._reached = True
+            return Fault("the answer cannot be read", maybe_billed=True)
+
+    async def _after(self, fault: Fault, failures: int) -> None:
+        """Wait before the next attempt, or raise the error that ends the work."""
+        host = self.endpoint.host
+        if fault.error is not None:
+            raise fault.error
+        if not self._reached and failures >= min(_ATTEMPTS_TO_REACH, self.endpoint.attempts):
+            raise InputError(
+                host, f"{fault.reason}", "check --base-url, and that the server is running"
+            )
+        if failures >= self.endpoint.attempts:
+            raise IncompleteError(
+                f"{host}: {failures} attempts failed, the last with: {fault.reason}; "
+                "nothing received is lost, run the same command again"
+            )
+        wait = fault.wait_seconds
+        if wait is None:
+            doubled = self.endpoint.first_wait_seconds * 2 ** (failures - 1)
+            wait = min(doubled, _LONGEST_WAIT_SECONDS)
+        elif wait > _LONGEST_ASKED_WAIT_SECONDS:
+            raise IncompleteError(
+                f"{host}: it asks to wait {format_seconds(wait)} ({fault.reason}); "
+                "nothing received is lost, run the same command again then"
+            )
+        level = logging.WARNING if wait >= _LONG_WAIT_SECONDS else logging.INFO
+        _log.log(level, "%s: %s; waiting %s", host, fault.reason, format_seconds(wait))
+        if fault.rate_limited:
+            self._pause(wait)
+        else:
+            await self._wait(wait)
+
+    def _pause(self, seconds: float) -> None:
+        self._not_before = max(self._not_before, self._clock() + seconds)
+
+    async def _wait_for_turn(self) -> None:
+        while (wait := self._not_before - self._clock()) > 0 and not self._stopping.is_set():
+            await self._wait(wait)
+
+    async def _wait(self, seconds: float) -> None:
+        # Never less than was asked, and not every worker at the same moment.
+        seconds *= 1 + _JITTER * self._jitter.random()
+        sleeping = asyncio.ensure_future(self._sleep(seconds))
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({sleeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            stopping.cancel()
+
+    def _learn(self, reason: str, body: Mapping[str, Any], known: Mapping[str, str | None]) -> bool:
+        """Whether the server's dialect is better known now than when `body` was made."""
+        if self._dialect != known:
+            return True
+        if not _UNKNOWN_PARAMETER.search(reason):
+            return False
+        if "max_tokens" in body and "max_tokens" in reason:
+            self._dialect["max_tokens"] = "max_completion_tokens"
+        elif "seed" in body and re.search(r"\bseed\b", reason):
+            self._dialect["seed"] = None
+        return self._dialect != known
+
+
+def refusal(fault: Fault, used: Usage) -> Reply:
+    """The reply to a request that the server will not take, which no model wrote."""
+    problem = f"the server refused the request ({fault.reason})"
+    return Reply("", (), "", None, used, None, problem)

@@ -1,0 +1,135 @@
+"""What a failed request means: wait and try again, leave the item, or stop.
+
+A server's bad day (rate limits, errors of its own, broken connections) must not cost an item;
+a wrong key, an unknown model or an empty account must not be asked about twice. The status code
+alone does not tell them apart: OpenAI answers 429 both to haste and to an account without money.
+
+Error texts can echo the key, so it is taken out of them here, after their escapes are read and
+before they are cut short.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+from dataselect.errors import DataselectError, IncompleteError, InputError
+from dataselect.traces.recording.reply import usage_of
+from dataselect.traces.recording.spending import Usage
+
+_TRANSIENT = {408, 409, 425, 429}
+# A gateway that waited in vain: the model behind it may have answered, and billed, all the same.
+_MAYBE_BILLED = {408, 502, 504, 520, 522, 524}
+_NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
+_LONGEST_REASON = 200
+_RESET = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A request without an answer.
+
+    `error` is set when going on is no use. `refused` means that the server will not take this
+    request; another may be fine. Neither: the trouble may pass, `wait_seconds` is what the
+    server asks for, and `rate_limited` means that this holds for all requests. `maybe_billed`
+    means that the answer may have been made, and `usage` is what the server says it cost.
+    """
+
+    reason: str
+    error: DataselectError | None = None
+    refused: bool = False
+    wait_seconds: float | None = None
+    rate_limited: bool = False
+    maybe_billed: bool = False
+    usage: Usage | None = None
+
+
+def status_fault(
+    status: int,
+    headers: Mapping[str, str],
+    text: str,
+    *,
+    now: datetime,
+    where: str,
+    model: str,
+    without_key: Callable[[str], str],
+) -> Fault:
+    """The fault of an HTTP error; `where` names the server, `text` is its body."""
+    message, code, usage = _details(text)
+    message = _short(without_key(message))
+    reason = f"HTTP {status}" + (f", {message}" if message else "")
+    if status == 402 or code in _NO_MONEY:
+        problem = (
+            f"{where}: the account has no quota left ({reason}); "
+            "add credit and run the same command again"
+        )
+        return Fault(reason, IncompleteError(problem), usage=usage)
+    if status in {401, 403}:
+        mend = "check the key in the environment, and what it may use"
+        return Fault(reason, InputError(where, f"it refuses the key ({reason})", mend))
+    if status in {404, 405, 410}:
+        problem = f"it has no model '{model}' at this address ({reason})"
+        return Fault(reason, InputError(where, problem, "check --model and --base-url"))
+    if status in _TRANSIENT or status >= 500:
+        return Fault(
+            reason,
+            wait_seconds=retry_after(headers, now),
+            rate_limited=status in {429, 503},
+            maybe_billed=status in _MAYBE_BILLED,
+            usage=usage,
+        )
+    return Fault(reason, refused=True, usage=usage)
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds that the server asks to wait (`Retry-After` as seconds or date); None if it does not.
+
+    `now` is with a time zone. A date in the past gives 0.
+    """
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = headers.get(name, "").strip()
+        if re.fullmatch(r"\d{1,9}(\.\d+)?", value):
+            return float(value) * unit
+    try:
+        date = parsedate_to_datetime(headers.get("retry-after", ""))
+        return max(0.0, (date - now).total_seconds())
+    except (TypeError, ValueError):
+        return None
+
+
+def exhausted_for(headers: Mapping[str, str]) -> float:
+    """Seconds until the server takes requests again, by its `x-ratelimit-*`; 0 if it does now."""
+    seconds = 0.0
+    for kind in ("requests", "tokens"):
+        if headers.get(f"x-ratelimit-remaining-{kind}", "").strip() == "0":
+            reset = headers.get(f"x-ratelimit-reset-{kind}", "")
+            parts = _RESET.findall(reset)
+            seconds = max(seconds, sum(float(number) * _UNITS[unit] for number, unit in parts))
+    return seconds
+
+
+def _details(text: str) -> tuple[str, str | None, Usage | None]:
+    """Message, code and usage in an error body, as far as it has them."""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        # A page for people; its markup says nothing in a terminal.
+        return "", None, None
+    inner = body.get("error", body) if isinstance(body, dict) else body
+    usage = usage_of(body) or usage_of(inner)
+    if isinstance(inner, str):
+        return inner, None, usage
+    if not isinstance(inner, dict):
+        return "", None, usage
+    message = inner.get("message") or inner.get("detail") or ""
+    named = {str(inner.get("code")), str(inner.get("type"))}
+    code = next(iter(named & _NO_MONEY), None)
+    return str(message), code, usage
+
+
+def _short(message: str) -> str:
+    line = " ".join(message.split())
+    return line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON]}…"

@@ -1,0 +1,78 @@
+"""One request before any money is spent: does this server give what traces are made of?
+
+Servers drop log-probabilities silently, answer for another model than the one named, or report
+tokens that do not spell their text. All of this shows in a single answer to a trivial question.
+"""
+
+import logging
+
+from dataselect.errors import InputError
+from dataselect.traces.alignment import AlignmentError, completion_letter_probabilities
+from dataselect.traces.recording.client import Billing, Client
+from dataselect.traces.recording.completion import (
+    Form,
+    MalformedAnswerError,
+    messages,
+    read_completion,
+)
+from dataselect.traces.recording.reply import Reply
+
+_log = logging.getLogger("dataselect")
+
+_QUESTION = "Ann has 17 apples and gives 5 of them to Ben. How many has Ann left, and why?"
+_MAX_TOKENS = 256
+_CERTAIN = 1 - 1e-6
+_WEIGH = (
+    "use another model or server, or let a local model weigh the reasoning with "
+    "'dataselect traces weigh'"
+)
+
+
+async def probe(client: Client, task: str, form: Form, billing: Billing) -> Reply:
+    """Ask the trivial question; the reply tells the answering model and its fingerprint.
+
+    Raises InputError when there are no log-probabilities, or they are all about 0, or do not
+    belong to the text, or there is no answer in two attempts.
+    """
+    host = client.endpoint.host
+    prompt = messages(_QUESTION, task, form)
+    for attempt in (0, 1):
+        reply = await client.ask(
+            prompt, form=form, max_tokens=_MAX_TOKENS, billing=billing, attempt=attempt
+        )
+        # An answer that was cut short shows all that is looked for.
+        if reply.content.strip():
+            _check(host, reply)
+            _warn(host, reply, form)
+            return reply
+    reason = reply.problem or "no answer"
+    mend = _WEIGH if "logprobs" in reason else "name another model, or another form of answer"
+    raise InputError(host, f"it gives no answer to a trivial question ({reason})", mend)
+
+
+def _check(host: str, reply: Reply) -> None:
+    if not reply.tokens:
+        raise InputError(host, "its answers come without log-probabilities", _WEIGH)
+    try:
+        letters = completion_letter_probabilities(reply.content, reply.tokens)
+    except AlignmentError as error:
+        problem = f"its tokens do not fit the text of its answer ({error})"
+        raise InputError(host, problem, _WEIGH) from None
+    if not (letters < _CERTAIN).any():
+        raise InputError(
+            host, "its log-probabilities are all 0 or missing, so it does not give any", _WEIGH
+        )
+
+
+def _warn(host: str, reply: Reply, form: Form) -> None:
+    if reply.problem is not None:
+        return
+    try:
+        read_completion(reply.content, form)
+    except MalformedAnswerError as error:
+        _log.warning(
+            "%s: its answer to a trivial question has not the form asked for (%s); items "
+            "answered like that will be left out",
+            host,
+            error,
+        )

@@ -1,0 +1,135 @@
+"""One chat completion: the body that asks for it and the reply that is read back.
+
+Both are plain JSON values rather than a library's objects, because the same body and the same
+reply travel over HTTP one at a time and in batch files, and because servers that only resemble
+OpenAI's leave out or null what the library's types promise.
+
+Not here: sending (endpoint), and whether an answer has the form that was asked for (completion).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from dataselect.traces.alignment import ServerToken
+from dataselect.traces.recording.completion import Form
+from dataselect.traces.recording.spending import Usage
+
+_LONGEST_REASON = 160
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the server answered; `usage` is None when it did not say.
+
+    `problem` is why this can be no trace whatever its content: refused, filtered, cut short,
+    empty, or without log-probabilities.
+    """
+
+    content: str
+    tokens: tuple[ServerToken, ...]
+    model: str
+    fingerprint: str | None
+    usage: Usage | None
+    finish_reason: str | None
+    problem: str | None = None
+
+
+def request_body(
+    model: str, messages: Sequence[Mapping[str, str]], *, form: Form, max_tokens: int, seed: int
+) -> dict[str, Any]:
+    """The body of a greedy request with log-probabilities, as every compatible server knows it."""
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [dict(message) for message in messages],
+        "temperature": 0,
+        "max_tokens": max_tokens,
+        "seed": seed,
+        "logprobs": True,
+        # Some servers give no log-probabilities at all with 0.
+        "top_logprobs": 1,
+    }
+    if form == "json":
+        body["response_format"] = {"type": "json_object"}
+    return body
+
+
+def read_reply(payload: object) -> Reply:
+    """Read a chat completion's JSON. Raises ValueError when it is not one."""
+    if not isinstance(payload, dict) or "choices" not in payload:
+        raise ValueError("the server's answer is not a chat completion")
+    choices = payload["choices"]
+    choice: Mapping[str, Any] = {}
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        choice = choices[0]
+    message = _mapping(choice.get("message"))
+    content = message.get("content")
+    content = content if isinstance(content, str) else ""
+    finish_reason = _text(choice.get("finish_reason"))
+    tokens = _tokens(_mapping(choice.get("logprobs")).get("content"))
+    problem = None
+    if not choice:
+        problem = "the answer holds no choice"
+    elif refusal := _text(message.get("refusal")):
+        problem = f"the model refused: {' '.join(refusal.split())[:_LONGEST_REASON]}"
+    elif finish_reason == "content_filter":
+        problem = "the server's content filter stopped the answer"
+    elif finish_reason == "length":
+        problem = "the answer was cut at the token limit"
+    elif not content.strip():
+        problem = "the answer is empty"
+    elif not tokens:
+        problem = "the answer came without log-probabilities"
+    return Reply(
+        content,
+        tokens or (),
+        _text(payload.get("model")) or "",
+        _text(payload.get("system_fingerprint")),
+        _usage(payload.get("usage")),
+        finish_reason,
+        problem,
+    )
+
+
+def usage_of(payload: object) -> Usage | None:
+    """The usage that an answer or an error reports, if it reports one."""
+    return _usage(_mapping(payload).get("usage"))
+
+
+def _usage(value: object) -> Usage | None:
+    usage = _mapping(value)
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens", 0)
+    return Usage(prompt, completion) if _is_count(prompt) and _is_count(completion) else None
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _tokens(entries: object) -> tuple[ServerToken, ...] | None:
+    if not isinstance(entries, list):
+        return None
+    tokens = [_token(entry) for entry in entries]
+    return None if None in tokens else tuple(token for token in tokens if token is not None)
+
+
+def _token(entry: object) -> ServerToken | None:
+    token = _mapping(entry)
+    text, logprob, data = token.get("token"), token.get("logprob"), token.get("bytes")
+    if not isinstance(text, str):
+        return None
+    if isinstance(logprob, bool) or not isinstance(logprob, int | float | None):
+        return None
+    try:
+        raw = bytes(data) if isinstance(data, list) else None
+    except (TypeError, ValueError):
+        return None
+    return ServerToken(text, raw, logprob)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,153 @@
+"""Forecasts for scores that come in a CSV file, for teams that trained their proxies elsewhere.
+
+The file has a column `id` and one for each benchmark, as `agree` reads it; or a row for each score
+with the columns `id, benchmark, metric`. Rows of a candidate that differ in `seed` are averaged,
+and how far they differ is taken for the noise of a seed.
+
+A file of functions used where it was not fitted for is refused, unless that is overruled; what a
+file cannot show, such as how its scores were averaged, is left to whoever wrote it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dataselect.decisions.table_pairs import by_seed, names_of
+from dataselect.errors import InputError
+from dataselect.formats.score_table import ScoreTable, read_score_table
+from dataselect.transfer.applies import check_all
+from dataselect.transfer.forecast import Forecasts, forecast, seed_scores
+from dataselect.transfer.function import TransferFunction
+from dataselect.transfer.setting_file import SettingFile
+from dataselect.wording import nearest
+
+_LABELS = ("seed", "size", "benchmark")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Share that intervals are to cover, number of draws and their seed."""
+
+    confidence: float = 0.9
+    draws: int = 2000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TableForecasts:
+    """Forecasts and what they rest on.
+
+    `scores`: by candidate and benchmark, the mean and the number of seeds behind it. `overruled`:
+    by benchmark, why its function would have been refused.
+    """
+
+    forecasts: Forecasts
+    scores: Mapping[str, Mapping[str, tuple[float, int]]]
+    functions: Mapping[str, TransferFunction]
+    overruled: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+def read_proxy_scores(path: Path) -> ScoreTable:
+    """A row for each candidate and seed, and a column for each benchmark, from either form."""
+    table = read_score_table(path, _LABELS)
+    if "size" in table.labels and len(sizes := table.rows["size"].unique()) > 1:
+        mend = "leave the rows of one size, which is what a function is for"
+        raise InputError(
+            path, f"its proxies have {len(sizes)} sizes ({names_of(list(sizes))})", mend
+        )
+    if "benchmark" not in table.labels:
+        return table
+    if "metric" not in table.metrics:
+        raise InputError(
+            f"{path}:1", "a column 'benchmark' and none 'metric'", "add the scores under 'metric'"
+        )
+    keys = ["id", *(label for label in table.labels if label != "benchmark")]
+    wide = table.rows.pivot(index=keys, columns="benchmark", values="metric")
+    wide = wide.reindex(table.rows.set_index(keys).index.unique()).reset_index()
+    return ScoreTable(path, wide, tuple(keys[1:]), tuple(dict.fromkeys(table.rows["benchmark"])))
+
+
+def forecast_table(
+    table: ScoreTable,
+    functions: Mapping[str, TransferFunction],
+    functions_file: Path,
+    given: SettingFile | None,
+    settings: Settings,
+    *,
+    force: bool,
+) -> TableForecasts:
+    """Forecasts of the candidates of a table. Raises InputError when no function is for any of its
+    columns, and unless `force` when one was fitted for another setting."""
+    used = {name: functions[name] for name in table.metrics if name in functions}
+    if not used:
+        mend = nearest(table.metrics[0], functions) or f"it has {names_of(list(functions))}"
+        raise InputError(
+            functions_file, f"no function for {names_of(table.metrics)} of {table.path}", mend
+        )
+    refusals, warnings = _applicability(used, given)
+    if refusals and not force:
+        raise InputError(
+            functions_file,
+            "; ".join(refusals.values()),
+            "fit functions for the setting of these scores, or give --force",
+        )
+    notes = [*_unused(table, functions, functions_file), *warnings, *_directions(used)]
+    values = {name: by_seed(table, name, None, table.ids) for name in used}
+    rng = np.random.default_rng(settings.seed)
+    drawn = {
+        name: seed_scores(each.to_numpy(), settings.draws, rng) for name, each in values.items()
+    }
+    made = forecast(table.ids, drawn, used, confidence=settings.confidence, rng=rng)
+    single = [name for name in used if values[name].count(axis=1).max() < 2]
+    if single:
+        notes.append(
+            f"no candidate has two seeds on {', '.join(single)}: these scores are taken as exact,"
+            " and the noise of training is in no interval and no probability"
+        )
+    lacking = [name for name in table.ids if name not in made.overall]
+    if lacking:
+        notes.append(f"not ranked, without a score on each benchmark: {names_of(lacking)}")
+    scores = {
+        candidate: {
+            name: (float(drawn[name].observed[place]), int(each.iloc[place].count()))
+            for name, each in values.items()
+        }
+        for place, candidate in enumerate(table.ids)
+    }
+    return TableForecasts(made, scores, used, refusals, tuple(notes))
+
+
+def _applicability(
+    functions: Mapping[str, TransferFunction], given: SettingFile | None
+) -> tuple[dict[str, str], list[str]]:
+    if given is None:
+        note = "it is not known what the scores were measured with, so nothing is checked against"
+        return {}, [f"{note} what the functions were fitted for: give --setting"]
+    runs = {name: given.of(name) for name in functions}
+    return check_all(functions, runs, lower_is_better=None)
+
+
+def _unused(
+    table: ScoreTable, functions: Mapping[str, TransferFunction], functions_file: Path
+) -> list[str]:
+    notes = []
+    if columns := [name for name in table.metrics if name not in functions]:
+        notes.append(f"{functions_file.name} has no transfer function for {names_of(columns)}")
+    if others := [name for name in functions if name not in table.metrics]:
+        notes.append(f"{table.path.name} has no scores for {names_of(others)}")
+    return notes
+
+
+def _directions(functions: Mapping[str, TransferFunction]) -> list[str]:
+    """Functions of one metric rise or fall alike; those that do not were fitted on noise."""
+    rising = [name for name, function in functions.items() if function.rising]
+    falling = [name for name in functions if name not in rising]
+    if not rising or not falling:
+        return []
+    return [
+        f"accuracy rises with the score on {', '.join(rising)} and falls on {', '.join(falling)}:"
+        " one of these was fitted on noise"
+    ]

@@ -1,0 +1,262 @@
+"""Workers on one board: every trial once, whoever is killed, and the same proposal."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+import searches
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+from searches import SETTINGS, SHORT, Notes, Proxies, board, law, worker
+from sqlalchemy.exc import IntegrityError
+
+import dataselect
+from dataselect.errors import IncompleteError, InputError
+from dataselect.mixture.propose import propose
+from dataselect.mixture_search.journal import JournalFile
+from dataselect.mixture_search.sampler import fit
+from dataselect.mixture_search.study import open_storage
+from dataselect.mixture_search.trial import Item
+from dataselect.mixture_search.trial_runner import Result
+from dataselect.mixture_search.worker import Worker
+
+
+def run(mine: Worker) -> dict[Item, tuple[float, ...]]:
+    with mine.board.at_work():
+        return mine.search()
+
+
+def proposal(values: Mapping[Item, tuple[float, ...]]) -> list[float]:
+    found = propose(fit(SETTINGS, values), SETTINGS.limits, 0.9, 0)
+    return found.weights.tolist()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[Item, tuple[float, ...]]:
+    proxies = Proxies()
+    values = run(worker(tmp_path_factory.mktemp("alone"), proxies))
+    assert len(proxies.asked) == len(set(proxies.asked)) == SETTINGS.trials
+    return values
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> dict[Item, tuple[float, ...]]:
+    """The trials of a search of nine, undisturbed."""
+    return run(worker(tmp_path_factory.mktemp("short"), Proxies(), SHORT))
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    support = Path(searches.__file__).parent
+    path = os.pathsep.join([str(Path(dataselect.__file__).parents[1]), str(support)])
+    words = [sys.executable, "-m", "searches", str(folder), *arguments]
+    return subprocess.Popen(words, env=os.environ | {"PYTHONPATH": path})
+
+
+def test_a_killed_worker_loses_no_trial_and_the_proposal_is_that_of_an_undisturbed_run(
+    tmp_path: Path, undisturbed: dict[Item, tuple[float, ...]]
+) -> None:
+    killed = start(tmp_path, "KILLED")
+    while not (tmp_path / "hangs").exists():
+        assert killed.poll() is None
+        time.sleep(0.02)
+    other = start(tmp_path)
+    seen = board(tmp_path)
+    while sum(entry.judged for entry in seen.entries()) < 5:
+        assert other.poll() is None
+        time.sleep(0.02)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert other.wait(timeout=60) == 0
+    entries = board(tmp_path).entries()
+    assert not any(entry.active for entry in entries)
+    values = {entry.item: entry.values for entry in entries if entry.values is not None}
+    assert values == undisturbed
+    (lost,) = [entry for entry in entries if entry.state == TrialState.FAIL]
+    assert "its worker died" in (lost.why or "")
+    assert lost.item in values
+    assert len({entry.number for entry in entries if entry.judged}) == SETTINGS.trials
+    assert proposal(values) == proposal(undisturbed)
+
+
+def test_the_proposal_is_better_than_the_prior_and_any_trial_s_law(
+    undisturbed: dict[Item, tuple[float, ...]],
+) -> None:
+    scale = np.array(list(undisturbed.values())).std(axis=0)
+
+    def cost(weights: tuple[float, ...]) -> float:
+        return float((np.array(law(Item(weights, 7))) / scale).mean())
+
+    best = cost(tuple(proposal(undisturbed)))
+    assert best < cost(tuple(SETTINGS.prior.tolist()))
+    assert best < np.median([cost(item.weights) for item in undisturbed])
+
+
+def test_a_search_that_is_over_trains_nothing_again_and_a_longer_one_only_what_is_new(
+    tmp_path: Path, short: dict[Item, tuple[float, ...]]
+) -> None:
+    first, again, more = Proxies(), Proxies(), Proxies()
+    run(worker(tmp_path, first, SHORT, at_once=3))
+    assert set(first.asked) == set(short)
+    assert run(worker(tmp_path, again, SHORT)) == short
+    assert again.asked == []
+    longer = run(worker(tmp_path, more, replace(SHORT, trials=11)))
+    assert len(longer) == 11
+    assert set(longer) == set(short) | set(more.asked)
+    assert len(more.asked) == 2
+
+
+def test_a_trial_that_fails_is_told_after_all_others_and_tried_again_by_the_next_run(
+    tmp_path: Path, short: dict[Item, tuple[float, ...]]
+) -> None:
+    culprit = sorted(short, key=lambda item: item.weights)[4]
+
+    class Failing(Proxies):
+        def __call__(self, items: Mapping[str, Item]) -> dict[str, Result]:
+            made = super().__call__(items)
+            bad = Result(None, 0.0, "the disk is full")
+            return {n: bad if items[n] == culprit else each for n, each in made.items()}
+
+    failing, mended = Failing(), Proxies()
+    with pytest.raises(IncompleteError, match="the disk is full"):
+        run(worker(tmp_path, failing, SHORT))
+    assert failing.asked.count(culprit) == 1
+    assert run(worker(tmp_path, mended, SHORT)) == short
+    assert culprit in mended.asked
+    assert not set(mended.asked) & set(failing.asked) - {culprit}
+
+
+def test_a_diverged_trial_is_judged_and_the_search_goes_on_without_it(tmp_path: Path) -> None:
+    class Diverging(Proxies):
+        def __call__(self, items: Mapping[str, Item]) -> dict[str, Result]:
+            made = super().__call__(items)
+            lost = Result(None, 0.0, "the loss was no number", diverged=True)
+            return {n: lost if items[n].weights[1] > 0.4 else each for n, each in made.items()}
+
+    proxies = Diverging()
+    values = run(worker(tmp_path, proxies, SHORT))
+    lost = [item for item in proxies.asked if item.weights[1] > 0.4]
+    assert lost
+    assert len(proxies.asked) == len(set(proxies.asked)) == SHORT.trials
+    assert set(values) == set(proxies.asked) - set(lost)
+
+
+def test_an_interrupted_worker_gives_its_trials_back(tmp_path: Path) -> None:
+    class Interrupted(Proxies):
+        def __call__(self, items: Mapping[str, Item]) -> dict[str, Result]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(worker(tmp_path, Interrupted(), SHORT, at_once=2))
+    entries = board(tmp_path).entries()
+    assert [e.why for e in entries if e.lost] == ["its worker was interrupted"] * 2
+    assert not any(entry.running for entry in entries)
+
+
+def test_a_worker_elsewhere_counts_as_dead_after_a_long_silence(tmp_path: Path) -> None:
+    now = 1000.0
+    away = board(tmp_path, workers="there", clock=lambda: now)
+    here = board(tmp_path, workers="here", clock=lambda: now)
+    item = Item((0.25, 0.25, 0.25, 0.25), 0)
+    away.enqueue(item, "design", "tag", 0)
+    (claimed,) = away.claim(5, {item})
+    now += 800
+    assert here.release_orphans() == []
+    now += 200
+    (lost,) = here.release_orphans()
+    assert (lost.number, lost.why) == (claimed.number, f"its worker died ({away.worker})")
+    # It was not dead after all: what it tells comes too late and changes nothing.
+    away.tell(claimed.number, (1.0, 2.0), 3.0)
+    assert [entry.state for entry in here.entries()] == [TrialState.FAIL]
+
+
+def test_what_two_workers_enqueue_at_once_is_trained_once(tmp_path: Path) -> None:
+    first, second = board(tmp_path), board(tmp_path)
+    item = Item((0.25, 0.25, 0.25, 0.25), 0)
+    for each in (first, second):
+        each.enqueue(item, "design", "tag", 0)
+    with first.at_work(), second.at_work():
+        claims = [first.claim(1, {item}), second.claim(1, {item})]
+    assert [len(claimed) for claimed in claims] == [1, 0]
+    assert not any(entry.state == TrialState.WAITING for entry in first.entries())
+
+
+def test_a_worker_leaves_what_it_does_not_want_to_others_and_clears_it_up_at_the_end(
+    tmp_path: Path,
+) -> None:
+    mine = board(tmp_path)
+    ours, theirs = Item((0.25, 0.25, 0.25, 0.25), 0), Item((0.7, 0.1, 0.1, 0.1), 0)
+    for item in (theirs, ours):
+        mine.enqueue(item, "proposed", "tag", 1)
+    assert [claimed.item for claimed in mine.claim(5, {ours})] == [ours]
+    assert [e.item for e in mine.entries() if e.state == TrialState.WAITING] == [theirs]
+    mine.drop_waiting()
+    assert [(e.item, e.why is not None) for e in mine.entries() if e.why] == [(theirs, True)]
+    (params,) = [t.params for t in mine._study.get_trials() if t.params]
+    assert params == dict.fromkeys(SETTINGS.sources, 0.25)
+
+
+def test_a_torn_end_of_the_journal_is_cut_off_and_the_search_goes_on(
+    tmp_path: Path, short: dict[Item, tuple[float, ...]], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Stopped(Proxies):
+        def __call__(self, items: Mapping[str, Item]) -> dict[str, Result]:
+            if len(self.asked) == 6:
+                raise KeyboardInterrupt
+            return super().__call__(items)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(worker(tmp_path, Stopped(), SHORT))
+    journal = tmp_path / "study.journal"
+    whole = journal.read_bytes()
+    torn = whole.splitlines(keepends=True)[-1][:20]
+    # One whose writer died while this worker had the journal open already, and one before.
+    journal.write_bytes(whole + torn)
+    proxies = Proxies()
+    mine = worker(tmp_path, proxies, SHORT, watch=Notes())
+    journal.write_bytes(journal.read_bytes() + torn)
+    assert run(mine) == short
+    assert caplog.text.count("cut off 20 bytes") == 2
+    # What optuna-dashboard reads it with.
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    trials = optuna.load_study(study_name="study", storage=storage).trials
+    assert sum(trial.values is not None for trial in trials) == SHORT.trials
+
+
+def test_a_search_runs_on_any_storage_that_optuna_has(
+    tmp_path: Path, short: dict[Item, tuple[float, ...]]
+) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    assert run(worker(tmp_path, Proxies(), SHORT, url=url)) == short
+
+
+def test_workers_that_make_the_same_tables_at_once_both_open_the_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, real = f"sqlite:///{tmp_path}/study.db", optuna.storages.get_storage
+    beaten = iter([True, True, False])
+
+    def race(url: str) -> BaseStorage:
+        if next(beaten):
+            raise IntegrityError("CREATE TABLE", None, ValueError("exists"))
+        return real(url)
+
+    monkeypatch.setattr(optuna.storages, "get_storage", race)
+    waits: list[float] = []
+    storage = open_storage(url, "test", tmp_path / "journal", waits.append)
+    assert storage.get_all_studies() == []
+    assert len(waits) == 2
+
+
+def test_a_line_of_a_journal_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "study.journal").write_text('{"op_code": 0}\nnonsense\n')
+    with pytest.raises(InputError, match=r"study.journal:2: this line is no log of a study"):
+        list(JournalFile(tmp_path / "study.journal").read_logs(0))

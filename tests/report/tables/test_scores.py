@@ -1,0 +1,252 @@
+"""What `dataselect score` writes and shows, made by hand without any model."""
+
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from dataselect.benchmarks.items import BenchmarkItems, CodeCheck, Exclusion, Item
+from dataselect.report.tables.scores import print_comparison, print_scores, summary, write_scores
+from dataselect.scoring.checkpoint import ModelCheckpoint
+from dataselect.scoring.evaluate import Evaluation
+from dataselect.scoring.score_models import BenchmarkScores
+from dataselect.traces.trace import Trace, TraceHeader, TraceSet
+
+HOSTILE = "[red]\x1b[31m\x1b]0;title\x07[/bad]\u202e\n\x9b2J\r"
+WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+FACTS = {"device": "cpu", "dtype": "float32", "limit": None}
+COUNT = 4
+NUMBER = Item("q0", "What?", "1")
+CHOICE = Item("q0", "What?", "A", ("a", "b"), 0)
+CODE = Item("q0", "def f():\n", "    return 1\n", code=CodeCheck("def check(f): ...", "f"))
+
+
+def model(name: str = "first", **identity: Any) -> ModelCheckpoint:
+    return ModelCheckpoint(name, Path("nowhere"), {"model": identity or {"files": {"a": "b"}}})
+
+
+def evaluation(name: str = "sums", item: Item = NUMBER, **changes: Any) -> Evaluation:
+    items = tuple(replace(item, id=f"q{n}") for n in range(COUNT))
+    trace = Trace("q0", "One.", ((4, 0.5),))
+    header = TraceHeader(name, "oracle", "{question}", "a test", created="2026-01-01")
+    made = Evaluation(BenchmarkItems(name, items, revision="there@1"), (), ())
+    return replace(made, traces=(TraceSet(header, {"q0": trace}),), **changes)
+
+
+def table(start: float = 1.0, **columns: Any) -> pd.DataFrame:
+    values = start + np.arange(COUNT, dtype=float)
+    made = {"item": [f"q{n}" for n in range(COUNT)], "rbridge": values, "trace_nll": values + 0.5}
+    return pd.DataFrame({**made, "label_nll": values * 2, "trace_tokens": [7] * COUNT, **columns})
+
+
+def scores(
+    *tables: pd.DataFrame,
+    of: Evaluation | None = None,
+    exclusions: Sequence[Exclusion] = (),
+    notes: Sequence[str] = (),
+) -> BenchmarkScores:
+    made = tables or (table(),)
+    return BenchmarkScores(of or evaluation(), made, tuple(exclusions), tuple(notes), 12.0)
+
+
+def shown(*parts: BenchmarkScores, models: Sequence[ModelCheckpoint] = ()) -> str:
+    console = Console(width=80, file=io.StringIO(), color_system=None)
+    print_scores(models or [model()], parts, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def harmless(text: str) -> bool:
+    return all(letter.isprintable() or letter == "\n" for letter in text)
+
+
+# --- the summary
+
+
+def test_means_have_their_standard_errors() -> None:
+    found = summary(model(), 0, [scores()], FACTS, WHEN)["results"]["sums"]
+    assert found["rbridge,none"] == 2.5
+    assert found["rbridge_stderr,none"] == pytest.approx(math.sqrt(5 / 3) / 2)
+    assert set(found) == {
+        "alias",
+        *(f"{m}{e},none" for m in ("rbridge", "trace_nll", "label_nll") for e in ("", "_stderr")),
+    }
+
+
+def test_lower_is_better_for_likelihoods_and_edits_and_higher_for_all_else() -> None:
+    lower = ("rbridge", "trace_nll", "label_nll", "answer_nll", "scb_nll", "ted", "ted_per_token")
+    higher = ("mpca", "acc_uncond", "norm_correct_prob", "margin_per_char", "total_prob")
+    columns = dict.fromkeys((*lower, *higher), 1.0)
+    content = summary(model(), 0, [scores(table(**columns, correct=1.0))], FACTS, WHEN)
+    wanted = {**dict.fromkeys(lower, False), **dict.fromkeys((*higher, "exact_match"), True)}
+    assert content["higher_is_better"]["sums"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("item", "name"), [(NUMBER, "exact_match"), (CHOICE, "exact_match"), (CODE, "pass@1")]
+)
+def test_accuracy_goes_by_the_name_that_its_benchmark_has(item: Item, name: str) -> None:
+    made = scores(table(correct=[1.0, 0.0, 0.0, 0.0]), of=evaluation(item=item))
+    found = summary(model(), 0, [made], FACTS, WHEN)["results"]["sums"]
+    assert found[f"{name},none"] == 0.25
+    assert "0.250" in shown(made)
+
+
+@pytest.mark.parametrize("values", [[np.nan] * COUNT, [np.inf, 1.0, 1.0, 1.0]])
+def test_a_metric_without_a_finite_mean_is_not_in_the_summary(values: list[float]) -> None:
+    content = summary(model(), 0, [scores(table(scb_nll=values))], FACTS, WHEN)
+    assert "scb_nll,none" not in content["results"]["sums"]
+    assert "scb_nll" not in content["higher_is_better"]["sums"]
+    json.dumps(content, allow_nan=False)
+
+
+def test_items_without_a_value_do_not_count() -> None:
+    made = scores(table(scb_nll=[1.0, np.nan, 3.0, np.nan]))
+    assert summary(model(), 0, [made], FACTS, WHEN)["results"]["sums"]["scb_nll,none"] == 2.0
+
+
+def test_a_single_item_has_no_standard_error_and_none_no_metric() -> None:
+    for rows, wanted in ((1, {"rbridge,none": 1.0, "rbridge_stderr,none": 0.0}), (0, {})):
+        content = summary(model(), 0, [scores(table().head(rows))], FACTS, WHEN)
+        found = content["results"]["sums"]
+        assert {k: v for k, v in found.items() if k.startswith("rbridge")} == wanted
+        assert content["n-samples"]["sums"]["effective"] == rows
+        json.dumps(content, allow_nan=False)
+
+
+def test_the_rest_is_where_lm_eval_has_it() -> None:
+    left_out = (Exclusion("line 9", "it has no id"),)
+    made = scores(
+        of=evaluation(weights="none", left_out=left_out),
+        exclusions=[*left_out, Exclusion("q7", "too long")],
+        notes=["a note"],
+    )
+    content = summary(model("a/b@v1", hub="a/b", commit="c" * 40), 0, [made], FACTS, WHEN)
+    assert content["n-samples"]["sums"] == {"original": COUNT + 1, "effective": COUNT}
+    assert content["config"]["model_args"] == {"pretrained": "a/b", "revision": "c" * 40}
+    assert content["config"]["model_revision"] == "c" * 40
+    assert content["config"]["dtype"] == "float32"
+    assert (content["model_name"], content["model_name_sanitized"]) == ("a/b@v1", "a-b-v1")
+    assert content["date"] == WHEN.timestamp()
+    assert content["configs"]["sums"]["dataset_revision"] == "there@1"
+    assert content["configs"]["sums"]["metadata"]["weights"] == "none"
+    ours = content["dataselect"]
+    assert ours["exclusions"]["sums"] == [
+        {"item": "line 9", "reason": "it has no id"},
+        {"item": "q7", "reason": "too long"},
+    ]
+    assert ours["notes"] == {"sums": ["a note"]}
+    assert ours["flops"] == {"sums": 12.0}
+    assert ours["model"] == {"hub": "a/b", "commit": "c" * 40}
+
+
+# --- the files
+
+
+def test_each_model_has_a_folder_with_its_own_numbers(tmp_path: Path) -> None:
+    made = [scores(table(1.0), table(5.0)), scores(table(2.0), table(6.0), of=evaluation("more"))]
+    folders = write_scores([model("One"), model("two")], made, FACTS, WHEN, tmp_path)
+    assert [folder.name for folder in folders] == ["one", "two"]
+    stamp = "2026-01-02T03-04-05.000000"
+    for folder, means in zip(folders, ([2.5, 3.5], [6.5, 7.5]), strict=True):
+        content = json.loads((folder / f"results_{stamp}.json").read_bytes())
+        found = [content["results"][name]["rbridge,none"] for name in ("sums", "more")]
+        assert found == means
+        rows = pd.read_parquet(folder / f"items_{stamp}.parquet")
+        assert list(rows.columns[:2]) == ["benchmark", "item"]
+        assert list(rows.groupby("benchmark", sort=False)["rbridge"].mean()) == means
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (["a", "a", "a"], ["a", "a-2", "a-3"]),
+        (["a", "a", "a-2"], ["a", "a-3", "a-2"]),
+        (["A", "a"], ["a", "a-2"]),
+        (["/", HOSTILE], ["model", "red-31m-0-title-bad-2j"]),
+        (["../../etc", "x/../y"], ["etc", "x-..-y"]),
+    ],
+)
+def test_no_two_models_share_a_folder_and_all_are_within(
+    tmp_path: Path, names: list[str], wanted: list[str]
+) -> None:
+    made = [scores(*(table(float(n)) for n in range(len(names))))]
+    folders = write_scores([model(name) for name in names], made, FACTS, WHEN, tmp_path)
+    assert [folder.name for folder in folders] == wanted
+    assert {folder.parent for folder in folders} == {tmp_path}
+
+
+# --- the terminal
+
+
+def test_a_row_shows_means_and_errors_and_a_dash_where_there_is_none() -> None:
+    choice = scores(table(acc_uncond=0.75), of=evaluation("arc_challenge", CHOICE))
+    other = scores(table(acc_per_char=0.5, acc_uncond=0.25), of=evaluation("mmlu", CHOICE))
+    text = shown(choice, other, scores(table(2.0)))
+    assert [line.split()[:3] for line in text.splitlines() if line.startswith(("arc", "mmlu"))] == [
+        ["arc_challenge", "4", "2.500"],
+        ["mmlu", "4", "2.500"],
+    ]
+    rows = {line.split()[0]: line.split() for line in text.splitlines() if line[:1].isalpha()}
+    # OLMES compares choices without their question for ARC, and by character elsewhere.
+    assert rows["arc_challenge"][-1] == "0.750"
+    assert rows["mmlu"][-1] == "0.500"
+    assert rows["sums"][-1] == "–"
+    assert "±0.645" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_what_was_left_out_is_counted_by_reason() -> None:
+    exclusions = [Exclusion(f"q{n}", "too long" if n else "it has no trace") for n in range(4)]
+    text = shown(scores(exclusions=exclusions, notes=["3 traces are flat"]))
+    assert "sums: 3 left out: too long" in text
+    assert "sums: 1 left out: it has no trace" in text
+    assert "sums: 3 traces are flat" in text
+
+
+def test_names_and_reasons_can_do_nothing_to_a_terminal() -> None:
+    made = scores(exclusions=[Exclusion("q1", HOSTILE)], notes=["[/bold] as it is"])
+    text = shown(made, models=[model(HOSTILE)])
+    assert harmless(text)
+    assert "[red]\\x1b[31m" in text
+    assert "[/bold] as it is" in text
+
+
+def comparison(tables: Mapping[str, pd.DataFrame]) -> str:
+    console = Console(width=100, file=io.StringIO(), color_system=None)
+    print_comparison(tables, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_models_are_compared_best_first_with_the_agreement_of_the_rankings() -> None:
+    items = [f"q{n}" for n in range(5)]
+    one = pd.DataFrame({"worse": 3.0, "best": 1.0, "middle": 2.0}, index=items)
+    two = pd.DataFrame({"worse": 2.5, "best": 1.5, "middle": 3.5}, index=items)
+    lines = [line.rstrip() for line in comparison({"one": one, "two": two}).splitlines()]
+    assert [line.split() for line in lines[2:5]] == [
+        ["best", "1.0000", "1.5000"],
+        ["middle", "2.0000", "3.5000"],
+        ["worse", "3.0000", "2.5000"],
+    ]
+    text = " ".join(lines)
+    assert "rBridge over 5 items" in text
+    assert "one and two: 67% of the pairs of models in the same order" in text
+    assert "Kendall's tau 0.33" in text
+    assert "own ranking keeps 100%" in text
+
+
+def test_names_in_a_comparison_can_do_nothing_to_a_terminal() -> None:
+    made = pd.DataFrame({HOSTILE: [1.0, 2.0], "[b]": [2.0, 3.0]}, index=["a", "b"])
+    text = comparison({f"{HOSTILE}1": made, "[/x]": made})
+    assert harmless(text)
+    assert "[/x]" in text
