@@ -1,3 +1,44 @@
-"""dataselect: decide which data to pretrain on next."""
+"""dataselect: decide which data to pretrain on next.
 
-__version__ = "0.1.0"
+    import dataselect as ds
+
+    selection = ds.run("candidates.yaml")        # screen, predict, rank
+    selection.ranking                            # a pandas frame
+
+The functions below do what the commands of the same names do, and the commands call them. Each is
+loaded when it is first used, so that importing the package takes milliseconds.
+"""
+
+from dataselect._version import __version__
+
+TYPE_CHECKING = False  # as typing's, which takes longer to load than all of this
+if TYPE_CHECKING:
+    from dataselect.config.manifest import load_manifest as load_manifest
+    from dataselect.config.plan import load_plan as load_plan
+
+_MODULES = {
+    "load_manifest": "dataselect.config.manifest",
+    "load_plan": "dataselect.config.plan",
+}
+"""Where each public name is defined."""
+
+__all__ = [
+    "__version__",
+    "load_manifest",
+    "load_plan",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first asked for."""
+    from importlib import import_module
+
+    if name not in _MODULES:
+        raise AttributeError(f"module 'dataselect' has no attribute {name!r}")
+    found = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from dataselect import __version__
+from dataselect._version import __version__
 from dataselect.cli.agree import agree
 from dataselect.cli.calibrate import calibrate
 from dataselect.cli.fit import fit

@@ -65,7 +65,7 @@ def fit(
     with errors():
         from rich.console import Console
 
-        from dataselect import __version__
+        from dataselect._version import __version__
         from dataselect.mixture.direction import check_direction
         from dataselect.mixture.model import fit_model
         from dataselect.mixture.model_file import Provenance, to_json

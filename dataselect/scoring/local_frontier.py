@@ -15,7 +15,7 @@ from functools import partial
 
 import numpy as np
 
-from dataselect import __version__
+from dataselect._version import __version__
 from dataselect.benchmarks.items import BenchmarkItems
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import resolve_model

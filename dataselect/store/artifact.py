@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dataselect import __version__
+from dataselect._version import __version__
 from dataselect.errors import IncompleteError
 from dataselect.store.files import sha256_of
 from dataselect.store.keys import content_key

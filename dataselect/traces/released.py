@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dataselect import __version__
+from dataselect._version import __version__
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
 from dataselect.errors import InputError
 from dataselect.traces.alignment import (

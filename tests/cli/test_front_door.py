@@ -19,7 +19,7 @@ def test_help_loads_nothing_but_itself() -> None:
         "import sys\nbefore = set(sys.modules)\nsys.argv = ['dataselect', '--help']\n"
         "from dataselect.__main__ import main\nmain()\n"
         "loaded = set(sys.modules) - before\n"
-        "assert loaded == {'dataselect', 'dataselect.__main__'}, loaded\n"
+        "assert loaded == {'dataselect', 'dataselect.__main__', 'dataselect._version'}, loaded\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (ran.stderr, ran.stdout) == ("", HELP)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.text import Text
 
-from dataselect import __version__
+from dataselect._version import __version__
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
 from dataselect.cost import training_flops

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataselect import __version__
+from dataselect._version import __version__
 from dataselect.report import numbers as figures
 
 Array = NDArray[np.float64]

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from dataselect import __version__
+from dataselect._version import __version__
 from dataselect.compute.cores import available_cores
 from dataselect.proxies.make import processor_name
 from dataselect.proxies.recipe import TRAINER_VERSION, Recipe

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dataselect import __version__
+from dataselect._version import __version__
 from dataselect.decisions.frontier_agreement import compare_frontiers
 from dataselect.report.numbers import one_line
 from dataselect.scoring.checkpoint import ModelCheckpoint

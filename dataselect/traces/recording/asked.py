@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataselect import __version__
+from dataselect._version import __version__
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
 from dataselect.benchmarks.shots import shots_without_rationale
 from dataselect.errors import IncompleteError, InputError
