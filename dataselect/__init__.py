@@ -13,10 +13,14 @@ from dataselect._version import __version__
 
 TYPE_CHECKING = False  # as typing's, which takes longer to load than all of this
 if TYPE_CHECKING:
+    from dataselect.api.mixture_search import search_mixture as search_mixture
+    from dataselect.api.run import run as run
     from dataselect.config.manifest import load_manifest as load_manifest
     from dataselect.config.plan import load_plan as load_plan
 
 _MODULES = {
+    "run": "dataselect.api.run",
+    "search_mixture": "dataselect.api.mixture_search",
     "load_manifest": "dataselect.config.manifest",
     "load_plan": "dataselect.config.plan",
 }
@@ -26,6 +30,8 @@ __all__ = [
     "__version__",
     "load_manifest",
     "load_plan",
+    "run",
+    "search_mixture",
 ]
 
 

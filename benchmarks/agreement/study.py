@@ -26,6 +26,7 @@ import scipy
 from numpy.typing import NDArray
 
 from dataselect.decisions.agreement import decision_accuracy
+from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.comparisons import LABELS, Comparisons, Settings, compare_tables
 from dataselect.decisions.noise_ceiling import noise_ceiling
 from dataselect.formats.score_table import read_score_table
@@ -373,9 +374,7 @@ def _trial(population: Population, count: int, rng: np.random.Generator) -> dict
         pd.Series(proxy),
         pd.Series(target),
         lower_is_better=False,
-        draws=DRAWS,
-        seed=int(rng.integers(2**31)),
-        confidence=CONFIDENCE,
+        bootstrap=Bootstrap(draws=DRAWS, seed=int(rng.integers(2**31)), confidence=CONFIDENCE),
     )
     ours, tau = agreement.decision_accuracy_interval, agreement.kendall_tau_interval
     assert ours is not None

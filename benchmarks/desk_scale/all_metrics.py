@@ -27,20 +27,23 @@ from make_items import BENCHMARKS, rationale
 
 from dataselect.benchmarks.items import BenchmarkItems, Item
 from dataselect.benchmarks.training_set import without_examples
-from dataselect.compute import Event, InlineCompute
+from dataselect.compute import InlineCompute
 from dataselect.config.manifest import load_manifest
 from dataselect.config.plan import Plan, load_plan
 from dataselect.cost import training_flops
 from dataselect.decisions.agreement import decision_accuracy
+from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.ranking import aggregate
 from dataselect.decisions.target_agreement import read_target_accuracy
-from dataselect.pipeline import make_recipes, prepare
 from dataselect.proxies.make import Proxy, make_proxy, processor_name
 from dataselect.scoring.checkpoint import TrainedCheckpoint
 from dataselect.scoring.evaluate import Measurement, find, measure
 from dataselect.scoring.finetune import FinetunedCheckpoint, asked_as_trained
 from dataselect.scoring.isft import tune_recipe
-from dataselect.stages.stage import Experiment
+from dataselect.stages.experiment import Experiment
+from dataselect.stages.prepare import make_recipes, prepare
+from dataselect.stages.proxy_origins import StageName
+from dataselect.stages.runtime import Runtime
 from dataselect.store import Store, write_atomic
 from dataselect.synthetic.world import benchmark_problems
 from dataselect.units import parse_count
@@ -81,18 +84,6 @@ class Budget:
     seeds: int
 
 
-class Quiet:
-    """A watch that says nothing."""
-
-    def step(self, title: str) -> None: ...
-
-    def progress(self, work: str, fields: Mapping[str, float]) -> None: ...
-
-    def event(self, event: Event) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--store", type=Path, default=ROOT / ".dataselect" / "all-metrics")
@@ -113,7 +104,7 @@ def main() -> None:
     stage2 = quickstart.predict.proxy.model_dump()
     budgets.append(Budget("3M, 3 layers", with_proxy(quickstart, stage2), 1))
     # The longest streams serve all budgets.
-    whole = prepare(manifest, budgets[-1].plan, store, InlineCompute(), "cpu", Quiet())
+    whole = prepare(manifest, budgets[-1].plan, Runtime(store, InlineCompute()))
     found: dict[str, Any] = {}
     for budget in budgets:
         runs = [_run(whole, budget, seed) for seed in range(budget.seeds)]
@@ -147,7 +138,7 @@ def _run(whole: Experiment, budget: Budget, seed: int) -> dict[str, dict[str, di
     experiment = _experiment(whole, with_proxy(budget.plan, {"seed": seed}))
     means: dict[str, dict[str, dict[str, float]]] = {}
     for candidate in whole.manifest.candidates:
-        request = experiment.request("stage1", candidate.id)
+        request = experiment.request(StageName.SCREEN, candidate.id)
         proxy = make_proxy(whole.store, request, candidate.id, "cpu", lambda _: None)
         measured = measure_all(experiment, proxy, request.recipe.steps)
         if budget.name in TUNED_AT:
@@ -208,12 +199,12 @@ def training_set(benchmark: BenchmarkItems) -> BenchmarkItems:
 
 def _experiment(whole: Experiment, plan: Plan) -> Experiment:
     assert whole.tokenizer is not None, "prepared where anything is trained"
-    recipes = make_recipes(plan, whole.tokenizer.vocab_size, whole.device)
+    recipes = make_recipes(plan, whole.tokenizer.vocab_size, whole.runtime.device)
     return replace(whole, plan=plan, recipes=recipes)
 
 
 def _size(whole: Experiment, budget: Budget) -> dict[str, float]:
-    recipe = _experiment(whole, budget.plan).recipes["stage1"]
+    recipe = _experiment(whole, budget.plan).recipes[StageName.SCREEN]
     return {
         "parameters": recipe.parameters,
         "tokens": recipe.tokens,
@@ -237,8 +228,7 @@ def _agreement(
         pooled = decision_accuracy(
             aggregate(sum(tables[1:], tables[0]) / len(tables)),
             target,
-            draws=DRAWS,
-            confidence=CONFIDENCE,
+            bootstrap=Bootstrap(draws=DRAWS, confidence=CONFIDENCE),
         )
         metrics[metric] = {
             "by_seed": by_seed,

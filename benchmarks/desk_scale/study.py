@@ -30,14 +30,19 @@ from dataselect.config.manifest import load_manifest
 from dataselect.config.plan import Plan, load_plan
 from dataselect.cost import training_flops
 from dataselect.decisions.agreement import decision_accuracy
-from dataselect.pipeline import prepare
+from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.proxies.make import find_proxy, processor_name
 from dataselect.report.live import LiveWatch
 from dataselect.scoring.checkpoint import TrainedCheckpoint
 from dataselect.scoring.evaluate import METRICS, find, measure
+from dataselect.stages.experiment import Experiment
 from dataselect.stages.predict import setting
+from dataselect.stages.prepare import prepare
+from dataselect.stages.proxy_origins import StageName
+from dataselect.stages.runtime import Runtime
+from dataselect.stages.scores import StageScores
 from dataselect.stages.screen import aggregate_metric
-from dataselect.stages.stage import Experiment, StageScores, run_stage
+from dataselect.stages.stage import run_stage
 from dataselect.store import Store, write_atomic
 from dataselect.transfer.file import to_json
 from dataselect.transfer.function import Provenance, Setting, TransferFunction, fit
@@ -63,27 +68,27 @@ def main() -> None:
     with LocalProcesses(arguments.jobs, 1) as compute, LiveWatch(Console()) as watch:
 
         def experiment(plan: Plan) -> Experiment:
-            return prepare(load_manifest(MANIFEST), plan, store, compute, "cpu", watch)
+            return prepare(load_manifest(MANIFEST), plan, Runtime(store, compute, "cpu", watch))
 
         target = experiment(load_plan("target.yaml", HERE))
         quickstart = load_plan("quickstart", MANIFEST.parent)
         names = [candidate.id for candidate in target.manifest.candidates]
-        truth = run_stage(target, "stage1", target.plan.screen, names)
+        truth = run_stage(target, StageName.SCREEN, target.plan.screen, names)
         accuracy = pd.DataFrame(
             {name: table.mean() for name, table in truth.table("accuracy").items()}
         )
         screens = {}
         for budget in BUDGETS:
             at_budget = experiment(_with_tokens(quickstart, budget))
-            screens[budget] = run_stage(at_budget, "stage1", at_budget.plan.screen, names)
+            screens[budget] = run_stage(at_budget, StageName.SCREEN, at_budget.plan.screen, names)
         second = experiment(quickstart)
         assert second.plan.predict is not None, "the quickstart has a second stage"
-        predicted = run_stage(second, "stage2", second.plan.predict, names)
+        predicted = run_stage(second, StageName.PREDICT, second.plan.predict, names)
         pairs = _calibration_pairs(second, target)
         watch.step("Fit and compare")
 
     functions = {
-        benchmark: _fitted(benchmark, rows, setting(second, predicted, benchmark))
+        benchmark: _fitted(benchmark, rows, _setting(second, benchmark, predicted))
         for benchmark, rows in pairs.items()
     }
     results = {
@@ -103,6 +108,10 @@ def main() -> None:
         accuracy.rename_axis("id").to_csv(float_format="%.4f"),
     )
     print(json.dumps({key: results[key] for key in ("stage1", "stage2", "transfer")}, indent=1))
+
+
+def _setting(second: Experiment, benchmark: str, predicted: StageScores) -> Setting:
+    return setting(second, benchmark, predicted.parameters, predicted.tokens, predicted.tokenizer)
 
 
 def _with_tokens(plan: Plan, budget: str) -> Plan:
@@ -131,7 +140,9 @@ def _compare(scores: StageScores, accuracy: pd.DataFrame, truth: StageScores) ->
         if metric not in next(iter(scores.tables.values())):
             continue
         ranked = aggregate_metric(scores, metric)
-        agreement = decision_accuracy(ranked, target, draws=DRAWS, seed=SEED, confidence=CONFIDENCE)
+        agreement = decision_accuracy(
+            ranked, target, bootstrap=Bootstrap(draws=DRAWS, seed=SEED, confidence=CONFIDENCE)
+        )
         compared["metrics"][metric] = {
             "decision_accuracy": agreement.decision_accuracy,
             "decision_accuracy_interval": agreement.decision_accuracy_interval,
@@ -144,8 +155,8 @@ def _compare(scores: StageScores, accuracy: pd.DataFrame, truth: StageScores) ->
 
 def _calibration_pairs(second: Experiment, target: Experiment) -> dict[str, list[dict[str, float]]]:
     """rBridge of the proxy and accuracy of the target, at equal tokens of one candidate."""
-    proxy = find_proxy(second.store, second.request("stage2", CALIBRATION))
-    large = find_proxy(target.store, target.request("stage1", CALIBRATION))
+    proxy = find_proxy(second.store, second.request(StageName.PREDICT, CALIBRATION))
+    large = find_proxy(target.store, target.request(StageName.SCREEN, CALIBRATION))
     assert proxy is not None, "it was trained before"
     assert large is not None, "it was trained before"
     pairs: dict[str, list[dict[str, float]]] = {name: [] for name in target.evaluations}

@@ -18,14 +18,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from all_metrics import MANIFEST, ROOT, Quiet, measure_all, with_proxy
+from all_metrics import MANIFEST, ROOT, measure_all, with_proxy
 
 from dataselect.compute import InlineCompute
 from dataselect.config.manifest import load_manifest
 from dataselect.config.plan import load_plan
 from dataselect.decisions.agreement import decision_accuracy
-from dataselect.pipeline import prepare
 from dataselect.proxies.make import make_proxy
+from dataselect.stages.prepare import prepare
+from dataselect.stages.proxy_origins import StageName
+from dataselect.stages.runtime import Runtime
 from dataselect.store import Store, write_atomic
 from dataselect.transfer.function import Provenance, Setting, TransferFunction
 from dataselect.transfer.pairs import Pairs
@@ -94,10 +96,10 @@ def measured(store: Path) -> dict[str, list[dict[str, dict[str, float]]]]:
     assert quickstart.predict is not None, "the quickstart has a second stage"
     assert quickstart.predict.proxy is not None, "it trains a proxy"
     plan = with_proxy(quickstart, quickstart.predict.proxy.model_dump())
-    experiment = prepare(manifest, plan, Store(store), InlineCompute(), "cpu", Quiet())
+    experiment = prepare(manifest, plan, Runtime(Store(store), InlineCompute()))
     scores = {}
     for candidate in manifest.candidates:
-        request = experiment.request("stage1", candidate.id)
+        request = experiment.request(StageName.SCREEN, candidate.id)
         proxy = make_proxy(experiment.store, request, candidate.id, "cpu", lambda _: None)
         steps = request.recipe.checkpoint_steps()
         kept = steps if candidate.id == CALIBRATION else steps[-LATE:]

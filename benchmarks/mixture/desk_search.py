@@ -31,10 +31,13 @@ from dataselect.config.plan import Plan
 from dataselect.cost import training_flops
 from dataselect.mixture_search.search import Found, search
 from dataselect.mixture_search.trial import rounded
-from dataselect.pipeline import prepare
 from dataselect.proxies.make import processor_name
 from dataselect.report.live import LiveWatch
-from dataselect.stages.stage import StageScores, run_stage
+from dataselect.stages.prepare import gather_inputs, prepare
+from dataselect.stages.proxy_origins import StageName
+from dataselect.stages.runtime import Runtime
+from dataselect.stages.scores import StageScores
+from dataselect.stages.stage import run_stage
 from dataselect.store import Store, write_atomic
 from dataselect.synthetic.world import documents
 
@@ -114,8 +117,8 @@ def main() -> None:
             path = write_manifest(folder, mixtures, seeds)
             manifest = load_manifest(path)
             plan = manifest.document_at(Plan, "plan")
-            experiment = prepare(manifest, plan, store, compute, "cpu", watch)
-            return run_stage(experiment, "stage1", plan.screen, list(mixtures))
+            experiment = prepare(manifest, plan, Runtime(store, compute, "cpu", watch))
+            return run_stage(experiment, StageName.SCREEN, plan.screen, list(mixtures))
 
         trained = targets(others, 1)
         first = accuracies(trained)
@@ -155,7 +158,7 @@ def find(
     path = write_manifest(folder, mixtures, 1, option)
     manifest = load_manifest(path)
     plan = manifest.document_at(Plan, "plan")
-    return search(manifest, plan, store, compute, "cpu", watch)
+    return search(gather_inputs(manifest, plan, Runtime(store, compute, "cpu", watch)))
 
 
 def accuracies(scores: StageScores) -> dict[str, list[float]]:

@@ -24,7 +24,6 @@ from scipy.stats import spearmanr
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "support"))
 
 from searches import SETTINGS
-from stage_world import Silent
 
 from dataselect.cli.run import load
 from dataselect.compute import default_compute
@@ -38,6 +37,9 @@ from dataselect.mixture_search.trial import Item, Settings
 from dataselect.mixture_search.trial_runner import Result
 from dataselect.mixture_search.worker import Worker
 from dataselect.scoring.evaluate import find
+from dataselect.stages.prepare import gather_inputs
+from dataselect.stages.runtime import Runtime
+from dataselect.stages.watch import SilentWatch
 from dataselect.store import Store
 
 CHECKPOINTS, DESIGNED, TOGETHER = 4, 12, 5
@@ -55,7 +57,7 @@ def train(folder: Path) -> None:
     plan, store = plan.model_copy(update={"mix": mix}), Store(folder)
     rows = []
     with default_compute(1, 1, "cpu") as compute:
-        ground = prepare(manifest, plan, store, compute, "cpu", Silent())
+        ground = prepare(gather_inputs(manifest, plan, Runtime(store, compute)))
         _, settings, _ = settle(ground)
 
         def measure(items: Mapping[str, Item]) -> dict[str, Result]:
@@ -80,7 +82,7 @@ def train(folder: Path) -> None:
         storage = open_storage(None, "", folder / "pruning.journal")
         board = Board(storage, "pruning", *names, folder / "workers", time.time)
         with board.at_work():
-            Worker(board, settings, measure, 1, Silent()).search()
+            Worker(board, settings, measure, 1, SilentWatch()).search()
     FILE.write_text(json.dumps(rows))
 
 

@@ -35,10 +35,14 @@ from dataselect.config.plan import Plan, load_plan
 from dataselect.decisions.agreement import decision_accuracy
 from dataselect.decisions.ranking import aggregate
 from dataselect.decisions.target_agreement import read_target_accuracy
-from dataselect.pipeline import make_recipes, prepare
 from dataselect.proxies.make import find_proxy, processor_name
 from dataselect.scoring.evaluate import METRICS
-from dataselect.stages.stage import Experiment, run_stage
+from dataselect.stages.experiment import Experiment
+from dataselect.stages.prepare import make_recipes, prepare
+from dataselect.stages.proxy_origins import StageName
+from dataselect.stages.runtime import Runtime
+from dataselect.stages.stage import run_stage
+from dataselect.stages.watch import SilentWatch
 from dataselect.store import Store, write_atomic
 
 HERE = Path(__file__).parent
@@ -106,18 +110,12 @@ DRAWS, SEED, ENDS = 10_000, 0, (0.05, 0.95)
 Array = NDArray[np.float64]
 
 
-class Quiet:
+class Failures(SilentWatch):
     """A watch that says one thing: what failed."""
-
-    def step(self, title: str) -> None: ...
-
-    def progress(self, work: str, fields: Mapping[str, float]) -> None: ...
 
     def event(self, event: Event) -> None:
         if event.kind == "failed":
             print(event.job, event.fields, flush=True)
-
-    def note(self, text: str) -> None: ...
 
 
 def main() -> None:
@@ -135,7 +133,9 @@ def main() -> None:
     plan = quickstart.model_copy(update={"screen": screen, "predict": None})
     # The smallest batch wastes the fewest tokens, so its streams are long enough for all.
     most = _with(plan, Setting(LADDER_RATE, 1, 1), 0)
-    experiment = prepare(manifest, most, Store(arguments.store), InlineCompute(), "cpu", Quiet())
+    experiment = prepare(
+        manifest, most, Runtime(Store(arguments.store), InlineCompute(), "cpu", Failures())
+    )
     runs: dict[Setting, list[dict[str, Any]]] = {setting: [] for setting in chosen}
     for seed in range(max(setting.seeds for setting in chosen)):
         for setting in (each for each in chosen if seed < each.seeds):
@@ -180,19 +180,19 @@ def _run(whole: Experiment, plan: Plan, setting: Setting, seed: int) -> dict[str
     """Train and score all candidates; losses and mean scores by candidate."""
     own = _with(plan, setting, seed)
     assert whole.tokenizer is not None, "prepared where anything is trained"
-    recipes = make_recipes(own, whole.tokenizer.vocab_size, whole.device)
+    recipes = make_recipes(own, whole.tokenizer.vocab_size, whole.runtime.device)
     experiment = replace(whole, plan=own, recipes=recipes)
     names = [candidate.id for candidate in whole.manifest.candidates]
-    scores = run_stage(experiment, "stage1", own.screen, names)
+    scores = run_stage(experiment, StageName.SCREEN, own.screen, names)
     missing = {name: status for name, status in scores.status.items() if status != "scored"}
     if "failed" in missing.values():
         raise SystemExit(f"{setting.name}: {scores.reasons}")
     facts = {}
     for name in scores.scored:
-        proxy = find_proxy(whole.store, experiment.request("stage1", name))
+        proxy = find_proxy(whole.store, experiment.request(StageName.SCREEN, name))
         assert proxy is not None, "it was scored a line ago"
         facts[name] = proxy.facts
-    recipe = recipes["stage1"]
+    recipe = recipes[StageName.SCREEN]
     return {
         "seed": seed,
         "steps": recipe.steps,

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from published import FLOPS, SIZES, Published
 
+from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.discrepancy import PUBLIC
 from dataselect.decisions.pruning import KeepRule, kept
 from dataselect.decisions.ranking import Ranking, bootstrap_rank
@@ -58,11 +59,14 @@ def _outcomes(
     items = {"olmes10": pd.DataFrame([scores], columns=names)}
     targets = {name: published.targets[name].loc[names] for name in BENCHMARKS}
     for keep in COUNTS:
-        ranking = bootstrap_rank(items, k=keep, draws=500, seed=seed)
+        ranking = bootstrap_rank(items, k=keep, bootstrap=Bootstrap(draws=500, seed=seed))
         yield from _row(f"keep {keep}", list(kept(ranking, KeepRule(keep))), targets)
     for keep in KEPT:
         ranking = _with_doubt(
-            bootstrap_rank(items, k=keep, draws=500, seed=seed), scores, size, names
+            bootstrap_rank(items, k=keep, bootstrap=Bootstrap(draws=500, seed=seed)),
+            scores,
+            size,
+            names,
         )
         for least in PROBABILITIES:
             going = list(kept(ranking, KeepRule(keep, least)))

@@ -46,7 +46,7 @@ from dataselect.wording import quoted
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dataselect.stages.stage import Watch
+    from dataselect.stages.watch import Watch
 
 COLUMNS = (
     *("benchmark", "metric", "accuracy", "tokens", "chance"),

@@ -46,49 +46,25 @@ def search(
     with errors(resume=True):
         from rich.console import Console
 
-        from dataselect.compute import default_compute, resolve_device
-        from dataselect.config.mixture import Mix
-        from dataselect.mixture_search.prepare import check
-        from dataselect.mixture_search.search import search as find
+        import dataselect as ds
         from dataselect.report.live import LiveWatch
-        from dataselect.report.mixture.search import print_search, write_search
-        from dataselect.store import Store, lock
+        from dataselect.report.mixture.search import print_search
 
-        loaded, chosen = load(manifest, plan)
-        if trials is not None:
-            chosen = chosen.model_copy(update={"mix": _with_trials(chosen.mix, trials)})
-        if pareto is not None:
-            changed = (chosen.mix or Mix()).model_copy(update={"pareto": pareto})
-            chosen = chosen.model_copy(update={"mix": changed})
-        check(loaded, chosen)
-        console, kept = Console(), Store(store)
-        device = resolve_device(chosen.compute.device)
-        folder = out or Path("reports") / loaded.name / "mixture"
-        with lock(kept.root, "the store", shared=True):
-            compute = default_compute(chosen.compute.jobs, chosen.compute.threads, device)
-            with compute, LiveWatch(console) as watch, notes(watch.note):
-                found = find(loaded, chosen, kept, compute, device, watch, storage=storage)
+        inputs = load(manifest, plan)
+        console = Console()
+        folder = out or Path("reports") / inputs[0].name / "mixture"
         # A database's URL may hold a password, and the results are to be passed on.
         command = this_command().replace(shlex.quote(storage), "URL") if storage else this_command()
-        document = write_search(found, loaded, chosen, folder, command)
-        print_search(document, console)
+        with LiveWatch(console) as watch, notes(watch.note):
+            found = ds.search_mixture(
+                *inputs,
+                trials=trials,
+                pareto=pareto,
+                storage=storage,
+                store=store,
+                out=folder,
+                watch=watch,
+                command=command,
+            )
+        print_search(found.document, console)
         console.print(f"files: {folder}", markup=False, highlight=False)
-
-
-def _with_trials(mix: Any, trials: int) -> Any:
-    """The search with another number of trials, checked as if the plan had said so."""
-    from dataselect.config.mixture import FEWEST_DESIGNED, Mix
-    from dataselect.errors import InputError
-
-    if trials < FEWEST_DESIGNED:
-        raise InputError(
-            "--trials", f"{trials} are too few for a model", f"give {FEWEST_DESIGNED} or more"
-        )
-    changed = (mix or Mix()).model_copy(update={"trials": trials})
-    if changed.replicates >= changed.designed:
-        raise InputError(
-            "--trials",
-            f"{trials} leave none for mixtures beside {changed.replicates} of the prior",
-            "give more, or lower 'replicates'",
-        )
-    return changed

@@ -8,7 +8,7 @@ from dataselect.corpus.rows import peek
 from dataselect.decisions.target_agreement import read_target_accuracy
 from dataselect.pipeline import check
 from dataselect.scoring.gather import planned_benchmark, recorded
-from dataselect.stages.proxy_origins import SECTIONS, resolve_given
+from dataselect.stages.proxy_origins import resolve_given
 from dataselect.traces.released import RELEASED
 from dataselect.transfer.file import read_transfer_file
 
@@ -42,7 +42,7 @@ def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
         yield f"target accuracy: known for {len(known)} candidates"
     for (stage, candidate), series in resolve_given(manifest, plan).items():
         named = ", ".join(member.label for members in series for member in members)
-        yield f"{candidate}: checkpoints for {SECTIONS[stage]}: {named}"
+        yield f"{candidate}: checkpoints for {stage.section}: {named}"
     for source_id, text in manifest.text_sources().items():
         peek(text, manifest.base)
         yield f"source {source_id}: readable"

@@ -9,7 +9,7 @@ more than its tokens reads them again.
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from dataselect.config.plan_tokenizer import TokenizerPlan
 from dataselect.corpus.fingerprint import fingerprint
 from dataselect.corpus.rows import RowCounts, open_rows, peek
 from dataselect.errors import InputError
-from dataselect.store import Artifact, Store, content_key
+from dataselect.store import Store, content_key
 
 if TYPE_CHECKING:
     from dataselect.corpus.shards import Onlooker
@@ -48,8 +48,21 @@ class Stream:
     key: str
     folder: Path
     tokens: int
+    budget: int
+    """Tokens that were asked for; the source has fewer where it is exhausted."""
     index: Mapping[str, Any]
     """Counts of documents and of rows read, used, bad, empty and without text."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What proxies of one run are trained on."""
+
+    tokenizer: Tokenizer
+    fingerprints: Mapping[str, Mapping[str, Any]]
+    """What determines the text of every source, by id."""
+    streams: Mapping[str, Stream]
+    """Tokens of the sources that were asked for, by id."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +72,12 @@ class Share:
     stream: str
     folder: Path
     tokens: int
+
+
+def read_corpus(manifest: Manifest, plan: Plan, store: Store, report: Report) -> Corpus:
+    """The tokenizer that the plan names and the fingerprints of all sources; no streams yet."""
+    prints = fingerprints(manifest)
+    return Corpus(prepare_tokenizer(manifest, plan, prints, store, report), prints, {})
 
 
 def fingerprints(manifest: Manifest) -> dict[str, dict[str, Any]]:
@@ -85,10 +104,12 @@ def prepare_tokenizer(
             "seed": plan.seed,
             "texts": {name: prints[name] for name in sorted(prints)},
         }
-    artifact = store.find("tokenizer", spec)
-    if artifact is None:
+
+    def build(folder: Path) -> None:
         report("tokenizer", {})
-        artifact = _make_tokenizer(manifest, chosen, plan.seed, spec, store)
+        _make_tokenizer(manifest, chosen, plan.seed, spec, folder)
+
+    artifact = store.get_or_build("tokenizer", spec, build)
     facts = artifact.json("facts.json")
     return Tokenizer(artifact.path, facts["hash"], facts["vocab_size"])
 
@@ -104,8 +125,8 @@ def _loaded_spec(chosen: TokenizerPlan, base: Path) -> dict[str, Any]:
 
 
 def _make_tokenizer(
-    manifest: Manifest, chosen: TokenizerPlan, seed: int, spec: Mapping[str, Any], store: Store
-) -> Artifact:
+    manifest: Manifest, chosen: TokenizerPlan, seed: int, spec: Mapping[str, Any], folder: Path
+) -> None:
     from dataselect.corpus.tokenizer import (
         load_tokenizer,
         tokenizer_hash,
@@ -118,13 +139,9 @@ def _make_tokenizer(
     else:
         texts = _pooled(manifest, training.characters, seed)
         tokenizer = train_tokenizer(texts, training.vocab_size, training.split_digits)
-    with store.publish("tokenizer", spec) as folder:
-        tokenizer.save_pretrained(str(folder))
-        facts = {"hash": tokenizer_hash(folder), "vocab_size": len(tokenizer)}
-        (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
-    made = store.find("tokenizer", spec)
-    assert made is not None, "it was published a line ago"
-    return made
+    tokenizer.save_pretrained(str(folder))
+    facts = {"hash": tokenizer_hash(folder), "vocab_size": len(tokenizer)}
+    (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
 def _pooled(manifest: Manifest, characters: int, seed: int) -> Iterator[str]:
@@ -166,83 +183,87 @@ def tokens_drawn(budget: int, length: int, weight: float) -> int:
 def prepare_streams(
     manifest: Manifest,
     plan: Plan,
-    tokenizer: Tokenizer,
-    prints: Mapping[str, Mapping[str, Any]],
+    corpus: Corpus,
     needed: Mapping[str, int],
     store: Store,
     report: Report,
+    *,
     onlookers: Onlookers | None = None,
     cut: Collection[str] = (),
-) -> dict[str, Stream]:
-    """Tokenise every source that a candidate draws on, by id.
+) -> Corpus:
+    """The corpus with a stream of every source in `needed`, which gives their tokens by id.
 
     Sources in `cut` end after the tokens needed of them, as if there were no more: the documents
-    that come first in the order drawn from the seed.
+    that come first in the order drawn from the seed. Streams that the corpus has already are kept
+    where they are of the same length and not cut.
 
     Raises InputError for bad rows, and for a source with fewer tokens than its share of the
     budget even when it is repeated as often as is allowed.
     """
     sources = {name: s for name, s in manifest.text_sources().items() if name in needed}
+    ready = {
+        name: stream
+        for name, stream in corpus.streams.items()
+        if name not in cut and stream.budget == needed.get(name)
+    }
     identities = {
-        name: {"source": dict(prints[name]), "tokenizer": tokenizer.hash, "seed": plan.seed}
+        name: {"source": dict(corpus.fingerprints[name])}
+        | {"tokenizer": corpus.tokenizer.hash, "seed": plan.seed}
         | ({"cut": needed[name]} if name in cut else {})
         for name in sources
     }
-    found: dict[str, Artifact | None] = {
-        name: store.find("tokens", identities[name] | {"budget": needed[name]}) for name in sources
-    }
-    for name, source in sources.items():
-        if found[name] is None:
-            # All of them first: a fault in the last must not wait for hours of the others.
-            peek(source, manifest.base)
-    streams = {}
     for name, source in sources.items():
         spec = identities[name] | {"budget": needed[name]}
-        artifact = found[name]
-        if artifact is None:
-            onlooker = None if onlookers is None else onlookers(name)
-            artifact = _tokenise(source, manifest, plan, tokenizer, spec, store, report, onlooker)
-        index = artifact.json("index.json")
-        key = content_key("stream", identities[name])
-        stream = Stream(name, key, artifact.path, index["tokens"], index)
-        _check_enough(stream, source, needed[name], manifest, plan)
+        if name not in ready and store.find("tokens", spec) is None:
+            # All of them first: a fault in the last must not wait for hours of the others.
+            peek(source, manifest.base)
+    tokenising = _Tokenising(manifest.base, plan.seed, corpus.tokenizer, store, report, onlookers)
+    streams = {}
+    for name, source in sources.items():
+        stream = ready.get(name) or tokenising.stream(source, identities[name], needed[name])
+        _check_enough(stream, source, manifest, plan)
         streams[name] = stream
-    return streams
+    return replace(corpus, streams=streams)
 
 
-def _tokenise(
-    source: Source,
-    manifest: Manifest,
-    plan: Plan,
-    tokenizer: Tokenizer,
-    spec: Mapping[str, Any],
-    store: Store,
-    report: Report,
-    onlooker: "Onlooker | None",
-) -> Artifact:
-    from dataselect.corpus.shards import write_tokens
+@dataclass(frozen=True)
+class _Tokenising:
+    """What all streams of a run are made with."""
 
-    counts = RowCounts()
-    with store.publish("tokens", spec) as folder:
-        write_tokens(
-            open_rows(source, manifest.base, plan.seed, counts),
-            tokenizer.folder,
-            spec["budget"],
-            folder,
-            processes=len(os.sched_getaffinity(0)),
-            progress=lambda fields: report(source.id, fields),
-            rows=counts,
-            onlooker=onlooker,
-        )
-    made = store.find("tokens", spec)
-    assert made is not None, "it was published a line ago"
-    return made
+    base: Path
+    seed: int
+    tokenizer: Tokenizer
+    store: Store
+    report: Report
+    onlookers: Onlookers | None
+
+    def stream(self, source: Source, identity: Mapping[str, Any], budget: int) -> Stream:
+        """The source's stream of `budget` tokens, tokenised now if it is not in the store."""
+
+        def build(folder: Path) -> None:
+            # Imported here so that what is found in the store loads no tokenizer.
+            from dataselect.corpus.shards import write_tokens
+
+            counts = RowCounts()
+            write_tokens(
+                open_rows(source, self.base, self.seed, counts),
+                self.tokenizer.folder,
+                budget,
+                folder,
+                processes=len(os.sched_getaffinity(0)),
+                progress=lambda fields: self.report(source.id, fields),
+                rows=counts,
+                onlooker=None if self.onlookers is None else self.onlookers(source.id),
+            )
+
+        artifact = self.store.get_or_build("tokens", {**identity, "budget": budget}, build)
+        index = artifact.json("index.json")
+        key = content_key("stream", identity)
+        return Stream(source.id, key, artifact.path, index["tokens"], budget, index)
 
 
-def _check_enough(
-    stream: Stream, source: Source, needed: int, manifest: Manifest, plan: Plan
-) -> None:
-    allowed = source.max_repeats or plan.max_repeats
+def _check_enough(stream: Stream, source: Source, manifest: Manifest, plan: Plan) -> None:
+    allowed, needed = source.max_repeats or plan.max_repeats, stream.budget
     # One token short is enough: the last target may be the first token again.
     if stream.tokens * allowed + 1 >= needed or not stream.index["exhausted"]:
         return

@@ -25,6 +25,7 @@ from dataselect.decisions.agreement import (
     accuracy_difference,
     decision_accuracy,
 )
+from dataselect.decisions.bootstrap import DEFAULT, Bootstrap
 from dataselect.decisions.ranking import Array, Method, bootstrap_rank
 from dataselect.errors import InputError
 
@@ -73,9 +74,7 @@ def ablation(
     method: Method = "z_score",
     *,
     target: Mapping[str, float] | None = None,
-    draws: int = 2000,
-    seed: int = 0,
-    confidence: float = 0.9,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> Ablation:
     """Compare the first metric of `tables` with each other one.
 
@@ -88,7 +87,7 @@ def ablation(
     first, *_ = shared
     rankings = {
         # The same seed on tables of the same shape draws the same items for every metric.
-        metric: bootstrap_rank(each, method, k=1, draws=draws, seed=seed, confidence=confidence)
+        metric: bootstrap_rank(each, method, k=1, bootstrap=bootstrap)
         for metric, each in shared.items()
     }
     names = sorted(rankings[first].table.index)
@@ -103,7 +102,7 @@ def ablation(
         agreed = None if metric == first else _agreement(series, -scores[first])
         against = _pair_orders(scores[first].to_numpy()[None]) if metric == first else orders[first]
         product = orders[metric] * against
-        sure = np.flatnonzero((product < 0).mean(axis=0) >= confidence)
+        sure = np.flatnonzero((product < 0).mean(axis=0) >= bootstrap.confidence)
         found[metric] = MetricRanking(
             scores={str(name): float(value) for name, value in series.items()},
             ranks={str(n): int(place) for n, place in series.rank(method="min").items()},
@@ -111,10 +110,8 @@ def ablation(
             kendall_tau=agreed.kendall_tau if agreed else None,
             expected_same_order=float((1 + product).mean() / 2),
             differing=() if metric == first else _pairs(names, scores[first], sure),
-            agreement=_agreement(series, truth, draws, seed, confidence),
-            gain=None
-            if metric == first
-            else _gain(scores[first], series, truth, draws, seed, confidence),
+            agreement=_agreement(series, truth, bootstrap),
+            gain=None if metric == first else _gain(scores[first], series, truth, bootstrap),
         )
     return Ablation(
         first=first,
@@ -122,7 +119,7 @@ def ablation(
         items={name: len(table) for name, table in shared[first].items()},
         pairs=len(names) * (len(names) - 1) // 2,
         known=0 if truth is None else len(truth),
-        confidence=confidence,
+        confidence=bootstrap.confidence,
     )
 
 
@@ -164,26 +161,15 @@ def _known(target: Mapping[str, float] | None, names: list[str]) -> pd.Series | 
 
 
 def _agreement(
-    scores: pd.Series,
-    truth: pd.Series | None,
-    draws: int = 0,
-    seed: int = 0,
-    confidence: float = 0.9,
+    scores: pd.Series, truth: pd.Series | None, bootstrap: Bootstrap | None = None
 ) -> Agreement | None:
     if truth is None or truth.nunique() == 1:
         return None
-    return decision_accuracy(
-        scores[truth.index], truth, draws=draws, seed=seed, confidence=confidence
-    )
+    return decision_accuracy(scores[truth.index], truth, bootstrap=bootstrap)
 
 
 def _gain(
-    first: pd.Series,
-    other: pd.Series,
-    truth: pd.Series | None,
-    draws: int,
-    seed: int,
-    confidence: float,
+    first: pd.Series, other: pd.Series, truth: pd.Series | None, bootstrap: Bootstrap
 ) -> AccuracyDifference | None:
     if truth is None:
         return None
@@ -191,7 +177,5 @@ def _gain(
         first[truth.index],
         other[truth.index],
         truth,
-        draws=draws,
-        seed=seed,
-        confidence=confidence,
+        bootstrap=bootstrap,
     )

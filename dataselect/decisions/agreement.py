@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.pair_intervals import share_interval
 from dataselect.errors import InputError
 
@@ -52,14 +53,12 @@ def decision_accuracy(
     target: pd.Series,
     lower_is_better: bool = True,
     *,
-    draws: int = 0,
-    seed: int = 0,
-    confidence: float = 0.9,
+    bootstrap: Bootstrap | None = None,
 ) -> Agreement:
     """Compare a proxy's scores with the target's accuracies, both by candidate.
 
     `lower_is_better` speaks of the proxy; at the target higher is better, so one measured as a loss
-    is passed negated. With `draws` there are intervals from a bootstrap over candidates: pairs of a
+    is passed negated. With a `bootstrap`, over candidates, there are intervals: pairs of one
     candidate with its own copy are ties, so left out, as is a draw with no pair left.
 
     Raises InputError when the candidates differ or repeat, when a value is missing, and when no
@@ -80,9 +79,10 @@ def decision_accuracy(
     upper = np.triu_indices(len(x), 1)
     compared = target_order[upper] != 0
     accuracy_interval, tau_interval = None, None
-    if draws:
-        rng = np.random.default_rng(seed)
-        counts = rng.multinomial(len(x), np.full(len(x), 1 / len(x)), size=draws)
+    if bootstrap is not None:
+        confidence = bootstrap.confidence
+        rng = np.random.default_rng(bootstrap.seed)
+        counts = rng.multinomial(len(x), np.full(len(x), 1 / len(x)), size=bootstrap.draws)
         shares, taus = _measure(proxy_order, target_order, counts.astype(np.float64))
         if len(shares):
             accuracy_interval = share_interval(
@@ -117,9 +117,7 @@ def accuracy_difference(
     second: pd.Series,
     target: pd.Series,
     *,
-    draws: int,
-    seed: int,
-    confidence: float = 0.9,
+    bootstrap: Bootstrap,
 ) -> AccuracyDifference:
     """Decision accuracy of `first` less that of `second`, lower scores being better in both.
 
@@ -131,13 +129,14 @@ def accuracy_difference(
     difference = found[0] - found[1]
     truth = _order(target.loc[first.index].to_numpy(dtype=np.float64))
     count = len(first)
-    rng = np.random.default_rng(seed)
-    counts = rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
+    rng = np.random.default_rng(bootstrap.seed)
+    even = np.full(count, 1 / count)
+    counts = rng.multinomial(count, even, size=bootstrap.draws).astype(np.float64)
     orders = [
         _order(-proxy.loc[first.index].to_numpy(dtype=np.float64)) for proxy in (first, second)
     ]
     shares = [_measure(order, truth, counts)[0] for order in orders]
-    half = float(stdtrit(count - 1, (1 + confidence) / 2) * np.std(shares[0] - shares[1]))
+    half = float(stdtrit(count - 1, (1 + bootstrap.confidence) / 2) * np.std(shares[0] - shares[1]))
     return AccuracyDifference(
         difference, (max(difference - half, -1.0), min(difference + half, 1.0))
     )

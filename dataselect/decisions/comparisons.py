@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dataselect.decisions.agreement import Agreement, decision_accuracy
+from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.kept_pairs import (
     KeptPairs,
     SeedNoise,
@@ -158,9 +159,7 @@ def _compare(
             pd.Series(proxy),
             pd.Series(target),
             lower_is_better=False,
-            draws=settings.draws,
-            seed=settings.seed,
-            confidence=settings.confidence,
+            bootstrap=Bootstrap(settings.draws, settings.seed, settings.confidence),
         ),
         top=tuple(top_choice(proxy, target, k) for k in tops),
         kept=surest_pairs(proxy, target, noise),

@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dataselect.decisions.bootstrap import DEFAULT, Bootstrap
 from dataselect.errors import InputError
 
 Method = Literal["mean_rank", "z_score"]
@@ -92,15 +93,12 @@ def bootstrap_rank(
     method: Method = "z_score",
     *,
     k: int,
-    draws: int = 2000,
-    seed: int = 0,
-    confidence: float = 0.9,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> Ranking:
     """Rank candidates by their aggregated score with a paired bootstrap over items.
 
     `tables`: per benchmark, items x candidates of per-item scores, lower is better, with the same
     candidates in each; benchmarks are resampled independently. `k`: how many are to be kept.
-    `confidence`: share of draws inside `low`..`high`.
 
     Raises InputError when there is no benchmark or item, when the benchmarks differ in candidates,
     when a score is missing or not finite, and when k is not between 1 and the candidates' number.
@@ -111,14 +109,18 @@ def bootstrap_rank(
             "keep", f"{k} of {len(candidates)} candidates", f"choose 1 to {len(candidates)}"
         )
 
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(bootstrap.seed)
     # Sorted, so that the order in which benchmarks are listed does not change the draws.
     ordered = [tables[name][candidates] for name in sorted(tables)]
     observed = [t.to_numpy(dtype=np.float64).mean(axis=0)[None, :] for t in ordered]
     score = _combine(observed, observed, method)[0]
-    sampled = _combine([bootstrap_means(t, draws, rng) for t in ordered], observed, method)
+    sampled = _combine(
+        [bootstrap_means(t, bootstrap.draws, rng) for t in ordered], observed, method
+    )
 
-    low, high = np.quantile(sampled, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    low, high = np.quantile(
+        sampled, [(1 - bootstrap.confidence) / 2, (1 + bootstrap.confidence) / 2], axis=0
+    )
     table = pd.DataFrame(
         {
             "score": score,
@@ -138,7 +140,7 @@ def bootstrap_rank(
         wins=pd.DataFrame(win_probabilities(sampled), index=names, columns=names),
         k=k,
         method=method,
-        confidence=confidence,
+        confidence=bootstrap.confidence,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataselect.decisions.agreement import Agreement, decision_accuracy
+from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.errors import InputError
 from dataselect.formats.score_table import read_id_rows
 
@@ -55,10 +56,7 @@ def read_target_accuracy(path: Path) -> dict[str, float]:
 def agree(
     target: Mapping[str, float],
     by_metric: Mapping[str, "pd.Series"],
-    *,
-    draws: int,
-    seed: int,
-    confidence: float,
+    bootstrap: Bootstrap,
 ) -> AgreementWithTruth | None:
     """Compare each metric's aggregate (lower is better) with the truth, where both are known.
 
@@ -74,9 +72,7 @@ def agree(
     return AgreementWithTruth(
         dict(truth),
         {
-            metric: decision_accuracy(
-                scores[known], truth, draws=draws, seed=seed, confidence=confidence
-            )
+            metric: decision_accuracy(scores[known], truth, bootstrap=bootstrap)
             for metric, scores in by_metric.items()
         },
     )

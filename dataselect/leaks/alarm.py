@@ -10,12 +10,13 @@ elsewhere nothing can be said.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
-from dataselect.corpus.prepare import Budgets, Onlookers, Report, Stream, tokens_drawn
+from dataselect.corpus.prepare import Budgets, Corpus, Onlookers, Report, Stream, tokens_drawn
+from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.ranking import Ranking, bootstrap_rank
 from dataselect.leaks.candidates import Draw, Leaked, leaked
 from dataselect.leaks.parts import Part, Split, parts_of
@@ -108,23 +109,23 @@ def look(
     search: LeakSearch,
     manifest: Manifest,
     seed: int,
-    prints: Mapping[str, Mapping[str, Any]],
-    streams: Mapping[str, Stream],
+    corpus: Corpus,
     budgets: Budgets,
     store: Store,
     report: Report,
 ) -> LeakAlarm:
     """What the candidates hold, from the documents behind their streams."""
     texts = {
-        name: Text(prints[name], seed, int(stream.index["documents"]))
-        for name, stream in streams.items()
+        name: Text(corpus.fingerprints[name], seed, int(stream.index["documents"]))
+        for name, stream in corpus.streams.items()
     }
     findings = look_for(
         search, manifest, texts, store, lambda name: report(f"{name}: looking for leaks", {})
     )
     read = [candidate.id for candidate in manifest.candidates if budgets.get(candidate.id)]
     held = {
-        name: _held(search, findings, _draws(manifest, name, streams, budgets)) for name in read
+        name: _held(search, findings, _draws(manifest, name, corpus.streams, budgets))
+        for name in read
     }
     unread = tuple(each.id for each in manifest.candidates if each.id not in held)
     return LeakAlarm(search, held, unread)
@@ -164,7 +165,10 @@ def warnings(alarm: LeakAlarm) -> list[str]:
 
 
 def rank_clean(
-    alarm: LeakAlarm, tables: Mapping[str, "pd.DataFrame"], ranking: Ranking, plan: Plan
+    alarm: LeakAlarm,
+    tables: Mapping[str, "pd.DataFrame"],
+    ranking: Ranking,
+    bootstrap: Bootstrap,
 ) -> CleanRanking | None:
     """The ranking of items x candidates tables again, without leaked items.
 
@@ -187,9 +191,7 @@ def rank_clean(
         clean,
         ranking.method,
         k=ranking.k,
-        draws=plan.bootstrap_draws,
-        seed=plan.seed,
-        confidence=ranking.confidence,
+        bootstrap=replace(bootstrap, confidence=ranking.confidence),
     )
     means = {
         benchmark: {name: float(table[name].mean()) for name in names}

@@ -1,4 +1,4 @@
-"""Everything before the first trial: checks, benchmarks with traces, and streams of the sources.
+"""Everything before the first trial: checks, a recipe, bounds, and streams of the sources.
 
 With `target_epochs` a source that the target would read again is cut to a stream of its own: as
 much of it as the proxy's tokens are of the target's, so that equal weights are equal epochs
@@ -10,25 +10,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dataselect.compute import Compute
 from dataselect.config.manifest import Manifest
 from dataselect.config.mixture import Mix
 from dataselect.config.plan import Plan
 from dataselect.config.proxy import Proxy
-from dataselect.corpus.prepare import (
-    fingerprints,
-    prepare_streams,
-    prepare_tokenizer,
-    tokens_drawn,
-)
+from dataselect.corpus.prepare import prepare_streams, read_corpus, tokens_drawn
 from dataselect.errors import InputError
 from dataselect.mixture.constraints import Limits, no_limits, read_limits
 from dataselect.mixture_search.target_objective import check_transfer
 from dataselect.mixture_search.trial_runner import Ground
 from dataselect.proxies.recipe import Recipe, make_recipe
-from dataselect.scoring.gather import gather
-from dataselect.stages.experiment import Experiment, Watch
-from dataselect.store import Store
+from dataselect.stages.experiment import Experiment
 from dataselect.wording import nearest, quoted
 
 _ANY = 1e9
@@ -135,20 +127,21 @@ def cut_to_target(
     return {name: tokens for name, tokens in parts.items() if tokens < recipe.tokens}
 
 
-def prepare(
-    manifest: Manifest, plan: Plan, store: Store, compute: Compute, device: str, watch: Watch
-) -> Ground:
-    """Benchmarks with traces, the tokenizer of Stage 1, and streams of all sources."""
+def prepare(experiment: Experiment) -> Ground:
+    """What the search needs besides the benchmarks: a recipe, bounds, and streams of all sources.
+
+    Tokenizer and streams that Stage 1 has are used as they are. Raises InputError.
+    """
+    manifest, plan = experiment.manifest, experiment.plan
+    store, watch = experiment.store, experiment.watch
     check(manifest, plan)
     mix = chosen_mix(plan)
     proxy, where = search_proxy(plan, mix)
     sources = tuple(mix.sources or manifest.text_sources())
-    watch.step("Mixture: benchmarks, reasoning traces and corpus")
-    gathered = gather(plan, store, device, watch.note)
     benchmarks = tuple(each.id for each in plan.benchmarks if each.id in (mix.benchmarks or ()))
-    prints = fingerprints(manifest)
-    tokenizer = prepare_tokenizer(manifest, plan, prints, store, watch.progress)
-    recipe = make_recipe(proxy, tokenizer.vocab_size, device, where)
+    watch.step("Mixture: corpus")
+    corpus = experiment.corpus or read_corpus(manifest, plan, store, watch.progress)
+    recipe = make_recipe(proxy, corpus.tokenizer.vocab_size, experiment.runtime.device, where)
     kept = len(recipe.checkpoint_steps())
     if kept < mix.average:
         raise InputError(
@@ -167,30 +160,25 @@ def prepare(
             "candidates": [],
         }
     )
-    streams = prepare_streams(
-        lenient, plan, tokenizer, prints, needed | cut, store, watch.progress, cut=cut
-    )
+    corpus = prepare_streams(lenient, plan, corpus, needed | cut, store, watch.progress, cut=cut)
     most = []
     for name in sources:
-        stream = streams[name]
+        stream = corpus.streams[name]
         allowed = texts[name].max_repeats or plan.max_repeats
         enough = not stream.index["exhausted"]
         most.append(1.0 if enough else min(1.0, stream.tokens * allowed / recipe.tokens))
-    experiment = Experiment(
-        manifest=manifest,
-        plan=plan,
-        store=store,
-        compute=compute,
-        device=device,
-        tokenizer=tokenizer,
-        streams=streams,
-        evaluations={name: gathered[name] for name in benchmarks},
-        recipes={"stage1": recipe},
-        watch=watch,
-    )
-    rates = tuple(recipe.tokens / streams[name].tokens for name in sources)
+    rates = tuple(recipe.tokens / corpus.streams[name].tokens for name in sources)
     return Ground(
-        experiment, mix, sources, benchmarks, recipe, limits, tuple(most), rates, tuple(cut)
+        experiment,
+        corpus,
+        mix,
+        sources,
+        benchmarks,
+        recipe,
+        limits,
+        tuple(most),
+        rates,
+        tuple(cut),
     )
 
 

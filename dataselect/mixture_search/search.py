@@ -15,9 +15,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dataselect.compute import Compute
-from dataselect.config.manifest import Manifest
-from dataselect.config.plan import Plan
 from dataselect.cost import Spent, spent
 from dataselect.errors import InputError
 from dataselect.mixture.accuracy import Forecasts, forecast
@@ -37,8 +34,7 @@ from dataselect.mixture_search.target_objective import find_target, transfer_fil
 from dataselect.mixture_search.trial import Settings
 from dataselect.mixture_search.trial_runner import Ground
 from dataselect.mixture_search.worker import Worker
-from dataselect.stages.experiment import Watch
-from dataselect.store import Store
+from dataselect.stages.experiment import Experiment
 
 Array = NDArray[np.float64]
 
@@ -77,12 +73,7 @@ class Found:
 
 
 def search(
-    manifest: Manifest,
-    plan: Plan,
-    store: Store,
-    compute: Compute,
-    device: str,
-    watch: Watch,
+    experiment: Experiment,
     *,
     storage: str | None = None,
     clock: Callable[[], float] = time.time,
@@ -91,7 +82,9 @@ def search(
 
     Raises InputError before any training, IncompleteError where trials failed.
     """
-    ground = prepare(manifest, plan, store, compute, device, watch)
+    manifest, plan = experiment.manifest, experiment.plan
+    store, watch = experiment.store, experiment.watch
+    ground = prepare(experiment)
     limits, settings, notes = settle(ground)
     name = f"{manifest.name}-{ground.key[:8]}"
     folder = store.root / "mixtures"
@@ -153,11 +146,10 @@ def settle(ground: Ground) -> tuple[Limits, Settings, list[str]]:
     mix, plan = ground.mix, ground.experiment.plan
     sources, notes = ground.sources, []
     limits = ground.limits
-    if limits.prior is None:
-        uniform = np.full(len(sources), 1 / len(sources))
-        limits = replace(limits, prior=uniform, prior_from="the same of each source")
     prior = limits.prior
-    assert prior is not None, "given a line ago"
+    if prior is None:
+        prior = np.full(len(sources), 1 / len(sources))
+        limits = replace(limits, prior=prior, prior_from="the same of each source")
     # Floors need a model; they bound the proposal alone.
     upper = np.minimum(limits.feasible.upper, np.array(ground.most))
     for name, most, weight in zip(sources, ground.most, prior.tolist(), strict=True):

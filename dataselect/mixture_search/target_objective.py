@@ -73,6 +73,5 @@ def check_transfer(plan: Plan, mix: Mix, benchmarks: Sequence[str]) -> None:
 
 
 def _setting(ground: Ground, benchmark: str) -> Setting:
-    tokenizer, recipe = ground.experiment.tokenizer, ground.recipe
-    assert tokenizer is not None, "prepared"
+    tokenizer, recipe = ground.corpus.tokenizer, ground.recipe
     return setting(ground.experiment, benchmark, recipe.parameters, recipe.tokens, tokenizer.hash)

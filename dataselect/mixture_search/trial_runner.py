@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from dataselect.config.mixture import Mix
-from dataselect.corpus.prepare import (
-    Share,
-)
+from dataselect.corpus.prepare import Corpus, Share
 from dataselect.mixture.constraints import Limits
 from dataselect.mixture_search.trial import Item
 from dataselect.proxies.make import ProxyRequest
@@ -38,31 +36,38 @@ class Result:
 
 @dataclass(frozen=True)
 class Ground:
-    """`limits` are those of the proposal. `most` is the largest weight of each source for which it
-    has enough text, `rates` the epochs over its text that a weight of 1 is, `cut` those whose text
-    was cut to the target's epochs."""
+    """Trains and scores the trials of one search."""
 
     experiment: Experiment
+    """Manifest, plan, benchmarks and what a run works with."""
+    corpus: Corpus
+    """Tokenizer, and a stream of each source that is as long as trials need it."""
     mix: Mix
+    """The plan's search, with what it leaves to Stage 1 filled in."""
     sources: tuple[str, ...]
+    """Ids of the sources that are mixed."""
     benchmarks: tuple[str, ...]
+    """Ids of the benchmarks that trials are scored on."""
     recipe: Recipe
+    """The training run of a trial, with the first seed."""
     limits: Limits
+    """Of the proposal."""
     most: tuple[float, ...]
+    """By source, the largest share that it has enough text for."""
     rates: tuple[float, ...]
+    """By source, epochs over its text at a share of 1."""
     cut: tuple[str, ...]
+    """Sources whose text was cut to the target's epochs."""
 
     @property
     def key(self) -> str:
         """Equal for searches whose trials can be compared: the same texts, proxy and items."""
         recipe = replace(self.recipe, seed=0).describe()
-        tokenizer = self.experiment.tokenizer
-        assert tokenizer is not None, "prepared"
         spec = {
             "recipe": recipe,
             "average": self.mix.average,
-            "tokenizer": tokenizer.hash,
-            "streams": {name: self.experiment.streams[name].key for name in self.sources},
+            "tokenizer": self.corpus.tokenizer.hash,
+            "streams": {name: self.corpus.streams[name].key for name in self.sources},
             "benchmarks": [[e.benchmark.content_hash, e.traces_hash] for e in self._evaluations],
         }
         return content_key("mixture", spec)
@@ -70,9 +75,9 @@ class Ground:
     @property
     def at_once(self) -> int:
         """Trials that this machine can train side by side."""
-        jobs = int(getattr(self.experiment.compute, "jobs", 1))
-        wanted = self.experiment.plan.compute.population
-        return jobs * population_size(wanted, self.recipe.parameters, self.experiment.device)
+        runtime, wanted = self.experiment.runtime, self.experiment.plan.compute.population
+        jobs = int(getattr(runtime.compute, "jobs", 1))
+        return jobs * population_size(wanted, self.recipe.parameters, runtime.device)
 
     def measure(self, items: Mapping[str, Item]) -> dict[str, Result]:
         """Train and score the proxies of mixtures, by names for whoever looks on."""
@@ -87,12 +92,11 @@ class Ground:
 
     def source(self, item: Item) -> TrainedHere:
         """The training run of a mixture."""
-        tokenizer, tokens = self.experiment.tokenizer, self.recipe.tokens
-        assert tokenizer is not None, "prepared"
+        tokenizer, tokens = self.corpus.tokenizer, self.recipe.tokens
         shares = []
         for name, weight in zip(self.sources, item.weights, strict=True):
             if weight > 0:
-                stream = self.experiment.streams[name]
+                stream = self.corpus.streams[name]
                 shares.append(Share(stream.key, stream.folder, round(weight * tokens)))
         recipe = replace(self.recipe, seed=item.seed)
         request = ProxyRequest(recipe, tokenizer.folder, tokenizer.hash, tuple(shares))

@@ -13,8 +13,8 @@ from dataselect.mixture_search.sampler import designed, proposed
 from dataselect.mixture_search.study import Board, Entry
 from dataselect.mixture_search.trial import Item, Settings
 from dataselect.mixture_search.trial_runner import Result
-from dataselect.stages.experiment import Watch
 from dataselect.stages.scores import Status
+from dataselect.stages.watch import Watch
 
 POLL_SECONDS = 1.0
 CONFIRMATION = -1

@@ -1,13 +1,12 @@
-"""All that the stages of a run work with: manifest and plan, prepared, and who looks on."""
+"""All that the stages of a run work with: manifest and plan, prepared."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
-from dataselect.compute import Compute, Event
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
-from dataselect.corpus.prepare import Stream, Tokenizer, shares
+from dataselect.corpus.prepare import Corpus, Stream, Tokenizer, shares
+from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.leaks.alarm import LeakAlarm
 from dataselect.proxies.layout import make_layout
 from dataselect.proxies.make import ProxyRequest
@@ -16,7 +15,6 @@ from dataselect.proxy_sources import CommandSource, GivenCheckpoints, ProxySourc
 from dataselect.proxy_sources.data_export import hand
 from dataselect.scoring.evaluate import Evaluation
 from dataselect.stages.proxy_origins import (
-    SECTIONS,
     Command,
     Given,
     Series,
@@ -25,48 +23,66 @@ from dataselect.stages.proxy_origins import (
     origin_of,
     stages,
 )
+from dataselect.stages.runtime import Runtime
+from dataselect.stages.watch import Watch
 from dataselect.store import Store
-
-
-class Watch(Protocol):
-    """Whoever looks on; shows what happens and decides nothing."""
-
-    def step(self, title: str) -> None:
-        """A new part of the run begins."""
-
-    def progress(self, work: str, fields: Mapping[str, float]) -> None:
-        """How far a piece of work in this process is."""
-
-    def event(self, event: Event) -> None:
-        """Something happened to a job."""
-
-    def note(self, text: str) -> None:
-        """Something that the user should know."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """`tokenizer` and `streams` are there where a proxy is trained, `recipes` where it is here."""
+    """A manifest and a plan with everything that was prepared for them, once."""
 
     manifest: Manifest
+    """What to choose among."""
     plan: Plan
-    store: Store
-    compute: Compute
-    device: str
-    tokenizer: Tokenizer | None
-    streams: Mapping[str, Stream]
+    """How to choose."""
+    runtime: Runtime
+    """Store, compute, device and who is told."""
     evaluations: Mapping[str, Evaluation]
-    recipes: Mapping[StageName, Recipe]
-    watch: Watch
+    """The plan's benchmarks with their traces, by id."""
+    corpus: Corpus | None = None
+    """Tokenizer and token streams; None where nothing is trained on tokens."""
+    recipes: Mapping[StageName, Recipe] = field(default_factory=dict)
+    """The training run of each stage that trains here."""
     given: Given = field(default_factory=dict)
+    """Checkpoints that candidates give, as they were resolved."""
     leaks: LeakAlarm | None = None
+    """What candidates hold of the benchmarks; None where no text was searched."""
+
+    @property
+    def store(self) -> Store:
+        """The store of the run."""
+        return self.runtime.store
+
+    @property
+    def watch(self) -> Watch:
+        """Who is told what happens."""
+        return self.runtime.watch
+
+    @property
+    def streams(self) -> Mapping[str, Stream]:
+        """Token streams by source; none where nothing is trained on tokens."""
+        return {} if self.corpus is None else self.corpus.streams
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """The tokenizer, where anything is trained on tokens."""
+        return None if self.corpus is None else self.corpus.tokenizer
+
+    @property
+    def bootstrap(self) -> Bootstrap:
+        """How the plan wants intervals to be made."""
+        plan = self.plan
+        return Bootstrap(plan.bootstrap_draws, plan.seed, plan.confidence)
 
     def request(self, stage: StageName, candidate: str) -> ProxyRequest:
         """The proxy that a stage trains here for a candidate, with the first seed."""
         recipe = self.recipes[stage]
-        assert self.tokenizer is not None, "prepared where anything is trained"
-        drawn = shares(self.manifest, candidate, self.streams, recipe.tokens)
-        return ProxyRequest(recipe, self.tokenizer.folder, self.tokenizer.hash, drawn)
+        if self.corpus is None:
+            raise ValueError("this experiment has no corpus, so nothing is trained here")
+        tokenizer = self.corpus.tokenizer
+        drawn = shares(self.manifest, candidate, self.corpus.streams, recipe.tokens)
+        return ProxyRequest(recipe, tokenizer.folder, tokenizer.hash, drawn)
 
     def sources(self, stage: StageName, candidate: str) -> tuple[ProxySource, ...]:
         """The training runs that a stage measures for a candidate, wherever they happen."""
@@ -96,8 +112,7 @@ class Experiment:
         tokens = command_tokens(command, chosen, self.recipes.get(stage))
         names = command.trainer.placeholders
         data = []
-        if command.takes_data:
-            assert tokens is not None, "check_origins asks for the tokens"
+        if command.takes_data and tokens is not None:
             weights, texts = manifest.weights(candidate), manifest.text_sources()
             drawn = shares(manifest, candidate, self.streams, tokens)
             for (source, weight), share in zip(weights.items(), drawn, strict=True):
@@ -108,7 +123,7 @@ class Experiment:
             values={
                 "tokens": str(tokens),
                 "candidate": candidate,
-                "stage": SECTIONS[stage],
+                "stage": stage.section,
                 "seed": str(seed),
                 "checkpoints": str(max(chosen.average, chosen.proxy.checkpoints))
                 if chosen.proxy

@@ -114,7 +114,7 @@ def run_jobs(
             "sources": {run.name: run.source for run in group},
             "evaluations": evaluations,
             "measurements": measurements,
-            "device": experiment.device,
+            "device": experiment.runtime.device,
         }
         first, *others = [run.name for run in group]
         title = f"{first} and {len(others)} more" if others else first
@@ -123,7 +123,7 @@ def run_jobs(
         return {}
     outcomes = {}
     for group, outcome in zip(
-        groups, experiment.compute.run(jobs, experiment.watch.event), strict=True
+        groups, experiment.runtime.compute.run(jobs, experiment.watch.event), strict=True
     ):
         for run in group:
             outcomes[run.key] = outcome
@@ -133,7 +133,7 @@ def run_jobs(
 
 def _groups(runs: Sequence[Run], experiment: Experiment) -> list[list[Run]]:
     """Runs that are trained as one program, which have one recipe; all others by themselves."""
-    wanted = experiment.plan.compute.population
+    wanted, device = experiment.plan.compute.population, experiment.runtime.device
     groups: list[list[Run]] = []
     filling: dict[Recipe, list[Run]] = {}
     for run in runs:
@@ -146,7 +146,7 @@ def _groups(runs: Sequence[Run], experiment: Experiment) -> list[list[Run]]:
         if len(group) == 1:
             groups.append(group)
         alone = run.source.layout.processes > 1
-        if alone or len(group) >= population_size(wanted, recipe.parameters, experiment.device):
+        if alone or len(group) >= population_size(wanted, recipe.parameters, device):
             del filling[recipe]
     return groups
 

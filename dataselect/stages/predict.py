@@ -14,7 +14,10 @@ import numpy as np
 from dataselect.config.plan import Predict
 from dataselect.decisions.ranking import Ranking, bootstrap_means, bootstrap_rank
 from dataselect.scoring.rbridge import METRIC_VERSION
-from dataselect.stages.stage import Experiment, StageScores, run_stage
+from dataselect.stages.experiment import Experiment
+from dataselect.stages.proxy_origins import StageName
+from dataselect.stages.scores import StageScores
+from dataselect.stages.stage import run_stage
 from dataselect.transfer.applies import check_all
 from dataselect.transfer.file import read_transfer_file
 from dataselect.transfer.forecast import Forecast, Scores, forecast, with_seed_noise
@@ -43,20 +46,17 @@ class Prediction:
     notes: tuple[str, ...]
 
 
-def predict(experiment: Experiment, survivors: tuple[str, ...]) -> Prediction:
+def predict(experiment: Experiment, survivors: tuple[str, ...], chosen: Predict) -> Prediction:
     """Train, score and predict. Raises IncompleteError when no proxy came through."""
-    plan, chosen = experiment.plan, experiment.plan.predict
-    assert chosen is not None, "the pipeline asks only when the plan has a second stage"
+    plan = experiment.plan
     experiment.watch.step("Stage 2: predict")
-    scores = run_stage(experiment, "stage2", chosen, survivors)
+    scores = run_stage(experiment, StageName.PREDICT, chosen, survivors)
     tables = scores.table("rbridge")
     ranking = bootstrap_rank(
         tables,
         chosen.aggregate,
         k=1,
-        draws=plan.bootstrap_draws,
-        seed=plan.seed,
-        confidence=plan.confidence,
+        bootstrap=experiment.bootstrap,
     )
     functions, notes = _functions(experiment, chosen, scores)
     rng = np.random.default_rng(plan.seed)

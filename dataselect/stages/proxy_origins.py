@@ -6,6 +6,7 @@ training here. Only the last, and a command that asks for {data}, needs a candid
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
@@ -21,12 +22,28 @@ from dataselect.scoring.series import Member, resolve
 from dataselect.store import Store
 from dataselect.units import format_count
 
-StageName = Literal["stage1", "stage2"]
-SECTIONS: Mapping[StageName, Literal["screen", "predict"]] = {
-    "stage1": "screen",
-    "stage2": "predict",
-}
-"""The plan's key for each stage."""
+
+class StageName(StrEnum):
+    """A stage, by the name that reports and logs give it."""
+
+    SCREEN = "stage1"
+    PREDICT = "stage2"
+
+    @property
+    def number(self) -> int:
+        """Its place in the paper's section 5: 1 or 2."""
+        return 1 if self is StageName.SCREEN else 2
+
+    @property
+    def section(self) -> Literal["screen", "predict"]:
+        """Its key in a plan and in a candidate's `proxies`."""
+        return "screen" if self is StageName.SCREEN else "predict"
+
+    @property
+    def label(self) -> str:
+        """What people are shown."""
+        return f"Stage {self.number}"
+
 
 Given = Mapping[tuple[StageName, str], tuple[tuple[Member, ...], ...]]
 """By stage and candidate: the series of checkpoints that the manifest gives, resolved."""
@@ -64,9 +81,9 @@ class Command:
 
 def stages(plan: Plan) -> dict[StageName, Stage]:
     """The plan's stages by name."""
-    found: dict[StageName, Stage] = {"stage1": plan.screen}
+    found: dict[StageName, Stage] = {StageName.SCREEN: plan.screen}
     if plan.predict is not None:
-        found["stage2"] = plan.predict
+        found[StageName.PREDICT] = plan.predict
     return found
 
 
@@ -74,7 +91,7 @@ def origin_of(
     manifest: Manifest, plan: Plan, stage: StageName, candidate: str
 ) -> Series | Command | None:
     """Where a candidate's proxy of a stage comes from; None when it is trained here."""
-    section = SECTIONS[stage]
+    section = stage.section
     proxies = manifest.candidate(candidate).proxies
     named = None if proxies is None else getattr(proxies, section)
     place = ("proxies", section)
@@ -100,7 +117,7 @@ def takes_text(origin: Series | Command | None) -> bool:
 def check_origins(manifest: Manifest, plan: Plan) -> None:
     """Raise InputError where a candidate's proxy could not be made for lack of something."""
     for stage, chosen in stages(plan).items():
-        section = SECTIONS[stage]
+        section = stage.section
         for candidate in manifest.candidates:
             origin = origin_of(manifest, plan, stage, candidate.id)
             if takes_text(origin) and not candidate.has_text:
@@ -195,10 +212,12 @@ def text_budgets(manifest: Manifest, plan: Plan, recipes: Mapping[StageName, Rec
                 continue
             if isinstance(origin, Command):
                 tokens, length = command_tokens(origin, chosen, recipe), 1
-            else:
-                assert recipe is not None, "check_origins asks for a proxy"
+            elif recipe is not None:
                 tokens, length = recipe.tokens, recipe.sequence_length
-            assert tokens is not None, "check_origins asks for the tokens"
+            else:
+                tokens = None
+            if tokens is None:
+                raise ValueError(f"{candidate.id}: no tokens; check_origins asks for them")
             budgets.setdefault(candidate.id, []).append((tokens, length))
     return budgets
 
@@ -247,7 +266,7 @@ def check_tokenizers(manifest: Manifest, stage: StageName, cuts: Mapping[str, st
         if cuts[name] != cuts[first]:
             raise InputError(
                 manifest.where_candidate(name),
-                f"its proxy of Stage {stage[-1]} has another tokenizer than that of {first!r}, and "
+                f"its proxy of {stage.label} has another tokenizer than that of {first!r}, and "
                 "scores per token of different tokenizers cannot be compared",
                 "give proxies of one tokenizer, or compare these candidates in runs of their own",
             )
@@ -263,13 +282,13 @@ def describe_differences(
         if known and max(known.values()) > min(known.values()) * 1.02:
             listed = ", ".join(f"{name} {format_count(known[name])}" for name in known)
             notes.append(
-                f"STAGE {stage[-1]} COMPARES PROXIES THAT DIFFER IN {word.upper()} ({listed}): "
+                f"{stage.label.upper()} COMPARES PROXIES THAT DIFFER IN {word.upper()} ({listed}): "
                 "more of them gives a better score whatever the data"
             )
     unknown = [name for name, figure in tokens.items() if figure is None]
     if unknown:
         notes.append(
-            f"Stage {stage[-1]}: nobody said on how many tokens the proxy of "
+            f"{stage.label}: nobody said on how many tokens the proxy of "
             f"{', '.join(unknown)} was trained; that is not in the cost"
         )
     return notes

@@ -6,7 +6,7 @@ every candidate, since paired comparisons are all that a ranking rests on.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from dataselect.benchmarks.items import Exclusion
@@ -18,65 +18,119 @@ from dataselect.scoring.evaluate import METRICS, Evaluation, Measured, Measureme
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.jobs import Run
 from dataselect.stages.proxy_origins import StageName
-from dataselect.store import Store, content_key
+from dataselect.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Status = Literal["scored", "diverged", "failed"]
+"""What became of a run, or of a candidate in a stage."""
 RUN_INDEX = ("candidate", "seed", "step")
 
 
 @dataclass(frozen=True)
-class ProxyFacts:
-    """What a candidate's proxy is; `checkpoints` are those scored, of all runs."""
+class ScoredCheckpoint:
+    """A checkpoint that was scored."""
 
-    origin: Origin
-    parameters: int
+    label: str
+    """What people call it."""
     tokens: int | None
-    tokenizer: str
-    seeds: tuple[int, ...]
-    checkpoints: tuple["ScoredCheckpoint", ...]
+    """How many it was trained on; None where nobody said."""
+    identity: Mapping[str, Any]
+    """What its key in the store is made of."""
 
 
 @dataclass(frozen=True)
-class ScoredCheckpoint:
-    """What people call a checkpoint, how far it was trained, and what it is known by."""
+class ProxyFacts:
+    """What a candidate's proxy is."""
 
-    label: str
+    origin: Origin
+    """Trained here, by a command, or given as checkpoints."""
+    parameters: int
+    """Of one proxy, embeddings included."""
     tokens: int | None
-    identity: Mapping[str, Any]
+    """Of each run; None where they differ or nobody said."""
+    tokenizer: str
+    """Hash of its tokenizer."""
+    seeds: tuple[int, ...]
+    """Of the runs that were kept."""
+    checkpoints: tuple[ScoredCheckpoint, ...]
+    """Those scored, of all runs."""
+
+
+@dataclass(frozen=True)
+class KeptRun:
+    """A training run that has all its scores, and the proxy that it left."""
+
+    run: Run
+    proxy: MadeProxy
+
+
+@dataclass(frozen=True)
+class CandidateRun:
+    """What happened to one candidate in one stage."""
+
+    id: str
+    """The candidate's."""
+    status: Status
+    """Scored where at least one of its runs has all its scores."""
+    keys: tuple[str, ...]
+    """Of its runs' artifacts, those that never came to be included."""
+    notes: tuple[str, ...] = ()
+    """On runs that are left out of its mean."""
+    reason: str = ""
+    """Why it has no scores; empty where it has."""
+    kept: tuple[KeptRun, ...] = field(default=(), repr=False)
+    """The runs behind its scores."""
+    proxy: ProxyFacts | None = None
+    """What its proxy is; None where it has no scores."""
 
 
 @dataclass(frozen=True)
 class StageScores:
-    """What a stage measured.
-
-    `tables`: for each benchmark and metric, items x candidates, lower is better (`accuracy`,
-    where it was measured: higher). `runs`: for each benchmark the means over the same items of each
-    checkpoint that counts, a row for (candidate, seed, step) and a column for each metric. `recipe`
-    is there when a proxy was trained here. `flops`: training and scoring of the proxies that were
-    kept, of which `flops_elsewhere` went into checkpoints that were given.
-    """
+    """What a stage measured."""
 
     stage: StageName
     recipe: Recipe | None
-    proxies: Mapping[str, ProxyFacts]
+    """The training run; None where no proxy was trained here."""
+    candidates: Mapping[str, CandidateRun]
+    """What happened to each candidate, by id, in the manifest's order."""
     tables: Mapping[str, Mapping[str, "pd.DataFrame"]]
+    """By benchmark and metric, items x candidates in nats per token, lower is better (`accuracy`,
+    where it was measured: 0..1, higher is better)."""
     runs: Mapping[str, "pd.DataFrame"]
-    status: Mapping[str, Status]
-    reasons: Mapping[str, str]
+    """By benchmark, means over the same items: a row for (candidate, seed, step), a column for
+    each metric."""
     exclusions: Mapping[str, tuple[Exclusion, ...]]
+    """By benchmark, the items that no candidate is compared on."""
     notes: tuple[str, ...]
+    """What people should know of the stage."""
     flops: float
+    """Training and scoring of the proxies that were kept."""
     flops_elsewhere: float
+    """The part of `flops` that went into checkpoints that were given."""
     keys: tuple[str, ...] = field(repr=False)
-    """Keys of all artifacts behind it, those that never came to be included, for the ledger."""
+    """Of all artifacts behind it, those that never came to be included, for the ledger."""
+
+    @property
+    def status(self) -> dict[str, Status]:
+        """What became of each candidate."""
+        return {name: each.status for name, each in self.candidates.items()}
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why candidates have no scores, by those that have none."""
+        return {n: each.reason for n, each in self.candidates.items() if each.status != "scored"}
+
+    @property
+    def proxies(self) -> dict[str, ProxyFacts]:
+        """The proxy of each candidate that has scores."""
+        return {name: c.proxy for name, c in self.candidates.items() if c.proxy is not None}
 
     @property
     def scored(self) -> list[str]:
         """Candidates that have scores, in the manifest's order."""
-        return [name for name, status in self.status.items() if status == "scored"]
+        return [name for name, each in self.candidates.items() if each.status == "scored"]
 
     @property
     def parameters(self) -> int | None:
@@ -99,38 +153,36 @@ class StageScores:
         return {name: metrics[metric] for name, metrics in self.tables.items()}
 
 
-def _shared(figures: Sequence[int | None]) -> int | None:
-    return figures[0] if len(set(figures)) == 1 else None
+def _shared(counts: Sequence[int | None]) -> int | None:
+    return counts[0] if len(set(counts)) == 1 else None
 
 
 def collect(
     experiment: Experiment,
     stage: StageName,
     chosen: Stage,
-    kept: Mapping[str, Sequence[tuple[Run, MadeProxy]]],
-    status: Mapping[str, Status],
-    reasons: Mapping[str, str],
+    candidates: Mapping[str, CandidateRun],
     notes: Sequence[str],
-    keys: Sequence[str],
 ) -> StageScores:
-    """Read what was measured on the runs that are `kept` of each candidate."""
+    """Read what was measured on the runs that are kept of each candidate."""
     tables: dict[str, dict[str, pd.DataFrame]] = {}
     means: dict[str, pd.DataFrame] = {}
     exclusions: dict[str, tuple[Exclusion, ...]] = {}
-    told, all_keys = dict.fromkeys(notes), list(keys)
-    every = [each for runs in kept.values() for each in runs]
-    flops = sum(made.training_flops for _, made in every)
+    told = dict.fromkeys([*(n for each in candidates.values() for n in each.notes), *notes])
+    keys = [key for each in candidates.values() for key in each.keys]
+    every = [kept for each in candidates.values() for kept in each.kept]
+    flops = sum(kept.proxy.training_flops for kept in every)
     elsewhere = sum(
-        made.training_flops for run, made in every if run.source.origin == "checkpoints"
+        kept.proxy.training_flops for kept in every if kept.run.source.origin == "checkpoints"
     )
-    points = _points(kept)
+    points = _points(candidates)
     for benchmark in experiment.plan.benchmarks_of(chosen):
         evaluation = experiment.evaluations[benchmark.id]
         scores = _measured(experiment.store, evaluation, "scores", points)
         flops += sum(measured.flops for measured in scores.values())
         for point in points.values():
-            all_keys += evaluation.keys(point.checkpoint, "scores")
-            all_keys += evaluation.keys(point.checkpoint, "graded")
+            keys += evaluation.keys(point.checkpoint, "scores")
+            keys += evaluation.keys(point.checkpoint, "graded")
         columns = {metric: _table(scores, metric) for metric in METRICS}
         if chosen.accuracy:
             graded = _measured(experiment.store, evaluation, "graded", points)
@@ -140,33 +192,34 @@ def collect(
         told |= dict.fromkeys(f"{benchmark.id}: {n}" for m in scores.values() for n in m.notes)
         left_out = [*evaluation.left_out, *(e for m in scores.values() for e in m.exclusions)]
         exclusions[benchmark.id] = tuple(dict.fromkeys(left_out))
-    here = any(run.source.origin == "trained here" for run, _ in every)
+    here = any(kept.run.source.origin == "trained here" for kept in every)
     return StageScores(
         stage=stage,
         recipe=experiment.recipes[stage] if here else None,
-        proxies={name: _facts(runs) for name, runs in kept.items()},
+        candidates={
+            name: replace(each, proxy=_facts(each.kept)) if each.kept else each
+            for name, each in candidates.items()
+        },
         tables=tables,
         runs=means,
-        status=status,
-        reasons=reasons,
         exclusions=exclusions,
         notes=tuple(told),
         flops=flops,
         flops_elsewhere=elsewhere,
-        keys=tuple(all_keys),
+        keys=tuple(keys),
     )
 
 
 _Points = Mapping[tuple[str, int, int], Point]
 
 
-def _points(kept: Mapping[str, Sequence[tuple[Run, MadeProxy]]]) -> _Points:
+def _points(candidates: Mapping[str, CandidateRun]) -> _Points:
     """Every checkpoint that counts, by candidate, seed and step."""
     return {
-        (name, run.source.seed, point.step): point
-        for name, runs in kept.items()
-        for run, made in runs
-        for point in made.points
+        (name, kept.run.source.seed, point.step): point
+        for name, candidate in candidates.items()
+        for kept in candidate.kept
+        for point in kept.proxy.points
     }
 
 
@@ -202,22 +255,17 @@ def _run_means(columns: Mapping[str, "pd.DataFrame"]) -> "pd.DataFrame":
     return pd.DataFrame({metric: table.mean() for metric, table in columns.items()})
 
 
-def _facts(runs: Sequence[tuple[Run, MadeProxy]]) -> ProxyFacts:
-    run, made = runs[0]
+def _facts(kept: Sequence[KeptRun]) -> ProxyFacts:
+    first = kept[0]
     return ProxyFacts(
-        origin=run.source.origin,
-        parameters=made.parameters,
-        tokens=_shared([each.tokens for _, each in runs]),
-        tokenizer=made.tokenizer,
-        seeds=tuple(run.source.seed for run, _ in runs),
+        origin=first.run.source.origin,
+        parameters=first.proxy.parameters,
+        tokens=_shared([each.proxy.tokens for each in kept]),
+        tokenizer=first.proxy.tokenizer,
+        seeds=tuple(each.run.source.seed for each in kept),
         checkpoints=tuple(
             ScoredCheckpoint(point.label, point.tokens, point.checkpoint.identity)
-            for _, each in runs
-            for point in each.points
+            for each in kept
+            for point in each.proxy.points
         ),
     )
-
-
-def artifact_keys(runs: Sequence[Run]) -> list[str]:
-    """Keys of what the runs leave: failed and diverged training was paid for as well."""
-    return [content_key(run.source.kind, run.source.spec) for run in runs]

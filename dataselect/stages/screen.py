@@ -18,7 +18,10 @@ from dataselect.decisions.pruning import KeepRule, Reason, kept
 from dataselect.decisions.ranking import Method, Ranking, aggregate, bootstrap_rank
 from dataselect.decisions.signal_to_noise import SignalToNoise, signal_to_noise
 from dataselect.decisions.uncertainty import Doubt, doubted
-from dataselect.stages.stage import Experiment, StageScores, run_stage
+from dataselect.stages.experiment import Experiment
+from dataselect.stages.proxy_origins import StageName
+from dataselect.stages.scores import StageScores
+from dataselect.stages.stage import run_stage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,14 +64,12 @@ def screen(experiment: Experiment) -> Screening:
     chosen = plan.screen
     experiment.watch.step("Stage 1: screen")
     names = [candidate.id for candidate in experiment.manifest.candidates]
-    scores = run_stage(experiment, "stage1", chosen, names)
+    scores = run_stage(experiment, StageName.SCREEN, chosen, names)
     ranking = bootstrap_rank(
         scores.table("rbridge"),
         chosen.aggregate,
         k=min(chosen.keep, len(scores.scored)),
-        draws=plan.bootstrap_draws,
-        seed=plan.seed,
-        confidence=plan.confidence,
+        bootstrap=experiment.bootstrap,
     )
     runs = {name: table["rbridge"] for name, table in scores.runs.items()}
     ranking, doubt = doubted(ranking, runs, _gap(experiment, scores), plan.seed)
@@ -94,7 +95,6 @@ def ablate(
     """Stage 1's ranking by every metric that was measured, beside the one by rBridge."""
     tables = screening.scores.tables
     measured = next(iter(tables.values()))
-    plan = experiment.plan
     return ablation(
         {
             metric: {
@@ -105,7 +105,5 @@ def ablate(
         },
         screening.ranking.method,
         target=truth,
-        draws=plan.bootstrap_draws,
-        seed=plan.seed,
-        confidence=plan.confidence,
+        bootstrap=experiment.bootstrap,
     )

@@ -19,11 +19,12 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dataselect.errors import IncompleteError
 from dataselect.store import ledger
 from dataselect.store.artifact import Artifact, read, seal, set_aside, utc_now
 from dataselect.store.files import sync, sync_tree
@@ -76,6 +77,27 @@ class Store:
             shutil.rmtree(folder, ignore_errors=True)
             os.close(descriptor)
         shutil.rmtree(self._workspace(kind, key), ignore_errors=True)
+
+    def get_or_build(
+        self, kind: str, spec: Mapping[str, Any], build: Callable[[Path], object]
+    ) -> Artifact:
+        """The artifact of this spec; where there is none, `build` fills a folder that becomes it.
+
+        Raises whatever `build` raises, and IncompleteError if the artifact was damaged between
+        its publication and its first reading.
+        """
+        found = self.find(kind, spec)
+        if found is None:
+            with self.publish(kind, spec) as folder:
+                build(folder)
+            found = self.find(kind, spec)
+        if found is None:
+            key = content_key(kind, spec)
+            raise IncompleteError(
+                f"{self._path(kind, key)}: damaged as soon as it was written; check the disk, and "
+                "run the same command again"
+            )
+        return found
 
     def workspace(self, kind: str, spec: Mapping[str, Any]) -> Path:
         """A private folder for unfinished work, kept over crashes until `publish` succeeds."""

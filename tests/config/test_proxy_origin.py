@@ -12,6 +12,7 @@ from dataselect.errors import InputError
 from dataselect.stages.proxy_origins import (
     Command,
     Series,
+    StageName,
     check_origins,
     describe_differences,
     needs_tokenizer,
@@ -177,16 +178,19 @@ def test_what_a_manifest_and_a_plan_say_only_together(
 
 
 def test_only_what_is_trained_on_text_has_a_budget(tmp_path: Path) -> None:
-    from dataselect.pipeline import make_recipes
+    from dataselect.stages.prepare import make_recipes
 
     manifest = load_text(tmp_path, "{model: a/b}\n    path: some/web")
     (tmp_path / "p.yaml").write_text(PLAN)
     plan = load_plan("p.yaml", tmp_path)
     recipes = make_recipes(plan, 4096, "cpu")
-    by_command = (recipes["stage2"].tokens, 1)
+    by_command = (recipes[StageName.PREDICT].tokens, 1)
     assert text_budgets(manifest, plan, recipes) == {
         "web": [by_command],
-        "books": [(recipes["stage1"].tokens, recipes["stage1"].sequence_length), by_command],
+        "books": [
+            (recipes[StageName.SCREEN].tokens, recipes[StageName.SCREEN].sequence_length),
+            by_command,
+        ],
     }
 
 

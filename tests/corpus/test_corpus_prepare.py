@@ -10,10 +10,9 @@ from dataselect.config.manifest import Manifest, load_manifest
 from dataselect.config.plan import Plan, load_plan
 from dataselect.corpus.packing import PackedData, Part
 from dataselect.corpus.prepare import (
-    Tokenizer,
-    fingerprints,
+    Corpus,
     prepare_streams,
-    prepare_tokenizer,
+    read_corpus,
     repeats,
     shares,
     tokens_needed,
@@ -37,7 +36,7 @@ screen: {keep: 1, proxy: {size: 4M, tokens: 1M}}
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> tuple[Manifest, Plan, Store, Tokenizer]:
+def made(tmp_path: Path) -> tuple[Manifest, Plan, Store, Corpus]:
     # With 257 entries a letter is a token: a document of 99 letters is 100 tokens with its end.
     for name, letter, documents in (("a", "x", 40), ("b", "y", 30)):
         rows = [json.dumps({"text": letter * 99}) for _ in range(documents)]
@@ -46,8 +45,7 @@ def made(tmp_path: Path) -> tuple[Manifest, Plan, Store, Tokenizer]:
     (tmp_path / "p.yaml").write_text(PLAN)
     manifest, plan = load_manifest(tmp_path / "m.yaml"), load_plan("p.yaml", tmp_path)
     store = Store(tmp_path / "store")
-    prints = fingerprints(manifest)
-    return manifest, plan, store, prepare_tokenizer(manifest, plan, prints, store, ignore)
+    return manifest, plan, store, read_corpus(manifest, plan, store, ignore)
 
 
 def same_for_all(manifest: Manifest, budget: int, length: int = 10) -> dict[str, Any]:
@@ -57,10 +55,10 @@ def same_for_all(manifest: Manifest, budget: int, length: int = 10) -> dict[str,
 def ignore(name: str, fields: Any) -> None: ...
 
 
-def streams(made: tuple[Manifest, Plan, Store, Tokenizer], budget: int, length: int = 10) -> Any:
-    manifest, plan, store, tokenizer = made
+def streams(made: tuple[Manifest, Plan, Store, Corpus], budget: int, length: int = 10) -> Any:
+    manifest, plan, store, corpus = made
     needed = tokens_needed(manifest, same_for_all(manifest, budget, length))
-    return prepare_streams(manifest, plan, tokenizer, fingerprints(manifest), needed, store, ignore)
+    return prepare_streams(manifest, plan, corpus, needed, store, ignore).streams
 
 
 def test_source_with_exactly_the_budget_is_enough(made: Any) -> None:
@@ -76,9 +74,9 @@ def test_source_with_a_sequence_too_few_is_refused_with_its_count(made: Any) -> 
 
 
 def test_repeats_are_allowed_by_the_plan_and_reported(made: Any) -> None:
-    manifest, plan, store, tokenizer = made
+    manifest, plan, store, corpus = made
     generous = plan.model_copy(update={"max_repeats": 2.0})
-    prepared = streams((manifest, generous, store, tokenizer), 4500)
+    prepared = streams((manifest, generous, store, corpus), 4500)
     assert repeats(manifest, prepared, same_for_all(manifest, 4500)) == {
         "a": pytest.approx(4500 / 4000),
         "b": pytest.approx(1.5),
@@ -101,20 +99,24 @@ def test_stream_keeps_its_key_when_the_budget_grows(made: Any) -> None:
 
 
 def test_a_cut_stream_is_the_beginning_of_the_whole_one_and_no_other_s(made: Any) -> None:
-    manifest, plan, store, tokenizer = made
-    prints, needed = fingerprints(manifest), {"a": 150, "b": 2000}
-    whole = prepare_streams(
-        manifest, plan, tokenizer, prints, {"a": 2000, "b": 2000}, store, ignore
-    )
-    cut = prepare_streams(manifest, plan, tokenizer, prints, needed, store, ignore, cut=["a"])
-    short = prepare_streams(manifest, plan, tokenizer, prints, needed, store, ignore)
+    manifest, plan, store, corpus = made
+
+    def prepared(needed: dict[str, int], start: Corpus = corpus, cut: tuple[str, ...] = ()) -> Any:
+        return prepare_streams(manifest, plan, start, needed, store, ignore, cut=cut)
+
+    needed = {"a": 150, "b": 2000}
+    both = prepared({"a": 2000, "b": 2000})
+    whole, cut = both.streams, prepared(needed, cut=("a",)).streams
+    short = prepared(needed).streams
     assert cut["a"].tokens == 150
     assert cut["a"].key not in (whole["a"].key, short["a"].key)
     assert cut["a"].folder not in (whole["a"].folder, short["a"].folder)
     assert cut["b"] == whole["b"]
-    shorter = prepare_streams(
-        manifest, plan, tokenizer, prints, {"a": 140}, store, ignore, cut=["a"]
-    )
+    shorter = prepared({"a": 140}, cut=("a",)).streams
+    # What is there already is taken as it is, unless another length is asked for, or a cut.
+    again = prepared(needed, start=both, cut=("a",)).streams
+    assert again == cut
+    assert again["b"] is whole["b"]
     assert shorter["a"].key != cut["a"].key
     ids = TokenStream(cut["a"].folder).read(0, 150)
     assert (ids == TokenStream(whole["a"].folder).read(0, 150)).all()

@@ -6,6 +6,7 @@ import pytest
 
 from dataselect.decisions.ablation import ablation
 from dataselect.decisions.agreement import accuracy_difference
+from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.errors import InputError
 
 NAMES = ["a", "b", "c", "d", "e", "f"]
@@ -24,7 +25,10 @@ SWAPPED = [1.0, 0.0, 2.0, 3.0, 4.0, 5.0]
 
 
 def test_a_pair_that_two_metrics_order_otherwise_is_named() -> None:
-    found = ablation({"rbridge": {"x": scores(RISING)}, "nll": {"x": scores(SWAPPED)}}, draws=200)
+    found = ablation(
+        {"rbridge": {"x": scores(RISING)}, "nll": {"x": scores(SWAPPED)}},
+        bootstrap=Bootstrap(draws=200),
+    )
     nll = found.metrics["nll"]
     assert nll.ranks == {"a": 2, "b": 1, "c": 3, "d": 4, "e": 5, "f": 6}
     assert nll.same_order == pytest.approx(14 / 15)
@@ -38,14 +42,18 @@ def test_what_the_items_leave_open_is_no_difference() -> None:
     nearly = scores(RISING, noise=0)
     nearly["b"] = nearly["a"] - 1e-6
     open_ = nearly + scores([0.0] * 6, noise=1, seed=1)
-    found = ablation({"rbridge": {"x": scores(RISING)}, "nll": {"x": open_}}, draws=300)
+    found = ablation(
+        {"rbridge": {"x": scores(RISING)}, "nll": {"x": open_}}, bootstrap=Bootstrap(draws=300)
+    )
     assert found.metrics["nll"].differing == ()
     assert 0.9 < found.metrics["nll"].expected_same_order < 1
 
 
 def test_metrics_of_the_same_items_are_resampled_alike() -> None:
     table = scores(RISING, 30)
-    same = ablation({"rbridge": {"x": table}, "twice": {"x": 2 * table}}, draws=200)
+    same = ablation(
+        {"rbridge": {"x": table}, "twice": {"x": 2 * table}}, bootstrap=Bootstrap(draws=200)
+    )
     # On the same draws they never differ, however little the items settle.
     assert same.metrics["twice"].expected_same_order == 1
     assert same.metrics["rbridge"].expected_same_order < 0.95
@@ -53,16 +61,16 @@ def test_metrics_of_the_same_items_are_resampled_alike() -> None:
 
 def test_items_without_a_score_by_one_metric_are_left_out() -> None:
     tables = {"rbridge": {"x": scores(RISING)}, "accuracy": {"x": scores(SWAPPED).iloc[:40]}}
-    assert ablation(tables, draws=100).items == {"x": 40}
+    assert ablation(tables, bootstrap=Bootstrap(draws=100)).items == {"x": 40}
     tables["accuracy"]["x"].index += 1000
     with pytest.raises(InputError, match="no item has a score by every metric"):
-        ablation(tables, draws=100)
+        ablation(tables, bootstrap=Bootstrap(draws=100))
 
 
 def test_known_targets_say_which_metric_is_better() -> None:
     target = {name: -place for place, name in enumerate(NAMES)}
     tables = {"rbridge": {"x": scores(RISING)}, "nll": {"x": scores(SWAPPED)}}
-    found = ablation(tables, target=target, draws=200)
+    found = ablation(tables, target=target, bootstrap=Bootstrap(draws=200))
     assert found.known == 6
     rbridge, nll = found.metrics["rbridge"], found.metrics["nll"]
     assert rbridge.agreement is not None
@@ -76,21 +84,23 @@ def test_known_targets_say_which_metric_is_better() -> None:
 
 def test_two_known_targets_are_too_few() -> None:
     tables = {"rbridge": {"x": scores(RISING)}, "nll": {"x": scores(SWAPPED)}}
-    found = ablation(tables, target={"a": 0.1, "b": 0.2}, draws=100)
+    found = ablation(tables, target={"a": 0.1, "b": 0.2}, bootstrap=Bootstrap(draws=100))
     assert found.known == 0
     assert found.metrics["nll"].gain is None
 
 
 def test_a_metric_that_ties_all_has_no_order() -> None:
     flat = pd.DataFrame(1.0, index=range(100), columns=NAMES)
-    found = ablation({"rbridge": {"x": scores(RISING)}, "flat": {"x": flat}}, draws=100)
+    found = ablation(
+        {"rbridge": {"x": scores(RISING)}, "flat": {"x": flat}}, bootstrap=Bootstrap(draws=100)
+    )
     assert found.metrics["flat"].same_order == 0.5
 
 
 def test_the_gain_of_a_metric_over_itself_is_nothing() -> None:
     values = pd.Series(RISING, index=NAMES)
     target = pd.Series([5.0, 4.0, 2.0, 3.0, 1.0, 0.0], index=NAMES)
-    found = accuracy_difference(values, values, target, draws=100, seed=0)
+    found = accuracy_difference(values, values, target, bootstrap=Bootstrap(draws=100, seed=0))
     assert (found.difference, found.interval) == (0, (0, 0))
 
 
@@ -101,5 +111,5 @@ def test_paired_intervals_are_narrower_than_the_two_apart() -> None:
     target = pd.Series(true, index=index)
     first = pd.Series(-true + rng.normal(size=40), index=index)
     second = first + pd.Series(0.1 * rng.normal(size=40), index=index)
-    found = accuracy_difference(first, second, target, draws=400, seed=0)
+    found = accuracy_difference(first, second, target, bootstrap=Bootstrap(draws=400, seed=0))
     assert found.interval[1] - found.interval[0] < 0.1

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
 from dataselect.decisions.agreement import Agreement, decision_accuracy
+from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.pair_intervals import share_interval
 from dataselect.errors import InputError
 
@@ -42,7 +43,9 @@ def test_a_target_tie_is_left_out_and_a_proxy_tie_counts_half() -> None:
 
 
 def test_a_proxy_that_ties_all_earns_chance() -> None:
-    agreement = decision_accuracy(series(1, 1, 1), series(0.9, 0.5, 0.1), draws=50)
+    agreement = decision_accuracy(
+        series(1, 1, 1), series(0.9, 0.5, 0.1), bootstrap=Bootstrap(draws=50)
+    )
     assert (agreement.decision_accuracy, agreement.kendall_tau) == (0.5, 0)
     assert agreement.decision_accuracy_interval == (0.5, 0.5)
 
@@ -64,7 +67,9 @@ def test_intervals_have_the_spread_of_resampled_candidates() -> None:
     rng = np.random.default_rng(0)
     target = pd.Series(rng.normal(size=12))
     proxy = -target + rng.normal(size=12)
-    agreement = decision_accuracy(proxy, target, draws=2000, seed=1, confidence=0.8)
+    agreement = decision_accuracy(
+        proxy, target, bootstrap=Bootstrap(draws=2000, seed=1, confidence=0.8)
+    )
     slow = []
     for _ in range(1000):
         pick = rng.integers(12, size=12)
@@ -79,7 +84,9 @@ def test_intervals_have_the_spread_of_resampled_candidates() -> None:
 
 
 def test_few_candidates_all_in_order_leave_room_for_others() -> None:
-    agreement = decision_accuracy(series(1, 2, 3, 4), series(0.9, 0.5, 0.3, 0.1), draws=100)
+    agreement = decision_accuracy(
+        series(1, 2, 3, 4), series(0.9, 0.5, 0.3, 0.1), bootstrap=Bootstrap(draws=100)
+    )
     assert agreement.decision_accuracy_interval is not None
     assert agreement.decision_accuracy_interval[0] < 0.5
     assert agreement.decision_accuracy_interval[1] == 1
@@ -92,7 +99,9 @@ COARSE = st.lists(
 
 def measured(x: Iterable[float], y: Iterable[float], **options: Any) -> Agreement:
     x, y = pd.Series(x, dtype=float), pd.Series(y, dtype=float)
-    return decision_accuracy(x, y, **{"lower_is_better": False, "draws": 100, **options})
+    return decision_accuracy(
+        x, y, **{"lower_is_better": False, "bootstrap": Bootstrap(100), **options}
+    )
 
 
 def same(first: Agreement, second: Agreement) -> None:
@@ -127,8 +136,8 @@ def test_the_order_of_candidates_makes_no_difference(
     x, y = zip(*pairs, strict=True)
     shuffled = random.sample(pairs, len(pairs))
     same(
-        measured(*zip(*shuffled, strict=True), draws=0),
-        measured(x, y, draws=0),
+        measured(*zip(*shuffled, strict=True), bootstrap=None),
+        measured(x, y, bootstrap=None),
     )
 
 
@@ -139,7 +148,7 @@ def test_decision_accuracy_is_the_share_of_pairs_counted_one_by_one(
     compared = [(a, b) for a, b in combinations(pairs, 2) if a[1] != b[1]]
     credit = [0.5 if a[0] == b[0] else float((a[0] > b[0]) == (a[1] > b[1])) for a, b in compared]
     x, y = zip(*pairs, strict=True)
-    found = measured(x, y, draws=0)
+    found = measured(x, y, bootstrap=None)
     assert found.decision_accuracy == pytest.approx(np.mean(credit))
     assert found.pairs == len(compared)
     assert found.pairs + found.target_ties == len(pairs) * (len(pairs) - 1) / 2
@@ -195,7 +204,9 @@ class TestDataDecide:
         assert agreement.pairs + agreement.target_ties == 300
 
     def test_25_recipes_leave_about_a_tenth_of_uncertainty(self) -> None:
-        agreement = decision_accuracy(*self.proxy_and_target("20M", "arc_challenge"), draws=1000)
+        agreement = decision_accuracy(
+            *self.proxy_and_target("20M", "arc_challenge"), bootstrap=Bootstrap(draws=1000)
+        )
         assert agreement.decision_accuracy_interval is not None
         low, high = agreement.decision_accuracy_interval
         assert low < agreement.decision_accuracy < high

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.ranking import Method, aggregate, bootstrap_means, bootstrap_rank
 from dataselect.errors import InputError
 
@@ -72,7 +73,7 @@ def test_bootstrap_means_do_not_depend_on_the_block_size(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("method", ["mean_rank", "z_score"])
 def test_the_better_candidate_comes_first_with_its_uncertainty(method: Method) -> None:
     tables = {"x": item_scores([0.5, 0.0, 1.0]), "y": item_scores([0.5, 0.0, 1.0], seed=1)}
-    ranking = bootstrap_rank(tables, method, k=1, draws=500)
+    ranking = bootstrap_rank(tables, method, k=1, bootstrap=Bootstrap(draws=500))
     table = ranking.table
     assert list(table.index) == ["c1", "c0", "c2"]
     assert list(table["rank"]) == [1, 2, 3]
@@ -85,7 +86,9 @@ def test_the_better_candidate_comes_first_with_its_uncertainty(method: Method) -
 
 def test_pairing_removes_the_difficulty_that_candidates_share() -> None:
     # The difficulty's standard error, 3 / sqrt(200), is four times the difference.
-    ranking = bootstrap_rank({"x": item_scores([0.0, 0.05], noise=0.05)}, k=1, draws=500)
+    ranking = bootstrap_rank(
+        {"x": item_scores([0.0, 0.05], noise=0.05)}, k=1, bootstrap=Bootstrap(draws=500)
+    )
     assert cell(ranking.wins, "c0", "c1") > 0.99
 
 
@@ -100,7 +103,7 @@ def test_two_candidates_keep_an_interval_that_shows_the_noise() -> None:
 def test_identical_candidates_share_their_places(method: Method) -> None:
     table = item_scores([0.0, 1.0, 2.0])
     table = table.assign(twin=table["c1"], triplet=table["c1"])
-    ranking = bootstrap_rank({"x": table}, method, k=2, draws=200)
+    ranking = bootstrap_rank({"x": table}, method, k=2, bootstrap=Bootstrap(draws=200))
     tied = ranking.table.loc[["c1", "twin", "triplet"]]
     assert set(tied["rank"]) == {2}
     assert tied["p_top_k"].to_list() == pytest.approx([1 / 3] * 3, abs=0.02)
@@ -111,22 +114,28 @@ def test_identical_candidates_share_their_places(method: Method) -> None:
 
 @pytest.mark.parametrize("k", [1, 3, 6])
 def test_chances_of_the_top_k_sum_to_k(k: int) -> None:
-    ranking = bootstrap_rank({"x": item_scores([0.0] * 6, noise=3)}, "mean_rank", k=k, draws=300)
+    ranking = bootstrap_rank(
+        {"x": item_scores([0.0] * 6, noise=3)}, "mean_rank", k=k, bootstrap=Bootstrap(draws=300)
+    )
     assert ranking.table["p_top_k"].sum() == pytest.approx(k)
 
 
 def test_win_probabilities_of_a_pair_sum_to_one() -> None:
-    wins = bootstrap_rank({"x": item_scores([0.0, 0.1, 0.2])}, k=1, draws=200).wins
+    wins = bootstrap_rank(
+        {"x": item_scores([0.0, 0.1, 0.2])}, k=1, bootstrap=Bootstrap(draws=200)
+    ).wins
     np.testing.assert_allclose(wins + wins.T, 1)
 
 
 def test_the_seed_decides_and_the_order_of_input_does_not() -> None:
     tables = {"x": item_scores([0.0, 0.1, 0.3]), "y": item_scores([0.1, 0.0, 0.3], seed=1)}
     turned = {name: tables[name][["c2", "c0", "c1"]] for name in ("y", "x")}
-    first, second = (bootstrap_rank(t, k=1, draws=100, seed=3) for t in (tables, turned))
+    first, second = (
+        bootstrap_rank(t, k=1, bootstrap=Bootstrap(draws=100, seed=3)) for t in (tables, turned)
+    )
     pd.testing.assert_frame_equal(first.table, second.table)
     np.testing.assert_allclose(first.draws, second.draws, atol=1e-9)
-    other = bootstrap_rank(tables, k=1, draws=100, seed=4)
+    other = bootstrap_rank(tables, k=1, bootstrap=Bootstrap(draws=100, seed=4))
     assert not np.array_equal(first.draws, other.draws)
 
 
@@ -138,7 +147,9 @@ def test_intervals_cover_the_score_on_all_items_about_as_often_as_they_say() -> 
     covered = []
     for seed in range(60):
         sample = population.iloc[rng.choice(len(population), 300, replace=False)]
-        table = bootstrap_rank({"x": sample}, k=1, draws=200, seed=seed).table.loc[truth.index]
+        table = bootstrap_rank(
+            {"x": sample}, k=1, bootstrap=Bootstrap(draws=200, seed=seed)
+        ).table.loc[truth.index]
         # The unit differs between samples; compare in the population's.
         unit = sample.mean().std(ddof=0) / spread
         covered += list((table["low"] * unit < truth) & (truth < table["high"] * unit))
@@ -148,7 +159,7 @@ def test_intervals_cover_the_score_on_all_items_about_as_often_as_they_say() -> 
 def test_the_papers_scale_takes_well_under_two_seconds() -> None:
     tables = {name: item_scores([i / 50 for i in range(25)], items=1200) for name in ("x", "y")}
     start = process_time()
-    bootstrap_rank(tables, k=8, draws=2000)
+    bootstrap_rank(tables, k=8, bootstrap=Bootstrap(draws=2000))
     assert process_time() - start < 2
 
 

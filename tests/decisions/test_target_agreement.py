@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.target_agreement import agree, read_target_accuracy
 from dataselect.errors import InputError
 
@@ -95,9 +96,7 @@ def test_agreement_counts_pairs_of_candidates_whose_truth_is_known() -> None:
             "accuracy": scores(a=3.0, b=2.0, c=1.0, unknown=9.0),
             "label_nll": scores(a=1.0, b=3.0, c=2.0, unknown=0.0),
         },
-        draws=100,
-        seed=0,
-        confidence=0.9,
+        bootstrap=Bootstrap(draws=100, seed=0, confidence=0.9),
     )
     assert found is not None
     assert found.target == {"a": 0.9, "b": 0.5, "c": 0.1}
@@ -115,4 +114,4 @@ def test_agreement_counts_pairs_of_candidates_whose_truth_is_known() -> None:
 )
 def test_nothing_is_said_of_agreement_when_too_little_is_known(target: dict[str, float]) -> None:
     metrics = {"rbridge": scores(a=1.0, b=2.0, c=3.0)}
-    assert agree(target, metrics, draws=10, seed=0, confidence=0.9) is None
+    assert agree(target, metrics, bootstrap=Bootstrap(draws=10, seed=0, confidence=0.9)) is None

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.discrepancy import PUBLIC, Gap
 from dataselect.decisions.ranking import Ranking, bootstrap_rank
 from dataselect.decisions.uncertainty import doubted, seed_noise
@@ -15,7 +16,9 @@ def ranked(qualities: list[float], items: int = 400) -> Ranking:
     rng = np.random.default_rng(0)
     names = [f"c{i}" for i in range(len(qualities))]
     values = np.array(qualities) + rng.normal(0, 0.5, (items, len(qualities)))
-    return bootstrap_rank({"b": pd.DataFrame(values, columns=names)}, k=1, draws=4000)
+    return bootstrap_rank(
+        {"b": pd.DataFrame(values, columns=names)}, k=1, bootstrap=Bootstrap(draws=4000)
+    )
 
 
 def runs(values: np.ndarray) -> pd.Series:

@@ -7,20 +7,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from stage_world import Silent
 
 from dataselect.compute import InlineCompute
 from dataselect.config.manifest import load_manifest
 from dataselect.config.plan import Plan, load_plan
-from dataselect.corpus import prepare as corpus_prepare
+from dataselect.corpus import shards
+from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.ranking import bootstrap_rank
 from dataselect.leaks import alarm as leak_alarm
 from dataselect.leaks import search as search_module
 from dataselect.leaks.alarm import LeakAlarm, rank_clean, warnings
 from dataselect.leaks.candidates import Leaked
 from dataselect.leaks.search import LeakSearch
-from dataselect.pipeline import prepare
 from dataselect.stages.experiment import Experiment
+from dataselect.stages.prepare import prepare
+from dataselect.stages.runtime import Runtime
 from dataselect.store import Store
 from dataselect.traces.trace import Trace, TraceHeader, write_traces
 
@@ -95,7 +96,7 @@ def project(tmp_path: Path) -> Path:
 def prepared(project: Path, plan: Plan | None = None) -> Experiment:
     manifest = load_manifest(project / "manifest.yaml")
     plan = plan or load_plan("plan.yaml", project)
-    return prepare(manifest, plan, Store(project / "store"), InlineCompute(), "cpu", Silent())
+    return prepare(manifest, plan, Runtime(Store(project / "store"), InlineCompute()))
 
 
 def alarm(experiment: Experiment) -> LeakAlarm:
@@ -143,7 +144,7 @@ def test_a_source_is_read_once_for_its_tokens_and_its_leaks(
 ) -> None:
     monkeypatch.setattr(search_module, "scan_documents", fail)
     first = alarm(prepared(project))
-    monkeypatch.setattr(corpus_prepare, "_tokenise", fail)
+    monkeypatch.setattr(shards, "write_tokens", fail)
     monkeypatch.setattr(LeakSearch, "index", property(fail))
     assert alarm(prepared(project)).held == first.held
 
@@ -152,7 +153,7 @@ def test_a_benchmark_that_is_new_is_looked_for_without_tokenising_again(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = alarm(prepared(project))
-    monkeypatch.setattr(corpus_prepare, "_tokenise", fail)
+    monkeypatch.setattr(shards, "write_tokens", fail)
     (project / "plan.yaml").write_text(PLAN.replace("screen:", MORE, 1))
     held = alarm(prepared(project)).held["leaky"]
     assert held["sums"] == first.held["leaky"]["sums"]
@@ -185,11 +186,11 @@ def test_ranking_without_leaked_items_leaves_them_out_for_all(
     table = pd.DataFrame({"good": 2.0, "leaky": 2.5}, index=[f"i{n}" for n in range(10)])
     table["good"] += np.linspace(0, 0.1, 10)
     table.loc[["i0", "i1"], "leaky"] = -3.0
-    plan = Plan.model_construct(bootstrap_draws=200, seed=0)
-    ranking = bootstrap_rank({"sums": table}, k=1, draws=200)
+    bootstrap = Bootstrap(200)
+    ranking = bootstrap_rank({"sums": table}, k=1, bootstrap=Bootstrap(draws=200))
     assert list(ranking.table.index) == ["leaky", "good"]
     clean = rank_clean(
-        make_alarm({"leaky": ["i0", "i1"], "good": []}), {"sums": table}, ranking, plan
+        make_alarm({"leaky": ["i0", "i1"], "good": []}), {"sums": table}, ranking, bootstrap
     )
     assert clean is not None
     assert clean.ranking is not None
@@ -202,10 +203,10 @@ def test_ranking_without_leaked_items_is_none_where_nothing_leaked_or_nothing_is
     make_alarm: Callable[[dict[str, list[str]]], LeakAlarm],
 ) -> None:
     table = pd.DataFrame({"one": [1.0, 2.0], "other": [2.0, 3.0]}, index=["i0", "i1"])
-    ranking = bootstrap_rank({"sums": table}, k=1, draws=50)
-    plan = Plan.model_construct(bootstrap_draws=50, seed=0)
+    ranking = bootstrap_rank({"sums": table}, k=1, bootstrap=Bootstrap(draws=50))
+    bootstrap = Bootstrap(50)
     # Somebody who was not scored holds items; that concerns nobody.
-    assert rank_clean(make_alarm({"third": ["i0"]}), {"sums": table}, ranking, plan) is None
-    clean = rank_clean(make_alarm({"one": ["i0", "i1"]}), {"sums": table}, ranking, plan)
+    assert rank_clean(make_alarm({"third": ["i0"]}), {"sums": table}, ranking, bootstrap) is None
+    clean = rank_clean(make_alarm({"one": ["i0", "i1"]}), {"sums": table}, ranking, bootstrap)
     assert clean is not None
     assert clean.ranking is None

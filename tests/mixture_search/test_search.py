@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
-from stage_world import Counted, Silent, experiment, write_world
+from stage_world import Counted, experiment, write_world
 from typer.testing import CliRunner, Result
 
 from dataselect.cli import app
@@ -24,6 +24,9 @@ from dataselect.mixture_search.trial import Item
 from dataselect.mixture_search.trial_runner import Ground
 from dataselect.report.markdown import escape
 from dataselect.stages.predict import setting as target_setting
+from dataselect.stages.prepare import gather_inputs
+from dataselect.stages.proxy_origins import StageName
+from dataselect.stages.runtime import Runtime
 from dataselect.store import Store, lock
 from dataselect.transfer.file import read_transfer_file, to_json
 from dataselect.transfer.function import Provenance
@@ -58,12 +61,13 @@ def write(folder: Path, mix: str = MIX) -> None:
 def prepared(folder: Path, compute: Any = None) -> Ground:
     manifest, plan = load_manifest(folder / "manifest.yaml"), load_plan("plan.yaml", folder)
     store = Store(folder / "store")
-    return prepare(manifest, plan, store, compute or Counted(), "cpu", Silent())
+    return prepare(gather_inputs(manifest, plan, Runtime(store, compute or Counted())))
 
 
 def searched(folder: Path, compute: Counted) -> Found:
     manifest, plan = load_manifest(folder / "manifest.yaml"), load_plan("plan.yaml", folder)
-    return search(manifest, plan, Store(folder / "store"), compute, "cpu", Silent())
+    runtime = Runtime(Store(folder / "store"), compute)
+    return search(gather_inputs(manifest, plan, runtime))
 
 
 def mix(folder: Path, *options: str) -> Result:
@@ -103,7 +107,7 @@ def test_a_mixture_s_proxy_is_the_one_that_stage_1_trains(
     world: tuple[Path, Found, list[str]],
 ) -> None:
     folder, _, _ = world
-    (stage1,) = experiment(folder, Counted()).sources("stage1", "blend")
+    (stage1,) = experiment(folder, Counted()).sources(StageName.SCREEN, "blend")
     ground = prepared(folder)
     assert ground.source(Item((0.75, 0.25), 0)).spec == stage1.spec
     assert ground.source(Item((0.75, 0.25), 1)).spec != stage1.spec
@@ -146,7 +150,7 @@ def test_a_run_searches_after_its_stages_where_the_plan_says_so(
     world: tuple[Path, Found, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, found, _ = world
-    monkeypatch.setattr("dataselect.compute.default_compute", lambda *_: Counted())
+    monkeypatch.setattr("dataselect.api.run.default_compute", lambda *_: Counted())
     plan = (folder / "plan.yaml").read_text().replace("accuracy: true", "accuracy: false")
     (folder / "run.yaml").write_text(plan)
     given = [str(folder / "manifest.yaml"), "--plan", str(folder / "run.yaml")]
@@ -197,7 +201,7 @@ def test_a_search_that_fails_leaves_the_report_of_the_selection(
         raise problem
 
     folder, out = world[0], world[0] / "reports" / "failing"
-    monkeypatch.setattr("dataselect.compute.default_compute", lambda *_: Counted())
+    monkeypatch.setattr("dataselect.api.run.default_compute", lambda *_: Counted())
     monkeypatch.setattr("dataselect.mixture_search.search.search", fail)
     plan = (folder / "plan.yaml").read_text().replace("accuracy: true", "accuracy: false")
     (folder / "run.yaml").write_text(plan)
@@ -317,7 +321,6 @@ def test_searches_share_a_store_and_a_run_has_it_to_itself(
 def write_functions(folder: Path, **changes: Any) -> None:
     """Transfer functions for both benchmarks, fitted for this world unless `changes` say else."""
     ground = prepared(folder)
-    assert ground.experiment.tokenizer is not None
     functions = []
     for name, slope in (("short", -0.05), ("long", -0.02)):
         own = replace(
@@ -326,7 +329,7 @@ def write_functions(folder: Path, **changes: Any) -> None:
                 name,
                 ground.recipe.parameters,
                 ground.recipe.tokens,
-                ground.experiment.tokenizer.hash,
+                ground.corpus.tokenizer.hash,
             ),
             **changes,
         )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from stage_world import Counted, Silent, write_world
+from stage_world import Counted, write_world
 
 from dataselect.config.manifest import load_manifest
 from dataselect.config.plan import load_plan
@@ -14,6 +14,8 @@ from dataselect.mixture_search.sampler import fit
 from dataselect.mixture_search.search import settle
 from dataselect.mixture_search.trial import Item
 from dataselect.mixture_search.trial_runner import Ground
+from dataselect.stages.prepare import gather_inputs
+from dataselect.stages.runtime import Runtime
 from dataselect.store import Store
 
 MIX = """
@@ -36,7 +38,9 @@ def prepared(folder: Path, more: str, change: Callable[[str], str] = str) -> Gro
     plan.write_text(plan.read_text() + change(MIX + more))
     (folder / "constraints.yaml").write_text(change(CONSTRAINTS))
     manifest, store = load_manifest(folder / "manifest.yaml"), Store(folder / "store")
-    return prepare(manifest, load_plan("plan.yaml", folder), store, Counted(), "cpu", Silent())
+    return prepare(
+        gather_inputs(manifest, load_plan("plan.yaml", folder), Runtime(store, Counted()))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,7 @@ def ground(folder: Path, plain: Ground) -> Ground:
 
 def test_only_text_that_the_target_reads_again_is_cut(ground: Ground, plain: Ground) -> None:
     tokens = ground.recipe.tokens
-    cut, whole = ground.experiment.streams, plain.experiment.streams
+    cut, whole = ground.corpus.streams, plain.corpus.streams
     # The target reads 20M tokens.
     assert cut["worked"].tokens == round(tokens * 8 / 20)
     assert cut["worked"].key != whole["worked"].key

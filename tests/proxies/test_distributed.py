@@ -22,7 +22,6 @@ from dataselect.config.plan import ComputePlan, Plan, Stage
 from dataselect.config.schema import read
 from dataselect.corpus.packing import PackedData, Part
 from dataselect.errors import InputError
-from dataselect.pipeline import make_recipes
 from dataselect.proxies import distributed, layout
 from dataselect.proxies import train as trainer
 from dataselect.proxies.distributed import train_share
@@ -30,6 +29,7 @@ from dataselect.proxies.layout import Layout, check_layout, make_layout, slice_s
 from dataselect.proxies.processes import RESULT, Spec
 from dataselect.proxies.recipe import Recipe
 from dataselect.proxies.train import Training, train
+from dataselect.stages.prepare import make_recipes
 
 # Small steps: AdamW makes of the last bit of a small gradient a whole step. The vocabulary and
 # the widths of keys and feed-forward are such that shares are uneven.

@@ -8,19 +8,31 @@ import pandas as pd
 import pytest
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
+from dataselect.compute import InlineCompute
 from dataselect.config.manifest import Manifest, load_manifest
 from dataselect.config.plan import Plan, load_plan
-from dataselect.corpus.prepare import Stream, Tokenizer
+from dataselect.corpus.prepare import Corpus, Stream, Tokenizer
 from dataselect.cost import PlannedCost, Spent
+from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.ranking import bootstrap_rank
 from dataselect.decisions.target_agreement import agree
 from dataselect.pipeline import Selection
 from dataselect.proxies.recipe import make_recipe
 from dataselect.scoring.evaluate import METRICS, Evaluation
+from dataselect.stages.experiment import Experiment
 from dataselect.stages.predict import Prediction
-from dataselect.stages.scores import RUN_INDEX, ScoredCheckpoint
+from dataselect.stages.proxy_origins import StageName
+from dataselect.stages.runtime import Runtime
+from dataselect.stages.scores import (
+    RUN_INDEX,
+    CandidateRun,
+    ProxyFacts,
+    ScoredCheckpoint,
+    StageScores,
+    Status,
+)
 from dataselect.stages.screen import Screening
-from dataselect.stages.stage import ProxyFacts, StageName, StageScores, Status
+from dataselect.store import Store
 from dataselect.traces.trace import Trace, TraceHeader, TraceSet
 from dataselect.transfer.forecast import Forecast
 from dataselect.transfer.function import Provenance, Setting, TransferFunction, fit
@@ -85,35 +97,41 @@ def make_selection(project: Path) -> MakeSelection:
     ) -> Selection:
         manifest = manifest or load_manifest(project / "try.yaml")
         plan = plan or load_plan("small.yaml", project)
-        fate = {"broken": ("stage1", "failed"), **(fate or {})}
+        fate = {"broken": (StageName.SCREEN, "failed"), **(fate or {})}
         lost = {name for name, (where, _) in fate.items() if where == "stage1"}
         names = [name for name in qualities if name not in lost]
         spread = 0.001 if close else 1.0
         levels = {name: 1 + (qualities[name] - 1) * spread for name in names}
-        scores1 = _scores("stage1", plan, levels, fate, list(qualities))
-        ranking1 = bootstrap_rank(scores1.table("rbridge"), k=min(2, len(names)), draws=400)
+        scores1 = _scores(StageName.SCREEN, plan, levels, fate, list(qualities))
+        ranking1 = bootstrap_rank(
+            scores1.table("rbridge"), k=min(2, len(names)), bootstrap=Bootstrap(draws=400)
+        )
         screening = Screening(scores1, ranking1, tuple(ranking1.table.index[: ranking1.k]))
         prediction = _prediction(plan, screening, levels, fate, transfer) if stage2 else None
         truth = {"good": 0.7, "fair": 0.6, "blend": 0.5, "poor": 0.2}
         one = Spent(4, 1, 6, 75.0, 70.0, 0.0, 3e12, 1e11)
+        stream = Stream(
+            "good",
+            "a" * 32,
+            project,
+            1_000_000,
+            1_000_000,
+            {"documents": 700, "counts": {"read": 800, "used": 700, "bad": 100}},
+        )
+        experiment = Experiment(
+            manifest,
+            plan,
+            Runtime(Store(project / "store"), InlineCompute()),
+            {"sums": _evaluation()},
+            Corpus(Tokenizer(project, "f" * 64, 300), {}, {"good": stream}),
+        )
         return Selection(
-            manifest=manifest,
-            plan=plan,
-            device="cpu",
-            tokenizer=Tokenizer(project, "f" * 64, 300),
-            streams={
-                "good": Stream(
-                    "good",
-                    "a" * 32,
-                    project,
-                    1_000_000,
-                    {"documents": 700, "counts": {"read": 800, "used": 700, "bad": 100}},
-                )
-            },
-            evaluations={"sums": _evaluation()},
+            experiment=experiment,
             screening=screening,
             prediction=prediction,
-            evidence=agree(truth, screening.by_metric(), draws=200, seed=0, confidence=0.9)
+            evidence=agree(
+                truth, screening.by_metric(), bootstrap=Bootstrap(draws=200, seed=0, confidence=0.9)
+            )
             if evidence
             else None,
             cost=PlannedCost(5, 2, 1e12, 4e13, 1.2e20),
@@ -146,7 +164,11 @@ def _scores(
     values = np.array([levels[name] for name in kept]) + rng.normal(0, 0.3, (60, len(kept)))
     table = pd.DataFrame(values + difficulty, columns=kept)
     status: dict[str, Status] = {name: "scored" for name in names if name in kept}
-    proxy = plan.screen.proxy if stage == "stage1" or plan.predict is None else plan.predict.proxy
+    proxy = (
+        plan.screen.proxy
+        if stage is StageName.SCREEN or plan.predict is None
+        else plan.predict.proxy
+    )
     assert proxy is not None
     recipe = make_recipe(proxy, 300, "cpu", "plan")
     last = ScoredCheckpoint("step-1", recipe.tokens, {"proxy": "p", "step": 1})
@@ -156,11 +178,14 @@ def _scores(
     return StageScores(
         stage=stage,
         recipe=recipe,
-        proxies=dict.fromkeys(kept, trained),
+        candidates={
+            name: CandidateRun(name, each, (), proxy=trained)
+            if each == "scored"
+            else CandidateRun(name, each, (), reason="worker died [/red] | twice")
+            for name, each in {**status, **lost}.items()
+        },
         tables={"sums": dict.fromkeys(METRICS, table)},
         runs={"sums": runs},
-        status={**status, **lost},
-        reasons=dict.fromkeys(lost, "worker died [/red] | twice"),
         exclusions={"sums": (Exclusion("i9", "its trace is too long"),)},
         notes=(),
         flops=1e12,
@@ -184,8 +209,8 @@ def _prediction(
     transfer: bool,
 ) -> Prediction:
     survivors = {name: levels[name] for name in screening.survivors}
-    scores = _scores("stage2", plan, survivors, fate, list(survivors))
-    ranking = bootstrap_rank(scores.table("rbridge"), k=1, draws=400)
+    scores = _scores(StageName.PREDICT, plan, survivors, fate, list(survivors))
+    ranking = bootstrap_rank(scores.table("rbridge"), k=1, bootstrap=Bootstrap(draws=400))
     order = tuple(ranking.table.index)
     forecasts: dict[str, dict[str, Forecast]] = {name: {} for name in order}
     if transfer:

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from dataselect.compute import Event
 from dataselect.report.live import LiveWatch
-from dataselect.stages.stage import Watch
+from dataselect.stages.watch import Watch
 
 FIGURES = {
     "tokens": 300_000,

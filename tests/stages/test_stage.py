@@ -26,7 +26,9 @@ from dataselect.proxies.make import ProxyRequest, find_proxy
 from dataselect.scoring.checkpoint import TrainedCheckpoint
 from dataselect.scoring.evaluate import METRICS, Measured, find
 from dataselect.stages.experiment import Experiment
-from dataselect.stages.stage import StageScores, run_stage
+from dataselect.stages.proxy_origins import StageName
+from dataselect.stages.scores import StageScores
+from dataselect.stages.stage import run_stage
 from dataselect.store import Store
 
 
@@ -42,7 +44,7 @@ class Changed(Experiment):
 
 
 def stage1(made: Experiment, candidates: Sequence[str] = tuple(CANDIDATES)) -> StageScores:
-    return run_stage(made, "stage1", made.plan.screen, candidates)
+    return run_stage(made, StageName.SCREEN, made.plan.screen, candidates)
 
 
 def write_cached_run(folder: Path) -> None:
@@ -226,7 +228,7 @@ def test_candidates_trained_as_a_population_are_scored_as_each_alone(
     ledger = [record for record in made.store.ledger() if record["kind"] == "proxy"]
     assert [record["name"] for record in ledger] == [f"stage1/{c}" for c in CANDIDATES[:3]]
     assert ledger[0]["cpu_seconds"] == ledger[1]["cpu_seconds"] > 0
-    sizes = [find_proxy(made.store, made.request("stage1", c)) for c in CANDIDATES[:3]]
+    sizes = [find_proxy(made.store, made.request(StageName.SCREEN, c)) for c in CANDIDATES[:3]]
     assert [proxy.facts["population"] for proxy in sizes if proxy] == [2, 2, 1]
 
 
@@ -256,7 +258,7 @@ def test_a_stage_that_no_candidate_comes_through_is_incomplete(
 
 def measured(made: Experiment, candidate: str, benchmark: str) -> tuple[Measured, dict[str, Any]]:
     """A candidate's scores and the spec that they are kept under."""
-    proxy = find_proxy(made.store, made.request("stage1", candidate))
+    proxy = find_proxy(made.store, made.request(StageName.SCREEN, candidate))
     assert proxy is not None
     evaluation, step = made.evaluations[benchmark], proxy.recipe.steps
     checkpoint = TrainedCheckpoint(proxy, step)
@@ -304,7 +306,7 @@ def test_what_is_missing_is_measured_and_nothing_else_is_done_again(
 ) -> None:
     compute = Counted()
     made = experiment(world.folder, compute, world.copy(tmp_path))
-    proxy = find_proxy(made.store, made.request("stage1", "blend"))
+    proxy = find_proxy(made.store, made.request(StageName.SCREEN, "blend"))
     assert proxy is not None
     evaluation, step = made.evaluations["long"], proxy.recipe.steps
     (spec,) = evaluation.specs(TrainedCheckpoint(proxy, step), missing)
@@ -325,7 +327,7 @@ def test_accuracy_is_measured_only_where_it_is_asked_for(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = experiment(world.folder, Counted(), world.copy(tmp_path))
-    proxy = find_proxy(made.store, made.request("stage1", "worked"))
+    proxy = find_proxy(made.store, made.request(StageName.SCREEN, "worked"))
     assert proxy is not None
     for evaluation in made.evaluations.values():
         (spec,) = evaluation.specs(TrainedCheckpoint(proxy, proxy.recipe.steps), "graded")
@@ -334,7 +336,7 @@ def test_accuracy_is_measured_only_where_it_is_asked_for(
     with pytest.raises(IncompleteError, match="this was done already"):
         stage1(made, ["worked"])
     without = run_stage(
-        made, "stage1", made.plan.screen.model_copy(update={"accuracy": False}), ["worked"]
+        made, StageName.SCREEN, made.plan.screen.model_copy(update={"accuracy": False}), ["worked"]
     )
     assert set(without.tables["short"]) == set(METRICS)
 
@@ -346,25 +348,31 @@ def test_a_longer_budget_leaves_proxies_of_a_shorter_one_as_they_are(
     longer = experiment(tmp_path, Counted(), world.copy(tmp_path))
     shorter = experiment(world.folder, Counted())
     assert longer.streams["worked"].tokens > shorter.streams["worked"].tokens
-    recipes = {"stage1": shorter.recipes["stage1"]}
+    recipes = {StageName.SCREEN: shorter.recipes[StageName.SCREEN]}
     same = replace(longer, recipes=recipes)
     for candidate in CANDIDATES:
-        assert same.request("stage1", candidate).spec == shorter.request("stage1", candidate).spec
-        assert longer.request("stage1", candidate).spec != same.request("stage1", candidate).spec
+        assert (
+            same.request(StageName.SCREEN, candidate).spec
+            == shorter.request(StageName.SCREEN, candidate).spec
+        )
+        assert (
+            longer.request(StageName.SCREEN, candidate).spec
+            != same.request(StageName.SCREEN, candidate).spec
+        )
 
 
 def test_tokens_prepared_cover_what_every_candidate_reads(world: World) -> None:
     from dataselect.corpus.packing import PackedData, Part
 
     made = experiment(world.folder, Counted())
-    length = made.recipes["stage1"].sequence_length
+    length = made.recipes[StageName.SCREEN].sequence_length
     for candidate in CANDIDATES:
-        shares = made.request("stage1", candidate).shares
+        shares = made.request(StageName.SCREEN, candidate).shares
         data = PackedData(
             [Part(str(share.folder), share.tokens) for share in shares],
             length,
             seed=0,
-            total_tokens=made.recipes["stage1"].tokens,
+            total_tokens=made.recipes[StageName.SCREEN].tokens,
         )
         starts = data._order.astype(int)
         for part, share in enumerate(shares):

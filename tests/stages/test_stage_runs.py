@@ -16,8 +16,9 @@ from dataselect.errors import InputError
 from dataselect.proxy_sources import ProxySource, TrainedHere
 from dataselect.scoring.evaluate import METRICS
 from dataselect.stages.experiment import Experiment
-from dataselect.stages.proxy_origins import check_origins, resolve_given
-from dataselect.stages.stage import StageScores, run_stage
+from dataselect.stages.proxy_origins import StageName, check_origins, resolve_given
+from dataselect.stages.scores import StageScores
+from dataselect.stages.stage import run_stage
 from dataselect.store import Store, content_key
 
 NAMES = ("worked", "prose")
@@ -27,7 +28,7 @@ GOLDEN_KEY = "67481f5b2f03ce68d221c5ce51be83bc"
 def stage(made: Experiment, **changes: Any) -> StageScores:
     chosen = made.plan.screen.model_copy(update={"accuracy": False, **changes})
     made = replace(made, plan=made.plan.model_copy(update={"screen": chosen}))
-    return run_stage(made, "stage1", chosen, NAMES)
+    return run_stage(made, StageName.SCREEN, chosen, NAMES)
 
 
 def with_checkpoints(folder: Path, count: int, compute: Counted, store: Path) -> Experiment:
@@ -91,13 +92,13 @@ def test_runs_of_the_default_are_the_proxies_of_the_default_and_found_again(worl
     made = with_checkpoints(world.folder, 3, compute, world.folder / "store")
     one = stage(made)
     assert compute.names == []
-    recipe = made.recipes["stage1"]
+    recipe = made.recipes[StageName.SCREEN]
     for benchmark, runs in one.runs.items():
         assert list(runs.index) == [(name, 0, recipe.steps) for name in NAMES]
         known = world.scores.runs[benchmark].loc[runs.index]
         assert (runs == known).all(axis=None)
-    (source,) = made.sources("stage1", "worked")
-    assert source.spec == made.request("stage1", "worked").spec
+    (source,) = made.sources(StageName.SCREEN, "worked")
+    assert source.spec == made.request(StageName.SCREEN, "worked").spec
 
 
 def test_the_key_of_a_proxy_is_what_it_was_before_there_were_seeds() -> None:
@@ -201,8 +202,7 @@ def elsewhere(folder: Path, positions: int = 1024) -> Experiment:
     return replace(
         made,
         manifest=manifest,
-        tokenizer=None,
-        streams={},
+        corpus=None,
         recipes={},
         given=resolve_given(manifest, made.plan),
     )
@@ -226,7 +226,7 @@ def test_checkpoints_and_a_command_are_scored_as_proxies_trained_here(tmp_path: 
     assert spent_here.flops == pytest.approx(scores.flops - scores.flops_elsewhere)
 
     again = stage(made)
-    assert made.compute.names == ["stage1/worked", "stage1/prose"]  # type: ignore[attr-defined]
+    assert made.runtime.compute.names == ["stage1/worked", "stage1/prose"]  # type: ignore[attr-defined]
     assert again.table("rbridge")["short"].equals(scores.table("rbridge")["short"])
 
 

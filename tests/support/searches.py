@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 from small_swarms import METRICS, SOURCES, losses
-from stage_world import Silent
 
 from dataselect.mixture.constraints import no_limits
 from dataselect.mixture_search.study import Board, open_storage
 from dataselect.mixture_search.trial import Item, Settings
 from dataselect.mixture_search.trial_runner import Result
 from dataselect.mixture_search.worker import Worker
+from dataselect.stages.watch import SilentWatch
 
 PRIOR = np.array([0.6, 0.2, 0.15, 0.05])
 SETTINGS = Settings(
@@ -62,7 +62,7 @@ class Proxies:
         return {name: Result(law(item), 1.0) for name, item in items.items()}
 
 
-class Notes(Silent):
+class Notes(SilentWatch):
     """Keeps notes."""
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ def worker(
         settings,
         measure,
         at_once,
-        options.get("watch", Silent()),
+        options.get("watch", SilentWatch()),
         sleep=lambda _: time.sleep(0.02),
     )
 

@@ -5,22 +5,15 @@ Nothing here imports torch by itself.
 
 import json
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dataselect.compute import Compute, Event, InlineCompute, Job, Outcome
 from dataselect.config.manifest import load_manifest
 from dataselect.config.plan import load_plan
-from dataselect.corpus.prepare import (
-    fingerprints,
-    prepare_streams,
-    prepare_tokenizer,
-    tokens_needed,
-)
-from dataselect.pipeline import make_recipes
-from dataselect.scoring.gather import gather
 from dataselect.stages.experiment import Experiment
-from dataselect.stages.proxy_origins import text_budgets
+from dataselect.stages.prepare import prepare
+from dataselect.stages.runtime import Runtime
 from dataselect.store import Store
 from dataselect.synthetic.world import benchmark_problems
 from dataselect.traces.trace import Trace, TraceHeader, write_traces
@@ -50,18 +43,6 @@ screen:
     batch_size: 4
     learning_rate: 1e-2
 """
-
-
-class Silent:
-    """Nobody looks on."""
-
-    def step(self, title: str) -> None: ...
-
-    def progress(self, work: str, fields: Mapping[str, float]) -> None: ...
-
-    def event(self, event: Event) -> None: ...
-
-    def note(self, text: str) -> None: ...
 
 
 class Counted:
@@ -105,19 +86,14 @@ def write_world(folder: Path, tokens: int = 4000) -> None:
         write_traces(folder / f"{name}.traces.jsonl", header, traces)
 
 
+def runtime(folder: Path, compute: Compute, store: Path | None = None) -> Runtime:
+    """Where it runs, with nobody who looks on."""
+    return Runtime(Store(store or folder / "store"), compute)
+
+
 def experiment(
     folder: Path, compute: Compute, store: Path | None = None, plan: str = "plan.yaml"
 ) -> Experiment:
     """All that the pipeline does before its first stage."""
     manifest = load_manifest(folder / "manifest.yaml")
-    chosen = load_plan(plan, folder)
-    kept, watch = Store(store or folder / "store"), Silent()
-    evaluations = gather(chosen, kept, "cpu", watch.note)
-    prints = fingerprints(manifest)
-    tokenizer = prepare_tokenizer(manifest, chosen, prints, kept, watch.progress)
-    recipes = make_recipes(chosen, tokenizer.vocab_size, "cpu")
-    needed = tokens_needed(manifest, text_budgets(manifest, chosen, recipes))
-    streams = prepare_streams(manifest, chosen, tokenizer, prints, needed, kept, watch.progress)
-    return Experiment(
-        manifest, chosen, kept, compute, "cpu", tokenizer, streams, evaluations, recipes, watch
-    )
+    return prepare(manifest, load_plan(plan, folder), runtime(folder, compute, store))

@@ -5,6 +5,7 @@ Curves, runs and steps of the search are in the folder's own file, where the pic
 
 from typing import TYPE_CHECKING, Any
 
+from dataselect.errors import DataselectError
 from dataselect.report.mixture.verdict import mixture_verdict
 
 if TYPE_CHECKING:
@@ -16,24 +17,25 @@ FOLDER = "mixture"
 
 def mixture_part(selection: "Selection") -> dict[str, Any] | None:
     """What became of the search that the plan asks for; None where it asks for none."""
-    if selection.plan.mix is None:
+    experiment, found = selection.experiment, selection.mixture
+    if experiment.plan.mix is None:
         return None
-    problem = selection.mixture_problem
+    failed = isinstance(found, DataselectError)
     part = {
-        "status": "unfinished" if problem is None else "failed",
-        "problem": None if problem is None else str(problem),
+        "status": "failed" if failed else "unfinished",
+        "problem": str(found) if failed else None,
         "verdict": None,
         "folder": FOLDER,
         "proposal": None,
     }
-    if selection.mixture is None:
+    if found is None or isinstance(found, DataselectError):
         return part
     # Not above: few reports have a mixture, and its libraries take a second to load.
     from dataselect.report.mixture.search import search_document
 
-    whole = search_document(selection.mixture, selection.manifest, selection.plan, "")
-    found = {"status": "done", "verdict": mixture_verdict(whole), "proposal": _slim(whole)}
-    return {**part, **found}
+    whole = search_document(found, experiment.manifest, experiment.plan, "")
+    done = {"status": "done", "verdict": mixture_verdict(whole), "proposal": _slim(whole)}
+    return {**part, **done}
 
 
 def _slim(document: dict[str, Any]) -> dict[str, Any]:

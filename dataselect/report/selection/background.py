@@ -1,6 +1,7 @@
 """The README's sections on what the figures rest on: cost and provenance."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from dataselect.report import numbers as figures
@@ -64,7 +65,7 @@ def _mixture(flops: dict[str, Any]) -> list[str]:
     ]
 
 
-def provenance_lines(document: dict[str, Any]) -> list[str]:
+def provenance_lines(document: Mapping[str, Any]) -> list[str]:
     """Paragraphs on versions, machine, recipes, benchmarks, traces and corpora."""
     made = document["provenance"]
     hardware = made["hardware"]

@@ -16,17 +16,18 @@ if TYPE_CHECKING:
     from dataselect.decisions.ranking import Ranking
     from dataselect.pipeline import Selection
     from dataselect.stages.predict import Prediction
+    from dataselect.stages.proxy_origins import StageName
+    from dataselect.stages.scores import StageScores
     from dataselect.stages.screen import Screening
-    from dataselect.stages.stage import StageScores
     from dataselect.transfer.forecast import Forecast
 
 
-def measured(selection: "Selection") -> dict[str, tuple["StageScores", "Ranking"]]:
+def measured(selection: "Selection") -> "dict[StageName, tuple[StageScores, Ranking]]":
     """Scores and ranking of each stage that ran."""
     screening, prediction = selection.screening, selection.prediction
-    ran = {"stage1": (screening.scores, screening.ranking)}
+    ran = {screening.scores.stage: (screening.scores, screening.ranking)}
     if prediction is not None:
-        ran["stage2"] = (prediction.scores, prediction.ranking)
+        ran[prediction.scores.stage] = (prediction.scores, prediction.ranking)
     return ran
 
 
@@ -41,8 +42,8 @@ def candidate_rows(selection: "Selection") -> list[dict[str, Any]]:
 
     tier: dict[str, int] = {}
     if prediction is not None and prediction.wins is not None:
-        tier = tiers(prediction.wins, selection.plan.confidence)
-    by_id = {candidate.id: candidate for candidate in selection.manifest.candidates}
+        tier = tiers(prediction.wins, selection.experiment.plan.confidence)
+    by_id = {candidate.id: candidate for candidate in selection.experiment.manifest.candidates}
     rows = []
     for name in [*rank, *(name for name in by_id if name not in rank)]:
         if name in pruned:
@@ -82,8 +83,9 @@ def _fate(selection: "Selection", name: str) -> tuple[str, str]:
     """What became of a candidate that has no rank: diverged or failed, where and why."""
     stages = measured(selection)
     for stage, (scores, _) in reversed(stages.items()):
-        if scores.status.get(name, "scored") != "scored":
-            return scores.status[name], f"Stage {stage[-1]}: {scores.reasons[name]}"
+        ran = scores.candidates.get(name)
+        if ran is not None and ran.status != "scored":
+            return ran.status, f"{stage.label}: {ran.reason}"
     raise AssertionError(f"{name} was scored in every stage and yet has no rank")
 
 

@@ -42,10 +42,11 @@ SCHEMA = 1
 
 def document(selection: "Selection") -> dict[str, Any]:
     """The content of report.json, JSON values only."""
-    target = selection.manifest.target
+    target = selection.experiment.manifest.target
     candidates = candidate_rows(selection)
     decision = decide(selection, [c["id"] for c in candidates if c["status"] == "ranked"])
-    stages, wins = _stages(selection), {}
+    stages = _stages(selection)
+    wins: dict[str, Any] = {}
     for name, (_, ranking) in measured(selection).items():
         wins[name] = ranking.wins.to_dict("index")
     if selection.prediction is not None and selection.prediction.wins is not None:
@@ -53,7 +54,7 @@ def document(selection: "Selection") -> dict[str, Any]:
     made: dict[str, Any] = _plain(
         {
             "schema": SCHEMA,
-            "run": selection.manifest.name,
+            "run": selection.experiment.manifest.name,
             "target": {"parameters": target.size, "tokens": target.total_tokens},
             "complete": selection.complete,
             "verdict": decision.pop("text"),
@@ -76,7 +77,7 @@ def document(selection: "Selection") -> dict[str, Any]:
 
 
 def _stages(selection: "Selection") -> dict[str, dict[str, Any]]:
-    described = {}
+    described: dict[str, dict[str, Any]] = {}
     for stage, (scores, ranking) in measured(selection).items():
         size, tokens = scores.parameters, scores.tokens
         described[stage] = {
@@ -87,12 +88,12 @@ def _stages(selection: "Selection") -> dict[str, dict[str, Any]]:
                 "training_flops": training_flops(size, tokens) if size and tokens else None,
             },
             "aggregate": ranking.method,
-            "kept": ranking.k if stage == "stage1" else None,
-            **(_doubt(selection) if stage == "stage1" else {}),
+            "kept": ranking.k if stage.number == 1 else None,
+            **(_doubt(selection) if stage.number == 1 else {}),
             "confidence": ranking.confidence,
             "items": {name: len(table) for name, table in scores.table("rbridge").items()},
-            "status": dict(scores.status),
-            "reasons": dict(scores.reasons),
+            "status": scores.status,
+            "reasons": scores.reasons,
         }
     return described
 
@@ -149,7 +150,7 @@ def _cost(selection: "Selection") -> dict[str, Any]:
             "naive": cost.naive,
             "elsewhere": cost.elsewhere,
             # Beside the total, which is that of the two stages and the target.
-            "mixture": 0.0 if selection.mixture is None else selection.mixture.flops,
+            "mixture": getattr(selection.mixture, "flops", 0.0),
         },
         "saving_factor": cost.saving_factor,
         # N, k, C1, C2 and Ct of the paper's section 5.
@@ -191,7 +192,7 @@ def _corpus(selection: "Selection") -> dict[str, Any]:
             "rows": stream.index.get("counts"),
             "exhausted": stream.index.get("exhausted"),
         }
-        for name, stream in selection.streams.items()
+        for name, stream in selection.experiment.streams.items()
     }
 
 
@@ -222,5 +223,7 @@ def _plain(value: Any) -> Any:
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    assert value is None or isinstance(value, str | bool | int | float), f"{value!r} in a report"
+    if isinstance(value, str):
+        return str(value)  # of a StageName too
+    assert value is None or isinstance(value, bool | int | float), f"{value!r} in a report"
     return value

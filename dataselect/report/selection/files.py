@@ -10,14 +10,18 @@ import csv
 import io
 import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dataselect.errors import DataselectError
+from dataselect.proxies.recipe import Recipe
 from dataselect.report.numbers import one_line
 from dataselect.report.selection.document import document
 from dataselect.report.selection.leaks import leak_cells
 from dataselect.report.selection.readme import readme
 from dataselect.report.selection.resolved import resolved_yaml
+from dataselect.stages.accounting import stage_scores
 from dataselect.store.files import write_atomic
 
 if TYPE_CHECKING:
@@ -27,25 +31,26 @@ if TYPE_CHECKING:
 def write_report(selection: "Selection", out: Path) -> dict[str, Any]:
     """Write the four files into `out`, made if need be; returns the content of report.json."""
     made = document(selection)
-    sections = {"screen": selection.screening.scores}
-    if selection.prediction is not None:
-        sections["predict"] = selection.prediction.scores
-    recipes = {name: scores.recipe for name, scores in sections.items() if scores.recipe}
+    experiment, mixture = selection.experiment, selection.mixture
+    ran = stage_scores(selection.screening, selection.prediction)
+    recipes: dict[str, Recipe] = {
+        stage.section: scores.recipe for stage, scores in ran.items() if scores.recipe
+    }
     texts = {
         "resolved.yaml": resolved_yaml(
-            selection.manifest, selection.plan, recipes, out, selection.given
+            experiment.manifest, experiment.plan, recipes, out, experiment.given
         ),
         "ranking.csv": ranking_csv(made),
         "README.md": readme(made, _command(made["run"], out)),
         "report.json": json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
     }
     out.mkdir(parents=True, exist_ok=True)
-    if selection.mixture is not None:
+    if mixture is not None and not isinstance(mixture, DataselectError):
         # Not above: few reports have a mixture, and its libraries take a second to load.
         from dataselect.report.mixture.search import write_search
 
         folder, command = out / made["mixture"]["folder"], _command(made["run"], out)
-        write_search(selection.mixture, selection.manifest, selection.plan, folder, command)
+        write_search(mixture, experiment.manifest, experiment.plan, folder, command)
     for name, text in texts.items():
         write_atomic(out / name, text.encode())
     return made
@@ -59,9 +64,17 @@ def _command(run: str, out: Path) -> str:
     return shlex.join(words)
 
 
-def ranking_csv(made: dict[str, Any]) -> str:
-    """One row per candidate, in the order of the report; empty cells where there is no value."""
-    rows = [_row(made, candidate) for candidate in made["candidates"]]
+def ranking_rows(made: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row per candidate, in the order of the report; None where there is no value."""
+    return [_row(made, candidate) for candidate in made["candidates"]]
+
+
+def ranking_csv(made: Mapping[str, Any]) -> str:
+    """The rows as CSV; empty cells where there is no value."""
+    rows = [
+        row | {name: _cell(row[name] or "") for name in ("title", "reason")}
+        for row in ranking_rows(made)
+    ]
     columns = list(dict.fromkeys(column for row in rows for column in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
@@ -70,14 +83,14 @@ def ranking_csv(made: dict[str, Any]) -> str:
     return text.getvalue()
 
 
-def _row(made: dict[str, Any], candidate: dict[str, Any]) -> dict[str, Any]:
+def _row(made: Mapping[str, Any], candidate: Mapping[str, Any]) -> dict[str, Any]:
     stage1, stage2 = candidate["stage1"] or {}, candidate["stage2"] or {}
     row = {
         "rank": candidate["rank"],
         "id": candidate["id"],
-        "title": _cell(candidate["title"]),
+        "title": candidate["title"],
         "status": candidate["status"],
-        "reason": _cell(candidate["reason"] or ""),
+        "reason": candidate["reason"],
         **{f"stage1_{key}": stage1.get(key) for key in ("score", "low", "high", "p_top_k")},
         "stage2_score": stage2.get("score"),
         "predicted_accuracy": stage2.get("predicted_accuracy"),

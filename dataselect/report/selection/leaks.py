@@ -10,18 +10,20 @@
                    benchmark) best first
 """
 
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from dataselect.leaks.alarm import ALARM_ITEMS, ALARM_SHARE, CleanRanking
 from dataselect.leaks.index import FEWEST_WORDS
 from dataselect.report import numbers as figures
 from dataselect.report.markdown import code, escape, table
 from dataselect.report.selection.background import STAGE_NAMES
+from dataselect.stages.accounting import stage_scores
+from dataselect.stages.proxy_origins import StageName
 
 if TYPE_CHECKING:
     from dataselect.leaks.candidates import Leaked
     from dataselect.pipeline import Selection
-    from dataselect.stages.stage import StageName
 
 FIRST_IDS = 5
 _ALARMS = {"items": ("!", "{}"), "training": ("~", "the split of {}'s worked examples")}
@@ -36,7 +38,7 @@ _KINDS = {
 
 def leak_figures(selection: "Selection") -> dict[str, Any] | None:
     """The document's part on leaks."""
-    alarm = selection.leaks
+    alarm = selection.experiment.leaks
     if alarm is None:
         return None
     return {
@@ -53,8 +55,8 @@ def leak_figures(selection: "Selection") -> dict[str, Any] | None:
             for name, benchmarks in alarm.held.items()
         },
         "without_leaked_items": {
-            stage: _clean(selection.clean.get(cast("StageName", stage)))
-            for stage in ("stage1", *(["stage2"] if selection.prediction else []))
+            stage: _clean(selection.clean.get(stage))
+            for stage in stage_scores(selection.screening, selection.prediction)
         },
     }
 
@@ -94,7 +96,7 @@ def _clean(clean: CleanRanking | None) -> dict[str, Any] | None:
 
 def raised(selection: "Selection", name: str) -> dict[str, list[str]] | None:
     """For a candidate's row: the benchmarks that the alarm is raised for; None if it is unread."""
-    alarm = selection.leaks
+    alarm = selection.experiment.leaks
     if alarm is None or name not in alarm.held:
         return None
     return {
@@ -103,12 +105,12 @@ def raised(selection: "Selection", name: str) -> dict[str, list[str]] | None:
     }
 
 
-def verdict_clause(selection: "Selection", winner: str, stage: str) -> tuple[str, str | None]:
+def verdict_clause(selection: "Selection", winner: str, stage: StageName) -> tuple[str, str | None]:
     """What the verdict must say of leaks, "" for nothing, and who is first without leaked items."""
-    clean = selection.clean.get(cast("StageName", stage))
+    clean = selection.clean.get(stage)
     ranking = None if clean is None else clean.ranking
     first = None if ranking is None else str(ranking.table.index[0])
-    alarm = selection.leaks
+    alarm = selection.experiment.leaks
     held = {} if alarm is None else alarm.raised(winner, "items")
     if not held:
         changed = f" On the items that no candidate holds, {first} has the best score."
@@ -130,7 +132,7 @@ def mark(candidate: dict[str, Any]) -> str:
     return next((f"{mark} " for split, (mark, _) in _ALARMS.items() if found.get(split)), "")
 
 
-def leak_cells(document: dict[str, Any], name: str) -> dict[str, Any]:
+def leak_cells(document: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Cells of a candidate's row: items held by benchmark, and ranks without leaked items."""
     leaks = document["leaks"]
     if leaks is None:
@@ -146,13 +148,13 @@ def leak_cells(document: dict[str, Any], name: str) -> dict[str, Any]:
     return cells
 
 
-def alarms(document: dict[str, Any]) -> list[str]:
+def alarms(document: Mapping[str, Any]) -> list[str]:
     """The alarm lines as a list of Markdown."""
     lines = [f"- {escape(line)}" for line in alarm_lines(document)]
     return ["\n".join(lines)] if lines else []
 
 
-def alarm_lines(document: dict[str, Any]) -> list[str]:
+def alarm_lines(document: Mapping[str, Any]) -> list[str]:
     """A plain line for each candidate and benchmark that the alarm is raised for, items first."""
     leaks = document["leaks"]
     if leaks is None:
@@ -172,7 +174,7 @@ def _count(held: dict[str, Any]) -> str:
     return f"{held['items']:,} of {held['of']:,} items ({share}; {whole})"
 
 
-def leak_lines(document: dict[str, Any]) -> list[str]:
+def leak_lines(document: Mapping[str, Any]) -> list[str]:
     """The section of the README."""
     leaks = document["leaks"]
     if leaks is None:
@@ -220,7 +222,7 @@ def _row(name: str, benchmark: str, split: str, held: dict[str, Any]) -> list[st
     ]
 
 
-def _without(document: dict[str, Any]) -> list[str]:
+def _without(document: Mapping[str, Any]) -> list[str]:
     parts = []
     for stage, clean in document["leaks"]["without_leaked_items"].items():
         if clean is None:

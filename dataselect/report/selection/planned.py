@@ -16,10 +16,10 @@ from dataselect.config.plan import Plan
 from dataselect.corpus.prepare import tokens_needed
 from dataselect.cost import PlannedCost, training_flops
 from dataselect.mixture_search.prepare import search_proxy
-from dataselect.pipeline import check, make_recipes
+from dataselect.pipeline import check
 from dataselect.proxies.recipe import Recipe, make_recipe
+from dataselect.stages.prepare import make_recipes
 from dataselect.stages.proxy_origins import (
-    SECTIONS,
     Command,
     Series,
     StageName,
@@ -47,9 +47,11 @@ def print_plan(manifest: Manifest, plan: Plan, store: Path, console: Console) ->
     survivors = plan.screen.most(len(manifest.candidates))
     cost = PlannedCost(
         candidates=len(manifest.candidates),
-        survivors=survivors if "stage2" in trainings else 0,
-        proxy1=_each(trainings["stage1"], len(manifest.candidates)),
-        proxy2=_each(trainings["stage2"], survivors) if "stage2" in trainings else 0.0,
+        survivors=survivors if StageName.PREDICT in trainings else 0,
+        proxy1=_each(trainings[StageName.SCREEN], len(manifest.candidates)),
+        proxy2=_each(trainings[StageName.PREDICT], survivors)
+        if StageName.PREDICT in trainings
+        else 0.0,
         target=training_flops(manifest.target.size, target_tokens),
     )
     console.print(f"{manifest.name}, plan {plan.name}, on {device}", style="bold", markup=False)
@@ -57,7 +59,7 @@ def print_plan(manifest: Manifest, plan: Plan, store: Path, console: Console) ->
     for heading in ("", "runs", "N", "D", "FLOPs each", "FLOPs", "each of target"):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     rows = [
-        (f"Stage {stage[-1]}: {SECTIONS[stage]}", each.runs, each.parameters, each.tokens)
+        (f"{stage.label}: {stage.section}", each.runs, each.parameters, each.tokens)
         for stage, each in trainings.items()
         if each.runs
     ]
@@ -127,7 +129,7 @@ def _trainings(
         origins = [origin_of(manifest, plan, stage, each.id) for each in manifest.candidates]
         here = sum(origin is None for origin in origins)
         # Who survives is not known: all of those trained here may.
-        most = here if stage == "stage1" else min(here, plan.screen.most(len(origins)))
+        most = here if stage is StageName.SCREEN else min(here, plan.screen.most(len(origins)))
         recipe = recipes.get(stage) if here else None
         found[stage] = _Trainings(
             runs=most * chosen.seeds,
@@ -153,7 +155,7 @@ def _elsewhere(stage: StageName, trainings: _Trainings) -> list[str]:
         parts.append(f"{trainings.commanded} trained by a command")
     if not parts:
         return []
-    return [f"Stage {stage[-1]}: proxies of {' and '.join(parts)}, whose cost is not counted here"]
+    return [f"{stage.label}: proxies of {' and '.join(parts)}, whose cost is not counted here"]
 
 
 def _vocabulary(plan: Plan) -> int:

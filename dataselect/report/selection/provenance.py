@@ -16,11 +16,12 @@ from dataselect.compute.cores import available_cores
 from dataselect.proxies.make import processor_name
 from dataselect.proxies.recipe import TRAINER_VERSION, Recipe
 from dataselect.scoring.rbridge import METRIC_VERSION
+from dataselect.stages.accounting import stage_scores
 
 if TYPE_CHECKING:
     from dataselect.pipeline import Selection
     from dataselect.scoring.evaluate import Evaluation
-    from dataselect.stages.stage import StageScores
+    from dataselect.stages.scores import StageScores
     from dataselect.transfer.function import TransferFunction
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "pandas", "scipy")
@@ -28,10 +29,9 @@ _PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "pandas
 
 def provenance(selection: "Selection") -> dict[str, Any]:
     """Everything that the figures of a run depend on, besides the texts themselves."""
-    prediction = selection.prediction
-    stages = {"stage1": selection.screening.scores}
-    if prediction is not None:
-        stages["stage2"] = prediction.scores
+    experiment, prediction = selection.experiment, selection.prediction
+    stages = stage_scores(selection.screening, prediction)
+    tokenizer = experiment.tokenizer
     functions = prediction.functions if prediction is not None else {}
     return {
         "versions": {
@@ -46,24 +46,20 @@ def provenance(selection: "Selection") -> dict[str, Any]:
             "processor": processor_name(),
             "cores": available_cores(),
         },
-        "device": selection.device,
+        "device": selection.experiment.runtime.device,
         "seeds": {
-            "plan": selection.plan.seed,
+            "plan": selection.experiment.plan.seed,
             **{name: scores.recipe.seed for name, scores in stages.items() if scores.recipe},
         },
-        "bootstrap_draws": selection.plan.bootstrap_draws,
-        "plan": selection.plan.name,
+        "bootstrap_draws": selection.experiment.plan.bootstrap_draws,
+        "plan": selection.experiment.plan.name,
         "recipes": {
             name: _recipe(scores.recipe) for name, scores in stages.items() if scores.recipe
         },
         "proxies": {name: _proxies(scores) for name, scores in stages.items()},
-        "tokenizer": selection.tokenizer
-        and {
-            "hash": selection.tokenizer.hash,
-            "vocab_size": selection.tokenizer.vocab_size,
-        },
-        "benchmarks": {name: _benchmark(each) for name, each in selection.evaluations.items()},
-        "streams": {name: stream.key for name, stream in selection.streams.items()},
+        "tokenizer": tokenizer and {"hash": tokenizer.hash, "vocab_size": tokenizer.vocab_size},
+        "benchmarks": {name: _benchmark(each) for name, each in experiment.evaluations.items()},
+        "streams": {name: stream.key for name, stream in experiment.streams.items()},
         "transfer": {name: _function(function) for name, function in functions.items()},
     }
 

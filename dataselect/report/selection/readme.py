@@ -5,6 +5,7 @@ target, how well proxies agreed with the truth if any is known, what it cost, wh
 come from, and how to run it again. It is a view of the document alone.
 """
 
+from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
@@ -20,7 +21,7 @@ from dataselect.units import format_count
 _GOES_ON = "The command at the end of this page goes on with it."
 
 
-def readme(document: dict[str, Any], command: str) -> str:
+def readme(document: Mapping[str, Any], command: str) -> str:
     """Markdown text; `command` is what runs it again."""
     target = document["target"]
     parts = [
@@ -52,7 +53,7 @@ def readme(document: dict[str, Any], command: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _incomplete(document: dict[str, Any]) -> list[str]:
+def _incomplete(document: Mapping[str, Any]) -> list[str]:
     if document["complete"]:
         return []
     return ["Some candidates failed; the same command tries them again."]
@@ -63,7 +64,7 @@ def _name(candidate: dict[str, Any]) -> str:
     return name if candidate["title"] == candidate["id"] else f"{name} {escape(candidate['title'])}"
 
 
-def _ranking(document: dict[str, Any]) -> list[str]:
+def _ranking(document: Mapping[str, Any]) -> list[str]:
     first, second = document["stages"]["stage1"], document["stages"]["stage2"]
     head = ["rank", "candidate", "status", "Stage 1 score", f"P(best {first['kept']})"]
     if second:
@@ -102,7 +103,7 @@ def _aggregate(method: str) -> str:
     return {"z_score": "mean z-scores", "mean_rank": "mean ranks"}.get(method, method)
 
 
-def _wins(document: dict[str, Any]) -> list[str]:
+def _wins(document: Mapping[str, Any]) -> list[str]:
     survivors = [c["id"] for c in document["candidates"] if c["status"] == "ranked"]
     stage = next(name for name in ("prediction", "stage2", "stage1") if document["wins"][name])
     wins = document["wins"][stage]
@@ -123,7 +124,7 @@ def _wins(document: dict[str, Any]) -> list[str]:
     ]
 
 
-def _tiers(document: dict[str, Any]) -> list[str]:
+def _tiers(document: Mapping[str, Any]) -> list[str]:
     """Who cannot be told apart by predicted accuracy."""
     if not document["wins"]["prediction"]:
         return []
@@ -137,7 +138,7 @@ def _tiers(document: dict[str, Any]) -> list[str]:
     return [" ".join(lines)] if lines else []
 
 
-def _of_what(document: dict[str, Any], stage: str) -> str:
+def _of_what(document: Mapping[str, Any], stage: str) -> str:
     if stage == "prediction":
         return (
             "Probability that the row's target has the higher accuracy, mean over benchmarks: over "
@@ -149,7 +150,7 @@ def _of_what(document: dict[str, Any], stage: str) -> str:
     return "Probability that the row is the better one at target size, as far as Stage 1 tells."
 
 
-def _prediction(document: dict[str, Any]) -> list[str]:
+def _prediction(document: Mapping[str, Any]) -> list[str]:
     functions = document["provenance"]["transfer"]
     if document["stages"]["stage2"] is None or not functions:
         return []
@@ -215,7 +216,7 @@ def _mixture(part: dict[str, Any] | None) -> list[str]:
     ]
 
 
-def _notes(document: dict[str, Any]) -> list[str]:
+def _notes(document: Mapping[str, Any]) -> list[str]:
     if not document["notes"]:
         return []
     return ["## Notes", "\n".join(f"- {escape(note)}" for note in document["notes"])]

@@ -27,7 +27,7 @@ from dataselect.corpus.files import Form, origin
 from dataselect.proxies.recipe import Recipe
 from dataselect.report.numbers import one_line
 from dataselect.scoring.series import Member
-from dataselect.stages.proxy_origins import SECTIONS, Given
+from dataselect.stages.proxy_origins import Given, StageName
 from dataselect.store import content_key
 
 _HEADER = """\
@@ -84,9 +84,9 @@ def _candidate(candidate: Candidate, base: Path, folder: Path, given: Given) -> 
         values = candidate.model_dump(include={"id", "title", "mixture"}, exclude_none=True)
     if candidate.proxies is not None:
         values["proxies"] = {
-            section: _proxies(named, given.get((stage, candidate.id), ()), base, folder)
-            for stage, section in SECTIONS.items()
-            if (named := getattr(candidate.proxies, section)) is not None
+            stage.section: _proxies(named, given.get((stage, candidate.id), ()), base, folder)
+            for stage in StageName
+            if (named := getattr(candidate.proxies, stage.section)) is not None
         }
     return values
 
@@ -123,7 +123,7 @@ def _hashes(given: Given) -> Iterator[str]:
         for member in (member for members in series for member in members):
             if member.commit is None:
                 digest = content_key("checkpoint", member.checkpoint.identity)
-                yield f"# {SECTIONS[stage]}, {candidate}: {one_line(member.label)} was {digest}\n"
+                yield f"# {stage.section}, {candidate}: {one_line(member.label)} was {digest}\n"
 
 
 def _trainer(trainer: Trainer, base: Path, folder: Path) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def _plan(plan: Plan, recipes: Mapping[str, Recipe], folder: Path) -> dict[str, 
         for section, recipe in recipes.items()
     }
     values = plan.model_copy(update=spelled_out).model_dump(exclude_none=True)
-    for section in SECTIONS.values():
+    for section in (stage.section for stage in StageName):
         chosen = getattr(plan, section)
         if chosen is not None and chosen.train is not None:
             values[section]["train"] = _trainer(chosen.train, plan.base, folder)

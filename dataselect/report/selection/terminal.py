@@ -4,6 +4,7 @@ Made for 80 columns. A view of the document alone; whoever calls it says where t
 reasons and notes are passed to rich as plain text and never as markup.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich import box
@@ -23,7 +24,7 @@ from dataselect.units import format_flops, format_seconds
 _STYLES = {"ranked": "", "pruned": "dim", "diverged": "yellow", "failed": "red"}
 
 
-def print_report(document: dict[str, Any], console: Console) -> None:
+def print_report(document: Mapping[str, Any], console: Console) -> None:
     """Print what people look for first; the rest is in the report's README."""
     console.print()
     console.print(Text(figures.one_line(document["verdict"]), style="bold"))
@@ -49,7 +50,7 @@ def print_report(document: dict[str, Any], console: Console) -> None:
     console.print(_cost(document["cost"]))
 
 
-def _ranking(document: dict[str, Any]) -> Table:
+def _ranking(document: Mapping[str, Any]) -> Table:
     first, second = document["stages"]["stage1"], document["stages"]["stage2"]
     table = _table()
     table.add_column("", justify="right", no_wrap=True)
@@ -75,12 +76,12 @@ def _ranking(document: dict[str, Any]) -> Table:
     return table
 
 
-def _any_predicted(document: dict[str, Any]) -> bool:
+def _any_predicted(document: Mapping[str, Any]) -> bool:
     forecasts = [each["stage2"] for each in document["candidates"] if each["stage2"]]
     return any(each["predicted_accuracy"] is not None for each in forecasts)
 
 
-def _legend(document: dict[str, Any]) -> Text:
+def _legend(document: Mapping[str, Any]) -> Text:
     first = document["stages"]["stage1"]
     over = interval_words(first.get("doubt"))
     words = f"scores: lower is better; [{100 * first['confidence']:g}% interval, over {over}]"

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 from dataselect.report.numbers import number, percent, points, probability
 from dataselect.report.selection.leaks import verdict_clause
 from dataselect.report.selection.uncertainty import claim, knowledge
+from dataselect.stages.proxy_origins import StageName
 
 if TYPE_CHECKING:
     from dataselect.decisions.ranking import Ranking
     from dataselect.pipeline import Selection
     from dataselect.stages.predict import Prediction
-    from dataselect.stages.stage import StageScores
+    from dataselect.stages.scores import StageScores
 
 _UNITS = {"z_score": "standard deviations", "mean_rank": "ranks"}
 
@@ -34,7 +35,7 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
     where there are none.
     """
     screening, prediction = selection.screening, selection.prediction
-    confidence = selection.plan.confidence
+    confidence = selection.experiment.plan.confidence
     none: dict[str, Any] = {
         "winner": None,
         "runner_up": None,
@@ -51,9 +52,9 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
     winner = ranked[0]
     lost = [name for name in screening.survivors if name not in ranked]
     if prediction is not None and len(ranked) > 1:
-        ranking, stage, others = prediction.ranking, "stage2", list(ranked[1:])
+        ranking, stage, others = prediction.ranking, StageName.PREDICT, list(ranked[1:])
     else:
-        ranking, stage = screening.ranking, "stage1"
+        ranking, stage = screening.ranking, StageName.SCREEN
         others = [name for name in ranking.table.index if name != winner]
     if prediction is not None and len(ranked) == 1 and lost:
         text = (
@@ -67,11 +68,11 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
 
     second = others[0]
     wins = ranking.wins
-    if stage == "stage2" and prediction is not None and prediction.wins is not None:
+    if stage is StageName.PREDICT and prediction is not None and prediction.wins is not None:
         wins = prediction.wins
     ahead = {name: float(wins.to_dict("index")[winner][name]) for name in others}
     close = [name for name, p in ahead.items() if p < confidence]
-    if stage == "stage2" and prediction is not None:
+    if stage is StageName.PREDICT and prediction is not None:
         compared = _accuracies(prediction, winner, second) or _scores(
             prediction.scores, ranking, winner, second
         )
@@ -80,7 +81,7 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
     margin, unit, figures = compared
     doubt = f" but cannot be told apart from {_listed(close)}" if close else ""
     known = None
-    if stage == "stage1" and screening.doubt is not None:
+    if stage is StageName.SCREEN and screening.doubt is not None:
         known = asdict(screening.doubt)
     chance = f"{claim(known)} with probability {probability(ahead[second])} {knowledge(known)}"
     if wins is not ranking.wins:
@@ -123,7 +124,7 @@ def _scores(
 
     With one benchmark that is its own figure: z-scores of two candidates are always -1 and +1.
     """
-    stage, tables = measured.stage[-1], list(measured.table("rbridge").values())
+    stage, tables = measured.stage.number, list(measured.table("rbridge").values())
     if len(tables) == 1:
         ours, theirs = (float(tables[0][name].mean()) for name in (winner, second))
         unit, what, decimals = "nats per token", "rBridge", 3

@@ -138,10 +138,10 @@ def test_provenance_names_versions_seeds_recipes_and_hashes(make_selection: Make
     assert made["seeds"] == {"plan": 0, "stage1": 0, "stage2": 0}
     assert made["recipes"]["stage2"]["tokens"] == selection.prediction.scores.recipe.tokens  # type: ignore[union-attr]
     benchmark = made["benchmarks"]["sums"]
-    assert benchmark["hash"] == selection.evaluations["sums"].benchmark.content_hash
+    assert benchmark["hash"] == selection.experiment.evaluations["sums"].benchmark.content_hash
     (traces,) = benchmark["traces"]
     assert traces["model"] == "a/frontier_model"
-    assert traces["hash"] == selection.evaluations["sums"].traces_hash
+    assert traces["hash"] == selection.experiment.evaluations["sums"].traces_hash
     assert made["streams"] == {"good": "a" * 32}
     assert made["transfer"]["sums"]["calibration"] == "the_calibration run"
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.ranking import bootstrap_rank
 from dataselect.leaks.alarm import CleanRanking, LeakAlarm
 from dataselect.leaks.candidates import Leaked
@@ -44,11 +45,15 @@ def leaky(selection: Selection, held: dict[str, Leaked], first: str | None = Non
             if ranking is not None:
                 names = [first, *(name for name in ranking.table.index if name != first)]
                 table = pd.DataFrame({name: [float(i), i + 0.5] for i, name in enumerate(names)})
-                again = bootstrap_rank({"sums": table}, k=1, draws=50)
+                again = bootstrap_rank({"sums": table}, k=1, bootstrap=Bootstrap(draws=50))
                 clean[stage] = CleanRanking(
                     again, {"sums": dict.fromkeys(names, 1.5)}, {"sums": 57}, {"sums": 3}
                 )
-    return replace(selection, leaks=alarm, clean=clean)
+    return replace(holding(selection, alarm), clean=clean)
+
+
+def holding(selection: Selection, alarm: LeakAlarm) -> Selection:
+    return replace(selection, experiment=replace(selection.experiment, leaks=alarm))
 
 
 def terminal(selection: Selection) -> str:
@@ -128,10 +133,10 @@ def test_the_training_split_is_told_in_other_words(make_selection: MakeSelection
     alarm = LeakAlarm(
         LeakSearch([], 8, 0.9), {"good": {"sums": {"items": NOTHING, "training": TRAINING}}}, ()
     )
-    made = document(replace(selection, leaks=alarm))
+    made = document(holding(selection, alarm))
     assert made["candidates"][0]["leaks"] == {"items": [], "training": ["sums"]}
     assert made["verdict"] == document(selection)["verdict"]
-    words = " ".join(terminal(replace(selection, leaks=alarm)).split())
+    words = " ".join(terminal(holding(selection, alarm)).split())
     assert "~ good holds 97 of 100 items (97.0%; none whole) of the split of sums's" in words
     assert "! good" not in words
     assert "1 ~ good" in words

@@ -10,6 +10,7 @@ import pandas as pd
 from rich.console import Console
 
 from dataselect.decisions.ablation import ablation
+from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.discrepancy import PUBLIC, Gap
 from dataselect.decisions.pruning import KeepRule, kept
 from dataselect.decisions.signal_to_noise import signal_to_noise
@@ -56,7 +57,9 @@ def with_ablation(selection: Selection, target: Mapping[str, float] | None) -> S
     table = selection.screening.scores.tables["sums"]["rbridge"]
     swapped = table.rename(columns={"good": "fair", "fair": "good"})[list(table.columns)]
     tables = {"rbridge": {"sums": table}, "trace_nll": {"sums": swapped}}
-    return replace(selection, ablation=ablation(tables, target=target, draws=200))
+    return replace(
+        selection, ablation=ablation(tables, target=target, bootstrap=Bootstrap(draws=200))
+    )
 
 
 def texts(selection: Selection) -> tuple[dict[str, Any], str, str]:

@@ -10,10 +10,12 @@ from dataselect.config.manifest import Manifest, load_manifest
 from dataselect.config.plan import Plan, load_plan
 from dataselect.config.yamlfile import load
 from dataselect.corpus.files import local_files
-from dataselect.pipeline import Selection, make_recipes
+from dataselect.pipeline import Selection
 from dataselect.report.selection.files import write_report
 from dataselect.report.selection.resolved import block_yaml, resolved_yaml
 from dataselect.scoring.series import Member, resolve
+from dataselect.stages.prepare import make_recipes
+from dataselect.stages.proxy_origins import StageName
 from dataselect.store import content_key
 
 MakeSelection = Callable[..., Selection]
@@ -62,13 +64,15 @@ def test_it_stands_for_the_same_run(
     write_report(selection, tmp_path / "reports" / "deep" / "try")
     manifest, plan = again(tmp_path / "reports" / "deep" / "try")
     assert manifest.name == "try"
-    assert manifest.target == selection.manifest.target
-    for candidate in selection.manifest.candidates:
-        assert manifest.weights(candidate.id) == selection.manifest.weights(candidate.id)
+    assert manifest.target == selection.experiment.manifest.target
+    for candidate in selection.experiment.manifest.candidates:
+        assert manifest.weights(candidate.id) == selection.experiment.manifest.weights(candidate.id)
     assert plan.name == "small"
     assert plan.screen.keep == 2
     for device in ("cpu", "cuda"):
-        assert make_recipes(plan, 300, device) == make_recipes(selection.plan, 300, device)
+        assert make_recipes(plan, 300, device) == make_recipes(
+            selection.experiment.plan, 300, device
+        )
 
 
 def test_a_resolved_file_resolves_to_itself(make_selection: MakeSelection, tmp_path: Path) -> None:
@@ -104,7 +108,7 @@ def resolved_sources(project: Path, folder: Path, sources: str) -> list[dict[str
     manifest = load_manifest(project / "own.yaml")
     plan = load_plan("small.yaml", project)
     folder.mkdir(parents=True, exist_ok=True)
-    recipes = {"screen": make_recipes(plan, 300, "cpu")["stage1"]}
+    recipes = {"screen": make_recipes(plan, 300, "cpu")[StageName.SCREEN]}
     resolved = folder / "resolved.yaml"
     resolved.write_text(resolved_yaml(manifest, plan, recipes, folder), encoding="utf-8")
     after, _ = again(folder)
@@ -191,7 +195,7 @@ def test_revisions_are_pinned_to_commits_and_commands_keep_their_folder(
         for n, (name, commit) in enumerate(COMMITS.items(), start=1)
     )
     disk = Member("step1", 1, None, project / "runs" / "step1", "float32")
-    given = {("stage1", "hub"): (hub,), ("stage1", "disk"): ((disk,),)}
+    given = {(StageName.SCREEN, "hub"): (hub,), (StageName.SCREEN, "disk"): ((disk,),)}
     folder = tmp_path / "reports" / "own"
     folder.mkdir(parents=True)
     (folder / "resolved.yaml").write_text(resolved_yaml(manifest, plan, {}, folder, given))

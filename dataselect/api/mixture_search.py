@@ -1,0 +1,142 @@
+"""`ds.search_mixture`: the shares of a manifest's sources, as `dataselect mix MANIFEST` does it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataselect.api.html import result_html
+from dataselect.api.inputs import load_inputs
+from dataselect.compute import default_compute, resolve_device
+from dataselect.config.manifest import Manifest
+from dataselect.config.mixture import FEWEST_DESIGNED, Mix
+from dataselect.config.plan import Plan
+from dataselect.errors import InputError
+from dataselect.mixture_search.prepare import check
+from dataselect.mixture_search.search import Found, search
+from dataselect.report.mixture.search import search_document, write_search
+from dataselect.report.mixture.verdict import mixture_verdict
+from dataselect.stages.prepare import gather_inputs
+from dataselect.stages.runtime import Runtime
+from dataselect.stages.watch import SilentWatch, Watch
+from dataselect.store import Store, lock
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SHARE_COLUMNS = ("weight", "low", "high", "prior", "epochs", "cap")
+
+
+@dataclass(frozen=True, repr=False)
+class MixtureSearch:
+    """What a search found, as tables."""
+
+    document: Mapping[str, Any]
+    """Everything that was found: the content of proposal.json."""
+    found: Found = field(compare=False)
+    """The objects behind it: the model, the trials, the limits."""
+    _inputs: tuple[Manifest, Plan] = field(compare=False)
+
+    @property
+    def verdict(self) -> str:
+        """The proposed shares, what they are to gain and what was measured, in a sentence."""
+        return mixture_verdict(self.document)
+
+    @property
+    def shares(self) -> "pd.DataFrame":
+        """A row for each source: its proposed share `weight` of the tokens in 0..1 with `low` and
+        `high`, the `prior`, the `epochs` over its text and the `cap` on its share."""
+        import pandas as pd
+
+        rows = {
+            name: {column: each[column] for column in _SHARE_COLUMNS}
+            for name, each in self.document["sources"].items()
+        }
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("source")
+
+    @property
+    def trials(self) -> "pd.DataFrame":
+        """A row for each finished trial: `round` (-1 where it confirms), `role`, `objective`."""
+        import pandas as pd
+
+        return pd.DataFrame(self.document["search"]["steps"]).set_index("trial")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What should be known of the proposal."""
+        return tuple(self.document["notes"])
+
+    def write(self, out: str | Path, command: str = "dataselect.search_mixture(...)") -> Path:
+        """Write proposal, model, tables and the files of trainers into `out`; its README.md."""
+        write_search(self.found, *self._inputs, Path(out), command)
+        return Path(out) / "README.md"
+
+    def __repr__(self) -> str:
+        return f"<MixtureSearch {self.document['search']['study']}: {self.verdict}>"
+
+    def _repr_html_(self) -> str:
+        return result_html(self.verdict, {"Shares of the tokens": self.shares}, self.notes)
+
+
+def search_mixture(
+    manifest: str | Path | Manifest,
+    plan: str | Path | Plan | None = None,
+    *,
+    trials: int | None = None,
+    pareto: int | None = None,
+    storage: str | None = None,
+    store: str | Path = ".dataselect",
+    out: str | Path | None = None,
+    watch: Watch | None = None,
+    command: str = "dataselect.search_mixture(...)",
+) -> MixtureSearch:
+    """Train tiny proxies on mixtures of the manifest's sources and propose shares of the tokens.
+
+    `manifest` and `plan` as for `run`. `trials`: proxies to train, and `pareto`: trade-offs between
+    benchmarks to find, in place of the plan's. `storage`: URL of an Optuna storage that several
+    machines share, by default a journal in the `store`. `out`: folder of the results; none is
+    written without it. `command` is what they say that they were made by.
+
+    Raises InputError before anything is trained, IncompleteError where too many trials failed.
+
+        found = ds.search_mixture("candidates.yaml", trials=40)
+        found.shares
+    """
+    loaded, chosen = load_inputs(manifest, plan)
+    mix = chosen.mix or Mix()
+    if trials is not None:
+        mix = _with_trials(mix, trials)
+    if pareto is not None:
+        mix = mix.model_copy(update={"pareto": pareto})
+    if trials is not None or pareto is not None:
+        chosen = chosen.model_copy(update={"mix": mix})
+    check(loaded, chosen)
+    kept = Store(Path(store))
+    device = resolve_device(chosen.compute.device)
+    with (
+        lock(kept.root, "the store", shared=True),
+        default_compute(chosen.compute.jobs, chosen.compute.threads, device) as compute,
+    ):
+        runtime = Runtime(kept, compute, device, watch or SilentWatch())
+        found = search(gather_inputs(loaded, chosen, runtime), storage=storage)
+    if out is None:
+        document = search_document(found, loaded, chosen, command)
+    else:
+        document = write_search(found, loaded, chosen, Path(out), command)
+    return MixtureSearch(document, found, (loaded, chosen))
+
+
+def _with_trials(mix: Mix, trials: int) -> Mix:
+    """The search with another number of trials, checked as if the plan had said so."""
+    if trials < FEWEST_DESIGNED:
+        raise InputError(
+            "--trials", f"{trials} are too few for a model", f"give {FEWEST_DESIGNED} or more"
+        )
+    changed = mix.model_copy(update={"trials": trials})
+    if changed.replicates >= changed.designed:
+        raise InputError(
+            "--trials",
+            f"{trials} leave none for mixtures beside {changed.replicates} of the prior",
+            "give more, or lower 'replicates'",
+        )
+    return changed

@@ -1,0 +1,194 @@
+"""`ds.run`: a whole run from Python, as `dataselect run` does it."""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataselect.api.html import result_html
+from dataselect.api.inputs import load_inputs
+from dataselect.compute import default_compute, resolve_device
+from dataselect.config.manifest import Manifest
+from dataselect.config.plan import Plan
+from dataselect.errors import DataselectError
+from dataselect.pipeline import Selection
+from dataselect.pipeline import run as run_pipeline
+from dataselect.report.selection.document import document
+from dataselect.report.selection.files import ranking_rows, write_report
+from dataselect.stages.runtime import Runtime
+from dataselect.stages.watch import SilentWatch, Watch
+from dataselect.store import Store, lock
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SHOWN = {
+    "rank": "rank",
+    "status": "status",
+    "stage1_score": "Stage 1 score",
+    "stage1_low": "low",
+    "stage1_high": "high",
+    "stage1_p_top_k": "P(best k)",
+    "predicted_accuracy": "predicted accuracy",
+    "predicted_low": "accuracy, low",
+    "predicted_high": "accuracy, high",
+}
+"""Columns of the ranking in a notebook, and what they are called there."""
+
+
+@dataclass(frozen=True, repr=False)
+class RunResult:
+    """What a run decided, as tables."""
+
+    document: Mapping[str, Any]
+    """Everything that the report says: the content of report.json."""
+    selection: Selection = field(compare=False)
+    """The objects behind it: scores of every item, draws, transfer functions."""
+
+    @property
+    def verdict(self) -> str:
+        """Who comes first, by how much and how sure that is, in one sentence."""
+        return str(self.document["verdict"])
+
+    @property
+    def complete(self) -> bool:
+        """Whether no candidate failed; the same call tries those again that did."""
+        return self.selection.complete
+
+    @property
+    def ranking(self) -> "pd.DataFrame":
+        """A row for each candidate, best first, indexed by its id.
+
+        Columns are those of ranking.csv: `rank` (from 1, missing for candidates that were not
+        ranked), `status`, `reason`; `stage1_score`, `stage1_low`, `stage1_high` (lower is better,
+        in standard deviations over the candidates, or ranks), `stage1_p_top_k`;
+        `predicted_accuracy`, `predicted_low`, `predicted_high` in 0..1 where a transfer function
+        applies; and `stageN_BENCHMARK_METRIC` in nats per token.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(ranking_rows(self.document)).set_index("id")
+
+    @property
+    def wins(self) -> "pd.DataFrame":
+        """Candidates x candidates: the probability that the row is better than the column.
+
+        Of the targets' accuracy where it is predicted, else of Stage 2, else of Stage 1.
+        """
+        import pandas as pd
+
+        found = self.document["wins"]
+        made = found["prediction"] or found["stage2"] or found["stage1"]
+        return pd.DataFrame.from_dict(made, orient="index")
+
+    @property
+    def agreement(self) -> "pd.DataFrame | None":
+        """How each metric's ranking agrees with known targets, a row for each metric.
+
+        Columns `decision_accuracy` (share of pairs in the same order), `kendall_tau`, each with
+        `_low` and `_high`. None where no target is known.
+        """
+        import pandas as pd
+
+        found = self.document["evidence"]
+        if found is None:
+            return None
+        rows: dict[str, dict[str, float | None]] = {}
+        for metric in found["decision_accuracy"]:
+            rows[metric] = {}
+            for name in ("decision_accuracy", "kendall_tau"):
+                low, high = found[f"{name}_interval"][metric] or (None, None)
+                rows[metric] |= {
+                    name: found[name][metric],
+                    f"{name}_low": low,
+                    f"{name}_high": high,
+                }
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
+
+    @property
+    def cost(self) -> "pd.Series":
+        """FLOPs of Stage 1, Stage 2, one target, their `total`, and `naive`: a target for each
+        candidate."""
+        import pandas as pd
+
+        return pd.Series(self.document["cost"]["flops"], name="FLOPs")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What should be known of texts, proxies and transfer functions."""
+        return tuple(self.document["notes"])
+
+    @property
+    def mixture_problem(self) -> DataselectError | None:
+        """What ended the search for a mixture, if anything did."""
+        mixture = self.selection.mixture
+        return mixture if isinstance(mixture, DataselectError) else None
+
+    def write(self, out: str | Path) -> Path:
+        """Write the report into the folder `out`, made if need be; its README.md."""
+        write_report(self.selection, Path(out))
+        return Path(out) / "README.md"
+
+    def __repr__(self) -> str:
+        return f"<RunResult {self.document['run']}: {self.verdict}>"
+
+    def _repr_html_(self) -> str:
+        ranking = self.ranking
+        ranking = ranking[[name for name in _SHOWN if name in ranking]].rename(columns=_SHOWN)
+        confidence = self.document["decision"]["confidence"]
+        tables = {
+            f"Ranking; scores: lower is better, low and high: {confidence:.0%} interval": ranking
+        }
+        if self.agreement is not None:
+            tables["Agreement with known targets"] = self.agreement
+        mixture = self.document["mixture"]
+        notes = list(self.notes)
+        if mixture is not None and mixture["verdict"]:
+            notes.insert(0, mixture["verdict"])
+        return result_html(self.verdict, tables, notes)
+
+
+def run(
+    manifest: str | Path | Manifest,
+    plan: str | Path | Plan | None = None,
+    *,
+    store: str | Path = ".dataselect",
+    out: str | Path | None = None,
+    compare_metrics: bool = False,
+    watch: Watch | None = None,
+) -> RunResult:
+    """Screen, predict, rank and, where the plan asks for it, search for a mixture.
+
+    `manifest`: a file or a loaded manifest; `plan`: a name in stages/, a file, or a loaded plan,
+    by default the manifest's own. `store` keeps everything computed, so that the same call goes on
+    after an interruption. `out`: folder of the report; none is written without it.
+    `compare_metrics` also ranks Stage 1 by every metric. `watch` is told what happens.
+
+    Raises InputError before anything is spent, IncompleteError if no candidate came through,
+    LockedError while another run has the store or the folder.
+
+        selection = ds.run("candidates.yaml", plan="quickstart", out="reports/first")
+        selection.ranking
+    """
+    loaded, chosen = load_inputs(manifest, plan)
+    kept, folder = Store(Path(store)), None if out is None else Path(out)
+    device = resolve_device(chosen.compute.device)
+    mine = nullcontext() if folder is None else lock(folder, "the report folder")
+
+    def selected(selection: Selection) -> None:
+        if folder is not None:
+            write_report(selection, folder)
+
+    with lock(kept.root, "the store"), mine:
+        kept.clean()
+        with default_compute(chosen.compute.jobs, chosen.compute.threads, device) as compute:
+            selection = run_pipeline(
+                loaded,
+                chosen,
+                Runtime(kept, compute, device, watch or SilentWatch()),
+                compare_metrics=compare_metrics,
+                on_selected=selected,
+            )
+            made = document(selection) if folder is None else write_report(selection, folder)
+    return RunResult(made, selection)

@@ -1,0 +1,71 @@
+"""What the stages of a run cost, as the method counts it and as it was spent; and their notes."""
+
+from dataselect.corpus.prepare import describe_stream, repeats
+from dataselect.cost import PlannedCost, Spent, spent, training_flops
+from dataselect.stages.experiment import Experiment
+from dataselect.stages.predict import Prediction
+from dataselect.stages.proxy_origins import StageName, text_budgets
+from dataselect.stages.scores import StageScores
+from dataselect.stages.screen import Screening
+from dataselect.store import Store
+
+
+def stage_scores(
+    screening: Screening, prediction: Prediction | None
+) -> dict[StageName, StageScores]:
+    """What each stage that ran has measured."""
+    scores = {StageName.SCREEN: screening.scores}
+    if prediction is not None:
+        scores[StageName.PREDICT] = prediction.scores
+    return scores
+
+
+def method_cost(
+    experiment: Experiment, screening: Screening, prediction: Prediction | None
+) -> PlannedCost:
+    """N·C1 + k·C2 + Ct from the FLOPs of the proxies that were kept, scoring included.
+
+    Training that others paid for counts as well: it is what the method costs.
+    """
+    manifest = experiment.manifest
+    scored, survivors = len(screening.scores.scored), 0
+    proxy2, elsewhere = 0.0, screening.scores.flops_elsewhere
+    if prediction is not None:
+        elsewhere += prediction.scores.flops_elsewhere
+        survivors = len(prediction.scores.scored)
+        proxy2 = prediction.scores.flops / survivors
+    return PlannedCost(
+        candidates=len(manifest.candidates),
+        survivors=survivors,
+        proxy1=screening.scores.flops / scored,
+        proxy2=proxy2,
+        target=training_flops(manifest.target.size, manifest.target.total_tokens),
+        elsewhere=elsewhere,
+    )
+
+
+def spent_by_stage(
+    store: Store, screening: Screening, prediction: Prediction | None
+) -> dict[str, Spent]:
+    """Sums of the ledger over the artifacts of each stage, attempts of earlier calls included."""
+    ledger = store.ledger()
+    keys = {name: set(each.keys) for name, each in stage_scores(screening, prediction).items()}
+    return {
+        str(name): spent(record for record in ledger if record.get("key") in own)
+        for name, own in keys.items()
+    }
+
+
+def run_notes(
+    experiment: Experiment, screening: Screening, prediction: Prediction | None
+) -> tuple[str, ...]:
+    """What people should know of the texts and of the stages, each line once."""
+    streams = experiment.streams
+    notes = [line for line in map(describe_stream, streams.values()) if line]
+    budgets = text_budgets(experiment.manifest, experiment.plan, experiment.recipes)
+    for name, epochs in repeats(experiment.manifest, streams, budgets).items():
+        notes.append(f"{name}: its scarcest text is read {epochs:.1f} times")
+    notes += screening.scores.notes
+    if prediction is not None:
+        notes += [*prediction.scores.notes, *prediction.notes]
+    return tuple(dict.fromkeys(notes))

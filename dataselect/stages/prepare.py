@@ -1,0 +1,105 @@
+"""Everything before the first training: traces, tokenizer, recipes and token streams, once.
+
+`gather_inputs` brings benchmarks and traces; `prepare` adds what the stages need: checkpoints that
+candidates give, and where a proxy is trained on text the tokenizer, the recipes, a token stream of
+each source, and what the text holds of the benchmarks.
+"""
+
+from dataclasses import replace
+
+from dataselect.config.manifest import Manifest
+from dataselect.config.plan import Plan
+from dataselect.corpus.prepare import prepare_streams, read_corpus, tokens_needed
+from dataselect.decisions.target_agreement import read_target_accuracy
+from dataselect.errors import InputError
+from dataselect.leaks import alarm
+from dataselect.proxies.layout import check_layout, make_layout
+from dataselect.proxies.recipe import Recipe, make_recipe
+from dataselect.scoring.gather import gather
+from dataselect.stages.experiment import Experiment
+from dataselect.stages.proxy_origins import (
+    StageName,
+    check_origins,
+    needs_tokenizer,
+    resolve_given,
+    stages,
+    text_budgets,
+)
+from dataselect.stages.runtime import Runtime
+
+
+def check(manifest: Manifest, plan: Plan) -> None:
+    """What the stages of a plan need of a manifest. Raises InputError."""
+    if plan.screen.keep > len(manifest.candidates):
+        raise InputError(
+            plan.where("screen", "keep"),
+            f"{plan.screen.keep} candidates cannot be kept of {len(manifest.candidates)}",
+            f"write {len(manifest.candidates)} or fewer",
+        )
+    check_origins(manifest, plan)
+
+
+def read_truth(manifest: Manifest) -> dict[str, float] | None:
+    """Target accuracy by candidate, in 0..1, where the manifest names any."""
+    if manifest.evidence is None:
+        return None
+    return read_target_accuracy(manifest.base / manifest.evidence.target_accuracy)
+
+
+def prepare(manifest: Manifest, plan: Plan, runtime: Runtime) -> Experiment:
+    """All that the stages work with. Raises InputError before anything is trained."""
+    check(manifest, plan)
+    given = resolve_given(manifest, plan, runtime.store)
+    experiment = replace(gather_inputs(manifest, plan, runtime), given=given)
+    return with_streams(experiment) if needs_tokenizer(manifest, plan) else experiment
+
+
+def gather_inputs(manifest: Manifest, plan: Plan, runtime: Runtime) -> Experiment:
+    """The plan's benchmarks with their traces, and nothing that training needs."""
+    runtime.watch.step("Benchmarks and reasoning traces")
+    evaluations = gather(plan, runtime.store, runtime.device, runtime.watch.note)
+    return Experiment(manifest, plan, runtime, evaluations)
+
+
+def with_streams(experiment: Experiment) -> Experiment:
+    """With tokenizer, recipes, a token stream of each source, and the leaks in their text."""
+    manifest, plan, runtime = experiment.manifest, experiment.plan, experiment.runtime
+    store, watch = runtime.store, runtime.watch
+    watch.step("Corpus")
+    corpus = read_corpus(manifest, plan, store, watch.progress)
+    recipes = make_recipes(plan, corpus.tokenizer.vocab_size, runtime.device)
+    budgets = text_budgets(manifest, plan, recipes)
+    search = alarm.planned_search(plan, experiment.evaluations)
+    corpus = prepare_streams(
+        manifest,
+        plan,
+        corpus,
+        tokens_needed(manifest, budgets),
+        store,
+        watch.progress,
+        onlookers=alarm.onlookers(search, store, corpus.fingerprints, plan.seed),
+    )
+    leaks = None
+    if search is not None:
+        leaks = alarm.look(search, manifest, plan.seed, corpus, budgets, store, watch.progress)
+        for line in alarm.warnings(leaks):
+            watch.note(line)
+    return replace(experiment, corpus=corpus, recipes=recipes, leaks=leaks)
+
+
+def make_recipes(plan: Plan, vocab_size: int, device: str) -> dict[StageName, Recipe]:
+    """The training run of each stage of the plan that names a proxy."""
+    recipes: dict[StageName, Recipe] = {}
+    for stage, chosen in stages(plan).items():
+        if chosen.proxy is None:
+            continue
+        where = plan.where(stage.section, "proxy")
+        recipes[stage] = recipe = make_recipe(chosen.proxy, vocab_size, device, where)
+        check_layout(recipe, make_layout(chosen, plan.compute), where)
+        if recipe.steps < chosen.average:
+            raise InputError(
+                plan.where(stage.section, "average"),
+                f"{chosen.average} checkpoints cannot be averaged of {recipe.steps} steps",
+                "lower it, or train longer",
+            )
+    return recipes
