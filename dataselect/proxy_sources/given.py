@@ -18,7 +18,7 @@ from dataselect.proxy_sources.source import MadeProxy, Origin, Point, steps_of
 from dataselect.proxy_sources.weights import count_parameters
 from dataselect.scoring.checkpoint import Precision
 from dataselect.scoring.series import Member
-from dataselect.store import Store
+from dataselect.store import Artifact, Store
 
 if TYPE_CHECKING:
     from dataselect.proxies.train import Progress
@@ -56,14 +56,15 @@ class GivenCheckpoints:
 
     def find(self, store: Store) -> MadeProxy | None:
         """The checkpoints, if their files have been looked at."""
-        facts = None
-        for member in self.members:
-            artifact = store.find(KIND, member.checkpoint.identity)
-            if artifact is None:
-                return None
-            facts = artifact.json("facts.json")
-        assert facts is not None, "a series has a member"
-        last = self.members[-1]
+        found = [store.find(KIND, member.checkpoint.identity) for member in self.members]
+        last = found[-1]
+        if last is None or None in found:
+            return None
+        return self._made(last)
+
+    def _made(self, artifact: Artifact) -> MadeProxy:
+        """The proxy, by the facts of the last checkpoint."""
+        facts, last = artifact.json("facts.json"), self.members[-1]
         return MadeProxy(
             points=tuple(
                 Point(member.checkpoint, member.label, step, member.tokens)
@@ -77,16 +78,15 @@ class GivenCheckpoints:
 
     def make(self, store: Store, name: str, device: str, progress: "Progress") -> MadeProxy:
         """Bring the files here if they are not, and look at them. Raises InputError."""
+        artifacts = []
         for member in self.members:
-            identity = member.checkpoint.identity
-            if store.find(KIND, identity) is not None:
-                continue
-            facts = describe(member.checkpoint.folder())
-            with store.publish(KIND, identity) as folder:
+
+            def build(folder: Path, member: Member = member) -> None:
+                facts = describe(member.checkpoint.folder())
                 (folder / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
-        made = self.find(store)
-        assert made is not None, "they were published above"
-        return made
+
+            artifacts.append(store.get_or_build(KIND, member.checkpoint.identity, build))
+        return self._made(artifacts[-1])
 
 
 def describe(folder: Path) -> dict[str, Any]:

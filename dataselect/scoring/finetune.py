@@ -69,14 +69,9 @@ class FinetunedCheckpoint:
 
     def folder(self) -> Path:
         """The Hugging Face folder, its files verified; fine-tuned now if it is not there."""
-        artifact = self.store.find(KIND, self.spec)
-        if artifact is None:
-            self._make()
-            artifact = self.store.find(KIND, self.spec)
-            assert artifact is not None, "it was published a line ago"
-        return artifact.verified() / "model"
+        return self.store.get_or_build(KIND, self.spec, self._make).verified() / "model"
 
-    def _make(self) -> None:
+    def _make(self, out: Path) -> None:
         # Imported here so that what is found in the store never loads torch.
         import torch
 
@@ -110,10 +105,9 @@ class FinetunedCheckpoint:
         }
         if self.recipe.precision == "bf16":
             model.to(torch.bfloat16)
-        with self.store.publish(KIND, self.spec) as out:
-            model.save_pretrained(out / "model")
-            tokenizer.save_pretrained(out / "model")
-            (out / "finetuning.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        model.save_pretrained(out / "model")
+        tokenizer.save_pretrained(out / "model")
+        (out / "finetuning.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
         wall = time.monotonic() - wall
         self.store.note(
             KIND,

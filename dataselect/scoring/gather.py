@@ -202,14 +202,12 @@ def weighed(
 
 
 def _kept(store: Store, spec: dict[str, object], make: Callable[[], TraceSet]) -> TraceSet:
-    artifact = store.find("traces", spec)
-    if artifact is None:
+    def build(folder: Path) -> None:
         made = make()
-        with store.publish("traces", spec) as folder:
-            path = folder / "traces.jsonl.gz"
-            write_traces(path, made.header, made.traces.values(), made.exclusions)
-        artifact = store.find("traces", spec)
-        assert artifact is not None, "it was published a line ago"
+        path = folder / "traces.jsonl.gz"
+        write_traces(path, made.header, made.traces.values(), made.exclusions)
+
+    artifact = store.get_or_build("traces", spec, build)
     return read_traces(artifact.file("traces.jsonl.gz"))
 
 

@@ -144,9 +144,9 @@ def test_the_candidate_s_own_goes_before_the_plan_s_before_training_here(tmp_pat
     manifest = load_text(tmp_path, "{model: a/b}")
     (tmp_path / "p.yaml").write_text(PLAN)
     plan = load_plan("p.yaml", tmp_path)
-    assert isinstance(origin_of(manifest, plan, "stage1", "web"), Series)
-    assert origin_of(manifest, plan, "stage1", "books") is None
-    shared = origin_of(manifest, plan, "stage2", "books")
+    assert isinstance(origin_of(manifest, plan, StageName.SCREEN, "web"), Series)
+    assert origin_of(manifest, plan, StageName.SCREEN, "books") is None
+    shared = origin_of(manifest, plan, StageName.PREDICT, "books")
     assert isinstance(shared, Command)
     assert shared.shared
     assert shared.working_folder == tmp_path.resolve()
@@ -195,8 +195,10 @@ def test_only_what_is_trained_on_text_has_a_budget(tmp_path: Path) -> None:
 
 
 def test_proxies_that_differ_in_more_than_their_data_are_told_loudly() -> None:
-    same = describe_differences("stage2", {"a": 1000, "b": 1010}, {"a": 5, "b": 5})
+    same = describe_differences(StageName.PREDICT, {"a": 1000, "b": 1010}, {"a": 5, "b": 5})
     assert same == []
-    sizes, unknown = describe_differences("stage2", {"a": 1000, "b": 2000}, {"a": 5, "b": None})
+    sizes, unknown = describe_differences(
+        StageName.PREDICT, {"a": 1000, "b": 2000}, {"a": 5, "b": None}
+    )
     assert sizes.startswith("STAGE 2 COMPARES PROXIES THAT DIFFER IN PARAMETERS (a 1K, b 2K)")
     assert unknown.startswith("Stage 2: nobody said on how many tokens the proxy of b was trained")
