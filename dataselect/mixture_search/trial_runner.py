@@ -70,9 +70,9 @@ class Ground:
     @property
     def at_once(self) -> int:
         """Trials that this machine can train side by side."""
-        jobs = int(getattr(self.experiment.compute, "jobs", 1))
+        slots = self.experiment.compute.slots
         wanted = self.experiment.plan.compute.population
-        return jobs * population_size(wanted, self.recipe.parameters, self.experiment.device)
+        return slots * population_size(wanted, self.recipe.parameters, self.experiment.device)
 
     def measure(self, items: Mapping[str, Item]) -> dict[str, Result]:
         """Train and score the proxies of mixtures, by names for whoever looks on."""
