@@ -237,7 +237,7 @@ class ComputeContract(ABC):
 
     # --- Slots and resources
 
-    def test_it_uses_its_slots_and_no_more(self, compute: Compute, tmp_path: Path) -> None:
+    def test_it_has_no_more_jobs_at_a_time_than_slots(self, compute: Compute) -> None:
         assert type(compute.slots) is int
         assert compute.slots >= 1
         running: set[str] = set()
