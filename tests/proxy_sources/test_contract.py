@@ -73,3 +73,10 @@ def test_what_was_given_is_not_asked_for_again_once_it_is_known(
     for file in (inputs.folder / "series-0" / "step200").iterdir():
         file.unlink()
     assert source.find(store) == made
+
+
+def test_the_tokens_of_training_are_known_of_each(inputs: Any, tmp_path: Path) -> None:
+    for make in (inputs.trained, inputs.given, inputs.command):
+        made = make(late=2).make(Store(tmp_path), "stage1/web", "cpu", ignore)
+        assert made.tokens is not None
+        assert made.training_flops == 6 * made.parameters * made.tokens
