@@ -5,7 +5,8 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
-from dataselect.benchmarks.items import BenchmarkItems, Item
+from dataselect.benchmarks.items import BenchmarkItems
+from dataselect.testing.frontier import stories
 
 # How long an example takes to draw or to run says nothing about the code, and machines that test
 # are busy; tests of speed count work, not seconds.
@@ -16,16 +17,6 @@ settings.load_profile("unhurried")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture
-def stories() -> BenchmarkItems:
-    """Four questions; the last has no rationale."""
-    items = [
-        Item(
-            f"q{n}",
-            f"Ann has {n} red apples and buys 2 more. How many?",
-            str(n + 2),
-            rationale=f"She has {n} apples. Then {n} + 2 = {n + 2} apples — café.",
-        )
-        for n in range(1, 4)
-    ]
-    return BenchmarkItems("stories", (*items, Item("q4", "How many?", "7")), (items[0],))
+@pytest.fixture(name="stories")
+def _stories() -> BenchmarkItems:
+    return stories()

@@ -6,7 +6,7 @@
 
 from dataselect.compute.cores import default_compute, resolve_device
 from dataselect.compute.inline import InlineCompute
-from dataselect.compute.jobs import Compute, Event, Job, Outcome
+from dataselect.compute.jobs import Compute, Event, Job, Outcome, Resources
 from dataselect.compute.processes import LocalProcesses
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Job",
     "LocalProcesses",
     "Outcome",
+    "Resources",
     "default_compute",
     "resolve_device",
 ]

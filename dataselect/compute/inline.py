@@ -9,7 +9,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from dataselect.compute.attempt import attempt
-from dataselect.compute.jobs import Event, Job, Outcome, check_names, closing_event, plain_fields
+from dataselect.compute.jobs import (
+    Event,
+    Job,
+    Outcome,
+    Resources,
+    check_names,
+    closing_event,
+    plain_fields,
+)
 
 
 class _CallbackFailed(BaseException):
@@ -21,7 +29,10 @@ class _CallbackFailed(BaseException):
 
 
 class InlineCompute:
-    """A `Compute` without processes."""
+    """A `Compute` without processes: one slot, and the threads that this process has set."""
+
+    slots = 1
+    resources = Resources()
 
     def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> list[Outcome]:
         """See `Compute.run`."""

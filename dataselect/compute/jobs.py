@@ -4,6 +4,8 @@ A job is a module-level function with plain arguments, so that it can be run in 
 or on another machine by name. One failed job never stops the others: its outcome carries the
 error as text, because an exception object may not survive the trip.
 
+`dataselect.testing.compute` has the tests that every implementation must pass.
+
 Not covered: dependencies between jobs (the stages call `run` once per step) and time limits.
 """
 
@@ -68,8 +70,52 @@ class Outcome:
     details: str | None = None
 
 
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "RAYON_NUM_THREADS",
+)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one job may use. ValueError for fewer than one thread.
+
+    Not covered: GPUs. Jobs are told the device in their arguments, and all of them see all GPUs.
+    """
+
+    threads: int | None = None
+    """Threads that the numeric libraries of a job compute with; None where nothing limits them."""
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            raise ValueError("threads are at least 1")
+
+    def environment(self) -> dict[str, str]:
+        """Environment variables that limit a process to these resources.
+
+        The numeric libraries read them once, when they are first imported, so they must be set
+        before the process starts.
+        """
+        if self.threads is None:
+            return {}
+        return dict.fromkeys(_THREAD_VARIABLES, str(self.threads))
+
+
 class Compute(Protocol):
     """Runs jobs. Use it as a context manager, or call `close` at the end."""
+
+    @property
+    def slots(self) -> int:
+        """How many jobs run side by side at most; at least 1, and always the same."""
+        ...
+
+    @property
+    def resources(self) -> Resources:
+        """What each job may use; always the same."""
+        ...
 
     def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> list[Outcome]:
         """Run all jobs and return their outcomes in the order of the jobs.
@@ -81,7 +127,10 @@ class Compute(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back what is held between runs; `run` must not be called afterwards."""
+        """Give back what is held between runs; `run` must not be called afterwards.
+
+        Calling it again does nothing. Leaving the context manager calls it too.
+        """
         ...
 
     def __enter__(self) -> Self: ...

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from dataselect.compute.attempt import Attempt, attempt
-from dataselect.compute.jobs import Event, Job, Outcome, check_names, closing_event
+from dataselect.compute.jobs import Event, Job, Outcome, Resources, check_names, closing_event
 from dataselect.compute.worker_process import WorkerProcess
 
 # How late the end of a worker may be seen whose connection a child of its own keeps open.
@@ -64,7 +64,7 @@ class LocalProcesses:
     def __init__(self, jobs: int, threads: int, retries: int = 1) -> None:
         if jobs < 1 or threads < 1 or retries < 0:
             raise ValueError("jobs and threads are at least 1, retries at least 0")
-        self.jobs, self.threads, self.retries = jobs, threads, retries
+        self.slots, self.resources, self.retries = jobs, Resources(threads), retries
         self._workers: dict[WorkerProcess, _Task | None] = {}  # None: idle
         # Nothing is ever written: when this process ends, however it does, the workers see
         # the end of the file.
@@ -103,7 +103,7 @@ class LocalProcesses:
     def _run(self, waiting: deque[_Task], on_event: Callable[[Event], None]) -> dict[str, Outcome]:
         outcomes: dict[str, Outcome] = {}
         while waiting or self._busy():
-            while waiting and len(self._busy()) < self.jobs:
+            while waiting and len(self._busy()) < self.slots:
                 task = waiting.popleft()
                 self._give(task)
                 on_event(Event(task.job.name, "started", {"attempt": task.attempts}))
@@ -158,7 +158,7 @@ class LocalProcesses:
             self._discard(worker)
         if self._lifeline is None:
             raise RuntimeError("this compute is closed")
-        worker = WorkerProcess(self.threads, self._lifeline[0])
+        worker = WorkerProcess(self.resources, self._lifeline[0])
         self._workers[worker] = task
         # If it is gone already, reading from it will say so.
         with suppress(OSError):

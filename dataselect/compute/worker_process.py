@@ -14,13 +14,15 @@ import sys
 import tempfile
 from typing import Any
 
+from dataselect.compute.jobs import Resources
+
 _TAIL_BYTES = 4000
 
 
 class WorkerProcess:
     """Started at once. `cpu_seconds` counts what no attempt has reported yet once it ended."""
 
-    def __init__(self, threads: int, lifeline: int) -> None:
+    def __init__(self, resources: Resources, lifeline: int) -> None:
         self.connection, theirs = multiprocessing.Pipe()
         # Nameless, so that it goes with the process even after SIGKILL of both.
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
@@ -37,7 +39,7 @@ class WorkerProcess:
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 (this same interpreter)
                 [sys.executable, "-c", code],
-                env=_environment(threads),
+                env=_environment(resources),
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=subprocess.STDOUT,
@@ -118,14 +120,6 @@ class WorkerProcess:
         return self._process.returncode is not None
 
 
-def _environment(threads: int) -> dict[str, str]:
-    # Read once, when the numeric libraries are first imported, hence set before the child starts.
-    limits = (
-        "OMP_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-        "RAYON_NUM_THREADS",
-    )
+def _environment(resources: Resources) -> dict[str, str]:
     # Unbuffered, because a killed process does not flush what it said last.
-    return {**os.environ, **dict.fromkeys(limits, str(threads)), "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, **resources.environment(), "PYTHONUNBUFFERED": "1"}

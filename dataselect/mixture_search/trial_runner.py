@@ -76,8 +76,9 @@ class Ground:
     def at_once(self) -> int:
         """Trials that this machine can train side by side."""
         runtime, wanted = self.experiment.runtime, self.experiment.plan.compute.population
-        jobs = int(getattr(runtime.compute, "jobs", 1))
-        return jobs * population_size(wanted, self.recipe.parameters, runtime.device)
+        return runtime.compute.slots * population_size(
+            wanted, self.recipe.parameters, runtime.device
+        )
 
     def measure(self, items: Mapping[str, Item]) -> dict[str, Result]:
         """Train and score the proxies of mixtures, by names for whoever looks on."""

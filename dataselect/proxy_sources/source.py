@@ -3,8 +3,8 @@
 A stage asks a source whether its proxy is in the store (`find`) and has it made in a job (`make`),
 never how. A source is plain data: it travels to another process, and its `spec` says all that
 determines the checkpoints, so that equal specs are one proxy and are made once. Whatever is made is
-published whole or not at all. `tests/proxy_sources/test_contract.py` holds every
-implementation to this.
+published whole or not at all. `dataselect.testing.proxy_sources` has the tests that every
+implementation must pass.
 
 Not covered: scores, which are artifacts of their own, and which source a candidate has
 (`stages.proxy_origins`).

@@ -17,7 +17,7 @@ _OUTPUT = ("lm_head.weight", "output.weight")
 
 
 def count_parameters(folder: Path) -> int:
-    """Parameters of the model in a Hugging Face folder; InputError for files that are damaged."""
+    """Parameters of the model in a Hugging Face folder; InputError for damaged or no files."""
     shapes: dict[str, list[int]] = {}
     for file in _weight_files(folder):
         shapes |= {name: entry["shape"] for name, entry in _header(file).items()}
@@ -33,7 +33,8 @@ def _weight_files(folder: Path) -> list[Path]:
         return [folder / name for name in sorted(set(_json(index)["weight_map"].values()))]
     single = folder / "model.safetensors"
     # Some repositories hold a second copy of the weights, in another layout.
-    return [single] if single.exists() else sorted(folder.glob("*.safetensors"))
+    files = [] if single.exists() else sorted(folder.glob("*.safetensors"))
+    return files or [single]
 
 
 def _header(file: Path) -> dict[str, Any]:

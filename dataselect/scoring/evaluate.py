@@ -25,7 +25,7 @@ from dataselect.benchmarks.items import BenchmarkItems, Exclusion
 from dataselect.scoring.checkpoint import Checkpoint, Precision
 from dataselect.scoring.rbridge import METRIC_VERSION
 from dataselect.store import Artifact, Store, content_key
-from dataselect.traces.trace import TraceSet
+from dataselect.traces.trace import NO_TRACE, TraceSet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,7 +122,7 @@ def find(
         each.item: each
         for traces in evaluation.traces
         for each in traces.exclusions
-        if each.item not in traces.traces
+        if each.item not in traces.traces and each.reason != NO_TRACE
     }
     named = (reasons.get(each.item, each) for each in found.exclusions)
     return replace(found, exclusions=tuple(dict.fromkeys(named)))

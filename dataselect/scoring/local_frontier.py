@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from dataselect._version import __version__
-from dataselect.benchmarks.items import BenchmarkItems
+from dataselect.benchmarks.items import BenchmarkItems, Exclusion
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import resolve_model
 from dataselect.scoring.decoding import greedy, position_limit
@@ -74,7 +74,8 @@ class LocalFrontier:
     def weigh(self, benchmark: BenchmarkItems, texts: Mapping[str, str]) -> TraceSet:
         """Letter probabilities of given reasoning, by item id, after each item's context.
 
-        The final answer is cut off. Items that do not fit the model have no trace.
+        The final answer is cut off. Items without reasoning, and those that do not fit the model,
+        have an exclusion in place of a trace.
         """
         limit = position_limit(self._model) or _UNBOUNDED
         aligner = Aligner(self._tokenizer)
@@ -115,7 +116,8 @@ class LocalFrontier:
         """Greedy reasoning for every item with the probability of each emitted token.
 
         The text ends before the final answer ("The answer is"), which becomes the trace's
-        answer. Items for which the model writes no reasoning have no trace.
+        answer. Items for which the model writes no reasoning have an exclusion in place of a
+        trace.
         """
         prompts = [benchmark.context(item) for item in benchmark.items]
         written = greedy(
@@ -172,7 +174,12 @@ class LocalFrontier:
         notes = {"how": how, "shots": str(len(benchmark.shots))}
         created_by = f"dataselect {__version__}"
         header = TraceHeader(benchmark.id, self.name, benchmark.prompt, created_by, notes)
-        return TraceSet(header, traces)
+        exclusions = tuple(
+            Exclusion(item.id, reasons.get(item.id, "there is no reasoning to weigh for it"))
+            for item in benchmark.items
+            if item.id not in traces
+        )
+        return TraceSet(header, traces, exclusions)
 
 
 def split_answer(text: str) -> tuple[str, str | None]:

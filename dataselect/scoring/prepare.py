@@ -17,7 +17,7 @@ import numpy.typing as npt
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
 from dataselect.scoring.rbridge import minmax, token_weights
 from dataselect.scoring.token_spans import Aligned, Aligner, RewrittenTextError
-from dataselect.traces.trace import Trace, TraceSet
+from dataselect.traces.trace import NO_TRACE, Trace, TraceSet
 
 _FLAT_RANGE = 1e-3
 
@@ -75,7 +75,7 @@ def prepare(
     for item in benchmark.items:
         trace = traces.traces.get(item.id)
         if trace is None:
-            exclusions.append(Exclusion(item.id, "it has no trace"))
+            exclusions.append(Exclusion(item.id, NO_TRACE))
             continue
         try:
             prepared = _prepare_item(benchmark, item, trace, aligner, max_length)

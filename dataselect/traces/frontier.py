@@ -1,16 +1,18 @@
 """What a frontier model is to the rest: something with a name that gives traces for a benchmark.
 
 A recorded one is the default everywhere: frontier models are withdrawn, are paid for, and do not
-repeat themselves, so their traces are kept as files and read back.
+repeat themselves, so their traces are kept as files and read back. `dataselect.testing.frontier`
+has the tests that every implementation must pass.
 """
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from dataselect.benchmarks.items import BenchmarkItems
+from dataselect.benchmarks.items import BenchmarkItems, Exclusion
 from dataselect.errors import InputError
-from dataselect.traces.trace import TraceSet, read_traces
+from dataselect.traces.trace import NO_TRACE, TraceSet, read_traces
 
 _log = logging.getLogger("dataselect")
 
@@ -23,7 +25,12 @@ class FrontierModel(Protocol):
         """The model's name, as it is kept in the traces' header."""
 
     def traces(self, benchmark: BenchmarkItems) -> TraceSet:
-        """A trace for each item of the benchmark that it has one for; at least one."""
+        """A trace or an exclusion, with its reason, for every item of the benchmark.
+
+        Of no other items, except that a recorded set is given whole: scores are kept under the
+        hash of its traces, which must not depend on how many items are asked for. Raises
+        InputError where no item would have a trace.
+        """
 
 
 class RecordedFrontier:
@@ -39,7 +46,10 @@ class RecordedFrontier:
         return self._set.header.model
 
     def traces(self, benchmark: BenchmarkItems) -> TraceSet:
-        """The whole recorded set. Raises InputError when no item of the benchmark is in it."""
+        """The whole recorded set, and an exclusion for each item that is not in it.
+
+        Raises InputError when no item of the benchmark is in it.
+        """
         wanted = {item.id for item in benchmark.items}
         found = wanted & self._set.traces.keys()
         if not found:
@@ -49,12 +59,15 @@ class RecordedFrontier:
                 f"'{self._set.header.benchmark}') is for an item of '{benchmark.id}'",
                 "name the trace file that was recorded for these items",
             )
-        if len(found) < len(wanted):
-            missing = len(wanted) - len(found)
-            _log.warning(
-                "%s: %d of %d items have no trace and are left out",
-                self._path,
-                missing,
-                len(wanted),
-            )
-        return self._set
+        missing = len(wanted) - len(found)
+        if not missing:
+            return self._set
+        _log.warning(
+            "%s: %d of %d items have no trace and are left out",
+            self._path,
+            missing,
+            len(wanted),
+        )
+        named = self._set.traces.keys() | {each.item for each in self._set.exclusions}
+        unnamed = (Exclusion(item.id, NO_TRACE) for item in benchmark.items if item.id not in named)
+        return replace(self._set, exclusions=(*self._set.exclusions, *unnamed))

@@ -27,6 +27,8 @@ from dataselect.errors import InputError
 from dataselect.store.files import write_atomic
 
 SCHEMA = 1
+NO_TRACE = "it has no trace"
+"""The reason of an exclusion of which nothing more is known."""
 _OPTIONAL = ("benchmark_revision", "fingerprint", "created")
 _CERTAIN = 1 - 1e-6
 

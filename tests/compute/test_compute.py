@@ -1,6 +1,6 @@
-"""The contract that every `Compute` keeps, and what only worker processes can promise.
+"""The engines keep the contract of `Compute`, and what only worker processes can promise.
 
-The kill tests use real processes and real signals. The functions at the top are the jobs.
+The kill tests use real processes and real signals. The functions at the top are jobs.
 """
 
 import os
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
@@ -25,74 +25,18 @@ from dataselect.compute import (
     Job,
     LocalProcesses,
     Outcome,
+    Resources,
     default_compute,
 )
 from dataselect.compute.cores import available_cores
-from dataselect.errors import InputError
-
-Progress = Callable[[dict[str, Any]], None]
+from dataselect.testing.compute import ComputeContract, ignore, kinds
+from dataselect.testing.jobs import Progress, burn, fail, meet, report, rest, square, wait_for
 
 IMPORTED_AT = time.perf_counter_ns()
 
 
-def square(n: int, progress: Progress) -> int:
-    return n * n
-
-
-def burn(seconds: float, progress: Progress) -> None:
-    end = time.process_time() + seconds
-    while time.process_time() < end:
-        pass
-
-
-def rest(seconds: float, progress: Progress) -> None:
-    time.sleep(seconds)
-
-
-def report(values: list[Any], progress: Progress) -> None:
-    for value in values:
-        progress({"tokens": value, "total_tokens": 10, "state": "training"})
-
-
-def ask(file: Path, progress: Progress) -> bool:
-    """Whether somebody answered the progress by making the file, while this job runs."""
-    progress({"tokens": 1.0})
-    return wait_for(file.exists)
-
-
-def meet(mine: Path, other: Path, progress: Progress) -> int:
-    """Ends only when the other job runs at the same time."""
-    mine.touch()
-    assert wait_for(other.exists)
-    return os.getpid()
-
-
 def worker_facts(progress: Progress) -> tuple[int, int, str | None]:
     return os.getpid(), IMPORTED_AT, os.environ.get("OMP_NUM_THREADS")
-
-
-class AwkwardError(Exception):
-    """Cannot be pickled, nor made from its own arguments, nor shown."""
-
-    def __init__(self, one: int, two: int) -> None:
-        super().__init__()
-        self.held = threading.Lock()
-
-    def __str__(self) -> str:
-        raise RuntimeError("no")
-
-
-def fail(how: str, progress: Progress) -> NoReturn:
-    print("a last word")  # noqa: T201 (where it goes is under test)
-    match how:
-        case "input":
-            raise InputError("data.jsonl:3", "not JSON", "mend the line")
-        case "awkward":
-            raise AwkwardError(1, 2)
-        case "exit":
-            sys.exit("leaving")
-        case _:
-            raise ValueError("two\nlines")
 
 
 def die(marker: Path, times: int, by: int, progress: Progress) -> str:
@@ -148,130 +92,16 @@ def linger(folder: Path, progress: Progress) -> None:
     time.sleep(60)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-def ignore(event: Event) -> None:
-    pass
-
-
-def kinds(events: list[Event], job: str) -> list[str]:
-    return [event.kind for event in events if event.job == job]
-
-
-class ComputeContract:
-    """What any implementation of `Compute` must pass; subclass it with a `compute` fixture."""
-
-    def test_outcomes_come_in_the_order_of_the_jobs(self, compute: Compute) -> None:
-        jobs = [Job("slow", rest, {"seconds": 0.2})]
-        jobs += [Job(f"job {n}", square, {"n": n}) for n in range(4)]
-        outcomes = compute.run(jobs, ignore)
-        assert [outcome.job for outcome in outcomes] == [job.name for job in jobs]
-        assert [outcome.result for outcome in outcomes] == [None, 0, 1, 4, 9]
-        assert all(outcome.error is None and outcome.attempts == 1 for outcome in outcomes)
-
-    def test_no_jobs_are_done_at_once(self, compute: Compute) -> None:
-        assert compute.run([], ignore) == []
-
-    def test_it_can_be_used_again(self, compute: Compute) -> None:
-        for n in (2, 3):
-            (outcome,) = compute.run([Job("a", square, {"n": n})], ignore)
-            assert outcome.result == n * n
-
-    @pytest.mark.parametrize(
-        ("how", "error", "error_type"),
-        [
-            ("input", "data.jsonl:3: not JSON; mend the line", "InputError"),
-            ("awkward", "AwkwardError: (its message cannot be shown)", "AwkwardError"),
-            ("exit", "SystemExit: leaving", "SystemExit"),
-            ("value", "ValueError: two lines", "ValueError"),
-        ],
-    )
-    def test_an_exception_fails_only_its_job(
-        self, compute: Compute, how: str, error: str, error_type: str
-    ) -> None:
-        events: list[Event] = []
-        jobs = [Job("bad", fail, {"how": how}), Job("good", square, {"n": 2})]
-        bad, good = compute.run(jobs, events.append)
-        assert (bad.error, bad.error_type, bad.result) == (error, error_type, None)
-        assert bad.attempts == 1
-        assert bad.details is not None
-        assert "in fail" in bad.details
-        assert good.result == 4
-        assert kinds(events, "bad") == ["started", "failed"]
-        assert kinds(events, "good") == ["started", "done"]
-        assert [event.fields["error"] for event in events if event.kind == "failed"] == [error]
-
-    def test_progress_comes_in_order_as_plain_values(self, compute: Compute) -> None:
-        events: list[Event] = []
-        numpy = pytest.importorskip("numpy")
-        compute.run([Job("a", report, {"values": [1, 2.5, numpy.float32(4)]})], events.append)
-        assert kinds(events, "a") == ["started", "progress", "progress", "progress", "done"]
-        tokens = [event.fields["tokens"] for event in events if event.kind == "progress"]
-        assert tokens == [1, 2.5, 4.0]
-        assert [type(value) for value in tokens] == [int, float, float]
-        assert events[1].fields["state"] == "training"
-
-    def test_progress_arrives_while_the_job_runs(self, compute: Compute, tmp_path: Path) -> None:
-        def answer(event: Event) -> None:
-            if event.kind == "progress":
-                (tmp_path / "answer").touch()
-
-        (outcome,) = compute.run([Job("a", ask, {"file": tmp_path / "answer"})], answer)
-        assert outcome.result is True
-
-    def test_cpu_seconds_are_of_work_and_wall_seconds_of_waiting_too(
-        self, compute: Compute
-    ) -> None:
-        # A worker's first job also imports this module.
-        compute.run([Job(f"warm {n}", rest, {"seconds": 0.2}) for n in range(2)], ignore)
-        jobs = [Job("busy", burn, {"seconds": 0.3}), Job("idle", rest, {"seconds": 0.3})]
-        busy, idle = compute.run(jobs, ignore)
-        assert 0.29 < busy.cpu_seconds < 0.6
-        assert busy.wall_seconds > 0.29
-        assert idle.cpu_seconds < 0.25
-        assert idle.wall_seconds > 0.29
-
-    def test_an_exception_of_the_callback_propagates(self, compute: Compute) -> None:
-        def broken(event: Event) -> None:
-            if event.kind == "progress":
-                raise ZeroDivisionError
-
-        jobs = [Job("a", report, {"values": [1]}), Job("b", square, {"n": 1})]
-        with pytest.raises(ZeroDivisionError):
-            compute.run(jobs, broken)
-        assert compute.run(jobs, ignore)[1].result == 1
-
-    def test_names_must_be_unique(self, compute: Compute) -> None:
-        with pytest.raises(ValueError, match="'a'"):
-            compute.run([Job("a", square, {"n": 1})] * 2, ignore)
-
-    def test_closing_twice_is_harmless(self, compute: Compute) -> None:
-        compute.run([Job("a", square, {"n": 1})], ignore)
-        compute.close()
-        compute.close()
-
-
 class TestInlineCompute(ComputeContract):
-    @pytest.fixture
-    def compute(self) -> Iterator[Compute]:
-        with InlineCompute() as compute:
-            yield compute
+    def make_compute(self) -> Compute:
+        return InlineCompute()
 
 
 class TestLocalProcesses(ComputeContract):
-    @pytest.fixture
-    def compute(self) -> Iterator[LocalProcesses]:
-        with LocalProcesses(jobs=2, threads=1) as compute:
-            yield compute
+    def make_compute(self) -> Compute:
+        return LocalProcesses(jobs=2, threads=1)
 
-    def test_jobs_run_side_by_side(self, compute: Compute, tmp_path: Path) -> None:
+    def test_jobs_run_in_processes_of_their_own(self, compute: Compute, tmp_path: Path) -> None:
         a, b = tmp_path / "a", tmp_path / "b"
         jobs = [Job("a", meet, {"mine": a, "other": b}), Job("b", meet, {"mine": b, "other": a})]
         pids = {outcome.result for outcome in compute.run(jobs, ignore)}
@@ -539,19 +369,27 @@ def test_a_quota_of_the_container_bounds_the_cores(
 def test_auto_is_one_thread_per_job_and_a_job_per_core_on_cpu() -> None:
     with default_compute("auto", "auto", "cpu") as compute:
         assert isinstance(compute, LocalProcesses)
-        assert (compute.jobs, compute.threads) == (available_cores(), 1)
+        assert (compute.slots, compute.resources.threads) == (available_cores(), 1)
 
 
 def test_explicit_numbers_are_taken_as_they_are() -> None:
     with default_compute(3, 2, "cpu") as compute:
         assert isinstance(compute, LocalProcesses)
-        assert (compute.jobs, compute.threads) == (3, 2)
+        assert (compute.slots, compute.resources.threads) == (3, 2)
 
 
 def test_a_gpu_is_given_one_job_unless_told_otherwise() -> None:
     with default_compute("auto", "auto", "cuda") as compute:
         assert isinstance(compute, LocalProcesses)
-        assert (compute.jobs, compute.threads) == (1, available_cores())
+        assert (compute.slots, compute.resources.threads) == (1, available_cores())
+
+
+def test_resources_are_environment_variables_of_the_numeric_libraries() -> None:
+    assert set(Resources(2).environment().values()) == {"2"}
+    assert "OMP_NUM_THREADS" in Resources(2).environment()
+    assert Resources().environment() == {}
+    with pytest.raises(ValueError, match="at least 1"):
+        Resources(0)
 
 
 def test_an_outcome_of_success_has_no_error() -> None:

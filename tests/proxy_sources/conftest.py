@@ -77,7 +77,7 @@ class Inputs:
     ) -> CommandSource:
         words = [sys.executable, "trainer.py", str(self.model), "{output}", "--seed", "{seed}"]
         words += ["--series"] if late > 1 else []
-        stream = Stream("web", "stream", self.share.folder, 2000, {})
+        stream = Stream("web", "stream", self.share.folder, 2000, 2000, {})
         source = Source(id="web", path="dataselect/desk", name="worked")
         handed = hand(stream, self.share, 1.0, source, self.folder)
         return CommandSource(

@@ -22,7 +22,7 @@ def test_shards_are_raw_ids_and_the_description_says_how_to_mix_them(
 ) -> None:
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "one.jsonl").write_text('{"body": "a"}\n')
-    stream = Stream("web", "key", inputs.share.folder, 2000, {})
+    stream = Stream("web", "key", inputs.share.folder, 2000, 2000, {})
     source = Source(id="web", path="texts", text_column="body")
     hub = Source(id="books", path="some/books", name="small", revision="abc")
     handed = (
@@ -56,7 +56,7 @@ def test_shards_are_raw_ids_and_the_description_says_how_to_mix_them(
 def test_a_folder_that_is_there_stays_and_a_half_written_one_is_written_anew(
     inputs: Any, tmp_path: Path
 ) -> None:
-    stream = Stream("web", "key", inputs.share.folder, 2000, {})
+    stream = Stream("web", "key", inputs.share.folder, 2000, 2000, {})
     source = Source(id="web", path="dataselect/desk", name="worked")
     handed = (hand(stream, inputs.share, 1.0, source, tmp_path),)
     (tmp_path / "data.unfinished" / "tokens" / "web").mkdir(parents=True)

@@ -52,3 +52,10 @@ def test_a_damaged_file_is_told(tmp_path: Path, content: bytes) -> None:
     (folder / "model.safetensors").write_bytes(content)
     with pytest.raises(InputError, match="no safetensors file; save the checkpoint again"):
         count_parameters(folder)
+
+
+def test_a_folder_without_weights_is_told(tmp_path: Path) -> None:
+    folder = save_model(tmp_path)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"model\.safetensors: is missing"):
+        count_parameters(folder)

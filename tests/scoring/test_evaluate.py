@@ -157,6 +157,13 @@ def test_an_item_without_a_trace_has_the_reason_that_its_traces_give(tmp_path: P
     assert found is not None
     assert found.exclusions[0] == wrong
 
+    # A set that knows no reason does not hide the reason of another.
+    unknown = Exclusion("q1", "it has no trace")
+    both = evaluation(traces(exclusions=(refused,)), traces(exclusions=(unknown,)))
+    found = find(store, Known(), both, "scores")
+    assert found is not None
+    assert found.exclusions[0] == refused
+
 
 def test_what_is_measured_is_not_measured_again(tmp_path: Path) -> None:
     store, made = Store(tmp_path), evaluation()

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, Olmo2Config, Olmo2ForCausalLM
 from dataselect.benchmarks.items import BenchmarkItems, Item
 from dataselect.errors import InputError
 from dataselect.scoring.local_frontier import LocalFrontier, split_answer
+from dataselect.testing.frontier import FrontierModelContract
 from dataselect.traces.frontier import FrontierModel
 from dataselect.traces.trace import read_traces, write_traces
 
@@ -50,6 +51,20 @@ def frontier_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) ->
 @pytest.fixture(scope="module")
 def frontier(frontier_folder: Path) -> LocalFrontier:
     return LocalFrontier(str(frontier_folder))
+
+
+class TestLocalFrontier(FrontierModelContract):
+    model: LocalFrontier
+
+    @pytest.fixture(autouse=True)
+    def _model(self, frontier_folder: Path) -> None:
+        self.model = LocalFrontier(str(frontier_folder))
+
+    def make_frontier(self, benchmark: BenchmarkItems, folder: Path) -> FrontierModel:
+        return self.model
+
+    def make_benchmark_without_traces(self) -> BenchmarkItems:
+        return replace(self.make_benchmark(), items=(Item("q", "How many?", "3"),))
 
 
 def token_probabilities(folder: Path, tokenizer: Any, context: str, text: str) -> list[Any]:
@@ -146,6 +161,10 @@ def test_items_that_do_not_fit_have_no_trace_and_are_reported(
     with caplog.at_level(logging.WARNING, logger="dataselect"):
         traces = frontier.weigh(stories, {"q1": "She has 3.", "q2": "apples " * 400})
     assert set(traces.traces) == {"q1"}
+    reasons = {each.item: each.reason for each in traces.exclusions}
+    assert set(reasons) == {"q2", "q3", "q4"}
+    assert reasons["q2"].startswith("it needs")
+    assert reasons["q3"] == "there is no reasoning to weigh for it"
     assert "1 items of 'stories' have no trace (q2: it needs" in caplog.text
 
 

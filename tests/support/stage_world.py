@@ -51,6 +51,7 @@ class Counted:
     def __init__(self) -> None:
         self.names: list[str] = []
         self._inline = InlineCompute()
+        self.slots, self.resources = self._inline.slots, self._inline.resources
 
     def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> list[Outcome]:
         self.names += [job.name for job in jobs]
