@@ -13,19 +13,25 @@ from dataselect._version import __version__
 
 TYPE_CHECKING = False  # as typing's, which takes longer to load than all of this
 if TYPE_CHECKING:
+    from dataselect.api.score import Scores as Scores
+    from dataselect.api.score import score as score
     from dataselect.config.manifest import load_manifest as load_manifest
     from dataselect.config.plan import load_plan as load_plan
 
 _MODULES = {
+    "Scores": "dataselect.api.score",
     "load_manifest": "dataselect.config.manifest",
     "load_plan": "dataselect.config.plan",
+    "score": "dataselect.api.score",
 }
 """Where each public name is defined."""
 
 __all__ = [
+    "Scores",
     "__version__",
     "load_manifest",
     "load_plan",
+    "score",
 ]
 
 

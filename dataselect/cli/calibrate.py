@@ -15,7 +15,7 @@ from dataselect.cli.common import (
     write_out,
 )
 from dataselect.cli.fit import Protocol
-from dataselect.cli.score import Device, DeviceOption
+from dataselect.cli.options import Device, DeviceOption
 from dataselect.errors import InputError
 
 if TYPE_CHECKING:
