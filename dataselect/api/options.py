@@ -1,4 +1,7 @@
-"""What functions of the public face check of their arguments; the command line does it by type."""
+"""What functions of the public face check of their arguments; the command line does it by type.
+
+Errors name options as the commands do: `--limit` is the argument `limit`.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,11 +20,6 @@ def several(given: Paths) -> list[str]:
 
 def require_one_of(option: str, value: str, choices: Sequence[str]) -> None:
     """Raise InputError for a value that there is not."""
-    if value in choices:
-        return
-    meant = nearest(str(value), choices)
-    raise InputError(
-        option,
-        f"there is no {option} {quoted(value)}",
-        f"{meant + ' ' if meant else ''}give one of {', '.join(choices)}",
-    )
+    if value not in choices:
+        meant = nearest(str(value), choices) or "name one that there is"
+        raise InputError(option, f"there is no {quoted(value)}", f"{meant} ({', '.join(choices)})")

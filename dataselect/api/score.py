@@ -120,8 +120,7 @@ class Scores:
         return write_scores(self.models, self.benchmarks, self.facts, self.when, Path(out))
 
     def __repr__(self) -> str:
-        ids = [each.evaluation.benchmark.id for each in self.benchmarks]
-        return f"Scores(models={self.names}, benchmarks={ids})"
+        return f"<Scores: {self.verdict}>"
 
     def _repr_html_(self) -> str:
         """The verdict, a table of the main metrics, and what was left out, for a notebook."""
@@ -171,11 +170,11 @@ def score(
     Raises InputError for bad input, also where no item of a benchmark is left to score, and
     LockedError where another run holds the store.
     """
-    require_one_of("weights", weights, get_args(Scope))
-    require_one_of("device", device, get_args(Device))
-    require_one_of("precision", precision, get_args(Precision))
+    require_one_of("--weights", weights, get_args(Scope))
+    require_one_of("--device", device, get_args(Device))
+    require_one_of("--precision", precision, get_args(Precision))
     if limit is not None and limit < 1:
-        raise InputError("limit", f"{limit} is not positive", "give 1 or more")
+        raise InputError("--limit", f"{limit} is not positive", "give 1 or more")
     names = several(models)
     if not names:
         raise InputError("models", "no model is named", "name a folder, a Hub id or ID@REVISION")

@@ -96,7 +96,7 @@ def test_of_one_model_the_verdict_says_its_rbridge(traced: Any) -> None:
     assert found.verdict == (
         f"first: rBridge {own.mean():.3f} ± {own.sem():.3f} nats per token on sums."
     )
-    assert repr(found) == "Scores(models=['first'], benchmarks=['sums'])"
+    assert repr(found) == f"<Scores: {found.verdict}>"
 
 
 def test_a_notebook_shows_the_verdict_and_no_markup_of_a_user(traced: Any) -> None:
@@ -119,9 +119,12 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a benchmark by its nickname": ({"benchmarks": ["csqa"]}, "did you mean 'commonsense_qa'?"),
     "traces that there are not": ({"traces": "no.jsonl.gz"}, "there is no such file"),
     "other weights": ({"weights": "tracee"}, "did you mean 'trace'?"),
-    "another device": ({"device": "tpu"}, "there is no device 'tpu'"),
-    "another precision": ({"precision": "float64"}, "give one of float32, bfloat16, float16"),
-    "a limit of no items": ({"limit": 0}, "limit: 0 is not positive"),
+    "another device": ({"device": "tpu"}, "--device: there is no 'tpu'"),
+    "another precision": (
+        {"precision": "double"},
+        "name one that there is (float32, bfloat16, float16)",
+    ),
+    "a limit of no items": ({"limit": 0}, "--limit: 0 is not positive"),
     "fine-tuning without a training set": ({"isft": True}, "no training set to fine-tune on"),
 }
 
