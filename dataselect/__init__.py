@@ -13,13 +13,17 @@ from dataselect._version import __version__
 
 TYPE_CHECKING = False  # as typing's, which takes longer to load than all of this
 if TYPE_CHECKING:
+    from dataselect.api.calibrate import Calibration as Calibration
+    from dataselect.api.calibrate import calibrate as calibrate
     from dataselect.api.score import Scores as Scores
     from dataselect.api.score import score as score
     from dataselect.config.manifest import load_manifest as load_manifest
     from dataselect.config.plan import load_plan as load_plan
 
 _MODULES = {
+    "Calibration": "dataselect.api.calibrate",
     "Scores": "dataselect.api.score",
+    "calibrate": "dataselect.api.calibrate",
     "load_manifest": "dataselect.config.manifest",
     "load_plan": "dataselect.config.plan",
     "score": "dataselect.api.score",
@@ -27,8 +31,10 @@ _MODULES = {
 """Where each public name is defined."""
 
 __all__ = [
+    "Calibration",
     "Scores",
     "__version__",
+    "calibrate",
     "load_manifest",
     "load_plan",
     "score",
