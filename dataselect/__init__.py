@@ -13,24 +13,54 @@ from dataselect._version import __version__
 
 TYPE_CHECKING = False  # as typing's, which takes longer to load than all of this
 if TYPE_CHECKING:
+    from dataselect.api.calibrate import Calibration as Calibration
+    from dataselect.api.calibrate import calibrate as calibrate
+    from dataselect.api.mixture_search import MixtureSearch as MixtureSearch
     from dataselect.api.mixture_search import search_mixture as search_mixture
+    from dataselect.api.run import RunResult as RunResult
     from dataselect.api.run import run as run
+    from dataselect.api.score import Scores as Scores
+    from dataselect.api.score import score as score
+    from dataselect.config.manifest import Manifest as Manifest
     from dataselect.config.manifest import load_manifest as load_manifest
+    from dataselect.config.plan import Plan as Plan
     from dataselect.config.plan import load_plan as load_plan
+    from dataselect.errors import DataselectError as DataselectError
+    from dataselect.errors import InputError as InputError
 
 _MODULES = {
-    "run": "dataselect.api.run",
-    "search_mixture": "dataselect.api.mixture_search",
+    "Calibration": "dataselect.api.calibrate",
+    "DataselectError": "dataselect.errors",
+    "InputError": "dataselect.errors",
+    "Manifest": "dataselect.config.manifest",
+    "MixtureSearch": "dataselect.api.mixture_search",
+    "Plan": "dataselect.config.plan",
+    "RunResult": "dataselect.api.run",
+    "Scores": "dataselect.api.score",
+    "calibrate": "dataselect.api.calibrate",
     "load_manifest": "dataselect.config.manifest",
     "load_plan": "dataselect.config.plan",
+    "run": "dataselect.api.run",
+    "score": "dataselect.api.score",
+    "search_mixture": "dataselect.api.mixture_search",
 }
 """Where each public name is defined."""
 
 __all__ = [
+    "Calibration",
+    "DataselectError",
+    "InputError",
+    "Manifest",
+    "MixtureSearch",
+    "Plan",
+    "RunResult",
+    "Scores",
     "__version__",
+    "calibrate",
     "load_manifest",
     "load_plan",
     "run",
+    "score",
     "search_mixture",
 ]
 

@@ -1,7 +1,7 @@
 """`dataselect calibrate`: from checkpoints of a proxy and its target to transfer functions."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,14 +12,9 @@ from dataselect.cli.common import (
     notes,
     print_json,
     this_command,
-    write_out,
 )
 from dataselect.cli.fit import Protocol
-from dataselect.cli.score import Device, DeviceOption
-from dataselect.errors import InputError
-
-if TYPE_CHECKING:
-    from dataselect.calibration.calibrate import Measured, Paired
+from dataselect.cli.options import Device, DeviceOption
 
 
 def calibrate(
@@ -51,17 +46,16 @@ def calibrate(
     """Score a proxy's checkpoints, pair them with a target's accuracies, and fit the functions."""
     from rich.console import Console
 
-    from dataselect.calibration.calibrate import measure, pair
+    import dataselect as ds
+    from dataselect.calibration.calibrate import pair
     from dataselect.calibration.spec import load_calibration
-    from dataselect.compute import resolve_device
     from dataselect.report.live import LiveWatch
-    from dataselect.store import Store, lock
 
     console = Console()
     with errors(resume=True):
         loaded = load_calibration(spec)
-        paired = pair(loaded)
         if dry_run:
+            paired = pair(loaded)
             lines = [
                 *paired.notes(),
                 *(f"proxy: {each.label} ({each.commit or each.place})" for each in paired.proxies),
@@ -69,87 +63,22 @@ def calibrate(
             ]
             typer.echo("\n".join(lines))
             return
-        files = _Files(out or Path(f"{loaded.name}.json"))
-        kept = Store(store)
-        with (
-            lock(kept.root, "the store"),
-            LiveWatch(Console(stderr=True)) as watch,
-            notes(watch.note),
-        ):
-            kept.clean()
-            where = resolve_device(device.value)
-            measured = measure(paired, kept, where, confirm_run_unsafe_code, watch)
-        document = _fit(files, paired, measured, protocol)
+        with LiveWatch(Console(stderr=True)) as watch, notes(watch.note):
+            found = ds.calibrate(
+                loaded,
+                out=out or Path(f"{loaded.name}.json"),
+                protocol=None if protocol is None else protocol.value,
+                store=store,
+                device=device.value,
+                unsafe=confirm_run_unsafe_code,
+                watch=watch,
+                command=this_command(),
+            )
     if as_json:
-        print_json(document)
+        print_json(found.document)
         return
     from dataselect.report.tables.fits import print_fit
 
-    print_fit(document, console)
-    for title, path in files.named().items():
+    print_fit(found.document, console)
+    for title, path in found.files.items():
         console.print(f"{title}: {path}", markup=False, highlight=False)
-
-
-class _Files:
-    """What is written: the functions, and beside them the pairs and what these were measured with.
-
-    Raises InputError at once where nothing can be written, not after hours of scoring.
-    """
-
-    def __init__(self, functions: Path) -> None:
-        self.functions = functions
-        self.pairs = functions.with_name(f"{functions.stem}.pairs.csv")
-        self.setting = functions.with_name(f"{functions.stem}.setting.json")
-        if functions.is_dir():
-            raise InputError(functions, "this is a folder", "give a file to --out")
-        try:
-            functions.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                functions, f"cannot be written: {error.strerror}", "give another --out"
-            ) from None
-
-    def named(self) -> dict[str, Path]:
-        """The files by what they hold."""
-        return {
-            "pairs": self.pairs,
-            "their setting": self.setting,
-            "transfer functions": self.functions,
-        }
-
-
-def _fit(
-    files: _Files, paired: "Paired", measured: "Measured", chosen: Protocol | None
-) -> dict[str, object]:
-    from dataselect.calibration.calibrate import fit
-    from dataselect.report.tables.fits import fit_document
-    from dataselect.transfer.file import to_json
-    from dataselect.transfer.pairs import read_pairs
-    from dataselect.transfer.protocols import find_direction
-
-    # Read back from the table, so that `dataselect fit` on it gives the same.
-    write_out(files.pairs, measured.table())
-    write_out(files.setting, measured.setting_file())
-    file = read_pairs(files.pairs)
-    protocol = paired.spec.protocol if chosen is None else chosen.value
-    direction = find_direction(file.benchmarks, True)
-    fits = fit(file, paired, measured, protocol, this_command())
-    write_out(files.functions, to_json(each.function for each in fits.values()))
-    facts = {
-        "file": str(files.pairs),
-        "protocol": protocol,
-        "seed": paired.spec.seed,
-        "lower_is_better": True,
-        "direction_from": "rBridge",
-        "functions_file": str(files.functions),
-        "proxy": paired.proxy.name,
-        "target": paired.target_name,
-        "checkpoints": list(measured.checkpoints),
-    }
-    return fit_document(
-        file,
-        fits,
-        direction.correlations,
-        facts,
-        [*measured.notes, *file.notes, *direction.notes],
-    )

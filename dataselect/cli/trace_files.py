@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dataselect.cli.common import DEFAULT_STORE, StoreOption, errors, notes
-from dataselect.cli.score import (
+from dataselect.cli.options import (
     DEFAULT_TRACES,
     Device,
     DeviceOption,
     FolderOption,
     LimitOption,
-    load_one,
 )
 from dataselect.cli.traces import (
     BenchmarkOption,
@@ -160,6 +159,7 @@ def compare(
     """Say how much the frontier model changes the ranking of models."""
     from rich.console import Console
 
+    from dataselect.benchmarks.named import load_one
     from dataselect.compute import resolve_device
     from dataselect.errors import InputError
     from dataselect.report.tables.scores import print_comparison
@@ -178,9 +178,9 @@ def compare(
         kept = Store(store)
         with lock(kept.root, "the store"):
             kept.clean()
-            chosen, left_out = load_one(benchmark, folder, limit, report)
-            sets = recorded(files, chosen)
-            evaluation = make_evaluation(chosen, left_out, sets, report)
+            chosen = load_one(benchmark, folder, limit, report)
+            sets = recorded(files, chosen.benchmark)
+            evaluation = make_evaluation(chosen.benchmark, chosen.left_out, sets, report)
             tables = score_by_frontier(
                 kept,
                 [resolve_model(model, "float32", kept) for model in models],

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dataselect.cli.common import errors, notes
-from dataselect.cli.score import (
+from dataselect.cli.options import (
     DEFAULT_TRACES,
     Device,
     DeviceOption,
     FolderOption,
     LimitOption,
-    load_benchmarks,
-    load_one,
 )
 
 if TYPE_CHECKING:
@@ -58,12 +56,14 @@ def pull(
     out: Annotated[Path, typer.Option("--out", help="Folder of the trace files.")] = DEFAULT_TRACES,
 ) -> None:
     """Get the traces that the paper's authors released (GPT-4o, free)."""
+    from dataselect.benchmarks.named import load_benchmarks, split_names
     from dataselect.traces.library import trace_path
     from dataselect.traces.released import RELEASED, import_released
     from dataselect.traces.trace import write_traces
 
     with errors(), notes(report):
-        for benchmark, _ in load_benchmarks(benchmarks, folder, None, report):
+        for each in load_benchmarks(split_names(benchmarks), folder, None, report):
+            benchmark = each.benchmark
             found = import_released(source or RELEASED, benchmark)
             path = trace_path(out, benchmark.id, found.header.model)
             out.mkdir(parents=True, exist_ok=True)
@@ -209,4 +209,6 @@ def say_written(path: Path, found: "TraceSet") -> None:
 
 def one_benchmark(name: str, folder: Path | None, limit: int | None) -> "BenchmarkItems":
     """The benchmark of that name, with notes on standard error."""
-    return load_one(name, folder, limit, report)[0]
+    from dataselect.benchmarks.named import load_one
+
+    return load_one(name, folder, limit, report).benchmark

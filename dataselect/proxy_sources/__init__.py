@@ -1,7 +1,8 @@
 """Where a proxy comes from: trained here, given as checkpoints, or trained by a command.
 
 `source` has the interface (`ProxySource`) and its values; `trained`, `given` and `command`
-implement it; `data_export` writes what a command gets, `supervise` looks after its process, `weights`
+implement it; `data_export` writes what a command gets, `supervise` looks after its process, and
+`weights`
 reads what a checkpoint's files say of it without loading them.
 """
 

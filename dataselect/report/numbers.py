@@ -1,12 +1,14 @@
 """How figures and foreign text are written, alike in the terminal and in Markdown.
 
-Titles, ids and error texts come from users and from other people's libraries: `one_line` makes
-them harmless for any display, and each face escapes its own markup on top of that.
+Titles, ids and error texts come from users and from other people's libraries: `one_line` (of
+`wording`) makes them harmless for any display, and each face escapes its own markup on top of that.
 """
 
 import math
 from collections.abc import Sequence
 from typing import Any
+
+from dataselect.wording import one_line as one_line  # noqa: PLC0414  # faces find it here
 
 METRIC_NAMES = {
     "rbridge": "rBridge",
@@ -15,23 +17,6 @@ METRIC_NAMES = {
     "accuracy": "accuracy of the proxy",
 }
 """What people call the metrics; one that is not here goes by its own name."""
-
-_UNSEEN_BUT_FINE = "\u200c\u200d"  # joiners that Persian, Hindi and emoji are written with
-
-
-def one_line(text: str) -> str:
-    """`text` on one line, everything that a display would act on written as an escape.
-
-    Covers control characters (terminal escapes) and reordering marks, which can make a name look
-    like another.
-    """
-    shown = " ".join(text.split())
-    return "".join(c if c.isprintable() or c in _UNSEEN_BUT_FINE else _escape(c) for c in shown)
-
-
-def _escape(letter: str) -> str:
-    code = ord(letter)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def metric_name(metric: str) -> str:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item, load_items
 from dataselect.benchmarks.load import load_benchmark, training_items
+from dataselect.benchmarks.named import NamedBenchmark
 from dataselect.benchmarks.own import load_definition
 from dataselect.config.benchmark import Benchmark
 from dataselect.errors import InputError
@@ -122,6 +123,42 @@ def make_evaluation(
     if only_correct:
         traces = [_correct(benchmark, each, unsafe) for each in traces]
     return Evaluation(benchmark, tuple(traces), left_out, weights)
+
+
+def gather_named(
+    named: Sequence[NamedBenchmark],
+    sources: Sequence[Path],
+    default: Path,
+    store: Store,
+    report: Callable[[str], None],
+    *,
+    only_correct: bool = False,
+    weights: Scope = "trace",
+    unsafe: bool = False,
+) -> list[Evaluation]:
+    """Benchmarks that were asked for by name, with the traces that `find_traces` finds for them.
+
+    A trace file among `sources` that is for none of them is reported.
+    """
+    evaluations = []
+    for each in named:
+        found = find_traces(each.benchmark, sources, default, store, report)
+        evaluations.append(
+            make_evaluation(
+                each.benchmark,
+                each.left_out,
+                found,
+                report,
+                only_correct=only_correct,
+                weights=weights,
+                unsafe=unsafe,
+            )
+        )
+    ids = {each.benchmark.id for each in named}
+    for path in sources:
+        if path.is_file() and trace_benchmark(path) not in ids:
+            report(f"{path} is for {trace_benchmark(path)}, which is not scored")
+    return evaluations
 
 
 def find_traces(

@@ -6,7 +6,6 @@ reads those reads these. What such a file has no place for stands under `datasel
 """
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -20,33 +19,27 @@ from rich.table import Table
 from dataselect._version import __version__
 from dataselect.decisions.frontier_agreement import compare_frontiers
 from dataselect.report.numbers import one_line
+from dataselect.report.tables.score_frames import (
+    HEADLINES,
+    LEGEND,
+    Metrics,
+    figure,
+    headline,
+    item_rows,
+    metrics_of,
+    remarks,
+)
 from dataselect.scoring.checkpoint import ModelCheckpoint
 from dataselect.scoring.evaluate import Evaluation
 from dataselect.scoring.rbridge import METRIC_VERSION
 from dataselect.scoring.score_models import BenchmarkScores, distinct
 from dataselect.store import write_atomic
-from dataselect.traces.summary import grouped
 from dataselect.wording import slug
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _LOWER_IS_BETTER = ("nll", "rbridge", "ted")
-_Metrics = Mapping[str, tuple[float, float, int]]
-_COUNTS = ("trace_tokens", "left_out_tokens")
-_COLUMNS = {
-    "rbridge": "rBridge",
-    "trace_nll": "R^φ",
-    "label_nll": "label",
-    "scb_nll": "ScB",
-    "mpca": "MPCA",
-    "ted_per_token": "TED",
-    "cloze": "cloze",
-    "correct": "acc",
-    "isft_accuracy": "iSFT",
-}
-_UNCONDITIONAL = ("arc_challenge", "commonsense_qa")
-"""Benchmarks whose cloze accuracy OLMES takes from `acc_uncond`; per character for others."""
 
 
 def summary(
@@ -63,7 +56,7 @@ def summary(
     identity = model.identity["model"]
     revision = identity.get("commit", "local")
     by_id = {each.evaluation.benchmark.id: each for each in scores}
-    metrics = {name: _metrics(each.evaluation, each.tables[number]) for name, each in by_id.items()}
+    metrics = {name: metrics_of(each, number) for name, each in by_id.items()}
     return {
         "results": {name: {"alias": name, **_means(values)} for name, values in metrics.items()},
         "group_subtasks": {name: [] for name in by_id},
@@ -115,20 +108,13 @@ def write_scores(
     out: Path,
 ) -> list[Path]:
     """Write `<out>/<model>/results_<date>.json` and `items_<date>.parquet`; gives the folders."""
-    import pandas as pd
-
     stamp = when.strftime("%Y-%m-%dT%H-%M-%S.%f")
     folders = [
         out / folder for folder in distinct([slug(model.name) or "model" for model in models])
     ]
     for number, (model, folder) in enumerate(zip(models, folders, strict=True)):
         folder.mkdir(parents=True, exist_ok=True)
-        tables = [
-            each.tables[number].assign(benchmark=each.evaluation.benchmark.id) for each in scores
-        ]
-        rows = pd.concat(tables, ignore_index=True)
-        first = ["benchmark", "item"]
-        rows = rows[first + [name for name in rows.columns if name not in first]]
+        rows = item_rows(scores, number)
         write_atomic(folder / f"items_{stamp}.parquet", rows.to_parquet(None, index=False))
         made = summary(model, number, scores, facts, when)
         text = json.dumps(made, indent=2, ensure_ascii=False, allow_nan=False)
@@ -141,47 +127,28 @@ def print_scores(
 ) -> None:
     """A table for each model with a row for each benchmark, and what was left out."""
     for number, model in enumerate(models):
-        rows = [(each, _metrics(each.evaluation, each.tables[number])) for each in scores]
+        rows = [(each, metrics_of(each, number)) for each in scores]
         console.print(one_line(model.name), style="bold", markup=False, highlight=False)
         console.print(_table(rows))
-    lines = [
-        "mean ± standard error over items. rBridge, R^φ, label (its NLL) and ScB in nats per"
-        " token and TED in edits per token: lower is better. MPCA, cloze accuracy, acc"
-        " (accuracy or pass@1 of written answers) and iSFT (the same after fine-tuning): higher is"
-        " better."
-    ]
-    for each in scores:
-        name = each.evaluation.benchmark.id
-        for reason, count in grouped(each.exclusions):
-            lines.append(f"{name}: {count} left out: {one_line(reason)}")
-        lines += [f"{name}: {note}" for note in each.notes]
-    for line in lines:
+    for line in (LEGEND, *remarks(scores)):
         console.print(line, markup=False, highlight=False)
 
 
-def _table(rows: Sequence[tuple[BenchmarkScores, _Metrics]]) -> Table:
-    shown = [key for key in _COLUMNS if any(_shown(key, *row) is not None for row in rows)]
+def _table(rows: Sequence[tuple[BenchmarkScores, Metrics]]) -> Table:
+    shown = [key for key in HEADLINES if any(headline(key, *row) is not None for row in rows)]
     # Without padding it fits 80 columns.
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=0)
-    for heading in ("benchmark", "items", *(_COLUMNS[key] for key in shown)):
+    for heading in ("benchmark", "items", *(HEADLINES[key] for key in shown)):
         left = heading == "benchmark"
         table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for each, metrics in rows:
-        cells = [_shown(key, each, metrics) for key in shown]
+        cells = [headline(key, each, metrics) for key in shown]
         table.add_row(
             escape(each.evaluation.benchmark.id),
             str(len(each.tables[0])),
-            *(
-                "–" if cell is None else f"{_figure(cell[0])}\n±{_figure(cell[1])}"
-                for cell in cells
-            ),
+            *("–" if cell is None else f"{figure(cell[0])}\n±{figure(cell[1])}" for cell in cells),
         )
     return table
-
-
-def _figure(value: float) -> str:
-    """Three decimals; what would show none of its digits, a probability of an answer, say so."""
-    return f"{value:.0e}" if 0 < abs(value) < 5e-4 else f"{value:.3f}"
 
 
 def print_comparison(tables: Mapping[str, "pd.DataFrame"], console: Console) -> None:
@@ -209,40 +176,12 @@ def print_comparison(tables: Mapping[str, "pd.DataFrame"], console: Console) -> 
         console.print(one_line(line), markup=False, highlight=False)
 
 
-def _metrics(evaluation: Evaluation, table: "pd.DataFrame") -> _Metrics:
-    """Mean, standard error and number of items of each metric that has a finite mean."""
-    found = {}
-    for name in table.columns:
-        if name == "item" or name in _COUNTS or table[name].dtype.kind not in "bif":
-            continue
-        values = table[name].astype(float).dropna()
-        mean = float(values.mean())
-        # Neither without a value, nor where a likelihood ratio has no number.
-        if not math.isfinite(mean):
-            continue
-        error = float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
-        metric = name
-        if name == "correct":
-            metric = "pass@1" if evaluation.benchmark.answer_kind == "code" else "exact_match"
-        found[metric] = (mean, error, len(values))
-    return found
-
-
-def _means(metrics: _Metrics) -> dict[str, float]:
+def _means(metrics: Metrics) -> dict[str, float]:
     made = {}
     for name, (mean, error, _) in metrics.items():
         made[f"{name},none"] = mean
         made[f"{name}_stderr,none"] = error
     return made
-
-
-def _shown(key: str, scores: BenchmarkScores, metrics: _Metrics) -> tuple[float, float, int] | None:
-    if key == "cloze":
-        unconditional = scores.evaluation.benchmark.id in _UNCONDITIONAL
-        key = "acc_uncond" if unconditional else "acc_per_char"
-    if key == "correct":
-        return metrics.get("exact_match", metrics.get("pass@1"))
-    return metrics.get(key)
 
 
 def _lower(metric: str) -> bool:

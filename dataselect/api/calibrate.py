@@ -1,0 +1,201 @@
+"""`ds.calibrate` and `dataselect calibrate`: transfer functions from checkpoints of two models."""
+
+import io
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from dataselect.api.html import result_html
+from dataselect.api.options import require_one_of
+from dataselect.api.score import Device
+from dataselect.calibration.calibrate import Measured, Paired, fit, measure, pair
+from dataselect.calibration.spec import CalibrationSpec, load_calibration
+from dataselect.compute import Event, resolve_device
+from dataselect.report.calibration_files import CalibrationFiles
+from dataselect.report.numbers import number, one_line
+from dataselect.report.output import write_out
+from dataselect.report.tables.fits import fit_document
+from dataselect.store import Store, lock
+from dataselect.transfer.file import to_json
+from dataselect.transfer.function import TransferFunction
+from dataselect.transfer.pairs import read_pairs
+from dataselect.transfer.protocols import find_direction
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dataselect.stages.experiment import Watch
+
+Protocol = Literal["robust", "paper"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Calibration:
+    """Transfer functions from a proxy's rBridge to a target's accuracy, and how far they err."""
+
+    functions: Mapping[str, TransferFunction]
+    """By benchmark; scores in nats per token, accuracies in 0..1."""
+
+    document: dict[str, Any]
+    """What `dataselect calibrate --json` prints; errors are in points of accuracy (0..100)."""
+
+    files: Mapping[str, Path]
+    """What was written, by what it holds; empty without `out`."""
+
+    measured: Measured
+    """The pairs with their scores, and the setting that the functions depend on."""
+
+    @cached_property
+    def table(self) -> "pd.DataFrame":
+        """A row for each benchmark: points, family, fit and errors, as in `document`."""
+        import pandas as pd
+
+        rows = {
+            name: {key: value for key, value in row.items() if not isinstance(value, list | dict)}
+            for name, row in self.document["benchmarks"].items()
+        }
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("benchmark")
+
+    @cached_property
+    def pairs(self) -> "pd.DataFrame":
+        """The pairs: `metric` in nats per token, `accuracy` in 0..1, tokens, and what was paired.
+
+        `trace_nll` and `label_nll` are other scores of the same checkpoint of the proxy.
+        """
+        import pandas as pd
+
+        return pd.read_csv(io.StringIO(self.measured.table()))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was paired, taken and left out."""
+        return tuple(self.document["notes"])
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: the mean absolute error of each function on points it has not seen."""
+        paper = self.document["protocol"] == "paper"
+        errors = [
+            f"{number(row['test_mae' if paper else 'cv_mae'], 1)} points of accuracy on"
+            f" {one_line(name)} ({row['points']} pairs)"
+            for name, row in self.document["benchmarks"].items()
+        ]
+        names = (self.document[key] for key in ("proxy", "target"))
+        proxy, target = map(one_line, names)
+        return (
+            f"From {proxy} to {target}: mean absolute error in cross-validation"
+            f" {', '.join(errors)}."
+        )
+
+    def __repr__(self) -> str:
+        return f"<Calibration: {self.verdict}>"
+
+    def _repr_html_(self) -> str:
+        """The verdict, a row for each benchmark, and the notes, for a notebook."""
+        caption = f"{self.document['protocol']} protocol; errors in points of accuracy"
+        return result_html(self.verdict, {caption: self.table}, self.notes)
+
+
+def calibrate(
+    spec: str | Path | CalibrationSpec,
+    *,
+    out: str | Path | None = None,
+    protocol: Protocol | None = None,
+    store: str | Path = ".dataselect",
+    device: Device = "auto",
+    unsafe: bool = False,
+    watch: "Watch | None" = None,
+    command: str | None = None,
+) -> Calibration:
+    """Score a proxy's checkpoints, pair them with a target's accuracies, and fit the functions.
+
+        found = ds.calibrate("calibration.yaml", out="transfer.json")
+        found.table["cv_mae"]                # points of accuracy, by benchmark
+
+    `spec` is a YAML file (docs/calibration.md), or one that was loaded. With `out` the functions
+    are written to that file, and the pairs and their setting beside it; without it nothing is.
+    `protocol` says how functions are fitted, "robust" or "paper"; the spec's by default.
+
+    Every score is kept in the folder `store`, so a second call scores nothing anew. `device` "auto"
+    takes a GPU where there is one, `unsafe` runs programs that the target writes even where they
+    cannot be isolated. `watch` is shown how it goes, as by `dataselect.report.live.LiveWatch`;
+    `command` is what the functions say that they were made by.
+
+    Raises InputError for bad input, also where too few checkpoints can be paired, before anything
+    is scored, and LockedError where another run holds the store.
+    """
+    require_one_of("--device", device, get_args(Device))
+    if protocol is not None:
+        require_one_of("--protocol", protocol, get_args(Protocol))
+    loaded = spec if isinstance(spec, CalibrationSpec) else load_calibration(Path(spec))
+    paired = pair(loaded)
+    files = None if out is None else CalibrationFiles(Path(out))
+    kept = Store(Path(store))
+    with lock(kept.root, "the store"):
+        kept.clean()
+        measured = measure(paired, kept, resolve_device(device), unsafe, watch or _Silent())
+    return _fitted(
+        files,
+        paired,
+        measured,
+        loaded.protocol if protocol is None else protocol,
+        command or f"dataselect.calibrate({loaded.name!r})",
+    )
+
+
+def _fitted(
+    files: CalibrationFiles | None,
+    paired: Paired,
+    measured: Measured,
+    protocol: Protocol,
+    command: str,
+) -> Calibration:
+    with ExitStack() as stack:
+        written = files
+        if written is None:
+            folder = stack.enter_context(TemporaryDirectory())
+            written = CalibrationFiles(Path(folder) / f"{paired.spec.name}.json")
+        # Read back from the table, so that `dataselect fit` on it gives the same.
+        write_out(written.pairs, measured.table())
+        write_out(written.setting, measured.setting_file())
+        file = read_pairs(written.pairs)
+    direction = find_direction(file.benchmarks, True)
+    fits = fit(file, paired, measured, protocol, command)
+    functions = {name: each.function for name, each in fits.items()}
+    if files is not None:
+        write_out(files.functions, to_json(functions.values()))
+    facts = {
+        "file": None if files is None else str(files.pairs),
+        "protocol": protocol,
+        "seed": paired.spec.seed,
+        "lower_is_better": True,
+        "direction_from": "rBridge",
+        "functions_file": None if files is None else str(files.functions),
+        "proxy": paired.proxy.name,
+        "target": paired.target_name,
+        "checkpoints": list(measured.checkpoints),
+    }
+    notes = [*measured.notes, *file.notes, *direction.notes]
+    document = fit_document(file, fits, direction.correlations, facts, notes)
+    named = {} if files is None else files.named()
+    return Calibration(functions, document, named, measured)
+
+
+class _Silent:
+    """Shows nothing."""
+
+    def step(self, title: str) -> None:
+        """A new part of the run begins."""
+
+    def progress(self, work: str, fields: Mapping[str, float]) -> None:
+        """How far a piece of work is."""
+
+    def event(self, event: Event) -> None:
+        """Something happened to a job."""
+
+    def note(self, text: str) -> None:
+        """Something that the user should know."""

@@ -1,0 +1,31 @@
+"""Options of several commands that score models or read benchmarks."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dataselect.traces.library import TRACES_FOLDER
+
+DEFAULT_TRACES = Path(TRACES_FOLDER)
+FolderOption = Annotated[
+    Path | None,
+    typer.Option("--folder", help="Folder that holds the benchmarks as JSONL files. [the Hub]"),
+]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Only the first so many items of each.")
+]
+
+
+class Device(StrEnum):
+    """Where models run."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+DeviceOption = Annotated[
+    Device, typer.Option("--device", help="auto takes a GPU where there is one.")
+]

@@ -1,0 +1,167 @@
+"""The numbers of `dataselect score`: means over items with their errors, and items side by side.
+
+What is written, printed and given to Python all comes from here.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from dataselect.report.numbers import one_line
+from dataselect.scoring.score_models import BenchmarkScores
+from dataselect.traces.summary import grouped
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Mean = tuple[float, float, int]
+"""Mean, standard error and number of the items that have a value."""
+
+Metrics = Mapping[str, Mean]
+
+LEGEND = (
+    "mean ± standard error over items. rBridge, R^φ, label (its NLL) and ScB in nats per"
+    " token and TED in edits per token: lower is better. MPCA, cloze accuracy, acc"
+    " (accuracy or pass@1 of written answers) and iSFT (the same after fine-tuning): higher is"
+    " better."
+)
+"""How the headline metrics are read."""
+
+HEADLINES = {
+    "rbridge": "rBridge",
+    "trace_nll": "R^φ",
+    "label_nll": "label",
+    "scb_nll": "ScB",
+    "mpca": "MPCA",
+    "ted_per_token": "TED",
+    "cloze": "cloze",
+    "correct": "acc",
+    "isft_accuracy": "iSFT",
+}
+"""Metrics that are shown to people, with their headings; all of them are in the files."""
+
+_COUNTS = ("trace_tokens", "left_out_tokens")
+_UNCONDITIONAL = ("arc_challenge", "commonsense_qa")
+"""Benchmarks whose cloze accuracy OLMES takes from `acc_uncond`; per character for others."""
+
+
+def mean_of(values: "pd.Series[float]") -> Mean | None:
+    """Of the items that have a value; the error of a single one is 0.
+
+    None without a value, and where a likelihood ratio has no number.
+    """
+    values = values.dropna()
+    mean = float(values.mean())
+    if not math.isfinite(mean):
+        return None
+    error = float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+    return mean, error, len(values)
+
+
+def metrics_of(scores: BenchmarkScores, number: int) -> Metrics:
+    """Each metric with a finite mean, of the model that is `number` in `scores`."""
+    table, found = scores.tables[number], {}
+    for name in table.columns:
+        if name == "item" or name in _COUNTS or table[name].dtype.kind not in "bif":
+            continue
+        mean = mean_of(table[name].astype(float))
+        if mean is None:
+            continue
+        metric = name
+        if name == "correct":
+            code = scores.evaluation.benchmark.answer_kind == "code"
+            metric = "pass@1" if code else "exact_match"
+        found[metric] = mean
+    return found
+
+
+def headline(key: str, scores: BenchmarkScores, metrics: Metrics) -> Mean | None:
+    """The metric that stands under a heading, None where the benchmark has none."""
+    if key == "cloze":
+        unconditional = scores.evaluation.benchmark.id in _UNCONDITIONAL
+        key = "acc_uncond" if unconditional else "acc_per_char"
+    if key == "correct":
+        return metrics.get("exact_match", metrics.get("pass@1"))
+    return metrics.get(key)
+
+
+def figure(value: float) -> str:
+    """Three decimals; what would show none of its digits, a probability of an answer, say so."""
+    return f"{value:.0e}" if 0 < abs(value) < 5e-4 else f"{value:.3f}"
+
+
+def remarks(scores: Sequence[BenchmarkScores]) -> list[str]:
+    """What was left out, counted by reason, and the notes, a line for each."""
+    lines = []
+    for each in scores:
+        name = each.evaluation.benchmark.id
+        for reason, count in grouped(each.exclusions):
+            lines.append(f"{name}: {count} left out: {one_line(reason)}")
+        lines += [f"{name}: {note}" for note in each.notes]
+    return lines
+
+
+def item_rows(scores: Sequence[BenchmarkScores], number: int) -> "pd.DataFrame":
+    """All that was measured of one model: a row for each benchmark and item."""
+    import pandas as pd
+
+    tables = [each.tables[number].assign(benchmark=each.evaluation.benchmark.id) for each in scores]
+    rows = pd.concat(tables, ignore_index=True)
+    first = ["benchmark", "item"]
+    return rows[first + [name for name in rows.columns if name not in first]]
+
+
+def items_frame(models: Sequence[str], scores: Sequence[BenchmarkScores]) -> "pd.DataFrame":
+    """`item_rows` of all models, which have the same items, with `model` in front."""
+    import pandas as pd
+
+    rows = pd.concat(
+        [item_rows(scores, number).assign(model=model) for number, model in enumerate(models)],
+        ignore_index=True,
+    )
+    return rows[["model", *(name for name in rows.columns if name != "model")]]
+
+
+def means_frame(models: Sequence[str], scores: Sequence[BenchmarkScores]) -> "pd.DataFrame":
+    """A row for each model and benchmark; columns `METRIC`, `METRIC_stderr` and `METRIC_items`."""
+    import pandas as pd
+
+    rows = []
+    for number, model in enumerate(models):
+        for each in scores:
+            row: dict[str, object] = {"model": model, "benchmark": each.evaluation.benchmark.id}
+            row["items"] = len(each.tables[number])
+            for metric, (mean, error, count) in metrics_of(each, number).items():
+                row |= {metric: mean, f"{metric}_stderr": error, f"{metric}_items": count}
+            rows.append(row)
+    return pd.DataFrame(rows).set_index(["model", "benchmark"])
+
+
+def headline_frame(models: Sequence[str], scores: Sequence[BenchmarkScores]) -> "pd.DataFrame":
+    """The headline metrics as people read them: `mean ± standard error`."""
+    import pandas as pd
+
+    rows = []
+    for number, model in enumerate(models):
+        for each in scores:
+            metrics = metrics_of(each, number)
+            row: dict[str, object] = {"model": model, "benchmark": each.evaluation.benchmark.id}
+            row["items"] = len(each.tables[number])
+            for key, heading in HEADLINES.items():
+                if (found := headline(key, each, metrics)) is not None:
+                    row[heading] = f"{figure(found[0])} ± {figure(found[1])}"
+            rows.append(row)
+    frame = pd.DataFrame(rows).set_index(["model", "benchmark"])
+    return frame[["items", *(name for name in HEADLINES.values() if name in frame)]]
+
+
+def exclusions_frame(scores: Sequence[BenchmarkScores]) -> "pd.DataFrame":
+    """Items that were left out for all models: `benchmark`, `item`, `reason`."""
+    import pandas as pd
+
+    rows = [
+        (each.evaluation.benchmark.id, one.item, one.reason)
+        for each in scores
+        for one in each.exclusions
+    ]
+    return pd.DataFrame(rows, columns=["benchmark", "item", "reason"])

@@ -1,0 +1,41 @@
+"""What the scores of models come to, in a sentence: whose rBridge is lowest, and by how much.
+
+A difference between two models is over the same items, so its standard error is that of the
+differences item by item.
+"""
+
+from collections.abc import Sequence
+
+from dataselect.report.numbers import number, one_line
+from dataselect.report.tables.score_frames import mean_of
+from dataselect.scoring.score_models import BenchmarkScores
+
+
+def score_verdict(models: Sequence[str], scores: Sequence[BenchmarkScores]) -> str:
+    """The model with the lowest rBridge on each benchmark, or the rBridge of the only model."""
+    if len(models) == 1:
+        return f"{one_line(models[0])}: {', '.join(_alone(each) for each in scores)}."
+    return f"{'; '.join(_compared(models, each) for each in scores)}."
+
+
+def _alone(scores: BenchmarkScores) -> str:
+    mean = mean_of(scores.tables[0]["rbridge"])
+    where = one_line(scores.evaluation.benchmark.id)
+    if mean is None:
+        return f"no rBridge on {where}"
+    return f"rBridge {number(mean[0], 3)} ± {number(mean[1], 3)} nats per token on {where}"
+
+
+def _compared(models: Sequence[str], scores: BenchmarkScores) -> str:
+    where = one_line(scores.evaluation.benchmark.id)
+    columns = [table["rbridge"] for table in scores.tables]
+    means = {n: mean[0] for n, column in enumerate(columns) if (mean := mean_of(column))}
+    if len(means) < 2:
+        return f"no two models have an rBridge on {where}"
+    best, second = sorted(means, key=lambda n: means[n])[:2]
+    lead = mean_of(columns[second] - columns[best])
+    assert lead is not None, "both have means, over the same items"
+    return (
+        f"{one_line(models[best])} has the lowest rBridge on {where}, {number(means[best], 3)} nats"
+        f" per token, {number(lead[0], 3)} ± {number(lead[1], 3)} below {one_line(models[second])}"
+    )
