@@ -28,7 +28,7 @@ from dataselect.transfer.protocols import find_direction
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dataselect.stages.experiment import Watch
+    from dataselect.stages.watch import Watch
 
 Protocol = Literal["robust", "paper"]
 
