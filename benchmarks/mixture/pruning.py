@@ -32,8 +32,8 @@ from dataselect.mixture.propose import best_mixture
 from dataselect.mixture_search.prepare import prepare
 from dataselect.mixture_search.sampler import fit
 from dataselect.mixture_search.search import settle
-from dataselect.mixture_search.study import Board, open_storage
-from dataselect.mixture_search.trial import Item, Settings
+from dataselect.mixture_search.study import SharedStudy, open_storage
+from dataselect.mixture_search.trial import SearchSettings, Trial
 from dataselect.mixture_search.trial_runner import Result
 from dataselect.mixture_search.worker import Worker
 from dataselect.scoring.evaluate import find
@@ -57,22 +57,22 @@ def train(folder: Path) -> None:
     plan, store = plan.model_copy(update={"mix": mix}), Store(folder)
     rows = []
     with default_compute(1, 1, "cpu") as compute:
-        ground = prepare(gather_inputs(manifest, plan, Runtime(store, compute)))
-        _, settings, _ = settle(ground)
+        runner = prepare(gather_inputs(manifest, plan, Runtime(store, compute)))
+        _, settings, _ = settle(runner)
 
-        def measure(items: Mapping[str, Item]) -> dict[str, Result]:
-            made, results = ground.measure(items), {}
-            for name, item in items.items():
-                proxy = ground.source(item).find(store)
+        def measure(trials: Mapping[str, Trial]) -> dict[str, Result]:
+            made, results = runner.measure(trials), {}
+            for name, trial in trials.items():
+                proxy = runner.source(trial).find(store)
                 assert proxy is not None, made[name].why
                 found = [
-                    [find(store, point.checkpoint, e, "scores") for e in ground._evaluations]
+                    [find(store, point.checkpoint, e, "scores") for e in runner._evaluations]
                     for point in proxy.points
                 ]
                 values = [[float(m.table["rbridge"].mean()) for m in each] for each in found]
                 scoring = sum(m.flops for m in found[0])
                 rows.append(
-                    {"weights": item.weights, "seed": item.seed, "values": values}
+                    {"weights": trial.weights, "seed": trial.seed, "values": values}
                     | {"training_flops": proxy.training_flops, "scoring_flops": scoring}
                 )
                 results[name] = Result(tuple(values[-1]), made[name].flops)
@@ -80,15 +80,15 @@ def train(folder: Path) -> None:
 
         names = (settings.sources, settings.benchmarks)
         storage = open_storage(None, "", folder / "pruning.journal")
-        board = Board(storage, "pruning", *names, folder / "workers", time.time)
-        with board.at_work():
-            Worker(board, settings, measure, 1, SilentWatch()).search()
+        study = SharedStudy(storage, "pruning", *names, folder / "workers", time.time)
+        with study.at_work():
+            Worker(study, settings, measure, 1, SilentWatch()).search()
     FILE.write_text(json.dumps(rows))
 
 
 def show() -> None:
     rows = json.loads(FILE.read_text())
-    items = [Item(tuple(row["weights"]), row["seed"]) for row in rows]
+    trials = [Trial(tuple(row["weights"]), row["seed"]) for row in rows]
     values = np.array([row["values"] for row in rows])
     end, trials = values[:, -1], len(rows)
     objective = (values / end.std(axis=0)).mean(axis=2)
@@ -111,14 +111,14 @@ def show() -> None:
     scoring = rows[0]["scoring_flops"] / rows[0]["training_flops"]
     print(f"scoring a checkpoint costs {scoring:.1%} of a training")
     settings = _settings(len(rows[0]["weights"]))
-    whole = fit(settings, dict(zip(items, map(tuple, end.tolist()), strict=True)))
+    whole = fit(settings, dict(zip(trials, map(tuple, end.tolist()), strict=True)))
 
-    def cost(kept: list[Item], ends: np.ndarray) -> float:
+    def cost(kept: list[Trial], ends: np.ndarray) -> float:
         model = fit(settings, dict(zip(kept, map(tuple, ends.tolist()), strict=True)))
         weights = best_mixture(model, settings.limits, 0)
         return float(whole.predict(weights[None]).objective[0])
 
-    best = cost(items, end)
+    best = cost(trials, end)
     prior = float(whole.predict(settings.prior[None]).objective[0])
     print(
         f"gain of the proposal over the prior {prior - best:.3f}, held-out error "
@@ -127,7 +127,7 @@ def show() -> None:
     for fewer in (23, 22, 20):
         print(
             f"first {fewer} trials alone, {1 - fewer / trials:.1%} saved: "
-            f"{cost(items[:fewer], end[:fewer]) - best:+.3f}"
+            f"{cost(trials[:fewer], end[:fewer]) - best:+.3f}"
         )
     for c, design in ((1, False), (1, True), (2, True)):
         stopped = _stopped(values[:, c], design)
@@ -143,7 +143,7 @@ def show() -> None:
             f"worse half stopped after {c + 1}/{CHECKPOINTS}, design {'too' if design else 'not'}: "
             f"{len(stopped)} of {trials}, {share:.1%} of training saved for "
             f"{asked * scoring / trials:.1%} of scoring; ends predicted to "
-            f"{np.sqrt((away**2).mean()):.2f}; proposal {cost(items, ends) - best:+.3f}"
+            f"{np.sqrt((away**2).mean()):.2f}; proposal {cost(trials, ends) - best:+.3f}"
         )
 
 
@@ -159,7 +159,7 @@ def _stopped(scores: np.ndarray, design: bool) -> list[int]:
     return stopped
 
 
-def _settings(sources: int) -> Settings:
+def _settings(sources: int) -> SearchSettings:
     prior = np.full(sources, 1 / sources)
     names = tuple(f"s{i}" for i in range(sources))
     return replace(

@@ -26,7 +26,7 @@ from small_swarms import losses
 from dataselect.mixture.constraints import no_limits
 from dataselect.mixture.propose import best_mixture
 from dataselect.mixture_search.sampler import designed, fit, proposed
-from dataselect.mixture_search.trial import Item, Settings
+from dataselect.mixture_search.trial import SearchSettings, Trial
 
 TRIALS = 40
 COURSES = {
@@ -52,7 +52,7 @@ class World:
     metrics: int
     truth: Callable[[np.ndarray], np.ndarray]
 
-    def settings(self, seed: int) -> Settings:
+    def settings(self, seed: int) -> SearchSettings:
         names = tuple(f"s{i}" for i in range(self.sources))
         prior = np.full(self.sources, 1 / self.sources)
         return replace(
@@ -71,22 +71,24 @@ class World:
 WORLDS = {"law, 4 sources": World(4, 2, losses), "no law, 8 sources": World(8, 3, lawless)}
 
 
-def search(settings: Settings, truth: Callable[[np.ndarray], np.ndarray], noise: float) -> Item:
-    def measured(item: Item) -> tuple[float, ...]:
-        places = [round(1e4 * w) for w in item.weights]
-        rng = np.random.default_rng([settings.seed, item.seed, *places])
-        values = truth(np.array([item.weights]))[0]
+def search(
+    settings: SearchSettings, truth: Callable[[np.ndarray], np.ndarray], noise: float
+) -> Trial:
+    def measured(trial: Trial) -> tuple[float, ...]:
+        places = [round(1e4 * w) for w in trial.weights]
+        rng = np.random.default_rng([settings.seed, trial.seed, *places])
+        values = truth(np.array([trial.weights]))[0]
         return tuple((values + noise * rng.standard_normal(len(values))).tolist())
 
-    values = {item: measured(item) for item in designed(settings)}
+    values = {trial: measured(trial) for trial in designed(settings)}
     for number in itertools.count(1):
         count = min(settings.together, settings.trials - len(values))
         if count <= 0:
             break
         fresh = proposed(settings, values, [], count, number)
-        values |= {item: measured(item) for item in fresh}
+        values |= {trial: measured(trial) for trial in fresh}
     weights = best_mixture(fit(settings, values), settings.limits, settings.seed)
-    return Item(tuple(weights.tolist()), 0)
+    return Trial(tuple(weights.tolist()), 0)
 
 
 def main() -> None:

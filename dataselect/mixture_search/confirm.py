@@ -11,7 +11,7 @@ from dataselect.mixture.accuracy import Range, TargetAccuracy
 from dataselect.mixture.accuracy import compare as compare_accuracies
 from dataselect.mixture.model import MixtureModel
 from dataselect.mixture.propose import Proposal
-from dataselect.mixture_search.trial import Item, rounded
+from dataselect.mixture_search.trial import Trial, rounded
 from dataselect.mixture_search.worker import CONFIRMATION, Worker
 from dataselect.transfer.forecast import seed_scores
 
@@ -48,10 +48,10 @@ def confirm(
     if best == prior:
         return None
     numbers = range(first, first + seeds)
-    items = [Item(weights, seed) for seed in numbers for weights in (best, prior)]
-    worker.finish(items, "confirm", CONFIRMATION)
-    values = {e.item: e.values for e in worker.board.entries() if e.values is not None}
-    pairs = [[values.get(Item(w, seed)) for w in (best, prior)] for seed in numbers]
+    trials = [Trial(weights, seed) for seed in numbers for weights in (best, prior)]
+    worker.finish(trials, "confirm", CONFIRMATION)
+    values = {e.trial: e.values for e in worker.study.entries() if e.values is not None}
+    pairs = [[values.get(Trial(w, seed)) for w in (best, prior)] for seed in numbers]
     # A proxy that diverged takes the other of its seed with it.
     both = np.array([pair for pair in pairs if None not in pair])
     if not len(both):

@@ -12,25 +12,25 @@ import optuna
 from numpy.typing import NDArray
 from optuna.distributions import FloatDistribution
 
-from dataselect.mixture_search.trial import Item, Settings, judged
+from dataselect.mixture_search.trial import SearchSettings, Trial, judged
 
 Array = NDArray[np.float64]
 _EDGE = 1e-9
 
 
 def suggested(
-    settings: Settings, values: Mapping[Item, Sequence[float]], count: int, draw: int
+    settings: SearchSettings, values: Mapping[Trial, Sequence[float]], count: int, draw: int
 ) -> list[Array]:
     """`count` mixtures within the bounds."""
     names = [str(i) for i in range(len(settings.sources))]
     space = {name: FloatDistribution(_EDGE, 1 - _EDGE) for name in names}
-    items = sorted(values, key=lambda item: (item.weights, item.seed))
-    table = np.array([values[item] for item in items])
+    trials = sorted(values, key=lambda trial: (trial.weights, trial.seed))
+    table = np.array([values[trial] for trial in trials])
     objective = judged(settings, table)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="minimize")
-    for item, value in zip(items, objective.tolist(), strict=True):
-        place = np.clip(np.exp(-len(names) * np.array(item.weights)), _EDGE, 1 - _EDGE)
+    for trial, value in zip(trials, objective.tolist(), strict=True):
+        place = np.clip(np.exp(-len(names) * np.array(trial.weights)), _EDGE, 1 - _EDGE)
         params = dict(zip(names, place.tolist(), strict=True))
         study.add_trial(
             optuna.trial.create_trial(params=params, distributions=dict(space), value=value)

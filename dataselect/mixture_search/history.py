@@ -12,14 +12,14 @@ import numpy as np
 
 from dataselect.mixture.model import MixtureModel
 from dataselect.mixture_search.study import Entry
-from dataselect.mixture_search.trial import Settings, rounded
+from dataselect.mixture_search.trial import SearchSettings, rounded
 from dataselect.mixture_search.worker import CONFIRMATION
 
 Role = Literal["designed", "prior", "proposed", "confirms prior", "confirms proposal"]
 
 
 @dataclass(frozen=True)
-class Step:
+class HistoryEntry:
     """A finished trial by its number in the study; `round` is -1 where it confirms."""
 
     trial: int
@@ -28,7 +28,9 @@ class Step:
     objective: float
 
 
-def steps(entries: Sequence[Entry], settings: Settings, model: MixtureModel) -> tuple[Step, ...]:
+def history(
+    entries: Sequence[Entry], settings: SearchSettings, model: MixtureModel
+) -> tuple[HistoryEntry, ...]:
     """The trials that came to a value, in order of their numbers."""
     prior = rounded(settings.prior)
     found = []
@@ -37,12 +39,12 @@ def steps(entries: Sequence[Entry], settings: Settings, model: MixtureModel) -> 
             continue
         costs = model.sign * np.array(entry.values)
         objective = model.sign * float(model.objective.of(costs))
-        found.append(Step(entry.number, entry.round, _role(entry, prior), objective))
-    return tuple(sorted(found, key=lambda step: step.trial))
+        found.append(HistoryEntry(entry.number, entry.round, _role(entry, prior), objective))
+    return tuple(sorted(found, key=lambda entry: entry.trial))
 
 
 def _role(entry: Entry, prior: tuple[float, ...]) -> Role:
-    of_prior = entry.item.weights == prior
+    of_prior = entry.trial.weights == prior
     if entry.round == CONFIRMATION:
         return "confirms prior" if of_prior else "confirms proposal"
     if entry.round > 0:

@@ -18,7 +18,7 @@ from dataselect.corpus.prepare import prepare_streams, read_corpus, tokens_drawn
 from dataselect.errors import InputError
 from dataselect.mixture.constraints import Limits, no_limits, read_limits
 from dataselect.mixture_search.target_objective import check_transfer
-from dataselect.mixture_search.trial_runner import Ground
+from dataselect.mixture_search.trial_runner import TrialRunner
 from dataselect.proxies.recipe import Recipe, make_recipe
 from dataselect.stages.experiment import Experiment
 from dataselect.wording import nearest, quoted
@@ -127,7 +127,7 @@ def cut_to_target(
     return {name: tokens for name, tokens in parts.items() if tokens < recipe.tokens}
 
 
-def prepare(experiment: Experiment) -> Ground:
+def prepare(experiment: Experiment) -> TrialRunner:
     """What the search needs besides the benchmarks: a recipe, bounds, and streams of all sources.
 
     Tokenizer and streams that Stage 1 has are used as they are. Raises InputError.
@@ -168,7 +168,7 @@ def prepare(experiment: Experiment) -> Ground:
         enough = not stream.index["exhausted"]
         most.append(1.0 if enough else min(1.0, stream.tokens * allowed / recipe.tokens))
     rates = tuple(recipe.tokens / corpus.streams[name].tokens for name in sources)
-    return Ground(
+    return TrialRunner(
         experiment,
         corpus,
         mix,

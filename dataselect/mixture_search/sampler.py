@@ -22,52 +22,52 @@ from dataselect.mixture.design import design
 from dataselect.mixture.model import MixtureModel, fit_model
 from dataselect.mixture.propose import best_mixture
 from dataselect.mixture.swarm import Swarm
-from dataselect.mixture_search.trial import Item, Settings, by_scores, rounded
+from dataselect.mixture_search.trial import SearchSettings, Trial, by_scores, rounded
 
 Array = NDArray[np.float64]
 _STRANGER = 0.3
 """Share of a random mixture in one that would otherwise be trained a second time."""
 
 
-def designed(settings: Settings) -> list[Item]:
+def designed(settings: SearchSettings) -> list[Trial]:
     """The first round: the prior with its replicates, and mixtures around it within the bounds."""
     replicates = settings.replicates
     points = design(settings.prior, settings.designed, settings.seed, replicates)
     points[replicates:] = settings.limits.feasible.project(points[replicates:])
     seeds = [settings.proxy_seed + i for i in range(replicates)]
     seeds += [settings.proxy_seed] * (len(points) - replicates)
-    items = [Item(rounded(point), seed) for point, seed in zip(points, seeds, strict=True)]
+    trials = [Trial(rounded(point), seed) for point, seed in zip(points, seeds, strict=True)]
     # Narrow bounds project several points onto one.
-    taken: set[Item] = set()
-    for i, item in enumerate(items):
-        items[i] = _unlike(item, taken, settings, i)
-        taken.add(items[i])
-    return items
+    taken: set[Trial] = set()
+    for i, trial in enumerate(trials):
+        trials[i] = _unlike(trial, taken, settings, i)
+        taken.add(trials[i])
+    return trials
 
 
-def fit(settings: Settings, values: Mapping[Item, Sequence[float]]) -> MixtureModel:
+def fit(settings: SearchSettings, values: Mapping[Trial, Sequence[float]]) -> MixtureModel:
     """The model of all trials, which does not depend on their order."""
-    items = sorted(values, key=lambda item: (item.weights, item.seed))
-    weights = np.array([item.weights for item in items])
-    table = np.array([values[item] for item in items])
-    runs = tuple(f"run-{i + 1}" for i in range(len(items)))
-    rates = None if settings.rates is None else np.tile(settings.rates, (len(items), 1))
+    trials = sorted(values, key=lambda trial: (trial.weights, trial.seed))
+    weights = np.array([trial.weights for trial in trials])
+    table = np.array([values[trial] for trial in trials])
+    runs = tuple(f"run-{i + 1}" for i in range(len(trials)))
+    rates = None if settings.rates is None else np.tile(settings.rates, (len(trials), 1))
     swarm = Swarm(runs, settings.sources, settings.benchmarks, weights, table, rates=rates)
     return fit_model(swarm, by_scores(settings, table), True, settings.seed)
 
 
-def wanted(settings: Settings, model: MixtureModel) -> MixtureModel:
+def wanted(settings: SearchSettings, model: MixtureModel) -> MixtureModel:
     """The model with the objective that the search is for."""
     return model if settings.target is None else by_accuracy(model, settings.target)
 
 
 def proposed(
-    settings: Settings,
-    values: Mapping[Item, Sequence[float]],
-    taken: Iterable[Item],
+    settings: SearchSettings,
+    values: Mapping[Trial, Sequence[float]],
+    taken: Iterable[Trial],
     count: int,
     number: int,
-) -> list[Item]:
+) -> list[Trial]:
     """Round `number`: `count` mixtures that the trials so far suggest, none of them `taken`."""
     draw = settings.seed + 1000 * number
     if settings.sampler == "gp":
@@ -76,16 +76,16 @@ def proposed(
         points = suggested(settings, values, count, draw)
     else:
         points = _by_surrogates(settings, values, count, draw)
-    known, items = {*values, *taken}, []
+    known, trials = {*values, *taken}, []
     for i, point in enumerate(points):
-        item = _unlike(Item(rounded(point), settings.proxy_seed), known, settings, draw + i)
-        known.add(item)
-        items.append(item)
-    return items
+        trial = _unlike(Trial(rounded(point), settings.proxy_seed), known, settings, draw + i)
+        known.add(trial)
+        trials.append(trial)
+    return trials
 
 
 def _by_surrogates(
-    settings: Settings, values: Mapping[Item, Sequence[float]], count: int, draw: int
+    settings: SearchSettings, values: Mapping[Trial, Sequence[float]], count: int, draw: int
 ) -> list[Array]:
     model = wanted(settings, fit(settings, values))
     points = [best_mixture(model, settings.limits, draw)]
@@ -96,18 +96,18 @@ def _by_surrogates(
     return points
 
 
-def _unlike(item: Item, taken: set[Item], settings: Settings, draw: int) -> Item:
+def _unlike(trial: Trial, taken: set[Trial], settings: SearchSettings, draw: int) -> Trial:
     """The item, or one near it that is not taken."""
     rng = np.random.default_rng(draw)
-    fresh = item
+    fresh = trial
     for _ in range(100):
         if fresh not in taken:
             return fresh
-        other = rng.dirichlet(np.ones(len(item.weights)))
-        mixed = (1 - _STRANGER) * np.array(item.weights) + _STRANGER * other
-        fresh = replace(item, weights=rounded(settings.limits.feasible.project(mixed)[0]))
+        other = rng.dirichlet(np.ones(len(trial.weights)))
+        mixed = (1 - _STRANGER) * np.array(trial.weights) + _STRANGER * other
+        fresh = replace(trial, weights=rounded(settings.limits.feasible.project(mixed)[0]))
     # Bounds that leave no other mixture: another seed of this one tells of the noise at least.
-    seed = item.seed
-    while Item(item.weights, seed) in taken:
+    seed = trial.seed
+    while Trial(trial.weights, seed) in taken:
         seed += 1
-    return Item(item.weights, seed)
+    return Trial(trial.weights, seed)

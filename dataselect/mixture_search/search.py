@@ -26,13 +26,13 @@ from dataselect.mixture.response_map import ResponseMap, response_map
 from dataselect.mixture.single_share import Rankings, compare_rankings
 from dataselect.mixture.target_epochs import for_target, notes_on_epochs
 from dataselect.mixture_search.confirm import Measured, confirm
-from dataselect.mixture_search.history import Step, steps
+from dataselect.mixture_search.history import HistoryEntry, history
 from dataselect.mixture_search.prepare import prepare
 from dataselect.mixture_search.sampler import fit, wanted
-from dataselect.mixture_search.study import Board, open_storage
+from dataselect.mixture_search.study import SharedStudy, open_storage
 from dataselect.mixture_search.target_objective import find_target, transfer_file
-from dataselect.mixture_search.trial import Settings
-from dataselect.mixture_search.trial_runner import Ground
+from dataselect.mixture_search.trial import SearchSettings
+from dataselect.mixture_search.trial_runner import TrialRunner
 from dataselect.mixture_search.worker import Worker
 from dataselect.stages.experiment import Experiment
 
@@ -44,7 +44,7 @@ class Found:
     """What a search found. `failed` counts trials that came to nothing and were done again."""
 
     study: str
-    settings: Settings
+    settings: SearchSettings
     limits: Limits
     model: MixtureModel
     proposal: Proposal
@@ -65,7 +65,7 @@ class Found:
     """By the ledger of this store, failed work included."""
     keys: frozenset[str]
     """Of the trials' artifacts; Stage 1 may share some."""
-    steps: tuple[Step, ...]
+    history: tuple[HistoryEntry, ...]
     rankings: Rankings
     grid: ResponseMap | None
     """What is predicted of every mixture, where there are three sources."""
@@ -84,39 +84,41 @@ def search(
     """
     manifest, plan = experiment.manifest, experiment.plan
     store, watch = experiment.store, experiment.watch
-    ground = prepare(experiment)
-    limits, settings, notes = settle(ground)
-    name = f"{manifest.name}-{ground.key[:8]}"
+    runner = prepare(experiment)
+    limits, settings, notes = settle(runner)
+    name = f"{manifest.name}-{runner.key[:8]}"
     folder = store.root / "mixtures"
-    url = storage or ground.mix.storage
+    url = storage or runner.mix.storage
     where = "--storage" if storage else plan.where("mix", "storage")
     opened = open_storage(url, where, folder / f"{name}.journal")
-    board = Board(opened, name, settings.sources, settings.benchmarks, folder / "workers", clock)
-    worker = Worker(board, settings, ground.measure, ground.at_once, watch)
+    study = SharedStudy(
+        opened, name, settings.sources, settings.benchmarks, folder / "workers", clock
+    )
+    worker = Worker(study, settings, runner.measure, runner.at_once, watch)
     watch.step(f"Mixture: {settings.trials} trials of {len(settings.sources)} sources")
-    with board.at_work():
+    with study.at_work():
         values = worker.search()
         model = for_target(fit(settings, values), limits)
         by = wanted(settings, model)
         proposal = propose(model, limits, plan.confidence, plan.seed, by)
         measured = None
-        if ground.mix.confirm:
+        if runner.mix.confirm:
             watch.step("Mixture: confirm the proposal")
-            measured = confirm(worker, model, proposal, ground.mix.confirm, plan)
+            measured = confirm(worker, model, proposal, runner.mix.confirm, plan)
             if measured is None:
                 notes.append(
                     "not confirmed: the proposal is the prior, or a proxy of each pair diverged"
                 )
         notes += notes_on_epochs(model, limits, proposal.weights, searched=True)
-    board.drop_waiting()
+    study.drop_waiting()
     accuracies = None
     if settings.target is not None:
         draws = plan.bootstrap_draws
         accuracies = forecast(model, settings.target, proposal, plan.confidence, draws, plan.seed)
-    others = trade_offs(model, limits, ground.mix.pareto, plan.seed, plan.confidence)
-    entries = board.entries()
+    others = trade_offs(model, limits, runner.mix.pareto, plan.seed, plan.confidence)
+    entries = study.entries()
     done = [entry for entry in entries if entry.values is not None]
-    keys = {key for entry in entries for key in ground.keys(entry.item)}
+    keys = {key for entry in entries for key in runner.keys(entry.trial)}
     return Found(
         study=name,
         settings=settings,
@@ -124,7 +126,7 @@ def search(
         model=model,
         proposal=proposal,
         accuracies=accuracies,
-        transfer=transfer_file(plan, ground.mix) if accuracies is not None else None,
+        transfer=transfer_file(plan, runner.mix) if accuracies is not None else None,
         trade_offs=tuple(others),
         measured=measured,
         trials=len(values),
@@ -134,31 +136,31 @@ def search(
         trial_seconds=sum(entry.seconds for entry in done),
         spent=spent(record for record in store.ledger() if record.get("key") in keys),
         keys=frozenset(keys),
-        steps=steps(entries, settings, model),
+        history=history(entries, settings, model),
         rankings=compare_rankings(model, plan.confidence),
         grid=response_map(model, plan.confidence),
         notes=tuple(notes),
     )
 
 
-def settle(ground: Ground) -> tuple[Limits, Settings, list[str]]:
+def settle(runner: TrialRunner) -> tuple[Limits, SearchSettings, list[str]]:
     """Limits of the proposal, the settings of the trials, and what the user should know."""
-    mix, plan = ground.mix, ground.experiment.plan
-    sources, notes = ground.sources, []
-    limits = ground.limits
+    mix, plan = runner.mix, runner.experiment.plan
+    sources, notes = runner.sources, []
+    limits = runner.limits
     prior = limits.prior
     if prior is None:
         prior = np.full(len(sources), 1 / len(sources))
         limits = replace(limits, prior=prior, prior_from="the same of each source")
     # Floors need a model; they bound the proposal alone.
-    upper = np.minimum(limits.feasible.upper, np.array(ground.most))
-    for name, most, weight in zip(sources, ground.most, prior.tolist(), strict=True):
+    upper = np.minimum(limits.feasible.upper, np.array(runner.most))
+    for name, most, weight in zip(sources, runner.most, prior.tolist(), strict=True):
         if most < 1:
             notes.append(f"{name}: its text allows weights of up to {most:.3g} in trials")
         if weight > most + 1e-9:
             notes.append(f"{name}: the prior's {weight:.3g} reads it more often than is allowed")
-    if ground.cut:
-        cut = ", ".join(ground.cut)
+    if runner.cut:
+        cut = ", ".join(runner.cut)
         notes.append(f"{cut}: cut, so that proxies read it as often as the target")
     if upper.sum() < 1 or (limits.feasible.lower > upper).any():
         where = plan.where("mix")
@@ -168,14 +170,14 @@ def settle(ground: Ground) -> tuple[Limits, Settings, list[str]]:
             "lower the proxy's tokens, or raise 'max_repeats'",
         )
     feasible = replace(limits.feasible, upper=upper, prior=prior)
-    objective = np.array([(mix.objective or {}).get(n, 0.0) for n in ground.benchmarks])
+    objective = np.array([(mix.objective or {}).get(n, 0.0) for n in runner.benchmarks])
     if mix.objective is None:
-        objective = np.ones(len(ground.benchmarks))
+        objective = np.ones(len(runner.benchmarks))
     objective /= objective.sum()
-    target, told = find_target(ground, objective.tolist())
-    settings = Settings(
+    target, told = find_target(runner, objective.tolist())
+    settings = SearchSettings(
         sources=sources,
-        benchmarks=ground.benchmarks,
+        benchmarks=runner.benchmarks,
         prior=prior,
         limits=replace(limits, feasible=feasible),
         trials=max(mix.trials, mix.designed),
@@ -186,8 +188,8 @@ def settle(ground: Ground) -> tuple[Limits, Settings, list[str]]:
         standardise=mix.standardise,
         sampler=mix.sampler,
         seed=plan.seed,
-        proxy_seed=ground.recipe.seed,
-        rates=ground.rates,
+        proxy_seed=runner.recipe.seed,
+        rates=runner.rates,
         target=target,
     )
     return limits, settings, [*notes, *told]

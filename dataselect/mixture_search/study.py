@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from dataselect.errors import InputError
 from dataselect.mixture_search.journal import JournalFile
-from dataselect.mixture_search.trial import Item
+from dataselect.mixture_search.trial import Trial
 
 HEARTBEAT_SECONDS = 60.0
 SILENT_SECONDS = 900.0
@@ -40,7 +40,7 @@ class Entry:
 
     number: int
     state: TrialState
-    item: Item
+    trial: Trial
     tag: str
     round: int
     values: tuple[float, ...] | None = None
@@ -77,7 +77,7 @@ class Claimed:
     """A trial that this worker has taken."""
 
     number: int
-    item: Item
+    trial: Trial
 
 
 def open_storage(
@@ -106,7 +106,7 @@ def open_storage(
     raise InputError(where, f"the storage cannot be opened ({failed})", "mend the URL")
 
 
-class Board:
+class SharedStudy:
     """The study `name` for mixtures of `sources`, as one worker sees it.
 
     `folder` has the lock files of the workers that share this store. `clock` gives seconds since
@@ -154,37 +154,37 @@ class Board:
         """All trials that are mixtures, oldest first."""
         return [
             entry
-            for trial in self._study.get_trials(deepcopy=False)
-            if (entry := self._entry(trial)) is not None
+            for optuna_trial in self._study.get_trials(deepcopy=False)
+            if (entry := self._entry(optuna_trial)) is not None
         ]
 
-    def enqueue(self, item: Item, role: str, tag: str, number: int) -> None:
+    def enqueue(self, trial: Trial, role: str, tag: str, number: int) -> None:
         """Put a mixture up for whoever is free."""
-        attributes = {"mixture": list(item.weights), "seed": item.seed, "role": role}
+        attributes = {"mixture": list(trial.weights), "seed": trial.seed, "role": role}
         self._study.enqueue_trial(
-            dict(zip(self._sources, item.weights, strict=True)),
+            dict(zip(self._sources, trial.weights, strict=True)),
             user_attrs={**attributes, "tag": tag, "round": number},
         )
 
-    def claim(self, most: int, wanted: set[Item]) -> list[Claimed]:
+    def claim(self, most: int, wanted: set[Trial]) -> list[Claimed]:
         """Take up to `most` of the wanted mixtures that wait."""
         claimed: list[Claimed] = []
         for entry in self.entries():
             if len(claimed) == most:
                 break
-            if entry.state != TrialState.WAITING or entry.item not in wanted:
+            if entry.state != TrialState.WAITING or entry.trial not in wanted:
                 continue
-            trial = self._take(entry.number)
-            if trial is None:
+            optuna_trial = self._take(entry.number)
+            if optuna_trial is None:
                 continue
             if self._is_second(entry):
                 self._fail(entry.number, "not needed: another worker enqueued it at the same time")
                 continue
-            trial.set_user_attr("worker", self.worker)
-            trial.set_user_attr("seen", self._clock())
+            optuna_trial.set_user_attr("worker", self.worker)
+            optuna_trial.set_user_attr("seen", self._clock())
             for name in self._sources:
-                trial.suggest_float(name, 0.0, 1.0)
-            claimed.append(Claimed(entry.number, entry.item))
+                optuna_trial.suggest_float(name, 0.0, 1.0)
+            claimed.append(Claimed(entry.number, entry.trial))
         return claimed
 
     def drop_waiting(self) -> None:
@@ -206,7 +206,9 @@ class Board:
     def _is_second(self, entry: Entry) -> bool:
         """Whether two workers enqueued the same mixture: the first one counts."""
         return any(
-            each.item == entry.item and each.number < entry.number and (each.active or each.judged)
+            each.trial == entry.trial
+            and each.number < entry.number
+            and (each.active or each.judged)
             for each in self.entries()
         )
 
@@ -261,22 +263,22 @@ class Board:
         patience = HEARTBEAT_SECONDS if entry.worker is None else SILENT_SECONDS
         return self._clock() - entry.seen > patience
 
-    def _entry(self, trial: FrozenTrial) -> Entry | None:
-        attributes = trial.user_attrs
-        item = _item(attributes)
-        if item is None:
+    def _entry(self, optuna_trial: FrozenTrial) -> Entry | None:
+        attributes = optuna_trial.user_attrs
+        trial = _trial(attributes)
+        if trial is None:
             return None
-        done = trial.state == TrialState.COMPLETE
-        started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+        done = optuna_trial.state == TrialState.COMPLETE
+        started = optuna_trial.datetime_start.timestamp() if optuna_trial.datetime_start else 0.0
         return Entry(
-            trial.number,
-            trial.state,
-            item,
+            optuna_trial.number,
+            optuna_trial.state,
+            trial,
             attributes["tag"],
             attributes["round"],
-            tuple(trial.values) if done else None,
+            tuple(optuna_trial.values) if done else None,
             attributes.get("flops", 0.0),
-            trial.duration.total_seconds() if trial.duration else 0.0,
+            optuna_trial.duration.total_seconds() if optuna_trial.duration else 0.0,
             attributes.get("diverged", False),
             attributes.get("why"),
             attributes.get("worker"),
@@ -295,10 +297,10 @@ class Board:
             optuna.Trial(self._study, trials[number]._trial_id).set_user_attr(key, value)
 
 
-def _item(attributes: Mapping[str, Any]) -> Item | None:
+def _trial(attributes: Mapping[str, Any]) -> Trial | None:
     if "mixture" not in attributes:
         return None
-    return Item(tuple(attributes["mixture"]), attributes["seed"])
+    return Trial(tuple(attributes["mixture"]), attributes["seed"])
 
 
 def _is_held(path: Path) -> bool:

@@ -15,7 +15,7 @@ from dataselect.config.mixture import Mix
 from dataselect.config.plan import Plan
 from dataselect.errors import InputError
 from dataselect.mixture.accuracy import TargetAccuracy
-from dataselect.mixture_search.trial_runner import Ground
+from dataselect.mixture_search.trial_runner import TrialRunner
 from dataselect.stages.predict import setting
 from dataselect.transfer.applies import check_all
 from dataselect.transfer.file import read_transfer_file
@@ -35,14 +35,14 @@ def transfer_file(plan: Plan, mix: Mix) -> str | None:
 
 
 def find_target(
-    ground: Ground, weights: Sequence[float]
+    runner: TrialRunner, weights: Sequence[float]
 ) -> tuple[TargetAccuracy | None, list[str]]:
     """What to maximise, `weights` being those of the benchmarks, and what to say of it."""
-    mix, plan = ground.mix, ground.experiment.plan
+    mix, plan = runner.mix, runner.experiment.plan
     name = transfer_file(plan, mix)
     if name is None:
         return None, []
-    wanted = [b for b, weight in zip(ground.benchmarks, weights, strict=True) if weight > 0]
+    wanted = [b for b, weight in zip(runner.benchmarks, weights, strict=True) if weight > 0]
     functions = read_transfer_file(plan.base / name)
     problems = [f"{name} has no transfer function for {b}" for b in wanted if b not in functions]
     chosen = {b: functions[b] for b in wanted if b in functions}
@@ -51,13 +51,13 @@ def find_target(
         for b, function in chosen.items()
         if function.rising
     ]
-    refusals, warnings = check_all(chosen, {b: _setting(ground, b) for b in chosen})
+    refusals, warnings = check_all(chosen, {b: _setting(runner, b) for b in chosen})
     problems += refusals.values()
     if problems and mix.transfer:
         raise InputError(plan.where("mix", "transfer"), problems[0], _MEND)
     if problems:
         return None, [f"{each}; the mixture is searched by rBridge" for each in problems]
-    by_place: list[TransferFunction | None] = [chosen.get(b) for b in ground.benchmarks]
+    by_place: list[TransferFunction | None] = [chosen.get(b) for b in runner.benchmarks]
     return TargetAccuracy(np.array(weights), tuple(by_place)), warnings
 
 
@@ -72,6 +72,6 @@ def check_transfer(plan: Plan, mix: Mix, benchmarks: Sequence[str]) -> None:
             raise InputError(plan.where("mix", "transfer"), problem, _MEND)
 
 
-def _setting(ground: Ground, benchmark: str) -> Setting:
-    tokenizer, recipe = ground.corpus.tokenizer, ground.recipe
-    return setting(ground.experiment, benchmark, recipe.parameters, recipe.tokens, tokenizer.hash)
+def _setting(runner: TrialRunner, benchmark: str) -> Setting:
+    tokenizer, recipe = runner.corpus.tokenizer, runner.recipe
+    return setting(runner.experiment, benchmark, recipe.parameters, recipe.tokens, tokenizer.hash)

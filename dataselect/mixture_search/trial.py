@@ -17,7 +17,7 @@ _PARTS = 10_000
 
 
 @dataclass(frozen=True)
-class Item:
+class Trial:
     """A mixture to train, by its weights, and the seed of its proxy."""
 
     weights: tuple[float, ...]
@@ -25,7 +25,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Settings:
+class SearchSettings:
     """What determines the course besides the trials' values.
 
     `limits` are those of trials, `seed` is that of all draws, `proxy_seed` the first of proxies.
@@ -77,7 +77,7 @@ def rounded(weights: Array) -> tuple[float, ...]:
     return tuple((parts / _PARTS).tolist())
 
 
-def by_scores(settings: Settings, table: Array) -> Objective:
+def by_scores(settings: SearchSettings, table: Array) -> Objective:
     """The objective of scores, given those of all trials: (trials, benchmarks)."""
     scale = table.std(axis=0) if settings.standardise else np.ones(table.shape[1])
     # A benchmark that is the same everywhere decides nothing.
@@ -85,7 +85,7 @@ def by_scores(settings: Settings, table: Array) -> Objective:
     return Objective(objective, settings.standardise)
 
 
-def judged(settings: Settings, table: Array) -> Array:
+def judged(settings: SearchSettings, table: Array) -> Array:
     """What trials of these scores (trials, benchmarks) have that is to become less."""
     scores = by_scores(settings, table).of(table)
     return scores if settings.target is None else settings.target.costs(table, scores)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from dataselect.config.mixture import Mix
 from dataselect.corpus.prepare import Corpus, Share
 from dataselect.mixture.constraints import Limits
-from dataselect.mixture_search.trial import Item
+from dataselect.mixture_search.trial import Trial
 from dataselect.proxies.make import ProxyRequest
 from dataselect.proxies.recipe import Recipe, population_size
 from dataselect.proxy_sources import TrainedHere
@@ -35,7 +35,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Ground:
+class TrialRunner:
     """Trains and scores the trials of one search."""
 
     experiment: Experiment
@@ -80,9 +80,9 @@ class Ground:
             wanted, self.recipe.parameters, runtime.device
         )
 
-    def measure(self, items: Mapping[str, Item]) -> dict[str, Result]:
+    def measure(self, trials: Mapping[str, Trial]) -> dict[str, Result]:
         """Train and score the proxies of mixtures, by names for whoever looks on."""
-        sources = {name: self.source(item) for name, item in items.items()}
+        sources = {name: self.source(trial) for name, trial in trials.items()}
         runs = {name: Run(name, f"mix/{name}", source) for name, source in sources.items()}
         outcomes = run_jobs(self.experiment, list(runs.values()), self._evaluations, ("scores",))
         results = {}
@@ -91,21 +91,21 @@ class Ground:
             results[name] = self._result(source, None if outcome is None else outcome.error)
         return results
 
-    def source(self, item: Item) -> TrainedHere:
+    def source(self, trial: Trial) -> TrainedHere:
         """The training run of a mixture."""
         tokenizer, tokens = self.corpus.tokenizer, self.recipe.tokens
         shares = []
-        for name, weight in zip(self.sources, item.weights, strict=True):
+        for name, weight in zip(self.sources, trial.weights, strict=True):
             if weight > 0:
                 stream = self.corpus.streams[name]
                 shares.append(Share(stream.key, stream.folder, round(weight * tokens)))
-        recipe = replace(self.recipe, seed=item.seed)
+        recipe = replace(self.recipe, seed=trial.seed)
         request = ProxyRequest(recipe, tokenizer.folder, tokenizer.hash, tuple(shares))
         return TrainedHere(request, self.mix.average)
 
-    def keys(self, item: Item) -> list[str]:
+    def keys(self, trial: Trial) -> list[str]:
         """Of a mixture's artifacts, as far as this store knows them."""
-        source = self.source(item)
+        source = self.source(trial)
         keys = [content_key(source.kind, source.spec)]
         made = source.find(self.experiment.store)
         for evaluation in self._evaluations:

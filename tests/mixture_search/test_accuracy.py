@@ -32,7 +32,7 @@ def function(
 
 @pytest.fixture(scope="module")
 def model() -> MixtureModel:
-    return fit(LONG, {item: law(item) for item in designed(LONG)})
+    return fit(LONG, {trial: law(trial) for trial in designed(LONG)})
 
 
 def target(*functions: TransferFunction) -> TargetAccuracy:
@@ -124,7 +124,7 @@ def test_a_score_beyond_the_calibration_is_marked(model: MixtureModel) -> None:
 
 def test_rounds_are_proposed_for_accuracy_and_told_apart_from_those_for_scores() -> None:
     accuracy = replace(SETTINGS, target=target(function(2, 4), flat()))
-    values = {item: law(item) for item in designed(SETTINGS)}
+    values = {trial: law(trial) for trial in designed(SETTINGS)}
     (ours,) = proposed(accuracy, values, [], 1, 1)
     assert proposed(SETTINGS, values, [], 1, 1) != [ours]
     table = np.array(list(values.values()))

@@ -7,9 +7,9 @@ import numpy as np
 from optuna.trial import TrialState
 
 from dataselect.mixture.objective import Objective
-from dataselect.mixture_search.history import steps
+from dataselect.mixture_search.history import history
 from dataselect.mixture_search.study import Entry
-from dataselect.mixture_search.trial import Item
+from dataselect.mixture_search.trial import Trial
 from dataselect.mixture_search.worker import CONFIRMATION
 
 PRIOR, OTHER = (0.5, 0.5), (0.9, 0.1)
@@ -18,7 +18,7 @@ PRIOR, OTHER = (0.5, 0.5), (0.9, 0.1)
 def entry(number: int, weights: tuple[float, ...], of_round: int, value: float | None) -> Entry:
     state = TrialState.FAIL if value is None else TrialState.COMPLETE
     values = None if value is None else (value, 3 * value)
-    return Entry(number, state, Item(weights, 0), "tag", of_round, values)
+    return Entry(number, state, Trial(weights, 0), "tag", of_round, values)
 
 
 def test_each_finished_trial_has_its_role_and_the_objective_of_the_last_model() -> None:
@@ -32,7 +32,7 @@ def test_each_finished_trial_has_its_role_and_the_objective_of_the_last_model() 
     ]
     settings = SimpleNamespace(prior=np.array(PRIOR))
     model = SimpleNamespace(sign=1.0, objective=Objective(np.array([0.5, 0.5]), False))
-    found = steps(entries, cast(Any, settings), cast(Any, model))
+    found = history(entries, cast(Any, settings), cast(Any, model))
     assert [(step.trial, step.role, step.objective) for step in found] == [
         (0, "prior", 4.0),
         (1, "designed", 6.0),

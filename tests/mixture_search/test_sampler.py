@@ -35,11 +35,11 @@ def test_rounded_weights_sum_to_one_and_are_near_what_they_round(weights: np.nda
 
 
 def test_the_design_begins_with_the_prior_on_seeds_of_its_own_and_keeps_the_bounds() -> None:
-    items = designed(BOUNDED)
-    assert [item.weights for item in items[:2]] == [(0.6, 0.2, 0.15, 0.05)] * 2
-    assert [item.seed for item in items] == [0, 1, 0, 0, 0, 0, 0, 0]
-    assert len(set(items)) == 8
-    weights = np.array([item.weights for item in items[2:]])
+    trials = designed(BOUNDED)
+    assert [trial.weights for trial in trials[:2]] == [(0.6, 0.2, 0.15, 0.05)] * 2
+    assert [trial.seed for trial in trials] == [0, 1, 0, 0, 0, 0, 0, 0]
+    assert len(set(trials)) == 8
+    weights = np.array([trial.weights for trial in trials[2:]])
     assert (weights[:, 0] >= 0.1 - 1e-4).all()
     assert (weights[:, 1] <= 0.3 + 1e-4).all()
     assert (weights[:, 2] <= 0.2 + 1e-4).all()
@@ -48,20 +48,20 @@ def test_the_design_begins_with_the_prior_on_seeds_of_its_own_and_keeps_the_boun
 def test_a_design_within_bounds_that_leave_one_mixture_trains_it_with_other_seeds() -> None:
     one = np.array([0.4, 0.3, 0.2, 0.1])
     narrow = replace(SETTINGS.limits, feasible=Feasible(one, one))
-    items = designed(replace(SETTINGS, prior=one, limits=narrow))
-    assert {item.weights for item in items} == {tuple(one.tolist())}
-    assert len(set(items)) == 8
+    trials = designed(replace(SETTINGS, prior=one, limits=narrow))
+    assert {trial.weights for trial in trials} == {tuple(one.tolist())}
+    assert len(set(trials)) == 8
 
 
 @pytest.mark.parametrize("sampler", ["surrogate", "gp"])
 def test_a_round_keeps_the_bounds_and_does_not_depend_on_the_order_of_trials(sampler: str) -> None:
     chosen = replace(BOUNDED, sampler=sampler)
-    values = {item: law(item) for item in designed(chosen)}
+    values = {trial: law(trial) for trial in designed(chosen)}
     round_one = proposed(chosen, values, [], 2, 1)
     assert len(set(round_one) | set(values)) == 10
-    for item in round_one:
-        assert item.weights[1] <= 0.3 + 1e-4
-        assert item.weights[0] >= 0.1 - 1e-4
+    for trial in round_one:
+        assert trial.weights[1] <= 0.3 + 1e-4
+        assert trial.weights[0] >= 0.1 - 1e-4
     if sampler == "gp":
         other = proposed(chosen, values, round_one, 2, 1)
         assert not set(other) & set(round_one), "they may have diverged, and have no values"
@@ -70,7 +70,7 @@ def test_a_round_keeps_the_bounds_and_does_not_depend_on_the_order_of_trials(sam
 
 
 def test_a_benchmark_that_is_the_same_everywhere_decides_nothing() -> None:
-    values = {item: (law(item)[0], 1.0) for item in designed(SETTINGS)}
+    values = {trial: (law(trial)[0], 1.0) for trial in designed(SETTINGS)}
     model = fit(SETTINGS, values)
     assert np.isfinite(model.predict(np.eye(4)).objective).all()
 

@@ -20,8 +20,8 @@ from dataselect.config.proxy import Proxy
 from dataselect.errors import DataselectError, IncompleteError, InputError, LockedError
 from dataselect.mixture_search.prepare import check, prepare
 from dataselect.mixture_search.search import Found, search, settle
-from dataselect.mixture_search.trial import Item
-from dataselect.mixture_search.trial_runner import Ground
+from dataselect.mixture_search.trial import Trial
+from dataselect.mixture_search.trial_runner import TrialRunner
 from dataselect.report.markdown import escape
 from dataselect.stages.predict import setting as target_setting
 from dataselect.stages.prepare import gather_inputs
@@ -58,7 +58,7 @@ def write(folder: Path, mix: str = MIX) -> None:
     (folder / "constraints.yaml").write_text(CONSTRAINTS)
 
 
-def prepared(folder: Path, compute: Any = None) -> Ground:
+def prepared(folder: Path, compute: Any = None) -> TrialRunner:
     manifest, plan = load_manifest(folder / "manifest.yaml"), load_plan("plan.yaml", folder)
     store = Store(folder / "store")
     return prepare(gather_inputs(manifest, plan, Runtime(store, compute or Counted())))
@@ -108,9 +108,9 @@ def test_a_mixture_s_proxy_is_the_one_that_stage_1_trains(
 ) -> None:
     folder, _, _ = world
     (stage1,) = experiment(folder, Counted()).sources(StageName.SCREEN, "blend")
-    ground = prepared(folder)
-    assert ground.source(Item((0.75, 0.25), 0)).spec == stage1.spec
-    assert ground.source(Item((0.75, 0.25), 1)).spec != stage1.spec
+    runner = prepared(folder)
+    assert runner.source(Trial((0.75, 0.25), 0)).spec == stage1.spec
+    assert runner.source(Trial((0.75, 0.25), 1)).spec != stage1.spec
 
 
 def test_the_command_finds_all_trials_and_writes_what_trainers_and_mix_read(
@@ -225,8 +225,8 @@ def test_without_more_words_all_texts_are_mixed_around_equal_weights(
 ) -> None:
     write(tmp_path, "mix: {trials: 8}")
     shutil.copytree(world[0] / "store", tmp_path / "store")
-    ground = prepared(tmp_path)
-    limits, settings, notes = settle(ground)
+    runner = prepared(tmp_path)
+    limits, settings, notes = settle(runner)
     assert settings.sources == ("worked", "prose")
     assert settings.prior.tolist() == [0.5, 0.5]
     assert settings.objective.tolist() == [0.5, 0.5]
@@ -237,14 +237,14 @@ def test_without_more_words_all_texts_are_mixed_around_equal_weights(
 def test_a_source_of_little_text_is_bounded_in_trials_but_not_in_the_proposal(
     world: tuple[Path, Found, list[str]],
 ) -> None:
-    ground = prepared(world[0])
-    scarce = replace(ground, most=(0.3, 1.0), mix=ground.mix.model_copy(update={"confirm": 0}))
+    runner = prepared(world[0])
+    scarce = replace(runner, most=(0.3, 1.0), mix=runner.mix.model_copy(update={"confirm": 0}))
     limits, settings, notes = settle(scarce)
     assert settings.limits.feasible.upper.tolist() == [0.3, 1.0]
     assert limits.feasible.upper.tolist() == [0.8, 1.0]
     assert notes == ["worked: its text allows weights of up to 0.3 in trials"]
     with pytest.raises(InputError, match="too little text"):
-        settle(replace(ground, most=(0.3, 0.6)))
+        settle(replace(runner, most=(0.3, 0.6)))
 
 
 def changed(find: str, put: str) -> Callable[[Path], None]:
@@ -320,16 +320,16 @@ def test_searches_share_a_store_and_a_run_has_it_to_itself(
 
 def write_functions(folder: Path, **changes: Any) -> None:
     """Transfer functions for both benchmarks, fitted for this world unless `changes` say else."""
-    ground = prepared(folder)
+    runner = prepared(folder)
     functions = []
     for name, slope in (("short", -0.05), ("long", -0.02)):
         own = replace(
             target_setting(
-                ground.experiment,
+                runner.experiment,
                 name,
-                ground.recipe.parameters,
-                ground.recipe.tokens,
-                ground.corpus.tokenizer.hash,
+                runner.recipe.parameters,
+                runner.recipe.tokens,
+                runner.corpus.tokenizer.hash,
             ),
             **changes,
         )
@@ -411,15 +411,15 @@ def test_the_functions_of_stage_2_are_the_objective_where_the_proxies_are_the_sa
     write(tmp_path)
     shutil.copytree(world[0] / "store", tmp_path / "store")
     write_functions(tmp_path)
-    ground = prepared(tmp_path)
-    plan = ground.experiment.plan
+    runner = prepared(tmp_path)
+    plan = runner.experiment.plan
 
     def settled(proxy: Proxy | None, transfer: Literal[False] | None = None) -> Any:
         stage = Predict(proxy=proxy, transfer="transfer.json")
         changed = plan.model_copy(update={"predict": stage})
-        mix = ground.mix.model_copy(update={"transfer": transfer})
-        experiment = replace(ground.experiment, plan=changed)
-        _, settings, notes = settle(replace(ground, experiment=experiment, mix=mix))
+        mix = runner.mix.model_copy(update={"transfer": transfer})
+        experiment = replace(runner.experiment, plan=changed)
+        _, settings, notes = settle(replace(runner, experiment=experiment, mix=mix))
         return settings.target, notes
 
     proxy = plan.screen.proxy

@@ -12,8 +12,8 @@ from dataselect.errors import InputError
 from dataselect.mixture_search.prepare import prepare
 from dataselect.mixture_search.sampler import fit
 from dataselect.mixture_search.search import settle
-from dataselect.mixture_search.trial import Item
-from dataselect.mixture_search.trial_runner import Ground
+from dataselect.mixture_search.trial import Trial
+from dataselect.mixture_search.trial_runner import TrialRunner
 from dataselect.stages.prepare import gather_inputs
 from dataselect.stages.runtime import Runtime
 from dataselect.store import Store
@@ -32,7 +32,7 @@ sources:
 """
 
 
-def prepared(folder: Path, more: str, change: Callable[[str], str] = str) -> Ground:
+def prepared(folder: Path, more: str, change: Callable[[str], str] = str) -> TrialRunner:
     write_world(folder, tokens=1500)
     plan = folder / "plan.yaml"
     plan.write_text(plan.read_text() + change(MIX + more))
@@ -49,32 +49,34 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def plain(folder: Path) -> Ground:
+def plain(folder: Path) -> TrialRunner:
     return prepared(folder, "  target_epochs: false\n")
 
 
 @pytest.fixture(scope="module")
-def ground(folder: Path, plain: Ground) -> Ground:
+def runner(folder: Path, plain: TrialRunner) -> TrialRunner:
     return prepared(folder, "  target_epochs: true\n")
 
 
-def test_only_text_that_the_target_reads_again_is_cut(ground: Ground, plain: Ground) -> None:
-    tokens = ground.recipe.tokens
-    cut, whole = ground.corpus.streams, plain.corpus.streams
+def test_only_text_that_the_target_reads_again_is_cut(
+    runner: TrialRunner, plain: TrialRunner
+) -> None:
+    tokens = runner.recipe.tokens
+    cut, whole = runner.corpus.streams, plain.corpus.streams
     # The target reads 20M tokens.
     assert cut["worked"].tokens == round(tokens * 8 / 20)
     assert cut["worked"].key != whole["worked"].key
     assert cut["prose"] == whole["prose"]
-    assert ground.most == (1.0, 1.0)
-    assert ground.rates[0] == pytest.approx(20 / 8, rel=0.01)
-    assert max(*plain.rates, ground.rates[1]) <= 1
+    assert runner.most == (1.0, 1.0)
+    assert runner.rates[0] == pytest.approx(20 / 8, rel=0.01)
+    assert max(*plain.rates, runner.rates[1]) <= 1
 
 
 def test_text_is_cut_by_default_where_all_of_it_is_known(
-    folder: Path, ground: Ground, plain: Ground
+    folder: Path, runner: TrialRunner, plain: TrialRunner
 ) -> None:
-    assert prepared(folder, "").key == ground.key
-    assert ground.cut == ("worked",)
+    assert prepared(folder, "").key == runner.key
+    assert runner.cut == ("worked",)
     unknown = prepared(folder, "", lambda text: text.replace("{tokens: 100M}", "{max: 0.9}"))
     unbounded = prepared(
         folder, "", lambda text: text.replace("  constraints: constraints.yaml", "")
@@ -83,23 +85,25 @@ def test_text_is_cut_by_default_where_all_of_it_is_known(
     assert unknown.cut == unbounded.cut == ()
 
 
-def test_a_proxy_of_cut_text_is_another_one(ground: Ground, plain: Ground) -> None:
-    assert ground.key != plain.key
-    blend, prose = Item((0.5, 0.5), 0), Item((0.0, 1.0), 0)
-    assert ground.keys(blend)[0] != plain.keys(blend)[0]
-    assert ground.keys(prose) == plain.keys(prose)
+def test_a_proxy_of_cut_text_is_another_one(runner: TrialRunner, plain: TrialRunner) -> None:
+    assert runner.key != plain.key
+    blend, prose = Trial((0.5, 0.5), 0), Trial((0.0, 1.0), 0)
+    assert runner.keys(blend)[0] != plain.keys(blend)[0]
+    assert runner.keys(prose) == plain.keys(prose)
 
 
-def test_the_model_of_the_trials_knows_their_epochs(ground: Ground, plain: Ground) -> None:
+def test_the_model_of_the_trials_knows_their_epochs(
+    runner: TrialRunner, plain: TrialRunner
+) -> None:
     shares = (0.05, 0.2, 0.35, 0.5, 0.6, 0.7, 0.75, 0.8)
-    values = {Item((w, round(1 - w, 4)), 0): (1 - w / 2, 2 - w) for w in shares}
-    limits, settings, notes = settle(ground)
+    values = {Trial((w, round(1 - w, 4)), 0): (1 - w / 2, 2 - w) for w in shares}
+    limits, settings, notes = settle(runner)
     assert limits.rates == pytest.approx([20 / 8, 20 / 100])
     assert notes[0] == "worked: cut, so that proxies read it as often as the target"
     model = fit(settings, values)
     assert model.stack.repeated is not None
     assert model.swarm.rates is not None
-    assert model.swarm.rates.tolist() == [list(ground.rates)] * len(shares)
+    assert model.swarm.rates.tolist() == [list(runner.rates)] * len(shares)
     _, settings, notes = settle(plain)
     assert fit(settings, values).stack.repeated is None
     assert not any("cut" in note for note in notes)

@@ -16,7 +16,7 @@ import searches
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
-from searches import SETTINGS, SHORT, Notes, Proxies, board, law, worker
+from searches import SETTINGS, SHORT, Notes, Proxies, law, study, worker
 from sqlalchemy.exc import IntegrityError
 
 import dataselect
@@ -25,23 +25,23 @@ from dataselect.mixture.propose import propose
 from dataselect.mixture_search.journal import JournalFile
 from dataselect.mixture_search.sampler import fit
 from dataselect.mixture_search.study import open_storage
-from dataselect.mixture_search.trial import Item
+from dataselect.mixture_search.trial import Trial
 from dataselect.mixture_search.trial_runner import Result
 from dataselect.mixture_search.worker import Worker
 
 
-def run(mine: Worker) -> dict[Item, tuple[float, ...]]:
-    with mine.board.at_work():
+def run(mine: Worker) -> dict[Trial, tuple[float, ...]]:
+    with mine.study.at_work():
         return mine.search()
 
 
-def proposal(values: Mapping[Item, tuple[float, ...]]) -> list[float]:
+def proposal(values: Mapping[Trial, tuple[float, ...]]) -> list[float]:
     found = propose(fit(SETTINGS, values), SETTINGS.limits, 0.9, 0)
     return found.weights.tolist()
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[Item, tuple[float, ...]]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[Trial, tuple[float, ...]]:
     proxies = Proxies()
     values = run(worker(tmp_path_factory.mktemp("alone"), proxies))
     assert len(proxies.asked) == len(set(proxies.asked)) == SETTINGS.trials
@@ -49,7 +49,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[Item, tuple[fl
 
 
 @pytest.fixture(scope="module")
-def short(tmp_path_factory: pytest.TempPathFactory) -> dict[Item, tuple[float, ...]]:
+def short(tmp_path_factory: pytest.TempPathFactory) -> dict[Trial, tuple[float, ...]]:
     """The trials of a search of nine, undisturbed."""
     return run(worker(tmp_path_factory.mktemp("short"), Proxies(), SHORT))
 
@@ -62,46 +62,46 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def test_a_killed_worker_loses_no_trial_and_the_proposal_is_that_of_an_undisturbed_run(
-    tmp_path: Path, undisturbed: dict[Item, tuple[float, ...]]
+    tmp_path: Path, undisturbed: dict[Trial, tuple[float, ...]]
 ) -> None:
     killed = start(tmp_path, "KILLED")
     while not (tmp_path / "hangs").exists():
         assert killed.poll() is None
         time.sleep(0.02)
     other = start(tmp_path)
-    seen = board(tmp_path)
+    seen = study(tmp_path)
     while sum(entry.judged for entry in seen.entries()) < 5:
         assert other.poll() is None
         time.sleep(0.02)
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
     assert other.wait(timeout=60) == 0
-    entries = board(tmp_path).entries()
+    entries = study(tmp_path).entries()
     assert not any(entry.active for entry in entries)
-    values = {entry.item: entry.values for entry in entries if entry.values is not None}
+    values = {entry.trial: entry.values for entry in entries if entry.values is not None}
     assert values == undisturbed
     (lost,) = [entry for entry in entries if entry.state == TrialState.FAIL]
     assert "its worker died" in (lost.why or "")
-    assert lost.item in values
+    assert lost.trial in values
     assert len({entry.number for entry in entries if entry.judged}) == SETTINGS.trials
     assert proposal(values) == proposal(undisturbed)
 
 
 def test_the_proposal_is_better_than_the_prior_and_any_trial_s_law(
-    undisturbed: dict[Item, tuple[float, ...]],
+    undisturbed: dict[Trial, tuple[float, ...]],
 ) -> None:
     scale = np.array(list(undisturbed.values())).std(axis=0)
 
     def cost(weights: tuple[float, ...]) -> float:
-        return float((np.array(law(Item(weights, 7))) / scale).mean())
+        return float((np.array(law(Trial(weights, 7))) / scale).mean())
 
     best = cost(tuple(proposal(undisturbed)))
     assert best < cost(tuple(SETTINGS.prior.tolist()))
-    assert best < np.median([cost(item.weights) for item in undisturbed])
+    assert best < np.median([cost(trial.weights) for trial in undisturbed])
 
 
 def test_a_search_that_is_over_trains_nothing_again_and_a_longer_one_only_what_is_new(
-    tmp_path: Path, short: dict[Item, tuple[float, ...]]
+    tmp_path: Path, short: dict[Trial, tuple[float, ...]]
 ) -> None:
     first, again, more = Proxies(), Proxies(), Proxies()
     run(worker(tmp_path, first, SHORT, at_once=3))
@@ -115,15 +115,15 @@ def test_a_search_that_is_over_trains_nothing_again_and_a_longer_one_only_what_i
 
 
 def test_a_trial_that_fails_is_told_after_all_others_and_tried_again_by_the_next_run(
-    tmp_path: Path, short: dict[Item, tuple[float, ...]]
+    tmp_path: Path, short: dict[Trial, tuple[float, ...]]
 ) -> None:
-    culprit = sorted(short, key=lambda item: item.weights)[4]
+    culprit = sorted(short, key=lambda trial: trial.weights)[4]
 
     class Failing(Proxies):
-        def __call__(self, items: Mapping[str, Item]) -> dict[str, Result]:
-            made = super().__call__(items)
+        def __call__(self, trials: Mapping[str, Trial]) -> dict[str, Result]:
+            made = super().__call__(trials)
             bad = Result(None, 0.0, "the disk is full")
-            return {n: bad if items[n] == culprit else each for n, each in made.items()}
+            return {n: bad if trials[n] == culprit else each for n, each in made.items()}
 
     failing, mended = Failing(), Proxies()
     with pytest.raises(IncompleteError, match="the disk is full"):
@@ -136,14 +136,14 @@ def test_a_trial_that_fails_is_told_after_all_others_and_tried_again_by_the_next
 
 def test_a_diverged_trial_is_judged_and_the_search_goes_on_without_it(tmp_path: Path) -> None:
     class Diverging(Proxies):
-        def __call__(self, items: Mapping[str, Item]) -> dict[str, Result]:
-            made = super().__call__(items)
+        def __call__(self, trials: Mapping[str, Trial]) -> dict[str, Result]:
+            made = super().__call__(trials)
             lost = Result(None, 0.0, "the loss was no number", diverged=True)
-            return {n: lost if items[n].weights[1] > 0.4 else each for n, each in made.items()}
+            return {n: lost if trials[n].weights[1] > 0.4 else each for n, each in made.items()}
 
     proxies = Diverging()
     values = run(worker(tmp_path, proxies, SHORT))
-    lost = [item for item in proxies.asked if item.weights[1] > 0.4]
+    lost = [trial for trial in proxies.asked if trial.weights[1] > 0.4]
     assert lost
     assert len(proxies.asked) == len(set(proxies.asked)) == SHORT.trials
     assert set(values) == set(proxies.asked) - set(lost)
@@ -151,23 +151,23 @@ def test_a_diverged_trial_is_judged_and_the_search_goes_on_without_it(tmp_path: 
 
 def test_an_interrupted_worker_gives_its_trials_back(tmp_path: Path) -> None:
     class Interrupted(Proxies):
-        def __call__(self, items: Mapping[str, Item]) -> dict[str, Result]:
+        def __call__(self, trials: Mapping[str, Trial]) -> dict[str, Result]:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run(worker(tmp_path, Interrupted(), SHORT, at_once=2))
-    entries = board(tmp_path).entries()
+    entries = study(tmp_path).entries()
     assert [e.why for e in entries if e.lost] == ["its worker was interrupted"] * 2
     assert not any(entry.running for entry in entries)
 
 
 def test_a_worker_elsewhere_counts_as_dead_after_a_long_silence(tmp_path: Path) -> None:
     now = 1000.0
-    away = board(tmp_path, workers="there", clock=lambda: now)
-    here = board(tmp_path, workers="here", clock=lambda: now)
-    item = Item((0.25, 0.25, 0.25, 0.25), 0)
-    away.enqueue(item, "design", "tag", 0)
-    (claimed,) = away.claim(5, {item})
+    away = study(tmp_path, workers="there", clock=lambda: now)
+    here = study(tmp_path, workers="here", clock=lambda: now)
+    trial = Trial((0.25, 0.25, 0.25, 0.25), 0)
+    away.enqueue(trial, "design", "tag", 0)
+    (claimed,) = away.claim(5, {trial})
     now += 800
     assert here.release_orphans() == []
     now += 200
@@ -179,12 +179,12 @@ def test_a_worker_elsewhere_counts_as_dead_after_a_long_silence(tmp_path: Path) 
 
 
 def test_what_two_workers_enqueue_at_once_is_trained_once(tmp_path: Path) -> None:
-    first, second = board(tmp_path), board(tmp_path)
-    item = Item((0.25, 0.25, 0.25, 0.25), 0)
+    first, second = study(tmp_path), study(tmp_path)
+    trial = Trial((0.25, 0.25, 0.25, 0.25), 0)
     for each in (first, second):
-        each.enqueue(item, "design", "tag", 0)
+        each.enqueue(trial, "design", "tag", 0)
     with first.at_work(), second.at_work():
-        claims = [first.claim(1, {item}), second.claim(1, {item})]
+        claims = [first.claim(1, {trial}), second.claim(1, {trial})]
     assert [len(claimed) for claimed in claims] == [1, 0]
     assert not any(entry.state == TrialState.WAITING for entry in first.entries())
 
@@ -192,26 +192,26 @@ def test_what_two_workers_enqueue_at_once_is_trained_once(tmp_path: Path) -> Non
 def test_a_worker_leaves_what_it_does_not_want_to_others_and_clears_it_up_at_the_end(
     tmp_path: Path,
 ) -> None:
-    mine = board(tmp_path)
-    ours, theirs = Item((0.25, 0.25, 0.25, 0.25), 0), Item((0.7, 0.1, 0.1, 0.1), 0)
-    for item in (theirs, ours):
-        mine.enqueue(item, "proposed", "tag", 1)
-    assert [claimed.item for claimed in mine.claim(5, {ours})] == [ours]
-    assert [e.item for e in mine.entries() if e.state == TrialState.WAITING] == [theirs]
+    mine = study(tmp_path)
+    ours, theirs = Trial((0.25, 0.25, 0.25, 0.25), 0), Trial((0.7, 0.1, 0.1, 0.1), 0)
+    for trial in (theirs, ours):
+        mine.enqueue(trial, "proposed", "tag", 1)
+    assert [claimed.trial for claimed in mine.claim(5, {ours})] == [ours]
+    assert [e.trial for e in mine.entries() if e.state == TrialState.WAITING] == [theirs]
     mine.drop_waiting()
-    assert [(e.item, e.why is not None) for e in mine.entries() if e.why] == [(theirs, True)]
+    assert [(e.trial, e.why is not None) for e in mine.entries() if e.why] == [(theirs, True)]
     (params,) = [t.params for t in mine._study.get_trials() if t.params]
     assert params == dict.fromkeys(SETTINGS.sources, 0.25)
 
 
 def test_a_torn_end_of_the_journal_is_cut_off_and_the_search_goes_on(
-    tmp_path: Path, short: dict[Item, tuple[float, ...]], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, short: dict[Trial, tuple[float, ...]], caplog: pytest.LogCaptureFixture
 ) -> None:
     class Stopped(Proxies):
-        def __call__(self, items: Mapping[str, Item]) -> dict[str, Result]:
+        def __call__(self, trials: Mapping[str, Trial]) -> dict[str, Result]:
             if len(self.asked) == 6:
                 raise KeyboardInterrupt
-            return super().__call__(items)
+            return super().__call__(trials)
 
     with pytest.raises(KeyboardInterrupt):
         run(worker(tmp_path, Stopped(), SHORT))
@@ -232,7 +232,7 @@ def test_a_torn_end_of_the_journal_is_cut_off_and_the_search_goes_on(
 
 
 def test_a_search_runs_on_any_storage_that_optuna_has(
-    tmp_path: Path, short: dict[Item, tuple[float, ...]]
+    tmp_path: Path, short: dict[Trial, tuple[float, ...]]
 ) -> None:
     url = f"sqlite:///{tmp_path}/study.db"
     assert run(worker(tmp_path, Proxies(), SHORT, url=url)) == short

@@ -15,14 +15,14 @@ import numpy as np
 from small_swarms import METRICS, SOURCES, losses
 
 from dataselect.mixture.constraints import no_limits
-from dataselect.mixture_search.study import Board, open_storage
-from dataselect.mixture_search.trial import Item, Settings
+from dataselect.mixture_search.study import SharedStudy, open_storage
+from dataselect.mixture_search.trial import SearchSettings, Trial
 from dataselect.mixture_search.trial_runner import Result
 from dataselect.mixture_search.worker import Worker
 from dataselect.stages.watch import SilentWatch
 
 PRIOR = np.array([0.6, 0.2, 0.15, 0.05])
-SETTINGS = Settings(
+SETTINGS = SearchSettings(
     sources=SOURCES,
     benchmarks=METRICS,
     prior=PRIOR,
@@ -42,10 +42,10 @@ SHORT = replace(SETTINGS, trials=9)
 """One proposal after the design."""
 
 
-def law(item: Item) -> tuple[float, ...]:
+def law(trial: Trial) -> tuple[float, ...]:
     """What a mixture's proxy scores: a law and the noise of its seed."""
-    values = losses(np.array([item.weights]))[0]
-    values += 0.005 * np.random.default_rng([item.seed, 1]).standard_normal(len(values))
+    values = losses(np.array([trial.weights]))[0]
+    values += 0.005 * np.random.default_rng([trial.seed, 1]).standard_normal(len(values))
     return tuple(values.tolist())
 
 
@@ -53,13 +53,13 @@ class Proxies:
     """Measures by the law and keeps what it was asked for."""
 
     def __init__(self, seconds: float = 0.0) -> None:
-        self.asked: list[Item] = []
+        self.asked: list[Trial] = []
         self.seconds = seconds
 
-    def __call__(self, items: Mapping[str, Item]) -> dict[str, Result]:
-        self.asked += items.values()
+    def __call__(self, trials: Mapping[str, Trial]) -> dict[str, Result]:
+        self.asked += trials.values()
         time.sleep(self.seconds)
-        return {name: Result(law(item), 1.0) for name, item in items.items()}
+        return {name: Result(law(trial), 1.0) for name, trial in trials.items()}
 
 
 class Notes(SilentWatch):
@@ -72,18 +72,22 @@ class Notes(SilentWatch):
         self.notes.append(text)
 
 
-def board(folder: Path, settings: Settings = SETTINGS, **options: Any) -> Board:
+def study(folder: Path, settings: SearchSettings = SETTINGS, **options: Any) -> SharedStudy:
     storage = open_storage(options.get("url"), "test", folder / "study.journal")
     clock = options.get("clock", time.time)
     workers = folder / options.get("workers", "workers")
-    return Board(storage, "study", settings.sources, settings.benchmarks, workers, clock)
+    return SharedStudy(storage, "study", settings.sources, settings.benchmarks, workers, clock)
 
 
 def worker(
-    folder: Path, measure: Any, settings: Settings = SETTINGS, at_once: int = 1, **options: Any
+    folder: Path,
+    measure: Any,
+    settings: SearchSettings = SETTINGS,
+    at_once: int = 1,
+    **options: Any,
 ) -> Worker:
     return Worker(
-        board(folder, settings, **options),
+        study(folder, settings, **options),
         settings,
         measure,
         at_once,
@@ -96,14 +100,14 @@ def main() -> None:
     folder, hangs = Path(sys.argv[1]), sys.argv[2:] == ["KILLED"]
 
     class Hanging(Proxies):
-        def __call__(self, items: Mapping[str, Item]) -> dict[str, Result]:
+        def __call__(self, trials: Mapping[str, Trial]) -> dict[str, Result]:
             if hangs and len(self.asked) == 2:
                 (folder / "hangs").touch()
                 time.sleep(600)
-            return super().__call__(items)
+            return super().__call__(trials)
 
     mine = worker(folder, Hanging(0.05))
-    with mine.board.at_work():
+    with mine.study.at_work():
         mine.search()
 
 

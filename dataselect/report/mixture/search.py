@@ -160,7 +160,7 @@ def _search(found: Found, manifest: Manifest) -> dict[str, Any]:
         "share_of_target": found.flops / target,
         "trial_seconds": found.trial_seconds,
         "spent_in_this_store": asdict(found.spent),
-        "steps": [asdict(step) for step in found.steps],
+        "steps": [asdict(entry) for entry in found.history],
     }
 
 
