@@ -11,7 +11,7 @@ from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.discrepancy import PUBLIC
 from dataselect.decisions.pruning import KeepRule, kept
 from dataselect.decisions.ranking import Ranking, bootstrap_rank
-from dataselect.decisions.uncertainty import doubted
+from dataselect.decisions.uncertainty import with_uncertainty
 
 POOL = 12
 """Candidates of a made-up run, out of the 25 recipes."""
@@ -86,7 +86,7 @@ def _outcomes(
 def _with_doubt(ranking: Ranking, scores: np.ndarray, size: str, names: list[str]) -> Ranking:
     index = pd.MultiIndex.from_product([names, [0], [0]], names=["candidate", "seed", "step"])
     gap = PUBLIC.gap(FLOPS[size], FLOPS["1B"])
-    return doubted(ranking, {"olmes10": pd.Series(scores, index=index)}, gap, 0)[0]
+    return with_uncertainty(ranking, {"olmes10": pd.Series(scores, index=index)}, gap, 0)[0]
 
 
 def _row(rule: str, going: list[str], targets: dict[str, pd.Series]) -> Iterator[dict[str, Any]]:

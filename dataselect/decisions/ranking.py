@@ -13,7 +13,7 @@ order of a sum cannot break a tie.
 
 Not covered: item resampling says what other items of the same kind might have shown. It does NOT
 cover the noise of the training seed, nor the gap between proxy and target scale, and both can be
-larger. `widened` adds draws of both to a ranking; `decisions.doubt` says how large they are.
+larger. `widened` adds draws of both to a ranking; `decisions.uncertainty` says how large they are.
 """
 
 from collections.abc import Mapping
@@ -167,15 +167,15 @@ def widened(ranking: Ranking, noise: Array, gap: Array) -> Ranking:
     stands for, so only `p_top_k` and `wins` know it. The score and the order stay.
     """
     noisy = ranking.draws + noise
-    doubted = noisy + gap
+    with_gap = noisy + gap
     tail = (1 - ranking.confidence) / 2
     low, high = np.quantile(noisy, [tail, 1 - tail], axis=0)
     names = ranking.table.index
     return replace(
         ranking,
-        table=ranking.table.assign(low=low, high=high, p_top_k=_top_k(doubted, ranking.k).mean(0)),
+        table=ranking.table.assign(low=low, high=high, p_top_k=_top_k(with_gap, ranking.k).mean(0)),
         draws=noisy,
-        wins=pd.DataFrame(win_probabilities(doubted), index=names, columns=names),
+        wins=pd.DataFrame(win_probabilities(with_gap), index=names, columns=names),
     )
 
 

@@ -20,7 +20,7 @@ from dataselect.decisions.seeds import by_place, pooled_sd
 
 
 @dataclass(frozen=True)
-class Doubt:
+class Uncertainty:
     """What was added to a ranking's draws, in the unit of its scores.
 
     `seed_sd`: of a candidate's mean over its `seeds`, `measured` or common; None where neither is
@@ -35,9 +35,9 @@ class Doubt:
     extrapolated: str | None
 
 
-def doubted(
+def with_uncertainty(
     ranking: Ranking, runs: Mapping[str, pd.Series], gap: Gap | None, seed: int
-) -> tuple[Ranking, Doubt]:
+) -> tuple[Ranking, Uncertainty]:
     """The ranking with the doubt of seeds and, where a gap is given, scale; and what that was.
 
     `runs`: per benchmark, means over items indexed by candidate, seed and step, lower is better.
@@ -56,7 +56,7 @@ def doubted(
         beyond = sd * normal
     if gap is not None:
         beyond = beyond + spread * gap.draws(ranking.draws.shape, rng)
-    return widened(ranking, noise, beyond), Doubt(
+    return widened(ranking, noise, beyond), Uncertainty(
         seeds,
         sd,
         measured is not None,

@@ -17,7 +17,7 @@ from dataselect.decisions.discrepancy import PUBLIC, Gap
 from dataselect.decisions.pruning import KeepRule, Reason, kept
 from dataselect.decisions.ranking import Method, Ranking, aggregate, bootstrap_rank
 from dataselect.decisions.signal_to_noise import SignalToNoise, signal_to_noise
-from dataselect.decisions.uncertainty import Doubt, doubted
+from dataselect.decisions.uncertainty import Uncertainty, with_uncertainty
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.proxy_origins import StageName
 from dataselect.stages.scores import StageScores
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 class Screening:
     """Stage 1's scores, its ranking by rBridge, and who goes on.
 
-    `doubt` is what the ranking's probabilities know besides the items; `noise` is by benchmark;
+    `uncertainty` is what the ranking's probabilities know besides the items; `noise` is by benchmark;
     `kept_by` says of each survivor which part of the rule kept it.
     """
 
     scores: StageScores
     ranking: Ranking
     survivors: tuple[str, ...]
-    doubt: Doubt | None = None
+    uncertainty: Uncertainty | None = None
     noise: Mapping[str, SignalToNoise] = field(default_factory=dict)
     kept_by: Mapping[str, Reason] = field(default_factory=dict)
 
@@ -72,11 +72,11 @@ def screen(experiment: Experiment) -> Screening:
         bootstrap=experiment.bootstrap,
     )
     runs = {name: table["rbridge"] for name, table in scores.runs.items()}
-    ranking, doubt = doubted(ranking, runs, _gap(experiment, scores), plan.seed)
+    ranking, uncertainty = with_uncertainty(ranking, runs, _gap(experiment, scores), plan.seed)
     rule = KeepRule(chosen.keep, chosen.min_probability, chosen.keep_at_most)
     going = kept(ranking, rule)
     noise = {name: signal_to_noise(each, plan.confidence) for name, each in runs.items()}
-    return Screening(scores, ranking, tuple(going), doubt, noise, going)
+    return Screening(scores, ranking, tuple(going), uncertainty, noise, going)
 
 
 def _gap(experiment: Experiment, scores: StageScores) -> Gap | None:

@@ -7,7 +7,7 @@ import pytest
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.discrepancy import PUBLIC, Gap
 from dataselect.decisions.ranking import Ranking, bootstrap_rank
-from dataselect.decisions.uncertainty import doubted, seed_noise
+from dataselect.decisions.uncertainty import seed_noise, with_uncertainty
 
 NONE = Gap(1e-9, 0.0, None)
 
@@ -32,28 +32,30 @@ def runs(values: np.ndarray) -> pd.Series:
 
 def test_without_doubt_the_ranking_stays() -> None:
     ranking = ranked([0.0, 0.1, 0.2])
-    made, doubt = doubted(ranking, {"b": runs(np.array([[0.0], [0.1], [0.2]]))}, NONE, 0)
+    made, uncertainty = with_uncertainty(
+        ranking, {"b": runs(np.array([[0.0], [0.1], [0.2]]))}, NONE, 0
+    )
     assert list(made.table.index) == list(ranking.table.index)
     np.testing.assert_allclose(made.wins, ranking.wins, atol=1e-3)
-    assert (doubt.seeds, doubt.measured) == (1, False)
+    assert (uncertainty.seeds, uncertainty.measured) == (1, False)
 
 
 def test_the_gap_brings_probabilities_towards_a_toss_and_leaves_intervals() -> None:
     ranking = ranked([0.0, 0.1, 0.2])
     one = {"b": runs(np.array([[0.0], [0.1], [0.2]]))}
-    made, doubt = doubted(ranking, one, PUBLIC.gap(8.329e15, PUBLIC.target_flops), 0)
+    made, uncertainty = with_uncertainty(ranking, one, PUBLIC.gap(8.329e15, PUBLIC.target_flops), 0)
     assert ranking.wins.loc["c0", "c2"] == pytest.approx(1.0, abs=0.01)
     assert 0.5 < float(made.wins.to_numpy()[0, 2]) < 0.6
     assert made.table["p_top_k"].sum() == pytest.approx(1)
     pd.testing.assert_series_equal(made.table["low"], ranking.table["low"])
-    assert doubt.tau == pytest.approx(18.9 * ranking.table["score"].std(ddof=0), rel=0.01)
+    assert uncertainty.tau == pytest.approx(18.9 * ranking.table["score"].std(ddof=0), rel=0.01)
 
 
 def test_measured_noise_of_seeds_widens_intervals_too() -> None:
     ranking = ranked([0.0, 0.1, 0.2])
     noisy = np.array([[0.0], [0.1], [0.2]]) + np.random.default_rng(1).normal(0, 0.2, (3, 4))
-    made, doubt = doubted(ranking, {"b": runs(noisy)}, NONE, 0)
-    assert (doubt.seeds, doubt.measured) == (4, True)
+    made, uncertainty = with_uncertainty(ranking, {"b": runs(noisy)}, NONE, 0)
+    assert (uncertainty.seeds, uncertainty.measured) == (4, True)
     wide = made.table["high"] - made.table["low"]
     narrow = ranking.table["high"] - ranking.table["low"]
     assert (wide > 1.5 * narrow).all()
@@ -62,7 +64,7 @@ def test_measured_noise_of_seeds_widens_intervals_too() -> None:
 def test_the_same_seed_gives_the_same_doubt() -> None:
     ranking, one = ranked([0.0, 0.1]), {"b": runs(np.array([[0.0], [0.1]]))}
     gap = PUBLIC.gap(1e18, PUBLIC.target_flops)
-    first, second = (doubted(ranking, one, gap, 7)[0] for _ in range(2))
+    first, second = (with_uncertainty(ranking, one, gap, 7)[0] for _ in range(2))
     pd.testing.assert_frame_equal(first.wins, second.wins)
 
 

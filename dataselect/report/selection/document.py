@@ -103,7 +103,7 @@ def _doubt(selection: "Selection") -> dict[str, Any]:
     screening = selection.screening
     return {
         "kept_by": dict(screening.kept_by),
-        "doubt": None if screening.doubt is None else asdict(screening.doubt),
+        "doubt": None if screening.uncertainty is None else asdict(screening.uncertainty),
         "signal_to_noise": {name: asdict(each) for name, each in screening.noise.items()},
     }
 

@@ -15,7 +15,7 @@ from dataselect.report.mixture.readme import mixture_lines, response_lines, sear
 from dataselect.report.mixture.verdict import ranking_words
 from dataselect.report.selection.background import STAGE_NAMES, cost_lines, provenance_lines
 from dataselect.report.selection.leaks import alarms, leak_lines, mark
-from dataselect.report.selection.uncertainty import ablation_lines, doubt_lines, noise_lines
+from dataselect.report.selection.uncertainty import ablation_lines, noise_lines, uncertainty_lines
 from dataselect.units import format_count
 
 _GOES_ON = "The command at the end of this page goes on with it."
@@ -89,7 +89,7 @@ def _ranking(document: Mapping[str, Any]) -> list[str]:
                 figures.accuracy_text(stage2) if predicted else figures.stage2_score_text(stage2)
             )
         rows.append(row)
-    (known,) = doubt_lines(first)
+    (known,) = uncertainty_lines(first)
     text = (
         f"Scores are {_aggregate(first['aggregate'])} of rBridge over the benchmarks; lower is "
         f"better. {known}"
@@ -144,8 +144,8 @@ def _of_what(document: Mapping[str, Any], stage: str) -> str:
             "Probability that the row's target has the higher accuracy, mean over benchmarks: over "
             "items and seeds of its proxy, and over how far targets of like score differ."
         )
-    doubt = document["stages"]["stage1"].get("doubt") if stage == "stage1" else None
-    if doubt is None or doubt["tau"] is None:
+    uncertainty = document["stages"]["stage1"].get("doubt") if stage == "stage1" else None
+    if uncertainty is None or uncertainty["tau"] is None:
         return f"Probability that the row has the better score in {STAGE_NAMES[stage]}."
     return "Probability that the row is the better one at target size, as far as Stage 1 tells."
 

@@ -13,53 +13,53 @@ from dataselect.report.markdown import code, escape, table
 _AT_TARGET = "is the better one at target size"
 
 
-def claim(doubt: Mapping[str, Any] | None) -> str:
+def claim(uncertainty: Mapping[str, Any] | None) -> str:
     """What Stage 1's probability is of, as the end of "A … with probability .8"."""
-    if doubt is None or doubt["tau"] is None:
+    if uncertainty is None or uncertainty["tau"] is None:
         return "its score is ahead"
     return f"it {_AT_TARGET}"
 
 
-def knowledge(doubt: Mapping[str, Any] | None) -> str:
+def knowledge(uncertainty: Mapping[str, Any] | None) -> str:
     """What Stage 1's probability is over: "over items and seeds", or "by an extrapolation"."""
-    if doubt is None or doubt["tau"] is None:
-        return "over items and seeds" if doubt and doubt["measured"] else "over items"
-    if doubt["extrapolated"]:
+    if uncertainty is None or uncertainty["tau"] is None:
+        return "over items and seeds" if uncertainty and uncertainty["measured"] else "over items"
+    if uncertainty["extrapolated"]:
         return "by an extrapolation from published proxies"
     return "going by published proxies of such a size"
 
 
-def interval_words(doubt: Mapping[str, Any] | None) -> str:
+def interval_words(uncertainty: Mapping[str, Any] | None) -> str:
     """What the intervals of Stage 1's scores are over."""
-    if doubt and doubt["measured"]:
-        return f"items and {doubt['seeds']} seeds"
+    if uncertainty and uncertainty["measured"]:
+        return f"items and {uncertainty['seeds']} seeds"
     return "items alone"
 
 
-def doubt_lines(stage1: Mapping[str, Any]) -> list[str]:
+def uncertainty_lines(stage1: Mapping[str, Any]) -> list[str]:
     """A paragraph for the README: what intervals and probabilities know and do not."""
-    doubt, share = stage1.get("doubt"), f"{100 * stage1['confidence']:g}%"
+    uncertainty, share = stage1.get("doubt"), f"{100 * stage1['confidence']:g}%"
     words = (
         f"In brackets the {share} interval of a bootstrap over items, the same items for every "
         "candidate"
     )
-    if doubt and doubt["measured"]:
-        words += f", with the noise of {doubt['seeds']} seeds, pooled over candidates"
-    if doubt is None or doubt["tau"] is None:
+    if uncertainty and uncertainty["measured"]:
+        words += f", with the noise of {uncertainty['seeds']} seeds, pooled over candidates"
+    if uncertainty is None or uncertainty["tau"] is None:
         missing = "the gap between proxy and target"
-        if not (doubt and doubt["measured"]):
+        if not (uncertainty and uncertainty["measured"]):
             missing = f"the training seed or {missing}"
         return [f"{words}; neither it nor the probabilities cover {missing}."]
-    seeds = "" if doubt["measured"] else "what one training seed commonly changes, and "
+    seeds = "" if uncertainty["measured"] else "what one training seed commonly changes, and "
     said = (
         f"{words}. P(best {stage1['kept']}) and Stage 1's probabilities of pairs also know {seeds}"
         "how far published proxies of so many training FLOPs were from the order of their targets "
-        f"(half of the differences off by more than {figures.number(doubt['tau'])} of the "
+        f"(half of the differences off by more than {figures.number(uncertainty['tau'])} of the "
         "score's unit). That was measured on likelihoods of other benchmarks, and it is taken to "
         "hold of rBridge as well."
     )
-    if doubt["extrapolated"]:
-        said += f" Here it is an extrapolation: {escape(doubt['extrapolated'])}."
+    if uncertainty["extrapolated"]:
+        said += f" Here it is an extrapolation: {escape(uncertainty['extrapolated'])}."
     return [said]
 
 

@@ -79,10 +79,10 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
     else:
         compared = _scores(screening.scores, ranking, winner, second)
     margin, unit, figures = compared
-    doubt = f" but cannot be told apart from {_listed(close)}" if close else ""
+    uncertainty = f" but cannot be told apart from {_listed(close)}" if close else ""
     known = None
-    if stage is StageName.SCREEN and screening.doubt is not None:
-        known = asdict(screening.doubt)
+    if stage is StageName.SCREEN and screening.uncertainty is not None:
+        known = asdict(screening.uncertainty)
     chance = f"{claim(known)} with probability {probability(ahead[second])} {knowledge(known)}"
     if wins is not ranking.wins:
         chance = f"its target is ahead with probability {probability(ahead[second])}"
@@ -97,7 +97,7 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
         "confidence": confidence,
         "not_told_apart": close,
         "first_without_leaked_items": first,
-        "text": f"{winner} comes first{doubt}: {figures}; {chance}.{leaks}",
+        "text": f"{winner} comes first{uncertainty}: {figures}; {chance}.{leaks}",
     }
 
 

@@ -14,7 +14,7 @@ from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.discrepancy import PUBLIC, Gap
 from dataselect.decisions.pruning import KeepRule, kept
 from dataselect.decisions.signal_to_noise import signal_to_noise
-from dataselect.decisions.uncertainty import doubted
+from dataselect.decisions.uncertainty import with_uncertainty
 from dataselect.pipeline import Selection
 from dataselect.report.selection.document import document
 from dataselect.report.selection.readme import readme
@@ -39,14 +39,14 @@ def with_doubt(
             for seed in range(seeds)
         }
         runs[name] = pd.concat(shifted, names=["seed"]).reorder_levels(own.index.names)
-    ranking, doubt = doubted(screening.ranking, runs, gap, 0)
+    ranking, uncertainty = with_uncertainty(screening.ranking, runs, gap, 0)
     going = kept(ranking, rule or KeepRule(2))
     noise = {name: signal_to_noise(each) for name, each in runs.items()}
     made = replace(
         screening,
         ranking=ranking,
         survivors=tuple(going),
-        doubt=doubt,
+        uncertainty=uncertainty,
         noise=noise,
         kept_by=going,
     )
