@@ -93,7 +93,7 @@ def _index(benchmarks: Sequence[BenchmarkItems], ngram: int, share: float) -> Le
 def _items(index: LeakIndex, texts: Sequence[str]) -> dict[str, dict[str, int]]:
     """By benchmark: items that the texts have something like of, hold, and have as a whole."""
     levels: dict[str, dict[str, int]] = {}
-    found = index.look(texts)
+    found = index.scan(texts)
     for number, level in zip(found.parts.tolist(), found.level.tolist(), strict=True):
         part = index.parts[number]
         items = levels.setdefault(part.benchmark, {})
@@ -265,7 +265,7 @@ def planted(
                     for document in _among(change(benchmark, item, rng), corpus, rng)
                 ]
                 for setting, index in indices.items():
-                    seen = index.look(texts)
+                    seen = index.scan(texts)
                     parts = {index.parts[i] for i in seen.parts[seen.level >= HELD].tolist()}
                     items = {part.item for part in parts if part.benchmark == benchmark.id}
                     found[setting][0] += len(items & set(chosen))
@@ -291,7 +291,7 @@ def cost(
         pooled = list(chain.from_iterable(texts[:500] for texts in corpora.values()))
         train_tokenizer(iter(pooled), VOCABULARY, split_digits=False).save_pretrained(str(folder))
 
-        def tokenise(texts: list[str], onlooker: Scan | None) -> float:
+        def tokenise(texts: list[str], observer: Scan | None) -> float:
             began = time.process_time()
             write_tokens(
                 iter(texts),
@@ -300,7 +300,7 @@ def cost(
                 Path(place) / "tokens",
                 processes=1,
                 progress=lambda _: None,
-                onlooker=onlooker,
+                observer=observer,
             )
             return time.process_time() - began
 

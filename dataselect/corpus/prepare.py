@@ -22,12 +22,12 @@ from dataselect.errors import InputError
 from dataselect.store import Store, content_key
 
 if TYPE_CHECKING:
-    from dataselect.corpus.shards import Onlooker
+    pass
 
 Report = Callable[[str, Mapping[str, float]], None]
 """Called with the name of the work and its progress."""
 
-Onlookers = Callable[[str], "Onlooker"]
+Observers = Callable[[str], "Onlooker"]
 """Gives who looks on while the source of this id is tokenised."""
 
 
@@ -76,8 +76,8 @@ class Share:
 
 def read_corpus(manifest: Manifest, plan: Plan, store: Store, report: Report) -> Corpus:
     """The tokenizer that the plan names and the fingerprints of all sources; no streams yet."""
-    prints = fingerprints(manifest)
-    return Corpus(prepare_tokenizer(manifest, plan, prints, store, report), prints, {})
+    texts = fingerprints(manifest)
+    return Corpus(prepare_tokenizer(manifest, plan, texts, store, report), texts, {})
 
 
 def fingerprints(manifest: Manifest) -> dict[str, dict[str, Any]]:
@@ -89,7 +89,7 @@ def fingerprints(manifest: Manifest) -> dict[str, dict[str, Any]]:
 def prepare_tokenizer(
     manifest: Manifest,
     plan: Plan,
-    prints: Mapping[str, Mapping[str, Any]],
+    texts: Mapping[str, Mapping[str, Any]],
     store: Store,
     report: Report,
 ) -> Tokenizer:
@@ -102,7 +102,7 @@ def prepare_tokenizer(
         spec = {
             "train": chosen.train.model_dump(),
             "seed": plan.seed,
-            "texts": {name: prints[name] for name in sorted(prints)},
+            "texts": {name: texts[name] for name in sorted(texts)},
         }
 
     def build(folder: Path) -> None:
@@ -188,7 +188,7 @@ def prepare_streams(
     store: Store,
     report: Report,
     *,
-    onlookers: Onlookers | None = None,
+    observers: Observers | None = None,
     cut: Collection[str] = (),
 ) -> Corpus:
     """The corpus with a stream of every source in `needed`, which gives their tokens by id.
@@ -217,7 +217,7 @@ def prepare_streams(
         if name not in ready and store.find("tokens", spec) is None:
             # All of them first: a fault in the last must not wait for hours of the others.
             peek(source, manifest.base)
-    tokenising = _Tokenising(manifest.base, plan.seed, corpus.tokenizer, store, report, onlookers)
+    tokenising = _Tokenising(manifest.base, plan.seed, corpus.tokenizer, store, report, observers)
     streams = {}
     for name, source in sources.items():
         stream = ready.get(name) or tokenising.stream(source, identities[name], needed[name])
@@ -235,7 +235,7 @@ class _Tokenising:
     tokenizer: Tokenizer
     store: Store
     report: Report
-    onlookers: Onlookers | None
+    observers: Observers | None
 
     def stream(self, source: Source, identity: Mapping[str, Any], budget: int) -> Stream:
         """The source's stream of `budget` tokens, tokenised now if it is not in the store."""
@@ -253,7 +253,7 @@ class _Tokenising:
                 processes=len(os.sched_getaffinity(0)),
                 progress=lambda fields: self.report(source.id, fields),
                 rows=counts,
-                onlooker=None if self.onlookers is None else self.onlookers(source.id),
+                observer=None if self.observers is None else self.observers(source.id),
             )
 
         artifact = self.store.get_or_build("tokens", {**identity, "budget": budget}, build)

@@ -48,13 +48,13 @@ class TokenCounts:
     """Whether the texts ended first, so that these are all the tokens there are."""
 
 
-class Onlooker(Protocol):
+class Observer(Protocol):
     """Sees every text that is tokenised, so that it need not be read again."""
 
-    def look(self, texts: Sequence[str]) -> Any:
+    def scan(self, texts: Sequence[str]) -> Any:
         """What is seen in some texts; called in several threads at once, in any order."""
 
-    def keep(self, seen: Any, documents: int) -> None:
+    def keep(self, scanned: Any, documents: int) -> None:
         """Take in what was seen, in order, of the first `documents` of the texts."""
 
     def end(self) -> None:
@@ -70,13 +70,13 @@ def write_tokens(
     processes: int,
     progress: Progress,
     rows: RowCounts | None = None,
-    onlooker: Onlooker | None = None,
+    observer: Observer | None = None,
 ) -> TokenCounts:
     """Tokenise texts into `folder` until `budget` tokens are written or the texts end.
 
     `processes` is the number of tokenising threads (the Rust tokenizer lets them run side by
     side). `progress` gets tokens, total_tokens and tokens_per_second about twice a second.
-    `rows`, filled in by `open_rows` meanwhile, is kept in the index. `onlooker` sees the
+    `rows`, filled in by `open_rows` meanwhile, is kept in the index. `observer` sees the
     documents that were begun.
     """
     assert budget > 0, "a plan never asks for no tokens"
@@ -89,22 +89,22 @@ def write_tokens(
     started = reported = time.monotonic()
 
     def encode(batch: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64], Any]:
-        seen = None if onlooker is None else onlooker.look(batch)
-        return *_encode(tokenizer, batch, end), seen
+        scanned = None if observer is None else observer.scan(batch)
+        return *_encode(tokenizer, batch, end), scanned
 
     with (
         _threads_of_our_own(),
         closing(map_batches(texts, encode, processes)) as batches,
         _ShardWriter(folder, dtype) as writer,
     ):
-        for ids, ends, seen in batches:
+        for ids, ends, scanned in batches:
             kept = ids[: budget - tokens]
             writer.write(kept)
             tokens += len(kept)
             begun = int(np.searchsorted(ends, len(kept), side="left")) + 1
             documents += begun
-            if onlooker is not None:
-                onlooker.keep(seen, begun)
+            if observer is not None:
+                observer.keep(scanned, begun)
             now = time.monotonic()
             if now - reported >= SECONDS_BETWEEN_REPORTS:
                 reported = now
@@ -121,8 +121,8 @@ def write_tokens(
         "counts": None if rows is None else asdict(rows),
     }
     (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
-    if onlooker is not None:
-        onlooker.end()
+    if observer is not None:
+        observer.end()
     progress(_progress(tokens, budget, time.monotonic() - started))
     return counts
 

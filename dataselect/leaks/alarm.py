@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
-from dataselect.corpus.prepare import Budgets, Corpus, Onlookers, Report, Stream, tokens_drawn
+from dataselect.corpus.prepare import Budgets, Corpus, Observers, Report, Stream, tokens_drawn
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.ranking import Ranking, bootstrap_rank
 from dataselect.leaks.candidates import Draw, Leaked, leaked
 from dataselect.leaks.parts import Part, Split, parts_of
 from dataselect.leaks.scan import Findings
-from dataselect.leaks.search import LeakSearch, Text, look_for
+from dataselect.leaks.search import LeakSearch, Text, scan_sources
 from dataselect.scoring.evaluate import Evaluation
 from dataselect.scoring.gather import planned_training
 from dataselect.store import Store
@@ -96,16 +96,19 @@ def planned_search(plan: Plan, evaluations: Mapping[str, Evaluation]) -> LeakSea
     return LeakSearch(parts, plan.leaks.ngram, plan.leaks.share)
 
 
-def onlookers(
-    search: LeakSearch | None, store: Store, prints: Mapping[str, Mapping[str, Any]], seed: int
-) -> Onlookers | None:
+def observers(
+    search: LeakSearch | None,
+    store: Store,
+    fingerprints: Mapping[str, Mapping[str, Any]],
+    seed: int,
+) -> Observers | None:
     """Who looks for leaks in the sources that are tokenised now."""
     if search is None:
         return None
-    return lambda source: search.onlooker(store, prints[source], seed)
+    return lambda source: search.observer(store, fingerprints[source], seed)
 
 
-def look(
+def scan_candidates(
     search: LeakSearch,
     manifest: Manifest,
     seed: int,
@@ -119,7 +122,7 @@ def look(
         name: Text(corpus.fingerprints[name], seed, int(stream.index["documents"]))
         for name, stream in corpus.streams.items()
     }
-    findings = look_for(
+    findings = scan_sources(
         search, manifest, texts, store, lambda name: report(f"{name}: looking for leaks", {})
     )
     read = [candidate.id for candidate in manifest.candidates if budgets.get(candidate.id)]

@@ -98,7 +98,7 @@ class LeakIndex:
         self._taken = np.zeros(1 << bits, np.bool_)
         self._taken[self._runs >> self._shift] = True
 
-    def look(self, texts: Sequence[str]) -> Held:
+    def scan(self, texts: Sequence[str]) -> Held:
         """Which parts each text has."""
         found = [self._hits(group) for group in _groups(texts)]
         columns = np.concatenate([np.empty((4, 0), np.int64), *found], axis=1)

@@ -97,16 +97,16 @@ class Scan:
         self._holding = np.zeros((len(groups), 2), np.int64)
         self._read = np.zeros(2, np.int64)
 
-    def look(self, texts: Sequence[str]) -> Held:
+    def scan(self, texts: Sequence[str]) -> Held:
         """Which parts the texts hold; changes nothing."""
-        return self._index.look(texts)
+        return self._index.scan(texts)
 
-    def keep(self, seen: Held, documents: int) -> None:
+    def keep(self, scanned: Held, documents: int) -> None:
         """Add the first `documents` documents of a batch."""
-        kept = seen.documents < documents
-        place, parts = seen.documents[kept], seen.parts[kept]
-        number, level = place + self._read[0], seen.level[kept]
-        np.maximum.at(self._covered, parts, seen.covered[kept])
+        kept = scanned.documents < documents
+        place, parts = scanned.documents[kept], scanned.parts[kept]
+        number, level = place + self._read[0], scanned.level[kept]
+        np.maximum.at(self._covered, parts, scanned.covered[kept])
         for least, first in enumerate(self._first):
             reached = level >= least
             np.minimum.at(first, parts[reached], number[reached])
@@ -118,8 +118,8 @@ class Scan:
         once = changes(place, groups)
         place, groups = place[once], groups[once]
         np.add.at(self._holding[:, 0], groups, 1)
-        np.add.at(self._holding[:, 1], groups, seen.characters[place])
-        self._read += documents, seen.characters[:documents].sum()
+        np.add.at(self._holding[:, 1], groups, scanned.characters[place])
+        self._read += documents, scanned.characters[:documents].sum()
 
     def end(self) -> None:
         """There are no more documents."""
@@ -153,6 +153,6 @@ def scan_documents(
 ) -> Findings:
     """What the first `documents` texts hold."""
     scan = Scan(index)
-    for held in map_batches(islice(texts, documents), scan.look, threads):
+    for held in map_batches(islice(texts, documents), scan.scan, threads):
         scan.keep(held, len(held.characters))
     return scan.findings()

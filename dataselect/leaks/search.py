@@ -64,7 +64,7 @@ class LeakSearch:
             "documents": text.documents,
         }
 
-    def onlooker(self, store: Store, source: Mapping[str, Any], seed: int) -> Scan:
+    def observer(self, store: Store, source: Mapping[str, Any], seed: int) -> Scan:
         """For a source that is tokenised: keeps in the store what it held."""
 
         def keep(findings: Findings) -> None:
@@ -87,7 +87,7 @@ class LeakSearch:
         return parts_hash(self.parts)
 
 
-def look_for(
+def scan_sources(
     search: LeakSearch,
     manifest: Manifest,
     texts: Mapping[str, Text],

@@ -77,11 +77,13 @@ def with_streams(experiment: Experiment) -> Experiment:
         tokens_needed(manifest, budgets),
         store,
         watch.progress,
-        onlookers=alarm.onlookers(search, store, corpus.fingerprints, plan.seed),
+        observers=alarm.observers(search, store, corpus.fingerprints, plan.seed),
     )
     leaks = None
     if search is not None:
-        leaks = alarm.look(search, manifest, plan.seed, corpus, budgets, store, watch.progress)
+        leaks = alarm.scan_candidates(
+            search, manifest, plan.seed, corpus, budgets, store, watch.progress
+        )
         for line in alarm.warnings(leaks):
             watch.note(line)
     return replace(experiment, corpus=corpus, recipes=recipes, leaks=leaks)

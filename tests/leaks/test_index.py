@@ -22,7 +22,7 @@ def part(text: str, item: str = "q1", kind: Kind = "question", split: Split = "i
 
 def held(index: LeakIndex, text: str) -> dict[int, int]:
     """Own words found of each part that is held."""
-    found = index.look([text])
+    found = index.scan([text])
     kept = found.level >= HELD
     return dict(zip(found.parts[kept].tolist(), found.covered[kept].tolist(), strict=True))
 
@@ -38,7 +38,7 @@ def held(index: LeakIndex, text: str) -> dict[int, int]:
 )
 def test_a_copy_is_found_whatever_its_case_punctuation_and_spacing(text: str) -> None:
     index = LeakIndex([part(QUESTION)], 8, 0.5)
-    found = index.look(["another text", text])
+    found = index.scan(["another text", text])
     assert found.documents.tolist() == [1]
     assert found.level.tolist() == [WHOLE]
 
@@ -47,7 +47,7 @@ def test_a_changed_word_costs_no_more_than_itself() -> None:
     index = LeakIndex([part(QUESTION)], 8, 0.5)
     words = len(naive.words(QUESTION))
     assert held(index, QUESTION.replace("breakfast", "supper")) == {0: words - 1}
-    assert index.look([QUESTION.replace("breakfast", "supper")]).level.tolist() == [HELD]
+    assert index.scan([QUESTION.replace("breakfast", "supper")]).level.tolist() == [HELD]
 
 
 @pytest.mark.parametrize("cut", [40, 80, 120])
@@ -60,7 +60,7 @@ def test_of_a_copy_cut_into_two_documents_the_longer_one_is_found(cut: int) -> N
 def test_half_of_a_question_inside_a_document_is_only_like_it() -> None:
     index = LeakIndex([part(QUESTION)], 8, 0.8)
     other = "Now she has 16 ducks, and they lay what they want to lay on most days of the week."
-    found = index.look([f"{other} {QUESTION[:100]} {other}"])
+    found = index.scan([f"{other} {QUESTION[:100]} {other}"])
     assert found.level.tolist() == [LIKE]
 
 
@@ -105,7 +105,7 @@ def test_a_document_longer_than_what_is_hashed_at_once_is_searched_to_its_end(
 
 def test_nothing_to_look_for_and_nothing_to_look_at() -> None:
     assert not held(LeakIndex([], 8, 0.5), QUESTION)
-    empty = LeakIndex([part(QUESTION)], 8, 0.5).look([])
+    empty = LeakIndex([part(QUESTION)], 8, 0.5).scan([])
     assert not len(empty.documents)
     assert not len(empty.characters)
 
@@ -143,7 +143,7 @@ def test_it_finds_what_a_loop_over_words_finds(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index_module, "FEWEST_WORDS", fewest)
         patch.setattr(index_module, "MOST_ITEMS", most_items)
-        found = LeakIndex(parts, n, share).look(documents)
+        found = LeakIndex(parts, n, share).scan(documents)
     got = {
         (document, number): (count, level)
         for document, number, count, level in zip(

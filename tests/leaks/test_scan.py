@@ -131,7 +131,7 @@ def test_tokenising_sees_what_a_pass_over_the_stream_s_documents_sees(
         tmp_path,
         processes=2,
         progress=lambda _: None,
-        onlooker=scan,
+        observer=scan,
     )
     again = scan_documents(iter(texts), counts.documents, index(), 1)
     assert scan.findings() == again
