@@ -39,16 +39,16 @@ HERE = Path(__file__).parent
 COMMAND = "python benchmarks/mixture/repetition.py"
 METRICS, MOST_EPOCHS, NOISE = 6, 20.0, 0.1
 SOURCES, RUNS, SEEDS = 6, 30, 6
-KINDS = ("same", "two lengths of text", "never repeated")
+DTYPES = ("same", "two lengths of text", "never repeated")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=SEEDS)
     seeds = parser.parse_args().seeds
-    rows: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
+    rows: dict[str, list[dict[str, float]]] = {kind: [] for kind in DTYPES}
     for seed in range(seeds):
-        for kind in KINDS:
+        for kind in DTYPES:
             rows[kind].append(study(kind, SOURCES, RUNS, seed))
             print(seed, kind, json.dumps(rows[kind][-1]), flush=True)
         found = {

@@ -171,7 +171,7 @@ def _harness(model: Any) -> Any:
     )
 
 
-KINDS = (
+DTYPES = (
     "products with the output layer",
     "softmax over the vocabulary",
     "other products",
@@ -208,7 +208,7 @@ def _print_profiles(loads: list[Load]) -> None:
     totals = {name: sum(columns[names[i - i % 2]].values()) / 100 for i, name in enumerate(names)}
     print(f"| percent of HFLM's time | {' | '.join(names)} |")
     print("|---" * (len(names) + 1) + "|")
-    for kind in KINDS:
+    for kind in DTYPES:
         shares = (columns[name][kind] / totals[name] for name in names)
         print(f"| {kind} | {' | '.join(f'{share:.1f}' for share in shares)} |")
     sums = (sum(columns[name].values()) / totals[name] for name in names)
@@ -216,7 +216,7 @@ def _print_profiles(loads: list[Load]) -> None:
 
 
 def _spent(profiler: profile) -> dict[str, float]:
-    spent = dict.fromkeys(KINDS, 0.0)
+    spent = dict.fromkeys(DTYPES, 0.0)
     for event in profiler.key_averages(group_by_input_shape=True):
         spent[_kind(event.key, event.input_shapes)] += event.self_cpu_time_total
     return spent
@@ -228,12 +228,12 @@ def _kind(name: str, shapes: list[list[int]]) -> str:
         # No layer of the loads has so many columns as a tile.
         columns = {shape[-1] for shape in shapes[1:] if shape}
         of_head = {VOCABULARY, _VOCABULARY_TILE, VOCABULARY % _VOCABULARY_TILE}
-        return KINDS[0] if columns & of_head else KINDS[2]
+        return DTYPES[0] if columns & of_head else DTYPES[2]
     if "scaled_dot_product" in name:
-        return KINDS[3]
+        return DTYPES[3]
     if name in _OF_SOFTMAX:
-        return KINDS[1]
-    return KINDS[4] if name in _IN_LAYERS else KINDS[5]
+        return DTYPES[1]
+    return DTYPES[4] if name in _IN_LAYERS else DTYPES[5]
 
 
 if __name__ == "__main__":

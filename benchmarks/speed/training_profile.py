@@ -33,7 +33,7 @@ CONTENDERS: tuple[tuple[str, Precision], ...] = (
     ("dataselect", "fp32"),
     ("dataselect", "bf16"),
 )
-KINDS = (
+DTYPES = (
     "products with the output layer",
     "softmax and loss",
     "other products",
@@ -113,7 +113,7 @@ def _profile(load: Load, loop: str, precision: Precision) -> dict[str, Any]:
     scale = cpu_seconds * 1e6 / recipe.tokens / sum(spent.values())
     largest = sorted(names, key=lambda name: -names[name])[:12]
     return {
-        "kinds": {kind: round(spent[kind] * scale, 2) for kind in KINDS},
+        "kinds": {kind: round(spent[kind] * scale, 2) for kind in DTYPES},
         "largest_operations": {name: round(names[name] * scale, 2) for name in largest},
     }
 
@@ -150,7 +150,7 @@ def _print_tables(results: list[dict[str, Any]]) -> None:
         heads = [f"{row['loop']}, {row['precision']}" for row in loops]
         print(f"\n{load['load']}, CPU milliseconds per 1,000 tokens\n\n| | {' | '.join(heads)} |")
         print("|---" * (len(loops) + 1) + "|")
-        for kind in KINDS:
+        for kind in DTYPES:
             figures = [row["kinds"][kind] for row in loops]
             print(f"| {kind} | {' | '.join(f'{figure:,.0f}' for figure in figures)} |")
         totals = [sum(row["kinds"].values()) for row in loops]

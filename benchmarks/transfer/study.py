@@ -38,7 +38,7 @@ from dataselect.transfer.sigmoid import fit_sigmoid
 
 HERE = Path(__file__).parent
 PROVENANCE = Provenance(Setting(*[None] * 8), "olmo_ladder_pairs.csv", "study.py")
-KINDS = {
+DTYPES = {
     "cloze": "Cloze accuracy, 6 pairs of models x 10 tasks, 23 to 80 checkpoints",
     "choice": "Multiple-choice accuracy, 3B to 7B x 10 tasks, 30 checkpoints",
     "thin": "Cloze accuracy, 15 checkpoints spread over each series",
@@ -64,7 +64,7 @@ def main() -> None:
         "processor": processor_name(),
         "kinds": {},
     }
-    for kind, title in KINDS.items():
+    for kind, title in DTYPES.items():
         print(f"\n{title}\n", flush=True)
         series = dict(series_of(table, kind))
         rows = [

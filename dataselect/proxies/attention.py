@@ -34,7 +34,7 @@ class CausalAttention(torch.autograd.Function):
     """softmax(queries · keys / sqrt(size)) · values, where a position sees itself and those before.
 
     All are (heads, size, length), float32: positions last, because the products of narrow heads
-    are faster so. `kind` bfloat16 lets the processor multiply in it where it can; sums, scores and
+    are faster so. `dtype` bfloat16 lets the processor multiply in it where it can; sums, scores and
     the softmax stay in float32.
     """
 
@@ -44,18 +44,18 @@ class CausalAttention(torch.autograd.Function):
         queries: torch.Tensor,
         keys: torch.Tensor,
         values: torch.Tensor,
-        kind: torch.dtype,
+        dtype: torch.dtype,
     ) -> torch.Tensor:
         queries = queries * (_BITS * queries.shape[1] ** -0.5)
         # A row of ones below the values: its product is the sum of the shares.
         counted = torch.cat([values, torch.ones_like(values[:, :1])], dim=1)
         mixed = torch.empty_like(counted)
-        with _multiplying_in(kind):
+        with _matmul_precision(dtype):
             for part, seen, shares, _ in _blocks(queries, keys):
                 mixed[part] = torch.bmm(counted[seen], shares.transpose(1, 2))
         mixed, sums = mixed[:, :-1] / mixed[:, -1:], mixed[:, -1:].clone()
         ctx.save_for_backward(queries, keys, values, mixed, sums)
-        ctx.kind = kind
+        ctx.dtype = dtype
         return mixed
 
     @staticmethod
@@ -67,7 +67,7 @@ class CausalAttention(torch.autograd.Function):
         average = (upstream * mixed).sum(1)[..., None]
         query_gradient = torch.empty_like(queries)
         key_gradient, value_gradient = torch.zeros_like(keys), torch.zeros_like(values)
-        with _multiplying_in(ctx.kind):
+        with _matmul_precision(ctx.dtype):
             for part, seen, shares, room in _blocks(queries, keys):
                 value_gradient[seen] += torch.bmm(upstream[part], shares)
                 slopes = torch.bmm(upstream[part].transpose(1, 2), values[seen], out=room)
@@ -114,10 +114,10 @@ def _blocks(
 
 
 @contextmanager
-def _multiplying_in(kind: torch.dtype) -> Iterator[None]:
-    """Products of float32 may round their factors to `kind`, where the processor gains by it."""
+def _matmul_precision(dtype: torch.dtype) -> Iterator[None]:
+    """Products of float32 may round their factors to `dtype`, where the processor gains by it."""
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium" if kind == torch.bfloat16 else before)
+    torch.set_float32_matmul_precision("medium" if dtype == torch.bfloat16 else before)
     try:
         yield
     finally:
@@ -125,7 +125,7 @@ def _multiplying_in(kind: torch.dtype) -> Iterator[None]:
 
 
 def causal_attention(
-    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, kind: torch.dtype
+    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, dtype: torch.dtype
 ) -> torch.Tensor:
     """Attention of (sequences, length, heads, size) on a CPU, where keys and values may have fewer
     heads; in the layout of the queries."""
@@ -136,6 +136,6 @@ def causal_attention(
         return shared.permute(0, 2, 3, 1).reshape(sequences * heads, size, length)
 
     mixed: torch.Tensor = CausalAttention.apply(  # type: ignore[no-untyped-call]
-        across(queries), across(keys), across(values), kind
+        across(queries), across(keys), across(values), dtype
     )
     return mixed.view(sequences, heads, size, length).permute(0, 3, 1, 2)

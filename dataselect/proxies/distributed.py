@@ -49,7 +49,7 @@ from dataselect.proxies.model import build_model
 from dataselect.proxies.population import copy_into
 from dataselect.proxies.processes import ENDS_WITH_STDIN, RESULT, Spec
 from dataselect.proxies.recipe import Recipe
-from dataselect.proxies.train import KINDS, Member, Run, Training, device_bytes, run_to_end
+from dataselect.proxies.train import DTYPES, Member, Run, Training, device_bytes, run_to_end
 
 # Others wait while the first process writes a large state or checkpoint.
 _PATIENCE = timedelta(hours=1)
@@ -79,8 +79,8 @@ class Replicated(Run):
         dist.all_reduce(total)
         return total
 
-    def _go_back(self, loss: torch.Tensor, is_last: bool) -> None:
-        super()._go_back(loss, is_last)
+    def _backward(self, loss: torch.Tensor, is_last: bool) -> None:
+        super()._backward(loss, is_last)
         if is_last:
             _add_up([weight.grad for weight in self.weights.values() if weight.grad is not None])
 
@@ -99,17 +99,17 @@ class Sharded(Replicated):
         (member,) = self.members
         torch.manual_seed(member.seed)
         model = build_model(self.recipe, eos_token_id=None)
-        kind = KINDS[self.recipe.precision]
+        dtype = DTYPES[self.recipe.precision]
         self._mesh = init_device_mesh(self.device.type, (self.size,))
         # What passes between blocks stays in float32, as in a single process.
         policy = MixedPrecisionPolicy(
-            param_dtype=kind, reduce_dtype=torch.float32, cast_forward_inputs=False
+            param_dtype=dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
         )
         for block in model.model.layers:
             if self.recompute:
                 _recompute(block)
             fully_shard(block, mesh=self._mesh, mp_policy=policy)
-        self._loss = _SummedLoss(model, kind)
+        self._loss = _SummedLoss(model, dtype)
         fully_shard(self._loss, mesh=self._mesh)
         return dict(model.named_parameters())
 
@@ -129,7 +129,7 @@ class Sharded(Replicated):
         losses: torch.Tensor = self._loss(tokens[0])
         return losses
 
-    def _go_back(self, loss: torch.Tensor, is_last: bool) -> None:
+    def _backward(self, loss: torch.Tensor, is_last: bool) -> None:
         # It gives every process its share of the mean gradient; wanted is the sum's.
         (loss * self.size).backward()  # type: ignore[no-untyped-call]
 
@@ -160,18 +160,18 @@ class _SummedLoss(torch.nn.Module):
     It multiplies with the output layer itself, so this is where that has to be gathered.
     """
 
-    def __init__(self, model: Olmo2ForCausalLM, kind: torch.dtype) -> None:
+    def __init__(self, model: Olmo2ForCausalLM, dtype: torch.dtype) -> None:
         super().__init__()
-        self.model, self._kind = model.train(), kind
+        self.model, self._dtype = model.train(), dtype
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(tokens.device.type, self._kind, enabled=self._kind != torch.float32):
+        with torch.autocast(tokens.device.type, self._dtype, enabled=self._dtype != torch.float32):
             hidden = self.model.model(input_ids=tokens[:, :-1], use_cache=False).last_hidden_state
         summed: torch.Tensor = ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
             hidden.float().flatten(0, 1)[None],
             self.model.lm_head.weight[None],
             tokens[:, 1:].flatten()[None],
-            self._kind,
+            self._dtype,
         )
         # Not the view of an output, which would not tell when its backward pass begins.
         return summed.clone()
@@ -214,10 +214,12 @@ def train_share(spec: Spec) -> Training:
         data = PackedData(spec.parts, recipe.sequence_length, recipe.seed, recipe.tokens)
         member = Member(data, spec.folder, recipe.seed)
         memory = device_bytes(torch.device(device))
-        kind = Sharded if layout.is_sharded(recipe.parameters, memory) else Replicated
-        run = kind(recipe, member, device, layout.recomputes(recipe.parameters))
+        training = Sharded if layout.is_sharded(recipe.parameters, memory) else Replicated
+        run = training(recipe, member, device, layout.recomputes(recipe.parameters))
         tokenizer = load_tokenizer(str(spec.tokenizer), None)
-        run_to_end(run, tokenizer, _told if rank == 0 else _untold, spec.save_seconds)
+        run_to_end(
+            run, tokenizer, _report_progress if rank == 0 else _stay_silent, spec.save_seconds
+        )
         training = run.result(0)
         if rank == 0:
             unfinished = spec.folder / "result.unfinished"
@@ -246,11 +248,11 @@ def _group(device: str, local: int) -> Iterator[str]:
         dist.destroy_process_group()
 
 
-def _told(fields: Mapping[str, float]) -> None:
+def _report_progress(fields: Mapping[str, float]) -> None:
     print(json.dumps({"progress": dict(fields)}), flush=True)  # noqa: T201 (read by the parent)
 
 
-def _untold(fields: Mapping[str, float]) -> None:
+def _stay_silent(fields: Mapping[str, float]) -> None:
     """The first process speaks for all."""
 
 

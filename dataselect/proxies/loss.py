@@ -18,7 +18,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
     """Summed cross-entropy in nats of each model, (models,), without the logits of all rows.
 
     hidden (models, rows, h) and weight (models, vocabulary, h), float32; targets (models, rows).
-    `kind` is the type that is multiplied in. A single token counts for at most 87 nats.
+    `dtype` is the type that is multiplied in. A single token counts for at most 87 nats.
     """
 
     @staticmethod
@@ -27,22 +27,22 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         hidden: torch.Tensor,
         weight: torch.Tensor,
         targets: torch.Tensor,
-        kind: torch.dtype,
+        dtype: torch.dtype,
     ) -> torch.Tensor:
         models, rows, width = hidden.shape
         vocabulary = weight.shape[1]
         step = min(rows, _chunk_rows(models, vocabulary, width, hidden.is_cuda))
-        cast = weight.to(kind)
+        cast = weight.to(dtype)
         hidden_gradient = torch.empty_like(hidden)
         weight_gradient = torch.zeros_like(weight)
-        buffer = torch.empty(models * step * vocabulary, dtype=kind, device=hidden.device)
-        product = None if kind == torch.float32 else torch.empty_like(cast)
+        buffer = torch.empty(models * step * vocabulary, dtype=dtype, device=hidden.device)
+        product = None if dtype == torch.float32 else torch.empty_like(cast)
         # On a CPU adding bf16 makes a float32 copy of what it adds: a cacheful at a time.
         many = vocabulary if hidden.is_cuda else _WORDS
         pieces = [slice(first, first + many) for first in range(0, vocabulary, many)]
         total = torch.zeros(models, device=hidden.device)
         for first in range(0, rows, step):
-            part = hidden[:, first : first + step].to(kind)
+            part = hidden[:, first : first + step].to(dtype)
             wanted = targets[:, first : first + step].flatten()
             size = wanted.numel() * vocabulary
             shares = buffer[:size].view(models, -1, vocabulary)

@@ -51,12 +51,12 @@ def hidden_states(
     weights: Mapping[str, torch.Tensor],
     shape: Shape,
     tokens: torch.Tensor,
-    kind: torch.dtype,
+    dtype: torch.dtype,
     recompute: bool = False,
 ) -> torch.Tensor:
     """Hidden states after the last norm, (models, sequences * length, hidden), float32.
 
-    `tokens` (models, sequences, length); `kind` is the type that is multiplied in, while the
+    `tokens` (models, sequences, length); `dtype` is the type that is multiplied in, while the
     residual stream stays in float32. With `recompute` only what enters a block is kept for the
     backward pass, which works the block out again: the same bits in a fraction of the memory.
     """
@@ -64,29 +64,29 @@ def hidden_states(
     rows, size = models * sequences, shape.hidden_size // shape.heads
     # On a CPU scores stay in float32; torch's attention is slower for narrow heads and in bf16
     # (docs/decisions.md).
-    attended_in = kind if tokens.is_cuda else torch.float32
-    by_products = not tokens.is_cuda and (size <= 16 or kind == torch.bfloat16)
-    cosine, sine = _rotation(length, size, attended_in, tokens.device)
+    attention_dtype = dtype if tokens.is_cuda else torch.float32
+    use_matmul_attention = not tokens.is_cuda and (size <= 16 or dtype == torch.bfloat16)
+    cosine, sine = _rotation(length, size, attention_dtype, tokens.device)
 
     def linear(x: torch.Tensor, name: str) -> torch.Tensor:
-        return torch.bmm(x.to(kind), weights[f"{name}.weight"].to(kind).transpose(1, 2))
+        return torch.bmm(x.to(dtype), weights[f"{name}.weight"].to(dtype).transpose(1, 2))
 
     def norm(x: torch.Tensor, name: str) -> torch.Tensor:
         scaled = rms_norm(x, x.shape[-1:], eps=NORM_EPSILON)
         return scaled * weights[f"{name}.weight"].to(x.dtype)[:, None]
 
     def heads(x: torch.Tensor, count: int) -> torch.Tensor:
-        return x.view(rows, length, count, size).to(attended_in)
+        return x.view(rows, length, count, size).to(attention_dtype)
 
     def block(x: torch.Tensor, layer: int) -> torch.Tensor:
         name = f"model.layers.{layer}"
-        y, attention = x.to(kind), f"{name}.self_attn"
+        y, attention = x.to(dtype), f"{name}.self_attn"
         queries = heads(norm(linear(y, f"{attention}.q_proj"), f"{attention}.q_norm"), shape.heads)
         keys = heads(norm(linear(y, f"{attention}.k_proj"), f"{attention}.k_norm"), shape.kv_heads)
         values = heads(linear(y, f"{attention}.v_proj"), shape.kv_heads)
         queries, keys = _rotated(queries, cosine, sine), _rotated(keys, cosine, sine)
-        if by_products:
-            mixed = causal_attention(queries, keys, values, kind)
+        if use_matmul_attention:
+            mixed = causal_attention(queries, keys, values, dtype)
         else:
             mixed = scaled_dot_product_attention(
                 queries.transpose(1, 2),
@@ -98,7 +98,7 @@ def hidden_states(
         mixed = mixed.reshape(models, sequences * length, shape.hidden_size)
         mixed = linear(mixed, f"{attention}.o_proj")
         x = x + norm(mixed, f"{name}.post_attention_layernorm")
-        y = x.to(kind)
+        y = x.to(dtype)
         gated = silu(linear(y, f"{name}.mlp.gate_proj")) * linear(y, f"{name}.mlp.up_proj")
         mixed = linear(gated, f"{name}.mlp.down_proj")
         return x + norm(mixed, f"{name}.post_feedforward_layernorm")
@@ -117,13 +117,13 @@ def hidden_states(
 
 
 def _rotation(
-    length: int, size: int, kind: torch.dtype, device: torch.device
+    length: int, size: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Cosines and sines of the rotary positions, each (length, 1, size)."""
     steps = torch.arange(0, size, 2, device=device).float() / size
     angles = torch.outer(torch.arange(length, device=device).float(), ROPE_THETA**-steps)
     angles = torch.cat([angles, angles], dim=-1)[:, None]
-    return angles.cos().to(kind), angles.sin().to(kind)
+    return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
 def _rotated(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:

@@ -44,7 +44,7 @@ from dataselect.proxies.recipe import Recipe
 Progress = Callable[[Mapping[str, float]], None]
 
 _STATE = "state.safetensors"
-KINDS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -288,7 +288,7 @@ class Run:
         for start in range(0, count, self._slice):
             losses = self._summed_losses(tokens[:, start : start + self._slice])
             losses = losses / (recipe.batch_size * recipe.sequence_length)
-            self._go_back(losses.sum(), is_last=start + self._slice >= count)
+            self._backward(losses.sum(), is_last=start + self._slice >= count)
             self._pending += losses.detach()
         self._clip()
         self.optimizer.step()
@@ -306,14 +306,14 @@ class Run:
 
     def _summed_losses(self, tokens: torch.Tensor) -> torch.Tensor:
         """Nats of each model over a slice of its batch."""
-        shape, kind = self.recipe.shape, KINDS[self.recipe.precision]
-        hidden = hidden_states(self.weights, shape, tokens[..., :-1], kind, self.recompute)
+        shape, dtype = self.recipe.shape, DTYPES[self.recipe.precision]
+        hidden = hidden_states(self.weights, shape, tokens[..., :-1], dtype, self.recompute)
         summed: torch.Tensor = ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-            hidden, output_weight(self.weights), tokens[..., 1:].flatten(1), kind
+            hidden, output_weight(self.weights), tokens[..., 1:].flatten(1), dtype
         )
         return summed
 
-    def _go_back(self, loss: torch.Tensor, is_last: bool) -> None:
+    def _backward(self, loss: torch.Tensor, is_last: bool) -> None:
         """Add the gradients of a slice; after the last they are those of the whole batch."""
         loss.backward()  # type: ignore[no-untyped-call]
 

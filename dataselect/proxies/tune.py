@@ -111,8 +111,8 @@ def _add_gradients(model: Any, batch: Sequence[Example], recipe: TuneRecipe, dev
             ids = torch.tensor(each.prompt + each.answer)
             tokens[row, : len(ids)] = ids
             wanted[row, len(each.prompt) : len(ids)] = ids[len(each.prompt) :]
-        kind, low = torch.device(device).type, recipe.precision == "bf16"
-        with torch.autocast(kind, torch.bfloat16, enabled=low):
+        device_type, low = torch.device(device).type, recipe.precision == "bf16"
+        with torch.autocast(device_type, torch.bfloat16, enabled=low):
             # What fills a row up comes after it, where a causal model does not look.
             logits = model(input_ids=tokens.to(device), use_cache=False).logits
         loss = cross_entropy(

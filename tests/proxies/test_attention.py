@@ -26,9 +26,9 @@ def both(inputs: list[torch.Tensor], kind: torch.dtype) -> list[list[torch.Tenso
     """What comes out and the three gradients: by products, and by torch."""
     upstream = torch.randn(inputs[0].shape, generator=torch.Generator().manual_seed(2))
     found = []
-    for by_products in (True, False):
+    for use_matmul_attention in (True, False):
         q, k, v = (x.clone().requires_grad_() for x in inputs)
-        if by_products:
+        if use_matmul_attention:
             mixed = causal_attention(q, k, v, kind)
         else:
             turned = (x.transpose(1, 2) for x in (q, k, v))

@@ -134,10 +134,12 @@ def _figures(summary: Summary) -> list[tuple[str, str]]:
     rows.append(("letters without one", percent(summary.share_without_probability)))
     if summary.flat:
         rows.append(("flat traces", f"{summary.flat:,} (all letters about equally probable)"))
-    if summary.told is not None:
-        right = f"{summary.right:,} of {summary.told:,} ({percent(summary.share_right)})"
-        untold = f", {summary.untold:,} cannot be told" if summary.untold else ""
-        rows.append(("right answers", right + untold))
+    if summary.graded_count is not None:
+        right = f"{summary.right:,} of {summary.graded_count:,} ({percent(summary.share_right)})"
+        ungraded_count = (
+            f", {summary.ungraded_count:,} cannot be told" if summary.ungraded_count else ""
+        )
+        rows.append(("right answers", right + ungraded_count))
     return rows
 
 

@@ -65,8 +65,8 @@ def pack(pairs: Sequence[Pair]) -> list[Group]:
     return groups
 
 
-def batches(group: Group, tokens: int, held: int) -> Iterator[list[Row]]:
-    """Rows of like width, longest first: at most `tokens` of input and `held` keys in each.
+def batches(group: Group, tokens: int, max_keys: int) -> Iterator[list[Row]]:
+    """Rows of like width, longest first: at most `tokens` of input and `max_keys` keys in each.
 
     A row that is larger goes alone.
     """
@@ -74,7 +74,7 @@ def batches(group: Group, tokens: int, held: int) -> Iterator[list[Row]]:
     for row in group.rows:
         width = batch[0].width if batch else row.width
         many = len(batch) + 1
-        if batch and (width * many > tokens or (width + len(group.prefix)) * many > held):
+        if batch and (width * many > tokens or (width + len(group.prefix)) * many > max_keys):
             yield batch
             batch = []
         batch.append(row)

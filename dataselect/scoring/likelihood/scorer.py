@@ -107,9 +107,9 @@ def token_nll(
         with torch.inference_mode():
             tiled = bool(pairs) and head_is_linear(model, pairs[0], device)
             groups = pack(pairs)
-            made = try_sharing(model, groups, pairs, device) if tiled else None
-            if made is not None:
-                return shared_nll(model, groups, len(pairs), device, tokens, made)
+            prefix_caches = try_sharing(model, groups, pairs, device) if tiled else None
+            if prefix_caches is not None:
+                return shared_nll(model, groups, len(pairs), device, tokens, prefix_caches)
             return separate_nll(model, pairs, tiled, device, tokens)
     finally:
         model.train(was_training)

@@ -21,7 +21,7 @@ from dataselect.scoring.likelihood.separate import Likelihoods, separate_nll
 
 _log = logging.getLogger("dataselect")
 
-Held = dict[tuple[int, ...], Any]
+PrefixCaches = dict[tuple[int, ...], Any]
 """Caches by the prefix that they hold."""
 
 # Keys that a batch may see for each of its input tokens: what one layer holds of them at a time.
@@ -36,24 +36,28 @@ def shared_nll(
     count: int,
     device: str,
     tokens_per_batch: int,
-    made: Held,
+    prefix_caches: PrefixCaches,
 ) -> Likelihoods:
-    """Everything that pairs have in common is computed once; `made` is what the trial left."""
+    """Everything that pairs have in common is computed once; `prefix_caches` is what the trial left."""
     nll: list[npt.NDArray[np.float64]] = [np.empty(0)] * count
     tokens = 0
     for group in groups:
         prefix = group.prefix
-        held = made.pop(prefix) if prefix in made else _hold(model, prefix, device)
+        prefix_cache = (
+            prefix_caches.pop(prefix)
+            if prefix in prefix_caches
+            else _compute_prefix(model, prefix, device)
+        )
         tokens += len(prefix)
         for rows in batches(group, tokens_per_batch, _HELD_PER_INPUT * tokens_per_batch):
-            for number, losses in _rows_nll(model, rows, len(prefix), held, device):
+            for number, losses in _rows_nll(model, rows, len(prefix), prefix_cache, device):
                 nll[number] = losses
             tokens += sum(row.width for row in rows)
     return Likelihoods(nll, tokens)
 
 
 def _rows_nll(
-    model: Any, rows: Sequence[Row], prefix: int, held: Any, device: str
+    model: Any, rows: Sequence[Row], prefix: int, prefix_cache: Any, device: str
 ) -> list[tuple[int, npt.NDArray[np.float64]]]:
     """(number of a pair, its losses) for the continuations of a batch."""
     layout = lay_out(rows, prefix)
@@ -65,8 +69,8 @@ def _rows_nll(
         input_ids=layout.inputs.to(device),
         position_ids=layout.positions.to(device),
         attention_mask=mask[:, None],
-        past_key_values=held,
-        use_cache=held is not None,
+        past_key_values=prefix_cache,
+        use_cache=prefix_cache is not None,
     ).last_hidden_state
     target = torch.tensor(layout.targets, device=device)
     losses = tiled_nll(hidden[layout.sources], model.get_output_embeddings(), target)
@@ -91,7 +95,7 @@ class _HeldLayer(DynamicLayer):  # type: ignore[misc]
         return keys, values
 
 
-def _hold(model: Any, prefix: Sequence[int], device: str) -> Any:
+def _compute_prefix(model: Any, prefix: Sequence[int], device: str) -> Any:
     """The cache of a prefix; None without one. Raises _UnfitError for another kind of cache."""
     if not prefix:
         return None
@@ -110,19 +114,19 @@ class _UnfitError(Exception):
 
 def try_sharing(
     model: Any, groups: Sequence[Group], pairs: Sequence[Pair], device: str
-) -> Held | None:
+) -> PrefixCaches | None:
     """What the trial leaves for `shared_nll`; None when nothing is shared or it would not fit.
 
     Tried on the longest row after a shared prefix, and on the longest without one: what does not
     fit (a sliding window, positions that are not told, a state in place of a cache) shows there.
     """
     shared = [g for g in groups if len(g.rows) > 1 or len(g.rows[0].continuations) > 1]
-    made: Held = {}
+    prefix_caches: PrefixCaches = {}
     for kind in (True, False):
         alike = [group for group in shared if bool(group.prefix) is kind]
         if alike:
             longest = max(alike, key=lambda group: len(group.prefix) + group.rows[0].width)
-            reason = _misfit(model, longest, pairs, device, made)
+            reason = _misfit(model, longest, pairs, device, prefix_caches)
             if reason is not None:
                 _log.warning(
                     "%s cannot share contexts between texts, so each is computed alone (%s)",
@@ -130,15 +134,17 @@ def try_sharing(
                     reason,
                 )
                 return None
-    return made if shared else None
+    return prefix_caches if shared else None
 
 
-def _misfit(model: Any, group: Group, pairs: Sequence[Pair], device: str, made: Held) -> str | None:
+def _misfit(
+    model: Any, group: Group, pairs: Sequence[Pair], device: str, prefix_caches: PrefixCaches
+) -> str | None:
     """Why a group's first row cannot be computed behind a shared prefix; None when it can."""
     row = group.rows[0]
     try:
-        held = made[group.prefix] = _hold(model, group.prefix, device)
-        found = dict(_rows_nll(model, [row], len(group.prefix), held, device))
+        prefix_cache = prefix_caches[group.prefix] = _compute_prefix(model, group.prefix, device)
+        found = dict(_rows_nll(model, [row], len(group.prefix), prefix_cache, device))
     except (_UnfitError, RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
         return (str(error).strip() or repr(error)).splitlines()[0]
     # The last continuation has everything before it that it must not see.
