@@ -22,13 +22,13 @@ from dataselect.errors import InputError
 from dataselect.store import Store, content_key
 
 if TYPE_CHECKING:
-    pass
+    from dataselect.corpus.shards import Observer
 
 Report = Callable[[str, Mapping[str, float]], None]
 """Called with the name of the work and its progress."""
 
-Observers = Callable[[str], "Onlooker"]
-"""Gives who looks on while the source of this id is tokenised."""
+Observers = Callable[[str], "Observer"]
+"""Gives the observer of the texts of the source of this id, while they are tokenised."""
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 class Screening:
     """Stage 1's scores, its ranking by rBridge, and who goes on.
 
-    `uncertainty` is what the ranking's probabilities know besides the items; `noise` is by benchmark;
-    `kept_by` says of each survivor which part of the rule kept it.
+    `uncertainty` is what the ranking's probabilities know besides the items; `noise` is by
+    benchmark; `kept_by` says of each survivor which part of the rule kept it.
     """
 
     scores: StageScores

@@ -47,7 +47,7 @@ class Summary:
     `items` are the benchmark's, `without` those of them that have no trace; both are None where
     no benchmark was given. `tokens` are runs of equal probability, so neighbouring frontier
     tokens that are equally probable count as one. Probabilities are over all letters that have
-    one, None if there is none. `right` and `graded_count` are None where nobody graded the answers.
+    one, None if there is none. `right` and `graded` are None where nobody graded the answers.
     """
 
     traces: int
@@ -62,19 +62,17 @@ class Summary:
     share_without_probability: float
     flat: int
     right: int | None
-    graded_count: int | None
+    graded: int | None
 
     @property
     def share_right(self) -> float | None:
         """Share of right answers among those that can be told, None if there is none."""
-        return (
-            self.right / self.graded_count if self.right is not None and self.graded_count else None
-        )
+        return self.right / self.graded if self.right is not None and self.graded else None
 
     @property
-    def ungraded_count(self) -> int | None:
+    def ungraded(self) -> int | None:
         """How many traces' answers cannot be told to be right or wrong."""
-        return None if self.graded_count is None else self.traces - self.graded_count
+        return None if self.graded is None else self.traces - self.graded
 
 
 def summarise(
@@ -104,7 +102,7 @@ def summarise(
         share_without_probability=1 - known / letters if letters else 0.0,
         flat=sum(_is_flat(trace) for trace in each),
         right=None if graded is None else sum(one is True for one in graded),
-        graded_count=None if graded is None else sum(one is not None for one in graded),
+        graded=None if graded is None else sum(one is not None for one in graded),
     )
 
 

@@ -48,7 +48,7 @@ def test_items_without_a_trace_are_counted_against_the_benchmark() -> None:
 
 def test_the_share_right_is_of_those_that_can_be_told() -> None:
     found = summarise(GOOD, SUMS, {"q0": True, "q1": False, "q2": None, "q3": True})
-    assert (found.right, found.graded_count, found.ungraded_count, found.share_right) == (
+    assert (found.right, found.graded, found.ungraded, found.share_right) == (
         1,
         2,
         1,
@@ -58,9 +58,9 @@ def test_the_share_right_is_of_those_that_can_be_told() -> None:
 
 def test_nothing_graded_has_no_share() -> None:
     assert summarise(GOOD).share_right is None
-    assert summarise(GOOD).ungraded_count is None
+    assert summarise(GOOD).ungraded is None
     assert summarise(GOOD, SUMS, {}).share_right is None
-    assert summarise(GOOD, SUMS, {}).ungraded_count == 3
+    assert summarise(GOOD, SUMS, {}).ungraded == 3
 
 
 def test_exclusions_of_one_kind_are_counted_together() -> None:

@@ -134,12 +134,10 @@ def _figures(summary: Summary) -> list[tuple[str, str]]:
     rows.append(("letters without one", percent(summary.share_without_probability)))
     if summary.flat:
         rows.append(("flat traces", f"{summary.flat:,} (all letters about equally probable)"))
-    if summary.graded_count is not None:
-        right = f"{summary.right:,} of {summary.graded_count:,} ({percent(summary.share_right)})"
-        ungraded_count = (
-            f", {summary.ungraded_count:,} cannot be told" if summary.ungraded_count else ""
-        )
-        rows.append(("right answers", right + ungraded_count))
+    if summary.graded is not None:
+        right = f"{summary.right:,} of {summary.graded:,} ({percent(summary.share_right)})"
+        ungraded = f", {summary.ungraded:,} cannot be told" if summary.ungraded else ""
+        rows.append(("right answers", right + ungraded))
     return rows
 
 

@@ -38,7 +38,10 @@ def shared_nll(
     tokens_per_batch: int,
     prefix_caches: PrefixCaches,
 ) -> Likelihoods:
-    """Everything that pairs have in common is computed once; `prefix_caches` is what the trial left."""
+    """Everything that pairs have in common is computed once.
+
+    `prefix_caches` are those that trying it out has left.
+    """
     nll: list[npt.NDArray[np.float64]] = [np.empty(0)] * count
     tokens = 0
     for group in groups:
