@@ -217,7 +217,9 @@ def train_share(spec: Spec) -> Training:
         way = Sharded if layout.is_sharded(recipe.parameters, memory) else Replicated
         run = way(recipe, member, device, layout.recomputes(recipe.parameters))
         tokenizer = load_tokenizer(str(spec.tokenizer), None)
-        run_to_end(run, tokenizer, _report if rank == 0 else _stay_silent, spec.save_seconds)
+        run_to_end(
+            run, tokenizer, _report_progress if rank == 0 else _stay_silent, spec.save_seconds
+        )
         training = run.result(0)
         if rank == 0:
             unfinished = spec.folder / "result.unfinished"
@@ -246,7 +248,7 @@ def _group(device: str, local: int) -> Iterator[str]:
         dist.destroy_process_group()
 
 
-def _report(fields: Mapping[str, float]) -> None:
+def _report_progress(fields: Mapping[str, float]) -> None:
     print(json.dumps({"progress": dict(fields)}), flush=True)  # noqa: T201 (read by the parent)
 
 

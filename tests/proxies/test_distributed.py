@@ -65,7 +65,7 @@ def take_part(spec: Spec, rank: int, size: int, port: int, die_at: int | None) -
         take_step(run)
 
     trainer.Run.take_step = step_or_die  # type: ignore[method-assign]
-    distributed._told = distributed._untold
+    distributed._report_progress = distributed._stay_silent
     train_share(spec)
 
 
