@@ -8,12 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from dataselect.report.numbers import one_line
+from dataselect.report.console import add_row, named_table, say
 from dataselect.transfer.function import TransferFunction
 from dataselect.transfer.held_out import FOLDS, Errors
 from dataselect.transfer.pairs import PairsFile
@@ -71,17 +69,14 @@ def print_fit(document: Document, console: Console) -> None:
     for line in _PAPER_WORDS if paper else _ROBUST_WORDS:
         console.print(line.format(**overall, folds=FOLDS), style="dim", highlight=False)
     for note in document["notes"]:
-        console.print(f"note: {note}", markup=False, highlight=False)
+        say(console, f"note: {note}")
 
 
 def _table(benchmarks: Mapping[str, Document], columns: Mapping[str, _Cell]) -> Table:
     """A table that fits into 80 columns."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("benchmark", overflow="fold")
-    for heading in columns:
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = named_table("benchmark", *columns)
     for name, row in benchmarks.items():
-        table.add_row(escape(one_line(name)), *(cell(row) for cell in columns.values()))
+        add_row(table, name, *(cell(row) for cell in columns.values()))
     return table
 
 
