@@ -13,19 +13,37 @@ from dataselect._version import __version__
 
 TYPE_CHECKING = False  # as typing's, which takes longer to load than all of this
 if TYPE_CHECKING:
+    from dataselect.api.agreement import agree as agree
+    from dataselect.api.mixture import fit_mixture as fit_mixture
+    from dataselect.api.mixture import predict_mixtures as predict_mixtures
+    from dataselect.api.mixture import propose_mixture as propose_mixture
+    from dataselect.api.transfer import fit_transfer as fit_transfer
+    from dataselect.api.transfer import predict as predict
     from dataselect.config.manifest import load_manifest as load_manifest
     from dataselect.config.plan import load_plan as load_plan
 
 _MODULES = {
+    "agree": "dataselect.api.agreement",
+    "fit_mixture": "dataselect.api.mixture",
+    "fit_transfer": "dataselect.api.transfer",
     "load_manifest": "dataselect.config.manifest",
     "load_plan": "dataselect.config.plan",
+    "predict": "dataselect.api.transfer",
+    "predict_mixtures": "dataselect.api.mixture",
+    "propose_mixture": "dataselect.api.mixture",
 }
 """Where each public name is defined."""
 
 __all__ = [
     "__version__",
+    "agree",
+    "fit_mixture",
+    "fit_transfer",
     "load_manifest",
     "load_plan",
+    "predict",
+    "predict_mixtures",
+    "propose_mixture",
 ]
 
 

@@ -7,7 +7,7 @@ line. Tables fit 80 columns as long as names are short.
 from collections.abc import Collection, Mapping
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -28,7 +28,7 @@ def named_table(first: str, *others: str, left: Collection[str] = (), fold: bool
     table = plain_table()
     table.add_column(first, overflow="fold")
     for each in others:
-        justify = "left" if each in left else "right"
+        justify: JustifyMethod = "left" if each in left else "right"
         if fold:
             table.add_column(each, justify=justify, overflow="fold")
         else:

@@ -61,6 +61,21 @@ def print_fit(model: MixtureModel, rankings: Rankings, console: Console) -> None
         say(console, f"note: {note}")
 
 
+def fit_verdict(model: MixtureModel, rankings: Rankings) -> str:
+    """How well held-out runs are predicted, beside a ranking by the share of one source."""
+    _, averaged = model.errors
+    error = float(np.median(averaged / model.swarm.values.std(axis=0)))
+    ours, single = rankings.model, rankings.single_share
+    metrics = len(model.swarm.metrics)
+    over = f", the median over {metrics} metrics," if metrics > 1 else ""
+    return (
+        f"Held-out runs are predicted with an error of {error:.0%} of their spread{over} and "
+        f"ranked by the objective at Spearman "
+        f"{figures.with_interval(ours.value, (ours.low, ours.high))}; by the share of "
+        f"{model.swarm.sources[rankings.source]} alone at {figures.number(single.value)}."
+    )
+
+
 def proposal_document(
     model: MixtureModel,
     limits: Limits,

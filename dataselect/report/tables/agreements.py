@@ -54,6 +54,20 @@ def _comparison(each: Comparison) -> dict[str, Any]:
     }
 
 
+def agreement_verdict(document: Mapping[str, Any]) -> str:
+    """Which comparison has the highest decision accuracy, and whether that may be chance."""
+    metrics = document["metrics"]
+    name, best = max(metrics.items(), key=lambda item: item[1]["decision_accuracy"])
+    ends = best["decision_accuracy_interval"]
+    text = figures.with_interval(best["decision_accuracy"], ends)
+    of = f", the best of {len(metrics)} comparisons" if len(metrics) > 1 else ""
+    chance = "; that may be chance" if ends is None or ends[0] <= 0.5 else ""
+    return (
+        f"{figures.one_line(name)} orders {best['pairs']} pairs of candidates as {best['target']} "
+        f"does with decision accuracy {text}{of}{chance}."
+    )
+
+
 def print_agreements(document: Mapping[str, Any], console: Console) -> None:
     """Agreement, what choosing by the proxy costs, the surest pairs, ceiling and stability."""
     metrics = document["metrics"]

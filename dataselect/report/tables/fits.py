@@ -51,6 +51,29 @@ def fit_document(
     }
 
 
+def fit_verdict(document: Document) -> str:
+    """How far off predictions of unseen accuracies were."""
+    overall, rows = document["overall"], document["benchmarks"].values()
+    names = list(document["benchmarks"])
+    over = f"over {len(names)} benchmarks" if len(names) > 1 else f"on {names[0]}"
+    if document["protocol"] == "paper":
+        return (
+            f"The mean absolute error on held-out folds is {_large(overall['test_mae_mean'])} "
+            f"points of accuracy {over}, with train R² {overall['train_r2_mean']:.3f}."
+        )
+    parts = [f"the mean absolute error on held-out folds is {overall['cv_mae_mean']:.2f} points"]
+    parts[0] += f" of accuracy {over}"
+    timed = [row for row in rows if "log tokens" in row["beside"]]
+    if timed:
+        ahead = sum(row["cv_mae"] < row["beside"]["log tokens"]["cv_mae"] for row in timed)
+        parts.append(f"the score beats tokens alone on {ahead} of {len(timed)}")
+    held = overall.get("coverage_cv_mean")
+    if held is not None:
+        parts.append(f"{CONFIDENCE:.0%} intervals hold {held:.0%} of unseen accuracies")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
 def print_fit(document: Document, console: Console) -> None:
     """The document as a table, with what has to be known to read it."""
     paper = document["protocol"] == "paper"

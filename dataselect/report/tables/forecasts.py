@@ -103,6 +103,31 @@ def _cells(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def forecast_verdict(document: Document) -> str:
+    """Who comes first, and who cannot be told apart from it."""
+    ranked = [each for each in document["candidates"] if each["rank"]]
+    if not ranked:
+        return "No candidate has a score on each benchmark, so none is ranked."
+    first = ranked[0]
+    ends = figures.interval(figures.points(first["low"]), figures.points(first["high"]))
+    accuracy = f"predicted accuracy {figures.percent(first['predicted_accuracy'])} {ends}"
+    if first["extrapolated"]:
+        accuracy += ", beyond the scores fitted"
+    if len(ranked) == 1:
+        return f"{first['id']} has {accuracy}."
+    near = first["not_told_apart"]
+    if near:
+        return (
+            f"{first['id']} comes first with {accuracy}, but cannot be told apart from "
+            f"{', '.join(near)}."
+        )
+    ahead = figures.probability(document["wins"][first["id"]][ranked[1]["id"]])
+    return (
+        f"{first['id']} comes first with {accuracy}, and beats {ranked[1]['id']} with probability "
+        f"{ahead}."
+    )
+
+
 def print_forecasts(document: Document, console: Console) -> None:
     """Who comes first and who cannot be told apart; then the benchmarks one by one."""
     for refusal in document["overruled"].values():

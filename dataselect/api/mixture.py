@@ -1,0 +1,477 @@
+"""`dataselect.fit_mixture`, `predict_mixtures`, `propose_mixture`: weights from runs on others."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import pandas as pd
+
+from dataselect._version import __version__
+from dataselect.api.inputs import (
+    FilePath,
+    TableInput,
+    as_path,
+    as_table,
+    check_confidence,
+    check_seed,
+    python_call,
+)
+from dataselect.api.result import Result
+from dataselect.errors import InputError
+from dataselect.formats.in_memory import Frame, InMemory, Origin, Table
+from dataselect.mixture.constraints import Limits, no_limits, read_limits
+from dataselect.mixture.direction import check_direction
+from dataselect.mixture.exports import export_all, sources_of
+from dataselect.mixture.model import MixtureModel, fit_model
+from dataselect.mixture.model import Predictions as ModelPredictions
+from dataselect.mixture.model_file import Provenance, read_model, to_json
+from dataselect.mixture.objective import find_objective
+from dataselect.mixture.pareto import trade_offs
+from dataselect.mixture.predictions import column_names, columns_of, to_csv
+from dataselect.mixture.propose import propose, with_runs
+from dataselect.mixture.response_map import response_map
+from dataselect.mixture.single_share import Rankings, compare_rankings
+from dataselect.mixture.swarm import read_epochs, read_swarm, read_weights, with_epochs
+from dataselect.mixture.target_epochs import (
+    at_epochs,
+    fitted_repetition,
+    for_target,
+    notes_on_epochs,
+)
+from dataselect.report.mixture.proposal import fit_verdict, proposal_document
+from dataselect.report.mixture.readme import mixture_readme
+from dataselect.report.mixture.verdict import mixture_verdict
+from dataselect.report.pictures import missing_pictures
+from dataselect.store import write_atomic
+from dataselect.store.files import sha256_of
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MixtureFit(Result):
+    """A model of every metric of any mixture of a swarm's sources, and of the objective."""
+
+    model: MixtureModel
+    """The runs and what was fitted to them."""
+
+    provenance: Provenance
+    """Files with their hashes, and the command or call."""
+
+    origin: Origin
+    """The model's file, or what stands for it where it was fitted here."""
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The content of the model file, which `dataselect mix fit --json` writes."""
+        found: dict[str, Any] = json.loads(self.to_json())
+        return found
+
+    @property
+    def verdict(self) -> str:
+        """How well held-out runs are predicted, beside a ranking by the share of one source."""
+        return fit_verdict(self.model, self.rankings)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Runs, sources and metrics that were left out, and what else to know of the runs."""
+        return self.model.swarm.notes
+
+    @cached_property
+    def rankings(self) -> Rankings:
+        """Rank correlation with the objective of held-out runs: the model's, and a single share's.
+
+        The rival ranks mixtures by the share of the one source that goes best with the objective.
+        """
+        return compare_rankings(self.model)
+
+    @property
+    def repetition(self) -> str | None:
+        """What repeated text was worth in the runs; None where no run repeated any."""
+        return next(iter(fitted_repetition(self.model)), None)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each metric: how well runs are predicted that were held out.
+
+        `error` is the root mean square in the metric's unit, `of_spread` the same divided by the
+        metric's standard deviation over the runs (1 is no better than their mean). `by` is the
+        surrogate with the largest share in the average, `share`.
+        """
+        swarm, stack = self.model.swarm, self.model.stack
+        _, averaged = self.model.errors
+        largest = stack.shares.argmax(axis=0)
+        names = list(stack.whole)
+        return pd.DataFrame(
+            {
+                "error": averaged,
+                "of_spread": averaged / swarm.values.std(axis=0),
+                "by": [names[i] for i in largest],
+                "share": stack.shares.max(axis=0),
+            },
+            index=pd.Index(swarm.metrics, name="metric"),
+        )
+
+    @property
+    def errors(self) -> pd.DataFrame:
+        """Held-out errors as shares of a metric's spread, by surrogate and metric."""
+        swarm, names = self.model.swarm, [*self.model.stack.whole, "average"]
+        single, averaged = self.model.errors
+        values = np.vstack([single, averaged]) / swarm.values.std(axis=0)
+        return pd.DataFrame(values, index=pd.Index(names, name="surrogate"), columns=swarm.metrics)
+
+    def to_json(self) -> str:
+        """Text of the model file."""
+        return to_json(self.model, self.provenance)
+
+    def save(self, path: FilePath) -> None:
+        """Write the model file, which `predict_mixtures`, `propose_mixture` and `dataselect mix`
+        read; OSError where that fails."""
+        write_atomic(Path(path), self.to_json().encode())
+
+    def _shown(self) -> Mapping[str, pd.DataFrame]:
+        return {"Root mean square error on held-out runs": self.table}
+
+
+def fit_mixture(
+    ratios: TableInput,
+    metrics: TableInput,
+    *,
+    epochs: TableInput | None = None,
+    objective: FilePath | Mapping[str, float] | None = None,
+    lower_is_better: bool = False,
+    trust_direction: bool = False,
+    trees: bool = False,
+    seed: int = 0,
+    command: str | None = None,
+) -> MixtureFit:
+    """Fit surrogates of every metric to a swarm's runs, averaged by cross-validation.
+
+        ds.fit_mixture("ratios.csv", "metrics.csv", lower_is_better=True).save("model.json")
+
+    Tables are CSV files or frames with a column `run`. `ratios` has a column for each source: its
+    share of the tokens, each row summing to 1. `metrics` has a column for each metric, of which
+    lower or higher values are better alike (`lower_is_better`); names and shape are checked against
+    that unless `trust_direction`. `epochs` says how often runs read each source, in the columns of
+    `ratios`. `objective` is what to be good at: a metric, several as "a=2,b=1", a mapping from
+    metric to weight, or a YAML file (default: their mean). `trees` tries gradient-boosted trees too
+    (needs LightGBM). `seed` deals the folds. `command` is what the model file says it was made by
+    (default: this call).
+
+    Raises InputError for what is wrong in a table, with its line, for fewer than eight complete
+    runs or two more than there are sources, for an unknown metric, and for a direction that names
+    or shape of the metrics speak against.
+    """
+    by = command or python_call(fit_mixture, locals())
+    check_seed(seed)
+    tables = {"ratios": as_table("ratios", ratios), "metrics": as_table("metrics", metrics)}
+    swarm = read_swarm(tables["ratios"], tables["metrics"])
+    if epochs is not None:
+        tables["epochs"] = as_table("epochs", epochs)
+        swarm = with_epochs(swarm, tables["epochs"])
+    if not trust_direction:
+        check_direction(tables["metrics"], swarm, lower_is_better)
+    spec = os.fspath(objective) if isinstance(objective, os.PathLike) else objective
+    wanted = find_objective(spec, swarm.metrics, swarm.values)
+    model = fit_model(swarm, wanted, lower_is_better, seed, trees)
+    files = {role: {"name": each.name, "sha256": _sha256(each)} for role, each in tables.items()}
+    provenance = Provenance(command=by, version=__version__, files=files)
+    return MixtureFit(model, provenance, InMemory("model", "a MixtureFit"))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MixturePredictions(Result):
+    """What a model predicts of mixtures."""
+
+    runs: tuple[str, ...]
+    """Names of the mixtures."""
+
+    weights: pd.DataFrame
+    """Their weights: a row for each mixture, a column for each source of the model."""
+
+    model: MixtureModel
+    """What predicted them."""
+
+    predicted: ModelPredictions
+    """Values and half intervals."""
+
+    confidence: float
+    """Share that intervals are to cover."""
+
+    @property
+    def verdict(self) -> str:
+        """Which mixture is predicted to be best."""
+        costs = self.model.sign * self.predicted.objective
+        best = self.runs[int(np.argmin(costs))]
+        row = self.table.loc[best]
+        ends = f"{row['objective']:.4g} [{row['objective_low']:.4g}, {row['objective_high']:.4g}]"
+        of = f"Of {len(self.runs)} mixtures {best} is predicted best" if len(self.runs) > 1 else ""
+        better = "lower" if self.model.lower_is_better else "higher"
+        return f"{of or f'{best} is predicted'}: objective {ends} ({better} is better)."
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Mixtures that have more of a source than any run of the model."""
+        most = self.model.swarm.weights.max(axis=0)
+        beyond = (self.weights.to_numpy() > most + 1e-6).any(axis=1)
+        if not beyond.any():
+            return ()
+        return (f"{beyond.sum()} of {len(beyond)} have more of a source than any run has",)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each mixture, by run: every metric in its unit and `objective`, each followed
+        by the ends of its interval, as `qa_loss`, `qa_loss_low` and `qa_loss_high`."""
+        return pd.DataFrame(
+            columns_of(self.predicted),
+            index=pd.Index(self.runs, name="run"),
+            columns=column_names(self.model.swarm.metrics),
+        )
+
+    @overload
+    def to_csv(self) -> str: ...
+    @overload
+    def to_csv(self, path: FilePath) -> None: ...
+    def to_csv(self, path: FilePath | None = None) -> str | None:
+        """Write the file that `dataselect mix predict --out` writes, or give its text.
+
+        OSError where it cannot be written.
+        """
+        text = to_csv(self.runs, self.model.swarm.metrics, self.predicted)
+        if path is None:
+            return text
+        write_atomic(Path(path), text.encode())
+        return None
+
+    def _shown(self) -> Mapping[str, pd.DataFrame]:
+        return {f"Predictions with {self.confidence:.0%} intervals": self.table}
+
+
+def predict_mixtures(
+    model: FilePath | MixtureFit,
+    at: TableInput,
+    *,
+    epochs: TableInput | None = None,
+    confidence: float = 0.9,
+) -> MixturePredictions:
+    """Predict metrics and objective of mixtures, with intervals.
+
+        ds.predict_mixtures("model.json", "mixtures.csv").table
+
+    `model` is a model file or what `fit_mixture` returned. `at` is a CSV file or a frame of
+    mixtures, with the columns of `ratios` there; a source without a column has no weight. `epochs`
+    says how often each mixture reads each source (default: as often as the runs did). Intervals
+    cover the share `confidence`, for mixtures like those of the runs.
+
+    Raises InputError for what is wrong in a table or the model file, with its line or field, for a
+    source that the model does not know, and for epochs where no run repeated text.
+    """
+    check_confidence(confidence)
+    fitted = _fit_of(model).model
+    runs, weights = read_weights(as_table("at", at), fitted.swarm.sources)
+    if epochs is not None:
+        rates = read_epochs(as_table("epochs", epochs), fitted.swarm.sources, runs, weights)
+        fitted = at_epochs(fitted, rates)
+    predicted = fitted.predict(weights, confidence)
+    mixtures = pd.DataFrame(weights, index=pd.Index(runs, name="run"), columns=fitted.swarm.sources)
+    return MixturePredictions(runs, mixtures, fitted, predicted, confidence)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MixtureProposal(Result):
+    """The best mixture within constraints, and what stands beside it."""
+
+    document: dict[str, Any]
+    """Everything found, as `dataselect mix propose --json` writes it."""
+
+    model: MixtureModel
+    """What predicted it, at the epochs of the next run where the constraints ask for that."""
+
+    limits: Limits
+    """The constraints, made out for the model's sources."""
+
+    exports: Mapping[str, str]
+    """The weights as files for trainers, text by name."""
+
+    export_notes: tuple[str, ...]
+    """What to know about these files."""
+
+    @property
+    def verdict(self) -> str:
+        """The weights and what they are predicted to gain."""
+        return mixture_verdict(self.document)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to beware of."""
+        return tuple(self.document["notes"])
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The proposed share of the tokens by source; they sum to 1."""
+        return {name: each["weight"] for name, each in self.document["sources"].items()}
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each source, largest weight first.
+
+        `weight` is the proposed share of the tokens; `low` and `high` where the optimum lies when
+        runs are left out; `near_equal_low` and `near_equal_high` how far the weight alone may move
+        before the objective is worse by one held-out error. `prior` is the mixture compared with,
+        `epochs` how often the source is read; both are missing where not known. `cap` is the
+        largest weight allowed, `capped_by` the constraint that holds the weight down, if any, and
+        `beyond_runs` says that no run has as much.
+        """
+        sources = self.document["sources"]
+        rows = {
+            name: {key: value for key, value in each.items() if key != "slice"}
+            for name, each in sources.items()
+        }
+        table = pd.DataFrame.from_dict(rows, orient="index")
+        table.index.name = "source"
+        return table.sort_values("weight", ascending=False, kind="stable")
+
+    @property
+    def beside(self) -> pd.DataFrame:
+        """What else one might train on: the prior, uniform weights, the best source, the best run.
+
+        `objective` is predicted in the metrics' unit with the ends of its interval, and `gain` is
+        what the proposal gains over it (above 0 the proposal is better, whichever way is better).
+        """
+        rows = {
+            name: {
+                "which": each["which"],
+                "objective": each["value"],
+                "objective_low": each["low"],
+                "objective_high": each["high"],
+                **{key: each[key] for key in ("gain", "gain_low", "gain_high")},
+            }
+            for name, each in self.document["beside"].items()
+        }
+        table = pd.DataFrame.from_dict(rows, orient="index")
+        table.index.name = "beside"
+        return table
+
+    @property
+    def trade_offs(self) -> pd.DataFrame:
+        """A row for each trade-off asked for by `pareto`: weights by source, then the predicted
+        metrics and the objective, under a first column level that says which."""
+        rows = [
+            {
+                **{("weight", name): value for name, value in each["weights"].items()},
+                **{("metric", name): part["value"] for name, part in each["metrics"].items()},
+                ("objective", "objective"): each["objective"],
+            }
+            for each in self.document["trade_offs"]
+        ]
+        return pd.DataFrame(rows)
+
+    def to_json(self) -> str:
+        """Text of `document`."""
+        return json.dumps(self.document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def write(self, folder: FilePath) -> None:
+        """Write the weights for trainers, a README with pictures and proposal.json to a folder.
+
+        The folder is made where it is not there. OSError, with the file that it is about, where
+        that fails.
+        """
+        out = Path(folder)
+        out.mkdir(parents=True, exist_ok=True)
+        files = {**self.exports, "proposal.json": self.to_json()}
+        told = {**self.document, "notes": [*self.document["notes"], *self.export_notes]}
+        page = mixture_readme(told, files)
+        pictures = missing_pictures(self.document, self.model.swarm.weights, out)
+        for name, text in {**files, "README.md": page, **pictures}.items():
+            try:
+                write_atomic(out / name, text.encode())
+            except OSError as failed:
+                raise OSError(failed.errno, failed.strerror, str(out / name)) from None
+
+    def _shown(self) -> Mapping[str, pd.DataFrame]:
+        share = f"{self.document['confidence']:.0%}"
+        drop = ["near_equal_low", "near_equal_high", "cap", "beyond_runs"]
+        return {
+            "Proposed weights": self.table.drop(columns=drop),
+            f"Beside the proposal, {share} intervals": self.beside,
+        }
+
+
+def propose_mixture(
+    model: FilePath | MixtureFit,
+    *,
+    constraints: FilePath | Mapping[str, Any] | None = None,
+    pareto: int = 0,
+    confidence: float = 0.9,
+    seed: int = 0,
+    command: str | None = None,
+) -> MixtureProposal:
+    """Propose the best mixture within constraints, with its gain.
+
+        ds.propose_mixture("model.json", constraints="limits.yaml").write("proposal")
+
+    `model` is a model file or what `fit_mixture` returned. `constraints` is a YAML file, or a
+    mapping of its content: tokens of the sources and of the target, repetition, bounds, prior,
+    floors (docs/mixture.md). `pareto` asks for so many trade-offs between the metrics as well.
+    Intervals cover the share `confidence`; `seed` is of the search. `command` is what the files say
+    they were made by (default: this call).
+
+    Raises InputError for what is wrong in the model file or the constraints, with the place, and
+    for constraints that contradict each other or that no mixture keeps.
+    """
+    by = command or python_call(propose_mixture, locals())
+    check_confidence(confidence)
+    check_seed(seed)
+    if pareto < 0:
+        raise InputError("--pareto", f"{pareto} is below 0", "give 0 or more")
+    given = _fit_of(model)
+    fitted, swarm = given.model, given.model.swarm
+    limits, name = no_limits(swarm.sources), None
+    if constraints is not None:
+        name = "constraints (a mapping)"
+        file: Path | Mapping[str, Any]
+        if isinstance(constraints, Mapping):
+            file = constraints
+        else:
+            file = as_path("constraints", constraints, "give the path of a YAML file or a mapping")
+            name = file.name
+        limits = read_limits(file, swarm.sources, swarm.metrics, with_runs(fitted))
+        fitted = for_target(fitted, limits)
+    found = propose(fitted, limits, confidence, seed)
+    others = trade_offs(fitted, limits, pareto, seed) if pareto else []
+    sources = sources_of(
+        swarm.sources, found.weights, limits.paths, limits.tokens, limits.tokens_per_document
+    )
+    exports, export_notes = export_all(sources, limits.target_tokens, seed)
+    facts = {
+        "model": given.origin.name,
+        "constraints": name,
+        "confidence": confidence,
+        "seed": seed,
+        "command": by,
+        "fitted_by": given.provenance.model_dump(),
+    }
+    rankings = compare_rankings(fitted, confidence)
+    grid = response_map(fitted, confidence)
+    document = proposal_document(fitted, limits, found, others, rankings, grid, facts)
+    document["notes"] += notes_on_epochs(fitted, limits, found.weights)
+    return MixtureProposal(document, fitted, limits, exports, tuple(export_notes))
+
+
+def _fit_of(given: FilePath | MixtureFit) -> MixtureFit:
+    if isinstance(given, MixtureFit):
+        return given
+    mend = "give the path of a model file, or what fit_mixture returned"
+    path = as_path("model", given, mend)
+    return MixtureFit(*read_model(path), path)
+
+
+def _sha256(table: Table) -> str:
+    """Of the file, or of the one that a frame would be."""
+    if isinstance(table, Frame):
+        return hashlib.sha256(table.csv_text().encode()).hexdigest()
+    return sha256_of(table)
