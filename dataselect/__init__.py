@@ -13,16 +13,28 @@ from dataselect._version import __version__
 
 TYPE_CHECKING = False  # as typing's, which takes longer to load than all of this
 if TYPE_CHECKING:
+    from dataselect.api.agreement import Agreements as Agreements
     from dataselect.api.agreement import agree as agree
+    from dataselect.api.mixture import MixtureFit as MixtureFit
+    from dataselect.api.mixture import MixturePredictions as MixturePredictions
+    from dataselect.api.mixture import MixtureProposal as MixtureProposal
     from dataselect.api.mixture import fit_mixture as fit_mixture
     from dataselect.api.mixture import predict_mixtures as predict_mixtures
     from dataselect.api.mixture import propose_mixture as propose_mixture
+    from dataselect.api.transfer import Predictions as Predictions
+    from dataselect.api.transfer import TransferFit as TransferFit
     from dataselect.api.transfer import fit_transfer as fit_transfer
     from dataselect.api.transfer import predict as predict
     from dataselect.config.manifest import load_manifest as load_manifest
     from dataselect.config.plan import load_plan as load_plan
 
 _MODULES = {
+    "Agreements": "dataselect.api.agreement",
+    "MixtureFit": "dataselect.api.mixture",
+    "MixturePredictions": "dataselect.api.mixture",
+    "MixtureProposal": "dataselect.api.mixture",
+    "Predictions": "dataselect.api.transfer",
+    "TransferFit": "dataselect.api.transfer",
     "agree": "dataselect.api.agreement",
     "fit_mixture": "dataselect.api.mixture",
     "fit_transfer": "dataselect.api.transfer",
@@ -35,6 +47,12 @@ _MODULES = {
 """Where each public name is defined."""
 
 __all__ = [
+    "Agreements",
+    "MixtureFit",
+    "MixturePredictions",
+    "MixtureProposal",
+    "Predictions",
+    "TransferFit",
     "__version__",
     "agree",
     "fit_mixture",

@@ -47,8 +47,8 @@ from dataselect.mixture.target_epochs import (
 from dataselect.report.mixture.proposal import fit_verdict, proposal_document
 from dataselect.report.mixture.readme import mixture_readme
 from dataselect.report.mixture.verdict import mixture_verdict
+from dataselect.report.output import write_out
 from dataselect.report.pictures import missing_pictures
-from dataselect.store import write_atomic
 from dataselect.store.files import sha256_of
 
 
@@ -130,8 +130,8 @@ class MixtureFit(Result):
 
     def save(self, path: FilePath) -> None:
         """Write the model file, which `predict_mixtures`, `propose_mixture` and `dataselect mix`
-        read; OSError where that fails."""
-        write_atomic(Path(path), self.to_json().encode())
+        read; InputError where it cannot be written."""
+        write_out(Path(path), self.to_json(), "--json")
 
     def _shown(self) -> Mapping[str, pd.DataFrame]:
         return {"Root mean square error on held-out runs": self.table}
@@ -239,12 +239,12 @@ class MixturePredictions(Result):
     def to_csv(self, path: FilePath | None = None) -> str | None:
         """Write the file that `dataselect mix predict --out` writes, or give its text.
 
-        OSError where it cannot be written.
+        InputError where it cannot be written.
         """
         text = to_csv(self.runs, self.model.swarm.metrics, self.predicted)
         if path is None:
             return text
-        write_atomic(Path(path), text.encode())
+        write_out(Path(path), text)
         return None
 
     def _shown(self) -> Mapping[str, pd.DataFrame]:
@@ -377,20 +377,21 @@ class MixtureProposal(Result):
     def write(self, folder: FilePath) -> None:
         """Write the weights for trainers, a README with pictures and proposal.json to a folder.
 
-        The folder is made where it is not there. OSError, with the file that it is about, where
+        The folder is made where it is not there. InputError, with the file that it is about, where
         that fails.
         """
         out = Path(folder)
-        out.mkdir(parents=True, exist_ok=True)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as failed:
+            problem = f"cannot be made: {failed.strerror}"
+            raise InputError(out, problem, "give another --out") from None
         files = {**self.exports, "proposal.json": self.to_json()}
         told = {**self.document, "notes": [*self.document["notes"], *self.export_notes]}
         page = mixture_readme(told, files)
         pictures = missing_pictures(self.document, self.model.swarm.weights, out)
         for name, text in {**files, "README.md": page, **pictures}.items():
-            try:
-                write_atomic(out / name, text.encode())
-            except OSError as failed:
-                raise OSError(failed.errno, failed.strerror, str(out / name)) from None
+            write_out(out / name, text)
 
     def _shown(self) -> Mapping[str, pd.DataFrame]:
         share = f"{self.document['confidence']:.0%}"

@@ -22,9 +22,9 @@ from dataselect.api.inputs import (
 from dataselect.api.result import Result
 from dataselect.errors import InputError
 from dataselect.formats.in_memory import InMemory, Origin
+from dataselect.report.output import write_out
 from dataselect.report.tables.fits import fit_document, fit_verdict
 from dataselect.report.tables.forecasts import forecast_csv, forecast_document, forecast_verdict
-from dataselect.store import write_atomic
 from dataselect.transfer.file import read_transfer_file, to_json
 from dataselect.transfer.forecast_table import (
     Settings,
@@ -107,8 +107,8 @@ class TransferFit(Result):
         return to_json(self.functions.values())
 
     def write(self, path: FilePath) -> None:
-        """Write the transfer file, which `predict` and plans read; OSError where that fails."""
-        write_atomic(Path(path), self.to_json().encode())
+        """Write the transfer file, which `predict` and plans read; InputError where that fails."""
+        write_out(Path(path), self.to_json())
 
     def _shown(self) -> Mapping[str, pd.DataFrame]:
         return {f"Transfer functions, {self.facts['protocol']} protocol": self.table}
@@ -236,12 +236,12 @@ class Predictions(Result):
         """Write the file that `dataselect predict --out` writes, or give its text.
 
         A row for each candidate, best first, with a column for each benchmark, so `agree` reads
-        it. OSError where it cannot be written.
+        it. InputError where it cannot be written.
         """
         text = forecast_csv(self.document)
         if path is None:
             return text
-        write_atomic(Path(path), text.encode())
+        write_out(Path(path), text)
         return None
 
     def _shown(self) -> Mapping[str, pd.DataFrame]:

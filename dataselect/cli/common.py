@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from dataselect.errors import DataselectError, InputError
+from dataselect.errors import DataselectError
+from dataselect.report.output import write_out as write_out  # noqa: PLC0414  # commands find it here
 
 StoreOption = Annotated[
     Path, typer.Option("--store", help="Folder that keeps everything computed, for resuming.")
@@ -36,18 +37,6 @@ def errors(resume: bool = False) -> Iterator[None]:
 def this_command() -> str:
     """The command line, to be given again."""
     return shlex.join(["dataselect", *sys.argv[1:]])
-
-
-def write_out(path: Path, text: str, option: str = "--out") -> None:
-    """Write the file that an option names, at once or not at all."""
-    from dataselect.store import write_atomic
-
-    try:
-        write_atomic(path, text.encode())
-    except OSError as failed:
-        raise InputError(
-            path, f"cannot be written: {failed.strerror}", f"give another {option}"
-        ) from None
 
 
 def print_json(document: dict[str, Any]) -> None:

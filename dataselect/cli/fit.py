@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dataselect.cli.common import errors, print_json, this_command, write_out
+from dataselect.cli.common import errors, print_json, this_command
 
 
 class Protocol(StrEnum):
@@ -68,7 +68,7 @@ def fit(
             command=this_command(),
         )
         if out is not None:
-            write_out(out, fitted.to_json())
+            fitted.write(out)
         if as_json:
             file = None if out is None else str(out)
             print_json({**fitted.document, "functions_file": file})

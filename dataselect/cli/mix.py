@@ -1,14 +1,11 @@
 """`dataselect mix`: weights of the next pretraining run from runs on other mixtures."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from dataselect.cli.common import errors, this_command, write_out
-
-if TYPE_CHECKING:
-    from dataselect.api.mixture import MixtureProposal
 
 mix_app = typer.Typer(
     name="mix",
@@ -83,7 +80,7 @@ def fit(
             command=this_command(),
         )
         if out is not None:
-            write_out(out, fitted.to_json(), "--json")
+            fitted.save(out)
         print_fit(fitted.model, fitted.rankings, Console())
         if fitted.repetition is not None:
             typer.echo(fitted.repetition)
@@ -114,7 +111,7 @@ def predict(
         import dataselect as ds
 
         found = ds.predict_mixtures(model, at, epochs=epochs, confidence=confidence)
-        write_out(out, found.to_csv())
+        found.to_csv(out)
         typer.echo(f"predictions of {len(found.runs)} mixtures: {out}")
 
 
@@ -158,7 +155,7 @@ def propose(
             command=this_command(),
         )
         if out is not None:
-            _write_folder(found, out)
+            found.write(out)
         if as_json is not None:
             write_out(as_json, found.to_json(), "--json")
         console = Console()
@@ -167,18 +164,3 @@ def propose(
             for note in found.export_notes:
                 console.print(f"note: {note}", markup=False, highlight=False)
             console.print(f"files: {out}", markup=False, highlight=False)
-
-
-def _write_folder(found: "MixtureProposal", out: Path) -> None:
-    from dataselect.errors import InputError
-
-    mend = "give another --out"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as failed:
-        raise InputError(out, f"cannot be made: {failed.strerror}", mend) from None
-    try:
-        found.write(out)
-    except OSError as failed:
-        where = failed.filename or out
-        raise InputError(where, f"cannot be written: {failed.strerror}", mend) from None

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dataselect.cli.common import errors, print_json, write_out
+from dataselect.cli.common import errors, print_json
 
 
 def predict(
@@ -58,7 +58,7 @@ def predict(
             seed=seed,
         )
         if out is not None:
-            write_out(out, found.to_csv())
+            found.to_csv(out)
         if as_json:
             print_json(found.document)
             return
