@@ -72,7 +72,7 @@ def check_seed(seed: int) -> None:
 def python_call(function: Callable[..., object], given: Mapping[str, Any]) -> str:
     """The call as Python text, for files to say what made them: arguments that are not the default.
 
-    `given` are arguments by name. What is in memory is shown by its type alone.
+    `given` are arguments by name. Tables and models in memory are shown by their type alone.
     """
     shown = []
     for name, parameter in inspect.signature(function).parameters.items():
@@ -87,7 +87,7 @@ def python_call(function: Callable[..., object], given: Mapping[str, Any]) -> st
 
 
 def _value_text(value: object) -> str:
-    if isinstance(value, str | bool | int | float):
+    if isinstance(value, str | bool | int | float | dict):
         return repr(value)
     if isinstance(value, os.PathLike):
         return repr(os.fspath(value))

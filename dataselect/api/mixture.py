@@ -360,15 +360,21 @@ class MixtureProposal(Result):
     def trade_offs(self) -> pd.DataFrame:
         """A row for each trade-off asked for by `pareto`: weights by source, then the predicted
         metrics and the objective, under a first column level that says which."""
-        rows = [
-            {
-                **{("weight", name): value for name, value in each["weights"].items()},
-                **{("metric", name): part["value"] for name, part in each["metrics"].items()},
-                ("objective", "objective"): each["objective"],
-            }
-            for each in self.document["trade_offs"]
+        swarm, rows = self.model.swarm, self.document["trade_offs"]
+        columns = [
+            *(("weight", name) for name in swarm.sources),
+            *(("metric", name) for name in swarm.metrics),
+            ("objective", "objective"),
         ]
-        return pd.DataFrame(rows)
+        values = [
+            [
+                *each["weights"].values(),
+                *(part["value"] for part in each["metrics"].values()),
+                each["objective"],
+            ]
+            for each in rows
+        ]
+        return pd.DataFrame(values, columns=pd.MultiIndex.from_tuples(columns))
 
     def to_json(self) -> str:
         """Text of `document`."""

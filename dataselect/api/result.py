@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dataselect.api.html import result_html
+from dataselect.report.numbers import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,4 +32,4 @@ class Result(ABC):
         return result_html(self.verdict, self._shown(), self.notes)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.verdict}>"
+        return f"<{type(self).__name__}: {one_line(self.verdict)}>"

@@ -63,7 +63,7 @@ def agreement_verdict(document: Mapping[str, Any]) -> str:
     of = f", the best of {len(metrics)} comparisons" if len(metrics) > 1 else ""
     chance = "; that may be chance" if ends is None or ends[0] <= 0.5 else ""
     return (
-        f"{figures.one_line(name)} orders {best['pairs']} pairs of candidates as {best['target']} "
+        f"{name} orders {best['pairs']} pairs of candidates as {best['target']} "
         f"does with decision accuracy {text}{of}{chance}."
     )
 
