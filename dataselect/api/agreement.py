@@ -58,8 +58,7 @@ class Agreements(Result):
                 row |= {key: each[key], f"{key}_low": ends[0], f"{key}_high": ends[1]}
             rows[name] = row | {key: each[key] for key in ("pairs", "target_ties", "proxy_ties")}
         table = pd.DataFrame.from_dict(rows, orient="index")
-        table.index.name = "comparison"
-        return table
+        return table.astype({"size": "string"}).rename_axis("comparison")
 
     @property
     def top(self) -> pd.DataFrame:

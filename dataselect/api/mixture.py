@@ -332,8 +332,8 @@ class MixtureProposal(Result):
             for name, each in sources.items()
         }
         table = pd.DataFrame.from_dict(rows, orient="index")
-        table.index.name = "source"
-        return table.sort_values("weight", ascending=False, kind="stable")
+        table = table.astype({"prior": float, "epochs": float, "capped_by": "string"})
+        return table.sort_values("weight", ascending=False, kind="stable").rename_axis("source")
 
     @property
     def beside(self) -> pd.DataFrame:
@@ -353,8 +353,7 @@ class MixtureProposal(Result):
             for name, each in self.document["beside"].items()
         }
         table = pd.DataFrame.from_dict(rows, orient="index")
-        table.index.name = "beside"
-        return table
+        return table.astype({"which": "string"}).rename_axis("beside")
 
     @property
     def trade_offs(self) -> pd.DataFrame:

@@ -99,8 +99,8 @@ class TransferFit(Result):
         """
         rows = {name: _fit_row(row) for name, row in self.document["benchmarks"].items()}
         table = pd.DataFrame.from_dict(rows, orient="index")
-        table.index.name = "benchmark"
-        return table
+        unknown = table.columns[table.isna().all()]
+        return table.astype(dict.fromkeys(unknown, "float64")).rename_axis("benchmark")
 
     def to_json(self) -> str:
         """Text of the transfer file."""
@@ -207,7 +207,9 @@ class Predictions(Result):
         columns = ("rank", "tier", "predicted_accuracy", "low", "high", "extrapolated")
         rows = [[each["id"], *(each[key] for key in columns)] for each in self._candidates]
         table = pd.DataFrame(rows, columns=["id", *columns]).set_index("id")
-        return table.astype({"rank": "Int64", "tier": "Int64", "extrapolated": "boolean"})
+        numbers = dict.fromkeys(("predicted_accuracy", "low", "high"), "float64")
+        whole = dict.fromkeys(("rank", "tier"), "Int64")
+        return table.astype({**whole, **numbers, "extrapolated": "boolean"})
 
     @property
     def benchmarks(self) -> pd.DataFrame:
@@ -221,7 +223,8 @@ class Predictions(Result):
             for name, part in each["benchmarks"].items()
         }
         index = pd.MultiIndex.from_tuples(list(rows), names=["id", "benchmark"])
-        return pd.DataFrame(list(rows.values()), index=index)
+        columns = ("score", "seeds", "predicted_accuracy", "low", "high", "extrapolated")
+        return pd.DataFrame(list(rows.values()), index=index, columns=columns)
 
     @property
     def wins(self) -> pd.DataFrame:

@@ -164,6 +164,7 @@ def test_a_notebook_shows_the_verdicts_and_runs_nothing(
         assert found.verdict.split("<")[0] in page
         assert "<script" not in page
     assert "&lt;script&gt;" in proposal._repr_html_()
+    assert "None" not in ds.propose_mixture(fitted)._repr_html_()
     assert "&lt;script&gt;" in predicted._repr_html_()
 
 

@@ -135,3 +135,20 @@ def test_errors_name_the_frame_or_the_argument(fitted: ds.TransferFit, tmp_path:
     ):
         with pytest.raises(InputError, match=problem):
             call()
+
+
+def test_what_is_not_known_is_missing_and_not_made_up() -> None:
+    pairs = pairs_table().drop(columns=["tokens", "group"])
+    fitted = ds.fit_transfer(pairs)
+    assert fitted.table["tokens_alone_cv_mae"].isna().all()
+    assert fitted.table["other_runs_mae"].dtype == "float64"
+    assert "tokens alone" not in fitted.verdict
+    scores = scores_table().astype({"arc_easy": "float64"})
+    scores.loc[scores["id"] == "web", "arc_easy"] = None
+    found = ds.predict(scores, fitted)
+    assert pd.isna(found.table.loc["web", "rank"])
+    assert ("web", "arc_easy") not in found.benchmarks.index
+    scores.loc[scores["id"] != "web", HOSTILE] = None
+    nobody = ds.predict(scores, fitted)
+    assert nobody.verdict == "No candidate has a score on each benchmark, so none is ranked."
+    assert "None" not in nobody._repr_html_().replace("No candidate", "")
