@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from dataselect.api.agreement import agree as agree
     from dataselect.api.mixture import MixtureFit as MixtureFit
     from dataselect.api.mixture import MixturePredictions as MixturePredictions
-    from dataselect.api.mixture import MixtureProposal as MixtureProposal
     from dataselect.api.mixture import fit_mixture as fit_mixture
     from dataselect.api.mixture import predict_mixtures as predict_mixtures
-    from dataselect.api.mixture import propose_mixture as propose_mixture
+    from dataselect.api.mixture_proposal import MixtureProposal as MixtureProposal
+    from dataselect.api.mixture_proposal import propose_mixture as propose_mixture
     from dataselect.api.transfer import Predictions as Predictions
     from dataselect.api.transfer import TransferFit as TransferFit
     from dataselect.api.transfer import fit_transfer as fit_transfer
@@ -32,7 +32,7 @@ _MODULES = {
     "Agreements": "dataselect.api.agreement",
     "MixtureFit": "dataselect.api.mixture",
     "MixturePredictions": "dataselect.api.mixture",
-    "MixtureProposal": "dataselect.api.mixture",
+    "MixtureProposal": "dataselect.api.mixture_proposal",
     "Predictions": "dataselect.api.transfer",
     "TransferFit": "dataselect.api.transfer",
     "agree": "dataselect.api.agreement",
@@ -42,7 +42,7 @@ _MODULES = {
     "load_plan": "dataselect.config.plan",
     "predict": "dataselect.api.transfer",
     "predict_mixtures": "dataselect.api.mixture",
-    "propose_mixture": "dataselect.api.mixture",
+    "propose_mixture": "dataselect.api.mixture_proposal",
 }
 """Where each public name is defined."""
 

@@ -7,8 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from dataselect.api.inputs import TableInput, as_table, check_confidence, check_draws, check_seed
 from dataselect.api.result import Result
+from dataselect.api.table_options import (
+    TableInput,
+    as_table,
+    check_confidence,
+    check_draws,
+    check_seed,
+)
 from dataselect.decisions.comparisons import LABELS, Comparisons, Settings, compare_tables
 from dataselect.errors import InputError
 from dataselect.formats.score_table import read_score_table

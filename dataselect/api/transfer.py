@@ -8,7 +8,8 @@ from typing import Any, Literal, get_args, overload
 
 import pandas as pd
 
-from dataselect.api.inputs import (
+from dataselect.api.result import Result
+from dataselect.api.table_options import (
     FilePath,
     TableInput,
     as_path,
@@ -19,7 +20,6 @@ from dataselect.api.inputs import (
     check_seed,
     python_call,
 )
-from dataselect.api.result import Result
 from dataselect.errors import InputError
 from dataselect.formats.in_memory import InMemory, Origin
 from dataselect.report.output import write_out

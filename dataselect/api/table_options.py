@@ -1,4 +1,4 @@
-"""What the functions take: tables by path or in memory, settings, and options within their range.
+"""What functions of tables take: tables by path or in memory, settings, options in their range.
 
 Errors name options as the commands do: `--force` is the argument `force`.
 """
