@@ -13,14 +13,26 @@ from dataselect._version import __version__
 
 TYPE_CHECKING = False  # as typing's, which takes longer to load than all of this
 if TYPE_CHECKING:
+    from dataselect.api.agreement import Agreements as Agreements
+    from dataselect.api.agreement import agree as agree
     from dataselect.api.calibrate import Calibration as Calibration
     from dataselect.api.calibrate import calibrate as calibrate
+    from dataselect.api.mixture import MixtureFit as MixtureFit
+    from dataselect.api.mixture import MixturePredictions as MixturePredictions
+    from dataselect.api.mixture import fit_mixture as fit_mixture
+    from dataselect.api.mixture import predict_mixtures as predict_mixtures
+    from dataselect.api.mixture_proposal import MixtureProposal as MixtureProposal
+    from dataselect.api.mixture_proposal import propose_mixture as propose_mixture
     from dataselect.api.mixture_search import MixtureSearch as MixtureSearch
     from dataselect.api.mixture_search import search_mixture as search_mixture
     from dataselect.api.run import RunResult as RunResult
     from dataselect.api.run import run as run
     from dataselect.api.score import Scores as Scores
     from dataselect.api.score import score as score
+    from dataselect.api.transfer import Predictions as Predictions
+    from dataselect.api.transfer import TransferFit as TransferFit
+    from dataselect.api.transfer import fit_transfer as fit_transfer
+    from dataselect.api.transfer import predict as predict
     from dataselect.config.manifest import Manifest as Manifest
     from dataselect.config.manifest import load_manifest as load_manifest
     from dataselect.config.plan import Plan as Plan
@@ -29,17 +41,29 @@ if TYPE_CHECKING:
     from dataselect.errors import InputError as InputError
 
 _MODULES = {
+    "Agreements": "dataselect.api.agreement",
     "Calibration": "dataselect.api.calibrate",
     "DataselectError": "dataselect.errors",
     "InputError": "dataselect.errors",
     "Manifest": "dataselect.config.manifest",
+    "MixtureFit": "dataselect.api.mixture",
+    "MixturePredictions": "dataselect.api.mixture",
+    "MixtureProposal": "dataselect.api.mixture_proposal",
     "MixtureSearch": "dataselect.api.mixture_search",
     "Plan": "dataselect.config.plan",
+    "Predictions": "dataselect.api.transfer",
     "RunResult": "dataselect.api.run",
     "Scores": "dataselect.api.score",
+    "TransferFit": "dataselect.api.transfer",
+    "agree": "dataselect.api.agreement",
     "calibrate": "dataselect.api.calibrate",
+    "fit_mixture": "dataselect.api.mixture",
+    "fit_transfer": "dataselect.api.transfer",
     "load_manifest": "dataselect.config.manifest",
     "load_plan": "dataselect.config.plan",
+    "predict": "dataselect.api.transfer",
+    "predict_mixtures": "dataselect.api.mixture",
+    "propose_mixture": "dataselect.api.mixture_proposal",
     "run": "dataselect.api.run",
     "score": "dataselect.api.score",
     "search_mixture": "dataselect.api.mixture_search",
@@ -47,18 +71,30 @@ _MODULES = {
 """Where each public name is defined."""
 
 __all__ = [
+    "Agreements",
     "Calibration",
     "DataselectError",
     "InputError",
     "Manifest",
+    "MixtureFit",
+    "MixturePredictions",
+    "MixtureProposal",
     "MixtureSearch",
     "Plan",
+    "Predictions",
     "RunResult",
     "Scores",
+    "TransferFit",
     "__version__",
+    "agree",
     "calibrate",
+    "fit_mixture",
+    "fit_transfer",
     "load_manifest",
     "load_plan",
+    "predict",
+    "predict_mixtures",
+    "propose_mixture",
     "run",
     "score",
     "search_mixture",

@@ -4,8 +4,6 @@ Every message is one line that names the place (file, and line and column or key
 wrong there, and what mends it. `assert` and ordinary exceptions are left for our own bugs.
 """
 
-from pathlib import Path
-
 
 class DataselectError(Exception):
     """Anything the user can act on; the command prints the message without a traceback."""
@@ -18,7 +16,7 @@ class InputError(DataselectError):
 
     exit_code = 2
 
-    def __init__(self, where: str | Path, problem: str, mend: str) -> None:
+    def __init__(self, where: object, problem: str, mend: str) -> None:
         self.where, self.problem, self.mend = str(where), problem, mend
         super().__init__(" ".join(f"{where}: {problem}; {mend}".split()))
 

@@ -45,14 +45,12 @@ def agree(
     with errors():
         from rich.console import Console
 
-        from dataselect.decisions.comparisons import LABELS, Settings, compare_tables
-        from dataselect.errors import InputError
-        from dataselect.formats.score_table import read_score_table
-        from dataselect.report.tables.agreements import agreement_document, print_agreements
+        import dataselect as ds
+        from dataselect.report.tables.agreements import print_agreements
 
-        if not 0 < confidence < 1:
-            raise InputError("--confidence", f"{confidence:g} is no share", "write one like 0.9")
-        settings = Settings(
+        found = ds.agree(
+            proxy,
+            target,
             lower_is_better=lower_is_better,
             target_lower_is_better=target_lower_is_better,
             top=_counts(top) if top is not None else (),
@@ -60,12 +58,10 @@ def agree(
             seed=seed,
             confidence=confidence,
         )
-        proxies, targets = read_score_table(proxy, LABELS), read_score_table(target, LABELS)
-        document = agreement_document(compare_tables(proxies, targets, settings), settings)
         if as_json:
-            print_json(document)
+            print_json(found.document)
         else:
-            print_agreements(document, Console())
+            print_agreements(found.document, Console())
 
 
 def _counts(text: str) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dataselect.cli.common import errors, print_json, this_command, write_out
+from dataselect.cli.common import errors, print_json, this_command
 
 
 class Protocol(StrEnum):
@@ -53,52 +53,27 @@ def fit(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Fit transfer functions from proxy scores to target accuracy, and say how good they are."""
-    from rich.console import Console
-
-    from dataselect.report.tables.fits import fit_document, print_fit
-    from dataselect.transfer.file import to_json
-    from dataselect.transfer.function import Provenance
-    from dataselect.transfer.pairs import read_pairs
-    from dataselect.transfer.protocols import (
-        PaperFit,
-        RobustFit,
-        find_direction,
-        fit_paper,
-        fit_robustly,
-    )
-    from dataselect.transfer.setting_file import SettingFile, read_setting
-
     with errors():
-        file = read_pairs(pairs)
-        settings = read_setting(setting) if setting is not None else SettingFile()
-        direction = find_direction(file.benchmarks, lower_is_better)
-        fits: dict[str, PaperFit | RobustFit] = {}
-        for name, of_one in file.benchmarks.items():
-            provenance = Provenance(
-                settings.of(name), settings.calibration or pairs.name, this_command()
-            )
-            fits[name] = (
-                fit_paper(of_one, provenance, seed)
-                if protocol is Protocol.paper
-                else fit_robustly(of_one, provenance, seed, falling=direction.lower_is_better)
-            )
-        if out is not None:
-            write_out(out, to_json(each.function for each in fits.values()))
-        facts = {
-            "file": str(pairs),
-            "protocol": protocol.value,
-            "seed": seed,
-            "lower_is_better": direction.lower_is_better,
-            "direction_from": direction.origin,
-            "functions_file": str(out) if out is not None else None,
-        }
-        document = fit_document(
-            file, fits, direction.correlations, facts, [*file.notes, *direction.notes]
+        from rich.console import Console
+
+        import dataselect as ds
+        from dataselect.report.tables.fits import print_fit
+
+        fitted = ds.fit_transfer(
+            pairs,
+            protocol=protocol.value,
+            lower_is_better=lower_is_better,
+            setting=setting,
+            seed=seed,
+            command=this_command(),
         )
+        if out is not None:
+            fitted.write(out)
         if as_json:
-            print_json(document)
+            file = None if out is None else str(out)
+            print_json({**fitted.document, "functions_file": file})
             return
         console = Console()
-        print_fit(document, console)
+        print_fit(fitted.document, console)
         if out is not None:
             console.print(f"transfer functions: {out}", markup=False, highlight=False)

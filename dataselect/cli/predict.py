@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dataselect.cli.common import errors, print_json, write_out
+from dataselect.cli.common import errors, print_json
 
 
 def predict(
@@ -45,35 +45,24 @@ def predict(
     with errors():
         from rich.console import Console
 
-        from dataselect.errors import InputError
-        from dataselect.report.tables.forecasts import (
-            forecast_csv,
-            forecast_document,
-            print_forecasts,
-        )
-        from dataselect.transfer.file import read_transfer_file
-        from dataselect.transfer.forecast_table import Settings, forecast_table, read_proxy_scores
-        from dataselect.transfer.setting_file import read_setting
+        import dataselect as ds
+        from dataselect.report.tables.forecasts import print_forecasts
 
-        if not 0 < confidence < 1:
-            raise InputError("--confidence", f"{confidence:g} is no share", "write one like 0.9")
-        settings = Settings(confidence, draws, seed)
-        found = forecast_table(
-            read_proxy_scores(scores),
-            read_transfer_file(functions),
+        found = ds.predict(
+            scores,
             functions,
-            read_setting(setting) if setting is not None else None,
-            settings,
+            setting=setting,
             force=force,
+            confidence=confidence,
+            draws=draws,
+            seed=seed,
         )
-        facts = {"scores_file": str(scores), "functions_file": str(functions)}
-        document = forecast_document(found, settings, facts)
         if out is not None:
-            write_out(out, forecast_csv(document))
+            found.to_csv(out)
         if as_json:
-            print_json(document)
+            print_json(found.document)
             return
         console = Console()
-        print_forecasts(document, console)
+        print_forecasts(found.document, console)
         if out is not None:
             console.print(f"predictions: {out}", markup=False, highlight=False)

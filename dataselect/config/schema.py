@@ -110,6 +110,25 @@ def read(model: type[DocumentT], path: Path) -> DocumentT:
     return document
 
 
+def in_memory(model: type[DocumentT], data: Mapping[str, Any]) -> DocumentT:
+    """The document that plain values make, as a file of them would; errors name the key."""
+    title = model.__name__.lower()
+    places = _Keys(Path(f"{title} (a mapping)"))
+    try:
+        document = validate(model, {"name": title, **data}, places)
+    except InputError as error:  # which says the key in its own words
+        raise InputError(places.file, error.problem, error.mend) from None
+    document._positions = places
+    return document
+
+
+class _Keys(Positions):
+    """Places in values that have no lines."""
+
+    def of(self, path: KeyPath) -> str:
+        return f"{self.file}, {dotted(path)}" if path else str(self.file)
+
+
 def validate(model: type[SectionT], data: Mapping[str, Any], positions: Positions) -> SectionT:
     """`data` as a `model`; raises an InputError for the fault that comes first in the file.
 

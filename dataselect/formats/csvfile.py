@@ -8,13 +8,15 @@ Not covered: what columns mean, and which are needed.
 """
 
 import csv
+import io
 import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TextIO
 
 from dataselect.errors import InputError
+from dataselect.formats.in_memory import Frame, Table
 from dataselect.wording import quoted
 
 _NO_NUMBER = {"", "nan", "na", "n/a", "none", "null", "-"}
@@ -56,15 +58,15 @@ class Row:
 
 
 def read_csv(
-    path: Path, mend: str = "check the path", *, any_case: bool = False
+    path: Table, mend: str = "check the path", *, any_case: bool = False
 ) -> tuple[tuple[str, ...], list[Row]]:
-    """Columns and rows of a CSV file; `mend` is for a file that is not there.
+    """Columns and rows of a CSV file or frame; `mend` is for a file that is not there.
 
     Columns may have no name, but no two have the same. `any_case` gives them in lower case.
     """
     rows = []
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with _opened(path) as file:
             reader = csv.reader(file, strict=True)
             columns = tuple(name.strip() for name in next(reader, ()))
             if any_case:
@@ -90,3 +92,9 @@ def read_csv(
         if name and count > 1:
             raise InputError(f"{path}:1", f"column {quoted(name)} comes twice", "rename one")
     return columns, rows
+
+
+def _opened(table: Table) -> TextIO:
+    if isinstance(table, Frame):
+        return io.StringIO(table.csv_text(), newline="")
+    return table.open(encoding="utf-8-sig", newline="")

@@ -9,12 +9,12 @@ Not covered: what the numbers mean; whether higher is better is for the caller t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
 from dataselect.errors import InputError
 from dataselect.formats.csvfile import Row, read_csv
+from dataselect.formats.in_memory import Table
 from dataselect.wording import quoted
 
 
@@ -22,7 +22,7 @@ from dataselect.wording import quoted
 class ScoreTable:
     """Rows of a file: `id`, the label columns that it has, and its metrics, NaN where missing."""
 
-    path: Path
+    path: Table
     rows: pd.DataFrame
     labels: tuple[str, ...]
     metrics: tuple[str, ...]
@@ -34,7 +34,7 @@ class ScoreTable:
 
 
 def read_id_rows(
-    path: Path, each: str, mend: str = "check the path"
+    path: Table, each: str, mend: str = "check the path"
 ) -> tuple[tuple[str, ...], list[Row]]:
     """Columns and rows of a file with a column `id` and at least one more, one for `each`."""
     columns, rows = read_csv(path, mend)
@@ -43,9 +43,9 @@ def read_id_rows(
     return columns, rows
 
 
-def read_score_table(path: Path, labels: Sequence[str] = ()) -> ScoreTable:
-    """Read a file of scores; `labels` are columns, if it has them, that tell a candidate's rows
-    apart, and all others are metrics.
+def read_score_table(path: Table, labels: Sequence[str] = ()) -> ScoreTable:
+    """Read a file or frame of scores; `labels` are columns, if it has them, that tell a candidate's
+    rows apart, and all others are metrics.
 
     Raises InputError with the line of what is wrong.
     """

@@ -8,13 +8,13 @@ search and name the constraint, since "infeasible" alone helps nobody.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from dataselect.config.schema import Document, Section, Text, read
+from dataselect.config.schema import Document, Section, Text, in_memory, read
 from dataselect.errors import InputError
 from dataselect.mixture.feasible import Feasible, divergence, everywhere, nearest_to_prior
 from dataselect.units import Count, Number, format_count
@@ -115,7 +115,7 @@ def no_limits(sources: Sequence[str]) -> Limits:
 
 
 def read_limits(
-    path: Path,
+    given: Path | Mapping[str, Any],
     sources: Sequence[str],
     metrics: Sequence[str],
     runs: Mapping[str, Array],
@@ -123,22 +123,23 @@ def read_limits(
 ) -> Limits:
     """Limits of the `sources` of a model; `runs` are its mixtures, which a prior may be.
 
-    `target_tokens` are those of a file that names none.
+    They are given by a YAML file or as its content. `target_tokens` are those of a file that names
+    none.
     """
-    file = read(Constraints, path)
+    file = read(Constraints, given) if isinstance(given, Path) else in_memory(Constraints, given)
     if file.target_tokens is None:
         file = file.model_copy(update={"target_tokens": target_tokens})
     for name in file.sources:
         if name not in sources:
             _unknown(file.where("sources", name), name, sources)
-    given = [file.sources.get(name, SourceLimits()) for name in sources]
-    tokens = np.array([np.nan if each.tokens is None else each.tokens for each in given])
+    limits_of = [file.sources.get(name, SourceLimits()) for name in sources]
+    tokens = np.array([np.nan if each.tokens is None else each.tokens for each in limits_of])
     if file.repetition is not None and (file.target_tokens is None or np.isnan(tokens).all()):
         missing = "target_tokens" if file.target_tokens is None else "tokens"
         raise InputError(
             file.where("repetition"), f"without {missing!r} it means nothing", "add it"
         )
-    lower, upper, caps = _bounds(file, sources, given, tokens)
+    lower, upper, caps = _bounds(file, sources, limits_of, tokens)
     _check_bounds(file, sources, lower, upper, tokens)
     prior, prior_from = _prior(file, sources, tokens, runs)
     most_kl = np.inf if file.max_kl is None else file.max_kl
@@ -162,8 +163,8 @@ def read_limits(
         file.target_tokens,
         caps,
         _floors(file, metrics, prior),
-        tuple(_paths(name, each) for name, each in zip(sources, given, strict=True)),
-        np.array([each.tokens_per_document or np.nan for each in given]),
+        tuple(_paths(name, each) for name, each in zip(sources, limits_of, strict=True)),
+        np.array([each.tokens_per_document or np.nan for each in limits_of]),
         file.repetition,
     )
 

@@ -9,11 +9,11 @@ that the other way, and never above 0.5.
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from dataselect.errors import InputError
+from dataselect.formats.in_memory import Table
 from dataselect.mixture.law_fit import fit_law
 from dataselect.mixture.laws import EffectiveData
 from dataselect.mixture.swarm import Swarm
@@ -25,7 +25,7 @@ _SUSPECT = 3.0
 _MEND = "or --trust-direction if it is right all the same"
 
 
-def check_direction(path: Path, swarm: Swarm, lower_is_better: bool) -> None:
+def check_direction(path: Table, swarm: Swarm, lower_is_better: bool) -> None:
     """Raise InputError, naming the file of metrics, where names or shape speak against it."""
     wrong = _named(swarm.metrics, _HIGHER if lower_is_better else _LOWER)
     way, other = ("lower", "higher") if lower_is_better else ("higher", "lower")

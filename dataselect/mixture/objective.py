@@ -8,7 +8,7 @@ Written on the command line as `hellaswag`, `arc,hellaswag` or `arc=2,hellaswag=
 file. Floors of single metrics are constraints of a proposal.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,10 +47,18 @@ class Objective:
         return found
 
 
-def find_objective(spec: str | None, metrics: Sequence[str], values: Array) -> Objective:
-    """The objective meant by `spec`; InputError for an unknown metric or no weight."""
-    where, named, standardised = "--objective", {}, False
-    if spec is not None and spec.endswith((".yaml", ".yml")):
+def find_objective(
+    spec: str | Mapping[str, float] | None, metrics: Sequence[str], values: Array
+) -> Objective:
+    """The objective meant by `spec`, as on the command line or weights by metric.
+
+    InputError for an unknown metric or no weight.
+    """
+    where, standardised = "--objective", False
+    named: dict[str, float] = {}
+    if isinstance(spec, Mapping):
+        named = {name: float(weight) for name, weight in spec.items()}
+    elif spec is not None and spec.endswith((".yaml", ".yml")):
         file = read(ObjectiveFile, Path(spec))
         where, named, standardised = spec, dict(file.metrics), file.standardise
     elif spec is not None:

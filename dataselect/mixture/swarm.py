@@ -1,4 +1,4 @@
-"""Runs that were trained on different mixtures of the same sources, read from two CSV files.
+"""Runs that were trained on different mixtures of the same sources, read from two CSV tables.
 
 `ratios.csv` has a column `run` and one for each source; `metrics.csv` a column `run` and one for
 each metric. Weights are shares of the tokens trained on. They come rounded, so a row that sums to 1
@@ -13,13 +13,13 @@ Not covered: which direction of a metric is better (`direction`).
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataselect.errors import InputError
 from dataselect.formats.csvfile import Row, read_csv
+from dataselect.formats.in_memory import Table
 from dataselect.mixture.repetition import repeats, usual_rates
 from dataselect.wording import nearest, quoted
 
@@ -48,7 +48,7 @@ class Swarm:
     """Epochs over a source's text that a weight of 1 is in a run, (runs, sources), where known."""
 
 
-def read_swarm(ratios: Path, metrics: Path) -> Swarm:
+def read_swarm(ratios: Table, metrics: Table) -> Swarm:
     """Runs of both files; InputError with file and line for what is wrong in them."""
     sources, weights_of, notes = _read_weights(ratios)
     names, values_of = _read_metrics(metrics)
@@ -96,7 +96,7 @@ def read_swarm(ratios: Path, metrics: Path) -> Swarm:
     )
 
 
-def read_weights(path: Path, sources: Sequence[str]) -> tuple[tuple[str, ...], Array]:
+def read_weights(path: Table, sources: Sequence[str]) -> tuple[tuple[str, ...], Array]:
     """Runs and weights of a file of mixtures of the known `sources`, in their order.
 
     A source that the file does not have has no weight. InputError for one that is not known, unless
@@ -120,7 +120,7 @@ def read_weights(path: Path, sources: Sequence[str]) -> tuple[tuple[str, ...], A
     return tuple(weights_of), weights
 
 
-def read_epochs(path: Path, sources: Sequence[str], runs: Sequence[str], weights: Array) -> Array:
+def read_epochs(path: Table, sources: Sequence[str], runs: Sequence[str], weights: Array) -> Array:
     """Epochs that a weight of 1 is, (runs, sources), of a file of the epochs of these runs.
 
     A source without a column is one of text without end. InputError for a run that is not in the
@@ -152,7 +152,7 @@ def read_epochs(path: Path, sources: Sequence[str], runs: Sequence[str], weights
     return rates
 
 
-def with_epochs(swarm: Swarm, path: Path) -> Swarm:
+def with_epochs(swarm: Swarm, path: Table) -> Swarm:
     """The swarm with the epochs of its runs, and notes of what they tell."""
     rates = read_epochs(path, swarm.sources, swarm.runs, swarm.weights)
     notes = list(swarm.notes)
@@ -180,7 +180,7 @@ def _rate(row: Row, source: str, weight: float) -> float:
     raise InputError(row.where, problem, "write how often the run read the source's text")
 
 
-def _check_enough(path: Path, runs: int, sources: int, notes: list[str]) -> None:
+def _check_enough(path: Table, runs: int, sources: int, notes: list[str]) -> None:
     needed = max(FEWEST_RUNS, sources + 2)
     if runs < needed:
         raise InputError(
@@ -194,7 +194,7 @@ def _check_enough(path: Path, runs: int, sources: int, notes: list[str]) -> None
         )
 
 
-def _read_weights(path: Path) -> tuple[tuple[str, ...], dict[str, Array], list[str]]:
+def _read_weights(path: Table) -> tuple[tuple[str, ...], dict[str, Array], list[str]]:
     sources, rows = _read(path, "source")
     notes: list[str] = []
     found: dict[str, Array] = {}
@@ -224,7 +224,7 @@ def _read_weights(path: Path) -> tuple[tuple[str, ...], dict[str, Array], list[s
     return sources, found, notes
 
 
-def _read_metrics(path: Path) -> tuple[tuple[str, ...], dict[str, Array]]:
+def _read_metrics(path: Table) -> tuple[tuple[str, ...], dict[str, Array]]:
     metrics, rows = _read(path, "metric")
     if "objective" in metrics:
         raise InputError(f"{path}:1", "'objective' is what metrics are combined to", "rename it")
@@ -234,7 +234,7 @@ def _read_metrics(path: Path) -> tuple[tuple[str, ...], dict[str, Array]]:
     return metrics, found
 
 
-def _read(path: Path, each: str) -> tuple[tuple[str, ...], list[Row]]:
+def _read(path: Table, each: str) -> tuple[tuple[str, ...], list[Row]]:
     """Columns but run and labels, and the rows, whose run is made the cell `run`."""
     columns, rows = read_csv(path)
     key = next((name for name in _RUN if name in columns), None)

@@ -10,12 +10,12 @@ file cannot show, such as how its scores were averaged, is left to whoever wrote
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from dataselect.decisions.table_pairs import by_seed, names_of
 from dataselect.errors import InputError
+from dataselect.formats.in_memory import Origin, Table
 from dataselect.formats.score_table import ScoreTable, read_score_table
 from dataselect.transfer.applies import check_all
 from dataselect.transfer.forecast import Forecasts, forecast, seed_scores
@@ -50,7 +50,7 @@ class TableForecasts:
     notes: tuple[str, ...]
 
 
-def read_proxy_scores(path: Path) -> ScoreTable:
+def read_proxy_scores(path: Table) -> ScoreTable:
     """A row for each candidate and seed, and a column for each benchmark, from either form."""
     table = read_score_table(path, _LABELS)
     if "size" in table.labels and len(sizes := table.rows["size"].unique()) > 1:
@@ -73,7 +73,7 @@ def read_proxy_scores(path: Path) -> ScoreTable:
 def forecast_table(
     table: ScoreTable,
     functions: Mapping[str, TransferFunction],
-    functions_file: Path,
+    functions_file: Origin,
     given: SettingFile | None,
     settings: Settings,
     *,
@@ -131,7 +131,7 @@ def _applicability(
 
 
 def _unused(
-    table: ScoreTable, functions: Mapping[str, TransferFunction], functions_file: Path
+    table: ScoreTable, functions: Mapping[str, TransferFunction], functions_file: Origin
 ) -> list[str]:
     notes = []
     if columns := [name for name in table.metrics if name not in functions]:

@@ -13,13 +13,13 @@ counted.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataselect.errors import InputError
 from dataselect.formats.csvfile import Row, read_csv
+from dataselect.formats.in_memory import Table
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -77,8 +77,8 @@ class _Pair:
     chance: float
 
 
-def read_pairs(path: Path) -> PairsFile:
-    """Read a table of pairs.
+def read_pairs(path: Table) -> PairsFile:
+    """Read a table of pairs from a file or a frame.
 
     Raises InputError with file and line for a missing column, a value that is not a number, an
     accuracy outside 0..100 or two chance levels of one benchmark.
@@ -102,7 +102,7 @@ def read_pairs(path: Path) -> PairsFile:
     return PairsFile(found, unit, (*notes, *doubts, *chance_doubts))
 
 
-def _rows(path: Path) -> list[_Pair]:
+def _rows(path: Table) -> list[_Pair]:
     columns, rows = read_csv(path, "check its name", any_case=True)
     missing = [name for name in _NEEDED if name not in columns]
     if missing:

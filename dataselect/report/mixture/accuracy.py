@@ -4,14 +4,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from dataselect.mixture.accuracy import Range
 from dataselect.mixture_search.search import Found
 from dataselect.report import numbers as figures
+from dataselect.report.console import plain_table, say
 from dataselect.transfer.forecast import Forecast
 
 
@@ -73,8 +71,8 @@ def print_accuracy(accuracy: Mapping[str, Any], console: Console) -> None:
     """The accuracy that the target is to have, and what the proposal gains in points."""
     line = f"predicted accuracy of the target {_percent(accuracy)}: what was maximised"
     single = "; ".join(f"{n} {_percent(each)}" for n, each in accuracy["benchmarks"].items())
-    console.print(Text(figures.one_line(f"{line} ({single})")))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    say(console, f"{line} ({single})")
+    table = plain_table()
     table.add_column("beside", overflow="fold")
     for name in ("accuracy", "gain in points"):
         table.add_column(name, justify="right")

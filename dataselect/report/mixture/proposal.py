@@ -5,10 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from dataselect.mixture.constraints import Limits
 from dataselect.mixture.model import MixtureModel
@@ -17,6 +14,7 @@ from dataselect.mixture.propose import Beside, Proposal
 from dataselect.mixture.response_map import ResponseMap
 from dataselect.mixture.single_share import Rankings
 from dataselect.report import numbers as figures
+from dataselect.report.console import add_row, named_table, say, value_text
 from dataselect.report.mixture.verdict import ranking_words
 
 _SHOWN_SHARE = 0.1
@@ -26,12 +24,12 @@ def print_fit(model: MixtureModel, rankings: Rankings, console: Console) -> None
     """What each metric is predicted by, and how well runs were that were held out."""
     swarm, stack = model.swarm, model.stack
     better = "lower" if model.lower_is_better else "higher"
-    _say(
+    say(
         console,
         f"{len(swarm.runs)} runs, {len(swarm.sources)} sources, {len(swarm.metrics)} metrics; "
         f"{better} is better; {len(stack.folds)} folds",
     )
-    table = _table("metric", "error", "of spread", "by")
+    table = named_table("metric", "error", "of spread", "by", left=("by",), fold=True)
     single, averaged = model.errors
     spread = swarm.values.std(axis=0)
     for k, name in enumerate(swarm.metrics):
@@ -41,9 +39,11 @@ def print_fit(model: MixtureModel, rankings: Rankings, console: Console) -> None
             for i in order[:2]
             if stack.shares[i, k] >= _SHOWN_SHARE
         ]
-        _row(table, name, f"{averaged[k]:.3g}", f"{averaged[k] / spread[k]:.0%}", ", ".join(shares))
+        add_row(
+            table, name, f"{averaged[k]:.3g}", f"{averaged[k] / spread[k]:.0%}", ", ".join(shares)
+        )
     console.print(table)
-    _say(
+    say(
         console,
         "Error: root mean square on held-out runs, in the metric's unit and as a share of its "
         "spread over runs (100% is no better than the mean of the runs). By: the largest shares in "
@@ -55,10 +55,25 @@ def print_fit(model: MixtureModel, rankings: Rankings, console: Console) -> None
             stack.whole, np.median(single / spread, axis=1).tolist(), strict=True
         )
     )
-    _say(console, f"Each alone, of spread, median over metrics: {typical}.")
-    _say(console, ranking_words(_rankings(rankings, swarm.sources)))
+    say(console, f"Each alone, of spread, median over metrics: {typical}.")
+    say(console, ranking_words(_rankings(rankings, swarm.sources)))
     for note in swarm.notes:
-        _say(console, f"note: {note}")
+        say(console, f"note: {note}")
+
+
+def fit_verdict(model: MixtureModel, rankings: Rankings) -> str:
+    """How well held-out runs are predicted, beside a ranking by the share of one source."""
+    _, averaged = model.errors
+    error = float(np.median(averaged / model.swarm.values.std(axis=0)))
+    ours, single = rankings.model, rankings.single_share
+    metrics = len(model.swarm.metrics)
+    over = f", the median over {metrics} metrics," if metrics > 1 else ""
+    return (
+        f"Held-out runs are predicted with an error of {error:.0%} of their spread{over} and "
+        f"ranked by the objective at Spearman "
+        f"{figures.with_interval(ours.value, (ours.low, ours.high))}; by the share of "
+        f"{model.swarm.sources[rankings.source]} alone at {figures.number(single.value)}."
+    )
 
 
 def proposal_document(
@@ -164,15 +179,15 @@ def print_proposal(document: Mapping[str, Any], console: Console) -> None:
     """Weights with intervals, the objective beside others', and what to beware of."""
     better = "lower" if document["lower_is_better"] else "higher"
     objective = document["objective"]
-    _say(
+    say(
         console,
-        f"predicted objective {_interval(objective)} ({better} is better, "
+        f"predicted objective {value_text(objective)} ({better} is better, "
         f"{document['confidence']:.0%} interval)",
     )
     sources = document["sources"]
     known = any(each["epochs"] is not None for each in sources.values())
     prior = any(each["prior"] is not None for each in sources.values())
-    table = _table(
+    table = named_table(
         "source",
         "weight",
         "interval",
@@ -180,6 +195,8 @@ def print_proposal(document: Mapping[str, Any], console: Console) -> None:
         *(["prior"] if prior else []),
         *(["epochs"] if known else []),
         "",
+        left=("",),
+        fold=True,
     )
     for name, each in sorted(sources.items(), key=lambda item: -item[1]["weight"]):
         cells = [f"{each['weight']:.3f}", f"{each['low']:.3f}–{each['high']:.3f}"]
@@ -188,34 +205,34 @@ def print_proposal(document: Mapping[str, Any], console: Console) -> None:
             cells.append(f"{each['prior']:.3f}")
         if known:
             cells.append("–" if each["epochs"] is None else f"{each['epochs']:.2f}")
-        _row(table, name, *cells, each["capped_by"] or "")
+        add_row(table, name, *cells, each["capped_by"] or "")
     console.print(table)
-    beside = _table("beside", "objective", "gain of the proposal")
+    beside = named_table("beside", "objective", "gain of the proposal", fold=True)
     for name, each in document["beside"].items():
         label = f"{name} ({each['which']})" if each["which"] else name
         gain = {"value": each["gain"], "low": each["gain_low"], "high": each["gain_high"]}
-        _row(beside, label, _interval(each), _interval(gain))
+        add_row(beside, label, value_text(each), value_text(gain))
     console.print(beside)
-    _say(
+    say(
         console,
         "Interval: where the optimum lies when runs are left out. Near-equal: how far a weight "
         "alone may move before the objective is worse by one held-out error "
         f"({document['near_equal_tolerance']:.2g}). Gain: above 0 the proposal is better.",
     )
-    _say(console, ranking_words(document["held_out"]["rank_correlation"]))
+    say(console, ranking_words(document["held_out"]["rank_correlation"]))
     for number, each in enumerate(document["trade_offs"], start=1):
         weights = ", ".join(
             f"{name} {weight:.2f}" for name, weight in each["weights"].items() if weight >= 0.005
         )
-        metrics = ", ".join(f"{name} {_interval(m)}" for name, m in each["metrics"].items())
+        metrics = ", ".join(f"{name} {value_text(m)}" for name, m in each["metrics"].items())
         accuracy = f" (accuracy {figures.percent(each['accuracy'])})" if "accuracy" in each else ""
-        _say(
+        say(
             console,
             f"trade-off {number}: objective {each['objective']:.4g}{accuracy}; {metrics}: "
             f"{weights}",
         )
     for note in document["notes"]:
-        _say(console, f"note: {note}")
+        say(console, f"note: {note}")
 
 
 def _warnings(names: Sequence[str], found: Proposal) -> list[str]:
@@ -245,24 +262,3 @@ def _beside(each: Beside, names: Sequence[str]) -> dict[str, Any]:
 
 def _ends(value: float, half: float) -> dict[str, float]:
     return {"value": value, "low": value - half, "high": value + half}
-
-
-def _interval(each: Mapping[str, float]) -> str:
-    value, low, high = (f"{each[key]:.4g}" for key in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(Text(figures.one_line(line)))
-
-
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
-    table.add_column(first, overflow="fold")
-    for each in others:
-        table.add_column(each, justify="left" if each in ("by", "") else "right", overflow="fold")
-    return table
-
-
-def _row(table: Table, name: str, *cells: str) -> None:
-    table.add_row(Text(figures.one_line(name)), *map(Text, cells))

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.text import Text
 
 from dataselect._version import __version__
 from dataselect.config.manifest import Manifest
@@ -26,6 +25,7 @@ from dataselect.mixture.exports import export_all, sources_of
 from dataselect.mixture.model_file import Provenance, to_json
 from dataselect.mixture_search.search import Found
 from dataselect.report import numbers as figures
+from dataselect.report.console import say, value_text
 from dataselect.report.mixture.accuracy import (
     accuracy_document,
     accuracy_notes,
@@ -109,31 +109,28 @@ def print_search(document: Mapping[str, Any], console: Console) -> None:
     search, confirmed = document["search"], document["confirmed"]
     if confirmed is not None:
         gain = confirmed["objective"]
-        interval = f"{gain['value']:.4g}"
-        if gain["low"] is not None:
-            interval += f" [{gain['low']:.4g}, {gain['high']:.4g}]"
         predicted = document["beside"]["prior"]["gain"]
-        _say(
+        say(
             console,
-            f"measured gain over the prior: {interval} ({predicted:.4g} predicted), "
+            f"measured gain over the prior: {value_text(gain)} ({predicted:.4g} predicted), "
             f"{confirmed['seeds']} fresh seeds of each",
         )
         accuracy = confirmed["accuracy"]
         if accuracy is not None:
             ends = [figures.points(accuracy[key]) for key in ("low", "high")]
             predicted = figures.points(document["accuracy"]["beside"]["prior"]["gain"])
-            _say(
+            say(
                 console,
                 f"that is {figures.points(accuracy['value'])} {figures.interval(*ends)} points of "
                 f"accuracy by the transfer functions ({predicted} predicted)",
             )
         if gain["low"] is None or gain["low"] <= 0:
-            _say(console, "note: what was measured does not show that the proposal is better")
+            say(console, "note: what was measured does not show that the proposal is better")
     again = f", {search['failed']} done again" if search["failed"] else ""
     diverged = f", {search['diverged']} diverged" if search["diverged"] else ""
     unit = "divided by its spread over the trials" if search["standardised"] else "in nats a token"
-    _say(console, f"Objective: the mean of each benchmark's rBridge, {unit}.")
-    _say(
+    say(console, f"Objective: the mean of each benchmark's rBridge, {unit}.")
+    say(
         console,
         f"{search['trials']} trials{diverged}{again}, and those that confirm: "
         f"{format_flops(search['flops'])}, {search['share_of_target']:.2g} of the target's "
@@ -195,7 +192,3 @@ def _table(runs: tuple[str, ...], columns: tuple[str, ...], values: Array) -> st
     rows.writerow(["run", *columns])
     rows.writerows([run, *map(repr, row)] for run, row in zip(runs, values.tolist(), strict=True))
     return text.getvalue()
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(Text(figures.one_line(line)))

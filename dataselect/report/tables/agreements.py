@@ -4,18 +4,17 @@ The document's fields are described in docs/agreement.md and stay as they are. T
 columns as long as names are short.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from dataselect.decisions.agreement import CONVENTION
 from dataselect.decisions.comparisons import Comparison, Comparisons, Settings
 from dataselect.report import numbers as figures
+from dataselect.report.console import add_row, named_table, say
 
 
 def agreement_document(found: Comparisons, settings: Settings) -> dict[str, Any]:
@@ -55,6 +54,20 @@ def _comparison(each: Comparison) -> dict[str, Any]:
     }
 
 
+def agreement_verdict(document: Mapping[str, Any]) -> str:
+    """Which comparison has the highest decision accuracy, and whether that may be chance."""
+    metrics = document["metrics"]
+    name, best = max(metrics.items(), key=lambda item: item[1]["decision_accuracy"])
+    ends = best["decision_accuracy_interval"]
+    text = figures.with_interval(best["decision_accuracy"], ends)
+    of = f", the best of {len(metrics)} comparisons" if len(metrics) > 1 else ""
+    chance = "; that may be chance" if ends is None or ends[0] <= 0.5 else ""
+    return (
+        f"{name} orders {best['pairs']} pairs of candidates as {best['target']} "
+        f"does with decision accuracy {text}{of}{chance}."
+    )
+
+
 def print_agreements(document: Mapping[str, Any], console: Console) -> None:
     """Agreement, what choosing by the proxy costs, the surest pairs, ceiling and stability."""
     metrics = document["metrics"]
@@ -66,17 +79,17 @@ def print_agreements(document: Mapping[str, Any], console: Console) -> None:
         console.print(_stated(metrics))
     console.print()
     for line in _remarks(document):
-        console.print(Text(figures.one_line(line)))
+        say(console, line)
 
 
 def _agreement(metrics: Mapping[str, Any]) -> Table:
-    table = _table("", "decision accuracy", "Kendall's tau", "pairs")
+    table = named_table("", "decision accuracy", "Kendall's tau", "pairs")
     for name, each in metrics.items():
         intervals = (
             figures.with_interval(each[kind], each[f"{kind}_interval"])
             for kind in ("decision_accuracy", "kendall_tau")
         )
-        _row(table, name, *intervals, f"{each['pairs']}")
+        add_row(table, name, *intervals, f"{each['pairs']}")
     return table
 
 
@@ -84,22 +97,24 @@ def _choice(metrics: Mapping[str, Any]) -> Table:
     """Accuracy of the surest pairs, all of them left out, and regret with hit rate."""
     shares = [kept["share"] for kept in next(iter(metrics.values()))["kept"]][:-1]
     best = list(dict.fromkeys(k for each in metrics.values() for k in each["top"]))
-    table = _table("", *(f"surest\n{share:.0%}" for share in shares), *(f"best\n{k}" for k in best))
+    table = named_table(
+        "", *(f"surest\n{share:.0%}" for share in shares), *(f"best\n{k}" for k in best)
+    )
     for name, each in metrics.items():
         surest = (figures.number(kept["accuracy"]) for kept in each["kept"][:-1])
         tops = (each["top"].get(k) for k in best)
         regrets = (
             "–" if top is None else f"{top['regret']:.2g} ({top['hit_rate']:.0%})" for top in tops
         )
-        _row(table, name, *surest, *regrets)
+        add_row(table, name, *surest, *regrets)
     return table
 
 
 def _stated(metrics: Mapping[str, Any]) -> Table:
     stated = [(name, each["stated"]) for name, each in metrics.items() if each["stated"]]
-    table = _table("", *(f"stated\n≥ {each['confidence']:g}" for each in stated[0][1]))
+    table = named_table("", *(f"stated\n≥ {each['confidence']:g}" for each in stated[0][1]))
     for name, levels in stated:
-        _row(
+        add_row(
             table,
             name,
             *(f"{figures.number(each['accuracy'])} ({each['share']:.0%})" for each in levels),
@@ -144,16 +159,3 @@ def _remarks(document: Mapping[str, Any]) -> Iterable[str]:
         yield f"Pairs in the same order by {name}: at {steps}; at all sizes {everywhere}."
     for note in document["notes"]:
         yield f"note: {note}"
-
-
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
-    table.add_column(first, overflow="fold")
-    for each in others:
-        table.add_column(each, justify="right", no_wrap=True)
-    return table
-
-
-def _row(table: Table, name: str, *cells: str) -> None:
-    row: Sequence[str] = (figures.one_line(name), *cells)
-    table.add_row(*map(Text, row))

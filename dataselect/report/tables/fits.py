@@ -8,12 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from dataselect.report.numbers import one_line
+from dataselect.report.console import add_row, named_table, say
 from dataselect.transfer.function import TransferFunction
 from dataselect.transfer.held_out import FOLDS, Errors
 from dataselect.transfer.pairs import PairsFile
@@ -53,6 +51,29 @@ def fit_document(
     }
 
 
+def fit_verdict(document: Document) -> str:
+    """How far off predictions of unseen accuracies were."""
+    overall, rows = document["overall"], document["benchmarks"].values()
+    names = list(document["benchmarks"])
+    over = f"over {len(names)} benchmarks" if len(names) > 1 else f"on {names[0]}"
+    if document["protocol"] == "paper":
+        return (
+            f"The mean absolute error on held-out folds is {_large(overall['test_mae_mean'])} "
+            f"points of accuracy {over}, with train R² {overall['train_r2_mean']:.3f}."
+        )
+    parts = [f"the mean absolute error on held-out folds is {overall['cv_mae_mean']:.2f} points"]
+    parts[0] += f" of accuracy {over}"
+    timed = [row for row in rows if "log tokens" in row["beside"]]
+    if timed:
+        ahead = sum(row["cv_mae"] < row["beside"]["log tokens"]["cv_mae"] for row in timed)
+        parts.append(f"the score beats tokens alone on {ahead} of {len(timed)}")
+    held = overall.get("coverage_cv_mean")
+    if held is not None:
+        parts.append(f"{CONFIDENCE:.0%} intervals hold {held:.0%} of unseen accuracies")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
 def print_fit(document: Document, console: Console) -> None:
     """The document as a table, with what has to be known to read it."""
     paper = document["protocol"] == "paper"
@@ -71,17 +92,14 @@ def print_fit(document: Document, console: Console) -> None:
     for line in _PAPER_WORDS if paper else _ROBUST_WORDS:
         console.print(line.format(**overall, folds=FOLDS), style="dim", highlight=False)
     for note in document["notes"]:
-        console.print(f"note: {note}", markup=False, highlight=False)
+        say(console, f"note: {note}")
 
 
 def _table(benchmarks: Mapping[str, Document], columns: Mapping[str, _Cell]) -> Table:
     """A table that fits into 80 columns."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("benchmark", overflow="fold")
-    for heading in columns:
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = named_table("benchmark", *columns)
     for name, row in benchmarks.items():
-        table.add_row(escape(one_line(name)), *(cell(row) for cell in columns.values()))
+        add_row(table, name, *(cell(row) for cell in columns.values()))
     return table
 
 

@@ -9,12 +9,12 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from dataselect.report import numbers as figures
+from dataselect.report.console import add_row, plain_table, say
 from dataselect.transfer.forecast import Forecast, not_told_apart, tiers
 from dataselect.transfer.forecast_table import Settings, TableForecasts
 
@@ -103,6 +103,31 @@ def _cells(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def forecast_verdict(document: Document) -> str:
+    """Who comes first, and who cannot be told apart from it."""
+    ranked = [each for each in document["candidates"] if each["rank"]]
+    if not ranked:
+        return "No candidate has a score on each benchmark, so none is ranked."
+    first = ranked[0]
+    ends = figures.interval(figures.points(first["low"]), figures.points(first["high"]))
+    accuracy = f"predicted accuracy {figures.percent(first['predicted_accuracy'])} {ends}"
+    if first["extrapolated"]:
+        accuracy += ", beyond the scores fitted"
+    if len(ranked) == 1:
+        return f"{first['id']} has {accuracy}."
+    near = first["not_told_apart"]
+    if near:
+        return (
+            f"{first['id']} comes first with {accuracy}, but cannot be told apart from "
+            f"{', '.join(near)}."
+        )
+    ahead = figures.probability(document["wins"][first["id"]][ranked[1]["id"]])
+    return (
+        f"{first['id']} comes first with {accuracy}, and beats {ranked[1]['id']} with probability "
+        f"{ahead}."
+    )
+
+
 def print_forecasts(document: Document, console: Console) -> None:
     """Who comes first and who cannot be told apart; then the benchmarks one by one."""
     for refusal in document["overruled"].values():
@@ -110,7 +135,7 @@ def print_forecasts(document: Document, console: Console) -> None:
     console.print(_ranking(document))
     console.print()
     for line in _remarks(document):
-        console.print(Text(figures.one_line(line)))
+        say(console, line)
     ranked = [each["id"] for each in document["candidates"] if each["rank"]]
     if 2 < len(ranked) <= _MOST_PAIRS:
         console.print()
@@ -123,7 +148,7 @@ def print_forecasts(document: Document, console: Console) -> None:
     if document["notes"]:
         console.print()
     for note in document["notes"]:
-        console.print(Text(figures.one_line(f"note: {note}")))
+        say(console, f"note: {note}")
 
 
 def _ranking(document: Document) -> Table:
@@ -133,7 +158,7 @@ def _ranking(document: Document) -> Table:
         beats = None
         if each["rank"] and following and following["rank"]:
             beats = document["wins"][each["id"]][following["id"]]
-        _row(
+        add_row(
             table,
             figures.number(each["rank"], 0),
             figures.number(each["tier"], 0),
@@ -170,7 +195,7 @@ def _pairs(wins: Mapping[str, Mapping[str, float]], ranked: Sequence[str]) -> Ta
     table = _table("", "probability to beat", *(f"{i}" for i in range(1, len(ranked) + 1)))
     for place, one in enumerate(ranked, start=1):
         cells = ("" if one == two else figures.probability(wins[one][two]) for two in ranked)
-        _row(table, f"{place}", one, *cells)
+        add_row(table, f"{place}", one, *cells)
     return table
 
 
@@ -178,13 +203,13 @@ def _benchmarks(document: Document, names: Sequence[str]) -> Table:
     table = _table("", "accuracy, %", *names)
     for each in document["candidates"]:
         parts = (figures.accuracy_text(each["benchmarks"].get(name)) for name in names)
-        _row(table, figures.number(each["rank"], 0), each["id"], *parts)
+        add_row(table, figures.number(each["rank"], 0), each["id"], *parts)
     return table
 
 
 def _table(*headings: str) -> Table:
     """The rank, maybe the tier, then the candidate and what is to be read across."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    table = plain_table()
     for place, each in enumerate(headings):
         names = place and headings[place - 1] in ("", "tier") and each != "tier"
         table.add_column(
@@ -194,7 +219,3 @@ def _table(*headings: str) -> Table:
             no_wrap=not names,
         )
     return table
-
-
-def _row(table: Table, *cells: str) -> None:
-    table.add_row(*(Text(figures.one_line(cell)) for cell in cells))

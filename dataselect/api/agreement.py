@@ -1,0 +1,151 @@
+"""`dataselect.agree`: how well proxies' scores rank candidates whose targets are known."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from dataselect.api.result import Result
+from dataselect.api.table_options import (
+    TableInput,
+    as_table,
+    check_confidence,
+    check_draws,
+    check_seed,
+)
+from dataselect.decisions.comparisons import LABELS, Comparisons, Settings, compare_tables
+from dataselect.errors import InputError
+from dataselect.formats.score_table import read_score_table
+from dataselect.report.tables.agreements import agreement_document, agreement_verdict
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Agreements(Result):
+    """What two tables of scores say about each other."""
+
+    comparisons: Comparisons
+    """Everything found, by name of the comparison: a proxy metric, `@size` where there are sizes,
+    ` -> target` where one metric meets several columns of the target."""
+
+    settings: Settings
+    """How it was compared."""
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """What `dataselect agree --json` prints; docs/agreement.md describes its fields."""
+        return agreement_document(self.comparisons, self.settings)
+
+    @property
+    def verdict(self) -> str:
+        """The metric of highest decision accuracy, and whether that may be chance."""
+        return agreement_verdict(self.document)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Columns and candidates that were left out, and why."""
+        return self.comparisons.notes
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each comparison, by name.
+
+        `metric`, `size` and `target` say what was compared, over how many `candidates`.
+        `decision_accuracy` is the share of `pairs` that both order alike (0 to 1, 0.5 by chance)
+        and `kendall_tau` their rank correlation (-1 to 1), each with `_low` and `_high`, the ends
+        of its interval. `target_ties` and `proxy_ties` are pairs that one of the two cannot order.
+        """
+        rows = {}
+        for name, each in self.document["metrics"].items():
+            row = {key: each[key] for key in ("metric", "size", "target", "candidates")}
+            for key in ("decision_accuracy", "kendall_tau"):
+                ends = each[f"{key}_interval"] or (None, None)
+                row |= {key: each[key], f"{key}_low": ends[0], f"{key}_high": ends[1]}
+            rows[name] = row | {key: each[key] for key in ("pairs", "target_ties", "proxy_ties")}
+        table = pd.DataFrame.from_dict(rows, orient="index")
+        return table.astype({"size": "string"}).rename_axis("comparison")
+
+    @property
+    def top(self) -> pd.DataFrame:
+        """What choosing among the proxy's best `k` costs, by comparison and `k`.
+
+        `regret` is how far the best target among them is below the best of all, in the target's
+        unit, `chance_regret` the same for `k` drawn at random, `hit_rate` the probability of
+        having the best target among them (between 0 and 1 where the proxy ties).
+        """
+        return _by_part(
+            self.document["metrics"],
+            "k",
+            lambda each: {int(k): part for k, part in each["top"].items()},
+        )
+
+    @property
+    def kept(self) -> pd.DataFrame:
+        """Decision accuracy of the surest pairs, by comparison and `share` of pairs kept.
+
+        `accuracy` is over the `pairs` whose proxy scores differ most, by `least_difference` or
+        more: in units of a difference's seed noise or, without seeds, of the candidates' standard
+        deviation.
+        """
+        return _by_part(
+            self.document["metrics"],
+            "share",
+            lambda each: {part["share"]: part for part in each["kept"]},
+        )
+
+    def _shown(self) -> Mapping[str, pd.DataFrame]:
+        table = self.table.drop(columns=["metric", "size", "target"])
+        share = f"{self.settings.confidence:.0%}"
+        return {f"Agreement with the target, {share} intervals over candidates": table}
+
+
+def agree(
+    proxy: TableInput,
+    target: TableInput,
+    *,
+    lower_is_better: bool = False,
+    target_lower_is_better: bool = False,
+    top: Sequence[int] = (),
+    draws: int = 2000,
+    seed: int = 0,
+    confidence: float = 0.9,
+) -> Agreements:
+    """How well proxies' scores rank candidates whose targets are known.
+
+        ds.agree("proxy.csv", "target.csv", lower_is_better=True).table
+
+    `proxy` and `target` are CSV files or frames with a row for each candidate (or each of its
+    seeds): a column `id`, a column for each metric, and `seed` and `size` if there are any. A proxy
+    metric is compared with the target's column of its name, or with its only one.
+    `lower_is_better` is of the proxy's scores, as with losses, `target_lower_is_better` of the
+    target's. `top` are counts of the proxy's best to look at (default 1, 3 and 5, those below the
+    number of candidates). Intervals cover the share `confidence`, by `draws` bootstrap draws over
+    candidates from `seed`.
+
+    Raises InputError for what is wrong in a table, with its line, when fewer than three candidates
+    stand in both, when no columns belong together, and for an option out of its range.
+    """
+    check_confidence(confidence)
+    check_draws(draws)
+    check_seed(seed)
+    if wrong := [k for k in top if k < 1]:
+        raise InputError("--top", f"{wrong[0]} is no count", "give counts like 1, 3 and 5")
+    settings = Settings(
+        lower_is_better, target_lower_is_better, tuple(top), draws, seed, confidence
+    )
+    proxies = read_score_table(as_table("proxy", proxy), LABELS)
+    targets = read_score_table(as_table("target", target), LABELS)
+    return Agreements(compare_tables(proxies, targets, settings), settings)
+
+
+def _by_part(metrics: Mapping[str, Any], key: str, parts: Any) -> pd.DataFrame:
+    """A row for each part of each comparison."""
+    rows = {
+        (name, at): {column: value for column, value in part.items() if column != key}
+        for name, each in metrics.items()
+        for at, part in parts(each).items()
+    }
+    table = pd.DataFrame(list(rows.values()))
+    table.index = pd.MultiIndex.from_tuples(list(rows), names=["comparison", key])
+    return table

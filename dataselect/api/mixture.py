@@ -1,0 +1,286 @@
+"""`dataselect.fit_mixture` and `predict_mixtures`: from runs on some mixtures to any other."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import pandas as pd
+
+from dataselect._version import __version__
+from dataselect.api.result import Result
+from dataselect.api.table_options import (
+    FilePath,
+    TableInput,
+    as_path,
+    as_table,
+    check_confidence,
+    check_seed,
+    python_call,
+)
+from dataselect.formats.in_memory import Frame, InMemory, Origin, Table
+from dataselect.mixture.direction import check_direction
+from dataselect.mixture.model import MixtureModel, fit_model
+from dataselect.mixture.model import Predictions as ModelPredictions
+from dataselect.mixture.model_file import Provenance, read_model, to_json
+from dataselect.mixture.objective import find_objective
+from dataselect.mixture.predictions import column_names, columns_of, to_csv
+from dataselect.mixture.single_share import Rankings, compare_rankings
+from dataselect.mixture.swarm import read_epochs, read_swarm, read_weights, with_epochs
+from dataselect.mixture.target_epochs import (
+    at_epochs,
+    fitted_repetition,
+)
+from dataselect.report.mixture.proposal import fit_verdict
+from dataselect.report.output import write_out
+from dataselect.store.files import sha256_of
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MixtureFit(Result):
+    """A model of every metric of any mixture of a swarm's sources, and of the objective."""
+
+    model: MixtureModel
+    """The runs and what was fitted to them."""
+
+    provenance: Provenance
+    """Files with their hashes, and the command or call."""
+
+    origin: Origin
+    """The model's file, or what stands for it where it was fitted here."""
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The content of the model file, which `dataselect mix fit --json` writes."""
+        found: dict[str, Any] = json.loads(self.to_json())
+        return found
+
+    @property
+    def verdict(self) -> str:
+        """How well held-out runs are predicted, beside a ranking by the share of one source."""
+        return fit_verdict(self.model, self.rankings)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Runs, sources and metrics that were left out, and what else to know of the runs."""
+        return self.model.swarm.notes
+
+    @cached_property
+    def rankings(self) -> Rankings:
+        """Rank correlation with the objective of held-out runs: the model's, and a single share's.
+
+        The rival ranks mixtures by the share of the one source that goes best with the objective.
+        """
+        return compare_rankings(self.model)
+
+    @property
+    def repetition(self) -> str | None:
+        """What repeated text was worth in the runs; None where no run repeated any."""
+        return next(iter(fitted_repetition(self.model)), None)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each metric: how well runs are predicted that were held out.
+
+        `error` is the root mean square in the metric's unit, `of_spread` the same divided by the
+        metric's standard deviation over the runs (1 is no better than their mean). `by` is the
+        surrogate with the largest share in the average, `share`.
+        """
+        swarm, stack = self.model.swarm, self.model.stack
+        _, averaged = self.model.errors
+        largest = stack.shares.argmax(axis=0)
+        names = list(stack.whole)
+        return pd.DataFrame(
+            {
+                "error": averaged,
+                "of_spread": averaged / swarm.values.std(axis=0),
+                "by": [names[i] for i in largest],
+                "share": stack.shares.max(axis=0),
+            },
+            index=pd.Index(swarm.metrics, name="metric"),
+        )
+
+    @property
+    def errors(self) -> pd.DataFrame:
+        """Held-out errors as shares of a metric's spread, by surrogate and metric."""
+        swarm, names = self.model.swarm, [*self.model.stack.whole, "average"]
+        single, averaged = self.model.errors
+        values = np.vstack([single, averaged]) / swarm.values.std(axis=0)
+        return pd.DataFrame(values, index=pd.Index(names, name="surrogate"), columns=swarm.metrics)
+
+    def to_json(self) -> str:
+        """Text of the model file."""
+        return to_json(self.model, self.provenance)
+
+    def save(self, path: FilePath) -> None:
+        """Write the model file, which `predict_mixtures`, `propose_mixture` and `dataselect mix`
+        read; InputError where it cannot be written."""
+        write_out(Path(path), self.to_json(), "--json")
+
+    def _shown(self) -> Mapping[str, pd.DataFrame]:
+        return {"Root mean square error on held-out runs": self.table}
+
+
+def fit_mixture(
+    ratios: TableInput,
+    metrics: TableInput,
+    *,
+    epochs: TableInput | None = None,
+    objective: FilePath | Mapping[str, float] | None = None,
+    lower_is_better: bool = False,
+    trust_direction: bool = False,
+    trees: bool = False,
+    seed: int = 0,
+    command: str | None = None,
+) -> MixtureFit:
+    """Fit surrogates of every metric to a swarm's runs, averaged by cross-validation.
+
+        ds.fit_mixture("ratios.csv", "metrics.csv", lower_is_better=True).save("model.json")
+
+    Tables are CSV files or frames with a column `run`. `ratios` has a column for each source: its
+    share of the tokens, each row summing to 1. `metrics` has a column for each metric, of which
+    lower or higher values are better alike (`lower_is_better`); names and shape are checked against
+    that unless `trust_direction`. `epochs` says how often runs read each source, in the columns of
+    `ratios`. `objective` is what to be good at: a metric, several as "a=2,b=1", a mapping from
+    metric to weight, or a YAML file (default: their mean). `trees` tries gradient-boosted trees too
+    (needs LightGBM). `seed` deals the folds. `command` is what the model file says it was made by
+    (default: this call).
+
+    Raises InputError for what is wrong in a table, with its line, for fewer than eight complete
+    runs or two more than there are sources, for an unknown metric, and for a direction that names
+    or shape of the metrics speak against.
+    """
+    by = command or python_call(fit_mixture, locals())
+    check_seed(seed)
+    tables = {"ratios": as_table("ratios", ratios), "metrics": as_table("metrics", metrics)}
+    swarm = read_swarm(tables["ratios"], tables["metrics"])
+    if epochs is not None:
+        tables["epochs"] = as_table("epochs", epochs)
+        swarm = with_epochs(swarm, tables["epochs"])
+    if not trust_direction:
+        check_direction(tables["metrics"], swarm, lower_is_better)
+    spec = os.fspath(objective) if isinstance(objective, os.PathLike) else objective
+    wanted = find_objective(spec, swarm.metrics, swarm.values)
+    model = fit_model(swarm, wanted, lower_is_better, seed, trees)
+    files = {role: {"name": each.name, "sha256": _sha256(each)} for role, each in tables.items()}
+    provenance = Provenance(command=by, version=__version__, files=files)
+    return MixtureFit(model, provenance, InMemory("model", "a MixtureFit"))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MixturePredictions(Result):
+    """What a model predicts of mixtures."""
+
+    runs: tuple[str, ...]
+    """Names of the mixtures."""
+
+    weights: pd.DataFrame
+    """Their weights: a row for each mixture, a column for each source of the model."""
+
+    model: MixtureModel
+    """What predicted them."""
+
+    predicted: ModelPredictions
+    """Values and half intervals."""
+
+    confidence: float
+    """Share that intervals are to cover."""
+
+    @property
+    def verdict(self) -> str:
+        """Which mixture is predicted to be best."""
+        costs = self.model.sign * self.predicted.objective
+        best = self.runs[int(np.argmin(costs))]
+        row = self.table.loc[best]
+        ends = f"{row['objective']:.4g} [{row['objective_low']:.4g}, {row['objective_high']:.4g}]"
+        of = f"Of {len(self.runs)} mixtures {best} is predicted best" if len(self.runs) > 1 else ""
+        better = "lower" if self.model.lower_is_better else "higher"
+        return f"{of or f'{best} is predicted'}: objective {ends} ({better} is better)."
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Mixtures that have more of a source than any run of the model."""
+        most = self.model.swarm.weights.max(axis=0)
+        beyond = (self.weights.to_numpy() > most + 1e-6).any(axis=1)
+        if not beyond.any():
+            return ()
+        return (f"{beyond.sum()} of {len(beyond)} have more of a source than any run has",)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each mixture, by run: every metric in its unit and `objective`, each followed
+        by the ends of its interval, as `qa_loss`, `qa_loss_low` and `qa_loss_high`."""
+        return pd.DataFrame(
+            columns_of(self.predicted),
+            index=pd.Index(self.runs, name="run"),
+            columns=column_names(self.model.swarm.metrics),
+        )
+
+    @overload
+    def to_csv(self) -> str: ...
+    @overload
+    def to_csv(self, path: FilePath) -> None: ...
+    def to_csv(self, path: FilePath | None = None) -> str | None:
+        """Write the file that `dataselect mix predict --out` writes, or give its text.
+
+        InputError where it cannot be written.
+        """
+        text = to_csv(self.runs, self.model.swarm.metrics, self.predicted)
+        if path is None:
+            return text
+        write_out(Path(path), text)
+        return None
+
+    def _shown(self) -> Mapping[str, pd.DataFrame]:
+        return {f"Predictions with {self.confidence:.0%} intervals": self.table}
+
+
+def predict_mixtures(
+    model: FilePath | MixtureFit,
+    at: TableInput,
+    *,
+    epochs: TableInput | None = None,
+    confidence: float = 0.9,
+) -> MixturePredictions:
+    """Predict metrics and objective of mixtures, with intervals.
+
+        ds.predict_mixtures("model.json", "mixtures.csv").table
+
+    `model` is a model file or what `fit_mixture` returned. `at` is a CSV file or a frame of
+    mixtures, with the columns of `ratios` there; a source without a column has no weight. `epochs`
+    says how often each mixture reads each source (default: as often as the runs did). Intervals
+    cover the share `confidence`, for mixtures like those of the runs.
+
+    Raises InputError for what is wrong in a table or the model file, with its line or field, for a
+    source that the model does not know, and for epochs where no run repeated text.
+    """
+    check_confidence(confidence)
+    fitted = fit_of(model).model
+    runs, weights = read_weights(as_table("at", at), fitted.swarm.sources)
+    if epochs is not None:
+        rates = read_epochs(as_table("epochs", epochs), fitted.swarm.sources, runs, weights)
+        fitted = at_epochs(fitted, rates)
+    predicted = fitted.predict(weights, confidence)
+    mixtures = pd.DataFrame(weights, index=pd.Index(runs, name="run"), columns=fitted.swarm.sources)
+    return MixturePredictions(runs, mixtures, fitted, predicted, confidence)
+
+
+def fit_of(given: FilePath | MixtureFit) -> MixtureFit:
+    """The model that a function was given: as it is, or from its file."""
+    if isinstance(given, MixtureFit):
+        return given
+    mend = "give the path of a model file, or what fit_mixture returned"
+    path = as_path("model", given, mend)
+    return MixtureFit(*read_model(path), path)
+
+
+def _sha256(table: Table) -> str:
+    """Of the file, or of the one that a frame would be."""
+    if isinstance(table, Frame):
+        return hashlib.sha256(table.csv_text().encode()).hexdigest()
+    return sha256_of(table)

@@ -1,0 +1,35 @@
+"""What the results share: how they show themselves in a notebook and in a terminal."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from dataselect.api.html import result_html
+from dataselect.report.numbers import one_line
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Result(ABC):
+    """A verdict, tables and notes."""
+
+    @property
+    @abstractmethod
+    def verdict(self) -> str:
+        """What was found, in a sentence."""
+
+    @property
+    @abstractmethod
+    def notes(self) -> tuple[str, ...]:
+        """What to beware of: what was left out, and what is not known."""
+
+    @abstractmethod
+    def _shown(self) -> "Mapping[str, pd.DataFrame]":
+        """The tables that a notebook shows, by caption."""
+
+    def _repr_html_(self) -> str:
+        return result_html(self.verdict, self._shown(), self.notes)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {one_line(self.verdict)}>"

@@ -1,0 +1,94 @@
+"""What functions of tables take: tables by path or in memory, settings, options in their range.
+
+Errors name options as the commands do: `--force` is the argument `force`.
+"""
+
+import inspect
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dataselect.errors import InputError
+from dataselect.formats.in_memory import Table, frame
+from dataselect.formats.jsonfile import parse_json
+from dataselect.transfer.setting_file import SettingFile, read_setting
+
+FilePath = str | os.PathLike[str]
+TableInput = FilePath | pd.DataFrame
+"""A path of a CSV file, or a frame with the same columns."""
+
+LEAST_DRAWS = 100
+
+
+def as_table(argument: str, given: TableInput) -> Table:
+    """What a reader takes; InputError for what is neither a path nor a frame."""
+    if isinstance(given, pd.DataFrame):
+        return frame(argument, given)
+    return as_path(argument, given, "give the path of a CSV file or a pandas frame")
+
+
+def as_path(argument: str, given: object, mend: str) -> Path:
+    """A path; InputError for anything else."""
+    if isinstance(given, str | os.PathLike):
+        return Path(given)
+    raise InputError(argument, f"{type(given).__name__} does not fit", mend)
+
+
+def as_setting(given: FilePath | Mapping[str, Any] | None) -> SettingFile | None:
+    """A setting from its JSON file, or from the content of one."""
+    if given is None:
+        return None
+    if isinstance(given, Mapping):
+        try:
+            text = json.dumps(dict(given))
+        except TypeError as error:
+            raise InputError("setting (a mapping)", str(error), "write plain values") from None
+        return parse_json(SettingFile, text, "setting (a mapping)", "mend or leave out that field")
+    return read_setting(as_path("setting", given, "give the path of a JSON file or a mapping"))
+
+
+def check_confidence(confidence: float) -> None:
+    """InputError unless intervals are to cover a share."""
+    if not 0 < confidence < 1:
+        raise InputError("--confidence", f"{confidence:g} is no share", "write one like 0.9")
+
+
+def check_draws(draws: int) -> None:
+    """InputError for fewer draws than an interval needs."""
+    if draws < LEAST_DRAWS:
+        raise InputError("--draws", f"{draws} are too few", f"give {LEAST_DRAWS} or more")
+
+
+def check_seed(seed: int) -> None:
+    """InputError for a seed below 0."""
+    if seed < 0:
+        raise InputError("--seed", f"{seed} is below 0", "give 0 or more")
+
+
+def python_call(function: Callable[..., object], given: Mapping[str, Any]) -> str:
+    """The call as Python text, for files to say what made them: arguments that are not the default.
+
+    `given` are arguments by name. Tables and models in memory are shown by their type alone.
+    """
+    shown = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        value = given[name]
+        plain = isinstance(value, str | bool | int | float)
+        if name == "command" or value is None or (plain and value == parameter.default):
+            continue
+        text = _value_text(value)
+        first = parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        shown.append(text if first else f"{name}={text}")
+    return f"dataselect.{function.__name__}({', '.join(shown)})"
+
+
+def _value_text(value: object) -> str:
+    if isinstance(value, str | bool | int | float | dict):
+        return repr(value)
+    if isinstance(value, os.PathLike):
+        return repr(os.fspath(value))
+    return f"<{type(value).__name__}>"

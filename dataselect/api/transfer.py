@@ -1,0 +1,325 @@
+"""`dataselect.fit_transfer` and `dataselect.predict`: from proxies' scores to target accuracy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args, overload
+
+import pandas as pd
+
+from dataselect.api.result import Result
+from dataselect.api.table_options import (
+    FilePath,
+    TableInput,
+    as_path,
+    as_setting,
+    as_table,
+    check_confidence,
+    check_draws,
+    check_seed,
+    python_call,
+)
+from dataselect.errors import InputError
+from dataselect.formats.in_memory import InMemory, Origin
+from dataselect.report.output import write_out
+from dataselect.report.tables.fits import fit_document, fit_verdict
+from dataselect.report.tables.forecasts import forecast_csv, forecast_document, forecast_verdict
+from dataselect.transfer.file import read_transfer_file, to_json
+from dataselect.transfer.forecast_table import (
+    Settings,
+    TableForecasts,
+    forecast_table,
+    read_proxy_scores,
+)
+from dataselect.transfer.function import Provenance, TransferFunction
+from dataselect.transfer.pairs import PairsFile, read_pairs
+from dataselect.transfer.protocols import (
+    Direction,
+    PaperFit,
+    RobustFit,
+    find_direction,
+    fit_paper,
+    fit_robustly,
+)
+from dataselect.transfer.setting_file import SettingFile
+from dataselect.wording import quoted
+
+ProtocolName = Literal["robust", "paper"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TransferFit(Result):
+    """Transfer functions of one metric, one for each benchmark, and how good they are."""
+
+    pairs: PairsFile
+    """What they were fitted on."""
+
+    fits: Mapping[str, PaperFit | RobustFit]
+    """By benchmark: the function, and its errors on what it had not seen."""
+
+    direction: Direction
+    """Whether lower scores are better, and how that is known."""
+
+    facts: Mapping[str, Any]
+    """Where the pairs are from, the protocol and the seed, as in the document."""
+
+    @property
+    def functions(self) -> dict[str, TransferFunction]:
+        """By benchmark; `function.predict(score)` gives an accuracy from 0 to 1."""
+        return {name: each.function for name, each in self.fits.items()}
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """What `dataselect fit --json` prints; `functions_file` is None until there is one."""
+        correlations = self.direction.correlations
+        return fit_document(self.pairs, self.fits, correlations, self.facts, self.notes)
+
+    @property
+    def verdict(self) -> str:
+        """How far off predictions of unseen accuracies were."""
+        return fit_verdict(self.document)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Rows left out, what units and the direction were taken for."""
+        return (*self.pairs.notes, *self.direction.notes)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each benchmark; errors are mean absolute ones, in points of accuracy.
+
+        `points` were fitted, with scores from `fitted_low` to `fitted_high`. Robust protocol:
+        `floor` is the accuracy of guessing (0 to 1); `cv_mae` the error in cross-validation,
+        `last_20_mae` and `last_40_mae` on the last 20% and 40% of each run, `other_runs_mae` on
+        runs left out whole; `coverage_cv` and so on the share of unseen accuracies inside their 90%
+        intervals; `tokens_alone_cv_mae` the error of the same fit that sees tokens and no score,
+        missing where tokens are not known; `isotonic_cv_mae` that of this half alone. The paper's
+        protocol: `family` of the curve, `train_r2`, `test_mae` and `test_mae_median` over folds.
+        """
+        rows = {name: _fit_row(row) for name, row in self.document["benchmarks"].items()}
+        table = pd.DataFrame.from_dict(rows, orient="index")
+        unknown = table.columns[table.isna().all()]
+        return table.astype(dict.fromkeys(unknown, "float64")).rename_axis("benchmark")
+
+    def to_json(self) -> str:
+        """Text of the transfer file."""
+        return to_json(self.functions.values())
+
+    def write(self, path: FilePath) -> None:
+        """Write the transfer file, which `predict` and plans read; InputError where that fails."""
+        write_out(Path(path), self.to_json())
+
+    def _shown(self) -> Mapping[str, pd.DataFrame]:
+        return {f"Transfer functions, {self.facts['protocol']} protocol": self.table}
+
+
+def fit_transfer(
+    pairs: TableInput,
+    *,
+    protocol: ProtocolName = "robust",
+    lower_is_better: bool | None = None,
+    setting: FilePath | Mapping[str, Any] | None = None,
+    seed: int = 0,
+    command: str | None = None,
+) -> TransferFit:
+    """Fit transfer functions from proxy scores to target accuracy, and judge them.
+
+        ds.fit_transfer("pairs.csv").write("transfer.json")
+
+    `pairs` is a CSV file or a frame with the columns `benchmark`, `metric` (the proxy's score) and
+    `accuracy` (the target's at equal tokens; all in percent or all as shares), and optionally
+    `tokens`, `group` (the training run) and `chance`; a row for each pair of checkpoints.
+    `protocol` is `robust` (a sigmoid and isotonic regression, averaged scores, tested intervals) or
+    `paper` (the best of four families by train R²). `lower_is_better` is found from the data where
+    it is None. `setting` is what the pairs were measured with (sizes, tokenizer, traces, ...), as a
+    JSON file or a mapping, for `predict` to check. `seed` draws the five folds. `command` is what
+    the transfer file says it was made by (default: this call).
+
+    Raises InputError for what is wrong in the table, with its line, for fewer than six different
+    scores on a benchmark (four by the paper's protocol), and for a setting with unknown fields.
+    """
+    by = command or python_call(fit_transfer, locals())
+    if protocol not in get_args(ProtocolName):
+        raise InputError("--protocol", f"{quoted(protocol)} is none", "write robust or paper")
+    check_seed(seed)
+    table = as_table("pairs", pairs)
+    read = read_pairs(table)
+    settings = as_setting(setting) or SettingFile()
+    direction = find_direction(read.benchmarks, lower_is_better)
+    fits: dict[str, PaperFit | RobustFit] = {}
+    for name, of_one in read.benchmarks.items():
+        provenance = Provenance(settings.of(name), settings.calibration or table.name, by)
+        fits[name] = (
+            fit_paper(of_one, provenance, seed)
+            if protocol == "paper"
+            else fit_robustly(of_one, provenance, seed, falling=direction.lower_is_better)
+        )
+    facts = {
+        "file": str(table),
+        "protocol": protocol,
+        "seed": seed,
+        "lower_is_better": direction.lower_is_better,
+        "direction_from": direction.origin,
+        "functions_file": None,
+    }
+    return TransferFit(read, fits, direction, facts)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Predictions(Result):
+    """The accuracy that candidates' targets are predicted to have, and who beats whom."""
+
+    forecasts: TableForecasts
+    """Everything found, with the functions used."""
+
+    settings: Settings
+    """Confidence, draws and seed."""
+
+    facts: Mapping[str, Any]
+    """Where scores and functions are from, as in the document."""
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """What `dataselect predict --json` prints."""
+        return forecast_document(self.forecasts, self.settings, self.facts)
+
+    @property
+    def verdict(self) -> str:
+        """Who comes first, and who cannot be told apart from it."""
+        return forecast_verdict(self.document)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was not checked or left out; a function that was used all the same comes first."""
+        forced = (f"FORCED: {refusal}" for refusal in self.forecasts.overruled.values())
+        return (*forced, *self.forecasts.notes)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each candidate, by id, best first.
+
+        `rank` from 1, and `tier`: candidates that are not told apart from the tier's first; both
+        missing for a candidate without a score on each benchmark. `predicted_accuracy` is the mean
+        over benchmarks, a share from 0 to 1, `low` and `high` the ends of its interval.
+        `extrapolated` marks scores beyond those that a function was fitted on.
+        """
+        columns = ("rank", "tier", "predicted_accuracy", "low", "high", "extrapolated")
+        rows = [[each["id"], *(each[key] for key in columns)] for each in self._candidates]
+        table = pd.DataFrame(rows, columns=["id", *columns]).set_index("id")
+        numbers = dict.fromkeys(("predicted_accuracy", "low", "high"), "float64")
+        whole = dict.fromkeys(("rank", "tier"), "Int64")
+        return table.astype({**whole, **numbers, "extrapolated": "boolean"})
+
+    @property
+    def benchmarks(self) -> pd.DataFrame:
+        """A row for each candidate and benchmark that it has a score on, as in `table`.
+
+        `score` is the mean over `seeds` seeds, in the metric's unit.
+        """
+        rows = {
+            (each["id"], name): part
+            for each in self._candidates
+            for name, part in each["benchmarks"].items()
+        }
+        index = pd.MultiIndex.from_tuples(list(rows), names=["id", "benchmark"])
+        columns = ("score", "seeds", "predicted_accuracy", "low", "high", "extrapolated")
+        return pd.DataFrame(list(rows.values()), index=index, columns=columns)
+
+    @property
+    def wins(self) -> pd.DataFrame:
+        """The probability that the target of the row beats that of the column, by id."""
+        return self.forecasts.forecasts.wins
+
+    @overload
+    def to_csv(self) -> str: ...
+    @overload
+    def to_csv(self, path: FilePath) -> None: ...
+    def to_csv(self, path: FilePath | None = None) -> str | None:
+        """Write the file that `dataselect predict --out` writes, or give its text.
+
+        A row for each candidate, best first, with a column for each benchmark, so `agree` reads
+        it. InputError where it cannot be written.
+        """
+        text = forecast_csv(self.document)
+        if path is None:
+            return text
+        write_out(Path(path), text)
+        return None
+
+    def _shown(self) -> Mapping[str, pd.DataFrame]:
+        share = f"{self.settings.confidence:.0%}"
+        return {f"Predicted accuracy of the target (0 to 1), {share} intervals": self.table}
+
+    @property
+    def _candidates(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.document["candidates"]
+        return found
+
+
+def predict(
+    scores: TableInput,
+    functions: FilePath | TransferFit | Mapping[str, TransferFunction],
+    *,
+    setting: FilePath | Mapping[str, Any] | None = None,
+    force: bool = False,
+    confidence: float = 0.9,
+    draws: int = 2000,
+    seed: int = 0,
+) -> Predictions:
+    """Predict candidates' target accuracy from proxies' scores, and rank them.
+
+        ds.predict("scores.csv", "transfer.json").table
+
+    `scores` is a CSV file or a frame: a column `id` and one for each benchmark, or the columns
+    `id`, `benchmark` and `metric`; `seed` if there are several. `functions` is a transfer file,
+    what `fit_transfer` returned, or transfer functions by benchmark. `setting` is what the scores
+    were measured with, as for `fit_transfer`; functions that were fitted for another target,
+    benchmark, set of traces or version of the metric are refused unless `force`. Intervals cover
+    the share `confidence`, which is also the probability from which two candidates are told apart,
+    by `draws` draws from `seed`.
+
+    Raises InputError for what is wrong in a table or file, when no function is for any of the
+    benchmarks, and for functions that are refused.
+    """
+    check_confidence(confidence)
+    check_draws(draws)
+    check_seed(seed)
+    settings = Settings(confidence, draws, seed)
+    table = as_table("scores", scores)
+    proxies = read_proxy_scores(table)
+    known, origin = _functions(functions)
+    given = as_setting(setting)
+    found = forecast_table(proxies, known, origin, given, settings, force=force)
+    facts = {"scores_file": str(table), "functions_file": str(origin)}
+    return Predictions(found, settings, facts)
+
+
+def _functions(
+    given: FilePath | TransferFit | Mapping[str, TransferFunction],
+) -> tuple[Mapping[str, TransferFunction], Origin]:
+    if isinstance(given, TransferFit):
+        return given.functions, InMemory("functions", "a TransferFit")
+    if isinstance(given, Mapping):
+        origin = InMemory("functions", "a mapping")
+        if not all(isinstance(each, TransferFunction) for each in given.values()):
+            raise InputError(origin, "it holds no transfer functions", "give them by benchmark")
+        return given, origin
+    path = as_path("functions", given, "give the path of a transfer file, or what fit returned")
+    return read_transfer_file(path), path
+
+
+def _fit_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    low, high = row["fitted_range"]
+    found = {"points": row["points"], "fitted_low": low, "fitted_high": high}
+    if "family_wins" in row:
+        keys = ("family", "train_r2", "test_mae", "test_mae_median")
+        return found | {key: row[key] for key in keys}
+    errors = ("floor", "cv_mae", "last_20_mae", "last_40_mae", "other_runs_mae")
+    found |= {key: row[key] for key in errors}
+    found |= {f"coverage_{split}": share for split, share in row["coverage"].items()}
+    tokens = row["beside"].get("log tokens", {})
+    return found | {
+        "tokens_alone_cv_mae": tokens.get("cv_mae"),
+        "isotonic_cv_mae": row["beside"]["isotonic"]["cv_mae"],
+    }

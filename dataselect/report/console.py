@@ -1,0 +1,52 @@
+"""What the tables in the terminal share: their lines, safe text, and how cells are aligned.
+
+Ids and messages come from users' files, so every cell and sentence is shown as plain text on one
+line. Tables fit 80 columns as long as names are short.
+"""
+
+from collections.abc import Collection, Mapping
+
+from rich import box
+from rich.console import Console, JustifyMethod
+from rich.table import Table
+from rich.text import Text
+
+from dataselect.report.numbers import one_line
+
+
+def plain_table() -> Table:
+    """A table without columns, with a line under its head and none around it."""
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+
+
+def named_table(first: str, *others: str, left: Collection[str] = (), fold: bool = False) -> Table:
+    """A column of names, which are folded where they are long, and columns of numbers.
+
+    Headings in `left` are of columns of text. Numbers are never broken over lines, unless `fold`
+    is set, for tables that may be wider than the terminal.
+    """
+    table = plain_table()
+    table.add_column(first, overflow="fold")
+    for each in others:
+        justify: JustifyMethod = "left" if each in left else "right"
+        if fold:
+            table.add_column(each, justify=justify, overflow="fold")
+        else:
+            table.add_column(each, justify=justify, no_wrap=True)
+    return table
+
+
+def add_row(table: Table, *cells: str) -> None:
+    """Add a row of plain text."""
+    table.add_row(*(Text(one_line(cell)) for cell in cells))
+
+
+def say(console: Console, line: str) -> None:
+    """Print a sentence as plain text."""
+    console.print(Text(one_line(line)))
+
+
+def value_text(each: Mapping[str, float | None]) -> str:
+    """`value [low, high]` to four digits; without an interval where the ends are not known."""
+    value, low, high = each["value"], each["low"], each["high"]
+    return f"{value:.4g}" if low is None else f"{value:.4g} [{low:.4g}, {high:.4g}]"
