@@ -9,8 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from dataselect.api.html import result_html
 from dataselect.api.options import require_one_of
+from dataselect.api.result import Result
 from dataselect.api.score import Device
 from dataselect.calibration.calibrate import Measured, Paired, fit, measure, pair
 from dataselect.calibration.spec import CalibrationSpec, load_calibration
@@ -34,7 +34,7 @@ Protocol = Literal["robust", "paper"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Calibration:
+class Calibration(Result):
     """Transfer functions from a proxy's rBridge to a target's accuracy, and how far they err."""
 
     functions: Mapping[str, TransferFunction]
@@ -91,13 +91,9 @@ class Calibration:
             f" {', '.join(errors)}."
         )
 
-    def __repr__(self) -> str:
-        return f"<Calibration: {self.verdict}>"
-
-    def _repr_html_(self) -> str:
-        """The verdict, a row for each benchmark, and the notes, for a notebook."""
+    def _shown(self) -> "Mapping[str, pd.DataFrame]":
         caption = f"{self.document['protocol']} protocol; errors in points of accuracy"
-        return result_html(self.verdict, {caption: self.table}, self.notes)
+        return {caption: self.table}
 
 
 def calibrate(

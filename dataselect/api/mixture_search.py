@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataselect.api.html import result_html
 from dataselect.api.inputs import load_inputs
+from dataselect.api.result import Result
 from dataselect.compute import default_compute, resolve_device
 from dataselect.config.manifest import Manifest
 from dataselect.config.mixture import FEWEST_DESIGNED, Mix
@@ -28,7 +28,7 @@ _SHARE_COLUMNS = ("weight", "low", "high", "prior", "epochs", "cap")
 
 
 @dataclass(frozen=True, repr=False)
-class MixtureSearch:
+class MixtureSearch(Result):
     """What a search found, as tables."""
 
     document: Mapping[str, Any]
@@ -71,11 +71,8 @@ class MixtureSearch:
         write_search(self.found, *self._inputs, Path(out), command)
         return Path(out) / "README.md"
 
-    def __repr__(self) -> str:
-        return f"<MixtureSearch {self.document['search']['study']}: {self.verdict}>"
-
-    def _repr_html_(self) -> str:
-        return result_html(self.verdict, {"Shares of the tokens": self.shares}, self.notes)
+    def _shown(self) -> "Mapping[str, pd.DataFrame]":
+        return {"Shares of the tokens": self.shares}
 
 
 def search_mixture(

@@ -28,8 +28,12 @@ class Result(ABC):
     def _shown(self) -> "Mapping[str, pd.DataFrame]":
         """The tables that a notebook shows, by caption."""
 
+    def _shown_notes(self) -> tuple[str, ...]:
+        """The notes that a notebook shows; all of them unless a result says less."""
+        return self.notes
+
     def _repr_html_(self) -> str:
-        return result_html(self.verdict, self._shown(), self.notes)
+        return result_html(self.verdict, self._shown(), self._shown_notes())
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {one_line(self.verdict)}>"

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataselect.api.html import result_html
 from dataselect.api.inputs import load_inputs
+from dataselect.api.result import Result
 from dataselect.compute import default_compute, resolve_device
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
@@ -38,7 +38,7 @@ _SHOWN = {
 
 
 @dataclass(frozen=True, repr=False)
-class RunResult:
+class RunResult(Result):
     """What a run decided, as tables."""
 
     document: Mapping[str, Any]
@@ -116,8 +116,10 @@ class RunResult:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What should be known of texts, proxies and transfer functions."""
-        return tuple(self.document["notes"])
+        """What a mixture comes to, and what should be known of texts, proxies and functions."""
+        mixture = self.document["mixture"]
+        found = [] if mixture is None or not mixture["verdict"] else [mixture["verdict"]]
+        return (*found, *self.document["notes"])
 
     @property
     def mixture_problem(self) -> DataselectError | None:
@@ -130,23 +132,15 @@ class RunResult:
         write_report(self.selection, Path(out))
         return Path(out) / "README.md"
 
-    def __repr__(self) -> str:
-        return f"<RunResult {self.document['run']}: {self.verdict}>"
-
-    def _repr_html_(self) -> str:
+    def _shown(self) -> "Mapping[str, pd.DataFrame]":
         ranking = self.ranking
         ranking = ranking[[name for name in _SHOWN if name in ranking]].rename(columns=_SHOWN)
         confidence = self.document["decision"]["confidence"]
-        tables = {
-            f"Ranking; scores: lower is better, low and high: {confidence:.0%} interval": ranking
-        }
+        caption = f"Ranking; scores: lower is better; low and high: {confidence:.0%} interval"
+        tables = {caption: ranking}
         if self.agreement is not None:
             tables["Agreement with known targets"] = self.agreement
-        mixture = self.document["mixture"]
-        notes = list(self.notes)
-        if mixture is not None and mixture["verdict"]:
-            notes.insert(0, mixture["verdict"])
-        return result_html(self.verdict, tables, notes)
+        return tables
 
 
 def run(

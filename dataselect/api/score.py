@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from dataselect.api.html import result_html
 from dataselect.api.options import Paths, require_one_of, several
+from dataselect.api.result import Result
 from dataselect.benchmarks.named import load_benchmarks, load_training_sets, split_names
 from dataselect.compute import resolve_device
 from dataselect.errors import InputError
@@ -42,7 +42,7 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Scores:
+class Scores(Result):
     """What `score` measured. All models have the same items of each benchmark.
 
     Likelihoods (`rbridge`, `trace_nll`, `label_nll`, ...) are in nats per token, lower is better;
@@ -119,13 +119,11 @@ class Scores:
         """Write `OUT/MODEL/items_DATE.parquet` and `results_DATE.json`; gives the folders."""
         return write_scores(self.models, self.benchmarks, self.facts, self.when, Path(out))
 
-    def __repr__(self) -> str:
-        return f"<Scores: {self.verdict}>"
+    def _shown(self) -> "Mapping[str, pd.DataFrame]":
+        return {LEGEND: headline_frame(self.names, self.benchmarks)}
 
-    def _repr_html_(self) -> str:
-        """The verdict, a table of the main metrics, and what was left out, for a notebook."""
-        frame = headline_frame(self.names, self.benchmarks)
-        return result_html(self.verdict, {LEGEND: frame}, remarks(self.benchmarks))
+    def _shown_notes(self) -> tuple[str, ...]:
+        return tuple(remarks(self.benchmarks))
 
 
 def score(

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from dataselect.mixture.accuracy import Range
 from dataselect.mixture_search.search import Found
-from dataselect.report import numbers as figures
+from dataselect.report import numbers
 from dataselect.report.console import plain_table, say
 from dataselect.transfer.forecast import Forecast
 
@@ -77,8 +77,8 @@ def print_accuracy(accuracy: Mapping[str, Any], console: Console) -> None:
     for name in ("accuracy", "gain in points"):
         table.add_column(name, justify="right")
     for name, each in accuracy["beside"].items():
-        ends = figures.interval(figures.points(each["gain_low"]), figures.points(each["gain_high"]))
-        table.add_row(name, _percent(each), f"{figures.points(each['gain'])} {ends}")
+        ends = numbers.interval(numbers.points(each["gain_low"]), numbers.points(each["gain_high"]))
+        table.add_row(name, _percent(each), f"{numbers.points(each['gain'])} {ends}")
     console.print(table)
 
 
@@ -92,5 +92,5 @@ def _level(each: Forecast) -> dict[str, Any]:
 
 
 def _percent(each: Mapping[str, float]) -> str:
-    ends = figures.interval(figures.points(each["low"]), figures.points(each["high"]))
-    return f"{figures.percent(each['value'])} {ends}"
+    ends = numbers.interval(numbers.points(each["low"]), numbers.points(each["high"]))
+    return f"{numbers.percent(each['value'])} {ends}"

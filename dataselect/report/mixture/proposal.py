@@ -13,7 +13,7 @@ from dataselect.mixture.pareto import TradeOff
 from dataselect.mixture.propose import Beside, Proposal
 from dataselect.mixture.response_map import ResponseMap
 from dataselect.mixture.single_share import Rankings
-from dataselect.report import numbers as figures
+from dataselect.report import numbers
 from dataselect.report.console import add_row, named_table, say, value_text
 from dataselect.report.mixture.verdict import ranking_words
 
@@ -71,8 +71,8 @@ def fit_verdict(model: MixtureModel, rankings: Rankings) -> str:
     return (
         f"Held-out runs are predicted with an error of {error:.0%} of their spread{over} and "
         f"ranked by the objective at Spearman "
-        f"{figures.with_interval(ours.value, (ours.low, ours.high))}; by the share of "
-        f"{model.swarm.sources[rankings.source]} alone at {figures.number(single.value)}."
+        f"{numbers.with_interval(ours.value, (ours.low, ours.high))}; by the share of "
+        f"{model.swarm.sources[rankings.source]} alone at {numbers.number(single.value)}."
     )
 
 
@@ -225,7 +225,7 @@ def print_proposal(document: Mapping[str, Any], console: Console) -> None:
             f"{name} {weight:.2f}" for name, weight in each["weights"].items() if weight >= 0.005
         )
         metrics = ", ".join(f"{name} {value_text(m)}" for name, m in each["metrics"].items())
-        accuracy = f" (accuracy {figures.percent(each['accuracy'])})" if "accuracy" in each else ""
+        accuracy = f" (accuracy {numbers.percent(each['accuracy'])})" if "accuracy" in each else ""
         say(
             console,
             f"trade-off {number}: objective {each['objective']:.4g}{accuracy}; {metrics}: "

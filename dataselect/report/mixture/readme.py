@@ -9,7 +9,7 @@ alone.
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from dataselect.report import numbers as figures
+from dataselect.report import numbers
 from dataselect.report.markdown import code, escape, table
 from dataselect.report.mixture.verdict import (
     ENDS,
@@ -62,7 +62,7 @@ def mixture_readme(document: Mapping[str, Any], files: Collection[str]) -> str:
         "## Files",
         table(["file", "for"], [[code(f), r] for f, r in _FILES.items() if f in files]),
         "## Do it again",
-        f"    {figures.one_line(document['command'])}",
+        f"    {numbers.one_line(document['command'])}",
         _other_objective(searched),
         *_notes(document),
     ]
@@ -133,15 +133,15 @@ def _weights(document: Mapping[str, Any]) -> str:
     rows = []
     for name, each in sorted(sources.items(), key=lambda item: -item[1]["weight"]):
         cells = {
-            "prior": figures.percent(each["prior"]),
-            "epochs": figures.number(each["epochs"]),
+            "prior": numbers.percent(each["prior"]),
+            "epochs": numbers.number(each["epochs"]),
         }
         remarks = [escape(each["capped_by"])] if each["capped_by"] else []
         remarks += ["beyond all runs"] if each["beyond_runs"] else []
         rows.append(
             [
                 escape(name),
-                figures.percent(each["weight"]),
+                numbers.percent(each["weight"]),
                 _range(each["low"], each["high"]),
                 _range(each["near_equal_low"], each["near_equal_high"]),
                 *(cells[key] for key in shown),
@@ -156,7 +156,7 @@ def _has(each: Mapping[str, Any], key: str) -> bool:
 
 
 def _range(low: float, high: float) -> str:
-    return f"{figures.points(low)}–{figures.points(high)}%"
+    return f"{numbers.points(low)}–{numbers.points(high)}%"
 
 
 def _beside(document: Mapping[str, Any]) -> str:
@@ -212,12 +212,12 @@ def _trade_offs(document: Mapping[str, Any]) -> list[str]:
     rows = [
         [
             ", ".join(
-                f"{figures.percent(weight)} {escape(name)}"
+                f"{numbers.percent(weight)} {escape(name)}"
                 for name, weight in each["weights"].items()
                 if weight >= 0.005
             ),
             *(gain_text(each["metrics"][name]) for name in metrics),
-            *([figures.points(each["accuracy"])] if accurate else []),
+            *([numbers.points(each["accuracy"])] if accurate else []),
         ]
         for each in document["trade_offs"]
     ]

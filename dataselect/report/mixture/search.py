@@ -24,7 +24,7 @@ from dataselect.cost import training_flops
 from dataselect.mixture.exports import export_all, sources_of
 from dataselect.mixture.model_file import Provenance, to_json
 from dataselect.mixture_search.search import Found
-from dataselect.report import numbers as figures
+from dataselect.report import numbers
 from dataselect.report.console import say, value_text
 from dataselect.report.mixture.accuracy import (
     accuracy_document,
@@ -117,11 +117,11 @@ def print_search(document: Mapping[str, Any], console: Console) -> None:
         )
         accuracy = confirmed["accuracy"]
         if accuracy is not None:
-            ends = [figures.points(accuracy[key]) for key in ("low", "high")]
-            predicted = figures.points(document["accuracy"]["beside"]["prior"]["gain"])
+            ends = [numbers.points(accuracy[key]) for key in ("low", "high")]
+            predicted = numbers.points(document["accuracy"]["beside"]["prior"]["gain"])
             say(
                 console,
-                f"that is {figures.points(accuracy['value'])} {figures.interval(*ends)} points of "
+                f"that is {numbers.points(accuracy['value'])} {numbers.interval(*ends)} points of "
                 f"accuracy by the transfer functions ({predicted} predicted)",
             )
         if gain["low"] is None or gain["low"] <= 0:

@@ -7,7 +7,7 @@ over the best run. Where target accuracy was predicted, the gain is of that.
 from collections.abc import Mapping
 from typing import Any
 
-from dataselect.report import numbers as figures
+from dataselect.report import numbers
 
 _LISTED = 6
 _WORTH_NAMING = 0.005
@@ -44,7 +44,7 @@ def weights_listed(document: Mapping[str, Any]) -> str:
     weights = {name: each["weight"] for name, each in document["sources"].items()}
     ranked = sorted(weights, key=lambda name: -weights[name])
     named = [name for name in ranked if weights[name] >= _WORTH_NAMING]
-    listed = [f"{figures.percent(weights[name])} {name}" for name in named[:_LISTED]]
+    listed = [f"{numbers.percent(weights[name])} {name}" for name in named[:_LISTED]]
     rest = len(named) - len(listed)
     return ", ".join([*listed, *([f"{rest} more"] if rest else [])])
 
@@ -55,13 +55,13 @@ def gain_text(each: Mapping[str, float | None]) -> str:
     assert value is not None, "a gain without value is no gain"
     if low is None or high is None:
         return _three(value)
-    return f"{_three(value)} {figures.interval(_three(low), _three(high))}"
+    return f"{_three(value)} {numbers.interval(_three(low), _three(high))}"
 
 
 def points_text(each: Mapping[str, float | None]) -> str:
     """A share with its interval out of 100."""
-    value, low, high = (figures.points(each[key]) for key in ENDS)
-    return value if each["low"] is None else f"{value} {figures.interval(low, high)}"
+    value, low, high = (numbers.points(each[key]) for key in ENDS)
+    return value if each["low"] is None else f"{value} {numbers.interval(low, high)}"
 
 
 def ranking_words(found: Mapping[str, Any]) -> str:
@@ -80,7 +80,7 @@ def ranking_words(found: Mapping[str, Any]) -> str:
 
 
 def _correlation(each: Mapping[str, float]) -> str:
-    return figures.with_interval(each["value"], (each["low"], each["high"]))
+    return numbers.with_interval(each["value"], (each["low"], each["high"]))
 
 
 def _three(value: float) -> str:

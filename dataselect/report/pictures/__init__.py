@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataselect._version import __version__
-from dataselect.report import numbers as figures
+from dataselect.report import numbers
 
 Array = NDArray[np.float64]
 
@@ -50,7 +50,7 @@ def pictures(document: Mapping[str, Any]) -> dict[str, Picture]:
     confidence = f"{document['confidence']:.0%}"
     ranked = sorted(document["sources"].items(), key=lambda item: -item[1]["weight"])
     listed = ", ".join(
-        f"{name} {figures.percent(each['weight'])}" for name, each in ranked[:6] if each["weight"]
+        f"{name} {numbers.percent(each['weight'])}" for name, each in ranked[:6] if each["weight"]
     )
     what = "target accuracy" if document.get("accuracy") else "objective"
     runs = document["held_out"]["rank_correlation"]["runs"]
@@ -112,4 +112,4 @@ def _is_there(path: Path, key: str) -> bool:
 
 def _plain(names: Iterable[str]) -> bool:
     """Whether all letters can be drawn as shapes; others are left to the reader's fonts."""
-    return all(figures.one_line(name).isascii() for name in names)
+    return all(numbers.one_line(name).isascii() for name in names)

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dataselect.report import numbers as figures
+from dataselect.report import numbers
 from dataselect.report.pictures.style import (
     BLUE,
     GREEN,
@@ -48,7 +48,7 @@ def draw_held_out(document: Mapping[str, Any]) -> Figure:
     axes.locator_params(nbins=6)
     axes.set_xlabel(f"predicted {objective_label(document)}")
     axes.set_ylabel("observed")
-    rank = figures.with_interval(correlation["value"], (correlation["low"], correlation["high"]))
+    rank = numbers.with_interval(correlation["value"], (correlation["low"], correlation["high"]))
     axes.set_title(f"{len(observed)} held-out runs, Spearman {rank}", fontsize=9)
     return made
 

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from dataselect.report import numbers as figures
 from dataselect.report.markdown import code, escape, table
 from dataselect.units import format_count, format_flops, format_seconds
 
@@ -21,8 +20,8 @@ def cost_lines(cost: dict[str, Any]) -> list[str]:
     lines = [
         f"N·C1 + k·C2 + Ct = {n} × {c1} + {k} × {c2} + {ct} = {format_flops(flops['total'])}, "
         f"against N·Ct = {n} × {ct} = {format_flops(flops['naive'])} for training every candidate "
-        f"at target size: {figures.factor(cost['saving_factor'])} less. The search alone costs "
-        f"{figures.share_of(search, flops['target'])} of one target run. FLOPs are counted, 6ND "
+        f"at target size: {numbers.factor(cost['saving_factor'])} less. The search alone costs "
+        f"{numbers.share_of(search, flops['target'])} of one target run. FLOPs are counted, 6ND "
         "for training and 2ND for scoring.",
         *_elsewhere(flops.get("elsewhere")),
         *_mixture(flops),
@@ -60,7 +59,7 @@ def _mixture(flops: dict[str, Any]) -> list[str]:
         return []
     return [
         f"The search for a mixture took {format_flops(flops['mixture'])} besides, "
-        f"{figures.share_of(flops['mixture'], flops['target'])} of one target run. Proxies that it "
+        f"{numbers.share_of(flops['mixture'], flops['target'])} of one target run. Proxies that it "
         "shares with Stage 1 count here and there, but once in the table below."
     ]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataselect.leaks.alarm import ALARM_ITEMS, ALARM_SHARE, CleanRanking
 from dataselect.leaks.index import FEWEST_WORDS
-from dataselect.report import numbers as figures
+from dataselect.report import numbers
 from dataselect.report.markdown import code, escape, table
 from dataselect.report.selection.background import STAGE_NAMES
 from dataselect.stages.accounting import stage_scores
@@ -116,7 +116,7 @@ def verdict_clause(selection: "Selection", winner: str, stage: StageName) -> tup
         changed = f" On the items that no candidate holds, {first} has the best score."
         return (changed if first not in (None, winner) else ""), first
     told = " and ".join(
-        f"{figures.percent(found.share)} of the items of {benchmark}"
+        f"{numbers.percent(found.share)} of the items of {benchmark}"
         for benchmark, found in held.items()
     )
     without = "nothing is left without these"
@@ -169,7 +169,7 @@ def alarm_lines(document: Mapping[str, Any]) -> list[str]:
 
 
 def _count(held: dict[str, Any]) -> str:
-    share = figures.percent(held["share"])
+    share = numbers.percent(held["share"])
     whole = f"{held['word_for_word']:,} word for word" if held["word_for_word"] else "none whole"
     return f"{held['items']:,} of {held['of']:,} items ({share}; {whole})"
 
@@ -181,11 +181,11 @@ def leak_lines(document: Mapping[str, Any]) -> list[str]:
         return []
     rule = (
         f"Looked for in the documents that the candidates' proxies are trained on, and in no "
-        f"others: an item counts as held when one document has {figures.percent(leaks['share'])} "
+        f"others: an item counts as held when one document has {numbers.percent(leaks['share'])} "
         f"of the words of its question, solution or trace, {FEWEST_WORDS} at least, in runs of "
         f"{leaks['ngram']} or more that agree but for case and punctuation. With half of them, a "
         f"document has something like the item. Marked with ! is who holds "
-        f"{figures.percent(leaks['alarm_share'])} of a benchmark's items, and "
+        f"{numbers.percent(leaks['alarm_share'])} of a benchmark's items, and "
         f"{leaks['alarm_items']} or more; with ~, as many of the split that its worked examples "
         "come from, mostly the training split, which is no contamination but helps."
     )
@@ -209,7 +209,7 @@ def leak_lines(document: Mapping[str, Any]) -> list[str]:
 def _row(name: str, benchmark: str, split: str, held: dict[str, Any]) -> list[str]:
     of = code(benchmark) if split == "items" else f"{code(benchmark)}, worked examples' split"
     parts = ", ".join(f"{_KINDS[kind]} {count:,}" for kind, count in held["by_part"].items())
-    share = figures.percent(held["share"])
+    share = numbers.percent(held["share"])
     return [
         code(name),
         of,
@@ -218,7 +218,7 @@ def _row(name: str, benchmark: str, split: str, held: dict[str, Any]) -> list[st
         f"{held['like']:,}",
         parts,
         f"{held['documents']:,}",
-        figures.percent(held["text_share"]),
+        numbers.percent(held["text_share"]),
     ]
 
 
@@ -240,11 +240,11 @@ def _without(document: Mapping[str, Any]) -> list[str]:
         before = sorted(scores, key=lambda name: scores[name]["score"])
         rows = [
             [
-                figures.number(row["rank"], 0),
+                numbers.number(row["rank"], 0),
                 code(row["id"]),
-                figures.number(before.index(row["id"]) + 1, 0),
-                figures.score_text(row),
-                figures.number(scores[row["id"]]["score"]),
+                numbers.number(before.index(row["id"]) + 1, 0),
+                numbers.score_text(row),
+                numbers.number(scores[row["id"]]["score"]),
             ]
             for row in clean["ranking"]
         ]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
-from dataselect.report import numbers as figures
+from dataselect.report import numbers
 from dataselect.report.markdown import code, escape, table
 from dataselect.report.mixture.readme import mixture_lines, response_lines, search_lines
 from dataselect.report.mixture.verdict import ranking_words
@@ -46,7 +46,7 @@ def readme(document: Mapping[str, Any], command: str) -> str:
         *provenance_lines(document),
         *_notes(document),
         "## Run it again",
-        f"    {figures.one_line(command)}",
+        f"    {numbers.one_line(command)}",
         "What is in the store already is not computed again. Everything above is in "
         "`report.json`, one row per candidate in `ranking.csv`.",
     ]
@@ -77,16 +77,16 @@ def _ranking(document: Mapping[str, Any]) -> list[str]:
     for each in document["candidates"]:
         reason = f": {escape(each['reason'])}" if each["reason"] else ""
         row = [
-            figures.number(each["rank"], 0),
+            numbers.number(each["rank"], 0),
             _name(each),
             f"{each['status']}{reason}",
-            figures.score_text(each["stage1"]),
-            figures.probability(each["stage1"] and each["stage1"]["p_top_k"]),
+            numbers.score_text(each["stage1"]),
+            numbers.probability(each["stage1"] and each["stage1"]["p_top_k"]),
         ]
         if second:
             stage2 = each["stage2"]
             row.append(
-                figures.accuracy_text(stage2) if predicted else figures.stage2_score_text(stage2)
+                numbers.accuracy_text(stage2) if predicted else numbers.stage2_score_text(stage2)
             )
         rows.append(row)
     (known,) = uncertainty_lines(first)
@@ -112,7 +112,7 @@ def _wins(document: Mapping[str, Any]) -> list[str]:
     rows = [
         [
             code(one),
-            *("" if one == two else figures.probability(wins[one][two]) for two in survivors),
+            *("" if one == two else numbers.probability(wins[one][two]) for two in survivors),
         ]
         for one in survivors
     ]
@@ -163,14 +163,14 @@ def _prediction(document: Mapping[str, Any]) -> list[str]:
                 continue
             part = each["stage2"]["benchmarks"][benchmark]
             extrapolated = "extrapolated" if part["extrapolated"] else ""
-            score = figures.number(part["rbridge"], 3)
-            rows.append([code(each["id"]), score, figures.accuracy_text(part), extrapolated])
+            score = numbers.number(part["rbridge"], 3)
+            rows.append([code(each["id"]), score, numbers.accuracy_text(part), extrapolated])
         fitted = (
             f"{code(benchmark)}: {function['family']} function of rBridge, fitted on "
             f"{function['points']} points of {escape(function['calibration'])} with scores from "
-            f"{figures.number(low, 3)} to {figures.number(high, 3)} (R² "
-            f"{figures.number(function['r2'])}, mean leave-one-out error "
-            f"{figures.points(function['loo_mae'])} points)."
+            f"{numbers.number(low, 3)} to {numbers.number(high, 3)} (R² "
+            f"{numbers.number(function['r2'])}, mean leave-one-out error "
+            f"{numbers.points(function['loo_mae'])} points)."
         )
         head = ["candidate", "rBridge, nats per token", "predicted accuracy, %", ""]
         parts += [fitted, table(head, rows, " rr ")]
@@ -182,9 +182,9 @@ def _evidence(evidence: dict[str, Any] | None) -> list[str]:
         return []
     rows = [
         [
-            figures.metric_name(metric),
+            numbers.metric_name(metric),
             *(
-                figures.with_interval(evidence[kind][metric], evidence[f"{kind}_interval"][metric])
+                numbers.with_interval(evidence[kind][metric], evidence[f"{kind}_interval"][metric])
                 for kind in ("decision_accuracy", "kendall_tau")
             ),
         ]

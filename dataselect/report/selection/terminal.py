@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dataselect.report import numbers as figures
+from dataselect.report import numbers
 from dataselect.report.selection.leaks import alarm_lines, mark
 from dataselect.report.selection.uncertainty import (
     ablation_verdict,
@@ -27,17 +27,17 @@ _STYLES = {"ranked": "", "pruned": "dim", "diverged": "yellow", "failed": "red"}
 def print_report(document: Mapping[str, Any], console: Console) -> None:
     """Print what people look for first; the rest is in the report's README."""
     console.print()
-    console.print(Text(figures.one_line(document["verdict"]), style="bold"))
+    console.print(Text(numbers.one_line(document["verdict"]), style="bold"))
     console.print()
     console.print(_ranking(document))
     console.print(_legend(document))
     for line in alarm_lines(document):
-        console.print(Text(figures.one_line(line), style="yellow"))
+        console.print(Text(numbers.one_line(line), style="yellow"))
     if noisy := noisy_benchmarks(document["stages"]["stage1"]):
         console.print(Text(noisy, style="yellow"))
     for each in document["candidates"]:
         if each["status"] in ("diverged", "failed"):
-            reason = figures.one_line(f"{each['id']} {each['status']}: {each['reason']}")
+            reason = numbers.one_line(f"{each['id']} {each['status']}: {each['reason']}")
             console.print(Text(reason, style=_STYLES[each["status"]]))
     if document["evidence"] is not None:
         console.print()
@@ -64,13 +64,13 @@ def _ranking(document: Mapping[str, Any]) -> Table:
     table.add_column(heading, justify="right", no_wrap=True)
     for each in document["candidates"]:
         cells = [
-            figures.number(each["rank"], 0),
+            numbers.number(each["rank"], 0),
             f"{mark(each)}{each['id']}",
-            figures.score_text(each["stage1"]),
-            figures.probability(each["stage1"] and each["stage1"]["p_top_k"]),
+            numbers.score_text(each["stage1"]),
+            numbers.probability(each["stage1"] and each["stage1"]["p_top_k"]),
         ]
         # Who did not get as far as a second stage has a status in place of its figures.
-        text = figures.accuracy_text if predicted else figures.stage2_score_text
+        text = numbers.accuracy_text if predicted else numbers.stage2_score_text
         cells.append(text(each["stage2"]) if each["stage2"] else each["status"])
         table.add_row(*map(Text, cells), style=_STYLES[each["status"]])
     return table
@@ -97,9 +97,9 @@ def _evidence(evidence: dict[str, Any]) -> Table:
     table.add_column("Kendall's tau", justify="right", no_wrap=True)
     for metric in evidence["decision_accuracy"]:
         table.add_row(
-            Text(figures.metric_name(metric)),
+            Text(numbers.metric_name(metric)),
             *(
-                figures.with_interval(evidence[kind][metric], evidence[f"{kind}_interval"][metric])
+                numbers.with_interval(evidence[kind][metric], evidence[f"{kind}_interval"][metric])
                 for kind in ("decision_accuracy", "kendall_tau")
             ),
         )
@@ -114,10 +114,10 @@ def _ablation(ablation: dict[str, Any]) -> Table:
     for metric, each in ablation["metrics"].items():
         is_first = metric == ablation["first"]
         shown.add_row(
-            Text(figures.metric_name(metric)),
-            figures.number(each["same_order"]),
+            Text(numbers.metric_name(metric)),
+            numbers.number(each["same_order"]),
             "–" if is_first else f"{len(each['differing'])} of {ablation['pairs']}",
-            figures.with_interval(each["gain"], each["gain_interval"]),
+            numbers.with_interval(each["gain"], each["gain_interval"]),
         )
     return shown
 
@@ -133,7 +133,7 @@ def _cost(cost: dict[str, Any]) -> Text:
     return Text(
         f"Cost: {format_flops(flops['total'])} with one target run, "
         f"{format_flops(flops['naive'])} with one for every candidate: "
-        f"{figures.factor(cost['saving_factor'])} less.\n"
+        f"{numbers.factor(cost['saving_factor'])} less.\n"
         f"Spent: {used} in {spent['jobs']} jobs{wasted}{again}; this call took "
         f"{format_seconds(cost['seconds']['this_run'])}."
     )

@@ -7,7 +7,7 @@ one) probabilities are over items.
 from collections.abc import Mapping
 from typing import Any
 
-from dataselect.report import numbers as figures
+from dataselect.report import numbers
 from dataselect.report.markdown import code, escape, table
 
 _AT_TARGET = "is the better one at target size"
@@ -54,7 +54,7 @@ def uncertainty_lines(stage1: Mapping[str, Any]) -> list[str]:
     said = (
         f"{words}. P(best {stage1['kept']}) and Stage 1's probabilities of pairs also know {seeds}"
         "how far published proxies of so many training FLOPs were from the order of their targets "
-        f"(half of the differences off by more than {figures.number(uncertainty['tau'])} of the "
+        f"(half of the differences off by more than {numbers.number(uncertainty['tau'])} of the "
         "score's unit). That was measured on likelihoods of other benchmarks, and it is taken to "
         "hold of rBridge as well."
     )
@@ -75,10 +75,10 @@ def noise_lines(stage1: Mapping[str, Any]) -> list[str]:
     rows = [
         [
             code(name),
-            figures.number(each["spread"], 4),
-            figures.number(each["noise"], 4),
-            figures.with_interval(each["ratio"], each["interval"]),
-            figures.number(each["order_kept"]),
+            numbers.number(each["spread"], 4),
+            numbers.number(each["noise"], 4),
+            numbers.with_interval(each["ratio"], each["interval"]),
+            numbers.number(each["order_kept"]),
             each["verdict"],
         ]
         for name, each in known.items()
@@ -103,20 +103,20 @@ def ablation_lines(ablation: Mapping[str, Any] | None) -> list[str]:
     ranks = [
         [code(name), *(str(each["ranks"][name]) for each in metrics.values())] for name in names
     ]
-    titles = [figures.metric_name(metric) for metric in metrics]
+    titles = [numbers.metric_name(metric) for metric in metrics]
     rows = [
         [
-            figures.metric_name(metric),
-            figures.number(each["same_order"]),
-            figures.number(each["kendall_tau"]),
-            figures.number(each["expected_same_order"]),
+            numbers.metric_name(metric),
+            numbers.number(each["same_order"]),
+            numbers.number(each["kendall_tau"]),
+            numbers.number(each["expected_same_order"]),
             str(len(each["differing"])) if metric != ablation["first"] else "–",
-            figures.with_interval(each["decision_accuracy"], each["decision_accuracy_interval"]),
-            figures.with_interval(each["gain"], each["gain_interval"]),
+            numbers.with_interval(each["decision_accuracy"], each["decision_accuracy_interval"]),
+            numbers.with_interval(each["gain"], each["gain_interval"]),
         ]
         for metric, each in metrics.items()
     ]
-    first = figures.metric_name(ablation["first"])
+    first = numbers.metric_name(ablation["first"])
     head = ["", "same order", "tau-b", "on other items", "surely differ", "decision accuracy"]
     return [
         "## Every metric's ranking in Stage 1",
@@ -139,14 +139,14 @@ def ablation_verdict(ablation: Mapping[str, Any]) -> str:
     differing = len(plain["differing"])
     if plain["gain"] is None:
         return (
-            f"Weighted or not, the trace's likelihood puts {figures.percent(plain['same_order'])} "
+            f"Weighted or not, the trace's likelihood puts {numbers.percent(plain['same_order'])} "
             f"of the pairs in one order, and surely differs on {differing} of "
             f"{ablation['pairs']}. Which of the two is right is not known: no three candidates "
             "have targets of known accuracy."
         )
     low, high = plain["gain_interval"]
-    ends = figures.interval(figures.points(low), figures.points(high))
-    gain = f"{figures.points(plain['gain'])} {ends}"
+    ends = numbers.interval(numbers.points(low), numbers.points(high))
+    gain = f"{numbers.points(plain['gain'])} {ends}"
     if low > 0:
         answer = "The weight is worth it here"
     elif high < 0:
@@ -165,4 +165,4 @@ def noisy_benchmarks(stage1: Mapping[str, Any]) -> str | None:
     names = [name for name, each in noise.items() if each["verdict"] == "too noisy"]
     if not names:
         return None
-    return f"too noisy to choose by in Stage 1: {', '.join(map(figures.one_line, names))}"
+    return f"too noisy to choose by in Stage 1: {', '.join(map(numbers.one_line, names))}"

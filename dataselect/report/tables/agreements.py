@@ -13,7 +13,7 @@ from rich.table import Table
 
 from dataselect.decisions.agreement import CONVENTION
 from dataselect.decisions.comparisons import Comparison, Comparisons, Settings
-from dataselect.report import numbers as figures
+from dataselect.report import numbers
 from dataselect.report.console import add_row, named_table, say
 
 
@@ -59,7 +59,7 @@ def agreement_verdict(document: Mapping[str, Any]) -> str:
     metrics = document["metrics"]
     name, best = max(metrics.items(), key=lambda item: item[1]["decision_accuracy"])
     ends = best["decision_accuracy_interval"]
-    text = figures.with_interval(best["decision_accuracy"], ends)
+    text = numbers.with_interval(best["decision_accuracy"], ends)
     of = f", the best of {len(metrics)} comparisons" if len(metrics) > 1 else ""
     chance = "; that may be chance" if ends is None or ends[0] <= 0.5 else ""
     return (
@@ -86,7 +86,7 @@ def _agreement(metrics: Mapping[str, Any]) -> Table:
     table = named_table("", "decision accuracy", "Kendall's tau", "pairs")
     for name, each in metrics.items():
         intervals = (
-            figures.with_interval(each[kind], each[f"{kind}_interval"])
+            numbers.with_interval(each[kind], each[f"{kind}_interval"])
             for kind in ("decision_accuracy", "kendall_tau")
         )
         add_row(table, name, *intervals, f"{each['pairs']}")
@@ -101,7 +101,7 @@ def _choice(metrics: Mapping[str, Any]) -> Table:
         "", *(f"surest\n{share:.0%}" for share in shares), *(f"best\n{k}" for k in best)
     )
     for name, each in metrics.items():
-        surest = (figures.number(kept["accuracy"]) for kept in each["kept"][:-1])
+        surest = (numbers.number(kept["accuracy"]) for kept in each["kept"][:-1])
         tops = (each["top"].get(k) for k in best)
         regrets = (
             "–" if top is None else f"{top['regret']:.2g} ({top['hit_rate']:.0%})" for top in tops
@@ -117,7 +117,7 @@ def _stated(metrics: Mapping[str, Any]) -> Table:
         add_row(
             table,
             name,
-            *(f"{figures.number(each['accuracy'])} ({each['share']:.0%})" for each in levels),
+            *(f"{numbers.number(each['accuracy'])} ({each['share']:.0%})" for each in levels),
         )
     return table
 
@@ -152,10 +152,10 @@ def _remarks(document: Mapping[str, Any]) -> Iterable[str]:
         )
     for name, stability in (document["stability"] or {}).items():
         steps = ", ".join(
-            f"{' and '.join(step['sizes'])} {figures.number(step['share'])}"
+            f"{' and '.join(step['sizes'])} {numbers.number(step['share'])}"
             for step in stability["neighbouring"]
         )
-        everywhere = figures.number(stability["all_sizes"]["share"])
+        everywhere = numbers.number(stability["all_sizes"]["share"])
         yield f"Pairs in the same order by {name}: at {steps}; at all sizes {everywhere}."
     for note in document["notes"]:
         yield f"note: {note}"

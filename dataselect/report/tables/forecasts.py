@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dataselect.report import numbers as figures
+from dataselect.report import numbers
 from dataselect.report.console import add_row, plain_table, say
 from dataselect.transfer.forecast import Forecast, not_told_apart, tiers
 from dataselect.transfer.forecast_table import Settings, TableForecasts
@@ -109,8 +109,8 @@ def forecast_verdict(document: Document) -> str:
     if not ranked:
         return "No candidate has a score on each benchmark, so none is ranked."
     first = ranked[0]
-    ends = figures.interval(figures.points(first["low"]), figures.points(first["high"]))
-    accuracy = f"predicted accuracy {figures.percent(first['predicted_accuracy'])} {ends}"
+    ends = numbers.interval(numbers.points(first["low"]), numbers.points(first["high"]))
+    accuracy = f"predicted accuracy {numbers.percent(first['predicted_accuracy'])} {ends}"
     if first["extrapolated"]:
         accuracy += ", beyond the scores fitted"
     if len(ranked) == 1:
@@ -121,7 +121,7 @@ def forecast_verdict(document: Document) -> str:
             f"{first['id']} comes first with {accuracy}, but cannot be told apart from "
             f"{', '.join(near)}."
         )
-    ahead = figures.probability(document["wins"][first["id"]][ranked[1]["id"]])
+    ahead = numbers.probability(document["wins"][first["id"]][ranked[1]["id"]])
     return (
         f"{first['id']} comes first with {accuracy}, and beats {ranked[1]['id']} with probability "
         f"{ahead}."
@@ -131,7 +131,7 @@ def forecast_verdict(document: Document) -> str:
 def print_forecasts(document: Document, console: Console) -> None:
     """Who comes first and who cannot be told apart; then the benchmarks one by one."""
     for refusal in document["overruled"].values():
-        console.print(Text(figures.one_line(f"FORCED: {refusal}"), style="bold red"))
+        console.print(Text(numbers.one_line(f"FORCED: {refusal}"), style="bold red"))
     console.print(_ranking(document))
     console.print()
     for line in _remarks(document):
@@ -160,11 +160,11 @@ def _ranking(document: Document) -> Table:
             beats = document["wins"][each["id"]][following["id"]]
         add_row(
             table,
-            figures.number(each["rank"], 0),
-            figures.number(each["tier"], 0),
+            numbers.number(each["rank"], 0),
+            numbers.number(each["tier"], 0),
             each["id"],
-            figures.accuracy_text(each),
-            figures.probability(beats),
+            numbers.accuracy_text(each),
+            numbers.probability(beats),
         )
     return table
 
@@ -194,7 +194,7 @@ def _remarks(document: Document) -> list[str]:
 def _pairs(wins: Mapping[str, Mapping[str, float]], ranked: Sequence[str]) -> Table:
     table = _table("", "probability to beat", *(f"{i}" for i in range(1, len(ranked) + 1)))
     for place, one in enumerate(ranked, start=1):
-        cells = ("" if one == two else figures.probability(wins[one][two]) for two in ranked)
+        cells = ("" if one == two else numbers.probability(wins[one][two]) for two in ranked)
         add_row(table, f"{place}", one, *cells)
     return table
 
@@ -202,8 +202,8 @@ def _pairs(wins: Mapping[str, Mapping[str, float]], ranked: Sequence[str]) -> Ta
 def _benchmarks(document: Document, names: Sequence[str]) -> Table:
     table = _table("", "accuracy, %", *names)
     for each in document["candidates"]:
-        parts = (figures.accuracy_text(each["benchmarks"].get(name)) for name in names)
-        add_row(table, figures.number(each["rank"], 0), each["id"], *parts)
+        parts = (numbers.accuracy_text(each["benchmarks"].get(name)) for name in names)
+        add_row(table, numbers.number(each["rank"], 0), each["id"], *parts)
     return table
 
 
@@ -213,7 +213,7 @@ def _table(*headings: str) -> Table:
     for place, each in enumerate(headings):
         names = place and headings[place - 1] in ("", "tier") and each != "tier"
         table.add_column(
-            Text(figures.one_line(each)),
+            Text(numbers.one_line(each)),
             justify="left" if names else "right",
             overflow="fold",
             no_wrap=not names,
