@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from dataselect.report import numbers
 from dataselect.report.markdown import code, escape, table
 from dataselect.units import format_count, format_flops, format_seconds
 
