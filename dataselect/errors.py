@@ -1,7 +1,7 @@
 """The errors a user can meet, one class per exit code.
 
 Every message is one line that names the place (file, and line and column or key), what is
-wrong there, and what mends it. `assert` and ordinary exceptions are left for our own bugs.
+wrong there, and what fixes it. `assert` and ordinary exceptions are left for our own bugs.
 """
 
 
@@ -16,13 +16,13 @@ class InputError(DataselectError):
 
     exit_code = 2
 
-    def __init__(self, where: object, problem: str, mend: str) -> None:
-        self.where, self.problem, self.mend = str(where), problem, mend
-        super().__init__(" ".join(f"{where}: {problem}; {mend}".split()))
+    def __init__(self, where: object, problem: str, fix: str) -> None:
+        self.where, self.problem, self.fix = str(where), problem, fix
+        super().__init__(" ".join(f"{where}: {problem}; {fix}".split()))
 
     def __reduce__(self) -> tuple[type["InputError"], tuple[str, str, str]]:
         # Raised inside worker processes and shown by the parent, so it must survive the trip.
-        return InputError, (self.where, self.problem, self.mend)
+        return InputError, (self.where, self.problem, self.fix)
 
 
 class IncompleteError(DataselectError):

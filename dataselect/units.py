@@ -21,30 +21,30 @@ _SCALES = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 _LARGEST = 10**18
 _LONGEST = 64
 _COUNT = re.compile(r"([+-]?)(\d+(?:_\d+)*(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)\s*([A-Za-z]*)", re.ASCII)
-_MEND = "write a whole number such as 5000, 87.3M, 3.75T or 1e9"
+_FIX = "write a whole number such as 5000, 87.3M, 3.75T or 1e9"
 
 
 def parse_count(value: str | int | float) -> int:
     """The whole number meant by `value`: `87.3M`, `3.75T`, `1e9`, `3_750`, 5000, 1e9.
 
-    Suffixes K, M, B, T in either case. Raises ValueError ("what is wrong; what mends it") for
+    Suffixes K, M, B, T in either case. Raises ValueError ("what is wrong; what fixes it") for
     booleans, negative numbers, nan and infinity, anything that is not whole, and numbers above
     10^18.
     """
     _no_boolean(value)
     if not isinstance(value, str | int | float):
-        raise ValueError(f"{_shown(value)} is not a number; {_MEND}")
+        raise ValueError(f"{_shown(value)} is not a number; {_FIX}")
     if isinstance(value, int):
         # Not by way of its text: Python refuses to print very long integers.
         return _bounded(Fraction(value), str(value) if abs(value) <= _LARGEST else "the number")
     text = str(value).strip()
     match = _COUNT.fullmatch(text) if len(text) <= _LONGEST else None
     if match is None:
-        raise ValueError(f"{_shown(value)} is not a number; {_MEND}")
+        raise ValueError(f"{_shown(value)} is not a number; {_FIX}")
     sign, digits, suffix = match.groups()
     scale = _SCALES.get(suffix.upper())
     if scale is None:
-        raise ValueError(f"{_shown(value)} ends in {suffix!r}, which is not K, M, B or T; {_MEND}")
+        raise ValueError(f"{_shown(value)} ends in {suffix!r}, which is not K, M, B or T; {_FIX}")
     number = Fraction(digits.replace("_", "")) * scale
     return _bounded(-number if sign == "-" else number, _shown(value))
 
@@ -57,11 +57,11 @@ def _no_boolean(value: Any) -> Any:
 
 def _bounded(number: Fraction, name: str) -> int:
     if number < 0:
-        raise ValueError(f"{name} is negative; {_MEND}")
+        raise ValueError(f"{name} is negative; {_FIX}")
     if number > _LARGEST:
-        raise ValueError(f"{name} is more than 10^18; {_MEND}")
+        raise ValueError(f"{name} is more than 10^18; {_FIX}")
     if number.denominator != 1:
-        raise ValueError(f"{name} does not come to a whole number; {_MEND}")
+        raise ValueError(f"{name} does not come to a whole number; {_FIX}")
     return int(number)
 
 

@@ -1,4 +1,4 @@
-"""Counts come back as they were written, and what is not a count is refused with a mend."""
+"""Counts come back as they were written, and what is not a count is refused with a fix."""
 
 import math
 from typing import Any
@@ -69,7 +69,7 @@ def test_counts_are_read_as_people_write_them(written: str | int | float, meant:
         pytest.param(10**5000, "more than 10^18", id="very long"),
     ],
 )
-def test_what_is_not_a_count_is_refused_with_a_mend(written: Any, problem: str) -> None:
+def test_what_is_not_a_count_is_refused_with_a_fix(written: Any, problem: str) -> None:
     with pytest.raises(ValueError, match="; write a") as error:
         parse_count(written)
     assert problem in str(error.value)

@@ -274,8 +274,8 @@ def fit_of(given: FilePath | MixtureFit) -> MixtureFit:
     """The model that a function was given: as it is, or from its file."""
     if isinstance(given, MixtureFit):
         return given
-    mend = "give the path of a model file, or what fit_mixture returned"
-    path = as_path("model", given, mend)
+    fix = "give the path of a model file, or what fit_mixture returned"
+    path = as_path("model", given, fix)
     return MixtureFit(*read_model(path), path)
 
 

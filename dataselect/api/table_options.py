@@ -31,11 +31,11 @@ def as_table(argument: str, given: TableInput) -> Table:
     return as_path(argument, given, "give the path of a CSV file or a pandas frame")
 
 
-def as_path(argument: str, given: object, mend: str) -> Path:
+def as_path(argument: str, given: object, fix: str) -> Path:
     """A path; InputError for anything else."""
     if isinstance(given, str | os.PathLike):
         return Path(given)
-    raise InputError(argument, f"{type(given).__name__} does not fit", mend)
+    raise InputError(argument, f"{type(given).__name__} does not fit", fix)
 
 
 def as_setting(given: FilePath | Mapping[str, Any] | None) -> SettingFile | None:
@@ -47,7 +47,7 @@ def as_setting(given: FilePath | Mapping[str, Any] | None) -> SettingFile | None
             text = json.dumps(dict(given))
         except TypeError as error:
             raise InputError("setting (a mapping)", str(error), "write plain values") from None
-        return parse_json(SettingFile, text, "setting (a mapping)", "mend or leave out that field")
+        return parse_json(SettingFile, text, "setting (a mapping)", "fix or leave out that field")
     return read_setting(as_path("setting", given, "give the path of a JSON file or a mapping"))
 
 

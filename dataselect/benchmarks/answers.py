@@ -145,7 +145,7 @@ def _check(items: Sequence[Item], kind: AnswerKind) -> None:
             raise InputError(
                 f"item '{item.id}'",
                 f"its answer {item.answer[:40]!r} is not a {kind}, as this benchmark's are",
-                "set the benchmark's 'answers' to math or text, or mend the item",
+                "set the benchmark's 'answers' to math or text, or fix the item",
             )
 
 

@@ -63,7 +63,7 @@ class Definition:
     None. They are the rows named by `shot_ids` in that order, or else the first `shot_count` of
     each category. `prompt`, `label`, `answers`, `stop` and `new_tokens` are as in
     `BenchmarkItems`. `training_set` says that the rows for worked examples are a whole training
-    set, on which models are fine-tuned. `tidy` mends a record of any source, and gives None for
+    set, on which models are fine-tuned. `tidy` fixes a record of any source, and gives None for
     one that is not part of the benchmark.
     """
 

@@ -1,7 +1,7 @@
 """Read one split of a benchmark's Hub dataset through `datasets`, from the network or its cache.
 
 What the Hub's clients raise is of many kinds and may repeat credentials; here each becomes one
-line that names the dataset and what mends it. No code from a dataset is ever run.
+line that names the dataset and what fixes it. No code from a dataset is ever run.
 """
 
 import os
@@ -67,11 +67,11 @@ def _one_line_errors(where: str) -> Iterator[None]:
         # Its own text is often only "An error occurred while generating the dataset".
         text = redact(" ".join(f"{error} {error.__cause__ or ''}".split()))[:300]
         raise InputError(
-            where, f"not readable as a Hub dataset ({kind}: {text})", _mend(f"{kind} {text}")
+            where, f"not readable as a Hub dataset ({kind}: {text})", _fix(f"{kind} {text}")
         ) from None
 
 
-def _mend(text: str) -> str:
+def _fix(text: str) -> str:
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}:
         return "HF_HUB_OFFLINE is set: unset it to download, or name a folder of local files"
     if any(word in text.lower() for word in _NETWORK):

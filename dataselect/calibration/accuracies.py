@@ -70,8 +70,8 @@ def read_accuracies(path: Path, benchmarks: Iterable[str]) -> Accuracies:
         origins[name, tokens] = f"{path.name}:{row.line}"
     for name, known in values.items():
         if not known:
-            mend = nearest(name, others) or f"the file has {', '.join(sorted(others)) or 'none'}"
-            raise InputError(path, f"it has no accuracy of benchmark {quoted(name)}", mend)
+            fix = nearest(name, others) or f"the file has {', '.join(sorted(others)) or 'none'}"
+            raise InputError(path, f"it has no accuracy of benchmark {quoted(name)}", fix)
     return Accuracies(path.name, values, origins)
 
 
@@ -79,5 +79,5 @@ def _tokens(text: str, where: str) -> int:
     try:
         return parse_count(text)
     except ValueError as error:
-        problem, _, mend = str(error).partition("; ")
-        raise InputError(where, f"tokens: {problem}", mend) from None
+        problem, _, fix = str(error).partition("; ")
+        raise InputError(where, f"tokens: {problem}", fix) from None

@@ -106,8 +106,8 @@ def read_lm_eval(
     stated = set(section.tokens or {})
     for name in stated - {name for file in files for name in file.names}:
         known = sorted({name for file in files for name in file.names})
-        mend = nearest(name, known) or f"the files are for {', '.join(known[:5])}"
-        raise InputError(where, f"'tokens' names {quoted(name)}, which no file is for", mend)
+        fix = nearest(name, known) or f"the files are for {', '.join(known[:5])}"
+        raise InputError(where, f"'tokens' names {quoted(name)}, which no file is for", fix)
     at = [(_tokens(file, naming, stated), file) for file in files]
     values: dict[str, dict[int, float]] = {}
     origins: dict[tuple[str, int], str] = {}
@@ -203,7 +203,7 @@ def _nothing_found(
     chosen: Task | None,
     files: Sequence[_Results],
 ) -> tuple[str, str]:
-    """Why no file has a benchmark's accuracy, and what mends it."""
+    """Why no file has a benchmark's accuracy, and what fixes it."""
     there = {task: tuple(file.metrics(task)) for file in files for task in file.content.results}
     tasks = max(groups, key=lambda tasks: sum(task in there for task in tasks))
     present = [task for task in tasks if task in there]

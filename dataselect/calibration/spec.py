@@ -176,12 +176,12 @@ class CalibrationSpec(Document):
         if self.target.lm_eval is not None:
             for name in self.target.lm_eval.tasks:
                 if name not in ids:
-                    mend = nearest(name, ids) or f"name some of: {', '.join(ids)}"
+                    fix = nearest(name, ids) or f"name some of: {', '.join(ids)}"
                     place = ("target", "lm_eval", "tasks", name)
-                    raise FieldError(f"there is no benchmark {quoted(name)}", mend, *place)
+                    raise FieldError(f"there is no benchmark {quoted(name)}", fix, *place)
         return self
 
 
 def load_calibration(path: Path) -> CalibrationSpec:
-    """The spec in the file `path`; raises InputError with line, column and mend."""
+    """The spec in the file `path`; raises InputError with line, column and fix."""
     return read(CalibrationSpec, path)

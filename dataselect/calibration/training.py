@@ -57,4 +57,4 @@ def _at_sft(spec: CalibrationSpec) -> Iterator[None]:
         yield
     except InputError as error:
         where = f"{spec.where('target', 'sft')}: target.sft"
-        raise InputError(where, f"{error.where}: {error.problem}", error.mend) from None
+        raise InputError(where, f"{error.where}: {error.problem}", error.fix) from None

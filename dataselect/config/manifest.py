@@ -118,11 +118,11 @@ class Candidate(Source):
         )
         return self
 
-    def _check_no_text_keys(self, problem: str, mend: str) -> None:
+    def _check_no_text_keys(self, problem: str, fix: str) -> None:
         for key, field in Source.model_fields.items():
             # Compared by value: a resolved manifest spells the defaults out.
             if key not in ("id", "title") and getattr(self, key) != field.default:
-                raise FieldError(problem, mend, key)
+                raise FieldError(problem, fix, key)
 
 
 class Target(Section):
@@ -144,8 +144,8 @@ class Target(Section):
             try:
                 chinchilla_tokens(self.size, self.chinchilla_multiple)
             except ValueError as error:
-                problem, _, mend = str(error).partition("; ")
-                raise FieldError(problem, mend, "chinchilla_multiple") from None
+                problem, _, fix = str(error).partition("; ")
+                raise FieldError(problem, fix, "chinchilla_multiple") from None
         return self
 
     @property
@@ -205,8 +205,8 @@ class Manifest(Document):
                         mixed = self.candidate(name).mixture is not None
                         what = "is a mixture itself" if mixed else "has no text of its own"
                         problem = f"{name!r} {what}"
-                    mend = nearest(name, texts) or f"name some of: {', '.join(texts)}"
-                    raise FieldError(problem, mend, "candidates", i, "mixture", name)
+                    fix = nearest(name, texts) or f"name some of: {', '.join(texts)}"
+                    raise FieldError(problem, fix, "candidates", i, "mixture", name)
         return self
 
     def text_sources(self) -> dict[str, Source]:
@@ -245,5 +245,5 @@ class Manifest(Document):
 
 
 def load_manifest(path: Path) -> Manifest:
-    """The manifest in the file `path`; raises InputError with line, column and mend."""
+    """The manifest in the file `path`; raises InputError with line, column and fix."""
     return read(Manifest, path)

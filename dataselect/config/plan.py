@@ -226,8 +226,8 @@ class Plan(Document):
             for i, name in enumerate(chosen):
                 place = (key, "benchmarks", i)
                 if name not in ids:
-                    mend = nearest(name, ids) or f"name some of: {', '.join(ids)}"
-                    raise FieldError(f"there is no benchmark {quoted(name)}", mend, *place)
+                    fix = nearest(name, ids) or f"name some of: {', '.join(ids)}"
+                    raise FieldError(f"there is no benchmark {quoted(name)}", fix, *place)
                 if name in chosen[:i]:
                     raise FieldError(f"{name!r} is named twice", "remove one", *place)
         return self
@@ -262,6 +262,6 @@ def load_plan(name_or_path: str, base: Path, where: str = "plan") -> Plan:
     found = {file.stem: file for folder in reversed(folders) for file in folder.glob("*.yaml")}
     if name_or_path not in found:
         listed = f"(plans: {', '.join(sorted(found))}; a file ends in .yaml)"
-        mend = f"{nearest(name_or_path, found) or 'name one that there is'} {listed}"
-        raise InputError(where, f"there is no plan {quoted(name_or_path)}", mend)
+        fix = f"{nearest(name_or_path, found) or 'name one that there is'} {listed}"
+        raise InputError(where, f"there is no plan {quoted(name_or_path)}", fix)
     return read(Plan, found[name_or_path])

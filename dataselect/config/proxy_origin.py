@@ -58,10 +58,10 @@ class Trainer(Section):
             ) from None
         for name in sorted(names - set(PLACEHOLDERS)):
             listed = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
-            mend = nearest(name, PLACEHOLDERS) or "double braces that are no placeholder: {{ }}"
+            fix = nearest(name, PLACEHOLDERS) or "double braces that are no placeholder: {{ }}"
             raise FieldError(
                 f"there is no placeholder {quoted('{' + name + '}')}",
-                f"{mend} ({listed})",
+                f"{fix} ({listed})",
                 "command",
             )
         if "output" not in names:

@@ -47,12 +47,12 @@ class FieldError(ValueError):
     """What a validator raises when the fault lies at one of several keys.
 
     `path` leads from the section under validation to that key. A plain ValueError with the text
-    "problem; mend" does where the section or the field itself is the place.
+    "problem; fix" does where the section or the field itself is the place.
     """
 
-    def __init__(self, problem: str, mend: str, *path: str | int) -> None:
+    def __init__(self, problem: str, fix: str, *path: str | int) -> None:
         self.path = path
-        super().__init__(f"{problem}; {mend}")
+        super().__init__(f"{problem}; {fix}")
 
 
 class Section(BaseModel):
@@ -62,12 +62,12 @@ class Section(BaseModel):
         extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
 
-    def _require_one(self, first: str, second: str, mend: str = "") -> None:
+    def _require_one(self, first: str, second: str, fix: str = "") -> None:
         """Raise unless exactly one of two keys has a value."""
         given = [key for key in (first, second) if getattr(self, key) is not None]
         if not given:
             raise ValueError(
-                f"neither {first!r} nor {second!r} is given; {mend or 'give one of them'}"
+                f"neither {first!r} nor {second!r} is given; {fix or 'give one of them'}"
             )
         if len(given) == 2:
             raise FieldError(f"{first!r} is given as well", "keep one of the two", second)
@@ -117,7 +117,7 @@ def in_memory(model: type[DocumentT], data: Mapping[str, Any]) -> DocumentT:
     try:
         document = validate(model, {"name": title, **data}, places)
     except InputError as error:  # which says the key in its own words
-        raise InputError(places.file, error.problem, error.mend) from None
+        raise InputError(places.file, error.problem, error.fix) from None
     document._positions = places
     return document
 
@@ -149,8 +149,8 @@ def validate(model: type[SectionT], data: Mapping[str, Any], positions: Position
         return explained, positions.mark(path)
 
     first = min(paths, key=order)
-    problem, mend = _describe(model, first, faults[first], positions)
-    raise InputError(positions.of(first), problem, mend)
+    problem, fix = _describe(model, first, faults[first], positions)
+    raise InputError(positions.of(first), problem, fix)
 
 
 def _path_of(detail: ErrorDetails, data: Any) -> KeyPath:
@@ -175,7 +175,7 @@ def _path_of(detail: ErrorDetails, data: Any) -> KeyPath:
 def _describe(
     model: type[Section], path: KeyPath, details: list[ErrorDetails], positions: Positions
 ) -> tuple[str, str]:
-    """Problem and mend for the faults found at one place (several from a union)."""
+    """Problem and fix for the faults found at one place (several from a union)."""
     detail = details[0]
     kind, value = detail["type"], detail["input"]
     parent, key = dotted(path[:-1]), str(path[-1]) if path else ""
@@ -183,13 +183,13 @@ def _describe(
         keys = _keys_at(model, path[:-1])
         problem = f"unknown key {quoted(key)}" + (f" in {parent}" if parent else "")
         listed = f"(keys: {', '.join(keys)})"
-        return problem, f"{nearest(key, keys) or 'remove it or mend its name'} {listed}"
+        return problem, f"{nearest(key, keys) or 'remove it or fix its name'} {listed}"
     if kind == "missing":
         return f"{parent or 'the file'} has no {key!r}", f"add '{key}:'"
     prefix = f"{dotted(path)}: " if path else ""
     if kind == "value_error":
-        problem, _, mend = str(detail["ctx"]["error"]).partition("; ")
-        return prefix + problem, mend
+        problem, _, fix = str(detail["ctx"]["error"]).partition("; ")
+        return prefix + problem, fix
     if isinstance(value, list):
         details = [each for each in details if each["type"] != "string_type"] or details
     wanted = " or ".join(dict.fromkeys(_wanted(each) for each in details))
@@ -198,11 +198,11 @@ def _describe(
     if texts and isinstance(value, bool | int | float) and spelling is not None:
         what = "true or false" if isinstance(value, bool) else "a number"
         return f"{prefix}{spelling} means {what} here", f"put text in quotes: '{spelling}'"
-    mend = f"write {wanted}"
+    fix = f"write {wanted}"
     if kind == "literal_error" and isinstance(value, str):
         choices = re.findall("'([^']*)'", wanted)
-        mend = f"{nearest(value, choices)} {mend}".strip()
-    return f"{prefix}{_shown(value, spelling)} does not fit", mend
+        fix = f"{nearest(value, choices)} {fix}".strip()
+    return f"{prefix}{_shown(value, spelling)} does not fit", fix
 
 
 def _shown(value: object, spelling: str | None) -> str:

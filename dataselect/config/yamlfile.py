@@ -121,8 +121,8 @@ def _read_text(path: Path) -> str:
         raw = path.read_bytes()
     except FileNotFoundError:
         beside = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
-        mend = nearest(path.name, beside) or "check the name and the folder"
-        raise InputError(path, "there is no such file", mend) from None
+        fix = nearest(path.name, beside) or "check the name and the folder"
+        raise InputError(path, "there is no such file", fix) from None
     except IsADirectoryError:
         raise InputError(path, "this is a folder", "name a YAML file in it") from None
     except OSError as error:
@@ -143,17 +143,17 @@ def _syntax_error(path: Path, error: MarkedYAMLError) -> InputError:
     problem = error.problem or "this is not YAML"
     mark = error.problem_mark or error.context_mark
     where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-    mends = {
+    fixes = {
         "'\\t'": "indent with spaces, not tabs",
         "cannot start any token": "put text that begins with it in quotes",
-        "mapping values": "put text that holds ': ' in quotes, or mend the indentation",
+        "mapping values": "put text that holds ': ' in quotes, or fix the indentation",
         "undefined alias": "put text that begins with '*' in quotes",
         "another document": "keep one document in the file",
     }
     start = f" from line {error.context_mark.line + 1} on" if error.context_mark else ""
-    default = f"mend the indentation, brackets or quotes{start}"
-    mend = next((mend for part, mend in mends.items() if part in problem), default)
-    return InputError(where, problem, mend)
+    default = f"fix the indentation, brackets or quotes{start}"
+    fix = next((fix for part, fix in fixes.items() if part in problem), default)
+    return InputError(where, problem, fix)
 
 
 class _Builder:
@@ -228,6 +228,6 @@ class _Builder:
         tag = quoted(str(node.tag).replace(_TAG, "!!"))
         self._refuse(node, f"the tag {tag} is not supported", "write plain values without '!'")
 
-    def _refuse(self, node: Node, problem: str, mend: str) -> NoReturn:
+    def _refuse(self, node: Node, problem: str, fix: str) -> NoReturn:
         mark = node.start_mark
-        raise InputError(f"{self.positions.file}:{mark.line + 1}:{mark.column + 1}", problem, mend)
+        raise InputError(f"{self.positions.file}:{mark.line + 1}:{mark.column + 1}", problem, fix)

@@ -150,10 +150,10 @@ def _matches(source: Source, folder: Path) -> list[Path]:
         hits = [literal] if literal.is_file() else map(Path, glob.glob(full, recursive=True))
         files = {path for path in hits if path.is_file()}
         if not files:
-            mend = f"correct the name (it is relative to {folder}){_similar(literal)}"
+            fix = f"correct the name (it is relative to {folder}){_similar(literal)}"
             if literal.is_dir():
-                mend = f"it is a folder: write '{pattern.rstrip('/')}/*' for the files in it"
-            raise InputError(where, f"no file matches '{pattern}'", mend)
+                fix = f"it is a folder: write '{pattern.rstrip('/')}/*' for the files in it"
+            raise InputError(where, f"no file matches '{pattern}'", fix)
         found |= files
     return sorted(found)
 

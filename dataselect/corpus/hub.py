@@ -1,7 +1,7 @@
 """Read the rows of a Hub dataset through `datasets.load_dataset`.
 
 What can go wrong there comes as many kinds of exception from several libraries, with long texts
-that may repeat credentials; here each becomes one line that names the dataset and what mends it.
+that may repeat credentials; here each becomes one line that names the dataset and what fixes it.
 No code from a dataset is ever run: `datasets` takes data files only, and nothing here asks it to
 trust more.
 """
@@ -102,16 +102,16 @@ def _one_line_errors(source: Source) -> Iterator[None]:
         raise InputError(
             f"{source.id}: {source.path}",
             f"no local file or folder, and not readable as a Hub dataset ({kind}: {text})",
-            _mend(f"{kind} {text}".lower()),
+            _fix(f"{kind} {text}".lower()),
         ) from None
 
 
-def _mend(text: str) -> str:
+def _fix(text: str) -> str:
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}:
         return (
             "HF_HUB_OFFLINE is set: unset it, or name local copies (path: parquet, data_files: …)"
         )
-    for words, mend in _MENDS:
+    for words, fix in _MENDS:
         if any(word in text for word in words):
-            return mend
+            return fix
     return "check path, name, split and revision, and that `datasets` itself can load it"

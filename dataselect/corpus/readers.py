@@ -51,8 +51,8 @@ def read_rows(file: LocalFile, column: str) -> Generator[tuple[int, object]]:
 def missing_column(where: str | Path, column: str, names: Sequence[str]) -> InputError:
     """Build the error for an absent text column, with the columns there are and the nearest."""
     shown = ", ".join(quoted(name) for name in names[:30]) + (", …" if len(names) > 30 else "")
-    mend = f"set text_column to one of them {nearest(column, names)}"
-    return InputError(where, f"no column {quoted(column)} (columns: {shown or 'none'})", mend)
+    fix = f"set text_column to one of them {nearest(column, names)}"
+    return InputError(where, f"no column {quoted(column)} (columns: {shown or 'none'})", fix)
 
 
 def _text_rows(file: LocalFile) -> Generator[tuple[int, object]]:

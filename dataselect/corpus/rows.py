@@ -140,7 +140,7 @@ def _texts(
                 raise InputError(
                     f"{place}:{number}",
                     row.problem,
-                    f"mend the row, or set bad_rows: skip for {source.id}",
+                    f"fix the row, or set bad_rows: skip for {source.id}",
                 )
             counts.bad += 1
         elif row is None:

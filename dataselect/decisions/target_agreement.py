@@ -48,7 +48,7 @@ def read_target_accuracy(path: Path) -> dict[str, float]:
             raise InputError(row.where, f"{name!r} comes twice", "keep one of the rows")
         values = [row.number(column) for column in columns if column != "id"]
         if not all(0 <= value <= 1 for value in values):
-            raise InputError(row.where, "an accuracy is not a number from 0 to 1", "mend the row")
+            raise InputError(row.where, "an accuracy is not a number from 0 to 1", "fix the row")
         accuracies[name] = sum(values) / len(values)
     return accuracies
 

@@ -52,15 +52,15 @@ class Row:
             raise InputError(
                 self.where,
                 f"column {quoted(column)} says {quoted(text)}, which is not a finite number",
-                "mend it, or leave it empty where there is no value",
+                "fix it, or leave it empty where there is no value",
             )
         return value
 
 
 def read_csv(
-    path: Table, mend: str = "check the path", *, any_case: bool = False
+    path: Table, fix: str = "check the path", *, any_case: bool = False
 ) -> tuple[tuple[str, ...], list[Row]]:
-    """Columns and rows of a CSV file or frame; `mend` is for a file that is not there.
+    """Columns and rows of a CSV file or frame; `fix` is for a file that is not there.
 
     Columns may have no name, but no two have the same. `any_case` gives them in lower case.
     """
@@ -77,12 +77,12 @@ def read_csv(
                 where = f"{path}:{reader.line_num}"
                 if len(cells) != len(columns):
                     raise InputError(
-                        where, f"{len(cells)} cells under {len(columns)} columns", "mend the row"
+                        where, f"{len(cells)} cells under {len(columns)} columns", "fix the row"
                     )
                 named = zip(columns, (cell.strip() for cell in cells), strict=True)
                 rows.append(Row(where, reader.line_num, dict(named)))
     except OSError as error:
-        raise InputError(path, f"cannot be read: {error.strerror}", mend) from None
+        raise InputError(path, f"cannot be read: {error.strerror}", fix) from None
     except UnicodeDecodeError:
         raise InputError(path, "is not UTF-8 text", "save it as UTF-8") from None
     except csv.Error as error:

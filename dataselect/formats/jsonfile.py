@@ -13,16 +13,16 @@ from dataselect.errors import InputError
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def read_json(model: type[Model], path: Path, mend: str) -> Model:
-    """The file `path` as a `model`; `mend` is for a field that is wrong."""
+def read_json(model: type[Model], path: Path, fix: str) -> Model:
+    """The file `path` as a `model`; `fix` is for a field that is wrong."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(path, f"cannot be read: {error.strerror}", "check its name") from None
-    return parse_json(model, data, path, mend)
+    return parse_json(model, data, path, fix)
 
 
-def parse_json(model: type[Model], data: str | bytes, where: str | Path, mend: str) -> Model:
+def parse_json(model: type[Model], data: str | bytes, where: str | Path, fix: str) -> Model:
     """JSON text as a `model`; InputError names the field, as in `functions.0.r2`."""
     try:
         return model.model_validate_json(data)
@@ -30,4 +30,4 @@ def parse_json(model: type[Model], data: str | bytes, where: str | Path, mend: s
         error = invalid.errors(include_url=False, include_context=False)[0]
         field = ".".join(map(str, error["loc"]))
         problem = f"{field}: {error['msg']}" if field else error["msg"]
-        raise InputError(where, problem, mend) from None
+        raise InputError(where, problem, fix) from None

@@ -34,10 +34,10 @@ class ScoreTable:
 
 
 def read_id_rows(
-    path: Table, each: str, mend: str = "check the path"
+    path: Table, each: str, fix: str = "check the path"
 ) -> tuple[tuple[str, ...], list[Row]]:
     """Columns and rows of a file with a column `id` and at least one more, one for `each`."""
-    columns, rows = read_csv(path, mend)
+    columns, rows = read_csv(path, fix)
     if "id" not in columns or len(columns) < 2:
         raise InputError(f"{path}:1", f"it needs a column 'id' and one for each {each}", "add them")
     return columns, rows

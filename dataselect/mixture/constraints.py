@@ -202,7 +202,7 @@ def _bounds(
             words = "fixed" if cap >= high else words
         if low > high:
             raise InputError(
-                file.where(*at, "min"), f"'min' {low:g} is above 'max' {high:g}", "mend"
+                file.where(*at, "min"), f"'min' {low:g} is above 'max' {high:g}", "fix"
             )
         if low > cap + 1e-12:
             raise InputError(
@@ -251,8 +251,8 @@ def _prior(
     where = file.where("prior")
     if isinstance(file.prior, str):
         if file.prior not in runs:
-            mend = nearest(file.prior, runs) or "name a run of the swarm, or write weights"
-            raise InputError(where, f"{quoted(file.prior)} is no run of the swarm", mend)
+            fix = nearest(file.prior, runs) or "name a run of the swarm, or write weights"
+            raise InputError(where, f"{quoted(file.prior)} is no run of the swarm", fix)
         return runs[file.prior], f"run {file.prior}"
     if file.prior is not None:
         for name, weight in file.prior.items():
@@ -281,8 +281,8 @@ def _floors(
     for name, value in given.items():
         at = where if isinstance(file.floors, str) else file.where("floors", name)
         if name not in metrics:
-            mend = nearest(name, metrics) or f"the metrics are {', '.join(metrics[:8])}"
-            raise InputError(at, f"{quoted(name)} is no metric", mend)
+            fix = nearest(name, metrics) or f"the metrics are {', '.join(metrics[:8])}"
+            raise InputError(at, f"{quoted(name)} is no metric", fix)
         if isinstance(value, str) and value != "prior":
             raise InputError(at, f"{quoted(value)} is no floor", "write a number, or prior")
         if isinstance(value, str) and prior is None:

@@ -22,7 +22,7 @@ from dataselect.wording import quoted
 _LOWER = {"loss", "nll", "bpb", "ppl", "perplexity", "ce", "entropy", "error", "err", "rbridge"}
 _HIGHER = {"acc", "accuracy", "em", "f1", "pass", "score", "rouge", "bleu", "mcc"}
 _SUSPECT = 3.0
-_MEND = "or --trust-direction if it is right all the same"
+_FIX = "or --trust-direction if it is right all the same"
 
 
 def check_direction(path: Table, swarm: Swarm, lower_is_better: bool) -> None:
@@ -34,7 +34,7 @@ def check_direction(path: Table, swarm: Swarm, lower_is_better: bool) -> None:
         raise InputError(
             f"{path}:1",
             f"{quoted(wrong[0])} is {other} when better by its name",
-            f"{change}, {_MEND}",
+            f"{change}, {_FIX}",
         )
     costs = swarm.values if lower_is_better else -swarm.values
     stated, turned = (
@@ -46,7 +46,7 @@ def check_direction(path: Table, swarm: Swarm, lower_is_better: bool) -> None:
             path,
             f"the metrics change with weights as if {other} were better: taken as {way} is better, "
             "each source would help more the more there is of it",
-            f"{change}, {_MEND}",
+            f"{change}, {_FIX}",
         )
 
 

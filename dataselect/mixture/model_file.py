@@ -41,7 +41,7 @@ _FORMS: Mapping[type[Law], Literal["effective data", "repeated data", "exponenti
     RepeatedData: "repeated data",
     Exponential: "exponential",
 }
-_MEND = "write the file again with 'dataselect mix fit'"
+_FIX = "write the file again with 'dataselect mix fit'"
 
 
 class _Part(BaseModel):
@@ -157,11 +157,11 @@ def to_json(model: MixtureModel, provenance: Provenance) -> str:
 
 def read_model(path: Path) -> tuple[MixtureModel, Provenance]:
     """A model from its file; InputError for whatever is wrong in it."""
-    file = read_json(_File, path, _MEND)
+    file = read_json(_File, path, _FIX)
     try:
         return _model(file), file.provenance
     except (ValueError, KeyError, IndexError, TypeError, np.linalg.LinAlgError):
-        raise InputError(path, "its tables do not fit together", _MEND) from None
+        raise InputError(path, "its tables do not fit together", _FIX) from None
 
 
 def _model(file: _File) -> MixtureModel:

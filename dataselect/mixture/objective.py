@@ -67,8 +67,8 @@ def find_objective(
     for name, weight in named.items():
         if name not in metrics:
             known = f"the metrics are {', '.join(map(quoted, metrics[:8]))}"
-            mend = nearest(name, metrics) or known
-            raise InputError(where, f"{quoted(name)} is no metric", mend)
+            fix = nearest(name, metrics) or known
+            raise InputError(where, f"{quoted(name)} is no metric", fix)
         if weight < 0:
             raise InputError(where, f"{quoted(name)} has a negative weight", "write 0 or more")
     weights = np.array([named.get(name, 0.0) for name in metrics])

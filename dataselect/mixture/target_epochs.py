@@ -82,11 +82,11 @@ def notes_on_epochs(
     name = quoted(model.swarm.sources[i])
     there = f"{runs[i]:.2g} times" if law is not None else "an unknown number of times"
     if limits.repetition is None:
-        mend = "'repetition:' in the constraints would count that"
+        fix = "'repetition:' in the constraints would count that"
         if searched:
-            mend = "set 'target_epochs: true' in the plan's 'mix' to have trials read it as often"
+            fix = "set 'target_epochs: true' in the plan's 'mix' to have trials read it as often"
         return [
-            f"the target reads {name} {target[i]:.2g} times and runs of that weight {there}; {mend}"
+            f"the target reads {name} {target[i]:.2g} times and runs of that weight {there}; {fix}"
         ]
     value = "as fitted" if limits.repetition == "fitted" else f"{limits.repetition:g}"
     return [f"predicted at the target's epochs, with R {value} for the value of repeated text"]

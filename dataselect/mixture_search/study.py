@@ -103,7 +103,7 @@ def open_storage(
                 break
         # Workers that begin together make the same tables, and all but one of them fail.
         sleep(_OPENING_SECONDS * secrets.SystemRandom().random())
-    raise InputError(where, f"the storage cannot be opened ({failed})", "mend the URL")
+    raise InputError(where, f"the storage cannot be opened ({failed})", "fix the URL")
 
 
 class SharedStudy:

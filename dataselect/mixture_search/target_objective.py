@@ -21,7 +21,7 @@ from dataselect.transfer.applies import check_all
 from dataselect.transfer.file import read_transfer_file
 from dataselect.transfer.function import Setting, TransferFunction
 
-_MEND = "name a file that has them, or leave out 'transfer' to search by rBridge"
+_FIX = "name a file that has them, or leave out 'transfer' to search by rBridge"
 
 
 def transfer_file(plan: Plan, mix: Mix) -> str | None:
@@ -54,7 +54,7 @@ def find_target(
     refusals, warnings = check_all(chosen, {b: _setting(runner, b) for b in chosen})
     problems += refusals.values()
     if problems and mix.transfer:
-        raise InputError(plan.where("mix", "transfer"), problems[0], _MEND)
+        raise InputError(plan.where("mix", "transfer"), problems[0], _FIX)
     if problems:
         return None, [f"{each}; the mixture is searched by rBridge" for each in problems]
     by_place: list[TransferFunction | None] = [chosen.get(b) for b in runner.benchmarks]
@@ -69,7 +69,7 @@ def check_transfer(plan: Plan, mix: Mix, benchmarks: Sequence[str]) -> None:
     for name in mix.objective or benchmarks:
         if name not in functions:
             problem = f"{mix.transfer} has no transfer function for {name}"
-            raise InputError(plan.where("mix", "transfer"), problem, _MEND)
+            raise InputError(plan.where("mix", "transfer"), problem, _FIX)
 
 
 def _setting(runner: TrialRunner, benchmark: str) -> Setting:

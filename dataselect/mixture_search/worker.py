@@ -81,7 +81,7 @@ class Worker:
                 why = next((self.failed[trial] for trial in left if trial in self.failed), None)
                 if why is not None:
                     raise IncompleteError(
-                        f"{len(left)} trials of the search failed ({why}); mend this and run again"
+                        f"{len(left)} trials of the search failed ({why}); fix this and run again"
                     )
             elif not waiting:
                 waiting = True

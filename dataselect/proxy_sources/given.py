@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from dataselect.corpus.segmentation import segmentation_hash
 from dataselect.corpus.tokenizer import tokenizer_hash
 from dataselect.errors import InputError
+from dataselect.proxy_sources.parameter_count import count_parameters
 from dataselect.proxy_sources.source import MadeProxy, Origin, Point, steps_of
-from dataselect.proxy_sources.weights import count_parameters
 from dataselect.scoring.checkpoint import Precision
 from dataselect.scoring.series import Member
 from dataselect.store import Artifact, Store

@@ -92,8 +92,8 @@ def resolve(section: Checkpoints, base: Path, where: str) -> tuple[Member, ...]:
     if isinstance(section.tokens, dict):
         for name in section.tokens:
             if name not in found:
-                mend = nearest(name, found) or f"the names are {_some(name, found)}"
-                raise InputError(where, f"'tokens' names {quoted(name)}, not found there", mend)
+                fix = nearest(name, found) or f"the names are {_some(name, found)}"
+                raise InputError(where, f"'tokens' names {quoted(name)}, not found there", fix)
     members = [
         Member(name, step_in(name), section.tokens_at(name), place, section.precision)
         for name, place in found.items()

@@ -41,7 +41,7 @@ def run_stage(
     if not kept:
         first = next(iter(judged.values()))
         raise IncompleteError(
-            f"no candidate came through {stage} ({first.id}: {first.reason}); mend this and run "
+            f"no candidate came through {stage} ({first.id}: {first.reason}); fix this and run "
             "again"
         )
     check_tokenizers(
@@ -102,6 +102,6 @@ def _candidate_run(candidate: str, fates: Sequence[_Fate]) -> CandidateRun:
             for each in lost
         ]
         return CandidateRun(candidate, "scored", keys, tuple(notes), kept=kept)
-    # A failure can be mended, a divergence would come again: so the failure is reported.
+    # A failure can be fixed, a divergence would come again: so the failure is reported.
     worst = min(lost, key=lambda each: each.status != "failed")
     return CandidateRun(candidate, worst.status, keys, reason=worst.reason)

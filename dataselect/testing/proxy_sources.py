@@ -14,8 +14,8 @@ import pytest
 
 from dataselect.corpus.segmentation import segmentation_hash
 from dataselect.proxy_sources import ProxySource
+from dataselect.proxy_sources.parameter_count import count_parameters
 from dataselect.proxy_sources.source import Origin
-from dataselect.proxy_sources.weights import count_parameters
 from dataselect.scoring.checkpoint import Precision, has_weights
 from dataselect.store import Store, content_key
 

@@ -32,8 +32,8 @@ from dataselect.traces.recording.completion import (
     trace_from_completion,
 )
 from dataselect.traces.released_files import (
+    FIX,
     LICENCE,
-    MEND,
     RELEASED,
     Record,
     download,
@@ -92,7 +92,7 @@ def import_released(
             folder,
             f"{len(failures)} of {len(matched)} traces could not be laid over their tokens (the "
             f"first: {failures[0]})",
-            MEND,
+            FIX,
         )
     refuse_missing_probabilities(str(folder), traces.values())
     notes = {
@@ -133,7 +133,7 @@ def _root(source: str, benchmark: str, revision: str | None) -> tuple[Path, str 
 
 def _check_columns(folder: Path, records: Sequence[Record]) -> None:
     if not records:
-        raise InputError(folder, "its *.json files hold no trace", MEND)
+        raise InputError(folder, "its *.json files hold no trace", FIX)
     first = records[0]
     needed = (("reasoning", "completion"), ("question", "id"))
     for column, instead in needed:
@@ -142,7 +142,7 @@ def _check_columns(folder: Path, records: Sequence[Record]) -> None:
                 folder,
                 f"{first.where} has neither {column} nor {instead}: "
                 f"{looked_for(column, first.fields)}",
-                MEND,
+                FIX,
             )
 
 
@@ -175,7 +175,7 @@ def _tokens_of_records(
             folder,
             f"its token rows ({named_by} {example!r:.40}) name {len(joined)} of {len(records)} "
             f"traces (looked for {', '.join(ways)})",
-            MEND,
+            FIX,
         )
     return joined, f"{named_by} = {way}"
 

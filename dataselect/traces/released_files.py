@@ -71,7 +71,7 @@ COLUMNS = {
 
 _PART = re.compile(r"part[-_]?(\d+)[-_]of[-_](\d+)", re.IGNORECASE)
 _POINTER = b"version https://git-lfs"
-MEND = "get the released files again, or make traces of your own with `dataselect traces build`"
+FIX = "get the released files again, or make traces of your own with `dataselect traces build`"
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def locate(root: Path, benchmark: str) -> Path:
         root,
         f"it has no folder for '{benchmark}' (looked for {', '.join(_names(benchmark))}, also in "
         "traces/)",
-        MEND,
+        FIX,
     )
 
 
@@ -149,7 +149,7 @@ def read_records(folder: Path) -> list[Record]:
     """
     paths = sorted(folder.glob("*.json"))
     if not paths:
-        raise InputError(folder, "it has no *.json file with reasoning traces", MEND)
+        raise InputError(folder, "it has no *.json file with reasoning traces", FIX)
     records = []
     for path in paths:
         for number, fields in enumerate(_objects(path)):
@@ -168,7 +168,7 @@ def read_rows(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     paths = sorted(folder.glob("*.jsonl"))
     if not paths:
-        raise InputError(folder, "it has no *.jsonl file with token log-probabilities", MEND)
+        raise InputError(folder, "it has no *.jsonl file with token log-probabilities", FIX)
     _refuse_missing_parts(paths)
     for path in paths:
         for number, line in enumerate(_bytes(path).split(b"\n"), start=1):
@@ -178,10 +178,10 @@ def read_rows(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 row = json.loads(line)
             except ValueError as error:
                 raise InputError(
-                    f"{path}:{number}", f"the line is not JSON ({error})", MEND
+                    f"{path}:{number}", f"the line is not JSON ({error})", FIX
                 ) from error
             if not isinstance(row, dict):
-                raise InputError(f"{path}:{number}", "the line is not a JSON object", MEND)
+                raise InputError(f"{path}:{number}", "the line is not a JSON object", FIX)
             yield f"{path.name} row {number}", row
 
 
@@ -201,7 +201,7 @@ def _objects(path: Path) -> list[dict[str, Any]]:
     try:
         content = json.loads(_bytes(path))
     except ValueError as error:
-        raise InputError(path, f"it is not JSON ({error})", MEND) from error
+        raise InputError(path, f"it is not JSON ({error})", FIX) from error
     if isinstance(content, dict):
         arrays = [value for value in content.values() if isinstance(value, list)]
         if content and all(isinstance(value, dict) for value in content.values()):
@@ -213,7 +213,7 @@ def _objects(path: Path) -> list[dict[str, Any]]:
             path,
             "it is not an array of objects, an object of objects by id, or an object with one "
             "such array",
-            MEND,
+            FIX,
         )
     return content
 
@@ -227,7 +227,7 @@ def _refuse_missing_parts(paths: list[Path]) -> None:
             raise InputError(
                 path.parent,
                 f"part {min(missing)} of {int(match[2])} of its tokens is missing",
-                MEND,
+                FIX,
             )
 
 
@@ -235,7 +235,7 @@ def _bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", MEND) from error
+        raise InputError(path, f"cannot be read ({error.strerror})", FIX) from error
     if data.startswith(_POINTER):
         raise InputError(
             path,

@@ -18,7 +18,7 @@ from typing import Any
 
 from dataselect.errors import InputError
 from dataselect.traces.alignment import ServerToken
-from dataselect.traces.released_files import MEND, find_column, looked_for, read_rows
+from dataselect.traces.released_files import FIX, find_column, looked_for, read_rows
 
 _ESCAPED = re.compile(r"(?:bytes:)?((?:\\x[0-9a-fA-F]{2})+)")
 _MAY_BE_POSITIONS = {"index", "idx"}
@@ -65,7 +65,7 @@ def read_tokens(folder: Path) -> tuple[dict[str, TokenRows], str]:
     source = read_rows(folder)
     first = next(source, None)
     if first is None:
-        raise InputError(folder, "its *.jsonl files hold no token rows", MEND)
+        raise InputError(folder, "its *.jsonl files hold no token rows", FIX)
     columns = _columns(folder, *first)
     parsed = [_parse(folder, *first, columns)]
     parsed += [_parse(folder, where, row, columns) for where, row in source]
@@ -115,13 +115,13 @@ def _columns(folder: Path, where: str, row: dict[str, Any]) -> _Columns:
     probability = find_column(row, "probability")
     if trace is None and position is None:
         raise InputError(
-            folder, f"{where} does not say which trace it is of: {looked_for('id', row)}", MEND
+            folder, f"{where} does not say which trace it is of: {looked_for('id', row)}", FIX
         )
     if text is None:
-        raise InputError(folder, f"{where} has no token text: {looked_for('token', row)}", MEND)
+        raise InputError(folder, f"{where} has no token text: {looked_for('token', row)}", FIX)
     if logprob is None and probability is None:
         raise InputError(
-            folder, f"{where} has no log-probability: {looked_for('logprob', row)}", MEND
+            folder, f"{where} has no log-probability: {looked_for('logprob', row)}", FIX
         )
     value = logprob if logprob is not None else probability
     assert value is not None
@@ -132,7 +132,7 @@ def _columns(folder: Path, where: str, row: dict[str, Any]) -> _Columns:
 def _parse(folder: Path, where: str, row: dict[str, Any], columns: _Columns) -> _Parsed:
     def refuse(column: str, wanted: str) -> InputError:
         return InputError(
-            folder, f"{where}: its {column} is {row.get(column)!r:.60}, not {wanted}", MEND
+            folder, f"{where}: its {column} is {row.get(column)!r:.60}, not {wanted}", FIX
         )
 
     name = "" if columns.trace is None else row.get(columns.trace)

@@ -33,5 +33,5 @@ def with_shot_rationales(
     return benchmark, (
         f"{benchmark.id}: {len(bare)} of {len(benchmark.shots)} worked examples show an answer"
         f" without reasoning ({', '.join(shot.id for shot in bare)}); a trace of each, from the"
-        " frontier model, mends that",
+        " frontier model, fixes that",
     )

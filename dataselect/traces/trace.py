@@ -195,15 +195,13 @@ def _header(path: Path, record: dict[str, Any]) -> tuple[TraceHeader, tuple[Excl
         values[key] = record[key]
     for key in _OPTIONAL:
         if not isinstance(record.get(key), str | None):
-            raise InputError(where, f"its header's '{key}' is not text", "mend the first line")
+            raise InputError(where, f"its header's '{key}' is not text", "fix the first line")
         values[key] = record.get(key)
     maps = []
     for key in ("notes", "exclusions"):
         value = record.get(key, {})
         if not isinstance(value, dict):
-            raise InputError(
-                where, f"its header's '{key}' are not an object", "mend the first line"
-            )
+            raise InputError(where, f"its header's '{key}' are not an object", "fix the first line")
         maps.append({str(name): str(text) for name, text in value.items()})
     notes, excluded = maps
     exclusions = tuple(Exclusion(item, reason) for item, reason in excluded.items())

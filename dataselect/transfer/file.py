@@ -18,7 +18,7 @@ from dataselect.errors import InputError
 from dataselect.formats.jsonfile import parse_json, read_json
 from dataselect.transfer.function import TransferFunction
 
-_MEND = "fit the function again, or mend that field"
+_FIX = "fit the function again, or fix that field"
 
 
 class _File(BaseModel):
@@ -42,12 +42,12 @@ def from_json(text: str | bytes, where: str | Path) -> dict[str, TransferFunctio
 
     Raises InputError for the first thing that is wrong, naming the field, as in `functions.0.r2`.
     """
-    return _by_benchmark(parse_json(_File, text, where, _MEND), where)
+    return _by_benchmark(parse_json(_File, text, where, _FIX), where)
 
 
 def read_transfer_file(path: Path) -> dict[str, TransferFunction]:
     """Functions by benchmark from a file; InputError as in `from_json`, or when unreadable."""
-    return _by_benchmark(read_json(_File, path, _MEND), path)
+    return _by_benchmark(read_json(_File, path, _FIX), path)
 
 
 def _by_benchmark(file: _File, where: str | Path) -> dict[str, TransferFunction]:

@@ -54,9 +54,9 @@ def read_proxy_scores(path: Table) -> ScoreTable:
     """A row for each candidate and seed, and a column for each benchmark, from either form."""
     table = read_score_table(path, _LABELS)
     if "size" in table.labels and len(sizes := table.rows["size"].unique()) > 1:
-        mend = "leave the rows of one size, which is what a function is for"
+        fix = "leave the rows of one size, which is what a function is for"
         raise InputError(
-            path, f"its proxies have {len(sizes)} sizes ({names_of(list(sizes))})", mend
+            path, f"its proxies have {len(sizes)} sizes ({names_of(list(sizes))})", fix
         )
     if "benchmark" not in table.labels:
         return table
@@ -83,9 +83,9 @@ def forecast_table(
     columns, and unless `force` when one was fitted for another setting."""
     used = {name: functions[name] for name in table.metrics if name in functions}
     if not used:
-        mend = nearest(table.metrics[0], functions) or f"it has {names_of(list(functions))}"
+        fix = nearest(table.metrics[0], functions) or f"it has {names_of(list(functions))}"
         raise InputError(
-            functions_file, f"no function for {names_of(table.metrics)} of {table.path}", mend
+            functions_file, f"no function for {names_of(table.metrics)} of {table.path}", fix
         )
     refusals, warnings = _applicability(used, given)
     if refusals and not force:

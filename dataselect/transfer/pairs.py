@@ -162,7 +162,7 @@ def _pairs(name: str, rows: Sequence[_Pair], scale: float, chance_scale: float) 
             continue
         value = row.chance / chance_scale
         if not 0 <= value < 1:
-            raise InputError(row.where, "chance is not within 0..1", "mend it")
+            raise InputError(row.where, "chance is not within 0..1", "fix it")
         if chance is not None and value != chance:
             raise InputError(row.where, f"{name} has two chance levels", "give one for a benchmark")
         chance = value

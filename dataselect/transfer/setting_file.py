@@ -57,4 +57,4 @@ class SettingFile(BaseModel):
 
 def read_setting(path: Path) -> SettingFile:
     """Read a setting; InputError names the field that is wrong."""
-    return read_json(SettingFile, path, "mend or leave out that field")
+    return read_json(SettingFile, path, "fix or leave out that field")

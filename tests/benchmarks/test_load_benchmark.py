@@ -239,10 +239,10 @@ def test_missing_worked_examples_are_noted_loudly(tmp_path: Path) -> None:
     assert "NO WORKED EXAMPLES: gsm8k.train.jsonl" in notes[0]
 
 
-def test_missing_items_are_refused_with_the_file_and_the_mend(tmp_path: Path) -> None:
+def test_missing_items_are_refused_with_the_file_and_the_fix(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gsm8k\.test\.jsonl: there is no such file") as caught:
         load_benchmark(KNOWN["gsm8k"], tmp_path)
-    assert "openai/gsm8k" in caught.value.mend
+    assert "openai/gsm8k" in caught.value.fix
 
 
 def test_gzipped_files_are_read_and_damaged_ones_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Bad input ends with exit code 2 and one line that names the place and the mend."""
+"""Bad input ends with exit code 2 and one line that names the place and the fix."""
 
 import gzip
 import json

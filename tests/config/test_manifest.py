@@ -1,4 +1,4 @@
-"""A manifest either says what to choose among, or the first fault with its place and mend."""
+"""A manifest either says what to choose among, or the first fault with its place and fix."""
 
 import math
 from pathlib import Path
@@ -182,7 +182,7 @@ def test_an_id_with_a_path_or_markup_is_refused_and_shown_safely(
         ("target: {size: 32B, tokens: 6T}\n", "", "1:1: the file has no 'target'; add 'target:'"),
     ],
 )
-def test_bad_input_is_one_line_with_place_key_and_mend(
+def test_bad_input_is_one_line_with_place_key_and_fix(
     tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     assert old in SMALLEST

@@ -1,4 +1,4 @@
-"""A plan either says how to choose, or the first fault with its place and mend."""
+"""A plan either says how to choose, or the first fault with its place and fix."""
 
 import re
 from pathlib import Path
@@ -135,7 +135,7 @@ def test_a_plan_with_all_defaults_spelt_out_is_the_same_plan(tmp_path: Path) -> 
         ("compute:", "seed: -1\ncompute:", "20:1: seed: -1 is negative; write"),
     ],
 )
-def test_bad_input_is_one_line_with_place_key_and_mend(
+def test_bad_input_is_one_line_with_place_key_and_fix(
     tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     assert old in PLAN

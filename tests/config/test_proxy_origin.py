@@ -1,4 +1,4 @@
-"""Where a proxy comes from, as a manifest says it: read, or refused with its place and mend."""
+"""Where a proxy comes from, as a manifest says it: read, or refused with its place and fix."""
 
 from pathlib import Path
 
@@ -93,7 +93,7 @@ def test_a_series_several_series_or_a_command(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_bad_input_is_one_line_with_place_key_and_mend(
+def test_bad_input_is_one_line_with_place_key_and_fix(
     tmp_path: Path, proxy: str, message: str
 ) -> None:
     assert fault(tmp_path, proxy).startswith(message)

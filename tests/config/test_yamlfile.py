@@ -130,7 +130,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_harmless(tmp_path: Path) ->
     assert positions.mark(("b",)) == (2, 1)
 
 
-def test_a_file_that_cannot_be_read_is_named_with_a_mend(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_named_with_a_fix(tmp_path: Path) -> None:
     file = write(tmp_path, "a: 1\n")
     with pytest.raises(InputError, match=r"there is no such file; did you mean 'f\.yaml'\?"):
         load(file.with_name("ff.yaml"))
@@ -234,7 +234,7 @@ def tree_fault(folder: Path, text: str) -> str:
         ("name: a/b", "1:1: name: 'a/b' is not an id; use 1 to 64 of"),
     ],
 )
-def test_a_fault_of_the_model_names_place_key_and_mend(
+def test_a_fault_of_the_model_names_place_key_and_fix(
     tmp_path: Path, text: str, message: str
 ) -> None:
     assert tree_fault(tmp_path, text).startswith(message)

@@ -110,7 +110,7 @@ def test_folder_as_data_file_is_explained(tmp_path: Path) -> None:
         ({"path": "saved"}, "written by save_to_disk"),
     ],
 )
-def test_unusable_places_are_refused_with_a_mend(
+def test_unusable_places_are_refused_with_a_fix(
     tmp_path: Path, keys: dict[str, Any], part: str
 ) -> None:
     touch(tmp_path, "mixed/a.jsonl", "mixed/b.txt", "old.tar", "p.parquet.gz", "empty/readme")

@@ -79,7 +79,7 @@ def test_split_and_data_files_choose(dataset: str) -> None:
         ({"data_files": "no-*.jsonl"}, ("hub: ", "check path, data_files")),
     ],
 )
-def test_wrong_choices_name_the_mend(
+def test_wrong_choices_name_the_fix(
     dataset: str, keys: dict[str, Any], parts: tuple[str, ...]
 ) -> None:
     message = refusal(Source(id="hub", path=dataset, **keys))

@@ -160,7 +160,7 @@ def test_later_row_without_the_column_is_null(tmp_path: Path) -> None:
     ("content", "part"),
     [('[\n{"text": "a"}\n]\n', "JSON array"), ('{\n"text": "a"\n}\n', "over several lines")],
 )
-def test_json_that_is_not_by_lines_names_the_command_that_mends_it(
+def test_json_that_is_not_by_lines_names_the_command_that_fixes_it(
     tmp_path: Path, content: str, part: str
 ) -> None:
     path = tmp_path / "a.json"

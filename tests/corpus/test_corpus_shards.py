@@ -211,7 +211,7 @@ def test_texts_are_let_go_however_many_come(
 def test_error_in_the_texts_passes_through(tokenizer_folder: Path, tmp_path: Path) -> None:
     def broken() -> Iterator[str]:
         yield "good"
-        raise InputError("a.jsonl:2", "bad", "mend it")
+        raise InputError("a.jsonl:2", "bad", "fix it")
 
     with pytest.raises(InputError, match=r"a\.jsonl:2"):
         write_tokens(broken(), tokenizer_folder, 10, tmp_path, processes=1, progress=lambda _: None)

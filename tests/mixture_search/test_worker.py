@@ -125,13 +125,13 @@ def test_a_trial_that_fails_is_told_after_all_others_and_tried_again_by_the_next
             bad = Result(None, 0.0, "the disk is full")
             return {n: bad if trials[n] == culprit else each for n, each in made.items()}
 
-    failing, mended = Failing(), Proxies()
+    failing, fixed = Failing(), Proxies()
     with pytest.raises(IncompleteError, match="the disk is full"):
         run(worker(tmp_path, failing, SHORT))
     assert failing.asked.count(culprit) == 1
-    assert run(worker(tmp_path, mended, SHORT)) == short
-    assert culprit in mended.asked
-    assert not set(mended.asked) & set(failing.asked) - {culprit}
+    assert run(worker(tmp_path, fixed, SHORT)) == short
+    assert culprit in fixed.asked
+    assert not set(fixed.asked) & set(failing.asked) - {culprit}
 
 
 def test_a_diverged_trial_is_judged_and_the_search_goes_on_without_it(tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ def test_all_processes_see_a_run_diverge(tmp_path: Path, way: str) -> None:
     assert not list((tmp_path / "run").glob("step-*"))
 
 
-def test_a_batch_that_cannot_be_shared_evenly_is_refused_with_a_mend() -> None:
+def test_a_batch_that_cannot_be_shared_evenly_is_refused_with_a_fix() -> None:
     check_layout(TINY, Layout(processes=4), "plan.yaml:3:5")
     with pytest.raises(InputError) as refused:
         check_layout(replace(TINY, batch_size=10), Layout(processes=4), "plan.yaml:3:5")

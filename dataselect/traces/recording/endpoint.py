@@ -45,8 +45,8 @@ class Endpoint:
         except ValueError:
             whole = False
         if not whole:
-            mend = "write it like http://localhost:8000/v1"
-            raise InputError("--base-url", "it is not an http or https address", mend)
+            fix = "write it like http://localhost:8000/v1"
+            raise InputError("--base-url", "it is not an http or https address", fix)
         if "@" in parts.netloc or parts.query:
             raise InputError(
                 "--base-url",

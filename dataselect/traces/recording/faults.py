@@ -68,8 +68,8 @@ def status_fault(
         )
         return Fault(reason, IncompleteError(problem), usage=usage)
     if status in {401, 403}:
-        mend = "check the key in the environment, and what it may use"
-        return Fault(reason, InputError(where, f"it refuses the key ({reason})", mend))
+        fix = "check the key in the environment, and what it may use"
+        return Fault(reason, InputError(where, f"it refuses the key ({reason})", fix))
     if status in {404, 405, 410}:
         problem = f"it has no model '{model}' at this address ({reason})"
         return Fault(reason, InputError(where, problem, "check --model and --base-url"))

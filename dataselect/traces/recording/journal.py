@@ -11,7 +11,7 @@ Requests that were sent in a batch outlive their process: they stay open until t
 The batch is written down before anything of it reaches the server, and each name that the server
 gives it before the next step, so that it can be found again after a kill at any moment.
 
-The last line may be torn, and is dropped. Nothing else is mended: a file that is damaged in its
+The last line may be torn, and is dropped. Nothing else is fixed: a file that is damaged in its
 middle is refused. It holds neither key nor address, only the server's name.
 """
 

@@ -46,8 +46,8 @@ async def probe(client: Client, task: str, form: Form, billing: Billing) -> Repl
             _warn(host, reply, form)
             return reply
     reason = reply.problem or "no answer"
-    mend = _WEIGH if "logprobs" in reason else "name another model, or another form of answer"
-    raise InputError(host, f"it gives no answer to a trivial question ({reason})", mend)
+    fix = _WEIGH if "logprobs" in reason else "name another model, or another form of answer"
+    raise InputError(host, f"it gives no answer to a trivial question ({reason})", fix)
 
 
 def _check(host: str, reply: Reply) -> None:

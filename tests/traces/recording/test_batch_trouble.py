@@ -66,7 +66,7 @@ def test_an_answer_that_cannot_be_read_is_asked_for_again(
         ("404", InputError, "has no model"),
     ],
 )
-def test_what_no_waiting_mends_stops_the_work_and_keeps_the_answers(
+def test_what_no_waiting_fixes_stops_the_work_and_keeps_the_answers(
     server: BatchServer, out: Path, fault: str, error: type[DataselectError], message: str
 ) -> None:
     with pytest.raises(error, match=message):

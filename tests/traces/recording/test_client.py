@@ -118,7 +118,7 @@ def test_patience_ends_and_the_work_can_go_on_later(server: CompletionsServer, f
 @pytest.mark.parametrize(
     ("fault", "error"), [("quota", IncompleteError), ("401", InputError), ("404", InputError)]
 )
-def test_what_no_waiting_mends_is_not_tried_again(
+def test_what_no_waiting_fixes_is_not_tried_again(
     server: CompletionsServer, fault: str, error: type[DataselectError]
 ) -> None:
     with pytest.raises(error):

@@ -8,7 +8,7 @@ import pytest
 from small_models import save_model
 
 from dataselect.errors import InputError
-from dataselect.proxy_sources.weights import count_parameters
+from dataselect.proxy_sources.parameter_count import count_parameters
 
 
 def counted_by_torch(folder: Path) -> int:
