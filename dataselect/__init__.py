@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dataselect.api.mixture_proposal import propose_mixture as propose_mixture
     from dataselect.api.mixture_search import MixtureSearch as MixtureSearch
     from dataselect.api.mixture_search import search_mixture as search_mixture
+    from dataselect.api.project import init as init
     from dataselect.api.run import RunResult as RunResult
     from dataselect.api.run import run as run
     from dataselect.api.score import Scores as Scores
@@ -59,6 +60,7 @@ _MODULES = {
     "calibrate": "dataselect.api.calibrate",
     "fit_mixture": "dataselect.api.mixture",
     "fit_transfer": "dataselect.api.transfer",
+    "init": "dataselect.api.project",
     "load_manifest": "dataselect.config.manifest",
     "load_plan": "dataselect.config.plan",
     "predict": "dataselect.api.transfer",
@@ -90,6 +92,7 @@ __all__ = [
     "calibrate",
     "fit_mixture",
     "fit_transfer",
+    "init",
     "load_manifest",
     "load_plan",
     "predict",

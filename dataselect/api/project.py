@@ -1,0 +1,16 @@
+"""`ds.init`: a new project from Python, as `dataselect init` writes it."""
+
+from pathlib import Path
+
+from dataselect.config.project import write_project
+
+
+def init(folder: str | Path) -> list[Path]:
+    """Write `candidates/`, `stages/` and `reports/` with examples into `folder`; the files.
+
+    Raises InputError, before anything is written, where a file is there already.
+
+        ds.init("my-project")
+        ds.run("my-project/candidates/quickstart.yaml")
+    """
+    return list(write_project(Path(folder)))
