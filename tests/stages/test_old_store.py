@@ -1,0 +1,73 @@
+"""A store that an older version made is found again in full: its keys hold no names of modules.
+
+`store_of_bf6979b.tar.xz` holds a manifest, a plan with both stages, the same plan with a search for
+a mixture, and the store that commit bf6979b, the last before the modules moved, left after it had
+run them.
+"""
+
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+from stage_world import Counted, runtime
+
+from dataselect.config.manifest import load_manifest
+from dataselect.config.plan import load_plan
+from dataselect.mixture_search.search import search
+from dataselect.pipeline import run
+from dataselect.stages.prepare import gather_inputs
+
+OLD = Path(__file__).with_name("store_of_bf6979b.tar.xz")
+
+
+def files(folder: Path) -> set[Path]:
+    return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_nothing_is_computed_anew_from_a_store_made_before_the_modules_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tarfile.open(OLD) as archive:
+        archive.extractall(tmp_path, filter="data")
+    before = files(tmp_path / "store")
+    # What is found must not need what it was made from either.
+    for module in ("corpus.shards.write_tokens", "corpus.tokenizer.train_tokenizer"):
+        monkeypatch.setattr(f"dataselect.{module}", None)
+    compute = Counted()
+    found = run(
+        load_manifest(tmp_path / "manifest.yaml"),
+        load_plan("plan.yaml", tmp_path),
+        runtime(tmp_path, compute),
+    )
+    assert compute.names == []
+    assert files(tmp_path / "store") == before
+    # As bf6979b printed them.
+    scores = found.screening.ranking.table["score"].round(6).to_dict()
+    assert scores == {"copy": -0.677403, "worked": -0.677403, "blend": -0.361751, "prose": 1.716558}
+
+
+def test_a_store_that_lacks_a_proxy_trains_that_one_alone(tmp_path: Path) -> None:
+    with tarfile.open(OLD) as archive:
+        archive.extractall(tmp_path, filter="data")
+    manifest, plan = load_manifest(tmp_path / "manifest.yaml"), load_plan("plan.yaml", tmp_path)
+    complete = run(manifest, plan, runtime(tmp_path, Counted()))
+    key = complete.screening.scores.candidates["blend"].keys[0]
+    shutil.rmtree(tmp_path / "store" / "artifacts" / "proxy" / key)
+    compute = Counted()
+    run(manifest, plan, runtime(tmp_path, compute))
+    assert compute.names == ["stage1/blend"]
+
+
+def test_a_search_made_before_the_modules_moved_is_over_at_once(tmp_path: Path) -> None:
+    with tarfile.open(OLD) as archive:
+        archive.extractall(tmp_path, filter="data")
+    before = files(tmp_path / "store" / "artifacts")
+    compute = Counted()
+    manifest, plan = load_manifest(tmp_path / "manifest.yaml"), load_plan("mix.yaml", tmp_path)
+    found = search(gather_inputs(manifest, plan, runtime(tmp_path, compute)))
+    assert compute.names == []
+    assert files(tmp_path / "store" / "artifacts") == before
+    assert found.trials == 8
+    assert found.study == "manifest-b09b78c5"
+    assert found.proposal.weights.round(6).tolist() == [0.969060, 0.030940]
