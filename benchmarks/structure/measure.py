@@ -28,7 +28,8 @@ def watch(frame, event, _):
     code = frame.f_code
     if event != "call" or not code.co_filename.startswith(root + "/dataselect/"):
         return
-    given = [frame.f_locals.get(name) for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]]
+    count = code.co_argcount + code.co_kwonlyargcount
+    given = [frame.f_locals.get(name) for name in code.co_varnames[:count]]
     if any(type(each).__name__ == "Manifest" for each in given):
         back = frame.f_back
         while back is not None and not back.f_code.co_filename.startswith(root + "/dataselect/"):
@@ -148,10 +149,12 @@ def measured(root: Path) -> dict[str, int]:
         if a.split(".")[0] != b.split(".")[0]:
             packages.setdefault(a.split(".")[0], set()).add(b.split(".")[0])
     level = levels(packages)
-    trees = [ast.parse(text) for text in sources.values()]
+    trees = {name: ast.parse(text) for name, text in sources.items()}
+    # What users call has an option for each thing that they may say.
     functions = [
         node
-        for tree in trees
+        for name, tree in trees.items()
+        if name.split(".")[0] not in ("cli", "api")
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
@@ -174,9 +177,11 @@ def measured(root: Path) -> dict[str, int]:
         "imports between packages": sum(map(len, packages.values())),
         "circles of packages": circles(packages),
         "circles of modules": circles(modules),
-        "functions of 8 or more parameters": sum(parameters(each) >= 8 for each in functions),
+        "functions of 8 or more parameters, cli and api aside": sum(
+            parameters(each) >= 8 for each in functions
+        ),
         "asserts that something is not None": sum(
-            is_not_none(n) for t in trees for n in ast.walk(t)
+            is_not_none(n) for t in trees.values() for n in ast.walk(t)
         ),
         "lines of the longest module": max(len(text.splitlines()) for text in sources.values()),
         **way_of_a_candidate(root, level),
