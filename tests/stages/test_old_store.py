@@ -7,7 +7,12 @@ run them.
 
 import shutil
 import tarfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stage_world import Counted, runtime
@@ -17,6 +22,7 @@ from dataselect.config.plan import load_plan
 from dataselect.mixture_search.search import search
 from dataselect.pipeline import run
 from dataselect.stages.prepare import gather_inputs
+from dataselect.stages.watch import SilentWatch
 
 OLD = Path(__file__).with_name("store_of_bf6979b.tar.xz")
 
@@ -71,3 +77,56 @@ def test_a_search_made_before_the_modules_moved_is_over_at_once(tmp_path: Path) 
     assert found.trials == 8
     assert found.study == "manifest-b09b78c5"
     assert found.proposal.weights.round(6).tolist() == [0.969060, 0.030940]
+
+
+class Listening(SilentWatch):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.notes: list[str] = []
+
+    def step(self, title: str) -> None:
+        self.steps.append(title)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def test_a_run_with_a_mixture_prepares_its_inputs_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tarfile.open(OLD) as archive:
+        archive.extractall(tmp_path, filter="data")
+    calls: Counter[str] = Counter()
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            calls[name] += 1
+            if name == "gather":
+                arguments[-1]("a note on a benchmark")
+            return function(*arguments, **options)
+
+        return call
+
+    for module, name in (
+        ("stages.prepare", "gather"),
+        ("corpus.prepare", "fingerprints"),
+        ("corpus.prepare", "prepare_tokenizer"),
+    ):
+        place = f"dataselect.{module}.{name}"
+        monkeypatch.setattr(
+            place, counted(name, getattr(import_module(f"dataselect.{module}"), name))
+        )
+    watch = Listening()
+    found = run(
+        load_manifest(tmp_path / "manifest.yaml"),
+        load_plan("mix.yaml", tmp_path),
+        replace(runtime(tmp_path, Counted()), watch=watch),
+    )
+    assert found.mixture is not None
+    assert calls == {"gather": 1, "fingerprints": 1, "prepare_tokenizer": 1}
+    assert watch.notes == ["a note on a benchmark"]
+    assert [step for step in watch.steps if step.startswith("Benchmarks")] == [
+        "Benchmarks and reasoning traces"
+    ]
