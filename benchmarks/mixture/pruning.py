@@ -90,14 +90,14 @@ def show() -> None:
     rows = json.loads(FILE.read_text())
     trials = [Trial(tuple(row["weights"]), row["seed"]) for row in rows]
     values = np.array([row["values"] for row in rows])
-    end, trials = values[:, -1], len(rows)
+    end, count = values[:, -1], len(rows)
     objective = (values / end.std(axis=0)).mean(axis=2)
     rng = np.random.default_rng(0)
     for c in range(CHECKPOINTS - 1):
-        draws = [rng.integers(trials, size=trials) for _ in range(2000)]
+        draws = [rng.integers(count, size=count) for _ in range(2000)]
         ranks = [spearmanr(objective[d, c], objective[d, -1])[0] for d in draws]
         low, high = np.quantile(ranks, [0.05, 0.95])
-        kept = np.argsort(objective[:, c])[: trials // 2]
+        kept = np.argsort(objective[:, c])[: count // 2]
         value, proposed = (
             spearmanr(objective[some, c], objective[some, -1])[0]
             for some in (slice(None), slice(DESIGNED, None))
@@ -126,23 +126,23 @@ def show() -> None:
     )
     for fewer in (23, 22, 20):
         print(
-            f"first {fewer} trials alone, {1 - fewer / trials:.1%} saved: "
+            f"first {fewer} trials alone, {1 - fewer / count:.1%} saved: "
             f"{cost(trials[:fewer], end[:fewer]) - best:+.3f}"
         )
     for c, design in ((1, False), (1, True), (2, True)):
         stopped = _stopped(values[:, c], design)
-        rest = [i for i in range(trials) if i not in stopped]
+        rest = [i for i in range(count) if i not in stopped]
         ends = end.copy()
         for k in range(ends.shape[1]):
             line = np.polyfit(values[rest, c, k], end[rest, k], 1)
             ends[stopped, k] = np.polyval(line, values[stopped, c, k])
         away = (ends - end)[stopped] / end.std(axis=0)
-        share = len(stopped) * (1 - (c + 1) / CHECKPOINTS) / trials
-        asked = trials if design else trials - DESIGNED
+        share = len(stopped) * (1 - (c + 1) / CHECKPOINTS) / count
+        asked = count if design else count - DESIGNED
         print(
             f"worse half stopped after {c + 1}/{CHECKPOINTS}, design {'too' if design else 'not'}: "
-            f"{len(stopped)} of {trials}, {share:.1%} of training saved for "
-            f"{asked * scoring / trials:.1%} of scoring; ends predicted to "
+            f"{len(stopped)} of {count}, {share:.1%} of training saved for "
+            f"{asked * scoring / count:.1%} of scoring; ends predicted to "
             f"{np.sqrt((away**2).mean()):.2f}; proposal {cost(trials, ends) - best:+.3f}"
         )
 
