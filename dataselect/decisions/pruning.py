@@ -18,7 +18,7 @@ Reason = Literal["count", "probability"]
 
 
 @dataclass(frozen=True)
-class KeepRule:
+class PruningRule:
     """How many go on, and with which probability to be among so many others may follow."""
 
     keep: int
@@ -26,7 +26,7 @@ class KeepRule:
     at_most: int | None = None
 
 
-def kept(ranking: Ranking, rule: KeepRule) -> dict[str, Reason]:
+def survivors(ranking: Ranking, rule: PruningRule) -> dict[str, Reason]:
     """Candidates that go on, in the ranking's order, and by which part of the rule.
 
     The ranking's `k` is the rule's `keep`, or all candidates where there are fewer.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AgreementWithTruth:
+class TargetAgreement:
     """Agreement of each metric's ranking with known target accuracies.
 
     `target`: mean accuracy over benchmarks by candidate, in 0..1.
@@ -53,11 +53,11 @@ def read_target_accuracy(path: Path) -> dict[str, float]:
     return accuracies
 
 
-def agree(
+def target_agreement(
     target: Mapping[str, float],
     by_metric: Mapping[str, "pd.Series"],
     bootstrap: Bootstrap,
-) -> AgreementWithTruth | None:
+) -> TargetAgreement | None:
     """Compare each metric's aggregate (lower is better) with the truth, where both are known.
 
     None when fewer than three candidates are known, or all have the same accuracy.
@@ -69,7 +69,7 @@ def agree(
     if len(known) < 3 or len({target[name] for name in known}) == 1:
         return None
     truth = pd.Series({name: target[name] for name in known})
-    return AgreementWithTruth(
+    return TargetAgreement(
         dict(truth),
         {
             metric: decision_accuracy(scores[known], truth, bootstrap=bootstrap)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from dataselect.decisions.pruning import KeepRule, kept
+from dataselect.decisions.pruning import PruningRule, survivors
 from dataselect.decisions.ranking import Ranking, bootstrap_rank
 
 
@@ -16,29 +16,29 @@ def ranked(qualities: list[float], k: int, noise: float = 1.0) -> Ranking:
 
 def test_the_best_go_on_by_count() -> None:
     ranking = ranked([0.0, 1.0, 2.0, 3.0], k=2, noise=0.1)
-    assert kept(ranking, KeepRule(2)) == {"c0": "count", "c1": "count"}
+    assert survivors(ranking, PruningRule(2)) == {"c0": "count", "c1": "count"}
 
 
 def test_a_clear_ranking_keeps_no_more_for_a_probability() -> None:
     ranking = ranked([0.0, 1.0, 2.0, 3.0], k=2, noise=0.1)
-    assert list(kept(ranking, KeepRule(2, 0.05))) == ["c0", "c1"]
+    assert list(survivors(ranking, PruningRule(2, 0.05))) == ["c0", "c1"]
 
 
 def test_whoever_may_belong_to_the_best_goes_on_too() -> None:
     ranking = ranked([0.0, 1.0, 1.01, 9.0], k=2)
-    going = kept(ranking, KeepRule(2, 0.02))
+    going = survivors(ranking, PruningRule(2, 0.02))
     assert sorted(going) == ["c0", "c1", "c2"]
     assert list(going.values()) == ["count", "count", "probability"]
 
 
 def test_there_may_be_a_most() -> None:
     ranking = ranked([0.0, 0.01, 0.02, 0.03, 0.04], k=1, noise=9)
-    assert len(kept(ranking, KeepRule(1, 0.0))) == 5
-    going = kept(ranking, KeepRule(1, 0.0, 3))
+    assert len(survivors(ranking, PruningRule(1, 0.0))) == 5
+    going = survivors(ranking, PruningRule(1, 0.0, 3))
     assert len(going) == 3
     best = set(ranking.table["p_top_k"].nlargest(3).index)
     assert set(going) == best
 
 
 def test_fewer_candidates_than_places_all_go_on() -> None:
-    assert list(kept(ranked([0.0, 1.0], k=2), KeepRule(5, 0.1))) == ["c0", "c1"]
+    assert list(survivors(ranked([0.0, 1.0], k=2), PruningRule(5, 0.1))) == ["c0", "c1"]

@@ -252,7 +252,9 @@ def test_a_stage_that_no_candidate_comes_through_is_incomplete(
 ) -> None:
     made = experiment(world.folder, Counted(), world.copy(tmp_path))
     none = Changed(**vars(made), changes={"prose": absurd, "blend": broken})
-    with pytest.raises(IncompleteError, match=r"no candidate came through stage1 \(prose: the lo"):
+    with pytest.raises(
+        IncompleteError, match=r"no candidate could be scored in stage1 \(prose: the lo"
+    ):
         stage1(none, ["prose", "blend"])
 
 
