@@ -1,4 +1,4 @@
-"""What rules of who goes on cost and save: regret and hit rate against the number kept."""
+"""What pruning rules cost and save: regret and hit rate against the number of survivors."""
 
 from collections.abc import Iterator
 from typing import Any

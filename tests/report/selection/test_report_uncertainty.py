@@ -40,15 +40,15 @@ def with_doubt(
         }
         runs[name] = pd.concat(shifted, names=["seed"]).reorder_levels(own.index.names)
     ranking, uncertainty = with_uncertainty(screening.ranking, runs, gap, 0)
-    going = survivors(ranking, rule or PruningRule(2))
+    kept_by = survivors(ranking, rule or PruningRule(2))
     noise = {name: signal_to_noise(each) for name, each in runs.items()}
     made = replace(
         screening,
         ranking=ranking,
-        survivors=tuple(going),
+        survivors=tuple(kept_by),
         uncertainty=uncertainty,
         noise=noise,
-        kept_by=going,
+        kept_by=kept_by,
     )
     return replace(selection, screening=made)
 
