@@ -1,15 +1,15 @@
-"""A whole run, in the order of the paper: traces, screen, predict, decide, mix.
+"""A whole run, in the order of the paper: traces, screen, predict, select, mix.
 
     manifest x plan
       -> reasoning traces of a frontier model, with a probability for every letter
-      -> one token stream for each source, where a proxy is trained
-      -> Stage 1: a tiny proxy per candidate, ranked by rBridge, pruned to k
-      -> Stage 2: a larger proxy per survivor, mapped to target accuracy
-      -> what was decided, how sure it is, and what it cost
-      -> where the plan asks for it, shares of the sources for the next pretraining run
+      -> a token stream for each source, where a proxy is trained on text
+      -> Stage 1: a tiny proxy for each candidate, ranked by rBridge, pruned to k
+      -> Stage 2: a larger proxy for each survivor, its score mapped to target accuracy
+      -> the selection: rankings, their uncertainty, and the cost
+      -> with `mix:` in the plan, the shares of the sources for the next pretraining run
 
-Everything expensive is an artifact in the store, so a run that was stopped anywhere goes on
-when the same command is given again.
+Every expensive result is an artifact in the store, so a run that was stopped resumes when the same
+command is given again.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
 from dataselect.cost import PlannedCost, Spent, spent
 from dataselect.decisions.ablation import Ablation
-from dataselect.decisions.target_agreement import AgreementWithTruth, agree
+from dataselect.decisions.target_agreement import TargetAgreement, target_agreement
 from dataselect.errors import DataselectError
 from dataselect.leaks.alarm import CleanRanking
 from dataselect.stages import prepare as preparation
@@ -45,11 +45,11 @@ def run(
     compare_metrics: bool = False,
     on_selected: "Callable[[Selection], object]" = lambda _: None,
 ) -> "Selection":
-    """Do all of it; `compare_metrics` ranks Stage 1 by every metric too.
+    """Run every stage of the plan and return the selection.
 
-    `on_selected` is given what was decided before a mixture is searched for, which takes long and
-    may be killed. Raises InputError before any training, IncompleteError if no candidate came
-    through.
+    `compare_metrics` also ranks Stage 1 by every other metric. `on_selected` gets the selection
+    before the mixture search, which takes long and may be killed. Raises InputError before any
+    training, and IncompleteError when a stage has no scored candidate.
     """
     check(manifest, plan)
     truth = read_truth(manifest)
@@ -64,10 +64,10 @@ def run(
 
 
 def check(manifest: Manifest, plan: Plan) -> None:
-    """What manifest and plan say only together. Raises InputError."""
+    """Raise InputError where manifest and plan do not fit together."""
     preparation.check(manifest, plan)
     if plan.mix is not None:
-        # Not above: the libraries of the search take a second to load, which few plans need.
+        # Imported here because the search's libraries take a second to load, and few plans mix.
         from dataselect.mixture_search.prepare import check as check_search
 
         check_search(manifest, plan)
@@ -80,15 +80,15 @@ def select(
     truth: Mapping[str, float] | None,
     compare_metrics: bool,
 ) -> "Selection":
-    """What was decided, held against what is known of the targets, and what it cost."""
-    evidence = None
+    """The stages' results, compared with known target accuracies, and their cost."""
+    agreement = None
     if truth is not None:
-        evidence = agree(truth, screening.by_metric(), experiment.bootstrap)
+        agreement = target_agreement(truth, screening.by_metric(), experiment.bootstrap)
     return Selection(
         experiment=experiment,
         screening=screening,
         prediction=prediction,
-        evidence=evidence,
+        agreement=agreement,
         cost=method_cost(experiment, screening, prediction),
         spent=spent_by_stage(experiment.store, screening, prediction),
         seconds=experiment.runtime.seconds,
@@ -99,8 +99,8 @@ def select(
 
 
 def search_mixture(experiment: Experiment) -> "Found | DataselectError":
-    """The shares that the plan has searched for, or what ended the search."""
-    # As in `check`.
+    """The mixture that the search found, or the error that ended it."""
+    # Imported here as in `check`.
     from dataselect.mixture_search.search import search
 
     try:
@@ -111,46 +111,46 @@ def search_mixture(experiment: Experiment) -> "Found | DataselectError":
 
 @dataclass(frozen=True)
 class Selection:
-    """What a run decided and everything that a report says about it."""
+    """The result of a run: everything that a report shows."""
 
     experiment: Experiment
-    """Manifest, plan and what was prepared for them."""
+    """Manifest and plan, with everything prepared from them."""
     screening: Screening
     """Stage 1: scores, ranking and survivors."""
     prediction: Prediction | None
-    """Stage 2, where the plan has it."""
-    evidence: AgreementWithTruth | None
-    """Agreement with targets whose accuracy is known; None where none is."""
+    """Stage 2: target accuracies of the survivors; None without `predict:` in the plan."""
+    agreement: TargetAgreement | None
+    """Agreement of Stage 1's rankings with known target accuracies; None if too few are known."""
     cost: PlannedCost
-    """FLOPs of the method, against those of a target for every candidate."""
+    """FLOPs of the method, and of training a target for every candidate."""
     spent: Mapping[str, Spent]
-    """By stage, over all attempts at this run."""
+    """Time and FLOPs by stage, summed over all attempts at this run."""
     seconds: float
-    """Wall time of this call alone."""
+    """Wall time of this call only."""
     notes: tuple[str, ...]
-    """What people should know."""
+    """Remarks for the reader of the report."""
     clean: Mapping[StageName, CleanRanking] = field(default_factory=dict)
-    """Rankings without leaked items, where there are any."""
+    """Rankings without leaked items, of the stages that have any."""
     ablation: Ablation | None = None
-    """Every metric's ranking in Stage 1, where it was asked for."""
+    """Stage 1's ranking by every metric; None without `compare_metrics`."""
     mixture: "Found | DataselectError | None" = None
-    """Shares that were searched for, or what ended the search; None before and without one."""
+    """Result of the mixture search, or the error that ended it; None before or without a search."""
 
     @property
     def complete(self) -> bool:
-        """Whether no candidate failed (a diverged one has been judged: it diverged)."""
+        """Whether no candidate failed. A diverged one counts as done: it would diverge again."""
         stages = stage_scores(self.screening, self.prediction).values()
         return all("failed" not in scores.status.values() for scores in stages)
 
     def with_mixture(self, mixture: "Found | DataselectError") -> "Selection":
-        """The selection with the outcome of the search, and what that cost."""
+        """This selection with the outcome of the mixture search and its cost."""
         if isinstance(mixture, DataselectError):
             return replace(self, mixture=mixture, seconds=self.experiment.runtime.seconds)
-        # A proxy of Stage 1 may be a trial as well, and was paid for once.
+        # A trial may share its proxy with Stage 1, which is counted there.
         stages = stage_scores(self.screening, self.prediction).values()
-        own = mixture.keys - {key for scores in stages for key in scores.keys}
+        keys = mixture.keys - {key for scores in stages for key in scores.keys}
         records = self.experiment.store.ledger()
-        cost = spent(record for record in records if record.get("key") in own)
+        cost = spent(record for record in records if record.get("key") in keys)
         return replace(
             self,
             mixture=mixture,

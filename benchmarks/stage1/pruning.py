@@ -1,4 +1,4 @@
-"""What rules of who goes on cost and save: regret and hit rate against the number kept."""
+"""What pruning rules cost and save: regret and hit rate against the number of survivors."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from published import FLOPS, SIZES, Published
 
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.discrepancy import PUBLIC
-from dataselect.decisions.pruning import KeepRule, kept
+from dataselect.decisions.pruning import PruningRule, survivors
 from dataselect.decisions.ranking import Ranking, bootstrap_rank
 from dataselect.decisions.uncertainty import with_uncertainty
 
@@ -60,7 +60,7 @@ def _outcomes(
     targets = {name: published.targets[name].loc[names] for name in BENCHMARKS}
     for keep in COUNTS:
         ranking = bootstrap_rank(items, k=keep, bootstrap=Bootstrap(draws=500, seed=seed))
-        yield from _row(f"keep {keep}", list(kept(ranking, KeepRule(keep))), targets)
+        yield from _row(f"keep {keep}", list(survivors(ranking, PruningRule(keep))), targets)
     for keep in KEPT:
         ranking = _with_doubt(
             bootstrap_rank(items, k=keep, bootstrap=Bootstrap(draws=500, seed=seed)),
@@ -69,7 +69,7 @@ def _outcomes(
             names,
         )
         for least in PROBABILITIES:
-            going = list(kept(ranking, KeepRule(keep, least)))
+            going = list(survivors(ranking, PruningRule(keep, least)))
             yield from _row(f"keep {keep}, or P ≥ {least:g}", going, targets)
         if keep == 3:
             for benchmark, target in targets.items():

@@ -1,3 +1,3 @@
-"""Calibration runs: what they are (`spec`), a target's accuracies (`accuracies`, `lm_eval`), and
-checkpoints of both paired at equal tokens (`pairing`). `calibrate` does the work.
+"""Calibration runs: the spec (`spec`), a target's accuracies (`accuracies`, `lm_eval`), checkpoints
+of proxy and target paired at equal tokens (`pairing`), and the measurement itself (`calibrate`).
 """

@@ -1,8 +1,7 @@
-"""A target's accuracies at token counts, wherever they were measured.
+"""A target's accuracies by token count, and reading them from a CSV file.
 
-Here is the form that all have, and the reading of a CSV file of them; `lm_eval` reads results of
-lm-evaluation-harness. Values are as the file has them, shares or percent: which it is, is found
-where pairs are read (`transfer.pairs`).
+`lm_eval` reads them from results of lm-evaluation-harness. Values are as in the file, in 0..1 or in
+percent; `transfer.pairs` determines the unit when it reads the pairs.
 """
 
 import math
@@ -20,21 +19,22 @@ _COLUMNS = ("tokens", "benchmark", "accuracy")
 
 @dataclass(frozen=True)
 class Accuracies:
-    """What is known of a target: accuracy by benchmark and tokens, and what the target is called.
-
-    `origins` says of each benchmark and token count where the accuracy is from.
-    """
+    """Known accuracies of a target."""
 
     name: str
+    """Name of the target, or of the file that its accuracies are from."""
     values: Mapping[str, Mapping[int, float]]
+    """Accuracy by benchmark and token count, in the file's unit."""
     origins: Mapping[tuple[str, int], str]
+    """File (and line) of the accuracy, by benchmark and token count."""
     notes: tuple[str, ...] = ()
+    """What was chosen when reading."""
 
 
 def read_accuracies(path: Path, benchmarks: Iterable[str]) -> Accuracies:
     """Accuracies of these benchmarks from a CSV file with a row for each benchmark and checkpoint.
 
-    Raises InputError with the line of what is wrong, and when a benchmark is missing altogether.
+    Raises InputError with the line at fault, and when a benchmark has no accuracy at all.
     """
     columns, rows = read_csv(path)
     missing = [name for name in _COLUMNS if name not in columns]

@@ -1,17 +1,17 @@
 """`dataselect calibrate`: a transfer function measured on checkpoints of a proxy and its target.
 
-    checkpoints of the proxy and accuracies of the target, found
+    checkpoints of the proxy, and accuracies or checkpoints of the target
       -> paired at equal tokens; too few pairs are an error before anything is scored
-      -> the proxy's paired checkpoints scored on the traces (the target's evaluated, if asked,
-         each after fine-tuning on the benchmark's training set, if that is asked too)
+      -> the proxy's paired checkpoints scored on the traces; the target's evaluated if the spec
+         names them, with `sft` each after fine-tuning on the benchmark's training set
       -> a table of pairs, which `dataselect fit` reads
-      -> one transfer function for each benchmark, with all that it depends on
+      -> a transfer function for each benchmark, with the setting that it depends on
 
-Every score is an artifact, so a command that was stopped goes on, and one that is given again with
-another protocol or another target scores nothing twice. One model is in memory at a time.
+Every score is an artifact, so a command that was stopped resumes, and the same spec with another
+protocol or target scores nothing twice. One model is in memory at a time.
 
-Not covered: averaging over several calibration runs; put their tables together, with a `group` for
-each, and give that to `dataselect fit`.
+Not covered: averaging over several calibration runs. Join their tables, with a `group` for each,
+and give the result to `dataselect fit`.
 """
 
 import csv
@@ -52,22 +52,24 @@ COLUMNS = (
     *("benchmark", "metric", "accuracy", "tokens", "chance"),
     *("proxy", "proxy_tokens", "target", "target_tokens", "trace_nll", "label_nll"),
 )
-"""Of the table of pairs; `dataselect fit` reads the first five."""
+"""Columns of the table of pairs; `dataselect fit` reads the first five."""
 
 _Score = Callable[..., list[BenchmarkScores]]
-"""`score_models` or `score_finetuned`, with what they do not share filled in."""
+"""`score_models` or `score_finetuned`, with the arguments that differ filled in."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """Checkpoints by their tokens."""
+    """Checkpoints of one training run."""
 
     name: str
+    """The model, a folder or repository."""
     members: Mapping[int, Member]
+    """Checkpoints by training tokens."""
 
     @property
     def tokens(self) -> int:
-        """At the end of training, as far as there are checkpoints of it."""
+        """Tokens of the last checkpoint."""
         return max(self.members)
 
     def at(self, counts: Iterable[int]) -> list[Member]:
@@ -77,21 +79,25 @@ class Series:
 
 @dataclass(frozen=True)
 class Paired:
-    """What will be scored, before it is: the proxy, and what the target is known by."""
+    """A calibration run with its checkpoints paired, before anything is scored."""
 
     spec: CalibrationSpec
+    """What to calibrate."""
     proxy: Series
+    """The proxy's checkpoints."""
     target: Series | Accuracies
+    """The target's checkpoints to evaluate, or its known accuracies."""
     matches: Mapping[str, Matches]
+    """Pairs by benchmark."""
 
     @property
     def target_name(self) -> str:
-        """What the record calls the target."""
+        """The target's name in the record."""
         return self.spec.target.name or self.target.name
 
     @property
     def target_tokens(self) -> int:
-        """At the end of its training, as far as is known."""
+        """Tokens at the end of its training, or at its last checkpoint or accuracy."""
         if self.spec.target.tokens is not None:
             return self.spec.target.tokens
         if isinstance(self.target, Series):
@@ -100,40 +106,45 @@ class Paired:
 
     @property
     def proxies(self) -> list[Member]:
-        """The proxy's checkpoints that some benchmark is paired at."""
+        """The proxy's checkpoints that are paired for any benchmark."""
         return self.proxy.at(m.proxy for each in self.matches.values() for m in each.found)
 
     @property
     def targets(self) -> list[Member]:
-        """The target's checkpoints to evaluate here; none where its accuracies are given."""
+        """The target's checkpoints to evaluate; empty where its accuracies are given."""
         if not isinstance(self.target, Series):
             return []
         return self.target.at(m.target for each in self.matches.values() for m in each.found)
 
     def known_as(self, target: Member) -> str:
-        """What the record calls a checkpoint of the target."""
+        """The name of a checkpoint of the target in the record."""
         return f"{_commit(target)} fine-tuned" if self.spec.target.sft else _commit(target)
 
     def notes(self) -> list[str]:
-        """What was paired and taken, a line for each thing to say."""
+        """What was paired and which accuracies were used, a line each."""
         by_text: dict[str, list[str]] = {}
         for name, matches in self.matches.items():
             by_text.setdefault(matches.describe(), []).append(name)
-        said = [f"{', '.join(names)}: {text}" for text, names in by_text.items()]
+        notes = [f"{', '.join(names)}: {text}" for text, names in by_text.items()]
         if self.spec.target.sft:
-            said.append(f"{self.target_name}: accuracy after fine-tuning")
-        return [*said, *(self.target.notes if isinstance(self.target, Accuracies) else ())]
+            notes.append(f"{self.target_name}: accuracy after fine-tuning")
+        return [*notes, *(self.target.notes if isinstance(self.target, Accuracies) else ())]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The pairs with their scores: `rows` of the table, and what functions will depend on."""
+    """The pairs with their scores and accuracies, and what they were measured with."""
 
     rows: tuple[Mapping[str, object], ...]
+    """Rows of the table of pairs, with the columns `COLUMNS`."""
     settings: Mapping[str, Setting]
+    """By benchmark, what its scores and accuracies depend on."""
     calibration: str
+    """The calibration run, in words."""
     checkpoints: tuple[str, ...]
+    """Names of all checkpoints that were scored or evaluated."""
     notes: tuple[str, ...]
+    """What was paired, and items left out."""
 
     def table(self) -> str:
         """The pairs as CSV."""
@@ -158,7 +169,7 @@ class Measured:
 def pair(spec: CalibrationSpec) -> Paired:
     """Find checkpoints and accuracies and pair them. Raises InputError, naming the spec's keys.
 
-    The Hub is asked for names at most; nothing is downloaded.
+    Reads at most names from the Hub; downloads nothing.
     """
     if spec.target.sft:
         check_training_sets(spec)
@@ -181,17 +192,18 @@ def pair(spec: CalibrationSpec) -> Paired:
 
 
 def measure(paired: Paired, store: Store, device: str, unsafe: bool, watch: "Watch") -> Measured:
-    """Score what is missing and put the pairs together.
+    """Score what the store lacks and assemble the pairs.
 
-    `unsafe` lets programs that the target writes run without isolation.
+    `unsafe` lets programs that the target writes run without isolation. Raises InputError when a
+    benchmark has no item that every checkpoint can be scored on.
     """
     spec = paired.spec
     watch.step("Benchmarks and reasoning traces")
     evaluations = gather(spec, store, device, watch.note)
     grade: _Score = partial(score_models, measurements=("graded",))
     if spec.target.sft:
-        asked = {name: each.benchmark for name, each in evaluations.items()}
-        grade = partial(score_finetuned, training_sets=load_training_sets(spec, asked))
+        benchmarks = {name: each.benchmark for name, each in evaluations.items()}
+        grade = partial(score_finetuned, training_sets=load_training_sets(spec, benchmarks))
     watch.step(f"Proxy: {len(paired.proxies)} checkpoints of {paired.proxy.name}")
     score = partial(score_models, measurements=("scores",))
     proxies = _scored(score, paired.proxies, evaluations, store, device, unsafe, watch)
@@ -209,7 +221,7 @@ def measure(paired: Paired, store: Store, device: str, unsafe: bool, watch: "Wat
                 accuracy = _means(measured, name, member)["correct"]
                 origin = paired.known_as(member)
             else:
-                assert isinstance(paired.target, Accuracies), "what is not measured was read"
+                assert isinstance(paired.target, Accuracies), "not evaluated, so it was read"
                 accuracy = paired.target.values[name][point.target]
                 origin = paired.target.origins[name, point.target]
             rows.append(
@@ -250,7 +262,7 @@ def fit(
     protocol: Literal["robust", "paper"],
     command: str,
 ) -> dict[str, PaperFit | RobustFit]:
-    """A function for each benchmark, of pairs read back from their table."""
+    """A transfer function for each benchmark, fitted on pairs read from the table `file`."""
     fits: dict[str, PaperFit | RobustFit] = {}
     for name, pairs in file.benchmarks.items():
         provenance = Provenance(
@@ -269,7 +281,7 @@ def fit(
 
 def _series(spec: CalibrationSpec, *key: str) -> Series:
     section = spec.proxy if key == ("proxy",) else spec.target.checkpoints
-    assert section is not None, "only a series that the spec has is asked for"
+    assert section is not None, "called only for series that the spec has"
     where = spec.where(*key)
     members = resolve(section, spec.base, where)
     unknown = [member.label for member in members if member.tokens is None]
@@ -281,7 +293,7 @@ def _series(spec: CalibrationSpec, *key: str) -> Series:
         )
     by_tokens: dict[int, Member] = {}
     for member in members:
-        # Names round their tokens: of those that look alike the last is nearest to the number.
+        # Names round their tokens: of checkpoints with equal counts the last is the nearest.
         by_tokens[member.tokens or 0] = member
     return Series(section.model, by_tokens)
 
@@ -297,10 +309,12 @@ def _target(spec: CalibrationSpec) -> Series | Accuracies:
 
 @dataclass(frozen=True)
 class _Scored:
-    """A benchmark's scores, and the table of each checkpoint by its label."""
+    """A benchmark's scores."""
 
     scores: BenchmarkScores
+    """Scores of all checkpoints."""
     tables: Mapping[str, "pd.DataFrame"]
+    """The table of each checkpoint, by its label."""
 
 
 def _scored(
@@ -315,7 +329,7 @@ def _scored(
     def report(text: str) -> None:
         watch.progress(text, {})
 
-    made = score(
+    all_scores = score(
         store,
         [replace(member, store=store).checkpoint for member in members],
         list(evaluations.values()),
@@ -325,22 +339,22 @@ def _scored(
         report=report,
     )
     labels = [member.label for member in members]
-    found = {}
-    for name, scores in zip(evaluations, made, strict=True):
+    by_benchmark = {}
+    for name, scores in zip(evaluations, all_scores, strict=True):
         if scores.tables[0].empty:
             raise InputError(
                 f"benchmark '{name}'",
                 "there is no item that every checkpoint can be scored on",
                 "use other items, or leave out a checkpoint",
             )
-        found[name] = _Scored(scores, dict(zip(labels, scores.tables, strict=True)))
-    return found
+        by_benchmark[name] = _Scored(scores, dict(zip(labels, scores.tables, strict=True)))
+    return by_benchmark
 
 
 def _means(scored: Mapping[str, _Scored], benchmark: str, member: Member) -> dict[str, float]:
     table = scored[benchmark].tables[member.label]
-    wanted = [name for name in (*METRICS, "correct") if name in table]
-    return {name: float(table[name].mean()) for name in wanted}
+    metrics = [name for name in (*METRICS, "correct") if name in table]
+    return {name: float(table[name].mean()) for name in metrics}
 
 
 def _remarks(scores: BenchmarkScores) -> list[str]:
@@ -352,17 +366,17 @@ def _settings(
     paired: Paired, evaluations: Mapping[str, Evaluation], store: Store, device: str
 ) -> dict[str, Setting]:
     last = replace(paired.proxies[-1], store=store)
-    looked_at = GivenCheckpoints((last,))
-    made = looked_at.find(store) or looked_at.make(store, last.label, device, lambda *_: None)
+    source = GivenCheckpoints((last,))
+    proxy = source.find(store) or source.make(store, last.label, device, lambda *_: None)
     return {
         name: Setting(
             target_size=paired.spec.target.size,
             target_tokens=paired.target_tokens,
-            proxy_size=made.parameters,
+            proxy_size=proxy.parameters,
             proxy_tokens=paired.proxy.tokens,
             traces=evaluation.traces_hash,
             benchmark=evaluation.benchmark.content_hash,
-            tokenizer=made.tokenizer,
+            tokenizer=proxy.tokenizer,
             metric_version=METRIC_VERSION,
         )
         for name, evaluation in evaluations.items()
@@ -381,13 +395,13 @@ def _description(paired: Paired, device: str) -> str:
 
 
 def _commit(member: Member) -> str:
-    """A checkpoint by its name and its commit, or the hash of its files' hashes."""
+    """A checkpoint's name with its commit, or with the hash of its files' hashes."""
     commit = member.commit or content_key("model", member.checkpoint.identity)[:16]
     return member.label if member.label == commit else f"{member.label}@{commit}"
 
 
 def _chance(evaluation: Evaluation) -> float | str:
-    """Of a benchmark of one's own with choices; others are known where functions are fitted."""
+    """Accuracy of guessing on a user's benchmark with choices; empty text for other benchmarks."""
     benchmark = evaluation.benchmark
     choices = [len(item.choices or ()) for item in benchmark.items]
     if known_chance(benchmark.id) is not None or not choices or 0 in choices:

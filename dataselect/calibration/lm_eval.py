@@ -1,10 +1,10 @@
 """Results files of lm-evaluation-harness as a target's accuracies.
 
-Such a file has `results: {task: {"acc,none": …}}` for one model, and says which in `config` (the
-arguments `pretrained` and `revision`) or `model_name`. How far the model was trained is read from
-these names or from the file's folder, unless the spec states it. Which task and metric is the
-accuracy of a benchmark is chosen once for all files, so that a curve is never a mixture of two
-metrics: the first of the usual ones that the most checkpoints have. What was taken is said.
+Such a file has `results: {task: {"acc,none": …}}` for one model, which it names in `config` (the
+arguments `pretrained` and `revision`) or `model_name`. The training tokens are read from these
+names or from the file's folder, unless the spec states them. The task and metric for a benchmark
+are chosen once for all files, so that a curve never mixes two metrics: the first of the usual ones
+that the most checkpoints have. A note names the choice.
 
 Files written by `dataselect score --accuracy` have the same form.
 """
@@ -34,7 +34,7 @@ _TASKS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "mmlu_pro_stem": (("mmlu_pro_stem",), tuple(f"mmlu_pro_{subject}" for subject in _STEM)),
     "humaneval": (("humaneval",), ("humaneval_instruct",)),
 }
-"""Tasks that are a benchmark, the likeliest first; others are a task of their own name."""
+"""Tasks that measure a benchmark, the likeliest first; for others, the task of the same name."""
 
 _METRICS = (
     "math_verify,none",
@@ -48,7 +48,7 @@ _METRICS = (
     "acc_norm,none",
     "acc,none",
 )
-"""Metrics that are an accuracy, the likeliest first: what a model writes before what it ranks."""
+"""Metrics that are an accuracy, the likeliest first: generated answers before ranked choices."""
 
 
 class _File(BaseModel):
@@ -61,18 +61,17 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class _Results:
-    """A file read: its names, likeliest to tell the tokens first, and what it holds.
-
-    `model` is the repository on the Hub that has the revision, None for a folder.
-    """
+    """A results file that was read."""
 
     path: Path
     names: tuple[str, ...]
+    """Names that may tell the training tokens, the likeliest first."""
     model: str | None
+    """Repository on the Hub with the revision; None for a folder."""
     content: _File
 
     def metrics(self, task: str) -> dict[str, float]:
-        """The figures of a task, without their standard errors."""
+        """The metrics of a task, without their standard errors."""
         return {
             name: float(value)
             for name, value in self.content.results.get(task, {}).items()
@@ -82,7 +81,7 @@ class _Results:
         }
 
     def items(self, task: str) -> float:
-        """Items that a task was measured on; 1 where the file does not say."""
+        """Number of items of a task; 1 where the file does not say."""
         counts = self.content.samples.get(task)
         effective = counts.get("effective") if isinstance(counts, dict) else None
         return float(effective) if isinstance(effective, int) else 1.0
@@ -93,8 +92,8 @@ def read_lm_eval(
 ) -> Accuracies:
     """The benchmarks' accuracies from all files that a section names.
 
-    Raises InputError for a file that cannot be read, whose tokens nothing tells, that contradicts
-    another, and when no file has a benchmark.
+    Raises InputError for a file that cannot be read, that gives no training tokens or contradicts
+    another, when the files are for several models, and when no file has a benchmark.
     """
     files = [_read(path, base) for path in _paths(section, base, where)]
     models = sorted({file.model for file in files if file.model is not None})
@@ -108,14 +107,14 @@ def read_lm_eval(
         known = sorted({name for file in files for name in file.names})
         fix = nearest(name, known) or f"the files are for {', '.join(known[:5])}"
         raise InputError(where, f"'tokens' names {quoted(name)}, which no file is for", fix)
-    at = [(_tokens(file, naming, stated), file) for file in files]
+    by_tokens = [(_tokens(file, naming, stated), file) for file in files]
     values: dict[str, dict[int, float]] = {}
     origins: dict[tuple[str, int], str] = {}
     notes = []
     for benchmark in benchmarks:
         tasks, metric = _choose(benchmark, section.tasks.get(benchmark), files, where)
         values[benchmark] = {}
-        for tokens, file in at:
+        for tokens, file in by_tokens:
             accuracy = _accuracy(file, tasks, metric)
             if accuracy is None:
                 continue
@@ -138,13 +137,13 @@ def read_lm_eval(
 
 
 def _paths(section: LmEvalResults, base: Path, where: str) -> list[Path]:
-    found: dict[Path, None] = {}
+    paths: dict[Path, None] = {}
     for pattern in section.patterns:
         matched = sorted(glob.glob(pattern, root_dir=base, recursive=True))
         if not matched:
             raise InputError(where, f"no file matches {quoted(pattern)}", "check the pattern")
-        found |= dict.fromkeys(base / path for path in matched)
-    return list(found)
+        paths |= dict.fromkeys(base / path for path in matched)
+    return list(paths)
 
 
 def _read(path: Path, base: Path) -> _Results:
@@ -189,9 +188,9 @@ def _choose(
     most = 0
     for tasks in groups:
         for metric in metrics:
-            having = sum(_accuracy(file, tasks, metric) is not None for file in files)
-            if having > most:
-                best, most = (tasks, metric), having
+            count = sum(_accuracy(file, tasks, metric) is not None for file in files)
+            if count > most:
+                best, most = (tasks, metric), count
     if best is None:
         raise InputError(where, *_nothing_found(benchmark, groups, chosen, files))
     return best
@@ -204,33 +203,37 @@ def _nothing_found(
     files: Sequence[_Results],
 ) -> tuple[str, str]:
     """Why no file has a benchmark's accuracy, and what fixes it."""
-    there = {task: tuple(file.metrics(task)) for file in files for task in file.content.results}
-    tasks = max(groups, key=lambda tasks: sum(task in there for task in tasks))
-    present = [task for task in tasks if task in there]
+    metrics_of = {
+        task: tuple(file.metrics(task)) for file in files for task in file.content.results
+    }
+    tasks = max(groups, key=lambda tasks: sum(task in metrics_of for task in tasks))
+    present = [task for task in tasks if task in metrics_of]
     if not present:
-        listed = ", ".join(sorted(there)) or "none"
+        listed = ", ".join(sorted(metrics_of)) or "none"
         return (
             f"no file has a result for benchmark {quoted(benchmark)}",
             f"name its task in 'tasks' (there: {listed})",
         )
     if len(present) < len(tasks):
-        lacking = ", ".join(task for task in tasks if task not in there)
+        lacking = ", ".join(task for task in tasks if task not in metrics_of)
         return f"{benchmark} is {len(tasks)} tasks, and no file has {lacking}", "add their results"
     wanted = "usual accuracy" if chosen is None or chosen.metric is None else chosen.metric
-    metrics = ", ".join(map(quoted, there[present[0]]))
+    metrics = ", ".join(map(quoted, metrics_of[present[0]]))
     return f"task {quoted(present[0])} has no {wanted}", f"its metrics are {metrics}"
 
 
 def _accuracy(file: _Results, tasks: Sequence[str], metric: str) -> float | None:
-    """The mean over tasks, by their numbers of items; None unless the file has them all."""
-    found = [file.metrics(task).get(metric) for task in tasks]
-    known = [value for value in found if value is not None]
+    """The mean over tasks, weighted by number of items; None unless the file has all tasks."""
+    values = [file.metrics(task).get(metric) for task in tasks]
+    known = [value for value in values if value is not None]
     if len(known) < len(tasks):
         return None
     for task, value in zip(tasks, known, strict=True):
         if not 0 <= value <= 1:
             raise InputError(
-                file.path, f"{metric} of {task} is {value:g}, no share", "name a metric from 0 to 1"
+                file.path,
+                f"{metric} of {task} is {value:g}, not within 0..1",
+                "name a metric from 0 to 1",
             )
     if len(known) == 1:
         return known[0]

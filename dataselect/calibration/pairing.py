@@ -1,9 +1,9 @@
-"""Checkpoints of proxy and target paired at equal tokens, as nearly as there are any.
+"""Checkpoints of proxy and target paired at equal tokens, or as nearly equal as possible.
 
-At each token count the nearest checkpoint of both is taken, if it lies within reach. No checkpoint
-serves two counts, because a pair counted twice looks like evidence where there is none. What could
-not be paired, and how far the pairs lie apart, is said: unequal tokens are an error in the score of
-unknown direction.
+At each token count the nearest checkpoint of both is taken, if it lies within the tolerance. No
+checkpoint is used at two counts, because a pair counted twice looks like more evidence than there
+is. What was not paired, and how far the pairs lie apart, is reported: unequal tokens cause an error
+of the score in an unknown direction.
 """
 
 from collections import Counter
@@ -16,11 +16,14 @@ from dataselect.units import format_count
 
 @dataclass(frozen=True)
 class Match:
-    """A pair: the token count asked for, and those of the two checkpoints."""
+    """A pair of checkpoints, by their token counts."""
 
     tokens: int
+    """The token count to pair at."""
     proxy: int
+    """Tokens of the proxy's checkpoint."""
     target: int
+    """Tokens of the target's checkpoint."""
 
     @property
     def apart(self) -> int:
@@ -30,13 +33,15 @@ class Match:
 
 @dataclass(frozen=True)
 class Matches:
-    """The pairs by rising tokens, and the token counts that have none, with the reason."""
+    """The pairs of one benchmark."""
 
     found: tuple[Match, ...]
+    """Pairs by rising tokens."""
     missing: tuple[tuple[int, str], ...]
+    """Token counts without a pair, each with the reason."""
 
     def describe(self) -> str:
-        """What was paired, and how far apart the checkpoints lie."""
+        """A sentence: what was paired, how far apart the checkpoints lie, what was left out."""
         if not self.found:
             return f"nothing is paired{self._left_out()}"
         first, last = self.found[0], self.found[-1]
@@ -61,7 +66,7 @@ class Matches:
 
 
 def match(proxies: Sequence[int], targets: Sequence[int], pairing: Pairing) -> Matches:
-    """Pair checkpoints by their token counts, all above 0."""
+    """Pair checkpoints by their token counts; counts of 0 are ignored."""
     grid = pairing.grid()
     if grid is None:
         grid = sorted(tokens for tokens in set(targets) if tokens and pairing.includes(tokens))

@@ -1,9 +1,9 @@
 """The calibration spec: which proxy, which target, on what, and where the two are paired.
 
 A calibration run is a proxy and a target that were trained on the same data, with checkpoints of
-both. The spec names the proxy's checkpoints, where the target's accuracies come from, the
-benchmarks with their traces in the words of a plan, and the token counts to pair at. Only what the
-file itself can show is checked here.
+both. The spec names the proxy's checkpoints, the source of the target's accuracies, the benchmarks
+with their traces in a plan's syntax, and the token counts to pair at. This module checks only what
+the file alone can show.
 """
 
 from pathlib import Path
@@ -23,11 +23,11 @@ class Task(Section):
     """Which result of lm-evaluation-harness is a benchmark's accuracy."""
 
     task: Text | Annotated[list[Text], Field(min_length=1)]
-    """Name of the task; of several the mean is taken, by their numbers of items."""
+    """Name of the task, or of several: their mean, weighted by their numbers of items."""
 
     metric: Text | None = None
-    """Its metric with the filter, such as `exact_match,strict-match`. Default: the first there is
-    of those that are usual."""
+    """Its metric with the filter, such as `exact_match,strict-match`. Default: the first of the
+    usual ones that the files have."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -43,14 +43,14 @@ class LmEvalResults(Section):
     file."""
 
     tokens: dict[str, Count] | None = None
-    """Training tokens by the revision, model or folder that a file is for. Default: what these
-    names say (`tokens250B`), or their step times `tokens_per_step`."""
+    """Training tokens by the revision, model or folder that a file is for. Default: read from these
+    names (`tokens250B`), or their step times `tokens_per_step`."""
 
     tokens_per_step: Count | None = None
     """Tokens in a training step, for names that give the step alone."""
 
     tasks: dict[str, Task] = Field(default_factory=dict)
-    """Task and metric by benchmark id, where the usual ones are not meant."""
+    """Task and metric by benchmark id, where the usual ones do not apply."""
 
     @property
     def patterns(self) -> list[str]:
@@ -68,7 +68,7 @@ class CalibrationTarget(Section):
     """Tokens at the end of its training. Default: at the last accuracy."""
 
     name: Text | None = None
-    """What to call it in the record. Default: what its accuracies say."""
+    """Its name in the record. Default: as its accuracies name it."""
 
     lm_eval: LmEvalResults | None = None
     """Results of lm-evaluation-harness."""
@@ -77,11 +77,11 @@ class CalibrationTarget(Section):
     """CSV file with the columns `tokens`, `benchmark`, `accuracy`, relative to this file."""
 
     checkpoints: Checkpoints | None = None
-    """Checkpoints of the target, to be evaluated here: answers are written and graded."""
+    """Checkpoints of the target, to be evaluated here: answers are generated and graded."""
 
     sft: bool = False
-    """With `checkpoints`: fine-tune each of them first, on the training set of each benchmark,
-    apart, and take the accuracy after that."""
+    """With `checkpoints`: fine-tune each of them on the training set of each benchmark separately,
+    and measure the accuracy after that."""
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
@@ -104,18 +104,18 @@ class Pairing(Section):
     """The token counts at which checkpoints of proxy and target are paired."""
 
     every: Count | None = None
-    """Distance of the token counts, which begin at `first`. Default: wherever the target has an
-    accuracy."""
+    """Distance between the token counts, which begin at `first`. Default: pair wherever the target
+    has an accuracy."""
 
     first: Count | None = None
-    """The first of them. Default: `every`."""
+    """The first token count. Default: `every`."""
 
     last: Count | None = None
-    """The last. Needed with `every`."""
+    """The last token count. Needed with `every`."""
 
     tolerance: Annotated[Number, Field(gt=0, lt=0.5)] = 0.02
-    """How far a checkpoint may lie from the token count, as a share of it; with `every` less than
-    half of that too."""
+    """How far a checkpoint may lie from the token count, as a share of it; with `every` also less
+    than half of `every`."""
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
@@ -127,17 +127,17 @@ class Pairing(Section):
         return self
 
     def grid(self) -> list[int] | None:
-        """The token counts; None where the target's own are taken."""
+        """The token counts to pair at; None where the target's own are used."""
         if self.every is None or self.last is None:
             return None
         return list(range(self.first or self.every, self.last + 1, self.every))
 
     def includes(self, tokens: int) -> bool:
-        """Whether a token count of the target's lies in the range."""
+        """Whether a token count lies in the range of `first` and `last`."""
         return (self.first or 1) <= tokens and (self.last is None or tokens <= self.last)
 
     def reach(self, tokens: int) -> float:
-        """How far a checkpoint may lie from a token count."""
+        """Tokens that a checkpoint may lie from a token count."""
         share = self.tolerance * tokens
         # Strictly less than half the distance: no checkpoint is the nearest to two counts.
         return share if self.every is None else min(share, 0.499 * self.every)
@@ -147,7 +147,7 @@ class CalibrationSpec(Document):
     """How a transfer function is measured."""
 
     name: Id
-    """Names the files that are written. Default: the name of this file without its ending."""
+    """Name of the files that are written. Default: the name of this file without its ending."""
 
     proxy: Checkpoints
     """Checkpoints of the small model."""
@@ -156,7 +156,7 @@ class CalibrationSpec(Document):
     """The large model, trained on the same data."""
 
     benchmarks: Annotated[list[Benchmark], Field(min_length=1)]
-    """What both are measured on, in the words of a plan."""
+    """What both are measured on, as in a plan."""
 
     pair: Pairing = Pairing()
     """Where they are paired."""
@@ -165,7 +165,7 @@ class CalibrationSpec(Document):
     """How functions are fitted and judged."""
 
     seed: Seed = 0
-    """Draws the five folds."""
+    """Seed of the five folds."""
 
     @model_validator(mode="after")
     def _benchmarks_fit_together(self) -> Self:

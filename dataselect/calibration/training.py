@@ -1,9 +1,8 @@
-"""What a target is fine-tuned on where the accuracy wanted is that after it (the spec's `sft`).
+"""Training sets for targets that are fine-tuned before their accuracy is measured (spec's `sft`).
 
 The paper's pre-to-post setting: each checkpoint of the target is fine-tuned on the training set of
-each benchmark, apart. A benchmark that has none is an error with the place of `sft`, which names
-all of them at once: there is nothing to fall back to, as an accuracy without fine-tuning would
-stand among others that it cannot be compared with.
+each benchmark separately. A benchmark without a training set is an error at the key `sft`. There is
+no fallback, because an accuracy without fine-tuning cannot be compared with the others.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,7 @@ from dataselect.errors import InputError
 
 
 def check_training_sets(spec: CalibrationSpec) -> None:
-    """Raise InputError where a benchmark of the spec has no training set; no rows are read."""
+    """Raise InputError if a benchmark of the spec has no training set; reads no rows."""
     for chosen in spec.benchmarks:
         with _at_sft(spec):
             require_training_set(_definition(spec, chosen))
@@ -29,7 +28,7 @@ def check_training_sets(spec: CalibrationSpec) -> None:
 def load_training_sets(
     spec: CalibrationSpec, benchmarks: Mapping[str, BenchmarkItems]
 ) -> dict[str, BenchmarkItems]:
-    """The items to fine-tune on, by benchmark id. Raises InputError where there are none."""
+    """The items to fine-tune on, by benchmark id. Raises InputError where a set is missing."""
     loaded = {}
     for chosen in spec.benchmarks:
         folder = None if chosen.folder is None else spec.base / chosen.folder
@@ -52,7 +51,7 @@ def _definition(spec: CalibrationSpec, chosen: Benchmark) -> Definition:
 
 @contextmanager
 def _at_sft(spec: CalibrationSpec) -> Iterator[None]:
-    """Put the place of the key in front of what is raised."""
+    """Prefix an InputError with the place of the key `sft`."""
     try:
         yield
     except InputError as error:

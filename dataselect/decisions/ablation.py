@@ -1,16 +1,16 @@
-"""Every metric's ranking side by side: is rBridge's weight worth it over the plain likelihood here?
+"""The rankings by all metrics side by side: do rBridge's token weights beat the plain likelihood?
 
-Two metrics of the same items are compared pair of candidates by pair. That they order some pairs
-otherwise means little by itself, because other items would reorder pairs of either; so each pair
-gets the probability that the two disagree on it, from draws that resample the same items for both,
-and is counted as a difference only where that probability is high. Beside it stands what the first
-metric's own ranking keeps of itself on items drawn anew.
+Two metrics of the same items are compared on each pair of candidates. A different order of some
+pairs means little by itself, because other items would reorder pairs under either metric. So each
+pair gets the probability that the two metrics disagree on it, from draws that resample the same
+items for both, and counts as a difference only if that probability is high. For comparison, the
+first metric's ranking is compared with itself on resampled items.
 
-Whether a difference is a gain only known targets can tell. Where there are some, each metric's
+Only known targets can show whether a difference is a gain. Where there are some, each metric's
 decision accuracy is compared with the first's on the same resampled candidates.
 
-Not covered: seeds. What the items cannot tell apart, seeds may reorder; with several, the scores
-are means over them and the comparison is of these means.
+Not covered: the noise of seeds, which may reorder candidates further. With several seeds the scores
+are means over them, and these means are compared.
 """
 
 from collections.abc import Mapping
@@ -30,43 +30,52 @@ from dataselect.decisions.ranking import Array, Method, bootstrap_rank
 from dataselect.errors import InputError
 
 FEWEST = 3
-"""Candidates with a known target below which nothing is said of decision accuracy."""
+"""Fewest candidates with a known target for which decision accuracy is computed."""
 
 Tables = Mapping[str, pd.DataFrame]
 
 
 @dataclass(frozen=True)
 class MetricRanking:
-    """One metric against the first: a row of the comparison.
-
-    `scores` by candidate, lower is better, and their `ranks` from 1. `same_order` is the share of
-    the pairs that both put in the same order (ties one half) and `kendall_tau` is tau-b, both None
-    where one of them ties all. `expected_same_order` is the mean of `same_order` over draws, for
-    the first metric with its own ranking. `differing`: pairs that the two put in opposite order
-    with at least the confidence asked for, better of the first metric first.
-    """
+    """One metric's ranking, compared with the first metric's."""
 
     scores: Mapping[str, float]
+    """Aggregate score by candidate; lower is better."""
     ranks: Mapping[str, int]
+    """Rank by candidate, from 1."""
     same_order: float | None
+    """Share of the pairs that both put in the same order, ties one half; None for the first metric
+    and if the first ties all."""
     kendall_tau: float | None
+    """Tau-b of the two rankings; None as `same_order`."""
     expected_same_order: float
+    """Mean of `same_order` over the draws; for the first metric, with its own observed ranking."""
     differing: tuple[tuple[str, str], ...]
+    """Pairs that the two put in opposite order with at least the given confidence, the first
+    metric's better candidate first."""
     agreement: Agreement | None
+    """Agreement with the known targets; None if there are too few."""
     gain: AccuracyDifference | None
-    """The first metric's decision accuracy less this one's; None for itself."""
+    """The first metric's decision accuracy less this one's; None for the first and without enough
+    known targets."""
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """All metrics, that of the ranking (`first`) first; `known` candidates have a target."""
+    """The rankings by all metrics, compared with the ranking that decides."""
 
     first: str
+    """The metric of the ranking that decides."""
     metrics: Mapping[str, MetricRanking]
+    """By metric, `first` first."""
     items: Mapping[str, int]
+    """Number of items compared on, by benchmark."""
     pairs: int
+    """Number of pairs of candidates."""
     known: int
+    """Candidates with a known target; 0 if too few for an agreement."""
     confidence: float
+    """Probability at which a pair counts as differing, in 0..1."""
 
 
 def ablation(
@@ -79,9 +88,9 @@ def ablation(
     """Compare the first metric of `tables` with each other one.
 
     `tables`: by metric and benchmark, items x candidates, lower is better; items that one of the
-    metrics lacks are left out for all. `target`: known accuracies, higher is better.
+    metrics lacks are left out for all. `target`: known accuracies by candidate, higher is better.
 
-    Raises InputError when a benchmark has no item in common, and as `bootstrap_rank` does.
+    Raises InputError when the metrics share no item of a benchmark, and as `bootstrap_rank` does.
     """
     shared = _on_shared_items(tables)
     first, *_ = shared
@@ -97,13 +106,13 @@ def ablation(
         for metric, each in rankings.items()
     }
     truth = _known(target, names)
-    found = {}
+    metrics = {}
     for metric, series in scores.items():
         agreed = None if metric == first else _agreement(series, -scores[first])
         against = _pair_orders(scores[first].to_numpy()[None]) if metric == first else orders[first]
         product = orders[metric] * against
         sure = np.flatnonzero((product < 0).mean(axis=0) >= bootstrap.confidence)
-        found[metric] = MetricRanking(
+        metrics[metric] = MetricRanking(
             scores={str(name): float(value) for name, value in series.items()},
             ranks={str(n): int(place) for n, place in series.rank(method="min").items()},
             same_order=agreed.decision_accuracy if agreed else None,
@@ -115,7 +124,7 @@ def ablation(
         )
     return Ablation(
         first=first,
-        metrics=found,
+        metrics=metrics,
         items={name: len(table) for name, table in shared[first].items()},
         pairs=len(names) * (len(names) - 1) // 2,
         known=0 if truth is None else len(truth),

@@ -1,14 +1,13 @@
 """How well a cheap ranking of candidates agrees with the true one.
 
 Decision accuracy is the share of candidate pairs that the proxy puts in the same order as the
-target does (DataDecide, arXiv 2504.11393, eq. 3). Published codes treat ties in several ways, which
-moves the figure when scores are coarse. Here a pair that the target ties is left out, since it has
-no right order, and a proxy tie counts one half, which is what tossing a coin would earn.
+target does (DataDecide, arXiv 2504.11393, eq. 3). Published code treats ties in several ways, which
+matters when scores are coarse. Here a pair that the target ties is left out, since it has no right
+order, and a proxy tie counts one half, the expected result of tossing a coin.
 
-Intervals resample candidates, which answers "what if the candidates had been others of their
-kind"; how a bootstrap becomes an interval is said in `pair_intervals`. They do not cover the seeds
-of the target runs; one target seed already disagrees with the mean of others on a tenth of the
-pairs or more.
+Intervals resample candidates, so they cover the choice of candidates of the same kind;
+`pair_intervals` turns the bootstrap into an interval. They do not cover the seeds of the target
+runs: one target seed already disagrees with the mean of others on a tenth of the pairs or more.
 """
 
 from dataclasses import dataclass
@@ -32,20 +31,22 @@ CONVENTION = (
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement of a proxy's ranking with the target's.
-
-    `decision_accuracy` is in 0..1 with chance at 0.5. `kendall_tau` is tau-b in -1..1, and 0 when
-    the proxy ties all. `pairs` were compared; `target_ties` more were left out; `proxy_ties` of
-    those compared counted one half. The intervals are None unless draws were asked for.
-    """
+    """Agreement of a proxy's ranking with the target's."""
 
     decision_accuracy: float
+    """Share of pairs in the target's order, in 0..1; chance is 0.5."""
     kendall_tau: float
+    """Tau-b in -1..1; 0 when the proxy ties all."""
     pairs: int
+    """Pairs compared."""
     target_ties: int
+    """Pairs left out because the target ties them."""
     proxy_ties: int
+    """Pairs among those compared that the proxy ties; each counts one half."""
     decision_accuracy_interval: tuple[float, float] | None = None
+    """None without a bootstrap."""
     kendall_tau_interval: tuple[float, float] | None = None
+    """None without a bootstrap."""
 
 
 def decision_accuracy(
@@ -57,9 +58,9 @@ def decision_accuracy(
 ) -> Agreement:
     """Compare a proxy's scores with the target's accuracies, both by candidate.
 
-    `lower_is_better` speaks of the proxy; at the target higher is better, so one measured as a loss
-    is passed negated. With a `bootstrap`, over candidates, there are intervals: pairs of one
-    candidate with its own copy are ties, so left out, as is a draw with no pair left.
+    `lower_is_better` is about the proxy. For the target higher is better: pass a loss negated. With
+    a `bootstrap`, over candidates, there are intervals. In a draw, pairs of a candidate with its
+    own copy are ties and left out; so is a draw with no pair left.
 
     Raises InputError when the candidates differ or repeat, when a value is missing, and when no
     pair of candidates differs at the target.
@@ -88,7 +89,7 @@ def decision_accuracy(
             accuracy_interval = share_interval(
                 float(accuracy[0]), float(shares.var()), len(x), confidence
             )
-            # Tau as a share of pairs, which it is when nothing is tied.
+            # (1 + tau) / 2 is a share of pairs when nothing is tied.
             low, high = share_interval(
                 float(1 + tau[0]) / 2, float(taus.var()) / 4, len(x), confidence
             )
@@ -109,7 +110,9 @@ class AccuracyDifference:
     """How much higher one proxy's decision accuracy is than another's on the same candidates."""
 
     difference: float
+    """In -1..1."""
     interval: tuple[float, float]
+    """Interval of the difference under resampling of candidates."""
 
 
 def accuracy_difference(
@@ -121,12 +124,12 @@ def accuracy_difference(
 ) -> AccuracyDifference:
     """Decision accuracy of `first` less that of `second`, lower scores being better in both.
 
-    Both are measured on the same resampled candidates, so what makes all pairs hard or easy
-    cancels out. The interval is the difference and its standard deviation over the draws by
+    Both are measured on the same resampled candidates, so the difficulty of the pairs cancels out.
+    The interval is the difference plus and minus its standard deviation over the draws times
     Student's t. Raises InputError as `decision_accuracy` does.
     """
-    found = [decision_accuracy(proxy, target).decision_accuracy for proxy in (first, second)]
-    difference = found[0] - found[1]
+    accuracies = [decision_accuracy(proxy, target).decision_accuracy for proxy in (first, second)]
+    difference = accuracies[0] - accuracies[1]
     truth = _order(target.loc[first.index].to_numpy(dtype=np.float64))
     count = len(first)
     rng = np.random.default_rng(bootstrap.seed)
@@ -148,9 +151,9 @@ def _order(values: Array) -> Array:
 
 
 def _measure(proxy: Array, target: Array, counts: Array) -> tuple[Array, Array]:
-    """Decision accuracy and tau-b for each row of counts (draws x candidates) that has a pair.
+    """Decision accuracy and tau-b in each draw (row of counts, draws x candidates) that has a pair.
 
-    A sum over pairs, with each candidate taken `counts` times, is a quadratic form in the counts.
+    A sum over pairs with each candidate counted `counts` times is a quadratic form in the counts.
     """
 
     def total(pairs: Array) -> Array:
@@ -164,7 +167,7 @@ def _measure(proxy: Array, target: Array, counts: Array) -> tuple[Array, Array]:
         untied_target[kept],
         untied_proxy[kept],
     )
-    # Agreeing pairs count 1, proxy ties 1/2, disagreeing pairs 0: half of 1 + the signs' product.
+    # Agreeing pairs count 1, proxy ties 1/2, disagreeing pairs 0: (1 + the signs' product) / 2.
     accuracy = (1 + concordance / untied_target) / 2
     tau = concordance / np.sqrt(untied_target * np.maximum(untied_proxy, 1))
     return accuracy, tau

@@ -1,19 +1,19 @@
-"""How intervals are drawn: once, instead of three parameters of every function."""
+"""Settings of a bootstrap as one value, instead of three parameters of every function."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Settings of a bootstrap."""
+    """How a bootstrap is drawn."""
 
     draws: int = 2000
-    """How often items, or candidates, are resampled."""
+    """Number of resamples, of items or of candidates."""
     seed: int = 0
-    """Of the generator that resamples."""
+    """Seed of the random generator."""
     confidence: float = 0.9
     """Share of the draws inside an interval, in 0..1."""
 
 
 DEFAULT = Bootstrap()
-"""What functions use unless they are told otherwise."""
+"""The default of functions that take a `Bootstrap`."""

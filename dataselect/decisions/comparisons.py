@@ -1,8 +1,8 @@
-"""All that two tables of scores say about each other: proxies in one, targets in the other.
+"""Compare a table of proxy scores with a table of target scores, in every way that they allow.
 
-Proxy scores that differ in size are compared size by size and never pooled, since small sizes can
-invert the order. Seeds are averaged, and what they say about noise is kept. A candidate that has no
-value is left out of that comparison, and a note says so.
+Proxy sizes are compared one by one and never pooled, since small sizes can invert the order. Seeds
+are averaged, and the noise that they show is reported. A candidate without a value is left out of
+that comparison, with a note.
 """
 
 from collections.abc import Mapping
@@ -43,58 +43,68 @@ _TOP = (1, 3, 5)
 
 @dataclass(frozen=True)
 class Settings:
-    """How to compare: directions of both tables, how many of the proxy's best, the intervals.
-
-    Without `top`, those of 1, 3 and 5 that are fewer than the candidates.
-    """
+    """How to compare two tables."""
 
     lower_is_better: bool = False
+    """Whether lower proxy scores are better."""
     target_lower_is_better: bool = False
+    """Whether lower target scores are better."""
     top: tuple[int, ...] = ()
+    """Numbers of best candidates to compute the regret for; empty: those of 1, 3 and 5 that are
+    fewer than the candidates."""
     draws: int = 2000
+    """Number of bootstrap draws over candidates."""
     seed: int = 0
+    """Seed of the bootstrap."""
     confidence: float = 0.9
+    """Coverage of the intervals, in 0..1."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A proxy metric, at one size if there are sizes, against one column of the target.
-
-    `stated` is None where no candidate has two seeds of the proxy. `top` is by rising k.
-    """
+    """A proxy metric, at one size if there are sizes, against one column of the target."""
 
     metric: str
+    """Column of the proxy table."""
     size: str | None
+    """Size of the proxies; None without a column `size`."""
     target: str
+    """Column of the target table."""
     candidates: int
+    """Number of candidates compared."""
     agreement: Agreement
+    """Decision accuracy and Kendall's tau."""
     top: tuple[TopChoice, ...]
+    """Regret and hit rate of the proxy's best k, by rising k."""
     kept: tuple[KeptPairs, ...]
+    """Decision accuracy among the surest pairs."""
     stated: tuple[StatedPairs, ...] | None
+    """Decision accuracy against stated probability; None if no candidate has two proxy seeds."""
 
 
 @dataclass(frozen=True)
 class Comparisons:
-    """Comparisons by name, ceilings by target column, stability by proxy metric.
-
-    A comparison is named by its metric, then `@size` where there are sizes, and ` -> target` where
-    one metric meets several targets. `ceilings` are of targets with seeds, and `stability` of
-    metrics with two sizes or more. `candidates` are those that both tables have.
-    """
+    """All comparisons of two tables."""
 
     by_name: Mapping[str, Comparison]
+    """Named by metric, then `@size` if there are sizes, and ` -> target` if a metric is compared
+    with several targets."""
     ceilings: Mapping[str, NoiseCeiling]
+    """By target column, for targets with seeds."""
     stability: Mapping[str, SignStability]
+    """By proxy metric, for metrics with two sizes or more."""
     candidates: int
+    """Number of candidates that both tables have."""
     notes: tuple[str, ...]
+    """What was left out, and why."""
 
 
 def compare_tables(proxy: ScoreTable, target: ScoreTable, settings: Settings) -> Comparisons:
     """Compare every proxy metric with its target column, both tables read with `LABELS`.
 
-    Raises InputError when the tables share fewer than three candidates, when no column of one
-    belongs to one of the other, when the target has several sizes, when nothing can be compared,
-    and when more of the best are asked for than there are.
+    Raises InputError when the tables share fewer than three candidates, when no columns match, when
+    the target has several sizes, when nothing can be compared, and when a `top` exceeds the number
+    of candidates.
     """
     notes: list[str] = []
     if len(sizes_of(target)) > 1:
@@ -112,18 +122,18 @@ def compare_tables(proxy: ScoreTable, target: ScoreTable, settings: Settings) ->
         for column in dict.fromkeys(column for _, column in pairs)
     }
     several = len({metric for metric, _ in pairs}) < len(pairs)
-    found: dict[str, Comparison] = {}
+    comparisons: dict[str, Comparison] = {}
     for metric, column in pairs:
         for size in sizes:
             name = metric + (f"@{size}" if size else "") + (f" -> {column}" if several else "")
             x, y = _known(name, scores[metric, size], truths[column], notes)
             if _comparable(name, y, notes):
-                found[name] = _compare(name, (metric, size, column), x, y, settings)
-    if not found:
+                comparisons[name] = _compare(name, (metric, size, column), x, y, settings)
+    if not comparisons:
         raise InputError(proxy.path, f"nothing can be compared ({notes[-1]})", "give more values")
     ceilings = {column: noise_ceiling(values.to_numpy()) for column, values in truths.items()}
     return Comparisons(
-        found,
+        comparisons,
         {column: ceiling for column, ceiling in ceilings.items() if ceiling is not None},
         {
             metric: _stability({str(size): scores[metric, size] for size in sizes})
@@ -142,7 +152,7 @@ def _compare(
     truths: pd.DataFrame,
     settings: Settings,
 ) -> Comparison:
-    """One comparison of values of candidates x seeds, with at least one for each candidate."""
+    """One comparison; values are candidates x seeds, with at least one for each candidate."""
     proxy = seed_means(scores.to_numpy()) * (-1 if settings.lower_is_better else 1)
     target = seed_means(truths.to_numpy()) * (-1 if settings.target_lower_is_better else 1)
     count = len(proxy)
@@ -170,7 +180,7 @@ def _compare(
 def _known(
     name: str, scores: pd.DataFrame, truths: pd.DataFrame, notes: list[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The candidates that have values on both sides."""
+    """The rows of the candidates that have values in both tables."""
     known = scores.notna().any(axis=1) & truths.notna().any(axis=1)
     if not known.all():
         lacking = candidates_of(list(scores.index[~known]))

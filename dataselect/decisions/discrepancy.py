@@ -1,27 +1,26 @@
 """How far the order at a proxy's scale may be from the order at the target's.
 
-More items and more seeds make a proxy's ranking more certain of itself, not of the target: what is
-left over when a proxy's score is known exactly is the discrepancy. It is taken to be a draw for
-each candidate from a Cauchy distribution, in units of the spread of the candidates' scores, so a
-difference of two candidates is off by a draw of scale `tau`. Heavy tails are what published runs
-show: most candidates keep their place and a few land somewhere else entirely, so a pair far apart
-at the proxy is right nine times in ten and never 999 in 1000. And of the laws that stay themselves
-when two are subtracted it is the plain one with such tails, so candidates' draws and pairs'
-probabilities fit together.
+More items and seeds make a proxy's score more exact, but no closer to the target. The error that is
+left when a proxy's score is known exactly is the discrepancy. It is modelled as a draw for each
+candidate from a Cauchy distribution, in units of the spread of the candidates' scores, so a
+difference of two candidates is off by a draw of scale `tau`. Published runs show such heavy tails:
+most candidates keep their place and a few move far, so a pair far apart at the proxy is right nine
+times in ten and never 999 in 1000. The Cauchy is also the simplest heavy-tailed distribution that
+is stable under subtraction, so candidates' draws and pairs' probabilities are consistent.
 
-Its scale falls with the proxy's training FLOPs C to a floor, which is what separates a likelihood
-from an accuracy however large the proxy:
+Its scale falls with the proxy's training FLOPs C to a floor, the part that separates a likelihood
+from an accuracy even for large proxies:
 
     tau = floor + (unit_flops / C) * min(1, target FLOPs / fitted target FLOPs)
 
 On published runs proxies of 60M to 750M parameters rank a 1.2B target about equally well, so the
-distance to the target as such matters little, and a larger target is taken to add nothing. A target
-smaller than the fitted one comes to meet the proxy, so it takes away in proportion.
+distance to the target as such matters little, and a larger target is assumed to add nothing. A
+target smaller than the fitted one is nearer to the proxy, so it reduces the scale in proportion.
 
 `PUBLIC` was fitted by `benchmarks/stage1` on DataDecide's 25 recipes: mean negative log-likelihood
 of OLMES's ten tasks at 13 sizes, three seeds, against ARC-Challenge and CommonsenseQA accuracy of
-1.2B targets. Not covered: rBridge of such proxies is not public, so that the same holds of it is
-assumed; nor is there a second target scale, so all that is said of others is extrapolated.
+1.2B targets. Not covered: rBridge scores of such proxies are not public, so the same discrepancy is
+assumed for rBridge. There is only one target scale, so values for others are extrapolated.
 """
 
 from collections.abc import Sequence
@@ -35,7 +34,7 @@ from dataselect.units import format_flops
 Array = NDArray[np.float64]
 
 FAR = 10.0
-"""Beyond the fitted FLOPs by more than this factor, the figures are called an extrapolation."""
+"""Beyond the fitted FLOPs by more than this factor, a value counts as extrapolated."""
 
 # Nodes and weights for the mean over a standard normal variable.
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(48)
@@ -44,39 +43,41 @@ _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 
 @dataclass(frozen=True)
 class Gap:
-    """What lies between a proxy's score and the target, in units of the scores' spread.
-
-    `tau` is the scale of a difference: half of the differences are off by more. `seed_sd` is what
-    one seed's score is commonly off by, for those who have trained one. `extrapolated` says why
-    the figures are no more than that, or is None.
-    """
+    """The error between a proxy's score and the target, in units of the scores' spread."""
 
     tau: float
+    """Scale of a difference of two candidates: half of the differences are off by more."""
     seed_sd: float
+    """Usual standard deviation of one seed's score, for runs that have only one seed."""
     extrapolated: str | None
+    """Why these values are extrapolated; None if they are not."""
 
     def draws(self, shape: tuple[int, int], rng: np.random.Generator) -> Array:
-        """Discrepancies of candidates, so that differences of two have the scale `tau`."""
+        """Discrepancies, draws x candidates; the difference of two has the scale `tau`."""
         return self.tau / 2 * rng.standard_cauchy(shape)
 
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """A fitted discrepancy; `proxy_flops` and `seed_sd` are of the proxies that it was fitted on.
-
-    `floor` and `unit_flops` are those of `tau` above, `target_flops` the fitted target's.
-    """
+    """A fitted discrepancy, as a function of the training FLOPs of proxy and target."""
 
     version: str
+    """Version of the fit."""
     source: str
+    """The runs that it was fitted on, in words."""
     floor: float
+    """`floor` in the formula of `tau` above."""
     unit_flops: float
+    """`unit_flops` in the formula of `tau` above."""
     target_flops: float
+    """Training FLOPs of the fitted target."""
     proxy_flops: Sequence[float]
+    """Training FLOPs of the fitted proxies, rising."""
     seed_sd: Sequence[float]
+    """Noise of one seed for each of `proxy_flops`, in units of the scores' spread."""
 
     def gap(self, proxy_flops: float, target_flops: float) -> Gap:
-        """The discrepancy of proxies of so many training FLOPs from such a target."""
+        """The gap between a proxy and a target of these training FLOPs."""
         nearer = min(1.0, target_flops / self.target_flops)
         tau = self.floor + self.unit_flops / proxy_flops * nearer
         log_flops = np.log(self.proxy_flops)
@@ -96,13 +97,14 @@ class Discrepancy:
                 f"targets of {format_flops(self.target_flops)}, and this one has"
                 f" {format_flops(target_flops)}"
             )
-        return f"it is known of {'; and of '.join(outside)}" if outside else None
+        return f"it was fitted on {'; and on '.join(outside)}" if outside else None
 
 
 def ahead_probability(difference: Array, noise_sd: Array | float, tau: Array | float) -> Array:
-    """That what is ahead by `difference` is so at the target, with normal noise and a gap of `tau`.
+    """Probability that a candidate ahead by `difference` is ahead at the target too.
 
-    All in one unit; arrays broadcast. `tau` is above 0.
+    With normal noise of `noise_sd` and a gap of scale `tau` above 0, all in one unit; arrays
+    broadcast.
     """
     noise = np.asarray(noise_sd, dtype=np.float64)[..., None] * _NODES
     width = np.asarray(tau, dtype=np.float64)[..., None]
@@ -126,4 +128,4 @@ PUBLIC = Discrepancy(
         *(0.404, 0.313, 0.313, 0.321, 0.314, 0.276),
     ),
 )
-"""Made by `python benchmarks/stage1/study.py --data DIR`, `table` of its results.json."""
+"""Fitted by `python benchmarks/stage1/study.py --data DIR`: `table` in its results.json."""

@@ -1,9 +1,9 @@
 """How much the choice of the frontier model changes a ranking.
 
-The paper found no meaningful difference between three frontier models (appendix C); whether that
-holds for the models and items at hand is measured here. Two rankings of the same models are
-compared pair by pair, and so is each ranking with what it would be on other items: a choice that
-changes no more than that changes nothing that could be seen.
+The paper found no meaningful difference between three frontier models (appendix C). This module
+measures whether that holds for the models and items at hand. Two rankings of the same models are
+compared pair by pair, and so is each ranking with itself on resampled items: a frontier model that
+changes no more pairs than that makes no measurable difference.
 """
 
 from collections.abc import Mapping
@@ -19,27 +19,28 @@ from dataselect.errors import InputError
 
 @dataclass(frozen=True)
 class FrontierAgreement:
-    """Agreement of the rankings by two frontier models' traces.
-
-    `same_order`: share of the pairs of models that both put in the same order (ties one half);
-    `kendall_tau`: tau-b; `resampled`: the mean `same_order` of the first ranking with its own on
-    items drawn anew, which is what the items alone leave open.
-    """
+    """Agreement of the rankings of the same models by two frontier models' traces."""
 
     first: str
+    """Frontier model of the first ranking."""
     second: str
+    """Frontier model of the second ranking."""
     same_order: float
+    """Share of the pairs of models that both put in the same order, ties one half."""
     kendall_tau: float
+    """Tau-b of the two rankings."""
     resampled: float
+    """Mean `same_order` of the first ranking with itself on resampled items: the noise of the
+    items alone."""
 
 
 def compare_frontiers(
     tables: Mapping[str, pd.DataFrame], draws: int = 1000, seed: int = 0
 ) -> list[FrontierAgreement]:
-    """Compare every two of the tables, items x models of rBridge (lower is better) by frontier.
+    """Compare every two tables of rBridge, items x models (lower is better), by frontier model.
 
-    All tables have the same items and models, two of each at least. Raises InputError when all
-    models have the same score by one of the frontier models.
+    All tables have the same items and models, at least two of each. Raises InputError when all
+    models have the same score on one frontier model's traces.
     """
     names = list(tables)
     for name in names:
@@ -48,10 +49,10 @@ def compare_frontiers(
                 f"traces of {name}", "all models have the same score", "compare models that differ"
             )
     resampled = {name: _resampled(tables[name], draws, seed) for name in names[:-1]}
-    found = []
+    agreements = []
     for first, second in combinations(names, 2):
         agreement = decision_accuracy(tables[second].mean(), -tables[first].mean())
-        found.append(
+        agreements.append(
             FrontierAgreement(
                 first,
                 second,
@@ -60,7 +61,7 @@ def compare_frontiers(
                 resampled[first],
             )
         )
-    return found
+    return agreements
 
 
 def _resampled(table: pd.DataFrame, draws: int, seed: int) -> float:

@@ -1,11 +1,11 @@
 """How well any proxy could agree with targets that are themselves noisy.
 
-Targets trained twice with other seeds do not rank candidates alike. One seed against the mean of
-the others is what people usually call the ceiling, and is a hard one: the mean of all seeds is less
-noisy than what is compared there. `of_means` estimates what a proxy that knew the candidates' true
-values would reach against the means, with normal noise and normal true values: given the means'
-difference d, the true one has mean r·d and variance r times that of the noise of d, where r is the
-share of the variance that is true; so the signs agree with probability Φ(√r·|d| / noise).
+Targets trained with different seeds rank candidates differently. The usual ceiling is the agreement
+of one seed with the mean of the others. It is too low for a comparison with the mean of all seeds,
+which is less noisy. `of_means` estimates what a proxy that knew the candidates' true values would
+reach against the means, with normal noise and normal true values: given the means' difference d,
+the true difference has mean r·d and variance r times that of the noise of d, where r is the share
+of the variance that is true; so the signs agree with probability Φ(√r·|d| / noise).
 """
 
 from dataclasses import dataclass
@@ -24,36 +24,37 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class NoiseCeiling:
-    """Decision accuracies, in 0..1, that the target's seeds allow.
-
-    `one_seed`: of one seed against the mean of the others, averaged over the seeds, and its range
-    over them. `of_means`: expected of true values against the means that a proxy is compared with.
-    `candidates` have two seeds or more; `sd` is that of one seed, pooled, in the target's unit.
-    """
+    """The highest decision accuracies, in 0..1, that the noise of the target's seeds allows."""
 
     one_seed: float
+    """One seed against the mean of the others, averaged over the seeds."""
     one_seed_range: tuple[float, float]
+    """Lowest and highest over the seeds."""
     of_means: float
+    """Expected for the true values against the means over seeds that proxies are compared with."""
     sd: float
+    """Standard deviation of one seed, pooled over candidates, in the target's unit."""
     seeds: int
+    """Number of seeds."""
     candidates: int
+    """Number of candidates with two seeds or more."""
 
 
 def noise_ceiling(values: Array) -> NoiseCeiling | None:
-    """The ceiling from target values, candidates x seeds with NaN for a seed that is missing.
+    """The ceiling from target values, candidates x seeds with NaN for a missing seed.
 
-    None unless at least three candidates have two seeds, on which they differ.
+    None unless at least three candidates have two seeds and their values differ.
     """
     values = values[np.isfinite(values).sum(axis=1) > 1]
     if len(values) < 3:
         return None
     each_seed = [_one_seed(values, seed) for seed in range(values.shape[1])]
-    found = [agreed for agreed in each_seed if agreed is not None]
-    if not found:
+    known = [accuracy for accuracy in each_seed if accuracy is not None]
+    if not known:
         return None
     return NoiseCeiling(
-        one_seed=float(np.mean(found)),
-        one_seed_range=(min(found), max(found)),
+        one_seed=float(np.mean(known)),
+        one_seed_range=(min(known), max(known)),
         of_means=_of_means(values),
         sd=pooled_sd(values)[0],
         seeds=values.shape[1],

@@ -1,19 +1,19 @@
-"""Rank candidates from per-item scores, and say how sure the ranking is.
+"""Rank candidates from per-item scores, with the uncertainty of the ranking.
 
 A score is a mean negative log-likelihood over a benchmark's items, so lower is better. Raw values
 are never averaged across benchmarks, because the benchmark with the longest or strangest traces
-would decide alone; each benchmark is first turned into ranks or z-scores over the candidates.
+would decide alone; each benchmark's scores are first turned into ranks or z-scores over the
+candidates.
 
 Uncertainty comes from a paired bootstrap over items: in each draw every candidate is scored on the
-same resampled items, so how hard the items happen to be cancels out of the differences, which are
-all that a ranking needs. Two choices keep the draws meaningful. The z-score's standard deviation is
-the observed one in every draw (it is the unit; re-estimated in each draw, it would turn any two
-candidates into exactly -1 and +1). And standardised values are rounded to 12 decimals, so that the
-order of a sum cannot break a tie.
+same resampled items, so the difficulty of the items cancels out of the differences, which are all
+that a ranking needs. The z-score's standard deviation is the observed one in every draw: it is the
+unit, and re-estimated in each draw it would turn any two candidates into exactly -1 and +1.
+Standardised values are rounded to 12 decimals, so that the order of a sum cannot break a tie.
 
-Not covered: item resampling says what other items of the same kind might have shown. It does NOT
-cover the noise of the training seed, nor the gap between proxy and target scale, and both can be
-larger. `widened` adds draws of both to a ranking; `decisions.uncertainty` says how large they are.
+Not covered: resampling items accounts for the choice of items only. It does NOT cover the noise of
+the training seed, nor the gap between proxy and target scale, and both can be larger. `widened`
+adds draws of both to a ranking; `decisions.uncertainty` computes how large they are.
 """
 
 from collections.abc import Mapping
@@ -36,23 +36,24 @@ _CELLS = 2**22
 
 @dataclass(frozen=True)
 class Ranking:
-    """Candidates in order, with bootstrap intervals over items.
-
-    `table`: one row per candidate, best first, with columns `score`, `low`, `high` (percentile
-    interval of the score), `p_top_k` (share of draws in which it is among the best k; candidates
-    tied at the border share the places that are left, so the column sums to k) and `rank` (from 1;
-    equal scores share the smaller rank, and then stand in the order of `p_top_k` and id).
-    `draws`: draws x candidates scores, columns in the order of `table`.
-    `wins`: candidates x candidates, the probability that the row is better than the column, a
-    tied draw counting one half.
-    """
+    """Candidates in order, with bootstrap intervals over items."""
 
     table: pd.DataFrame
+    """A row for each candidate, best first, with the columns `score`, `low`, `high` (percentile
+    interval of the score), `p_top_k` (share of draws in which it is among the best k; candidates
+    tied at the border share the places that are left, so the column sums to k) and `rank` (from 1;
+    equal scores share the smaller rank and are ordered by `p_top_k`, then id)."""
     draws: Array
+    """Scores in each draw, draws x candidates in the order of `table`."""
     wins: pd.DataFrame
+    """Candidates x candidates: probability that the row is better than the column; a tied draw
+    counts one half."""
     k: int
+    """Number of candidates that `p_top_k` is for."""
     method: Method
+    """How scores are aggregated over benchmarks."""
     confidence: float
+    """Share of the draws between `low` and `high`, in 0..1."""
 
 
 def aggregate(scores: pd.DataFrame, method: Method = "z_score") -> pd.Series:
@@ -73,8 +74,8 @@ def aggregate(scores: pd.DataFrame, method: Method = "z_score") -> pd.Series:
 def bootstrap_means(table: pd.DataFrame, draws: int, rng: np.random.Generator) -> Array:
     """Means over resampled items, draws x candidates, from a table of items x candidates.
 
-    Every candidate sees the same resampled items. A resample is a vector of multinomial counts, so
-    that all means are one matrix product; it runs in blocks of bounded size.
+    Every candidate gets the same resampled items. A resample is a vector of multinomial counts, so
+    all means are one matrix product, done in blocks of bounded size.
     """
     values = table.to_numpy(dtype=np.float64)
     items = len(values)
@@ -98,10 +99,11 @@ def bootstrap_rank(
     """Rank candidates by their aggregated score with a paired bootstrap over items.
 
     `tables`: per benchmark, items x candidates of per-item scores, lower is better, with the same
-    candidates in each; benchmarks are resampled independently. `k`: how many are to be kept.
+    candidates in each; benchmarks are resampled independently. `k`: the number of places for
+    `p_top_k`, from 1 to the number of candidates.
 
     Raises InputError when there is no benchmark or item, when the benchmarks differ in candidates,
-    when a score is missing or not finite, and when k is not between 1 and the candidates' number.
+    when a score is missing or not finite, and when `k` is out of range.
     """
     candidates = _check_tables(tables)
     if not 1 <= k <= len(candidates):
@@ -150,7 +152,7 @@ def aggregate_runs(
     """Each run's aggregate, runs x candidates, in the unit of the aggregate of `observed`.
 
     `runs`: per benchmark, runs x candidates of means; `observed`: per benchmark, the candidates'
-    means over all runs, whose spread is the unit of the z-score. So runs can be compared with
+    means over all runs, whose spread is the unit of the z-score. So the values of runs compare with
     each other and with `aggregate` of `observed`.
     """
     first = next(iter(runs.values()))
@@ -161,10 +163,10 @@ def aggregate_runs(
 
 
 def widened(ranking: Ranking, noise: Array, gap: Array) -> Ranking:
-    """The ranking with more doubt: draws x candidates each, columns in the order of its table.
+    """The ranking with two more sources of error, each draws x candidates in its table's order.
 
-    `noise` is of the score, so `low` and `high` widen by it; `gap` is between the score and what it
-    stands for, so only `p_top_k` and `wins` know it. The score and the order stay.
+    `noise` is an error of the score and widens `low` and `high`. `gap` lies between the score and
+    the target, so it changes only `p_top_k` and `wins`. Scores and order stay.
     """
     noisy = ranking.draws + noise
     with_gap = noisy + gap
@@ -180,7 +182,7 @@ def widened(ranking: Ranking, noise: Array, gap: Array) -> Ranking:
 
 
 def _combine(means: list[Array], observed: list[Array], method: Method) -> Array:
-    """Draws x candidates scores from one array of draws x candidates means per benchmark."""
+    """Aggregate scores, draws x candidates, from an array of means of that shape per benchmark."""
     standard = [_standardise(m, o) for m, o in zip(means, observed, strict=True)]
     if method == "mean_rank":
         standard = [better + (tied + 1) / 2 for better, tied in map(_places, standard)]
@@ -196,9 +198,9 @@ def _standardise(means: Array, observed: Array) -> Array:
 
 
 def _places(scores: Array) -> tuple[Array, Array]:
-    """How many are better than each candidate in each draw, and how many equal it, itself included.
+    """Numbers of candidates better than each, and equal to it (itself included), in each draw.
 
-    A loop over candidates needs no array of draws x candidates x candidates.
+    The loop over candidates avoids an array of draws x candidates x candidates.
     """
     better, tied = np.empty_like(scores), np.empty_like(scores)
     for i in range(scores.shape[1]):
@@ -209,15 +211,15 @@ def _places(scores: Array) -> tuple[Array, Array]:
 
 
 def _top_k(scores: Array, k: int) -> Array:
-    """Chance of each candidate to be among the best k of each draw, ties at the border split."""
+    """Share, in 0..1, of each candidate in the best k of each draw; ties at the border split it."""
     better, tied = _places(scores)
     return np.clip((k - better) / tied, 0, 1)
 
 
 def win_probabilities(scores: Array) -> Array:
-    """Candidates x candidates: how often the row is better in draws x candidates; lower is.
+    """Candidates x candidates: share of the draws in which the row's score is lower.
 
-    A tied draw counts one half.
+    `scores`: draws x candidates. A tied draw counts one half.
     """
     rows = []
     for i in range(scores.shape[1]):

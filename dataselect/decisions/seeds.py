@@ -1,7 +1,7 @@
-"""What several seeds of the same run say: a mean, and how noisy one of them is.
+"""Mean and noise over several seeds of the same run.
 
 Values are arrays of candidates x seeds, with NaN for a seed that a candidate lacks. The noise is
-pooled over candidates, because two or three seeds of one say next to nothing about it.
+pooled over candidates, because two or three seeds of one candidate are too few to estimate it.
 """
 
 import numpy as np
@@ -12,19 +12,22 @@ Array = NDArray[np.float64]
 
 
 def seed_means(values: Array) -> Array:
-    """Mean of each candidate's seeds, NaN for one without any.
+    """Mean over each candidate's seeds, NaN for a candidate without any.
 
     Rounded to 12 digits, so that the order of a sum cannot break a tie.
     """
     known = np.isfinite(values)
     counts = known.sum(axis=1)
     sums = np.where(known, values, 0).sum(axis=1)
-    found = np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0)
-    return np.array([float(f"{value:.12g}") for value in found])
+    means = np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0)
+    return np.array([float(f"{mean:.12g}") for mean in means])
 
 
 def pooled_sd(values: Array) -> tuple[float, int]:
-    """Standard deviation of one seed and its degrees of freedom; 0 and 0 without repeats."""
+    """Standard deviation of one seed, pooled over candidates, and its degrees of freedom.
+
+    0 and 0 if no candidate has two seeds.
+    """
     known = np.isfinite(values)
     counts = known.sum(axis=1)
     freedom = int((counts[counts > 1] - 1).sum())
@@ -36,12 +39,11 @@ def pooled_sd(values: Array) -> tuple[float, int]:
 
 
 def by_place(runs: pd.Series) -> Array:
-    """Runs indexed by candidate, seed and step as candidates x seeds x steps.
+    """Runs indexed by candidate, seed and step, as an array of candidates x seeds x steps.
 
-    Seeds and steps are matched by their order and not by their value, since checkpoints that others
-    trained were saved at steps of their own. Counted from the last, so that what a candidate lacks
-    is early; what not all of a seed's candidates have, and candidates without all seeds, are left
-    out. Empty where nothing is left.
+    Seeds and steps are matched by order, not by value, since runs trained elsewhere may have been
+    saved at other steps. Steps are counted from the last, and early ones that some run lacks are
+    left out, as are candidates that lack a seed. Empty if nothing is left.
     """
     lists = {
         name: [list(steps) for _, steps in own.groupby(level="seed")]

@@ -1,8 +1,8 @@
 """Whether proxies of different sizes rank candidates alike.
 
-No target is needed for it, so it is a warning that comes early: a metric that orders candidates
-one way at one size and the other way at the next cannot be right at both. The converse does not
-hold; sizes may agree with each other and not with the target.
+This needs no target, so it is an early warning: a metric that orders candidates one way at one size
+and the other way at the next cannot be right at both. The converse does not hold: sizes may agree
+with each other and not with the target.
 """
 
 from collections.abc import Sequence
@@ -17,26 +17,28 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SameOrder:
-    """The share of pairs in the same order at all of `sizes`; None without a pair.
-
-    Pairs tied at one of the sizes are left out, so `pairs` may differ.
-    """
+    """How many pairs of candidates several sizes put in the same order."""
 
     sizes: tuple[str, ...]
+    """The sizes compared."""
     share: float | None
+    """Share of the pairs in the same order at all of them; None without a pair."""
     pairs: int
+    """Pairs compared; pairs that one of the sizes ties are left out."""
 
 
 @dataclass(frozen=True)
 class SignStability:
-    """Same order at each size and the next, and at all sizes."""
+    """How stable the order of candidates is over sizes."""
 
     neighbouring: tuple[SameOrder, ...]
+    """Each size with the next."""
     all_sizes: SameOrder
+    """All sizes together."""
 
 
 def sign_stability(scores: Array, sizes: Sequence[str]) -> SignStability:
-    """Shares of pairs in the same order, from scores of sizes x candidates in order of size."""
+    """Shares of pairs in the same order, from scores of sizes x candidates by rising size."""
     first, second = np.triu_indices(scores.shape[1], 1)
     signs = np.sign(scores[:, first] - scores[:, second])
 

@@ -1,19 +1,20 @@
-"""Which benchmarks are too noisy to choose by: spread between candidates against noise of a run.
+"""Which benchmarks are too noisy to rank by: spread between candidates against noise of a run.
 
-A benchmark can only rank candidates if they differ by more than the same candidate does between two
-seeds, or between two late checkpoints. Both are pooled over candidates. Checkpoints first lose what
-all candidates have in common at that step, since going down together is training and not noise; and
-the seeds' noise is that of a seed's mean over its checkpoints, which holds what is left of theirs.
+A benchmark can rank candidates only if they differ by more than one candidate does between two
+seeds, or between two late checkpoints. Both noises are pooled over candidates. The mean over
+candidates at each step is first removed from the checkpoints, since a common fall is training and
+not noise. The noise of seeds is that of a seed's mean over its checkpoints, so it includes what
+remains of theirs.
 
-The ratio is of standard deviations: true spread, noise taken out, over the noise of the mean that
-ranks. What it is worth follows for normal values: the mean puts a pair in its true order with
-probability 1/2 + asin(sqrt(r)) / pi, where r is the share of the variance that is true. At a ratio
-of 1 that is 3/4. Below, most of what is seen is noise, so 1 is where a benchmark is too noisy.
-The interval is that of the variance ratio by F, which assumes normal values.
+The ratio is of standard deviations: true spread, with the noise removed, over the noise of the mean
+that ranks. For normal values the mean puts a pair in its true order with probability
+1/2 + asin(sqrt(r)) / pi, where r is the share of the variance that is true. At a ratio of 1 that is
+3/4. Below 1 most of the observed variance is noise, so such a benchmark is too noisy. The interval
+is that of the variance ratio by F, which assumes normal values.
 
-Not covered: a benchmark with little noise may still rank otherwise than the target does
-(`decisions.discrepancy`). Checkpoints of one run resemble each other, so without seeds the noise is
-understated; how a run would come out with another seed can then not be known.
+Not covered: a benchmark with little noise may still rank unlike the target
+(`decisions.discrepancy`). Checkpoints of one run are correlated, so without seeds the noise is
+understated, and the variation between seeds stays unknown.
 """
 
 import math
@@ -31,35 +32,41 @@ Array = NDArray[np.float64]
 Verdict = Literal["usable", "unsure", "too noisy", "unknown"]
 
 LEAST_RATIO = 1.0
-"""Below this ratio a benchmark is too noisy to choose by."""
+"""Below this ratio a benchmark is too noisy to rank by."""
 
 
 @dataclass(frozen=True)
 class SignalToNoise:
-    """Standard deviations in the benchmark's own unit; None where nothing says what it is.
-
-    `spread` between candidates, noise taken out; `seed_noise` of one seed and `checkpoint_noise`
-    of one late checkpoint; `noise` of the mean over all runs, by seeds where there are some.
-    `ratio` is spread over noise with its `interval`; `order_kept` is how probably the mean puts a
-    pair in its true order at the proxy's own scale.
-    """
+    """Spread and noise of a benchmark, as standard deviations in its unit; None where unknown."""
 
     candidates: int
+    """Number of candidates compared."""
     seeds: int
+    """Number of seeds of each."""
     checkpoints: int
+    """Number of late checkpoints of each seed."""
     spread: float | None
+    """Between candidates, with the noise removed."""
     seed_noise: float | None
+    """Of one seed."""
     checkpoint_noise: float | None
+    """Of one late checkpoint."""
     noise: float | None
+    """Of the mean over all runs, from seeds if there are several, else from checkpoints."""
     ratio: float | None
+    """`spread` over `noise`."""
     interval: tuple[float, float] | None
+    """Interval of `ratio`."""
     order_kept: float | None
+    """Probability that the mean puts a pair in its true order, at the proxy's scale."""
     verdict: Verdict
+    """By the interval: usable, unsure or too noisy; unknown without a ratio."""
     reason: str
+    """Explains the verdict in a sentence."""
 
 
 def signal_to_noise(runs: pd.Series, confidence: float = 0.9) -> SignalToNoise:
-    """What the runs behind a benchmark's scores say, indexed by candidate, seed and step.
+    """Signal to noise of a benchmark, from scores indexed by candidate, seed and step.
 
     Candidates that lack a seed that others have are left out (`seeds.by_place`).
     """
@@ -88,9 +95,9 @@ def signal_to_noise(runs: pd.Series, confidence: float = 0.9) -> SignalToNoise:
     noise, freedom = known
     repeats = seeds if by_seed else checkpoints
     of_mean = noise / math.sqrt(repeats)
-    seen = float(values.mean(axis=(1, 2)).var(ddof=1))
-    spread = math.sqrt(max(seen - of_mean**2, 0.0))
-    ratio, interval = _ratio(seen, of_mean, candidates - 1, freedom, confidence)
+    observed = float(values.mean(axis=(1, 2)).var(ddof=1))
+    spread = math.sqrt(max(observed - of_mean**2, 0.0))
+    ratio, interval = _ratio(observed, of_mean, candidates - 1, freedom, confidence)
     return SignalToNoise(
         *counts,
         spread=spread,
@@ -106,7 +113,7 @@ def signal_to_noise(runs: pd.Series, confidence: float = 0.9) -> SignalToNoise:
 
 
 def order_kept(ratio: float) -> float:
-    """How probably a pair of normal values is put in its true order at this signal to noise."""
+    """Probability that a pair of normal values is put in its true order at a signal to noise."""
     return 0.5 + math.asin(math.sqrt(ratio**2 / (1 + ratio**2))) / math.pi
 
 
@@ -120,7 +127,10 @@ def _seed_noise(values: Array) -> tuple[float, int] | None:
 
 
 def _checkpoint_noise(values: Array) -> tuple[float, int] | None:
-    """Standard deviation of a checkpoint around its run, what all have in common taken out."""
+    """Standard deviation of a checkpoint around its run's mean, and its degrees of freedom.
+
+    The mean over candidates at each step is removed first.
+    """
     candidates, seeds, checkpoints = values.shape
     freedom = (candidates * seeds - 1) * (checkpoints - 1)
     if not freedom:
@@ -131,16 +141,17 @@ def _checkpoint_noise(values: Array) -> tuple[float, int] | None:
 
 
 def _ratio(
-    seen: float, noise: float, candidates: int, freedom: int, confidence: float
+    variance: float, noise: float, candidates: int, freedom: int, confidence: float
 ) -> tuple[float, tuple[float, float]]:
-    """Spread over noise with its interval; `seen` is the variance of means, `freedom` the noise's.
+    """Spread over noise with its interval.
 
-    Seen over noise variance is (1 + ratio^2) times a variable that has an F distribution.
+    `variance` is of the candidates' means; `candidates` and `freedom` are the degrees of freedom of
+    variance and noise. Their ratio is (1 + ratio^2) times a variable with an F distribution.
     """
     if not noise:
-        unlimited = math.inf if seen else 0.0
+        unlimited = math.inf if variance else 0.0
         return unlimited, (unlimited, unlimited)
-    observed = seen / noise**2
+    observed = variance / noise**2
     tails = ((1 + confidence) / 2, (1 - confidence) / 2)
     low, high = (
         math.sqrt(max(observed / float(fdtri(candidates, freedom, tail)) - 1, 0.0))
@@ -156,9 +167,9 @@ def _verdict(interval: tuple[float, float]) -> Verdict:
 
 
 def _reason(ratio: float, has_seeds: bool) -> str:
-    told = (
+    sentence = (
         f"the scores put {order_kept(ratio):.0%} of pairs in their true order at this scale"
         if math.isfinite(ratio) and ratio
         else ("no noise was seen" if ratio else "candidates differ no more than runs of one do")
     )
-    return told if has_seeds else f"{told}, not counting the noise of seeds, of which there is one"
+    return sentence if has_seeds else f"{sentence}, not counting the noise of seeds (only one)"

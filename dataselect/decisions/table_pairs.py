@@ -1,8 +1,8 @@
-"""Which column of one score table is compared with which of another, and over which candidates.
+"""Which columns of two score tables are compared, and over which candidates.
 
-A proxy metric belongs to the target column of its name; else, where either table has one column
-only, that one belongs to each of the other's. Candidates that one table alone has are left out.
-What is left out is said in notes.
+A proxy metric is compared with the target column of the same name; else, if either table has only
+one column, that column is compared with each of the other's. Candidates that only one table has are
+left out. Notes list what is left out.
 """
 
 from collections.abc import Sequence
@@ -15,13 +15,16 @@ from dataselect.units import parse_count
 from dataselect.wording import quoted
 
 FEWEST = 3
-"""Candidates below which nothing is said."""
+"""Fewest candidates that are compared."""
 
 
 def paired_columns(
     proxy: ScoreTable, target: ScoreTable, notes: list[str]
 ) -> list[tuple[str, str]]:
-    """Pairs of a proxy metric and a target column, in the order of the files."""
+    """Pairs of a proxy metric and a target column, in the order of the files.
+
+    Unpaired columns are added to `notes`. Raises InputError when no columns match.
+    """
     pairs: list[tuple[str, str]] = []
     for metric in proxy.metrics:
         if metric in target.metrics:
@@ -42,7 +45,10 @@ def paired_columns(
 
 
 def shared_candidates(proxy: ScoreTable, target: ScoreTable, notes: list[str]) -> list[str]:
-    """Candidates of both tables, in the order of the proxy's; at least three."""
+    """Candidates of both tables, in the order of the proxy's.
+
+    Others are added to `notes`. Raises InputError when fewer than three are shared.
+    """
     for table, other in ((proxy, target), (target, proxy)):
         elsewhere = set(other.ids)
         if left := [name for name in table.ids if name not in elsewhere]:
@@ -59,7 +65,7 @@ def shared_candidates(proxy: ScoreTable, target: ScoreTable, notes: list[str]) -
 
 
 def sizes_of(table: ScoreTable) -> list[str]:
-    """Sizes by rising size; in the order of the file where they are not numbers."""
+    """Rising sizes of a table, in the order of the file if they are not numbers; empty without."""
     if "size" not in table.labels:
         return []
     sizes = list(dict.fromkeys(table.rows["size"]))
@@ -70,7 +76,7 @@ def sizes_of(table: ScoreTable) -> list[str]:
 
 
 def by_seed(table: ScoreTable, column: str, size: str | None, ids: Sequence[str]) -> pd.DataFrame:
-    """Values as candidates x seeds, one column without seeds; NaN where there is none."""
+    """Values as candidates x seeds (one column without seeds), NaN where a value is missing."""
     rows = table.rows if size is None else table.rows[table.rows["size"] == size]
     seeds = rows["seed"] if "seed" in table.labels else ""
     values = rows.assign(seed=seeds).pivot(index="id", columns="seed", values=column)

@@ -1,6 +1,6 @@
-"""How far proxies agreed with targets that have been trained already, if any have.
+"""How well rankings by proxies agree with targets whose accuracy is known.
 
-This is the only way to know what a ranking is worth in one's own setting: rank candidates whose
+This is the only way to know what a ranking is worth in a given setting: rank candidates whose
 target accuracy is known, and count the pairs that come out in the right order.
 """
 
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AgreementWithTruth:
-    """Agreement of each metric's ranking with known target accuracies.
-
-    `target`: mean accuracy over benchmarks by candidate, in 0..1.
-    """
+class TargetAgreement:
+    """Agreement of each metric's ranking with known target accuracies."""
 
     target: Mapping[str, float]
+    """Mean accuracy over benchmarks in 0..1, by candidate with a score and a known target."""
     by_metric: Mapping[str, Agreement]
+    """Agreement of the ranking by each metric, over the candidates of `target`."""
 
     @property
     def pairs(self) -> int:
@@ -35,10 +34,10 @@ class AgreementWithTruth:
 
 
 def read_target_accuracy(path: Path) -> dict[str, float]:
-    """Mean over its benchmarks of each candidate's accuracy, from a CSV file.
+    """Each candidate's accuracy in 0..1, averaged over benchmarks, from a CSV file.
 
     The file has a column `id` and one column of accuracies in 0..1 for each benchmark. Raises
-    InputError with the line of what is wrong.
+    InputError with the line at fault.
     """
     columns, rows = read_id_rows(path, "benchmark", "check the path in 'evidence'")
     accuracies: dict[str, float] = {}
@@ -53,14 +52,14 @@ def read_target_accuracy(path: Path) -> dict[str, float]:
     return accuracies
 
 
-def agree(
+def target_agreement(
     target: Mapping[str, float],
     by_metric: Mapping[str, "pd.Series"],
     bootstrap: Bootstrap,
-) -> AgreementWithTruth | None:
-    """Compare each metric's aggregate (lower is better) with the truth, where both are known.
+) -> TargetAgreement | None:
+    """Compare each metric's aggregate (lower is better) with the known target accuracies.
 
-    None when fewer than three candidates are known, or all have the same accuracy.
+    None if fewer than three candidates have a known accuracy, or all have the same.
     """
     import pandas as pd
 
@@ -69,7 +68,7 @@ def agree(
     if len(known) < 3 or len({target[name] for name in known}) == 1:
         return None
     truth = pd.Series({name: target[name] for name in known})
-    return AgreementWithTruth(
+    return TargetAgreement(
         dict(truth),
         {
             metric: decision_accuracy(scores[known], truth, bootstrap=bootstrap)

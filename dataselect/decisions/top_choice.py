@@ -1,8 +1,8 @@
-"""What choosing by the proxy would cost: regret and hit rate of its best k.
+"""Regret and hit rate of choosing the proxy's best k.
 
-Of the best k by the proxy one takes the truly best, as a second stage would. Regret is how far that
-one is behind the best of all; a hit is that it is the best. Where the proxy ties candidates across
-the cut, any of them may be taken, and both figures are exact expectations over a random choice.
+Of the best k by the proxy the truly best is taken, as a perfect second stage would. Regret is how
+far that one is behind the best of all; it is a hit if it is the best. Where the proxy ties
+candidates across the cut, both values are exact expectations over a random choice among them.
 """
 
 from dataclasses import dataclass
@@ -16,16 +16,17 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TopChoice:
-    """The best k by the proxy; regrets are in the target's unit, `hit_rate` is in 0..1.
-
-    `chance_regret` is the regret of k candidates taken blindly, whose hit rate is k / n unless the
-    best is shared.
-    """
+    """Regret and hit rate of the best k by the proxy."""
 
     k: int
+    """How many are chosen."""
     regret: float
+    """Target value of the best of all less that of the best chosen, in the target's unit."""
     chance_regret: float
+    """Regret of k candidates chosen at random, in the target's unit. (Their hit rate is k / n if
+    only one candidate is best.)"""
     hit_rate: float
+    """Probability that the best of all is among the chosen, in 0..1."""
 
 
 def top_choice(proxy: Array, target: Array, k: int) -> TopChoice:
@@ -46,8 +47,8 @@ def _expected(proxy: Array, target: Array, k: int) -> tuple[float, float]:
     sure, tied = target[proxy > cut], np.sort(target[proxy == cut])
     places = k - len(sure)
     floor = float(sure.max()) if len(sure) else -np.inf
-    # The best of `places` out of the tied is the j-th from below if the others are from those
-    # below it.
+    # Chosen at random, `places` of the tied have the j-th lowest as their best if all the others
+    # come from those below it.
     ways = [comb(j, places - 1) for j in range(len(tied))]
     all_ways = comb(len(tied), places)
     chosen = sum(

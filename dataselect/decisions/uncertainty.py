@@ -1,10 +1,10 @@
-"""All that a Stage 1 ranking is unsure of: items, seeds, and the gap to the target.
+"""The uncertainty of a Stage 1 ranking: items, seeds, and the gap to the target.
 
-The ranking comes with draws over items. To these are added, candidate by candidate, the noise of
-seeds and the discrepancy between scales, so that probabilities of pairs and of places come from the
-same draws. With two seeds or more the noise is measured, pooled over candidates, and widens the
-intervals of the scores as well. With one it is what published runs of that size commonly have, in
-units of their spread, and only the probabilities know it: an interval shows what was measured.
+The ranking comes with draws over items. The noise of seeds and the discrepancy between scales are
+added to these draws for each candidate, so that probabilities of pairs and of places come from the
+same draws. With two seeds or more the noise is measured, pooled over candidates, and also widens
+the intervals of the scores. With one seed it is the usual noise of published runs of that size, in
+units of their spread, and enters the probabilities only: an interval shows what was measured.
 """
 
 import math
@@ -21,24 +21,24 @@ from dataselect.decisions.seeds import by_place, pooled_sd
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """What was added to a ranking's draws, in the unit of its scores.
-
-    `seed_sd`: of a candidate's mean over its `seeds`, `measured` or common; None where neither is
-    known. `tau`: scale of a difference's discrepancy, None where none was added. `extrapolated`:
-    why `tau` is no more than that, or None.
-    """
+    """What was added to a ranking's draws, in the unit of its scores."""
 
     seeds: int
+    """Number of seeds of each candidate."""
     seed_sd: float | None
+    """Standard deviation of a candidate's mean over its seeds; None if not known."""
     measured: bool
+    """Whether `seed_sd` was measured on these runs, rather than taken from published ones."""
     tau: float | None
+    """Scale of the discrepancy of a difference of two candidates; None if none was added."""
     extrapolated: str | None
+    """Why `tau` is an extrapolation; None if it is not."""
 
 
 def with_uncertainty(
     ranking: Ranking, runs: Mapping[str, pd.Series], gap: Gap | None, seed: int
 ) -> tuple[Ranking, Uncertainty]:
-    """The ranking with the doubt of seeds and, where a gap is given, scale; and what that was.
+    """The ranking with the noise of seeds and, if given, the scale gap added; and what was added.
 
     `runs`: per benchmark, means over items indexed by candidate, seed and step, lower is better.
     """
@@ -66,9 +66,9 @@ def with_uncertainty(
 
 
 def seed_noise(runs: Mapping[str, pd.Series], method: Method) -> tuple[float, int] | None:
-    """Standard deviation of a candidate's mean score over its seeds, and their number.
+    """Standard deviation of a candidate's mean score over its seeds, and the number of seeds.
 
-    None with one seed or one candidate. Late checkpoints of a seed are averaged first.
+    None with one seed or one candidate. The checkpoints of a seed are averaged first.
     """
     means = {name: by_place(each).mean(axis=2) for name, each in runs.items()}
     candidates, seeds = next(iter(means.values())).shape
@@ -77,7 +77,7 @@ def seed_noise(runs: Mapping[str, pd.Series], method: Method) -> tuple[float, in
     by_seed = {name: pd.DataFrame(each.T) for name, each in means.items()}
     observed = {name: each.mean() for name, each in by_seed.items()}
     values = aggregate_runs(by_seed, observed, method).to_numpy(dtype=np.float64)
-    # What all candidates share is gone from the aggregate, and with it one degree of freedom of
-    # as many as there are candidates.
+    # The aggregate is centred over candidates, which takes one of as many degrees of freedom as
+    # there are candidates.
     sd = pooled_sd(values.T)[0] * math.sqrt(candidates / (candidates - 1))
     return sd / math.sqrt(seeds), seeds

@@ -1,1 +1,1 @@
-"""The stages of a run: what they work with, their jobs, their scores, and who goes on."""
+"""The stages of a run: preparation, jobs, scores, rankings, pruning and predictions."""

@@ -1,4 +1,4 @@
-"""What the stages of a run cost, as the method counts it and as it was spent; and their notes."""
+"""The cost of a run's stages, as the method counts it and as actually spent, and their notes."""
 
 from dataselect.corpus.prepare import describe_stream, repeats
 from dataselect.cost import PlannedCost, Spent, spent, training_flops
@@ -13,7 +13,7 @@ from dataselect.store import Store
 def stage_scores(
     screening: Screening, prediction: Prediction | None
 ) -> dict[StageName, StageScores]:
-    """What each stage that ran has measured."""
+    """The scores of each stage that ran."""
     scores = {StageName.SCREEN: screening.scores}
     if prediction is not None:
         scores[StageName.PREDICT] = prediction.scores
@@ -23,9 +23,9 @@ def stage_scores(
 def method_cost(
     experiment: Experiment, screening: Screening, prediction: Prediction | None
 ) -> PlannedCost:
-    """N·C1 + k·C2 + Ct from the FLOPs of the proxies that were kept, scoring included.
+    """N·C1 + k·C2 + Ct from the FLOPs of the proxies that were scored, scoring included.
 
-    Training that others paid for counts as well: it is what the method costs.
+    Training done elsewhere counts too, because the method needs it.
     """
     manifest = experiment.manifest
     scored, survivors = len(screening.scores.scored), 0
@@ -47,19 +47,20 @@ def method_cost(
 def spent_by_stage(
     store: Store, screening: Screening, prediction: Prediction | None
 ) -> dict[str, Spent]:
-    """Sums of the ledger over the artifacts of each stage, attempts of earlier calls included."""
+    """The ledger summed over the artifacts of each stage, attempts of earlier calls included."""
     ledger = store.ledger()
-    keys = {name: set(each.keys) for name, each in stage_scores(screening, prediction).items()}
+    stages = stage_scores(screening, prediction)
+    keys = {name: set(scores.keys) for name, scores in stages.items()}
     return {
-        str(name): spent(record for record in ledger if record.get("key") in own)
-        for name, own in keys.items()
+        str(name): spent(record for record in ledger if record.get("key") in keys[name])
+        for name in stages
     }
 
 
 def run_notes(
     experiment: Experiment, screening: Screening, prediction: Prediction | None
 ) -> tuple[str, ...]:
-    """What people should know of the texts and of the stages, each line once."""
+    """Remarks on the texts and on the stages, each line once."""
     streams = experiment.streams
     notes = [line for line in map(describe_stream, streams.values()) if line]
     budgets = text_budgets(experiment.manifest, experiment.plan, experiment.recipes)

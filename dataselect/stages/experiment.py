@@ -1,4 +1,4 @@
-"""All that the stages of a run work with: manifest and plan, prepared."""
+"""What the stages of a run work with: manifest and plan, with everything prepared from them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -30,62 +30,65 @@ from dataselect.store import Store
 
 @dataclass(frozen=True)
 class Experiment:
-    """A manifest and a plan with everything that was prepared for them, once."""
+    """A manifest and a plan, with everything that is prepared once for all stages."""
 
     manifest: Manifest
-    """What to choose among."""
+    """The candidates and the target."""
     plan: Plan
-    """How to choose."""
+    """Benchmarks, stages and their settings."""
     runtime: Runtime
-    """Store, compute, device and who is told."""
+    """Store, compute, device and progress display."""
     evaluations: Mapping[str, Evaluation]
-    """The plan's benchmarks with their traces, by id."""
+    """The plan's benchmarks with their traces, by benchmark id."""
     corpus: Corpus | None = None
-    """Tokenizer and token streams; None where nothing is trained on tokens."""
+    """Tokenizer and token streams; None where no proxy needs them."""
     recipes: Mapping[StageName, Recipe] = field(default_factory=dict)
-    """The training run of each stage that trains here."""
+    """Size and hyperparameters of the proxies, by stage; a stage without a `proxy:` has none."""
     given: Given = field(default_factory=dict)
-    """Checkpoints that candidates give, as they were resolved."""
+    """Existing checkpoints that the manifest names, located on disk or on the Hub."""
     leaks: LeakAlarm | None = None
-    """What candidates hold of the benchmarks; None where no text was searched."""
+    """Benchmark items found in the candidates' texts; None where no text was searched."""
 
     @property
     def store(self) -> Store:
-        """The store of the run."""
+        """Where the run keeps its artifacts."""
         return self.runtime.store
 
     @property
     def watch(self) -> Watch:
-        """Who is told what happens."""
+        """Where progress and notes are shown."""
         return self.runtime.watch
 
     @property
     def streams(self) -> Mapping[str, Stream]:
-        """Token streams by source; none where nothing is trained on tokens."""
+        """Token streams by source; empty without a corpus."""
         return {} if self.corpus is None else self.corpus.streams
 
     @property
     def tokenizer(self) -> Tokenizer | None:
-        """The tokenizer, where anything is trained on tokens."""
+        """The plan's tokenizer; None without a corpus."""
         return None if self.corpus is None else self.corpus.tokenizer
 
     @property
     def bootstrap(self) -> Bootstrap:
-        """How the plan wants intervals to be made."""
+        """The plan's bootstrap settings."""
         plan = self.plan
         return Bootstrap(plan.bootstrap_draws, plan.seed, plan.confidence)
 
     def request(self, stage: StageName, candidate: str) -> ProxyRequest:
-        """The proxy that a stage trains here for a candidate, with the first seed."""
+        """The proxy that a stage trains here for a candidate, with the first seed.
+
+        Raises ValueError without a corpus.
+        """
         recipe = self.recipes[stage]
         if self.corpus is None:
             raise ValueError("this experiment has no corpus, so nothing is trained here")
         tokenizer = self.corpus.tokenizer
-        drawn = shares(self.manifest, candidate, self.corpus.streams, recipe.tokens)
-        return ProxyRequest(recipe, tokenizer.folder, tokenizer.hash, drawn)
+        data = shares(self.manifest, candidate, self.corpus.streams, recipe.tokens)
+        return ProxyRequest(recipe, tokenizer.folder, tokenizer.hash, data)
 
     def sources(self, stage: StageName, candidate: str) -> tuple[ProxySource, ...]:
-        """The training runs that a stage measures for a candidate, wherever they happen."""
+        """The training runs that a stage scores for a candidate, one for each seed."""
         origin = origin_of(self.manifest, self.plan, stage, candidate)
         if isinstance(origin, Series):
             series = self.given[stage, candidate]

@@ -1,8 +1,7 @@
-"""The work of a stage: jobs that leave proxies and their scores in the store.
+"""The jobs of a stage: each trains proxies and scores them, and writes both to the store.
 
-A job has one training run, or several that are trained here with one recipe as one program.
-Candidates whose runs are determined by the same things share a job. What is in the store already
-makes none.
+A job has one training run, or several runs of one recipe that are trained together as one program.
+Candidates with identical runs share a job. Runs whose scores are in the store need no job.
 """
 
 import logging
@@ -23,15 +22,18 @@ from dataselect.store import Store, content_key
 
 @dataclass(frozen=True)
 class Run:
-    """One training run of a candidate; `name` is for the ledger and whoever looks on."""
+    """One training run of a candidate: one seed, or one series of checkpoints."""
 
     candidate: str
+    """The candidate's id."""
     name: str
+    """For the ledger, the progress display and error messages, such as "stage1/web seed 1"."""
     source: ProxySource
+    """Where the proxy comes from."""
 
     @property
     def key(self) -> str:
-        """Equal for runs that are one and the same."""
+        """Hash of what determines the run; identical runs have the same key."""
         return content_key("job", self.source.spec)
 
 
@@ -44,9 +46,9 @@ def make_and_score(
     measurements: Sequence[Measurement],
     device: str,
 ) -> None:
-    """The job: leaves the proxies and their scores in the store at `root`.
+    """The job: make and score the proxies of `sources` (by run name) in the store at `root`.
 
-    What fails for one is raised after the others are done.
+    With several runs a failure of one is raised, as IncompleteError, after the others are done.
     """
     store = Store(root)
     trained = {name: s for name, s in sources.items() if isinstance(s, TrainedHere)}
@@ -56,7 +58,7 @@ def make_and_score(
             requests = {name: source.request for name, source in trained.items()}
             make_proxies(store, requests, device, progress, layout)
         except Exception as error:
-            # Alone each needs less memory, and only the culprit fails again.
+            # One by one, each needs less memory, and only the run at fault fails again.
             logging.getLogger("dataselect").warning(
                 "training %d proxies together failed (%s); now one by one", len(trained), error
             )
@@ -79,8 +81,8 @@ def make_and_score(
                 raise
             failed[name] = error
     if failed:
-        told = "; ".join(f"{name}: {error}" for name, error in failed.items())
-        raise IncompleteError(told) from next(iter(failed.values()))
+        message = "; ".join(f"{name}: {error}" for name, error in failed.items())
+        raise IncompleteError(message) from next(iter(failed.values()))
 
 
 def is_scored(
@@ -89,7 +91,7 @@ def is_scored(
     evaluations: Sequence[Evaluation],
     measurements: Sequence[Measurement],
 ) -> bool:
-    """Whether every checkpoint of a proxy has been measured."""
+    """Whether every checkpoint of a proxy has all its measurements in the store."""
     return all(is_measured(store, p.checkpoint, evaluations, measurements) for p in made.points)
 
 
@@ -99,7 +101,10 @@ def run_jobs(
     evaluations: Sequence[Evaluation],
     measurements: Sequence[Measurement],
 ) -> dict[str, Outcome]:
-    """Do what is missing, once for runs that are the same; outcomes by the key of the run."""
+    """Make and score the proxies that the store lacks; outcomes by `Run.key`.
+
+    Identical runs are made once.
+    """
     store = experiment.store
     missing: dict[str, Run] = {}
     for run in runs:
@@ -132,29 +137,29 @@ def run_jobs(
 
 
 def _groups(runs: Sequence[Run], experiment: Experiment) -> list[list[Run]]:
-    """Runs that are trained as one program, which have one recipe; all others by themselves."""
-    wanted, device = experiment.plan.compute.population, experiment.runtime.device
+    """Runs grouped into jobs: runs of one recipe are trained together, all others alone."""
+    population, device = experiment.plan.compute.population, experiment.runtime.device
     groups: list[list[Run]] = []
-    filling: dict[Recipe, list[Run]] = {}
+    open_groups: dict[Recipe, list[Run]] = {}
     for run in runs:
         if not isinstance(run.source, TrainedHere):
             groups.append([run])
             continue
         recipe = run.source.request.recipe
-        group = filling.setdefault(recipe, [])
+        group = open_groups.setdefault(recipe, [])
         group.append(run)
         if len(group) == 1:
             groups.append(group)
         alone = run.source.layout.processes > 1
-        if alone or len(group) >= population_size(wanted, recipe.parameters, device):
-            del filling[recipe]
+        if alone or len(group) >= population_size(population, recipe.parameters, device):
+            del open_groups[recipe]
     return groups
 
 
 def _note_lost_workers(store: Store, source: ProxySource, outcome: Outcome, sharing: int) -> None:
-    """Put attempts whose worker died into the ledger, which the dead could not do themselves.
+    """Record in the ledger the attempts whose worker died, since a dead worker records nothing.
 
-    The time is shared out evenly among the runs of the job.
+    The time is split evenly among the runs of the job.
     """
     died = outcome.error_type == "WorkerDied"
     lost = outcome.attempts if died else outcome.attempts - 1
@@ -163,7 +168,7 @@ def _note_lost_workers(store: Store, source: ProxySource, outcome: Outcome, shar
     facts = {
         "name": outcome.job,
         "status": "failed",
-        # Of a job that came through, the last attempt knows what the earlier ones took.
+        # Where the job succeeded, its last attempt has recorded the time of the earlier ones.
         "wall_seconds": outcome.wall_seconds / sharing if died else 0.0,
         "cpu_seconds": outcome.cpu_seconds / sharing if died else 0.0,
         "attempts": lost,

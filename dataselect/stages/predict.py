@@ -1,7 +1,7 @@
-"""Stage 2: a larger proxy for every survivor, mapped to the accuracy of the target.
+"""Stage 2: a larger proxy for each survivor, its score mapped to the accuracy of the target.
 
 The paper's experiments (ii) and (iii) and the second stage of its section 5. A transfer function
-speaks only for the setting that it was fitted in; where none applies to a benchmark, no accuracy
+is valid only in the setting that it was fitted in. Where none applies to a benchmark, no accuracy
 is predicted for it, and the survivors are ranked by their scores alone.
 """
 
@@ -29,25 +29,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Stage 2's scores and ranking, and what they mean at target scale.
-
-    `forecasts`: by candidate and benchmark, where a transfer function applies; `overall`: by
-    candidate, the mean over all benchmarks, only when each has a function; `wins`: then the
-    probability that the target of the row beats that of the column. `order`: best first.
-    """
+    """The result of Stage 2: scores, their ranking and the predicted target accuracies."""
 
     scores: StageScores
+    """What was measured on the survivors' proxies."""
     ranking: Ranking
+    """Survivors ranked by rBridge."""
     forecasts: Mapping[str, Mapping[str, Forecast]]
+    """Predicted target accuracy by candidate and benchmark, where a transfer function applies."""
     overall: Mapping[str, Forecast]
+    """Mean over all benchmarks by candidate, best first; empty unless each benchmark has a
+    function."""
     wins: "pd.DataFrame | None"
+    """Candidates x candidates: probability that the row's target beats the column's by the overall
+    mean; None without `overall`."""
     functions: Mapping[str, TransferFunction]
+    """The transfer functions that were applied, by benchmark."""
     order: tuple[str, ...]
+    """Survivors with scores, best first: by `overall`, or by score without it."""
     notes: tuple[str, ...]
+    """Remarks on transfer functions that are missing, refused or doubtful."""
 
 
 def predict(experiment: Experiment, survivors: tuple[str, ...], chosen: Predict) -> Prediction:
-    """Train, score and predict. Raises IncompleteError when no proxy came through."""
+    """Train, score and predict. Raises IncompleteError when no survivor could be scored."""
     plan = experiment.plan
     experiment.watch.step("Stage 2: predict")
     scores = run_stage(experiment, StageName.PREDICT, chosen, survivors)
@@ -61,7 +66,7 @@ def predict(experiment: Experiment, survivors: tuple[str, ...], chosen: Predict)
     functions, notes = _functions(experiment, chosen, scores)
     rng = np.random.default_rng(plan.seed)
     by_score = list(ranking.table.index)
-    made = forecast(
+    forecasts = forecast(
         by_score,
         {
             name: plausible_scores(
@@ -77,11 +82,11 @@ def predict(experiment: Experiment, survivors: tuple[str, ...], chosen: Predict)
     return Prediction(
         scores=scores,
         ranking=ranking,
-        forecasts=made.by_benchmark,
-        overall=made.overall if everywhere else {},
-        wins=made.wins if everywhere else None,
+        forecasts=forecasts.by_benchmark,
+        overall=forecasts.overall if everywhere else {},
+        wins=forecasts.wins if everywhere else None,
         functions=functions,
-        order=tuple(made.overall if everywhere else by_score),
+        order=tuple(forecasts.overall if everywhere else by_score),
         notes=tuple(notes),
     )
 
@@ -93,9 +98,10 @@ def setting(
     tokens: int | None,
     tokenizer: str | None,
 ) -> Setting:
-    """What proxies' scores on a benchmark, and the accuracy wanted for them, depend on.
+    """The setting of the proxies' scores on a benchmark, to be compared with a function's.
 
-    What is not the same for all proxies (None) is not known of them, and is warned of.
+    `parameters`, `tokens` and `tokenizer` are the proxies'; None where they differ or are unknown,
+    which leads to a warning.
     """
     target = experiment.manifest.target
     evaluation = experiment.evaluations[benchmark]
@@ -114,7 +120,10 @@ def setting(
 def plausible_scores(
     table: "pd.DataFrame", runs: "pd.DataFrame", draws: int, rng: np.random.Generator
 ) -> Scores:
-    """A benchmark's scores, as they might have been on other items and with other seeds."""
+    """A benchmark's scores by candidate, with draws that vary the items and the seeds.
+
+    `table`: items x candidates; `runs`: a row for each candidate, seed and step.
+    """
     by_seed = runs["rbridge"].groupby(level=["candidate", "seed"]).mean().unstack("seed")
     return with_seed_noise(
         Scores(table.mean().to_numpy(), bootstrap_means(table, draws, rng)),
@@ -126,7 +135,7 @@ def plausible_scores(
 def _functions(
     experiment: Experiment, chosen: Predict, scores: StageScores
 ) -> tuple[dict[str, TransferFunction], list[str]]:
-    """The transfer functions that apply here, by benchmark, and what to say of them."""
+    """The transfer functions that apply here, by benchmark, and notes on the others."""
     if chosen.transfer is None:
         return {}, ["the plan names no transfer function, so no target accuracy is predicted"]
     plan = experiment.plan
@@ -138,9 +147,9 @@ def _functions(
         for name in planned
         if name not in available
     ]
-    alike = (scores.parameters, scores.tokens, scores.tokenizer)
+    proxies = (scores.parameters, scores.tokens, scores.tokenizer)
     refusals, warnings = check_all(
-        functions, {name: setting(experiment, name, *alike) for name in functions}
+        functions, {name: setting(experiment, name, *proxies) for name in functions}
     )
     notes += [f"{refusal}; no accuracy is predicted for it" for refusal in refusals.values()]
     return {n: f for n, f in functions.items() if n not in refusals}, [*notes, *warnings]

@@ -1,8 +1,8 @@
-"""Everything before the first training: traces, tokenizer, recipes and token streams, once.
+"""Everything before the first training: traces, tokenizer, recipes and token streams.
 
-`gather_inputs` brings benchmarks and traces; `prepare` adds what the stages need: checkpoints that
-candidates give, and where a proxy is trained on text the tokenizer, the recipes, a token stream of
-each source, and what the text holds of the benchmarks.
+`gather_inputs` loads benchmarks and traces. `prepare` adds what the stages need: existing
+checkpoints that the manifest names and, where a proxy is trained on text, the tokenizer, the
+recipes, a token stream for each source, and the benchmark items that leaked into the text.
 """
 
 from dataclasses import replace
@@ -29,7 +29,7 @@ from dataselect.stages.runtime import Runtime
 
 
 def check(manifest: Manifest, plan: Plan) -> None:
-    """What the stages of a plan need of a manifest. Raises InputError."""
+    """Raise InputError where the manifest lacks what the stages of the plan need."""
     if plan.screen.keep > len(manifest.candidates):
         raise InputError(
             plan.where("screen", "keep"),
@@ -40,14 +40,14 @@ def check(manifest: Manifest, plan: Plan) -> None:
 
 
 def read_truth(manifest: Manifest) -> dict[str, float] | None:
-    """Target accuracy by candidate, in 0..1, where the manifest names any."""
+    """Known target accuracy by candidate, in 0..1; None where the manifest names none."""
     if manifest.evidence is None:
         return None
     return read_target_accuracy(manifest.base / manifest.evidence.target_accuracy)
 
 
 def prepare(manifest: Manifest, plan: Plan, runtime: Runtime) -> Experiment:
-    """All that the stages work with. Raises InputError before anything is trained."""
+    """Prepare everything that the stages work with. Raises InputError before any training."""
     check(manifest, plan)
     given = resolve_given(manifest, plan, runtime.store)
     experiment = replace(gather_inputs(manifest, plan, runtime), given=given)
@@ -55,14 +55,14 @@ def prepare(manifest: Manifest, plan: Plan, runtime: Runtime) -> Experiment:
 
 
 def gather_inputs(manifest: Manifest, plan: Plan, runtime: Runtime) -> Experiment:
-    """The plan's benchmarks with their traces, and nothing that training needs."""
+    """An experiment with the plan's benchmarks and traces only; nothing that training needs."""
     runtime.watch.step("Benchmarks and reasoning traces")
     evaluations = gather(plan, runtime.store, runtime.device, runtime.watch.note)
     return Experiment(manifest, plan, runtime, evaluations)
 
 
 def with_streams(experiment: Experiment) -> Experiment:
-    """With tokenizer, recipes, a token stream of each source, and the leaks in their text."""
+    """The experiment with tokenizer, recipes, token streams and the leaks in their text."""
     manifest, plan, runtime = experiment.manifest, experiment.plan, experiment.runtime
     store, watch = runtime.store, runtime.watch
     watch.step("Corpus")
@@ -90,7 +90,7 @@ def with_streams(experiment: Experiment) -> Experiment:
 
 
 def make_recipes(plan: Plan, vocab_size: int, device: str) -> dict[StageName, Recipe]:
-    """The training run of each stage of the plan that names a proxy."""
+    """The recipe of each stage of the plan that has a `proxy:`. Raises InputError."""
     recipes: dict[StageName, Recipe] = {}
     for stage, chosen in stages(plan).items():
         if chosen.proxy is None:

@@ -1,7 +1,7 @@
-"""Which proxies a stage measures for each candidate, and what manifest and plan say only together.
+"""Where each candidate's proxy of a stage comes from, and the checks on manifest and plan together.
 
-What a candidate names in its own `proxies` goes first, then the plan's `train` command, then
-training here. Only the last, and a command that asks for {data}, needs a candidate's text.
+A candidate's own `proxies` come first, then the plan's `train` command, then training here. Only
+training here, and a command that uses {data}, needs a candidate's text.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from dataselect.units import format_count
 
 
 class StageName(StrEnum):
-    """A stage, by the name that reports and logs give it."""
+    """A stage, by its name in reports and logs."""
 
     SCREEN = "stage1"
     PREDICT = "stage2"
@@ -41,50 +41,55 @@ class StageName(StrEnum):
 
     @property
     def label(self) -> str:
-        """What people are shown."""
+        """Its name in text: "Stage 1" or "Stage 2"."""
         return f"Stage {self.number}"
 
 
 Given = Mapping[tuple[StageName, str], tuple[tuple[Member, ...], ...]]
-"""By stage and candidate: the series of checkpoints that the manifest gives, resolved."""
+"""By stage and candidate: the existing checkpoints that the manifest names, located; a series for
+each seed."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """Checkpoints that a candidate gives: one series or, of several seeds, one for each."""
+    """Existing checkpoints of a candidate's proxy."""
 
     sections: tuple[Checkpoints, ...]
+    """One for each seed."""
     where: tuple[str, ...]
-    """`file:line:column` of each."""
+    """`file:line:column` of each section."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command that trains; `base` is the folder of the file that names it."""
+    """A command that trains a candidate's proxy."""
 
     trainer: Trainer
+    """The command and its settings."""
     base: Path
+    """Folder of the file that names it."""
     where: str
+    """`file:line:column` of the command."""
     shared: bool
-    """Whether it is the plan's, for all candidates."""
+    """Whether it is the plan's, for all candidates, and not the candidate's own."""
 
     @property
     def takes_data(self) -> bool:
-        """Whether it trains on the tokens that it is given."""
+        """Whether it trains on tokens that are prepared here."""
         return "data" in self.trainer.placeholders
 
     @property
     def working_folder(self) -> Path:
-        """Where it is started."""
+        """The folder that it is started in."""
         return (self.base / (self.trainer.folder or ".")).resolve()
 
 
 def stages(plan: Plan) -> dict[StageName, Stage]:
     """The plan's stages by name."""
-    found: dict[StageName, Stage] = {StageName.SCREEN: plan.screen}
+    by_name: dict[StageName, Stage] = {StageName.SCREEN: plan.screen}
     if plan.predict is not None:
-        found[StageName.PREDICT] = plan.predict
-    return found
+        by_name[StageName.PREDICT] = plan.predict
+    return by_name
 
 
 def origin_of(
@@ -115,7 +120,7 @@ def takes_text(origin: Series | Command | None) -> bool:
 
 
 def check_origins(manifest: Manifest, plan: Plan) -> None:
-    """Raise InputError where a candidate's proxy could not be made for lack of something."""
+    """Raise InputError where manifest and plan lack something that a candidate's proxy needs."""
     for stage, chosen in stages(plan).items():
         section = stage.section
         for candidate in manifest.candidates:
@@ -175,7 +180,7 @@ def _check_command(command: Command, plan: Plan, chosen: Stage) -> None:
 
 
 def needs_tokenizer(manifest: Manifest, plan: Plan) -> bool:
-    """Whether anything at all is trained with the plan's tokenizer, or counted by it."""
+    """Whether any proxy uses the plan's tokenizer, for its data or to size its training."""
     if plan.tokenizer is None:
         return False
     for stage, chosen in stages(plan).items():
@@ -193,7 +198,7 @@ def needs_tokenizer(manifest: Manifest, plan: Plan) -> bool:
 
 
 def command_tokens(command: Command, chosen: Stage, recipe: Recipe | None) -> int | None:
-    """Tokens that a command trains on, where anything says so."""
+    """Tokens that a command trains on; None where neither command nor plan says."""
     if command.trainer.tokens is not None:
         return command.trainer.tokens
     if chosen.proxy is not None and chosen.proxy.tokens is not None:
@@ -223,9 +228,10 @@ def text_budgets(manifest: Manifest, plan: Plan, recipes: Mapping[StageName, Rec
 
 
 def resolve_given(manifest: Manifest, plan: Plan, store: Store | None = None) -> Given:
-    """Find the checkpoints that candidates give. Raises InputError before anything is spent.
+    """Locate the existing checkpoints that the manifest names, the last `average` of each series.
 
-    A store remembers the hashes of their files.
+    With a store the hashes of their files are remembered. Raises InputError where a series is too
+    short or the tokenizers of a stage differ.
     """
     given: dict[tuple[StageName, str], tuple[tuple[Member, ...], ...]] = {}
     for stage, chosen in stages(plan).items():
@@ -234,7 +240,7 @@ def resolve_given(manifest: Manifest, plan: Plan, store: Store | None = None) ->
             origin = origin_of(manifest, plan, stage, candidate.id)
             if not isinstance(origin, Series):
                 continue
-            found = []
+            series = []
             for section, where in zip(origin.sections, origin.where, strict=True):
                 members = [
                     replace(member, store=store)
@@ -246,9 +252,9 @@ def resolve_given(manifest: Manifest, plan: Plan, store: Store | None = None) ->
                         f"it gives {len(members)} checkpoints, and 'average' is {chosen.average}",
                         "name more, or lower 'average' in the plan",
                     )
-                found.append(tuple(members[-chosen.average :]))
-            given[stage, candidate.id] = tuple(found)
-            for member in (member for members in found for member in members):
+                series.append(tuple(members[-chosen.average :]))
+            given[stage, candidate.id] = tuple(series)
+            for member in (member for members in series for member in members):
                 if isinstance(member.place, Path):
                     tokenizers[candidate.id] = segmentation_hash(member.place)
         check_tokenizers(manifest, stage, tokenizers)
@@ -256,10 +262,10 @@ def resolve_given(manifest: Manifest, plan: Plan, store: Store | None = None) ->
 
 
 def check_tokenizers(manifest: Manifest, stage: StageName, cuts: Mapping[str, str]) -> None:
-    """Raise InputError unless the proxies of a stage cut texts into the same tokens.
+    """Raise InputError unless the proxies of a stage split texts into the same tokens.
 
-    `cuts`: by candidate, what identifies that (`corpus.segmentation`). A score per token of one
-    tokenizer says nothing beside one of another.
+    `cuts`: by candidate, the hash of how its tokenizer splits (`corpus.segmentation`). Scores per
+    token of different tokenizers cannot be compared.
     """
     first, *others = cuts or ("",)
     for name in others:
@@ -275,20 +281,20 @@ def check_tokenizers(manifest: Manifest, stage: StageName, cuts: Mapping[str, st
 def describe_differences(
     stage: StageName, sizes: Mapping[str, int], tokens: Mapping[str, int | None]
 ) -> list[str]:
-    """Notes, loud ones, where proxies of a stage differ in more than their data."""
+    """Warnings where proxies of a stage differ in size or training tokens, not in data alone."""
     notes = []
-    for word, figures in (("parameters", sizes), ("training tokens", tokens)):
-        known = {name: figure for name, figure in figures.items() if figure is not None}
+    for word, numbers in (("parameters", sizes), ("training tokens", tokens)):
+        known = {name: number for name, number in numbers.items() if number is not None}
         if known and max(known.values()) > min(known.values()) * 1.02:
             listed = ", ".join(f"{name} {format_count(known[name])}" for name in known)
             notes.append(
                 f"{stage.label.upper()} COMPARES PROXIES THAT DIFFER IN {word.upper()} ({listed}): "
-                "more of them gives a better score whatever the data"
+                "more of them gives a better score with any data"
             )
-    unknown = [name for name, figure in tokens.items() if figure is None]
+    unknown = [name for name, number in tokens.items() if number is None]
     if unknown:
         notes.append(
-            f"{stage.label}: nobody said on how many tokens the proxy of "
-            f"{', '.join(unknown)} was trained; that is not in the cost"
+            f"{stage.label}: the training tokens of the proxy of {', '.join(unknown)} are not "
+            "known; its training is not in the cost"
         )
     return notes

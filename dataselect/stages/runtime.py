@@ -1,4 +1,4 @@
-"""What a run runs on, whatever it computes: a store, machines, a device, and who is told."""
+"""The environment of a run: store, compute engine, device and progress display."""
 
 import time
 from dataclasses import dataclass, field
@@ -10,16 +10,16 @@ from dataselect.store import Store
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where a run keeps its artifacts, and where it computes."""
+    """Where a run keeps its artifacts, computes and shows its progress."""
 
     store: Store
-    """Keeps everything expensive."""
+    """Keeps the artifacts: every expensive result."""
     compute: Compute
     """Runs the jobs."""
     device: str = "cpu"
-    """Of models, as torch names it: "cpu" or "cuda"."""
+    """Where models run, in torch's words: "cpu" or "cuda"."""
     watch: Watch = field(default_factory=SilentWatch)
-    """Is told what happens."""
+    """Shows progress and notes."""
     began: float = field(default_factory=time.monotonic)
     """Monotonic seconds when this call began."""
 

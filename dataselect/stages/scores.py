@@ -1,8 +1,8 @@
-"""What a stage measured: tables of items x candidates, and the runs behind each figure.
+"""What a stage measured: tables of items x candidates, and the runs behind them.
 
-A candidate's score on an item is the mean over its runs: seeds, and late checkpoints of each. All
-candidates are compared on the same items: one that any run could not be scored on is left out for
-every candidate, since paired comparisons are all that a ranking rests on.
+A candidate's score on an item is the mean over its runs (seeds) and the late checkpoints of each.
+All candidates are compared on the same items: an item that any run could not be scored on is left
+out for every candidate, because a ranking rests on paired comparisons.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Status = Literal["scored", "diverged", "failed"]
 """What became of a run, or of a candidate in a stage."""
 RUN_INDEX = ("candidate", "seed", "step")
+"""Index levels of `StageScores.runs`: one row for each scored checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -33,37 +34,39 @@ class ScoredCheckpoint:
     """A checkpoint that was scored."""
 
     label: str
-    """What people call it."""
+    """Its name in reports."""
     tokens: int | None
-    """How many it was trained on; None where nobody said."""
+    """Tokens that it was trained on; None if unknown."""
     identity: Mapping[str, Any]
-    """What its key in the store is made of."""
+    """What identifies it in the keys of the store."""
 
 
 @dataclass(frozen=True)
 class ProxyFacts:
-    """What a candidate's proxy is."""
+    """The proxy behind a candidate's scores: origin, size and training."""
 
     origin: Origin
-    """Trained here, by a command, or given as checkpoints."""
+    """Trained here, by a command, or existing checkpoints."""
     parameters: int
-    """Of one proxy, embeddings included."""
+    """Parameters of one proxy, embeddings included."""
     tokens: int | None
-    """Of each run; None where they differ or nobody said."""
+    """Training tokens of each run; None where they differ or are unknown."""
     tokenizer: str
     """Hash of its tokenizer."""
     seeds: tuple[int, ...]
-    """Of the runs that were kept."""
+    """Seeds of the scored runs."""
     checkpoints: tuple[ScoredCheckpoint, ...]
-    """Those scored, of all runs."""
+    """The scored checkpoints of all runs."""
 
 
 @dataclass(frozen=True)
 class KeptRun:
-    """A training run that has all its scores, and the proxy that it left."""
+    """A training run that has all its scores."""
 
     run: Run
+    """The training run."""
     proxy: MadeProxy
+    """The proxy that it produced."""
 
 
 @dataclass(frozen=True)
@@ -71,80 +74,81 @@ class CandidateRun:
     """What happened to one candidate in one stage."""
 
     id: str
-    """The candidate's."""
+    """The candidate's id."""
     status: Status
-    """Scored where at least one of its runs has all its scores."""
+    """"scored" when at least one of its runs has all its scores."""
     keys: tuple[str, ...]
-    """Of its runs' artifacts, those that never came to be included."""
+    """Store keys of its training runs, failed and diverged ones included."""
     notes: tuple[str, ...] = ()
-    """On runs that are left out of its mean."""
+    """Remarks on runs that are left out of its mean."""
     reason: str = ""
-    """Why it has no scores; empty where it has."""
+    """Why it has no scores; empty if it has."""
     kept: tuple[KeptRun, ...] = field(default=(), repr=False)
-    """The runs behind its scores."""
+    """The runs that its scores are means over."""
     proxy: ProxyFacts | None = None
-    """What its proxy is; None where it has no scores."""
+    """Its proxy; None if it has no scores."""
 
 
 @dataclass(frozen=True)
 class StageScores:
-    """What a stage measured."""
+    """What a stage measured on its candidates' proxies."""
 
     stage: StageName
+    """Stage 1 or Stage 2."""
     recipe: Recipe | None
-    """The training run; None where no proxy was trained here."""
+    """Size and hyperparameters of the proxies; None where none was trained here."""
     candidates: Mapping[str, CandidateRun]
     """What happened to each candidate, by id, in the manifest's order."""
     tables: Mapping[str, Mapping[str, "pd.DataFrame"]]
     """By benchmark and metric, items x candidates in nats per token, lower is better (`accuracy`,
-    where it was measured: 0..1, higher is better)."""
+    if measured: 0..1, higher is better)."""
     runs: Mapping[str, "pd.DataFrame"]
-    """By benchmark, means over the same items: a row for (candidate, seed, step), a column for
+    """By benchmark, means over the same items: a row for each (candidate, seed, step), a column for
     each metric."""
     exclusions: Mapping[str, tuple[Exclusion, ...]]
-    """By benchmark, the items that no candidate is compared on."""
+    """By benchmark, the items left out for all candidates, with the reason."""
     notes: tuple[str, ...]
-    """What people should know of the stage."""
+    """Remarks on the stage for the reader of the report."""
     flops: float
-    """Training and scoring of the proxies that were kept."""
+    """FLOPs of training and scoring the proxies that have scores."""
     flops_elsewhere: float
-    """The part of `flops` that went into checkpoints that were given."""
+    """The part of `flops` that trained existing checkpoints, before this run."""
     keys: tuple[str, ...] = field(repr=False)
-    """Of all artifacts behind it, those that never came to be included, for the ledger."""
+    """Store keys of all artifacts of the stage, failed ones included, to look up in the ledger."""
 
     @property
     def status(self) -> dict[str, Status]:
-        """What became of each candidate."""
+        """The status of each candidate."""
         return {name: each.status for name, each in self.candidates.items()}
 
     @property
     def reasons(self) -> dict[str, str]:
-        """Why candidates have no scores, by those that have none."""
+        """Why each candidate without scores has none."""
         return {n: each.reason for n, each in self.candidates.items() if each.status != "scored"}
 
     @property
     def proxies(self) -> dict[str, ProxyFacts]:
-        """The proxy of each candidate that has scores."""
+        """The proxy of each candidate with scores."""
         return {name: c.proxy for name, c in self.candidates.items() if c.proxy is not None}
 
     @property
     def scored(self) -> list[str]:
-        """Candidates that have scores, in the manifest's order."""
+        """Candidates with scores, in the manifest's order."""
         return [name for name, each in self.candidates.items() if each.status == "scored"]
 
     @property
     def parameters(self) -> int | None:
-        """Of every proxy of the stage; None where they differ."""
+        """Parameters of each proxy of the stage; None where they differ."""
         return _shared([proxy.parameters for proxy in self.proxies.values()])
 
     @property
     def tokens(self) -> int | None:
-        """That every proxy was trained on; None where they differ or nobody said."""
+        """Training tokens of each proxy; None where they differ or are unknown."""
         return _shared([proxy.tokens for proxy in self.proxies.values()])
 
     @property
     def tokenizer(self) -> str | None:
-        """Hash of every proxy's tokenizer; None where they differ."""
+        """Hash of the proxies' tokenizer; None where they differ."""
         hashes = {proxy.tokenizer for proxy in self.proxies.values()}
         return hashes.pop() if len(hashes) == 1 else None
 
@@ -164,16 +168,16 @@ def collect(
     candidates: Mapping[str, CandidateRun],
     notes: Sequence[str],
 ) -> StageScores:
-    """Read what was measured on the runs that are kept of each candidate."""
+    """The stage's tables, read from the store for the scored runs of each candidate."""
     tables: dict[str, dict[str, pd.DataFrame]] = {}
     means: dict[str, pd.DataFrame] = {}
     exclusions: dict[str, tuple[Exclusion, ...]] = {}
-    told = dict.fromkeys([*(n for each in candidates.values() for n in each.notes), *notes])
+    remarks = dict.fromkeys([*(n for each in candidates.values() for n in each.notes), *notes])
     keys = [key for each in candidates.values() for key in each.keys]
-    every = [kept for each in candidates.values() for kept in each.kept]
-    flops = sum(kept.proxy.training_flops for kept in every)
+    scored = [kept for each in candidates.values() for kept in each.kept]
+    flops = sum(kept.proxy.training_flops for kept in scored)
     elsewhere = sum(
-        kept.proxy.training_flops for kept in every if kept.run.source.origin == "checkpoints"
+        kept.proxy.training_flops for kept in scored if kept.run.source.origin == "checkpoints"
     )
     points = _points(candidates)
     for benchmark in experiment.plan.benchmarks_of(chosen):
@@ -189,10 +193,10 @@ def collect(
             columns["accuracy"] = _table(graded, "correct").astype(float)
         tables[benchmark.id] = {metric: _over_runs(table) for metric, table in columns.items()}
         means[benchmark.id] = _run_means(columns)
-        told |= dict.fromkeys(f"{benchmark.id}: {n}" for m in scores.values() for n in m.notes)
+        remarks |= dict.fromkeys(f"{benchmark.id}: {n}" for m in scores.values() for n in m.notes)
         left_out = [*evaluation.left_out, *(e for m in scores.values() for e in m.exclusions)]
         exclusions[benchmark.id] = tuple(dict.fromkeys(left_out))
-    here = any(kept.run.source.origin == "trained here" for kept in every)
+    here = any(kept.run.source.origin == "trained here" for kept in scored)
     return StageScores(
         stage=stage,
         recipe=experiment.recipes[stage] if here else None,
@@ -203,7 +207,7 @@ def collect(
         tables=tables,
         runs=means,
         exclusions=exclusions,
-        notes=tuple(told),
+        notes=tuple(remarks),
         flops=flops,
         flops_elsewhere=elsewhere,
         keys=tuple(keys),
@@ -214,7 +218,7 @@ _Points = Mapping[tuple[str, int, int], Point]
 
 
 def _points(candidates: Mapping[str, CandidateRun]) -> _Points:
-    """Every checkpoint that counts, by candidate, seed and step."""
+    """The checkpoints of all scored runs, by candidate, seed and step."""
     return {
         (name, kept.run.source.seed, point.step): point
         for name, candidate in candidates.items()
@@ -226,16 +230,17 @@ def _points(candidates: Mapping[str, CandidateRun]) -> _Points:
 def _measured(
     store: Store, evaluation: Evaluation, measurement: Measurement, points: _Points
 ) -> dict[tuple[str, int, int], Measured]:
-    found = {}
+    """One measurement of each checkpoint, by candidate, seed and step."""
+    results = {}
     for index, point in points.items():
         measured = find(store, point.checkpoint, evaluation, measurement)
         assert measured is not None, "only runs that were scored are collected"
-        found[index] = measured
-    return found
+        results[index] = measured
+    return results
 
 
 def _table(measured: Mapping[tuple[str, int, int], Measured], metric: str) -> "pd.DataFrame":
-    """Items x runs, on the items that all of them have."""
+    """Items x checkpoints, on the items that all of them have."""
     import pandas as pd
 
     columns = {index: each.table.set_index("item")[metric] for index, each in measured.items()}
@@ -243,7 +248,7 @@ def _table(measured: Mapping[tuple[str, int, int], Measured], metric: str) -> "p
 
 
 def _over_runs(table: "pd.DataFrame") -> "pd.DataFrame":
-    """Items x candidates: the mean over each candidate's runs."""
+    """Items x candidates: the mean over each candidate's checkpoints."""
     mean = table.T.groupby(level="candidate", sort=False).mean().T
     mean.columns.name = None
     return mean

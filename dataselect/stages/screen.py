@@ -1,10 +1,10 @@
-"""Stage 1: a tiny proxy for every candidate, ranked on easy benchmarks, the best kept.
+"""Stage 1: a tiny proxy for each candidate, ranked by rBridge on easy benchmarks, and pruned.
 
 The paper's experiment (i) and the first stage of its section 5: at this scale accuracies are
-noise, but rBridge already orders candidates well enough to leave the bad ones behind.
+noise, but rBridge orders candidates well enough to drop the bad ones.
 
-The ranking's probabilities know what other items, other seeds and another scale might have shown;
-what each benchmark is worth is said beside them.
+The ranking's probabilities account for the choice of items, for seeds and for the gap between proxy
+and target scale. The signal to noise of each benchmark is given beside them.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dataselect.cost import training_flops
 from dataselect.decisions.ablation import Ablation, ablation
 from dataselect.decisions.discrepancy import PUBLIC, Gap
-from dataselect.decisions.pruning import KeepRule, Reason, kept
+from dataselect.decisions.pruning import PruningRule, Reason, survivors
 from dataselect.decisions.ranking import Method, Ranking, aggregate, bootstrap_rank
 from dataselect.decisions.signal_to_noise import SignalToNoise, signal_to_noise
 from dataselect.decisions.uncertainty import Uncertainty, with_uncertainty
@@ -29,21 +29,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Screening:
-    """Stage 1's scores, its ranking by rBridge, and who goes on.
-
-    `uncertainty` is what the ranking's probabilities know besides the items; `noise` is by
-    benchmark; `kept_by` says of each survivor which part of the rule kept it.
-    """
+    """The result of Stage 1: scores, their ranking and the survivors."""
 
     scores: StageScores
+    """What was measured on the candidates' proxies."""
     ranking: Ranking
+    """Candidates ranked by rBridge."""
     survivors: tuple[str, ...]
+    """Candidates that go on to Stage 2, in the ranking's order."""
     uncertainty: Uncertainty | None = None
+    """The noise of seeds and the scale gap that the ranking's probabilities include, besides the
+    bootstrap over items; None where none was added."""
     noise: Mapping[str, SignalToNoise] = field(default_factory=dict)
+    """Signal to noise of the rBridge scores, by benchmark."""
     kept_by: Mapping[str, Reason] = field(default_factory=dict)
+    """The part of the pruning rule that kept each survivor."""
 
     def by_metric(self) -> dict[str, "pd.Series"]:
-        """Each metric's own aggregate by candidate, lower is better, for comparison."""
+        """The aggregate score by candidate for each metric; lower is better."""
         metrics = next(iter(self.scores.tables.values()))
         method = self.ranking.method
         return {metric: aggregate_metric(self.scores, metric, method) for metric in metrics}
@@ -59,7 +62,7 @@ def aggregate_metric(scores: StageScores, metric: str, method: Method = "z_score
 
 
 def screen(experiment: Experiment) -> Screening:
-    """Train, score, rank and prune. Raises IncompleteError when no proxy came through."""
+    """Train, score, rank and prune. Raises IncompleteError when no candidate could be scored."""
     plan = experiment.plan
     chosen = plan.screen
     experiment.watch.step("Stage 1: screen")
@@ -73,14 +76,14 @@ def screen(experiment: Experiment) -> Screening:
     )
     runs = {name: table["rbridge"] for name, table in scores.runs.items()}
     ranking, uncertainty = with_uncertainty(ranking, runs, _gap(experiment, scores), plan.seed)
-    rule = KeepRule(chosen.keep, chosen.min_probability, chosen.keep_at_most)
-    going = kept(ranking, rule)
-    noise = {name: signal_to_noise(each, plan.confidence) for name, each in runs.items()}
-    return Screening(scores, ranking, tuple(going), uncertainty, noise, going)
+    rule = PruningRule(chosen.keep, chosen.min_probability, chosen.keep_at_most)
+    kept_by = survivors(ranking, rule)
+    noise = {name: signal_to_noise(values, plan.confidence) for name, values in runs.items()}
+    return Screening(scores, ranking, tuple(kept_by), uncertainty, noise, kept_by)
 
 
 def _gap(experiment: Experiment, scores: StageScores) -> Gap | None:
-    """That of published proxies, unless the plan wants none or nobody knows the proxies' FLOPs."""
+    """The gap of published proxies; None if the plan has none or the proxies' FLOPs are unknown."""
     size, tokens = scores.parameters, scores.tokens
     if experiment.plan.screen.discrepancy == "none" or size is None or tokens is None:
         return None
@@ -92,7 +95,7 @@ def _gap(experiment: Experiment, scores: StageScores) -> Gap | None:
 def ablate(
     experiment: Experiment, screening: Screening, truth: Mapping[str, float] | None
 ) -> Ablation:
-    """Stage 1's ranking by every metric that was measured, beside the one by rBridge."""
+    """Stage 1's rankings by every metric that was measured, compared with the one by rBridge."""
     tables = screening.scores.tables
     measured = next(iter(tables.values()))
     return ablation(

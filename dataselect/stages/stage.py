@@ -1,8 +1,7 @@
-"""What Stage 1 and Stage 2 have in common: proxies for each candidate, made and scored.
+"""What Stage 1 and Stage 2 share: make and score proxies for each candidate.
 
-A run (a seed, a series of checkpoints) that fails or diverges is left out and noted, and the
-candidate goes on with its others; a candidate that has none left is left out itself, and the others
-go on.
+A run (a seed, a series of checkpoints) that fails or diverges is left out with a note, and the
+candidate is scored on its other runs. A candidate with no run left is left out of the stage.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,36 +22,41 @@ from dataselect.store import content_key
 def run_stage(
     experiment: Experiment, stage: StageName, chosen: Stage, candidates: Sequence[str]
 ) -> StageScores:
-    """Make and score proxies of each candidate. Raises IncompleteError when none came through."""
+    """Make and score proxies of each candidate.
+
+    Raises IncompleteError when no candidate could be scored, and InputError when the proxies'
+    tokenizers differ.
+    """
     evaluations = [
-        experiment.evaluations[each.id] for each in experiment.plan.benchmarks_of(chosen)
+        experiment.evaluations[benchmark.id] for benchmark in experiment.plan.benchmarks_of(chosen)
     ]
-    wanted: tuple[Measurement, ...] = ("scores", "graded") if chosen.accuracy else ("scores",)
+    measurements: tuple[Measurement, ...] = ("scores", "graded") if chosen.accuracy else ("scores",)
     runs = {name: _runs(experiment, stage, name) for name in candidates}
-    every = [run for own in runs.values() for run in own]
-    outcomes = run_jobs(experiment, every, evaluations, wanted)
-    judged = {
+    all_runs = [run for of_candidate in runs.values() for run in of_candidate]
+    outcomes = run_jobs(experiment, all_runs, evaluations, measurements)
+    results = {
         name: _candidate_run(
-            name, [_fate(experiment, run, outcomes, evaluations, wanted) for run in own]
+            name,
+            [_run_result(experiment, run, outcomes, evaluations, measurements) for run in own],
         )
         for name, own in runs.items()
     }
-    kept = {name: each.kept[0].proxy for name, each in judged.items() if each.kept}
-    if not kept:
-        first = next(iter(judged.values()))
+    proxies = {name: result.kept[0].proxy for name, result in results.items() if result.kept}
+    if not proxies:
+        first = next(iter(results.values()))
         raise IncompleteError(
-            f"no candidate came through {stage} ({first.id}: {first.reason}); fix this and run "
-            "again"
+            f"no candidate could be scored in {stage} ({first.id}: {first.reason}); fix this and "
+            "run again"
         )
     check_tokenizers(
-        experiment.manifest, stage, {name: made.segmentation for name, made in kept.items()}
+        experiment.manifest, stage, {name: proxy.segmentation for name, proxy in proxies.items()}
     )
     notes = describe_differences(
         stage,
-        {name: made.parameters for name, made in kept.items()},
-        {name: made.tokens for name, made in kept.items()},
+        {name: proxy.parameters for name, proxy in proxies.items()},
+        {name: proxy.tokens for name, proxy in proxies.items()},
     )
-    return collect(experiment, stage, chosen, judged, notes)
+    return collect(experiment, stage, chosen, results, notes)
 
 
 def _runs(experiment: Experiment, stage: StageName, candidate: str) -> list[Run]:
@@ -64,44 +68,46 @@ def _runs(experiment: Experiment, stage: StageName, candidate: str) -> list[Run]
 
 
 @dataclass(frozen=True)
-class _Fate:
-    """What became of a run: the proxy if it has all its scores, else why not."""
+class _RunResult:
+    """What became of one run."""
 
     run: Run
     status: Status
     proxy: MadeProxy | None = None
+    """The proxy with all its scores; None where the run is left out."""
     reason: str = ""
+    """Why the run is left out."""
 
 
-def _fate(
+def _run_result(
     experiment: Experiment,
     run: Run,
     outcomes: Mapping[str, Outcome],
     evaluations: Sequence[Evaluation],
-    wanted: Sequence[Measurement],
-) -> _Fate:
-    made = run.source.find(experiment.store)
-    if made is not None and made.diverged is not None:
-        return _Fate(run, "diverged", reason=made.diverged)
-    if made is not None and is_scored(experiment.store, made, evaluations, wanted):
-        return _Fate(run, "scored", made)
+    measurements: Sequence[Measurement],
+) -> _RunResult:
+    proxy = run.source.find(experiment.store)
+    if proxy is not None and proxy.diverged is not None:
+        return _RunResult(run, "diverged", reason=proxy.diverged)
+    if proxy is not None and is_scored(experiment.store, proxy, evaluations, measurements):
+        return _RunResult(run, "scored", proxy)
     outcome = outcomes.get(run.key)
     reason = (outcome.error if outcome else None) or "its scores are missing"
-    return _Fate(run, "failed", reason=reason)
+    return _RunResult(run, "failed", reason=reason)
 
 
-def _candidate_run(candidate: str, fates: Sequence[_Fate]) -> CandidateRun:
-    """A candidate goes on with the runs that came through; with none it is left out itself."""
-    # Failed and diverged training was paid for as well.
-    keys = tuple(content_key(each.run.source.kind, each.run.source.spec) for each in fates)
-    kept = tuple(KeptRun(each.run, each.proxy) for each in fates if each.proxy is not None)
-    lost = [each for each in fates if each.proxy is None]
+def _candidate_run(candidate: str, results: Sequence[_RunResult]) -> CandidateRun:
+    """The candidate with its scored runs, or without scores when it has none."""
+    # All runs' keys: failed and diverged training counts in what was spent.
+    keys = tuple(content_key(each.run.source.kind, each.run.source.spec) for each in results)
+    kept = tuple(KeptRun(each.run, each.proxy) for each in results if each.proxy is not None)
+    lost = [each for each in results if each.proxy is None]
     if kept:
         notes = [
             f"{each.run.name} {each.status} and is left out of the mean: {each.reason}"
             for each in lost
         ]
         return CandidateRun(candidate, "scored", keys, tuple(notes), kept=kept)
-    # A failure can be fixed, a divergence would come again: so the failure is reported.
+    # A failure is reported first: it can be fixed, where a divergence would come again.
     worst = min(lost, key=lambda each: each.status != "failed")
     return CandidateRun(candidate, worst.status, keys, reason=worst.reason)

@@ -1,4 +1,4 @@
-"""Who is told what a run is doing: the interface, and one that shows nothing."""
+"""The interface that shows a run's progress, and an implementation that shows nothing."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -7,19 +7,19 @@ from dataselect.compute import Event
 
 
 class Watch(Protocol):
-    """Shows what happens and decides nothing."""
+    """Shows the progress of a run; its methods return nothing and change nothing."""
 
     def step(self, title: str) -> None:
         """A new part of the run begins."""
 
     def progress(self, work: str, fields: Mapping[str, float]) -> None:
-        """How far a piece of work in this process is."""
+        """A piece of work in this process has come this far; `fields` are numbers to show."""
 
     def event(self, event: Event) -> None:
-        """Something happened to a job."""
+        """A job started, progressed, failed or ended."""
 
     def note(self, text: str) -> None:
-        """Something that the user should know."""
+        """Show a remark or warning to the user."""
 
 
 class SilentWatch:

@@ -1,4 +1,4 @@
-"""The stages' rankings a second time, on the items that no candidate's text holds."""
+"""The stages' rankings repeated without the items that were found in a candidate's text."""
 
 from dataselect.leaks.alarm import CleanRanking, rank_clean
 from dataselect.stages.experiment import Experiment
@@ -10,16 +10,16 @@ from dataselect.stages.screen import Screening
 def rank_without_leaks(
     experiment: Experiment, screening: Screening, prediction: Prediction | None
 ) -> dict[StageName, CleanRanking]:
-    """Rankings without leaked items, of the stages where there are any."""
+    """The ranking of each stage without its leaked items; only stages that have some."""
     if experiment.leaks is None:
         return {}
-    ranked: dict[StageName, Screening | Prediction] = {StageName.SCREEN: screening}
+    stages: dict[StageName, Screening | Prediction] = {StageName.SCREEN: screening}
     if prediction is not None:
-        ranked[StageName.PREDICT] = prediction
-    again = {
+        stages[StageName.PREDICT] = prediction
+    rankings = {
         name: rank_clean(
-            experiment.leaks, each.scores.table("rbridge"), each.ranking, experiment.bootstrap
+            experiment.leaks, stage.scores.table("rbridge"), stage.ranking, experiment.bootstrap
         )
-        for name, each in ranked.items()
+        for name, stage in stages.items()
     }
-    return {name: clean for name, clean in again.items() if clean is not None}
+    return {name: clean for name, clean in rankings.items() if clean is not None}

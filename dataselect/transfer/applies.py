@@ -1,7 +1,8 @@
-"""Whether a transfer function speaks for the scores at hand: what refuses it, what is warned of.
+"""Whether a transfer function applies to the scores at hand: refusals and warnings.
 
-Refused is what changes the meaning of the numbers; warned of is what shifts the score by an unknown
-amount, and what cannot be checked because one side does not say it.
+A function is refused where a difference changes the meaning of the numbers. A warning is given
+where a difference shifts the score by an unknown amount, and where one side is unknown, so that
+nothing can be checked.
 """
 
 from collections.abc import Mapping
@@ -28,9 +29,12 @@ def check_all(
     *,
     lower_is_better: bool | None = True,
 ) -> tuple[dict[str, str], list[str]]:
-    """`check_applies` for each benchmark: refusals, and warnings told once for all they are of."""
+    """`check_applies` for each benchmark: refusals by benchmark, and warnings.
+
+    A warning that several benchmarks share is given once.
+    """
     refusals: dict[str, str] = {}
-    told: dict[str, list[str]] = {}
+    benchmarks: dict[str, list[str]] = {}
     for benchmark, function in functions.items():
         name = f"{_NAME} {benchmark} "
         refusal, warnings = check_applies(
@@ -39,22 +43,22 @@ def check_all(
         if refusal is not None:
             refusals[benchmark] = refusal
         for warning in warnings:
-            told.setdefault(warning.removeprefix(name), []).append(benchmark)
+            benchmarks.setdefault(warning.removeprefix(name), []).append(benchmark)
     return refusals, [
         f"{_NAME} {'each of ' if len(names) > 1 else ''}{', '.join(names)} {warning}"
-        for warning, names in told.items()
+        for warning, names in benchmarks.items()
     ]
 
 
 def check_applies(
     function: TransferFunction, run: Setting, *, lower_is_better: bool | None = True
 ) -> tuple[str | None, list[str]]:
-    """Whether a function may be used in a run: a refusal or None, and warnings.
+    """Whether a function may be used for the scores of a run: a refusal or None, and warnings.
 
-    Refused: another target size, benchmark, trace set or metric version, each of which changes what
-    the numbers mean. Warned of: another tokenizer, proxy size or token count, which shift the score
-    by an unknown amount, what is not known of one of them, and a function that goes against the
-    score's direction (None: it is not known).
+    Refused: another target size, benchmark, trace set or metric version, each of which changes the
+    meaning of the numbers. Warned of: another tokenizer, proxy size or token count, which shift the
+    score by an unknown amount; what only one of the two settings states; and a function against the
+    score's direction (`lower_is_better`; None if unknown).
     """
     fitted = function.provenance.setting
     name = f"{_NAME} {function.benchmark}"
@@ -88,14 +92,14 @@ def check_applies(
     ]
     if unknown:
         warnings.append(f"{name} does not say its {', '.join(unknown)}: not checked")
-    unsaid = [
+    only_fitted = [
         words
         for field, words in _WORDS.items()
         if getattr(run, field) is None and getattr(fitted, field) is not None
     ]
-    if unsaid:
-        which = ", ".join(unsaid)
-        warnings.append(f"{name} says its {which}, unknown of the scores: not checked")
+    if only_fitted:
+        which = ", ".join(only_fitted)
+        warnings.append(f"{name} says its {which}, unknown for the scores: not checked")
     if lower_is_better is not None and function.rising == lower_is_better:
         moves = "rises" if function.rising else "falls"
         warnings.append(f"{name} {moves} with the score: its calibration points are mostly noise")
@@ -103,7 +107,7 @@ def check_applies(
 
 
 def _differ(then: object, now: object) -> bool:
-    """Whether both are known and are not the same."""
+    """Whether both are known and differ."""
     return then is not None and now is not None and then != now
 
 

@@ -1,7 +1,7 @@
 """The accuracy of guessing, where a robust transfer function starts.
 
-Known for benchmarks with a fixed number of choices, by their common names. A generated answer has
-none to guess from: 0. A user's own benchmark gives it in a `chance` column.
+Known by name for common benchmarks with a fixed number of choices. It is 0 where the answer is
+generated. For other benchmarks the user gives it in a `chance` column.
 """
 
 _CHOICES = {

@@ -1,20 +1,20 @@
 """The curve families that map a proxy's score to target accuracy.
 
 Four are the paper's (section 4.1 (ii)) and are fitted here. The fifth, a sigmoid, is fitted in
-`sigmoid`, because it needs to know the chance level and the direction; its value is computed here,
-so that a file of functions has one kind of curve.
+`sigmoid`, because its fit needs the chance level and the direction; its value is computed here, so
+that a file of functions has one kind of curve.
 
-Fitting is least squares in closed form. The exponential, a + b·exp(c·u), is no exception: for a
-given c the other two are linear, so only c is searched, over a bounded grid that is then refined.
-That finds the global optimum with no starting point, where general curve fitting on the three
-together stalls or runs off. The bound keeps an exponential from exploding just outside its points.
+Fitting is least squares in closed form. For the exponential, a + b·exp(c·u), a and b are linear for
+a given c, so only c is searched, over a bounded grid that is then refined. That finds the global
+optimum with no starting point, where general curve fitting of all three stalls or diverges. The
+bound keeps an exponential from exploding just outside its points.
 
 A curve must be monotone over its points: a better score has to mean a better prediction, else the
-function re-orders candidates where it was fitted. Only a quadratic can fail; it is then refused
-with the reason. Beyond its points a quadratic is followed up to its turning point and is flat from
-there on. A rising curve is not refused here, since a score may be one where higher is better.
+function re-orders candidates where it was fitted. Only a quadratic can fail this; it is then
+refused with the reason. Beyond its points a quadratic is flat from its turning point on. A rising
+curve is not refused here, since for some scores higher is better.
 
-Not covered: which protocol chooses among families; that is `function.fit` and `robust`.
+Not covered: the choice among families, which is in `function.fit` and `robust`.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ PaperFamily = Literal["linear", "logarithmic", "exponential", "quadratic"]
 Family = Literal["linear", "logarithmic", "exponential", "quadratic", "sigmoid"]
 Array = NDArray[np.float64]
 
-# From plain to flexible: of equally good fits the first is taken.
+# From simple to flexible: of equally good fits the first is taken.
 FAMILIES: tuple[PaperFamily, ...] = get_args(PaperFamily)
 COEFFICIENTS: dict[Family, int] = {
     "linear": 2,
@@ -46,7 +46,7 @@ _LARGEST_EXPONENT = 500.0  # far outside the points, exp would overflow
 
 
 class NoFitError(ValueError):
-    """A family does not fit these points; the message is the reason."""
+    """A family cannot be fitted to these points; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +55,17 @@ class Curve:
 
     linear c0 + c1·u; quadratic c0 + c1·u + c2·u²; exponential c0 + c1·exp(c2·u);
     logarithmic c0 + c1·ln(x / origin), for x > 0; sigmoid c0 + c1 / (1 + exp(-c2·(u - c3))).
-    The origin is the mean of the fitted x.
-
-    `knots` are (x, level) of an isotonic regression, by rising x, and empty without one: the
-    curve's value is then the mean of the formula and of the line through the knots, which is flat
-    beyond the outermost.
     """
 
     family: Family
+    """Name of the formula."""
     origin: float
+    """Mean of the fitted x."""
     coefficients: tuple[float, ...]
+    """c0, c1, ... of the formula."""
     knots: tuple[tuple[float, float], ...] = ()
+    """(x, level) of an isotonic regression, by rising x; empty without one. With knots the curve is
+    the mean of the formula and the line through the knots, which is flat beyond the outermost."""
 
     def __post_init__(self) -> None:
         if len(self.coefficients) != COEFFICIENTS[self.family]:

@@ -5,7 +5,7 @@ missing fields, wrong types, numbers that are not finite and repeated benchmarks
 refits that intervals need are in the file, so nothing is fitted again when it is read.
 
 Schema 2 added what a robust fit needs (sigmoids, knots, bounds, unknown settings). Files of schema
-1 are read as they are; what they lack has the value that it always had.
+1 are still read; the fields they lack have defaults that keep their meaning.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ _FIX = "fit the function again, or fix that field"
 
 
 class _File(BaseModel):
-    """Reads and writes the dataclasses themselves; this only adds what the outside needs."""
+    """The file: the functions as their dataclasses define them, and the schema version."""
 
     model_config = ConfigDict(
         extra="forbid", strict=True, allow_inf_nan=False, frozen=True, validate_by_name=True
@@ -40,13 +40,13 @@ def to_json(functions: Iterable[TransferFunction]) -> str:
 def from_json(text: str | bytes, where: str | Path) -> dict[str, TransferFunction]:
     """Functions by benchmark from a transfer file's text; `where` names the file in errors.
 
-    Raises InputError for the first thing that is wrong, naming the field, as in `functions.0.r2`.
+    Raises InputError for the first fault, naming the field, as in `functions.0.r2`.
     """
     return _by_benchmark(parse_json(_File, text, where, _FIX), where)
 
 
 def read_transfer_file(path: Path) -> dict[str, TransferFunction]:
-    """Functions by benchmark from a file; InputError as in `from_json`, or when unreadable."""
+    """Functions by benchmark from a file. Raises InputError as `from_json`, or if unreadable."""
     return _by_benchmark(read_json(_File, path, _FIX), path)
 
 

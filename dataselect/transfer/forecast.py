@@ -1,21 +1,21 @@
-"""From scores and transfer functions to forecasts: accuracies, intervals, who beats whom.
+"""From scores and transfer functions to forecasts: accuracies, intervals, win probabilities.
 
-A forecast of one candidate and a comparison of two are different questions. An interval holds all
-that a prediction can be off by, the function's own error first. Two candidates stand under the same
-function, so most of that error is common to them and cancels: with a monotone function, the order
-of two known scores is the same wherever the curve lies. What can turn it is the noise of the scores
-and each candidate's own departure from the curve, the part of the calibration's residuals that
-points of like score do not share (`TransferFunction.scatter`). So intervals may overlap widely
-where the order is all but certain, and probabilities are drawn anew: one refit for all candidates
-in a draw, each with a departure of its own, benchmarks independent of each other.
+Forecasting one candidate and comparing two are different questions. An interval covers all errors
+of a prediction, the function's own error first. Two candidates share the function, so most of that
+error is common to them and cancels: with a monotone function, the order of two known scores is the
+same wherever the curve lies. The order can be reversed by the noise of the scores and by each
+candidate's own deviation from the curve, the part of the calibration's residuals that points of
+similar score do not share (`TransferFunction.scatter`). So intervals may overlap widely where the
+order is all but certain, and win probabilities have their own draws: one refit for all candidates
+in a draw, a deviation for each candidate, benchmarks independent of each other.
 
-That departure cannot be left out. Of pairs of recipes of DataDecide, which the noise of seeds alone
-called with probability .87 in the mean, .71 were right; with the departure, .69 was stated
+The deviation cannot be left out. With the noise of seeds alone, the mean probability stated for
+pairs of DataDecide's recipes was .87, and .71 were right; with the deviation, .69 was stated
 (`benchmarks/transfer`).
 
-Departures of one candidate are taken to be independent from benchmark to benchmark. Not covered:
-data on which the same score means another accuracy, unless calibration runs on several data show
-it; and whether a function applies (`transfer.applies`).
+Deviations of one candidate are assumed independent between benchmarks. Not covered: data on which
+the same score means another accuracy, unless calibration runs on several data show it; and whether
+a function applies (`transfer.applies`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,49 +34,53 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scores:
-    """Candidates' scores on a benchmark: `observed` (n,), NaN where there is none, and plausible
-    `draws` of them, draws x n."""
+    """Scores of n candidates on a benchmark, with their uncertainty."""
 
     observed: Array
+    """Shape (n,); NaN for a candidate without a score."""
     draws: Array
+    """Plausible values of them, draws x n."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Predicted target accuracy (0..1) with its interval; `extrapolated` beyond the fit."""
+    """Predicted target accuracy with its interval, all in 0..1."""
 
     predicted_accuracy: float
+    """What the function predicts for the observed score."""
     low: float
+    """Lower end of the interval."""
     high: float
+    """Upper end of the interval."""
     extrapolated: bool
+    """Whether the score lies outside the fitted range."""
 
 
 @dataclass(frozen=True)
 class Forecasts:
-    """What is to be expected of each candidate's target.
-
-    `by_benchmark`: by candidate and benchmark. `overall`: by candidate, best first, the mean over
-    benchmarks, of those that have a score on each. `wins`: among these, the probability that the
-    target of the row beats that of the column by the mean.
-    """
+    """Forecasts of several candidates' targets."""
 
     by_benchmark: Mapping[str, Mapping[str, Forecast]]
+    """By candidate and benchmark, where there is a score."""
     overall: Mapping[str, Forecast]
+    """Mean over benchmarks by candidate, best first; only candidates with a score on each."""
     wins: pd.DataFrame
+    """Candidates x candidates in the order of `overall`: probability that the row's target has the
+    higher mean accuracy."""
 
 
 def with_seed_noise(scores: Scores, values: Array, rng: np.random.Generator) -> Scores:
-    """Scores whose draws vary by seed as well; `values` are candidates x seeds, NaN for none.
+    """Scores whose draws vary by seed as well; `values` are candidates x seeds, NaN if missing.
 
-    The noise of one seed is pooled over candidates, and drawn as Student's t, being an estimate.
-    Without a repeated seed nothing is known of it, and the scores stay as they are.
+    The noise of one seed is pooled over candidates and drawn as Student's t, since it is estimated.
+    It is unknown if no candidate has two seeds; the scores are then returned unchanged.
     """
     sd, freedom = pooled_sd(values)
     if not freedom:
         return scores
     counts = np.maximum(np.isfinite(values).sum(axis=1), 1)
-    unsure = np.sqrt(freedom / rng.chisquare(freedom, size=(len(scores.draws), 1)))
-    noise = sd / np.sqrt(counts) * unsure * rng.standard_normal(scores.draws.shape)
+    inflation = np.sqrt(freedom / rng.chisquare(freedom, size=(len(scores.draws), 1)))
+    noise = sd / np.sqrt(counts) * inflation * rng.standard_normal(scores.draws.shape)
     return Scores(scores.observed, scores.draws + noise)
 
 
@@ -94,10 +98,10 @@ def forecast(
     confidence: float,
     rng: np.random.Generator,
 ) -> Forecasts:
-    """Forecasts from the scores of `candidates` by benchmark, each of which has a function.
+    """Forecasts from the scores of `candidates` by benchmark; each benchmark has a function.
 
     Candidates of equal forecast stay in the order given, so give the best by score first: where
-    predictions saturate, the score behind them still tells candidates apart.
+    predictions saturate, the scores still differ.
     """
     by_benchmark: dict[str, dict[str, Forecast]] = {name: {} for name in candidates}
     if not scores:
@@ -136,7 +140,7 @@ def forecast(
 
 
 def not_told_apart(wins: pd.DataFrame, confidence: float) -> dict[str, list[str]]:
-    """Of each candidate, the others that neither beats nor is beaten by with such a probability."""
+    """For each candidate, the others that it neither beats nor loses to with this confidence."""
     surest = np.maximum(wins.to_numpy(), wins.to_numpy().T)
     names = list(wins.index)
     return {
@@ -148,22 +152,22 @@ def not_told_apart(wins: pd.DataFrame, confidence: float) -> dict[str, list[str]
 def tiers(wins: pd.DataFrame, confidence: float) -> dict[str, int]:
     """The tier of each candidate, from 1; `wins` is ordered best first.
 
-    A tier is its first candidate and those that follow until one is told apart from it. So the
-    last of a tier may not be told apart from the first of the next.
+    A tier is its first candidate and those that follow, up to the first that it beats with this
+    confidence. So the last of a tier may be indistinguishable from the first of the next.
     """
-    found: dict[str, int] = {}
+    by_name: dict[str, int] = {}
     first, tier = 0, 1
     ahead = wins.to_numpy()
     for place, name in enumerate(wins.index):
         if place and ahead[first, place] >= confidence:
             first, tier = place, tier + 1
-        found[name] = tier
-    return found
+        by_name[name] = tier
+    return by_name
 
 
 def _forecast(predicted: float, draws: Array, confidence: float, extrapolated: bool) -> Forecast:
     low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
-    # The curve's own prediction need not be a typical draw: the refits behind the draws differ.
+    # The prediction may lie outside the draws' interval, since the draws come from refits.
     return Forecast(
         predicted, min(float(low), predicted), max(float(high), predicted), extrapolated
     )

@@ -1,11 +1,11 @@
-"""Forecasts for scores that come in a CSV file, for teams that trained their proxies elsewhere.
+"""Forecasts for scores in a CSV file, for teams that trained their proxies elsewhere.
 
 The file has a column `id` and one for each benchmark, as `agree` reads it; or a row for each score
-with the columns `id, benchmark, metric`. Rows of a candidate that differ in `seed` are averaged,
-and how far they differ is taken for the noise of a seed.
+with the columns `id, benchmark, metric`. Rows of a candidate with different `seed` are averaged,
+and their spread gives the noise of a seed.
 
-A file of functions used where it was not fitted for is refused, unless that is overruled; what a
-file cannot show, such as how its scores were averaged, is left to whoever wrote it.
+A function that was fitted for another setting is refused unless forced. What a file cannot show,
+such as how its scores were averaged, is the responsibility of its author.
 """
 
 from collections.abc import Mapping
@@ -28,30 +28,37 @@ _LABELS = ("seed", "size", "benchmark")
 
 @dataclass(frozen=True)
 class Settings:
-    """Share that intervals are to cover, number of draws and their seed."""
+    """How forecasts are drawn."""
 
     confidence: float = 0.9
+    """Coverage of the intervals, in 0..1."""
     draws: int = 2000
+    """Number of draws."""
     seed: int = 0
+    """Seed of the draws."""
 
 
 @dataclass(frozen=True)
 class TableForecasts:
-    """Forecasts and what they rest on.
-
-    `scores`: by candidate and benchmark, the mean and the number of seeds behind it. `overruled`:
-    by benchmark, why its function would have been refused.
-    """
+    """Forecasts for the candidates of a table."""
 
     forecasts: Forecasts
+    """Predicted accuracies and win probabilities."""
     scores: Mapping[str, Mapping[str, tuple[float, int]]]
+    """By candidate and benchmark, the mean score and its number of seeds."""
     functions: Mapping[str, TransferFunction]
+    """The functions applied, by benchmark."""
     overruled: Mapping[str, str]
+    """By benchmark, why its function would have been refused without `force`."""
     notes: tuple[str, ...]
+    """Warnings, and what was left out."""
 
 
 def read_proxy_scores(path: Table) -> ScoreTable:
-    """A row for each candidate and seed, and a column for each benchmark, from either form."""
+    """A row for each candidate and seed, and a column for each benchmark, from either form.
+
+    Raises InputError for proxies of several sizes, and for a column `benchmark` without `metric`.
+    """
     table = read_score_table(path, _LABELS)
     if "size" in table.labels and len(sizes := table.rows["size"].unique()) > 1:
         fix = "leave the rows of one size, which is what a function is for"
@@ -79,8 +86,11 @@ def forecast_table(
     *,
     force: bool,
 ) -> TableForecasts:
-    """Forecasts of the candidates of a table. Raises InputError when no function is for any of its
-    columns, and unless `force` when one was fitted for another setting."""
+    """Forecasts for the candidates of a table.
+
+    Raises InputError when no column has a function and, unless `force`, when a function was fitted
+    for another setting.
+    """
     used = {name: functions[name] for name in table.metrics if name in functions}
     if not used:
         fix = nearest(table.metrics[0], functions) or f"it has {names_of(list(functions))}"
@@ -100,14 +110,14 @@ def forecast_table(
     drawn = {
         name: seed_scores(each.to_numpy(), settings.draws, rng) for name, each in values.items()
     }
-    made = forecast(table.ids, drawn, used, confidence=settings.confidence, rng=rng)
+    forecasts = forecast(table.ids, drawn, used, confidence=settings.confidence, rng=rng)
     single = [name for name in used if values[name].count(axis=1).max() < 2]
     if single:
         notes.append(
             f"no candidate has two seeds on {', '.join(single)}: these scores are taken as exact,"
             " and the noise of training is in no interval and no probability"
         )
-    lacking = [name for name in table.ids if name not in made.overall]
+    lacking = [name for name in table.ids if name not in forecasts.overall]
     if lacking:
         notes.append(f"not ranked, without a score on each benchmark: {names_of(lacking)}")
     scores = {
@@ -117,7 +127,7 @@ def forecast_table(
         }
         for place, candidate in enumerate(table.ids)
     }
-    return TableForecasts(made, scores, used, refusals, tuple(notes))
+    return TableForecasts(forecasts, scores, used, refusals, tuple(notes))
 
 
 def _applicability(
@@ -142,7 +152,7 @@ def _unused(
 
 
 def _directions(functions: Mapping[str, TransferFunction]) -> list[str]:
-    """Functions of one metric rise or fall alike; those that do not were fitted on noise."""
+    """A note if functions differ in direction: for one metric all should rise or all fall."""
     rising = [name for name, function in functions.items() if function.rising]
     falling = [name for name in functions if name not in rising]
     if not rising or not falling:

@@ -1,26 +1,26 @@
 """Transfer functions: from a proxy's score on a benchmark to the target's accuracy there.
 
-A function is fitted on calibration runs, a proxy and a target trained on the same data with equal
-tokens at each point, and is then applied to other candidates' proxies with no further fitting
-(paper, section 4.1 (ii) and (iii)). It holds only for the setting that it was fitted in, so the
-setting travels with it and `applies` compares.
+A function is fitted on calibration runs (a proxy and a target trained on the same data, compared at
+equal tokens) and is then applied to other candidates' proxies without further fitting (paper,
+section 4.1 (ii) and (iii)). It is valid only in the setting that it was fitted in, so the setting
+is stored with it and `applies` compares.
 
 Uncertainty is in the style of jackknife+ (Barber et al., 2021): the curve is refitted, family
-choice included, without each point in turn, and each refit is taken with the residual it leaves on
-the point it has not seen. A draw picks one of these at random, with either sign of the residual, on
-top of a draw of the score itself. Training residuals would be too narrow, above all when
-extrapolating. On the public OLMo ladder (60 series of one pair of models on one task, bits per
-byte), 90% intervals of the paper's families held .93 of the last 20% of the checkpoints, fitted on
-the rest, and .78 of the last 40%; `robust` leaves points out in blocks (.94 and .92). So intervals
-do not repair a long extrapolation; `extrapolated` marks it.
+choice included, without each point in turn, and each refit is combined with its residual on the
+point left out. A draw picks one of these at random, with either sign of the residual, on top of a
+draw of the score itself. Training residuals would be too narrow, above all when extrapolating. On
+the public OLMo ladder (60 series of one pair of models on one task, bits per byte), 90% intervals
+of the paper's families contained .93 of the last 20% of the checkpoints, fitted on the rest, and
+.78 of the last 40%; `robust` leaves points out in blocks (.94 and .92). So intervals do not repair
+a long extrapolation; `extrapolated` marks it.
 
-To compare two candidates is another question than to predict one. They stand under one function,
-and a monotone one keeps their order wherever it lies; what can turn it is noise of their scores and
-the part of a residual that each has for itself. `comparison_draws` has these alone.
+Comparing two candidates is a different question from predicting one. They share the function, and
+a monotone one keeps their order wherever it lies; only the noise of their scores and each
+candidate's own part of a residual can reverse it. `comparison_draws` has these alone.
 
-Not covered: whether the calibration data speak for a different candidate. That the same score means
-the same accuracy on other data is the paper's finding on two datasets, and an assumption here. With
-calibration runs on several data, how far they differ is in the residuals.
+Not covered: whether the calibration data are valid for a different candidate. That the same score
+means the same accuracy on other data is the paper's finding on two datasets, and an assumption
+here. With calibration runs on several data, their differences are in the residuals.
 """
 
 from collections.abc import Sequence
@@ -47,63 +47,77 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Setting:
-    """What a score and an accuracy depend on besides the data; sizes in parameters.
+    """What a score and an accuracy depend on besides the data.
 
-    `traces`, `benchmark` and `tokenizer` are content hashes. Token counts are those at the end of
-    training; calibration points may come from earlier. What is None is not known, as for a
-    function that was fitted on a bare table of pairs.
+    None means unknown, as for a function that was fitted on a table of pairs alone.
     """
 
     target_size: int | None
+    """Parameters of the target."""
     target_tokens: int | None
+    """Tokens at the end of the target's training; calibration points may be earlier."""
     proxy_size: int | None
+    """Parameters of the proxy."""
     proxy_tokens: int | None
+    """Tokens at the end of the proxy's training; calibration points may be earlier."""
     traces: str | None
+    """Content hash of the reasoning traces."""
     benchmark: str | None
+    """Content hash of the benchmark's items."""
     tokenizer: str | None
+    """Content hash of the proxy's tokenizer."""
     metric_version: int | None
+    """Version of the metric."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a function comes from: its setting, the calibration data and the command.
-
-    `method` says in words how scores were prepared and the curve was fitted; `checkpoints` names
-    those behind the points, each with its commit or a hash of its files, where they are known.
-    """
+    """Where a function comes from."""
 
     setting: Setting
+    """What its scores and accuracies were measured with."""
     calibration: str
+    """The calibration runs, in words."""
     command: str
+    """The command that fitted it."""
     method: str = ""
+    """How scores were prepared and the curve was fitted, in words."""
     checkpoints: tuple[str, ...] = ()
+    """Names of the checkpoints behind the points, each with its commit or a hash of its files;
+    empty if unknown."""
 
 
 @dataclass(frozen=True)
 class TransferFunction:
-    """A fitted function for one benchmark; scores in the proxy metric's unit, accuracies in 0..1.
-
-    `points` are the (score, accuracy) pairs fitted; `fitted_range` the lowest and highest score.
-    `r2` is on these points, as the paper reports it; `mae` is the mean of the absolute
-    `loo_residuals`, each of a point under `loo_curves`' refit without it; `residual_sd` allows for
-    the number of coefficients. `skipped` says why families were not considered. `bounds` are the
-    lowest and highest accuracy that is ever predicted. Where points are left out in blocks,
-    `loo_refits` has each point's place in `loo_curves`; else it is empty, with a refit per point.
-    """
+    """A function fitted for one benchmark; scores in the metric's unit, accuracies in 0..1."""
 
     benchmark: str
+    """Benchmark id."""
     curve: Curve
+    """The curve fitted on all points."""
     points: tuple[tuple[float, float], ...]
+    """The (score, accuracy) pairs fitted."""
     fitted_range: tuple[float, float]
+    """Lowest and highest score of the points."""
     r2: float
+    """R² on the points, as the paper reports it."""
     mae: float
+    """Mean of the absolute `loo_residuals`."""
     residual_sd: float
+    """Standard deviation of the points about the curve, given its number of coefficients."""
     loo_curves: tuple[Curve, ...]
+    """Refits, each without one point or one block of points."""
     loo_residuals: tuple[float, ...]
+    """For each point, its residual under the refit without it."""
     skipped: dict[str, str]
+    """By family that was not considered, why."""
     provenance: Provenance
+    """Where the function comes from."""
     bounds: tuple[float, float] = (0.0, 1.0)
+    """Lowest and highest accuracy that is ever predicted."""
     loo_refits: tuple[int, ...] = ()
+    """For each point, the index of its refit in `loo_curves` where points are left out in blocks;
+    empty with a refit for each point."""
 
     def __post_init__(self) -> None:
         curves = self.loo_refits or self.loo_curves
@@ -123,7 +137,7 @@ class TransferFunction:
 
     @property
     def rising(self) -> bool:
-        """Whether accuracy rises with the score; for a likelihood loss that means noise."""
+        """Whether accuracy rises with the score; for a likelihood loss this indicates noise."""
         low, high = self.curve(np.array(self.fitted_range))
         return bool(high > low)
 
@@ -138,11 +152,11 @@ class TransferFunction:
         return np.asarray((scores < low) | (scores > high), dtype=np.bool_)
 
     def prediction_draws(self, x_draws: ArrayLike, rng: np.random.Generator) -> Array:
-        """One plausible target accuracy per draw of a candidate's score, in 0..1, shape kept.
+        """A plausible target accuracy for each draw of a candidate's score, in 0..1, of its shape.
 
-        Covers score noise and the function's error. The n + 1st residual, of the candidate not yet
-        seen, stands for the finite-sample correction and is taken to be as large as the largest;
-        so with few points an interval is about as wide as the worst miss.
+        Covers score noise and the function's error. The largest residual counts once more, for the
+        new candidate, as finite-sample correction; so with few points an interval is about as wide
+        as the worst error.
         """
         x = np.asarray(x_draws, dtype=np.float64)
         misses = np.abs(np.array(self.loo_residuals))
@@ -156,10 +170,10 @@ class TransferFunction:
         return np.asarray(np.clip(predicted + signs * misses[picks], 0, 1), dtype=np.float64)
 
     def comparison_draws(self, x_draws: ArrayLike, rng: np.random.Generator) -> Array:
-        """Plausible accuracies of several candidates, draws x candidates, to be compared in a draw.
+        """Plausible accuracies, draws x candidates, to compare candidates within each draw.
 
-        Candidates share the function, so all of a draw are under the same refit, and of a residual
-        they get no more than what each has for itself (`scatter`): what all share cancels in a
+        Candidates share the function, so each draw uses one refit for all of them, and of the
+        residuals only each candidate's own part (`scatter`): what all share cancels in a
         difference. Student's t, since the scatter is an estimate. Not clipped to 0..1.
         """
         x = np.asarray(x_draws, dtype=np.float64)
@@ -168,16 +182,16 @@ class TransferFunction:
         for i, curve in enumerate(self.loo_curves):
             predicted[refits == i] = self._clipped(curve(x[refits == i]))
         freedom = 2 * (len(self.points) - 1) / 3
-        unsure = np.sqrt(freedom / rng.chisquare(freedom, size=(len(x), 1)))
-        return np.asarray(predicted + self.scatter * unsure * rng.standard_normal(x.shape))
+        inflation = np.sqrt(freedom / rng.chisquare(freedom, size=(len(x), 1)))
+        return np.asarray(predicted + self.scatter * inflation * rng.standard_normal(x.shape))
 
     @property
     def scatter(self) -> float:
-        """Standard deviation of accuracy about the curve among points of like score.
+        """Standard deviation of accuracy about the curve among points of similar score.
 
-        From the differences of residuals that follow each other by score (Rice's estimator): where
-        the whole curve is off, neighbours are off alike, and so are two candidates. What is left
-        is the noise of a target's accuracy, and what its data do that the score does not show.
+        From the differences of residuals that are neighbours by score (Rice's estimator): where the
+        whole curve is off, neighbours are off alike, and so are two candidates. What remains is the
+        noise of a target's accuracy and the effect of its data that the score does not show.
         """
         order = np.argsort([x for x, _ in self.points], kind="stable")
         residuals = np.array(self.loo_residuals)[order]
@@ -189,8 +203,8 @@ class TransferFunction:
     ) -> tuple[float, float]:
         """Percentile interval of `prediction_draws` for one candidate's draws of its score.
 
-        For an average over benchmarks, average their `prediction_draws` first. Take some hundreds
-        of draws at least; a score known exactly is passed repeated.
+        For an average over benchmarks, average their `prediction_draws` first. Pass at least some
+        hundreds of draws; repeat a score that is known exactly.
         """
         draws = self.prediction_draws(x_draws, rng)
         low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
@@ -199,8 +213,8 @@ class TransferFunction:
     def intervals(self, x: ArrayLike, confidence: float) -> tuple[Array, Array]:
         """Lowest and highest accuracy at scores x known exactly, each of x's shape.
 
-        The limit of `interval` for many draws, with no randomness: the quantiles of every refit's
-        prediction plus and minus its residual, the largest residual once more.
+        The limit of `interval` for many draws, without randomness: the quantiles of each refit's
+        prediction plus and minus its residual, with the largest residual once more.
         """
         x = np.asarray(x, dtype=np.float64)
         misses = np.abs(np.array(self.loo_residuals)).reshape(-1, *[1] * x.ndim)
@@ -212,7 +226,7 @@ class TransferFunction:
         return np.asarray(low), np.asarray(high)
 
     def _refits(self) -> NDArray[np.int64]:
-        """Of each point, the place of its refit in `loo_curves`."""
+        """For each point, the index of its refit in `loo_curves`."""
         return np.array(self.loo_refits or range(len(self.loo_curves)), dtype=np.int64)
 
     def _clipped(self, accuracy: Array) -> Array:
@@ -229,9 +243,9 @@ def fit(
 ) -> TransferFunction:
     """Fit target accuracies y (0..1) on proxy scores x, both of shape (n,).
 
-    "best" takes the family with the highest R² on the points (the paper's rule); a named family is
-    refitted as itself. Needs 4 points with different scores, or 5 for a named family of three
-    coefficients, so that a refit without one of them is still overdetermined.
+    "best" takes the family with the highest R² on the points (the paper's rule), in each refit
+    anew. Needs 4 points with different scores, or 5 for a named family of three coefficients, so
+    that a refit without one of them is still overdetermined.
 
     Raises InputError when there are too few points, when accuracies are not shares, when a value is
     not finite, and when no family fits.
@@ -250,7 +264,7 @@ def fit(
             f"no curve fits: {reason}",
             "choose another family or add calibration points",
         ) from reason
-    seen = np.array([np.clip(c(x[i]), 0, 1) for i, c in enumerate(loo_curves)])
+    unseen = np.array([np.clip(c(x[i]), 0, 1) for i, c in enumerate(loo_curves)])
     freedom = len(x) - COEFFICIENTS[curve.family]
     return TransferFunction(
         benchmark=benchmark,
@@ -258,7 +272,7 @@ def fit(
         loo_curves=loo_curves,
         skipped=skipped,
         provenance=provenance,
-        **quality(x, y, curve, seen, freedom),
+        **quality(x, y, curve, unseen, freedom),
     )
 
 
@@ -274,8 +288,11 @@ class Quality(TypedDict):
 
 
 def quality(x: Array, y: Array, curve: Curve, unseen: Array, freedom: int) -> Quality:
-    """Of a curve through points (x, y), both (n,); `unseen` (n,) are predictions by refits without
-    the point."""
+    """Quality of a curve through points (x, y), both (n,).
+
+    `unseen`: for each point, the prediction of the refit without it; shape (n,). `freedom`: number
+    of points less number of coefficients.
+    """
     return {
         "points": tuple((float(a), float(b)) for a, b in zip(x, y, strict=True)),
         "fitted_range": (float(x.min()), float(x.max())),
@@ -287,7 +304,7 @@ def quality(x: Array, y: Array, curve: Curve, unseen: Array, freedom: int) -> Qu
 
 
 def check_points(x: Array, y: Array, needed: int, benchmark: str) -> None:
-    """Raise InputError unless x and y are pairs of numbers, shares, and `needed` scores differ."""
+    """Raise InputError unless x, y are finite, y in 0..1, and `needed` scores differ."""
     where = f"transfer function of {benchmark}"
     if x.ndim != 1 or x.shape != y.shape:
         raise InputError(

@@ -1,12 +1,11 @@
-"""How well a way of fitting predicts what it has not seen: in between, further on, elsewhere.
+"""Held-out errors of a fitting method: for interpolation, extrapolation and other runs.
 
-Three questions, three splits. Cross-validation leaves out a random fifth of the points, so it asks
-for interpolation, where nearly any curve does well. Leaving out the last part of each run asks for
-what a transfer function is used for: a better score than any fitted. Leaving out a whole run asks
-whether the function speaks for other data.
+Cross-validation leaves out a random fifth of the points, so it tests interpolation, where nearly
+any curve does well. Leaving out the last part of each run tests what a transfer function is used
+for: a better score than any fitted. Leaving out a whole run tests whether the function is valid on
+other data.
 
-Every way of fitting is judged on the same splits. Errors are mean absolute errors of accuracy, as
-shares.
+All methods are judged on the same splits. Errors are mean absolute errors of accuracy, in 0..1.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,21 +24,25 @@ Split = tuple[Index, Index]
 """The rows fitted on, and those predicted."""
 
 FOLDS = 5
-LEAST_DIFFERENT = 5  # scores to fit on, the fewest that leave a sigmoid something to be judged by
+LEAST_DIFFERENT = 5  # scores to fit on: one more than the coefficients of a sigmoid
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Mean absolute errors of one way of fitting; None where the split leaves too few points."""
+    """Mean absolute errors of one method, in 0..1; None where a split leaves too few points."""
 
     cross_validation: float
+    """Five-fold."""
     last_20: float | None
+    """On the last 20% of each run."""
     last_40: float | None
+    """On the last 40% of each run."""
     other_runs: float | None
+    """On each run, fitted on the others."""
 
 
 def fold_splits(count: int, seed: int) -> list[Split]:
-    """Five splits of rows at random, each row predicted once."""
+    """Five random splits of the rows; each row is predicted once."""
     fold = np.random.default_rng(seed).permutation(count) % FOLDS
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(FOLDS)]
 
@@ -47,8 +50,8 @@ def fold_splits(count: int, seed: int) -> list[Split]:
 def last_split(pairs: Pairs, share: float, *, falling: bool) -> Split | None:
     """Fit on the first part of each run, predict its last `share`.
 
-    Runs are in the order of tokens; one whose tokens are not all known, from worst to best score.
-    None when fewer than five different scores are left to fit on.
+    A run is ordered by tokens or, if some are unknown, from worst to best score (`falling`: lower
+    is better). None when fewer than five different scores are left to fit on.
     """
     fitted: list[int] = []
     predicted: list[int] = []
@@ -68,7 +71,7 @@ def last_split(pairs: Pairs, share: float, *, falling: bool) -> Split | None:
 
 
 def run_splits(pairs: Pairs) -> Iterator[Split]:
-    """Each run predicted from the others, where these have enough different scores."""
+    """A split for each run, predicted from the others if they have enough different scores."""
     names = np.array(pairs.groups)
     for name in dict.fromkeys(pairs.groups):
         fitted = np.flatnonzero(names != name)
@@ -77,10 +80,10 @@ def run_splits(pairs: Pairs) -> Iterator[Split]:
 
 
 def errors(method: Method, x: Array, pairs: Pairs, seed: int, *, falling: bool) -> Errors:
-    """Errors of a way of fitting `pairs.accuracy` on x of shape (n,).
+    """Errors of a method that fits `pairs.accuracy` on x of shape (n,).
 
-    x may be another predictor than `pairs.metric`, such as averaged scores or log tokens; splits
-    are those of the pairs. What the method raises is passed on.
+    x may be another predictor than `pairs.metric`, such as averaged scores or log tokens; the
+    splits depend on the pairs only. Exceptions of the method propagate.
     """
 
     def mae(splits: list[Split]) -> float | None:

@@ -1,8 +1,8 @@
-"""Isotonic regression: the best monotone steps through the points, with no formula behind them.
+"""Isotonic regression: the best monotone steps through the points, without a formula.
 
-It assumes nothing but that a better score means a better target, so it shows where a sigmoid's
-shape is wrong. It is flat beyond its points, so it errs low where accuracy still climbs; a sigmoid
-errs on the other side when it climbs on.
+It assumes only that a better score means a better target, so it shows where a sigmoid's shape is
+wrong. It is flat beyond its points, so it errs low where accuracy still rises; a sigmoid may err
+high there.
 
 Not covered: smoothing within a step. Between two steps the line is straight.
 """
@@ -18,13 +18,13 @@ Knots = tuple[tuple[float, float], ...]
 def fit_steps(x: Array, y: Array, *, falling: bool) -> Knots:
     """Knots (x, level), by rising x, of the isotonic regression of y on x, both of shape (n,).
 
-    Points of one x count as their mean. Inner points of a step are left out: the line through
-    what remains is the same.
+    Points of equal x count as their mean. Inner points of a step are left out, which does not
+    change the line.
     """
     places, index, counts = np.unique(x, return_inverse=True, return_counts=True)
     means = np.bincount(index, weights=y) / counts
     levels = isotonic_regression(means, weights=counts, increasing=not falling).x
-    # The regression pools means, whose rounding must not split a step.
+    # Rounding of the pooled means must not split a step.
     changes = np.abs(np.diff(levels)) > 1e-12
     kept = np.concatenate([[True], changes]) | np.concatenate([changes, [True]])
     return tuple((float(a), float(b)) for a, b in zip(places[kept], levels[kept], strict=True))

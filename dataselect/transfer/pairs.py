@@ -4,10 +4,9 @@ A CSV file with the columns benchmark, metric and accuracy; tokens, group and ch
 A row is one checkpoint of the proxy and the target's at equal tokens; a group is one training run,
 so that its rows can be put in order. Other columns are not read.
 
-Accuracies come in percent or as shares. Which is a property of the file, so it is found once for
-all rows: one value above 1 means percent. What was taken is said, and said louder where the values
-could mean the other. Rows with no score or no accuracy were not measured; they are left out and
-counted.
+Accuracies are in percent or in 0..1, the same for all rows of a file: one value above 1 means
+percent. The unit is reported, with a note where the values could mean the other. Rows without a
+score or an accuracy were not measured; they are left out and counted.
 """
 
 import math
@@ -30,17 +29,20 @@ _OPTIONAL = ("tokens", "group", "chance")
 
 @dataclass(frozen=True)
 class Pairs:
-    """The pairs of one benchmark, n of them: arrays of shape (n,).
-
-    Accuracies are shares; tokens are nan where unknown; `chance` is None where not given.
-    """
+    """The n pairs of one benchmark."""
 
     benchmark: str
+    """Benchmark id."""
     metric: Array
+    """The proxy's scores, shape (n,)."""
     accuracy: Array
+    """The target's accuracies in 0..1, shape (n,)."""
     tokens: Array
+    """Training tokens, shape (n,); nan where unknown."""
     groups: tuple[str, ...]
+    """The training run of each pair; empty text if not given."""
     chance: float | None
+    """Accuracy of guessing in 0..1; None if not given."""
 
     def __len__(self) -> int:
         return len(self.metric)
@@ -59,11 +61,14 @@ class Pairs:
 
 @dataclass(frozen=True)
 class PairsFile:
-    """All benchmarks of a file, what its accuracies were taken for, and what else to say of it."""
+    """The pairs of all benchmarks of a file."""
 
     benchmarks: Mapping[str, Pairs]
+    """By benchmark id."""
     unit: str
+    """Unit of the accuracies in the file: "fraction" or "percent"."""
     notes: tuple[str, ...]
+    """Rows left out, and doubts about units."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +101,10 @@ def read_pairs(path: Table) -> PairsFile:
     by_benchmark: dict[str, list[_Pair]] = {}
     for row in measured:
         by_benchmark.setdefault(row.benchmark, []).append(row)
-    found = {
+    benchmarks = {
         name: _pairs(name, of_one, scale, chance_scale) for name, of_one in by_benchmark.items()
     }
-    return PairsFile(found, unit, (*notes, *doubts, *chance_doubts))
+    return PairsFile(benchmarks, unit, (*notes, *doubts, *chance_doubts))
 
 
 def _rows(path: Table) -> list[_Pair]:
@@ -148,11 +153,12 @@ def _unit(rows: Sequence[_Pair]) -> tuple[float, str, list[str]]:
 
 def _chance_scale(rows: Sequence[_Pair], scale: float) -> tuple[float, list[str]]:
     highest = max((row.chance for row in rows if not math.isnan(row.chance)), default=0.0)
-    own = 100.0 if highest > 1 else 1.0
-    if own == scale or not highest:
-        return own, []
+    chance_scale = 100.0 if highest > 1 else 1.0
+    if chance_scale == scale or not highest:
+        return chance_scale, []
     units = {1.0: "fractions", 100.0: "percent"}
-    return own, [f"chance was taken as {units[own]}, though accuracies are {units[scale]}"]
+    note = f"chance was taken as {units[chance_scale]}, though accuracies are {units[scale]}"
+    return chance_scale, [note]
 
 
 def _pairs(name: str, rows: Sequence[_Pair], scale: float, chance_scale: float) -> Pairs:

@@ -3,13 +3,13 @@
 *paper*: the family with the highest R² on the points fitted, five-fold cross-validation, train R²
 and test error averaged over folds (section 4.1 (ii)). One thing differs: `curves` bounds
 exponentials on their own points and refuses a quadratic that turns among them. Predictions are not
-clipped, so a fold whose end point is far out can still explode; the median over folds is given
-beside the mean.
+clipped, so the error of a fold can still explode where its end point is far out; the median over
+folds is given beside the mean.
 
 *robust*: `robust.fit_robust` on averaged scores, judged on three kinds of split (`held_out`), with
-the coverage of its 90% intervals on the same splits. Beside it, on the same splits: its two halves
-alone and the same fit on the logarithm of tokens, which knows nothing of the data. Within one
-dataset that last one is hard to beat, so a score that does not beat it has shown nothing yet.
+the coverage of its 90% intervals on the same splits. For comparison, on the same splits: its two
+halves alone, and the same fit on the logarithm of tokens, which does not depend on the data. Within
+one dataset that baseline is hard to beat; a score that does not beat it has shown nothing yet.
 
 Not covered: choosing a protocol by its errors on the points at hand.
 """
@@ -43,73 +43,82 @@ from dataselect.transfer.robust import LEAST_POINTS, bounds, fit_robust, robust_
 Array = NDArray[np.float64]
 
 CONFIDENCE = 0.9
-WEAK_CORRELATION = 0.3  # below it, a direction found from the data is a guess
+WEAK_CORRELATION = 0.3  # below it, the data do not determine the direction
 
 
 @dataclass(frozen=True)
 class PaperFit:
-    """What the paper reports of a benchmark, and the function fitted on all its points.
-
-    Means over the five folds; `wins` counts the folds that each family was chosen in.
-    """
+    """The paper's protocol on one benchmark."""
 
     function: TransferFunction
+    """Fitted on all points."""
     train_r2: float
+    """Mean over the five folds."""
     test_mae: float
+    """Mean over the five folds, in 0..1."""
     test_mae_median: float
+    """Median over the five folds, in 0..1."""
     wins: Mapping[str, int]
+    """In how many folds each family was chosen."""
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """Share of unseen accuracies inside their 90% intervals; None where a split leaves too few."""
+    """Share of unseen accuracies inside their 90% intervals; None if a split leaves too few."""
 
     cross_validation: float | None
+    """Five-fold."""
     last_20: float | None
+    """On the last 20% of each run."""
     last_40: float | None
+    """On the last 40% of each run."""
 
 
 @dataclass(frozen=True)
 class RobustFit:
-    """A robust function, how it does on what it has not seen, and what does better or worse.
-
-    `beside` has the errors of "sigmoid", "isotonic" and, where tokens are known, "log tokens".
-    `disagreement` is the largest difference between sigmoid and isotonic on the points fitted, as
-    a share. `averaged` counts the points whose score is a mean over neighbours.
-    """
+    """The robust protocol on one benchmark."""
 
     function: TransferFunction
+    """Fitted on all points."""
     errors: Errors
+    """Held-out errors of the robust fit."""
     coverage: Coverage
+    """Coverage of its intervals."""
     beside: Mapping[str, Errors]
+    """Held-out errors of "sigmoid", "isotonic" and, if tokens are known, "log tokens"."""
     disagreement: float
+    """Largest difference between sigmoid and isotonic on the points fitted, in accuracy."""
     averaged: int
+    """Number of points whose score is a mean over neighbours."""
     floor: float
+    """Lowest value of the sigmoid, an accuracy."""
     floor_from: str
+    """Where the floor comes from, in words."""
 
 
 @dataclass(frozen=True)
 class Direction:
-    """Whether lower scores are better, how that is known, and what speaks against it.
-
-    `correlations` are Spearman's, of score and accuracy by benchmark.
-    """
+    """Whether lower scores are better."""
 
     lower_is_better: bool
+    """The direction used."""
     origin: str
+    """How it is known, in words."""
     correlations: Mapping[str, float]
+    """Spearman's correlation of score and accuracy, by benchmark."""
     notes: tuple[str, ...]
+    """Evidence against the direction."""
 
 
 def find_direction(pairs: Mapping[str, Pairs], given: bool | None) -> Direction:
-    """One direction for all benchmarks of a file, since the metric is one; `given` overrules."""
-    found = {
+    """One direction for all benchmarks, since they share the metric; `given` overrules."""
+    correlations = {
         name: float(spearmanr(each.metric, each.accuracy).statistic)
         if np.ptp(each.metric) and np.ptp(each.accuracy)
         else 0.0
         for name, each in pairs.items()
     }
-    mean = float(np.mean(list(found.values())))
+    mean = float(np.mean(list(correlations.values())))
     lower = mean <= 0 if given is None else given
     origin = f"found: mean rank correlation {mean:+.2f}" if given is None else "given"
     notes = []
@@ -119,10 +128,10 @@ def find_direction(pairs: Mapping[str, Pairs], given: bool | None) -> Direction:
             "give --lower-is-better or --higher-is-better"
         )
     sign = 1 if lower else -1
-    against = [name for name, rho in found.items() if sign * rho > WEAK_CORRELATION]
+    against = [name for name, rho in correlations.items() if sign * rho > WEAK_CORRELATION]
     if against:
         notes.append(f"accuracy moves against the score's direction on {', '.join(against)}")
-    return Direction(lower, origin, found, tuple(notes))
+    return Direction(lower, origin, correlations, tuple(notes))
 
 
 def fit_paper(pairs: Pairs, provenance: Provenance, seed: int) -> PaperFit:
@@ -160,15 +169,15 @@ def fit_robustly(pairs: Pairs, provenance: Provenance, seed: int, *, falling: bo
         origin = "fitted"
     prepared = replace(pairs, metric=scores)
 
-    def fitted(some: Pairs) -> TransferFunction:
+    def fitted(subset: Pairs) -> TransferFunction:
         return fit_robust(
-            some.metric,
-            some.accuracy,
-            benchmark=some.benchmark,
+            subset.metric,
+            subset.accuracy,
+            benchmark=subset.benchmark,
             provenance=provenance,
             chance=chance,
             falling=falling,
-            blocks=blocks(some.tokens, some.groups),
+            blocks=blocks(subset.tokens, subset.groups),
         )
 
     provenance = replace(provenance, method=_method(changed, origin, falling=falling))
@@ -178,34 +187,36 @@ def fit_robustly(pairs: Pairs, provenance: Provenance, seed: int, *, falling: bo
         origin = "the lowest accuracies, below chance"
 
     def covered(splits: Iterable[Split | None]) -> float | None:
-        held: list[bool] = []
+        inside: list[bool] = []
         for split in filter(None, splits):
             train, test = split
             if len(np.unique(scores[train])) < LEAST_POINTS:
                 return None
             low, high = fitted(prepared.take(train)).intervals(scores[test], CONFIDENCE)
             truth = pairs.accuracy[test]
-            held += ((low <= truth) & (truth <= high)).tolist()
-        return float(np.mean(held)) if held else None
+            inside += ((low <= truth) & (truth <= high)).tolist()
+        return float(np.mean(inside)) if inside else None
 
     coverage = Coverage(
         covered(fold_splits(len(pairs), seed)),
         *(covered([last_split(pairs, share, falling=falling)]) for share in (0.2, 0.4)),
     )
     methods = robust_methods(chance, falling=falling)
-    found = {
+    held_out = {
         name: errors(method, scores, pairs, seed, falling=falling)
         for name, method in methods.items()
     }
     if not np.isnan(pairs.tokens).any() and np.ptp(pairs.tokens):
-        alone = robust_methods(chance, falling=False)["robust"]
-        found["log tokens"] = errors(alone, np.log(pairs.tokens), pairs, seed, falling=falling)
+        by_tokens = robust_methods(chance, falling=False)["robust"]
+        held_out["log tokens"] = errors(
+            by_tokens, np.log(pairs.tokens), pairs, seed, falling=falling
+        )
     steps = step_values(function.curve.knots, scores)
     return RobustFit(
         function=function,
-        errors=found.pop("robust"),
+        errors=held_out.pop("robust"),
         coverage=coverage,
-        beside=found,
+        beside=held_out,
         disagreement=float(np.abs(function.curve.formula(scores) - steps).max()),
         averaged=changed,
         floor=floor,

@@ -1,19 +1,20 @@
 """The robust transfer function: a sigmoid and monotone steps, averaged, clipped, with intervals.
 
-The two err on opposite sides. A sigmoid from chance level is smooth and goes on climbing past its
-points, by a shape that the benchmark may not have; isotonic steps follow any monotone shape and are
+The two err on opposite sides. A sigmoid from chance level is smooth and keeps rising past its
+points, in a shape that the benchmark may not have; isotonic steps follow any monotone shape and are
 flat past their points. On public series their mean was about as good as the better of the two in
-cross-validation, and mostly better than both in extrapolation (`benchmarks/transfer`). Which half
-is right is not decided from the data, because the points that would tell are the ones to predict.
+cross-validation, and mostly better than both in extrapolation (`benchmarks/transfer`). The data do
+not decide between the two, because the points that would show it are the ones to predict.
 
-The floor is chance level, but never above what was seen: targets do fall below chance, where the
-wrong choices read better or an answer is not written in the form asked for. Predictions stay within
-the accuracies fitted, widened by half their range.
+The floor is chance level, but never above the observed accuracies: targets do fall below chance,
+where the wrong choices are likelier texts or an answer is not in the required form. Predictions
+stay within the accuracies fitted, widened by half their range.
 
 Intervals are those of `function`, with refits that leave out a whole block of neighbouring
-checkpoints (`neighbours`); left out singly, later checkpoints were missed more often than stated.
+checkpoints (`neighbours`); with points left out one by one, intervals missed later checkpoints more
+often than stated.
 
-Not covered: preparing the scores. Average them first, and average a new candidate's likewise.
+Not covered: preparing the scores. Average them first, and a new candidate's in the same way.
 """
 
 from dataclasses import replace
@@ -29,15 +30,15 @@ from dataselect.transfer.sigmoid import fit_sigmoid
 
 Array = NDArray[np.float64]
 
-LEAST_POINTS = 6  # the sigmoid's four numbers, one point to judge by and one left out
+LEAST_POINTS = 6  # the sigmoid's four coefficients, one point to judge by and one left out
 _MARGIN = 0.5  # of the width of the fitted accuracies
 
 
 def robust_curve(x: Array, y: Array, chance: float | None, *, falling: bool) -> Curve:
     """Sigmoid with knots through points (x, y), both of shape (n,), y shares.
 
-    `chance` is the accuracy of guessing, None where it is not known; `falling` says that lower
-    scores are better. Raises NoFitError when all scores are the same.
+    `chance` is the accuracy of guessing, None if unknown; `falling` says that lower scores are
+    better. Raises NoFitError when all scores are the same.
     """
     return replace(
         sigmoid_curve(x, y, chance, falling=falling), knots=fit_steps(x, y, falling=falling)
@@ -49,7 +50,7 @@ def sigmoid_curve(x: Array, y: Array, chance: float | None, *, falling: bool) ->
     if not np.ptp(x):
         raise NoFitError("needs different scores")
     if chance is not None:
-        # The lowest step is a mean of points where they are noisy; the lowest point would be lower.
+        # Not the lowest point: the lowest step is a mean of points where they are noisy.
         chance = min(chance, *(level for _, level in fit_steps(x, y, falling=falling)))
     return fit_sigmoid(x, y, chance, falling=falling)
 
@@ -72,8 +73,8 @@ def fit_robust(
 ) -> TransferFunction:
     """Fit target accuracies y (0..1) on proxy scores x, both of shape (n,).
 
-    `blocks`, of shape (n,), numbers from 0 the points that are left out together in a refit; by
-    default each is alone. Raises InputError as `function.fit` does.
+    `blocks`, of shape (n,) from 0: points of equal number are left out together in a refit; by
+    default each is left out alone. Raises InputError as `function.fit` does.
     """
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     check_points(x, y, LEAST_POINTS, benchmark)
@@ -92,9 +93,9 @@ def fit_robust(
             f"no curve fits: {reason}",
             "add calibration checkpoints",
         ) from reason
-    seen = np.empty_like(y)
+    unseen = np.empty_like(y)
     for k, refit in enumerate(refits):
-        seen[blocks == k] = np.clip(refit(x[blocks == k]), *limits)
+        unseen[blocks == k] = np.clip(refit(x[blocks == k]), *limits)
     free = 4 if chance is None else 3
     return TransferFunction(
         benchmark=benchmark,
@@ -104,5 +105,5 @@ def fit_robust(
         provenance=provenance,
         bounds=limits,
         loo_refits=tuple(int(k) for k in blocks),
-        **quality(x, y, curve, seen, len(x) - free),
+        **quality(x, y, curve, unseen, len(x) - free),
     )

@@ -1,8 +1,7 @@
-"""The JSON file that says what a table of pairs was measured with, so that its fit can be checked.
+"""The JSON file that states what a table of pairs was measured with, to check its fit.
 
-A bare table of pairs does not know its models, traces or items. Whatever is given here goes into
-the transfer function's setting; whatever is not stays unknown, and is warned of where the function
-is used.
+A table of pairs does not contain its models, traces or items. What this file gives goes into the
+transfer function's setting; the rest stays unknown, with a warning where the function is used.
 """
 
 from pathlib import Path
@@ -20,7 +19,7 @@ class _Hashes(BaseModel):
 
 
 class SettingFile(BaseModel):
-    """Fields of `function.Setting`; what differs by benchmark stands under `benchmarks`."""
+    """The fields of `function.Setting`; those that differ by benchmark are under `benchmarks`."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     target_size: int | None = Field(default=None, gt=0)
@@ -36,7 +35,7 @@ class SettingFile(BaseModel):
     metric_version: int | None = None
     """Version of the metric, as a report's provenance gives it."""
     calibration: str | None = None
-    """What the runs are, in words; the table's file name by default."""
+    """The calibration runs, in words. Default: the table's file name."""
     benchmarks: dict[str, _Hashes] = Field(default_factory=dict)
     """By benchmark id: content hashes of its traces and items."""
 
@@ -56,5 +55,5 @@ class SettingFile(BaseModel):
 
 
 def read_setting(path: Path) -> SettingFile:
-    """Read a setting; InputError names the field that is wrong."""
+    """Read a setting. Raises InputError naming the field at fault."""
     return read_json(SettingFile, path, "fix or leave out that field")

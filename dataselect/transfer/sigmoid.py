@@ -1,16 +1,16 @@
-"""A sigmoid of the proxy's score: from chance level up to a ceiling that the data choose.
+"""A sigmoid of the proxy's score: from chance level up to a fitted ceiling.
 
-Accuracy on a benchmark starts at what guessing gives and saturates somewhere below 1, because of
-wrong labels and because a target of one size gets only so far. So the floor is known before any
-fit and the ceiling is not: a ceiling fixed at 1 is worse wherever it was tried.
+Accuracy on a benchmark starts at guessing and saturates below 1, because of wrong labels and
+because a target of one size is limited. So the floor is known before any fit and the ceiling is
+not: a ceiling fixed at 1 was worse wherever it was tried.
 
-For given steepness and middle the height is linear, and so is the floor where it has to be fitted.
-So only two numbers are searched, on a grid that is refined. That needs no starting point and gives
-the same sigmoid each time. On 70 public series its squared error was within 0.1% of a grid 40 times
-as fine on 64 and within 4% on all; what it can miss is a step between two points.
+For given steepness and middle the height is linear, and so is the floor if it has to be fitted. So
+only two numbers are searched, on a grid that is refined. That needs no starting point and is
+deterministic. On 70 public series its squared error was within 0.1% of a grid 40 times as fine on
+64 and within 4% on all; it can miss a step between two points.
 
-Not covered: accuracy that falls as the score gets better. The direction is the caller's knowledge;
-against it the best sigmoid is flat.
+Not covered: accuracy that falls as the score gets better. The caller gives the direction; if it is
+wrong, the best sigmoid is flat.
 """
 
 import numpy as np
@@ -21,22 +21,22 @@ from dataselect.transfer.curves import Curve
 Array = NDArray[np.float64]
 
 # In widths of the scores' range. The middle may lie well outside, so that points on one end of the
-# sigmoid are fitted too. At the least steepness a sigmoid is all but a straight line on its points;
-# at the greatest it climbs within a tenth of them.
+# sigmoid are fitted too. At the least steepness a sigmoid is nearly a straight line on its points;
+# at the greatest it rises within a tenth of their range.
 _MIDDLES = (-1.5, 2.5)
 _STEEPNESS = (0.5, 40.0)
 _GRID = (41, 12)
 _FINER = 9
 _ROUNDS = 8
 _SHRINK = 0.5
-_CELLS = 2**15  # of the grid times the points, judged at once: what a core's own cache holds
+_CELLS = 2**15  # of the grid times the points, evaluated at once: what a core's cache holds
 
 
 def fit_sigmoid(x: Array, y: Array, floor: float | None, *, falling: bool) -> Curve:
     """Least-squares sigmoid through points (x, y), both of shape (n,), y shares.
 
-    `floor` is the accuracy of a model that knows nothing; None fits it, between 0 and the lowest y.
-    `falling` says that lower scores are better. The ceiling is at most 1. Scores must differ.
+    `floor` is the accuracy of guessing; None fits it, between 0 and the lowest y. `falling` says
+    that lower scores are better. The ceiling is at most 1. Scores must differ.
     """
     low, width, origin = float(x.min()), float(np.ptp(x)), float(x.mean())
     # v rises from 0, the worst score, to 1, the best.
@@ -48,7 +48,7 @@ def fit_sigmoid(x: Array, y: Array, floor: float | None, *, falling: bool) -> Cu
         grid = np.meshgrid(middles, rates)
         middle, rate = grid[0].ravel(), grid[1].ravel()
         parts = [
-            _judged(v, y, middle[i : i + rows], rate[i : i + rows], floor)
+            _evaluated(v, y, middle[i : i + rows], rate[i : i + rows], floor)
             for i in range(0, len(middle), rows)
         ]
         errors, heights, floors = map(np.concatenate, zip(*parts, strict=True))
@@ -64,10 +64,10 @@ def fit_sigmoid(x: Array, y: Array, floor: float | None, *, falling: bool) -> Cu
     return Curve("sigmoid", origin, tuple(float(c) for c in coefficients))
 
 
-def _judged(
+def _evaluated(
     v: Array, y: Array, middle: Array, rate: Array, floor: float | None
 ) -> tuple[Array, Array, Array]:
-    """Squared error, best height and floor for each middle and rate."""
+    """Squared error, best height and best floor for each middle and rate."""
     basis = 1 / (1 + np.exp(-rate[:, None] * (v - middle[:, None])))
     floors = np.full(len(basis), floor) if floor is not None else _floors(basis, y)
     above = y - floors[:, None]
@@ -76,7 +76,7 @@ def _judged(
 
 
 def _floors(basis: Array, y: Array) -> Array:
-    """The floor that is best for each row of the basis, the height being free as well."""
+    """The best floor for each row of the basis, with the height fitted as well."""
     mean = basis.mean(axis=1, keepdims=True)
     centred = basis - mean
     variation = (centred**2).sum(axis=1)

@@ -139,7 +139,7 @@ def test_what_is_missing_is_said_with_what_is_there(tmp_path: Path) -> None:
     chosen = {"gsm8k": {"task": ["gsm8k", "gsm9k"], "metric": "f1,none"}}
     assert "gsm8k is 2 tasks, and no file has gsm9k; add" in refused(tmp_path, tasks=chosen)
     write(tmp_path / "results_1.json", {"gsm8k": {"acc,none": 55.0}}, **of("tokens1B"))
-    assert "acc,none of gsm8k is 55, no share" in refused(tmp_path)
+    assert "acc,none of gsm8k is 55, not within 0..1" in refused(tmp_path)
     (tmp_path / "results_1.json").write_text("[]")
     assert "results_1.json" in refused(tmp_path)
     (tmp_path / "results_1.json").write_text('{"configs": {}}')

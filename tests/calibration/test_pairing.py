@@ -1,4 +1,4 @@
-"""Checkpoints are paired where both are near a token count, each once, and what is not is said."""
+"""Checkpoints are paired where both are near a token count, each once; the rest is reported."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +35,7 @@ def test_without_a_grid_the_target_s_own_counts_are_taken() -> None:
     )
 
 
-def test_a_count_without_a_checkpoint_is_said_with_the_reason() -> None:
+def test_a_count_without_a_checkpoint_is_reported_with_the_reason() -> None:
     found = match([100, 200, 300], [100, 310], Pairing(every=100, last=400))
     assert [each.tokens for each in found.found] == [100]
     assert found.missing == (

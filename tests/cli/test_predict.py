@@ -155,7 +155,7 @@ def test_what_only_shifts_scores_is_warned_of(predict: Predict) -> None:
         "the transfer function of each of arc, csqa was fitted for a proxy of 1B parameters, not"
         " 4M",
     ]
-    assert "unknown of the scores: not checked" in notes[2]
+    assert "unknown for the scores: not checked" in notes[2]
 
 
 def test_what_a_table_lacks_is_said(predict: Predict) -> None:

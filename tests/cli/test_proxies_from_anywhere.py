@@ -185,7 +185,7 @@ def test_kill_9_ends_the_trainers_and_the_same_command_lets_them_go_on(project: 
     report = run(project, "candidates.yaml")
     assert {c["id"] for c in report["candidates"]} == {"one", "two"}
     assert report["complete"] is True
-    assert "nobody said on how many tokens the proxy of one, two" in " ".join(report["notes"])
+    assert "the training tokens of the proxy of one, two are not known" in " ".join(report["notes"])
 
 
 @pytest.mark.parametrize(

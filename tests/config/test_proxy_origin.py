@@ -201,4 +201,4 @@ def test_proxies_that_differ_in_more_than_their_data_are_told_loudly() -> None:
         StageName.PREDICT, {"a": 1000, "b": 2000}, {"a": 5, "b": None}
     )
     assert sizes.startswith("STAGE 2 COMPARES PROXIES THAT DIFFER IN PARAMETERS (a 1K, b 2K)")
-    assert unknown.startswith("Stage 2: nobody said on how many tokens the proxy of b was trained")
+    assert unknown.startswith("Stage 2: the training tokens of the proxy of b are not known")

@@ -24,7 +24,7 @@ RISING = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
 SWAPPED = [1.0, 0.0, 2.0, 3.0, 4.0, 5.0]
 
 
-def test_a_pair_that_two_metrics_order_otherwise_is_named() -> None:
+def test_a_pair_that_two_metrics_order_differently_is_listed() -> None:
     found = ablation(
         {"rbridge": {"x": scores(RISING)}, "nll": {"x": scores(SWAPPED)}},
         bootstrap=Bootstrap(draws=200),
@@ -38,7 +38,7 @@ def test_a_pair_that_two_metrics_order_otherwise_is_named() -> None:
     assert (found.first, found.pairs, found.items) == ("rbridge", 15, {"x": 100})
 
 
-def test_what_the_items_leave_open_is_no_difference() -> None:
+def test_an_order_within_the_noise_of_items_is_no_difference() -> None:
     nearly = scores(RISING, noise=0)
     nearly["b"] = nearly["a"] - 1e-6
     open_ = nearly + scores([0.0] * 6, noise=1, seed=1)

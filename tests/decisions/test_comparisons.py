@@ -1,4 +1,4 @@
-"""Two tables of scores: what is compared with what, over whom, and what is said about it."""
+"""Two tables of scores: which columns and candidates are compared, and the notes on it."""
 
 from collections.abc import Callable
 from pathlib import Path

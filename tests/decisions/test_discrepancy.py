@@ -1,4 +1,4 @@
-"""The gap between scales: its law, its size, and what it makes of a pair."""
+"""The gap between scales: its distribution, its size, and the probability of a pair."""
 
 import importlib.util
 import sys

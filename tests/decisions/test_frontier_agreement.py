@@ -1,4 +1,4 @@
-"""What the choice of the frontier model changes, beside what the items leave open."""
+"""The effect of the frontier model on a ranking, against the noise of the items."""
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ def test_one_swapped_pair_of_three_is_a_third_less() -> None:
     assert found.kendall_tau == pytest.approx(1 / 3)
 
 
-def test_resampling_says_what_the_items_leave_open() -> None:
+def test_resampling_measures_the_noise_of_the_items() -> None:
     noisy = table([1.0, 1.001, 1.002], 1.0, 0)
     (found,) = compare_frontiers({"a": noisy, "b": noisy})
     assert found.same_order == 1.0

@@ -1,4 +1,4 @@
-"""Agreement among the pairs that the proxy tells apart best."""
+"""Agreement among the pairs that the proxy separates best."""
 
 import numpy as np
 import pandas as pd

@@ -1,9 +1,9 @@
-"""Who goes on after Stage 1."""
+"""Which candidates survive Stage 1."""
 
 import numpy as np
 import pandas as pd
 
-from dataselect.decisions.pruning import KeepRule, kept
+from dataselect.decisions.pruning import PruningRule, survivors
 from dataselect.decisions.ranking import Ranking, bootstrap_rank
 
 
@@ -14,31 +14,31 @@ def ranked(qualities: list[float], k: int, noise: float = 1.0) -> Ranking:
     return bootstrap_rank({"b": pd.DataFrame(values, columns=names)}, k=k)
 
 
-def test_the_best_go_on_by_count() -> None:
+def test_the_best_survive_by_count() -> None:
     ranking = ranked([0.0, 1.0, 2.0, 3.0], k=2, noise=0.1)
-    assert kept(ranking, KeepRule(2)) == {"c0": "count", "c1": "count"}
+    assert survivors(ranking, PruningRule(2)) == {"c0": "count", "c1": "count"}
 
 
 def test_a_clear_ranking_keeps_no_more_for_a_probability() -> None:
     ranking = ranked([0.0, 1.0, 2.0, 3.0], k=2, noise=0.1)
-    assert list(kept(ranking, KeepRule(2, 0.05))) == ["c0", "c1"]
+    assert list(survivors(ranking, PruningRule(2, 0.05))) == ["c0", "c1"]
 
 
-def test_whoever_may_belong_to_the_best_goes_on_too() -> None:
+def test_a_candidate_that_may_be_among_the_best_survives_too() -> None:
     ranking = ranked([0.0, 1.0, 1.01, 9.0], k=2)
-    going = kept(ranking, KeepRule(2, 0.02))
-    assert sorted(going) == ["c0", "c1", "c2"]
-    assert list(going.values()) == ["count", "count", "probability"]
+    kept_by = survivors(ranking, PruningRule(2, 0.02))
+    assert sorted(kept_by) == ["c0", "c1", "c2"]
+    assert list(kept_by.values()) == ["count", "count", "probability"]
 
 
-def test_there_may_be_a_most() -> None:
+def test_at_most_limits_the_survivors() -> None:
     ranking = ranked([0.0, 0.01, 0.02, 0.03, 0.04], k=1, noise=9)
-    assert len(kept(ranking, KeepRule(1, 0.0))) == 5
-    going = kept(ranking, KeepRule(1, 0.0, 3))
-    assert len(going) == 3
+    assert len(survivors(ranking, PruningRule(1, 0.0))) == 5
+    kept_by = survivors(ranking, PruningRule(1, 0.0, 3))
+    assert len(kept_by) == 3
     best = set(ranking.table["p_top_k"].nlargest(3).index)
-    assert set(going) == best
+    assert set(kept_by) == best
 
 
-def test_fewer_candidates_than_places_all_go_on() -> None:
-    assert list(kept(ranked([0.0, 1.0], k=2), KeepRule(5, 0.1))) == ["c0", "c1"]
+def test_fewer_candidates_than_places_all_survive() -> None:
+    assert list(survivors(ranked([0.0, 1.0], k=2), PruningRule(5, 0.1))) == ["c0", "c1"]

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from dataselect.decisions.bootstrap import Bootstrap
-from dataselect.decisions.target_agreement import agree, read_target_accuracy
+from dataselect.decisions.target_agreement import read_target_accuracy, target_agreement
 from dataselect.errors import InputError
 
 
@@ -89,7 +89,7 @@ def scores(**values: float) -> pd.Series:
 
 def test_agreement_counts_pairs_of_candidates_whose_truth_is_known() -> None:
     target = {"a": 0.9, "b": 0.5, "c": 0.1, "elsewhere": 0.3}
-    found = agree(
+    found = target_agreement(
         target,
         {
             "rbridge": scores(a=1.0, b=2.0, c=3.0, unknown=0.0),
@@ -114,4 +114,7 @@ def test_agreement_counts_pairs_of_candidates_whose_truth_is_known() -> None:
 )
 def test_nothing_is_said_of_agreement_when_too_little_is_known(target: dict[str, float]) -> None:
     metrics = {"rbridge": scores(a=1.0, b=2.0, c=3.0)}
-    assert agree(target, metrics, bootstrap=Bootstrap(draws=10, seed=0, confidence=0.9)) is None
+    assert (
+        target_agreement(target, metrics, bootstrap=Bootstrap(draws=10, seed=0, confidence=0.9))
+        is None
+    )

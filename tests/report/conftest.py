@@ -15,7 +15,7 @@ from dataselect.corpus.prepare import Corpus, Stream, Tokenizer
 from dataselect.cost import PlannedCost, Spent
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.ranking import bootstrap_rank
-from dataselect.decisions.target_agreement import agree
+from dataselect.decisions.target_agreement import target_agreement
 from dataselect.pipeline import Selection
 from dataselect.proxies.recipe import make_recipe
 from dataselect.scoring.evaluate import METRICS, Evaluation
@@ -129,7 +129,7 @@ def make_selection(project: Path) -> MakeSelection:
             experiment=experiment,
             screening=screening,
             prediction=prediction,
-            evidence=agree(
+            agreement=target_agreement(
                 truth, screening.by_metric(), bootstrap=Bootstrap(draws=200, seed=0, confidence=0.9)
             )
             if evidence

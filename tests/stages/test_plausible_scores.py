@@ -1,4 +1,4 @@
-"""What Stage 2's scores might have been, on other items and with other seeds."""
+"""Draws of Stage 2's scores vary the items and the seeds."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""A stage: every candidate trained and scored once, on the same items, whoever falls by the way.
+"""A stage: every candidate trained and scored once, on the same items, though some fail.
 
 Nothing here imports torch by itself, because one test asks in a fresh process whether a stage
 does.
@@ -247,12 +247,12 @@ def test_a_candidate_that_fails_in_a_population_costs_the_others_nothing(
     )
 
 
-def test_a_stage_that_no_candidate_comes_through_is_incomplete(
-    world: World, tmp_path: Path
-) -> None:
+def test_a_stage_without_a_scored_candidate_is_incomplete(world: World, tmp_path: Path) -> None:
     made = experiment(world.folder, Counted(), world.copy(tmp_path))
     none = Changed(**vars(made), changes={"prose": absurd, "blend": broken})
-    with pytest.raises(IncompleteError, match=r"no candidate came through stage1 \(prose: the lo"):
+    with pytest.raises(
+        IncompleteError, match=r"no candidate could be scored in stage1 \(prose: the lo"
+    ):
         stage1(none, ["prose", "blend"])
 
 

@@ -152,7 +152,7 @@ def failing(source: TrainedHere) -> TrainedHere:
     return replace(source, request=replace(source.request, shares=shares))
 
 
-def test_a_candidate_goes_on_with_the_seeds_that_came_through(world: World) -> None:
+def test_a_candidate_is_scored_on_the_seeds_that_succeeded(world: World) -> None:
     made = with_checkpoints(world.folder, 3, Counted(), world.folder / "store")
     lost = {("worked", 1): diverging, ("prose", 0): failing}
     scores = stage(Broken(**vars(made), changes=lost), seeds=2, average=2)

@@ -35,7 +35,7 @@ def test_what_is_not_known_of_the_scores_is_warned_of() -> None:
     )
     assert refusal is None
     assert warnings == [
-        "the transfer function of arc says its metric version, tokenizer, unknown of the scores: "
+        "the transfer function of arc says its metric version, tokenizer, unknown for the scores: "
         "not checked"
     ]
 

@@ -34,7 +34,7 @@ from dataselect.report.selection.verdict import decide
 
 if TYPE_CHECKING:
     from dataselect.decisions.ablation import Ablation
-    from dataselect.decisions.target_agreement import AgreementWithTruth
+    from dataselect.decisions.target_agreement import TargetAgreement
     from dataselect.pipeline import Selection
 
 SCHEMA = 1
@@ -63,7 +63,7 @@ def document(selection: "Selection") -> dict[str, Any]:
             "wins": {"stage2": None, "prediction": None, **wins},
             "stages": {"stage2": None, **stages},
             "cost": _cost(selection),
-            "evidence": _evidence(selection.evidence),
+            "evidence": _evidence(selection.agreement),
             "ablation": None if selection.ablation is None else _ablation(selection.ablation),
             "leaks": leak_figures(selection),
             "mixture": mixture_part(selection),
@@ -165,7 +165,7 @@ def _sum(spent: Mapping[str, Spent]) -> Spent:
     return Spent(**{field: sum(row[field] for row in rows) for field in asdict(Spent())})
 
 
-def _evidence(evidence: "AgreementWithTruth | None") -> dict[str, Any] | None:
+def _evidence(evidence: "TargetAgreement | None") -> dict[str, Any] | None:
     if evidence is None:
         return None
     agreements = evidence.by_metric.items()

@@ -12,7 +12,7 @@ from rich.console import Console
 from dataselect.decisions.ablation import ablation
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.discrepancy import PUBLIC, Gap
-from dataselect.decisions.pruning import KeepRule, kept
+from dataselect.decisions.pruning import PruningRule, survivors
 from dataselect.decisions.signal_to_noise import signal_to_noise
 from dataselect.decisions.uncertainty import with_uncertainty
 from dataselect.pipeline import Selection
@@ -27,7 +27,7 @@ FAR = PUBLIC.gap(1e11, PUBLIC.target_flops)
 
 
 def with_doubt(
-    selection: Selection, gap: Gap | None, seeds: int = 1, rule: KeepRule | None = None
+    selection: Selection, gap: Gap | None, seeds: int = 1, rule: PruningRule | None = None
 ) -> Selection:
     """The selection as Stage 1 leaves it, with as many seeds that differ a little."""
     screening = selection.screening
@@ -40,15 +40,15 @@ def with_doubt(
         }
         runs[name] = pd.concat(shifted, names=["seed"]).reorder_levels(own.index.names)
     ranking, uncertainty = with_uncertainty(screening.ranking, runs, gap, 0)
-    going = kept(ranking, rule or KeepRule(2))
+    kept_by = survivors(ranking, rule or PruningRule(2))
     noise = {name: signal_to_noise(each) for name, each in runs.items()}
     made = replace(
         screening,
         ranking=ranking,
-        survivors=tuple(going),
+        survivors=tuple(kept_by),
         uncertainty=uncertainty,
         noise=noise,
-        kept_by=going,
+        kept_by=kept_by,
     )
     return replace(selection, screening=made)
 
@@ -126,7 +126,7 @@ def test_a_noisy_benchmark_is_named_in_the_terminal(make_selection: MakeSelectio
 
 
 def test_who_was_pruned_by_probability_is_told_so(make_selection: MakeSelection) -> None:
-    rule = KeepRule(2, 0.01, 3)
+    rule = PruningRule(2, 0.01, 3)
     made, _, _ = texts(with_doubt(make_selection(stage2=False), NEAR, rule=rule))
     assert made["stages"]["stage1"]["kept_by"]["blend"] == "probability"
     reasons = {c["id"]: c["reason"] for c in made["candidates"]}
