@@ -48,7 +48,7 @@ def test_shots_are_no_training_set_unless_it_is_said(tmp_path: Path) -> None:
 
 
 def test_items_cannot_be_their_own_training_set(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"own\.yaml:\d+.*training_set.*rows of its own"):
+    with pytest.raises(InputError, match=r"own\.yaml:\d+.*training_set.*its own rows"):
         load_definition(str(own(tmp_path, "training_set: true\nshots: items\n")), Path())
 
 
