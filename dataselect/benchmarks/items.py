@@ -275,7 +275,7 @@ def parse_items(
             raise InputError(
                 f"{source}:{number}",
                 f"item id '{name}' is already used on {unit} {first_seen[name]}",
-                "give every item an id of its own",
+                "give every item a unique id",
             )
         first_seen[name] = number
         item = _parse(name, record)

@@ -151,7 +151,7 @@ def _with_gaps(
     if ways == 0:
         return None
     if ways > 1:
-        raise AlignmentError("its split characters can be laid over the tokens in several ways")
+        raise AlignmentError("its split characters fit the tokens in several ways")
     ranges = [(len(data), len(data))] * len(pieces)
     end = len(data)
     for index in range(used, 0, -1):
@@ -174,13 +174,13 @@ def _parts(pieces: Sequence[bytes], hidden: Set[int]) -> list[_Part]:
         if token in hidden:
             # A letter is split over at least two tokens, so n empty ones touch n + 1 letters.
             _add_gap(parts, token, 0, 4 if _in_gap(parts) else 8)
-        for shown in filter(None, _RUNS.split(piece)):
-            if shown.startswith(_REPLACED):
+        for part in filter(None, _RUNS.split(piece)):
+            if part.startswith(_REPLACED):
                 # One U+FFFD stands for one to three bytes of a character.
-                marks = len(shown) // len(_REPLACED)
+                marks = len(part) // len(_REPLACED)
                 _add_gap(parts, token, marks, 3 * marks)
             else:
-                parts.append(_Part((token,), shown))
+                parts.append(_Part((token,), part))
     return parts
 
 
@@ -216,11 +216,11 @@ def _difference(data: bytes, pieces: Sequence[bytes]) -> str:
     if at == len(spelt):
         return f"the tokens spell only {at} of the answer's {len(data)} bytes"
     if at == len(data):
-        return "the last token goes on beyond the answer's end"
+        return "the last token extends beyond the answer's end"
     # From the beginning of the letter that differs.
     while at > 0 and data[at] & 0xC0 == 0x80:
         at -= 1
     letter = len(data[:at].decode())
-    wanted = data[at:].decode()[:_SHOWN]
+    expected = data[at:].decode()[:_SHOWN]
     got = spelt[at : at + 4 * _SHOWN].decode("utf-8", "replace")[:_SHOWN]
-    return f"at letter {letter} the answer has {wanted!r} and the tokens spell {got!r}"
+    return f"at letter {letter} the answer has {expected!r} and the tokens spell {got!r}"

@@ -50,8 +50,8 @@ class RecordedFrontier:
 
         Raises InputError when no item of the benchmark is in it.
         """
-        wanted = {item.id for item in benchmark.items}
-        found = wanted & self._set.traces.keys()
+        item_ids = {item.id for item in benchmark.items}
+        found = item_ids & self._set.traces.keys()
         if not found:
             raise InputError(
                 self._path,
@@ -59,14 +59,14 @@ class RecordedFrontier:
                 f"'{self._set.header.benchmark}') is for an item of '{benchmark.id}'",
                 "name the trace file that was recorded for these items",
             )
-        missing = len(wanted) - len(found)
+        missing = len(item_ids) - len(found)
         if not missing:
             return self._set
         _log.warning(
             "%s: %d of %d items have no trace and are left out",
             self._path,
             missing,
-            len(wanted),
+            len(item_ids),
         )
         listed = self._set.traces.keys() | {excluded.item for excluded in self._set.exclusions}
         others = (Exclusion(item.id, NO_TRACE) for item in benchmark.items if item.id not in listed)

@@ -90,7 +90,7 @@ def import_released(
     if len(failures) > len(matched) / 2:
         raise InputError(
             folder,
-            f"{len(failures)} of {len(matched)} traces could not be laid over their tokens (the "
+            f"{len(failures)} of {len(matched)} traces could not be aligned with their tokens (the "
             f"first: {failures[0]})",
             FIX,
         )
@@ -317,10 +317,10 @@ def _cut_out(
     return Trace(item, reasoning, runs_of(probs), answer)
 
 
-def _difference(wanted: str, found: str) -> str:
-    pairs = enumerate(zip(wanted, found, strict=False))
-    at = next((i for i, (a, b) in pairs if a != b), min(len(wanted), len(found)))
+def _difference(reasoning: str, spelt: str) -> str:
+    pairs = enumerate(zip(reasoning, spelt, strict=False))
+    at = next((i for i, (a, b) in pairs if a != b), min(len(reasoning), len(spelt)))
     return (
-        f"at letter {at} its reasoning has {wanted[at : at + _SHOWN]!r} and its tokens spell "
-        f"{found[at : at + _SHOWN]!r}"
+        f"at letter {at} its reasoning has {reasoning[at : at + _SHOWN]!r} and its tokens spell "
+        f"{spelt[at : at + _SHOWN]!r}"
     )

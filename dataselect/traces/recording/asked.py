@@ -314,7 +314,7 @@ def written_before(
     if any(made_for.get(name) != value for name, value in identity.items()):
         raise InputError(
             out,
-            "other traces are there already",
+            "the file already holds other traces",
             "name another file with --out, or remove this one",
         )
     return found

@@ -176,7 +176,7 @@ class _Work:
                 if left <= 0:
                     raise IncompleteError(
                         f"{self._host}: {queue.done} of {queue.requests} requests are done and "
-                        f"the batch goes on; {_AGAIN} to fetch it"
+                        f"the batch is not over; {_AGAIN} to fetch it"
                     )
                 pause = min(pause, left)
                 self._watch.looked(queue, pause)
@@ -296,8 +296,8 @@ class _Work:
             if isinstance(state, Fault):
                 raise InputError(
                     self._host,
-                    f"it does not know batch {batch.id}, which this work began ({state.reason})",
-                    f"use the key that began it, or delete {self._folder} to begin anew",
+                    f"it does not know batch {batch.id}, which this work created ({state.reason})",
+                    f"use the key that created it, or delete {self._folder} to start over",
                 )
             requests += len(batch.numbers)
             done += state.done

@@ -166,8 +166,8 @@ class BatchCalls:
             after = last
         raise InputError(
             self._client.endpoint.host,
-            "it does not list its batches, so whether the last one was begun is not known",
-            "look there, and delete the folder of answers to begin anew",
+            "it does not list its batches, so it is unknown whether the last one was created",
+            "check the batches on the server, and delete the folder of answers to start over",
         )
 
     def _state(self, payload: Mapping[str, Any]) -> BatchState:

@@ -92,7 +92,7 @@ def build_traces(
                 raise InputError(
                     partial_folder(out),
                     "some of its questions are in a batch that is not over",
-                    "add --batch to fetch it, or delete this folder to begin anew",
+                    "add --batch to fetch it, or delete this folder to start over",
                 )
             asked.journal.ended(batch)
         budget = Budget(asked.prices, options.max_usd, asked.journal.spent)

@@ -253,9 +253,9 @@ class _Object:
             raise self._cut_short()
         return self._content[self._at]
 
-    def _expect(self, wanted: str) -> None:
-        if self._next() != wanted:
-            raise MalformedAnswerError(f"its JSON has no {wanted} at letter {self._at}")
+    def _expect(self, character: str) -> None:
+        if self._next() != character:
+            raise MalformedAnswerError(f"its JSON has no {character} at letter {self._at}")
         self._at += 1
 
     def _close(self, *, fenced: bool) -> None:

@@ -62,7 +62,7 @@ class Endpoint:
         if "@" in parts.netloc or parts.query:
             raise InputError(
                 "--base-url",
-                "it holds a password or a query, which would be seen where it is named",
+                "it contains a password or query, which files and messages would show",
                 f"put the key into the environment variable {self.key_variable}",
             )
 
@@ -96,7 +96,7 @@ class Endpoint:
         if not key.isascii() or not key.isprintable() or " " in key:
             raise InputError(
                 self.key_variable,
-                "what is in this environment variable cannot be a key",
+                "the value of this environment variable cannot be a key",
                 "copy the key again, without spaces or quotes",
             )
         return key or _NO_KEY

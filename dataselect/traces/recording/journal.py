@@ -190,11 +190,11 @@ class Journal:
     def _load(self, identity: Mapping[str, str]) -> None:
         records, size = self._whole_records()
         header, *rest = records or [{}]
-        wanted = {"schema": _SCHEMA, "of": dict(identity)}
-        if header != wanted:
+        expected = {"schema": _SCHEMA, "of": dict(identity)}
+        if header != expected:
             self._refuse_answers_to(header.get("of"), identity, rest)
             os.ftruncate(self._descriptor, 0)
-            self._append(wanted)
+            self._append(expected)
             sync(self._path.parent)
             return
         os.ftruncate(self._descriptor, size)
@@ -245,7 +245,7 @@ class Journal:
         raise InputError(
             self._path.parent,
             f"its answers are to other questions ({'; '.join(changed) or 'another version'})",
-            "name another file with --out, or delete this folder to begin anew",
+            "name another file with --out, or delete this folder to start over",
         )
 
     def _read(self, record: Mapping[str, Any]) -> None:
@@ -275,7 +275,7 @@ class Journal:
         return InputError(
             f"{self._path}:{line}",
             "the line is damaged",
-            "delete it if you know what it was, or delete the folder to begin anew",
+            "delete it if you know what it was, or delete the folder to start over",
         )
 
 

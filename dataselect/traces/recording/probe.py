@@ -71,8 +71,8 @@ def _warn(host: str, reply: Reply, form: Form) -> None:
         read_completion(reply.content, form)
     except MalformedAnswerError as error:
         _log.warning(
-            "%s: its answer to a trivial question has not the form asked for (%s); items "
-            "answered like that will be left out",
+            "%s: its answer to a trivial question does not have the requested form (%s); items "
+            "with such answers will be left out",
             host,
             error,
         )

@@ -162,7 +162,7 @@ class Budget:
         if max_usd is not None and prices is None:
             raise InputError(
                 "--max-usd",
-                "the prices of this model are not known, so a cap cannot be kept",
+                "the prices of this model are not known, so the cap cannot be enforced",
                 "give its prices in US dollars per million tokens, or leave out the cap",
             )
         self._prices, self._max_usd = prices, max_usd
