@@ -34,7 +34,7 @@ class _SourceRecords:
     """The file or dataset, for messages."""
 
     unit: str
-    """"line" or "row", for messages."""
+    """What the numbers count, for messages: "line" or "row"."""
 
     revision: str
     """Source and version, as `BenchmarkItems.revision`."""
