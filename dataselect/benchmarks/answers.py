@@ -1,10 +1,10 @@
-r"""Final answers: found in what a model wrote, and compared with an item's own.
+r"""Extract final answers from model output and compare them with gold answers.
 
-Two readings. `grade` is a benchmark's metric, so it goes by the benchmark's rule and nothing more
-lenient: numbers as text after GSM8K's rule, the letter after "answer is", mathematics from
+There are two ways. `grade` is a benchmark's metric, so it follows the benchmark's rule and is no
+more lenient: numbers as text after GSM8K's rule, the letter after "answer is", mathematics from
 \boxed or "Final Answer" by math_verify, code by its tests, other text up to case and blanks.
-`grade_answers` asks whether a frontier model was right, whose bare final answers come in any form:
-"$18.00" is 18 there, and "C) iron" or "iron" is C. What cannot be told is None, not wrong.
+`grade_answers` judges a frontier model's bare final answers, which come in any form: "$18.00" is
+18 answered, and "C) iron" or "iron" is C. An answer that cannot be judged is None, not wrong.
 
 Not here: how mathematics is compared (`math_answers`) and code is run (`sandbox`).
 """
@@ -36,16 +36,16 @@ _BARE_LETTER = re.compile(
 )
 
 _FENCE = re.compile(r"^[ \t]*```[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
-# What needs no indent, or has one.
+# Code that needs no indent, or already has one.
 _PROGRAM = re.compile(r"(?:async def|def|class|import|from)\b|[@# \t]")
-# Where a completion of a function's body has gone on to something else (Chen et al. 2021).
+# Where a completion goes on after the end of the function's body (Chen et al. 2021).
 _CODE_STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 
 
 def extract(text: str, kind: AnswerKind) -> str | None:
     """The final answer in a generated text; None when there is none.
 
-    For code it is the content of the first Markdown fence, else all of the text.
+    For code: the content of the first Markdown fence, else the whole text.
     """
     if kind == "number":
         return extract_number(text)
@@ -61,10 +61,10 @@ def extract(text: str, kind: AnswerKind) -> str | None:
 
 
 def extract_number(text: str) -> str | None:
-    """The number that a solution gives as its answer, without commas, "$" and a trailing ".".
+    """The number that a solution gives as its answer, without commas, "$" and trailing ".".
 
     It is the first number after the last "answer is" (or "####"), else the last number; None
-    without any. The text is kept as written ("18.00" is not "18"), as in GSM8K's exact match.
+    without a number. The text stays as written ("18.00" is not "18"), as in GSM8K's exact match.
     """
     marks = list(_ANSWER_MARK.finditer(text))
     after = _NUMBER.search(text, marks[-1].end()) if marks else None
@@ -84,9 +84,9 @@ def extract_choice(text: str) -> str | None:
 def grade(
     items: Sequence[Item], kind: AnswerKind, outputs: Sequence[str], *, unsafe: bool = False
 ) -> list[bool]:
-    """Whether each generated solution, or completion of code, is right by the benchmark's rule.
+    """Whether each generated solution or code completion is right by the benchmark's rule.
 
-    `unsafe` lets code run where it cannot be isolated. Raises InputError for an item whose own
+    `unsafe` lets code run where it cannot be isolated. Raises InputError for an item whose gold
     answer is not of this kind, and what `same_answers` and `run_programs` raise.
     """
     _check(items, kind)
@@ -108,11 +108,11 @@ def grade_answers(
     *,
     unsafe: bool = False,
 ) -> list[bool | None]:
-    """Whether a frontier model's bare final answers are right; None where it cannot be told.
+    """Whether a frontier model's bare final answers are right; None where that is unclear.
 
-    Numbers are equal as numbers. A choice is given by its letter or its text; a digit is taken
-    for a position where no choice is a number itself. What can be read in two ways is None.
-    Raises InputError as `grade` does.
+    Numbers are compared by value. A choice is given by its letter or its text; a digit counts as
+    a position if no choice contains a number. An ambiguous answer is None. Raises InputError as
+    `grade` does.
     """
     _check(items, kind)
     pairs = list(zip(items, (answer or "" for answer in answers), strict=True))
@@ -125,7 +125,7 @@ def grade_answers(
             for item, letter in zip(items, letters, strict=True)
         ]
     if kind == "math":
-        # All of it is the answer, so that it needs no mark.
+        # The whole text is the answer, so it needs no mark.
         found = [extract(answer, kind) or answer.strip() or None for _, answer in pairs]
     elif kind == "code":
         found = [_indented(extract(answer, kind)) for _, answer in pairs]
@@ -152,27 +152,27 @@ def _check(items: Sequence[Item], kind: AnswerKind) -> None:
 def _compare(
     items: Sequence[Item], kind: AnswerKind, found: Sequence[str | None], unsafe: bool
 ) -> list[bool | None]:
-    """Mathematics, code and text; None where nothing was found or could be compared."""
+    """Compare mathematics, code and text; None where an answer is missing or not comparable."""
     results: list[bool | None] = [None] * len(items)
-    there = [
+    answered = [
         (i, item, answer)
         for i, (item, answer) in enumerate(zip(items, found, strict=True))
         if answer is not None
     ]
     if kind == "math":
-        verdicts = same_answers([(item.answer, answer) for _, item, answer in there])
+        verdicts = same_answers([(item.answer, answer) for _, item, answer in answered])
     elif kind == "code":
-        programs = [_program(item, answer) for _, item, answer in there]
+        programs = [_program(item, answer) for _, item, answer in answered]
         verdicts = [verdict.passed for verdict in run_programs(programs, unsafe=unsafe)]
     else:
-        verdicts = [_plain(item.answer) == _plain(answer) for _, item, answer in there]
-    for (i, _, _), verdict in zip(there, verdicts, strict=True):
+        verdicts = [_plain(item.answer) == _plain(answer) for _, item, answer in answered]
+    for (i, _, _), verdict in zip(answered, verdicts, strict=True):
         results[i] = verdict
     return results
 
 
 def _boxed(text: str) -> str | None:
-    """What the last box with balanced braces holds."""
+    """The content of the last box with balanced braces."""
     for start in reversed([match.end() for match in _BOX.finditer(text)]):
         depth = 1
         for brace in re.finditer(r"\\.|[{}]", text[start:], re.DOTALL):
@@ -202,14 +202,14 @@ def _same_number(item: Item, answer: str) -> bool | None:
         return None
     if Decimal(number) == Decimal(gold):
         return True
-    # "18 (9 eggs at $2 each)": the rule takes the last number, the writer may have meant another.
+    # "18 (9 eggs at $2 each)": the rule takes the last number, the model may have meant another.
     marked = _ANSWER_MARK.search(answer) is not None
     others = [Decimal(_bare_number(match.group())) for match in _NUMBER.finditer(answer)]
     return None if not marked and Decimal(gold) in others else False
 
 
 def _choice_of(answer: str, choices: Sequence[str]) -> str | None:
-    """The letter that a bare answer means; None when it means none or two."""
+    """The letter of the choice that a bare answer names; None for none or two."""
     text = (_boxed(answer) or answer).strip("*$` \n")
     letters = LETTERS[: len(choices)]
     by_text = _letter_by_text(text, choices)
@@ -242,9 +242,9 @@ def _plain(text: str) -> str:
 
 
 def _indented(code: str | None) -> str | None:
-    """A body whose first line lost its indent, as answers are kept without outer whitespace.
+    """A function body with the indent of its first line, which stripping the answer removed.
 
-    Whatever begins with a definition, an import or a decorator is a program of its own.
+    Code that begins with a definition, an import or a decorator is a whole program and stays.
     """
     if code is None or _PROGRAM.match(code.lstrip("\n")):
         return code
@@ -260,7 +260,7 @@ def _program(item: Item, code: str) -> Program:
     assert item.code is not None
     name = item.code.entry_point
     header = re.compile(rf"^(?:async )?def {re.escape(name)}\b", re.MULTILINE)
-    # An indented start is a body; what comes after it may define the function once more.
+    # An indented start is a body; later code may define the function again.
     is_body = code.lstrip("\n").startswith((" ", "\t"))
     if not is_body and header.search(code):
         start = header.search(item.question)

@@ -1,8 +1,8 @@
-"""Rows with columns of any name as records of the one shape that `items.parse_items` reads.
+"""Convert rows with any column names to the records that `items.parse_items` reads.
 
-The right one of several choices is written in many ways; all are understood: its position (from
-0), its letter, its label where choices have labels of their own ("1" to "4"), or its text.
-Nothing is judged here: what cannot be understood stays missing, and the parser says so.
+The right choice may be given by its position (from 0), its letter, its label where the dataset
+labels the choices ("1" to "4"), or its text. Values are not validated here: one that cannot be
+interpreted stays missing, and the parser reports it.
 """
 
 from collections.abc import Sequence
@@ -14,20 +14,31 @@ from dataselect.benchmarks.items import LETTERS
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of the columns; a column of choices holds a list of texts, or {text, label}.
-
-    A row without an id is called by `prefix` and its position. Columns that a row lacks count
-    as empty.
-    """
+    """The names of a dataset's columns; a column that a row lacks counts as empty."""
 
     prefix: str
+    """A row without an id gets the id `<prefix>_<position>`."""
+
     id: str = "id"
+    """The item's id."""
+
     question: str = "question"
+    """The question."""
+
     choices: str = "choices"
+    """A list of texts, or an object of lists {text, label}."""
+
     answer: str = "answer"
+    """The gold answer, or the right choice in any form that `index_of` reads."""
+
     answer_index: str = "answer_index"
+    """Position of the right choice, from 0."""
+
     rationale: str = "rationale"
+    """The worked solution."""
+
     category: str = "category"
+    """The subject."""
 
     def record(self, position: int, row: Row) -> Record:
         """The record of one row."""
@@ -53,7 +64,7 @@ class Columns:
         if index is None and isinstance(choices, list):
             index = index_of(record["answer"], choices, labels)
         if isinstance(index, int) and 0 <= index < len(LETTERS):
-            # A row may give the position alone.
+            # A row may give only the position.
             record["answer"] = LETTERS[index]
         return record | {"choices": choices, "answer_index": index}
 
@@ -61,10 +72,10 @@ class Columns:
 def index_of(
     answer: object, choices: Sequence[object], labels: Sequence[object] = ()
 ) -> int | None:
-    """The position of the right choice, from 0; None where `answer` means none of them.
+    """The position of the right choice, from 0; None when `answer` matches no choice.
 
-    Labels of their own go first, then a choice's text, then its letter, then its position: so
-    "2" among the choices "1", "2" and "3" is the second.
+    The dataset's labels are tried first, then texts, letters and positions: "2" among the choices
+    "1", "2" and "3" is the second.
     """
     if isinstance(answer, bool) or not isinstance(answer, str | int):
         return None

@@ -1,7 +1,7 @@
 """Read one split of a benchmark's Hub dataset through `datasets`, from the network or its cache.
 
-What the Hub's clients raise is of many kinds and may repeat credentials; here each becomes one
-line that names the dataset and what fixes it. No code from a dataset is ever run.
+The Hub's clients raise many kinds of errors, which may contain credentials; each becomes one line
+here that names the dataset and the fix. Code from a dataset is never run.
 """
 
 import os
@@ -21,10 +21,10 @@ _NETWORK = ("offline", "connect", "timeout", "couldn't reach", "max retries", "r
 
 
 def hub_rows(where: str, source: HubRows) -> tuple[list[Row], str | None]:
-    """All rows of a split, and the commit that they are from where it is known.
+    """All rows of a split, and their commit (None when not known).
 
     Without network the newest copy in the cache of `datasets` is read, whatever its commit.
-    Raises InputError for whatever stops the reading and for a column that is not there.
+    Raises InputError when the split cannot be read or lacks a column.
     """
     with _one_line_errors(f"{where}: {source.path}"):
         import datasets
@@ -39,7 +39,7 @@ def hub_rows(where: str, source: HubRows) -> tuple[list[Row], str | None]:
 
 
 def require_columns(where: str, wanted: Sequence[str], found: Sequence[str]) -> None:
-    """Raise InputError for the first of the columns that is not there."""
+    """Raise InputError for the first of the wanted columns that is not found."""
     for column in wanted:
         if column not in found:
             listed = ", ".join(quoted(name) for name in found)
@@ -51,7 +51,7 @@ def require_columns(where: str, wanted: Sequence[str], found: Sequence[str]) -> 
 
 
 def _commit(dataset: Any) -> str | None:
-    # `datasets` keeps what it has prepared in a folder that is named after the commit.
+    # `datasets` keeps prepared data in a folder that is named after the commit.
     folders = [Path(file["filename"]).parent.name for file in dataset.cache_files]
     return next((name for name in folders if _COMMIT.fullmatch(name)), None)
 
@@ -62,9 +62,9 @@ def _one_line_errors(where: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except Exception as error:  # there is no common class below it
+    except Exception as error:  # the clients have no common base class
         kind = type(error).__name__
-        # Its own text is often only "An error occurred while generating the dataset".
+        # Its text is often only "An error occurred while generating the dataset".
         text = redact(" ".join(f"{error} {error.__cause__ or ''}".split()))[:300]
         raise InputError(
             where, f"not readable as a Hub dataset ({kind}: {text})", _fix(f"{kind} {text}")

@@ -1,12 +1,11 @@
-"""Benchmark items, the JSONL that they are read from, and the prompts that a model sees of them.
+"""Benchmark items, the JSONL format that holds them, and the prompts that are built from them.
 
 One object a line: `id, question, answer, choices?, answer_index?, rationale?, meta?`; of `meta`
-only `category`, and `test` with `entry_point`, are read. A benchmark is a property of the world,
-so one malformed item must not stop a run: it is left out with its reason, for every candidate
-alike. A file that is not JSONL, or that gives the same id twice, is refused, because then
-nothing in it can be trusted.
+only `category`, `test` and `entry_point` are read. Users do not write public benchmarks, so one
+malformed item must not stop a run: it is left out for every candidate alike, with its reason. A
+file that is not JSONL or repeats an id is refused, because then none of it can be trusted.
 
-Not here: which benchmarks exist, downloading them, and how a text becomes tokens.
+Not here: which benchmarks exist, downloading them, and tokenization.
 """
 
 import hashlib
@@ -32,62 +31,99 @@ _NUMBER = re.compile(r"-?\$?\d[\d,]*(\.\d+)?")
 
 @dataclass(frozen=True)
 class CodeCheck:
-    """The program that tests a solution: it defines `check`, which takes `entry_point`."""
+    """The test of a code solution."""
 
     test: str
+    """Source code that defines `check(candidate)`."""
+
     entry_point: str
+    """Name of the function that is passed to `check`."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One benchmark question with its gold answer.
-
-    `answer` is the letter when it has choices, and the canonical solution with its indent when
-    it has `code`. `category` is the subject whose worked examples it gets.
-    """
+    """One benchmark question with its gold answer."""
 
     id: str
+    """Unique within the benchmark."""
+
     question: str
+    """The question, without its choices."""
+
     answer: str
+    """The gold answer: a letter for multiple choice, the canonical solution with its indent for
+    code."""
+
     choices: tuple[str, ...] | None = None
+    """Texts of the choices; None when the item is not multiple choice."""
+
     answer_index: int | None = None
+    """Position of the right choice, from 0; None without choices."""
+
     rationale: str | None = None
+    """The worked solution; None when there is none."""
+
     category: str | None = None
+    """The subject; the item gets worked examples of the same subject. None means any."""
+
     code: CodeCheck | None = None
+    """The test of a code item; None for all others."""
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """An item that is left out of a benchmark for every candidate, and why."""
+    """An item that is left out of a benchmark for every candidate."""
 
     item: str
+    """The item's id, or the line or row of an item without one."""
+
     reason: str
+    """Why it is left out."""
 
 
 @dataclass(frozen=True)
 class BenchmarkItems:
-    """The items of one benchmark and everything that turns them into prompts.
+    """The items of one benchmark and what builds prompts from them.
 
-    `shots` are worked examples to choose from; an item gets `shot_count` of them (all if None).
-    `label` says what the benchmark's own gold text is: "solution" (rationale and answer, where
-    the item has a rationale) or "answer" alone. `task` is the word for the frontier model's
-    system prompt. `answers` is how final answers are compared (told by the items if None),
-    `stop` and `new_tokens` end a generated one. `revision` says where the items are from.
     Raises InputError when the prompt has no place for the question.
     """
 
     id: str
+    """The benchmark's id."""
+
     items: tuple[Item, ...]
+    """The items to score."""
+
     shots: tuple[Item, ...] = ()
+    """The worked examples to choose from."""
+
     prompt: str = "Question: {question}\nAnswer:"
+    """The prompt of one item; {question} stands for the question and its choices."""
+
     label: Literal["solution", "answer"] = "solution"
+    """The benchmark's gold text: rationale and answer (the answer alone where the item has no
+    rationale), or always the answer alone."""
+
     task: str | None = None
+    """The word for the task in the frontier model's system prompt."""
+
     shot_count: int | None = None
+    """How many worked examples an item gets; None means all."""
+
     answers: AnswerKind | None = None
+    """How final answers are compared; None infers it from the items."""
+
     stop: tuple[str, ...] = ("\nQuestion", "\n\n")
+    """Strings at which a generated answer ends."""
+
     new_tokens: int = 256
+    """The longest generated answer, in tokens."""
+
     revision: str | None = None
+    """Source and version of the items; None when not known."""
+
     content_hash: str = field(init=False, compare=False)
+    """SHA-256 of the items, the shots and what builds prompts from them."""
 
     def __post_init__(self) -> None:
         if "{question}" not in self.prompt:
@@ -109,7 +145,7 @@ class BenchmarkItems:
 
     @property
     def answer_kind(self) -> AnswerKind:
-        """`answers`, or what the first item is."""
+        """`answers`, or the kind of the first item's answer."""
         if self.answers is not None:
             return self.answers
         first = self.items[0]
@@ -120,9 +156,9 @@ class BenchmarkItems:
         return "number" if _NUMBER.fullmatch(first.answer.strip()) else "text"
 
     def examples(self, item: Item) -> tuple[Item, ...]:
-        """The worked examples that `item` gets: of its own category where there are such.
+        """The worked examples that `item` gets, of its category if it has one.
 
-        Never itself: it would show the model its own solution.
+        Never the item itself, which would show the model the solution.
         """
         pool = [shot for shot in self.shots if shot.id != item.id]
         if item.category is not None:
@@ -132,7 +168,7 @@ class BenchmarkItems:
     def context(self, item: Item, shots: int | None = None) -> str:
         """The prompt for `item` after the first `shots` of its worked examples (all by default).
 
-        Ends without a space: the continuation brings its own, so that a byte-level tokenizer
+        It ends without a space: the continuation starts with one, so that a byte-level tokenizer
         sees the same word boundary as in running text.
         """
         worked = [
@@ -142,10 +178,9 @@ class BenchmarkItems:
         return "\n\n".join([*worked, self._ask(item)])
 
     def cloze_context(self, item: Item, shots: int | None = None) -> str:
-        """The same without showing choices: worked examples are answered by a choice's text.
+        """`context` without the choices; worked examples are answered by a choice's text.
 
-        This is the form in which choices are compared by their likelihood (OLMES,
-        arXiv 2406.08446).
+        Likelihoods of choices are compared in this form (OLMES, arXiv 2406.08446).
         """
         worked = [
             f"{self._fill(shot.question)} {choice_or_answer(shot)}"
@@ -154,11 +189,11 @@ class BenchmarkItems:
         return "\n\n".join([*worked, self._fill(item.question)])
 
     def unconditional_context(self) -> str:
-        """What precedes an answer when there is no question: the end of the prompt."""
+        """The part of the prompt after the question, as context without any question."""
         return self.prompt.partition("{question}")[2].strip() or "Answer:"
 
     def question_text(self, item: Item) -> str:
-        """The question with its choices as lines "A. …", as both kinds of model see it."""
+        """The question with its choices as lines "A. …", as proxy and frontier model see it."""
         if item.choices is None:
             return item.question
         lines = [f"{LETTERS[i]}. {choice}" for i, choice in enumerate(item.choices)]
@@ -181,7 +216,7 @@ class BenchmarkItems:
         return self._fill(self.question_text(item))
 
     def _fill(self, question: str) -> str:
-        # Not str.format: prompts may hold braces of their own, as LaTeX and code do.
+        # Not str.format: prompts may contain other braces, as LaTeX and code do.
         return self.prompt.replace("{question}", question).rstrip(" ")
 
     def _worked(self, item: Item) -> str:
@@ -202,10 +237,10 @@ def choice_or_answer(item: Item) -> str:
 
 
 def load_items(path: Path, limit: int | None = None) -> tuple[list[Item], list[Exclusion]]:
-    """Read the first `limit` well-formed items of a JSONL file, and what was left out before.
+    """The first `limit` well-formed items of a JSONL file, and the malformed ones before them.
 
     Raises InputError for a missing file, text that is not UTF-8, a line that is not a JSON
-    object, an id that comes twice, and a file without a single usable item.
+    object, a repeated id, and a file without a usable item.
     """
     items, exclusions = parse_items(str(path), "line", read_records(path), limit)
     if not items:
@@ -221,10 +256,10 @@ def load_items(path: Path, limit: int | None = None) -> tuple[list[Item], list[E
 def parse_items(
     source: str, unit: str, records: Iterable[tuple[int, dict[str, Any]]], limit: int | None = None
 ) -> tuple[list[Item], list[Exclusion]]:
-    """The first `limit` well-formed items among numbered records, and what was left out before.
+    """The first `limit` well-formed items of numbered records, and the malformed ones before them.
 
-    `source` and `unit` ("line", "row") name a record in errors. Raises InputError for an id that
-    comes twice.
+    `source` and `unit` ("line", "row") name a record in errors. Raises InputError for a repeated
+    id.
     """
     items: list[Item] = []
     exclusions: list[Exclusion] = []
@@ -240,7 +275,7 @@ def parse_items(
             raise InputError(
                 f"{source}:{number}",
                 f"item id '{name}' is already used on {unit} {first_seen[name]}",
-                "give every item an id of its own",
+                "give every item a unique id",
             )
         first_seen[name] = number
         item = _parse(name, record)
@@ -303,7 +338,7 @@ def _as_json(item: Item) -> dict[str, object]:
         "answer_index": item.answer_index,
         "rationale": item.rationale,
     }
-    # Only where there are any, so that the hash of a benchmark without them stays what it was.
+    # Only when present, so that the hash of a benchmark without them stays unchanged.
     if item.category is not None:
         content["category"] = item.category
     if item.code is not None:

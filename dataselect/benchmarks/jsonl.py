@@ -1,7 +1,7 @@
-"""Read a JSONL file of small records whole, with the line in every error.
+"""Read a whole JSONL file of small records; every error names the line.
 
-A file that is not JSONL is refused: nothing in it can be trusted then. What the records mean is
-for the caller; text for training, which is too large for this, is read by `corpus`.
+A file that is not JSONL is refused, because then none of it can be trusted. The caller interprets
+the records; `corpus` reads training text, which is too large for this.
 """
 
 import gzip

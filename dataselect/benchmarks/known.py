@@ -1,8 +1,8 @@
-"""The six benchmarks of the rBridge paper (arXiv 2509.21013), each with its own pitfalls.
+"""The six benchmarks of the rBridge paper (arXiv 2509.21013).
 
-Revisions are commits that public evaluation code pins; `docs/benchmarks.md` says which, and why
-each choice was made. Ids of items are those of the Hub where it has any, so that a trace fits
-an item however the benchmark was loaded.
+Revisions are commits that public evaluation code pins; `docs/benchmarks.md` lists the code and
+the reason for each choice. Item ids are the Hub's where it has any, so that a trace matches its
+item whether the benchmark came from the Hub or from files.
 """
 
 import re
@@ -33,11 +33,11 @@ ALIASES = {
     "math_500": "math500",
     "mmlu_pro": "mmlu_pro_stem",
 }
-"""Other names that people type. They are suggested, never taken: `mmlu_pro` is more than STEM."""
+"""Other common names. They are suggested, never accepted: `mmlu_pro` is more than STEM."""
 
 _CALCULATION = re.compile(r"<<[^<>]*>>")
 _PADDING = "N/A"
-# What an empty cell of the table behind MMLU-Pro became in its files.
+# MMLU-Pro's files hold this for an empty cell of the original table.
 _EMPTY_CELL = "nan"
 
 
@@ -70,7 +70,7 @@ def _math_train_record(position: int, row: Row) -> Record:
 
 
 def last_boxed(solution: str) -> str | None:
-    r"""What the last \boxed{…} of a MATH solution holds; None without one that is closed."""
+    r"""The content of the last \boxed{…} of a MATH solution; None without a closed one."""
     command = r"\boxed{"
     start = solution.rfind(command) + len(command)
     if start < len(command):
@@ -101,7 +101,7 @@ def _tidy_mmlu_pro(record: Record) -> Record | None:
         return None
     choices, rationale = record.get("choices"), record.get("rationale")
     if isinstance(choices, list):
-        # Only at the end, so that the position of the right choice stays what it is.
+        # Only at the end, so that the position of the right choice does not change.
         while choices and choices[-1] == _PADDING:
             choices = choices[:-1]
         choices = ["" if choice == _EMPTY_CELL else choice for choice in choices]
@@ -266,4 +266,4 @@ KNOWN = {
         ),
     )
 }
-"""The six, by id."""
+"""The six definitions, by id."""

@@ -1,9 +1,9 @@
-"""Load a benchmark from local files or from the Hub: its items, its worked examples, its notes.
+"""Load a benchmark from local files or from the Hub: items, worked examples and notes.
 
-Both ways give the same items with the same ids. A folder of files wins over the Hub where the
-definition knows a file's name, so that a machine without network needs nothing else. Whatever a
-user should know of (no worked examples, another commit than the pinned one) comes back as a
-note; only what leaves no items to score is an error.
+Both ways give the same items with the same ids. If a folder is given and the definition names a
+file, the file is read and not the Hub, so a machine without network needs only the folder.
+Problems that leave items to score (no worked examples, another commit than the pinned one) are
+returned as notes; the others are errors.
 """
 
 import hashlib
@@ -24,14 +24,23 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
-class _Read:
-    """Numbered records of one source, the words that name it, and what to tell of it."""
+class _SourceRecords:
+    """The records of one source."""
 
     records: Records
+    """Each with its line or row number."""
+
     source: str
+    """The file or dataset, for messages."""
+
     unit: str
+    """What the numbers count, for messages: "line" or "row"."""
+
     revision: str
+    """Source and version, as `BenchmarkItems.revision`."""
+
     notes: tuple[str, ...] = ()
+    """Notes for the user."""
 
     def parse(self, limit: int | None = None) -> tuple[list[Item], list[Exclusion]]:
         return parse_items(self.source, self.unit, self.records, limit)
@@ -42,8 +51,8 @@ def load_benchmark(
 ) -> tuple[BenchmarkItems, tuple[Exclusion, ...], tuple[str, ...]]:
     """The benchmark, the malformed items that were left out, and notes for the user.
 
-    `folder` holds local copies, named as the definition says; without it rows come from the
-    Hub. `limit` takes the first so many well-formed items. Raises InputError for a file or
+    `folder` holds local copies under the definition's file names; without it rows come from the
+    Hub. `limit` keeps the first `limit` well-formed items. Raises InputError for a file or
     dataset that cannot be read, a missing column, and a benchmark without a usable item.
     """
     rows = _read(definition, definition.items, folder)
@@ -80,30 +89,32 @@ def load_benchmark(
 
 
 def training_items(definition: Definition, folder: Path | None = None) -> tuple[Item, ...]:
-    """Every item of the split that worked examples come from, in most benchmarks the training one.
+    """Every item of the split with the worked examples, which is usually the training split.
 
-    Without those that are items of the benchmark too; empty where there is no such split, or it
-    is not in the folder. Raises InputError as `load_benchmark` does.
+    Items that are also in the benchmark are left out. Empty when there is no such split or the
+    folder lacks it. Raises InputError as `load_benchmark` does.
     """
     source = definition.shots
     if source is None or source == "items":
         return ()
     if source.hub and source.file and folder and _path(source.file, folder) is None:
         return ()
-    asked = {_content(record) for _, record in _read(definition, definition.items, folder).records}
+    item_contents = {
+        _content(record) for _, record in _read(definition, definition.items, folder).records
+    }
     pool, _ = _read(definition, source, folder).parse()
-    return tuple(item for item in pool if _content(vars(item)) not in asked)
+    return tuple(item for item in pool if _content(vars(item)) not in item_contents)
 
 
 def _shots(
-    definition: Definition, folder: Path | None, items: _Read
+    definition: Definition, folder: Path | None, items: _SourceRecords
 ) -> tuple[tuple[Item, ...], list[str]]:
     source = definition.shots
     if source is None:
         return (), []
     if source == "items":
         pool, _ = items.parse()
-        # One more than an item gets, because it never gets itself.
+        # One more than an item gets, because an item is never its own example.
         return choose_shots(pool, definition.shot_count + 1, definition.shot_ids), []
     if source.hub and source.file and folder and _path(source.file, folder) is None:
         return (), [
@@ -111,9 +122,9 @@ def _shots(
             " prompts hold the question alone and scores are not comparable with 5-shot ones"
         ]
     rows = _read(definition, source, folder)
-    asked = {_content(record) for _, record in items.records}
+    item_contents = {_content(record) for _, record in items.records}
     pool, _ = rows.parse()
-    unseen = [shot for shot in pool if _content(vars(shot)) not in asked]
+    unseen = [shot for shot in pool if _content(vars(shot)) not in item_contents]
     notes = list(rows.notes)
     if len(unseen) < len(pool):
         notes.append(
@@ -123,54 +134,54 @@ def _shots(
     shots = choose_shots(unseen, definition.shot_count, definition.shot_ids)
     missing = set(definition.shot_ids or ()) - {shot.id for shot in shots}
     if missing or not shots:
-        wanted = ", ".join(sorted(missing)) or "any"
-        notes.append(f"{definition.id}: {rows.source} lacks the worked examples wanted: {wanted}")
+        absent = ", ".join(sorted(missing)) or "any"
+        notes.append(f"{definition.id}: {rows.source} lacks the worked examples wanted: {absent}")
     return shots, notes
 
 
 def _content(record: Row) -> tuple[str, tuple[str, ...]]:
-    """What makes two items the same question, whatever their ids."""
+    """Question and choices, which are equal for the same question under different ids."""
     choices = record.get("choices")
     texts = map(str, choices) if isinstance(choices, list | tuple) else ()
     return str(record.get("question")).strip(), tuple(texts)
 
 
 def _path(file: FileRows, folder: Path | None) -> Path | None:
-    """The file where it is there, plain or gzipped."""
+    """The path of the file, plain or gzipped; None when there is neither."""
     path = (folder or Path()) / file.file
     return next((p for p in (path, Path(f"{path}.gz")) if p.is_file()), None)
 
 
-def _read(definition: Definition, source: RowSource, folder: Path | None) -> _Read:
+def _read(definition: Definition, source: RowSource, folder: Path | None) -> _SourceRecords:
     if source.hub is not None and (source.file is None or folder is None):
         return _from_hub(definition, source.hub)
     assert source.file is not None
-    # A file without a counterpart on the Hub was named by a user, and not relative to the folder.
+    # A file without a Hub counterpart is a user's own, and not relative to the folder.
     folder = folder if source.hub is not None else None
     path = _path(source.file, folder)
     if path is None:
-        elsewhere = f", or name no folder to read {source.hub.path}" if source.hub else ""
+        or_hub = f", or name no folder to read {source.hub.path}" if source.hub else ""
         raise InputError(
             f"{definition.id}: {(folder or Path()) / source.file.file}",
             "there is no such file",
-            f"put it there (docs/benchmarks.md says what it holds){elsewhere}",
+            f"put it there (docs/benchmarks.md says what it holds){or_hub}",
         )
     return _from_file(definition, source.file, path)
 
 
-def _from_file(definition: Definition, file: FileRows, path: Path) -> _Read:
+def _from_file(definition: Definition, file: FileRows, path: Path) -> _SourceRecords:
     lines = read_records(path)
     if lines:
         require_columns(f"{path}:{lines[0][0]}", file.columns, list(lines[0][1]))
     rows = [(number, file.record(i, row)) for i, (number, row) in enumerate(lines)]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     revision = f"{path.name} (sha256 {digest[:16]})"
-    return _Read(_tidied(definition, rows), str(path), "line", revision)
+    return _SourceRecords(_tidied(definition, rows), str(path), "line", revision)
 
 
-def _from_hub(definition: Definition, hub: HubRows) -> _Read:
-    found, commit = hub_rows(definition.id, hub)
-    rows = [(i + 1, hub.record(i, row)) for i, row in enumerate(found)]
+def _from_hub(definition: Definition, hub: HubRows) -> _SourceRecords:
+    source_rows, commit = hub_rows(definition.id, hub)
+    rows = [(i + 1, hub.record(i, row)) for i, row in enumerate(source_rows)]
     notes: tuple[str, ...] = ()
     if commit is None and hub.revision is None:
         notes = (f"{definition.id}: {hub.path} has no pinned revision, and its commit is unknown",)
@@ -180,7 +191,7 @@ def _from_hub(definition: Definition, hub: HubRows) -> _Read:
             f" the pinned {hub.revision}",
         )
     revision = f"{hub.path}@{commit or hub.revision or 'unknown'}"
-    return _Read(_tidied(definition, rows), hub.path, "row", revision, notes)
+    return _SourceRecords(_tidied(definition, rows), hub.path, "row", revision, notes)
 
 
 def _tidied(definition: Definition, rows: Sequence[tuple[int, Record]]) -> Records:

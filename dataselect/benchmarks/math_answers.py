@@ -1,8 +1,8 @@
-r"""Whether two mathematical answers mean the same: "\frac{1}{2}" and "0.5" do.
+r"""Whether two mathematical answers are equal: "\frac{1}{2}" and "0.5" are.
 
-math_verify decides (github.com/huggingface/Math-Verify), in a process of its own: a short answer
-such as 9^{9^{9^{9}}} can take all time and memory there is. One process serves many pairs; one
-that hangs or crashes costs its pair, and the next pair gets a new process.
+math_verify (github.com/huggingface/Math-Verify) decides in a separate process, because a short
+answer such as 9^{9^{9^{9}}} can exhaust time and memory. One process serves many pairs; a pair
+that makes it hang or crash has no result, and the next pair gets a new process.
 """
 
 import json
@@ -18,10 +18,10 @@ _LONGEST = 1000
 
 
 def same_answers(pairs: Sequence[tuple[str, str]], *, seconds: float = 5.0) -> list[bool | None]:
-    """For each (gold, answer) pair of bare LaTeX: the same, not the same, or None.
+    """Whether gold and answer are equal, for each (gold, answer) pair of bare LaTeX.
 
-    None means that it could not be told: an answer of more than 1,000 characters, or a comparison
-    that took more than `seconds` or crashed. Raises InputError when math_verify cannot be loaded.
+    None means unknown: an answer has more than 1,000 characters, or the comparison took more than
+    `seconds` or crashed. Raises InputError when math_verify cannot be loaded.
     """
     results: list[bool | None] = []
     process: _Process | None = None
@@ -43,7 +43,7 @@ def same_answers(pairs: Sequence[tuple[str, str]], *, seconds: float = 5.0) -> l
 
 
 class _Process:
-    """One `math_process`, ready to be asked."""
+    """One running `math_process`."""
 
     def __init__(self, seconds: float) -> None:
         code = (
@@ -60,7 +60,7 @@ class _Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**kept, "PYTHONHASHSEED": "0"},
-            # Ctrl-C is for the parent, which ends this one.
+            # Ctrl-C goes to the parent only, which then ends this process.
             start_new_session=True,
             text=True,
             encoding="utf-8",
@@ -79,7 +79,7 @@ class _Process:
             )
 
     def ask(self, gold: str, answer: str) -> bool | None:
-        """Whether they are the same; None when the process has died of the question."""
+        """Whether they are equal; None when the process has died of the pair."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps({"gold": gold, "answer": answer}) + "\n")
@@ -91,7 +91,7 @@ class _Process:
 
     def close(self) -> None:
         self._process.kill()
-        # Closing its input sends a question on that the dead did not take.
+        # Closing stdin flushes a pair that the dead process did not read.
         with suppress(BrokenPipeError), self._process:
             pass
 

@@ -1,8 +1,8 @@
 """The process in which math_verify compares answers; `math_answers` starts and replaces it.
 
-It answers one line of JSON with one line. An answer that takes too long ends the process by an
-alarm that nothing handles, which works inside a C library too and after the parent's end. Hence
-math_verify's own alarms are off.
+It answers each line of JSON with one line. A comparison that takes too long ends the process by
+an unhandled alarm, which also works inside a C library and after the parent has ended.
+math_verify's own alarms are therefore off.
 """
 
 import json
@@ -17,16 +17,16 @@ from contextlib import suppress
 _START_SECONDS = 120.0
 _MEMORY_BYTES = 4 << 30
 
-# What models write in plain text for what LaTeX has commands for.
+# Plain-text forms of LaTeX commands, as models write them.
 _PLAIN_PI = re.compile(r"(?<![\\A-Za-z])pi(?![A-Za-z])")
 _PLAIN_ROOT = re.compile(r"√\s*(?:\(([^()]*)\)|(\d+|[A-Za-z]))")
 _DOLLARS = re.compile(r"^\s*(\$+|\\\(|\\\[)(.*?)(\$+|\\\)|\\\])\s*$", re.DOTALL)
 
 
 def main(seconds: float) -> None:
-    """Serve {"gold", "answer"} lines until stdin ends; first say {"ready"} or {"problem"}."""
+    """Serve {"gold", "answer"} lines until stdin ends; first write {"ready"} or {"problem"}."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    # Whatever the libraries print must not come between the replies.
+    # Output of the libraries must not mix with the replies.
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
 
@@ -56,10 +56,10 @@ def main(seconds: float) -> None:
 
 
 def same_answer(gold: str, answer: str) -> bool:
-    """Whether two bare LaTeX answers mean the same, by math_verify; with no limit of its own."""
+    """Whether two bare LaTeX answers are equal by math_verify; without a time limit."""
     from math_verify import parse, verify
 
-    # Bare LaTeX is only looked for in a box; in running text it finds numbers alone.
+    # math_verify reads bare LaTeX only in a box; in running text it finds only numbers.
     gold_parsed, answer_parsed = (
         parse(rf"\boxed{{{_as_latex(text)}}}", parsing_timeout=None) for text in (gold, answer)
     )

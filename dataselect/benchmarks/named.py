@@ -1,6 +1,6 @@
-"""Benchmarks that are asked for by name on the spot: known ones, and YAML files of one's own.
+"""Load benchmarks by name, as on the command line: known ones and the user's YAML files.
 
-A plan or a calibration spec says more about its benchmarks; those are read by `scoring.gather`.
+Benchmarks of a plan or a calibration spec have more settings; `scoring.gather` loads those.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,49 +18,49 @@ from dataselect.wording import one_line
 
 @dataclass(frozen=True)
 class NamedBenchmark:
-    """A benchmark as it was loaded."""
+    """A loaded benchmark."""
 
     definition: Definition
-    """What the name stands for; it finds the training set too."""
+    """The definition under the name, from which the training set is loaded too."""
 
     benchmark: BenchmarkItems
     """Items, worked examples and prompts."""
 
     left_out: tuple[Exclusion, ...]
-    """Malformed rows."""
+    """Malformed rows, which are not in `benchmark`."""
 
 
 def split_names(text: str) -> list[str]:
-    """Names with commas between them, as on the command line."""
+    """The names in a comma-separated list, as on the command line."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def load_benchmarks(
     names: Sequence[str], folder: Path | None, limit: int | None, report: Callable[[str], None]
 ) -> list[NamedBenchmark]:
-    """The benchmarks that are named, at least one.
+    """The named benchmarks, at least one; `report` receives their notes.
 
-    `folder` holds them as JSONL files, else they come from the Hub; `limit` takes the first so many
-    items of each. Raises InputError for a name that there is not, or that comes twice.
+    `folder` holds them as JSONL files, else they come from the Hub; `limit` keeps the first `limit`
+    items of each. Raises InputError for no name, an unknown name and a repeated one.
     """
-    made: dict[str, NamedBenchmark] = {}
+    loaded: dict[str, NamedBenchmark] = {}
     for name in names:
         definition = load_definition(name, Path())
-        benchmark, left_out, remarks = load_benchmark(definition, folder, limit)
-        if benchmark.id in made:
+        benchmark, left_out, notes = load_benchmark(definition, folder, limit)
+        if benchmark.id in loaded:
             raise InputError("--benchmarks", f"{benchmark.id} is named twice", "name it once")
-        for remark in (*remarks, *_said_malformed(benchmark.id, left_out)):
-            report(remark)
-        made[benchmark.id] = NamedBenchmark(definition, benchmark, left_out)
-    if not made:
+        for note in (*notes, *_malformed_notes(benchmark.id, left_out)):
+            report(note)
+        loaded[benchmark.id] = NamedBenchmark(definition, benchmark, left_out)
+    if not loaded:
         raise InputError("--benchmarks", "no benchmark is named", "write --benchmarks gsm8k")
-    return list(made.values())
+    return list(loaded.values())
 
 
 def load_one(
     name: str, folder: Path | None, limit: int | None, report: Callable[[str], None]
 ) -> NamedBenchmark:
-    """As `load_benchmarks`, where one has to be named."""
+    """As `load_benchmarks` for exactly one benchmark. Raises InputError for several."""
     loaded = load_benchmarks(split_names(name), folder, limit, report)
     if len(loaded) > 1:
         raise InputError("--benchmark", f"it names {len(loaded)} benchmarks", "name one")
@@ -70,21 +70,21 @@ def load_one(
 def load_training_sets(
     named: Sequence[NamedBenchmark], folder: Path | None
 ) -> dict[str, BenchmarkItems]:
-    """What models are fine-tuned on for each benchmark, by id.
+    """The training set of each benchmark, by id.
 
-    Raises InputError where a benchmark has none.
+    Raises InputError for a benchmark without one.
     """
     return {
-        each.benchmark.id: load_training_set(each.definition, each.benchmark, folder)
-        for each in named
+        loaded.benchmark.id: load_training_set(loaded.definition, loaded.benchmark, folder)
+        for loaded in named
     }
 
 
-def _said_malformed(benchmark: str, left_out: Sequence[Exclusion]) -> list[str]:
-    """A line about the rows that were left out on reading, the first of them with their reasons."""
+def _malformed_notes(benchmark: str, left_out: Sequence[Exclusion]) -> list[str]:
+    """A note on the rows that were left out, with the reasons of the first three."""
     if not left_out:
         return []
-    shown = [f"{each.item} ({each.reason})" for each in left_out[:3]]
+    first = [f"{row.item} ({row.reason})" for row in left_out[:3]]
     rows = "1 malformed item is" if len(left_out) == 1 else f"{len(left_out)} malformed items are"
     more = ", …" if len(left_out) > 3 else ""
-    return [one_line(f"{benchmark}: {rows} left out: {', '.join(shown)}{more}")]
+    return [one_line(f"{benchmark}: {rows} left out: {', '.join(first)}{more}")]

@@ -1,7 +1,7 @@
-"""A user's own benchmark, described by a short YAML file, and finding any benchmark by its name.
+"""A user's benchmark in a short YAML file, and the lookup of any benchmark by name.
 
-The file says only where the questions are and what their columns are called; everything else
-has a default. `docs/benchmarks.md` has an example.
+The file must give the id and where the questions are; everything else has a default.
+`docs/benchmarks.md` has an example.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ def _check_prompt(prompt: str) -> str:
 
 
 class HubSplit(Section):
-    """A split of a Hub dataset, in the words of `datasets.load_dataset`."""
+    """A split of a Hub dataset, in the terms of `datasets.load_dataset`."""
 
     path: Text
     """A dataset on the Hub such as `allenai/openbookqa`, or a local folder with one."""
@@ -42,7 +42,7 @@ class HubSplit(Section):
 
 
 class ColumnNames(Section):
-    """What the columns are called. Only those that are named here must be there."""
+    """The names of the columns. Columns that are named here must exist."""
 
     question: Text | None = None
     """The question. Default: `question`."""
@@ -71,39 +71,39 @@ class ColumnNames(Section):
 
 
 class OwnBenchmark(Document):
-    """A benchmark of one's own. `name` is its id."""
+    """A user's benchmark. `name` is its id."""
 
     items: Text | HubSplit
     """The questions: a JSONL file relative to this file (also `.gz`), or a split on the Hub."""
 
     columns: ColumnNames = ColumnNames()
-    """What the columns of items and shots are called."""
+    """The column names of items and shots."""
 
     shots: Text | HubSplit | None = None
-    """Worked examples, from a file or split of the same columns; `items` takes the first items,
-    and no item sees itself. Default: none."""
+    """Worked examples, from a file or split with the same columns; `items` takes the first items,
+    and an item is never its own example. Default: none."""
 
     training_set: bool = False
     """The shots are a whole training set, on which models may be fine-tuned
     (`dataselect score --isft`)."""
 
     shot_count: Count = 5
-    """How many of them an item gets."""
+    """How many worked examples an item gets."""
 
     title: Text | None = None
     """Free name for the report. Default: the id."""
 
     task: Text | None = None
-    """Kind of problem, in the words of the frontier model's prompt: "… solves [task] problems"."""
+    """Kind of problem, in the frontier model's prompt: "… solves [task] problems"."""
 
     prompt: Annotated[str, AfterValidator(_check_prompt)] = "Question: {question}\nAnswer:"
-    """What a model sees of an item; {question} stands for the question and its choices."""
+    """The prompt of one item; {question} stands for the question and its choices."""
 
     label: Literal["solution", "answer"] = "solution"
-    """What counts as the benchmark's own gold text: the worked solution or the answer alone."""
+    """The benchmark's gold text: the worked solution or the answer alone."""
 
     answers: AnswerKind | None = None
-    """How final answers are compared. Default: told by the items."""
+    """How final answers are compared. Default: inferred from the items."""
 
     stop: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = None
     """Where a generated answer ends. Default: at the next question."""
@@ -115,7 +115,7 @@ class OwnBenchmark(Document):
     def _has_rows_to_train_on(self) -> Self:
         if self.training_set and self.shots in (None, "items"):
             raise FieldError(
-                "it takes rows of its own", "name a file or split in 'shots:'", "training_set"
+                "it needs its own rows", "name a file or split in 'shots:'", "training_set"
             )
         return self
 
@@ -130,10 +130,10 @@ class OwnBenchmark(Document):
         return self
 
     def definition(self) -> Definition:
-        """What `load_benchmark` needs."""
+        """The definition that `load_benchmark` takes."""
         named = self.columns.model_dump(exclude_none=True)
         columns = Columns(self.name, **named)
-        # A position of the right choice stands for the answer, and needs choices.
+        # A position replaces the answer, and needs choices.
         answer = columns.answer_index if self.columns.answer_index else columns.answer
         required = tuple(dict.fromkeys([columns.question, answer, *named.values()]))
 
@@ -160,10 +160,10 @@ class OwnBenchmark(Document):
 
 
 def load_definition(name_or_path: str, base: Path, where: str = "benchmark") -> Definition:
-    """The benchmark that is meant by `name_or_path`: one of the six, or a YAML file.
+    """The definition of one of the six benchmarks, or of a YAML file.
 
-    What ends in .yaml or .yml is a file relative to `base`. Raises InputError; `where` names the
-    place that asks for it.
+    A name that ends in .yaml or .yml is a file relative to `base`. Raises InputError for an
+    unknown name and a bad file; `where` is the place of the name in the message.
     """
     if name_or_path.endswith((".yaml", ".yml")):
         return read(OwnBenchmark, base / name_or_path).definition()
@@ -176,5 +176,5 @@ def load_definition(name_or_path: str, base: Path, where: str = "benchmark") -> 
     raise InputError(
         where,
         f"there is no benchmark {quoted(name_or_path)}",
-        f"{suggested or 'name one that there is'} {listed}",
+        f"{suggested or 'use one of these'} {listed}",
     )

@@ -1,15 +1,15 @@
-"""Programs that a model wrote, run with their tests where they can do no harm.
+"""Run model-written programs with their tests in a sandbox.
 
-Each program gets a process of its own (`sandbox_child`) in new Linux namespaces: no network, no
-other processes to see or signal, a read-only view of the system's and Python's folders, no home,
-and a scratch folder in memory that goes with it. It has an empty environment, no privileges, and
-limits on time, memory, files and processes; when its time is up, all that it started is killed.
-It has Python's standard library and no other packages. Sets iterate in the same order every run.
+Each program gets its own process (`sandbox_child`) in new Linux namespaces: no network, no view
+of other processes, the system's and Python's folders read-only, no home, and a scratch folder in
+memory that is dropped afterwards. It has an empty environment, no privileges, and limits on time,
+memory, files and processes; at the time limit, all that it started is killed. It has only
+Python's standard library. Sets iterate in the same order every run.
 
-Not kept in: the kernel's own faults, and total memory, which is bounded only by the limit of a
-process times their number (not counted where this runs as a root that cannot become another
-user). A program written to cheat its tests can do so, as wherever both run in one interpreter;
-one that merely exits early cannot.
+Not covered: bugs of the kernel, and total memory, which is bounded only by the limit of a process
+times the number of processes (unlimited when this runs as a root that cannot become another
+user). A program written to cheat its tests can do so, because both run in one interpreter; one
+that only exits early cannot.
 """
 
 import json
@@ -27,26 +27,34 @@ from pathlib import Path
 from dataselect.errors import IncompleteError, InputError
 
 _CHILD = Path(__file__).with_name("sandbox_child.py")
-# For starting and ending the child; the child itself keeps to the program's time.
+# To start and end the child; the child itself enforces the program's time limit.
 _GRACE_SECONDS = 30.0
 _MEMORY_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
 class Program:
-    """Code to run, then `test`, which defines `check`; it is called with `entry_point`."""
+    """Code with its test; `check` of the test is called with the function `entry_point`."""
 
     code: str
+    """Source code that defines `entry_point`."""
+
     test: str
+    """Source code that defines `check`; it runs after `code`."""
+
     entry_point: str
+    """Name of the function under test."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the check returned; else `reason` says what happened."""
+    """The result of one program."""
 
     passed: bool
+    """Whether `check` returned."""
+
     reason: str = ""
+    """Why it did not pass; empty when it did."""
 
 
 def run_programs(
@@ -56,12 +64,12 @@ def run_programs(
     memory_bytes: int = _MEMORY_BYTES,
     unsafe: bool = False,
 ) -> list[Verdict]:
-    """Run each program and its check, as many at a time as there are cores.
+    """Run each program and its check, one per core at a time; their verdicts, in order.
 
-    `seconds` of wall time and `memory_bytes` of address space (for each of its processes) bound
-    one program. Raises InputError where isolation does not work, unless `unsafe` says to run
-    without it; then the program has the user's files and network, and only the limits hold.
-    Raises IncompleteError when the machine could not start a child.
+    `seconds` of wall time and `memory_bytes` of address space (for each of its processes) limit
+    one program. Raises InputError where isolation does not work, unless `unsafe` is set; then the
+    program can use the user's files and network, and only the limits apply. Raises
+    IncompleteError when the machine could not start a child.
     """
     require_isolation(unsafe)
     isolated = isolation_problem() is None
@@ -78,7 +86,7 @@ def run_programs(
 
 
 def require_isolation(unsafe: bool) -> None:
-    """Raise InputError where isolation does not work, unless `unsafe` accepts that."""
+    """Raise InputError when isolation does not work and `unsafe` is not set."""
     problem = isolation_problem()
     if problem is not None and not unsafe:
         raise InputError(
@@ -91,7 +99,7 @@ def require_isolation(unsafe: bool) -> None:
 
 @cache
 def isolation_problem() -> str | None:
-    """Why programs cannot be isolated on this machine; None when they can. Tried once."""
+    """Why programs cannot be isolated on this machine; None when they can. Tested once."""
     if sys.platform != "linux":
         return "it needs Linux"
     probe = Program("import random\ndef f(): return 1\n", "def check(f): assert f() == 1\n", "f")

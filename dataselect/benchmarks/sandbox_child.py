@@ -1,13 +1,14 @@
-"""The child's side of `sandbox`: shut itself in, run one program in a child, tell the verdict.
+"""The child's side of `sandbox`: isolate itself, run one program in a child, report the verdict.
 
-Run as a script by a bare interpreter, standard library only, because it starts once a program.
-Three processes: this one makes the namespaces; its child, process 1 of the new process namespace,
-judges; the judge's child runs the program. When the judge ends, the kernel kills all that is left.
+A bare interpreter runs this file as a script, with the standard library only, because it starts
+once per program. This process makes the namespaces; the judge is process 1 of the new process
+namespace; the judge's child runs the program. When the judge ends, the kernel kills all that is
+left.
 
-The judge makes a nonce once the program's process is there, so it is in none of its memory. That
-process reads it from a pipe when the check has returned, and gives it back: exit codes, printed
-text and early exits prove nothing. Code that hunts for the pipe could still cheat. Only code
-written against this file would.
+The judge makes a nonce after the program's process has started, so that process has no copy in
+memory. It reads the nonce from a pipe when the check has returned, and writes it back: exit codes,
+printed text and early exits prove nothing. Only code written against this file could find the
+pipe and cheat.
 """
 
 import ctypes
@@ -43,21 +44,21 @@ _DEVICES = ("/dev/null", "/dev/urandom")
 def main() -> None:
     """Read a job from stdin, write {"passed", "reason"} or {"set_up": problem} to stdout."""
     job = json.load(sys.stdin)
-    # Process 1 of a namespace ignores the signals it has no handler for, and Python has this one.
+    # Process 1 of a namespace ignores signals without a handler, and Python installs this one.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.platform == "linux":
         _die_with(job["parent"])
     if not job["isolated"]:
-        _tell(_judge(job))
-        # Whatever the program left behind in our group goes with us.
+        _report(_judge(job))
+        # Kill what the program left behind in this process group, and this process.
         os.killpg(0, signal.SIGKILL)
     try:
         _isolate(job)
     except (OSError, AttributeError) as error:
-        _tell({"set_up": str(error)})
+        _report({"set_up": str(error)})
 
 
-def _tell(message: dict[str, object]) -> None:
+def _report(message: dict[str, object]) -> None:
     os.write(1, json.dumps(message).encode())
 
 
@@ -76,7 +77,7 @@ def _die_with(parent: int) -> None:
 
 
 def _isolate(job: dict[str, Any]) -> None:
-    """Judge the program from within new namespaces, whose users are mapped from out here."""
+    """Judge the program in new namespaces, whose users this process maps from outside."""
     outside = os.getpid()
     ready_out, ready_in = os.pipe()
     mapped_out, mapped_in = os.pipe()
@@ -91,12 +92,12 @@ def _isolate(job: dict[str, Any]) -> None:
             _enter_root()
             _judge_as_first_process(job)
         except (OSError, AttributeError) as error:
-            _tell({"set_up": str(error)})
+            _report({"set_up": str(error)})
         finally:
             os._exit(0)
     os.close(ready_in)
     try:
-        # Nothing to read means that it has ended, and has told why.
+        # Nothing to read means that it has ended, and has written why.
         if os.read(ready_out, 1):
             _map_users(inside)
     except OSError:
@@ -108,7 +109,7 @@ def _isolate(job: dict[str, Any]) -> None:
 
 
 def _map_users(process: int) -> None:
-    """Let the new namespace have our user, and nobody too if we may give it away."""
+    """Map this user into the new namespace, and the user nobody too where that is permitted."""
     user, group = os.geteuid(), os.getegid()
     folder = f"/proc/{process}"
     if user == 0:
@@ -131,34 +132,34 @@ def _judge_as_first_process(job: dict[str, Any]) -> None:
     judge = os.fork()
     if judge == 0:
         try:
-            # Its parent is in another namespace, so that only the signal can be asked for.
+            # The parent is in another namespace, so its id cannot be checked as `_die_with` does.
             _call("prctl", _PR_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
-            _tell(_judge(job))
+            _report(_judge(job))
         except OSError as error:
-            _tell({"set_up": str(error)})
+            _report({"set_up": str(error)})
         finally:
             os._exit(0)
     os.waitpid(judge, 0)
 
 
 def _enter_root() -> None:
-    """Make the root a new one of the folders that Python needs, read-only, and a scratch folder.
+    """Change the root to the folders that Python needs, read-only, and a scratch folder.
 
-    No /proc and nothing of the user's, save the Python installation if it lies there.
+    It has no /proc and none of the user's files, except a Python installation among them.
     """
     _mount("none", "/", None, _REC | _PRIVATE)
-    shown = list(dict.fromkeys([*_SYSTEM_FOLDERS, sys.base_prefix, sys.base_exec_prefix]))
+    folders = list(dict.fromkeys([*_SYSTEM_FOLDERS, sys.base_prefix, sys.base_exec_prefix]))
     # Opened before the new root covers some of them.
     sources = {
-        path: os.open(path, os.O_PATH) for path in [*shown, *_DEVICES] if os.path.exists(path)
+        path: os.open(path, os.O_PATH) for path in [*folders, *_DEVICES] if os.path.exists(path)
     }
     _mount("tmpfs", _ROOT, "tmpfs", _NO_SUID, "mode=0755,size=1m")
     os.mkdir(_ROOT + _SCRATCH)
     for path, source in sources.items():
-        _show(path, source)
+        _bind_mount(path, source)
         os.close(source)
     for point in _mount_points(_ROOT):
-        # The flags that a mount came with may not be taken off it.
+        # The flags that a mount already has must not be removed.
         kept = os.statvfs(point).f_flag & 0xF
         _mount("none", point, None, _BIND | _REMOUNT | os.ST_RDONLY | _NO_SUID | kept)
     scratch = f"mode=0777,size={_SCRATCH_BYTES},nr_inodes={_SCRATCH_FILES}"
@@ -167,7 +168,7 @@ def _enter_root() -> None:
     os.chdir(_SCRATCH)
 
 
-def _show(path: str, source: int) -> None:
+def _bind_mount(path: str, source: int) -> None:
     target = _ROOT + path
     if os.path.lexists(target):
         return
@@ -182,13 +183,15 @@ def _show(path: str, source: int) -> None:
     _mount(f"/proc/self/fd/{source}", target, None, _BIND | _REC)
 
 
-def _mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:
+def _mount(
+    source: str, target: str, file_system: str | None, flags: int, options: str = ""
+) -> None:
     try:
         _call(
             "mount",
             source.encode(),
             target.encode(),
-            kind.encode() if kind else None,
+            file_system.encode() if file_system else None,
             ctypes.c_ulong(flags),
             options.encode(),
         )
@@ -206,30 +209,30 @@ def _mount_points(root: str) -> list[str]:
 
 
 def _judge(job: dict[str, Any]) -> dict[str, object]:
-    """Run the program in a child process and wait for its proof, at most `seconds`."""
+    """Run the program in a child process; the verdict, after `seconds` at most."""
     deadline = time.monotonic() + job["seconds"]
     nonce_out, nonce_in = os.pipe()
-    said_out, said_in = os.pipe()
+    proof_out, proof_in = os.pipe()
     program = os.fork()
     if program == 0:
         try:
-            _shut_in(job, {nonce_out, said_in})
-            _run(job, nonce_out, said_in)
+            _confine(job, {nonce_out, proof_in})
+            _run(job, nonce_out, proof_in)
         finally:
             os._exit(1)
     os.close(nonce_out)
-    os.close(said_in)
+    os.close(proof_in)
     nonce = os.urandom(16).hex().encode()
     with suppress(BrokenPipeError):  # it may have ended already
         os.write(nonce_in, nonce)
-    ready, _, _ = select.select([said_out], [], [], max(0.0, deadline - time.monotonic()))
+    ready, _, _ = select.select([proof_out], [], [], max(0.0, deadline - time.monotonic()))
     if not ready:
         os.kill(program, signal.SIGKILL)
         return {"passed": False, "reason": f"it took longer than {job['seconds']:g} s"}
-    said = os.read(said_out, _REASON_BYTES)
-    if said:
-        passed = said == nonce
-        return {"passed": passed, "reason": "" if passed else said.decode("utf-8", "replace")}
+    proof = os.read(proof_out, _REASON_BYTES)
+    if proof:
+        passed = proof == nonce
+        return {"passed": passed, "reason": "" if passed else proof.decode("utf-8", "replace")}
     os.kill(program, signal.SIGKILL)
     _, status = os.waitpid(program, 0)
     code = os.waitstatus_to_exitcode(status)
@@ -237,8 +240,8 @@ def _judge(job: dict[str, Any]) -> dict[str, object]:
     return {"passed": False, "reason": f"it ended before its check had returned ({how})"}
 
 
-def _shut_in(job: dict[str, Any], pipes: set[int]) -> None:
-    """What the program's own process gives up: its streams, its privileges, more than its share."""
+def _confine(job: dict[str, Any], pipes: set[int]) -> None:
+    """Close the program's streams, drop its privileges and set its limits."""
     for descriptor in set(range(3, _OPEN_FILES)) - pipes:
         with suppress(OSError):
             os.close(descriptor)
@@ -256,8 +259,9 @@ def _shut_in(job: dict[str, Any], pipes: set[int]) -> None:
         resource.RLIMIT_AS: job["memory_bytes"],
     }
     if job["isolated"]:
-        # A session of its own: a signal to its group must not reach ours. Outside a namespace
-        # the group is what it is killed by, and the user's other processes would be counted.
+        # A new session, so that a signal to its group does not reach this one. Without
+        # namespaces the program is killed by its group, and the limit on processes would count
+        # the user's other ones.
         os.setsid()
         limits[resource.RLIMIT_NPROC] = _PROCESSES
     for limit, value in limits.items():
@@ -266,7 +270,7 @@ def _shut_in(job: dict[str, Any], pipes: set[int]) -> None:
         try:
             resource.setrlimit(limit, (lower, lower))
         except (OSError, ValueError):
-            # Some systems other than Linux know the limit and refuse to set it.
+            # Some systems other than Linux define the limit and refuse to set it.
             if job["isolated"]:
                 raise
     if job["isolated"]:
@@ -277,7 +281,7 @@ def _shut_in(job: dict[str, Any], pipes: set[int]) -> None:
 
 
 def _become_nobody() -> None:
-    """Give up root, whose processes no limit counts, where there is another user to be."""
+    """Change from root, whose processes no limit counts, to another user where there is one."""
     if os.geteuid() == 0:
         with suppress(OSError):
             os.setgroups([])
@@ -285,10 +289,10 @@ def _become_nobody() -> None:
             os.setresuid(_NOBODY, _NOBODY, _NOBODY)
 
 
-def _run(job: dict[str, Any], nonce_out: int, said_in: int) -> NoReturn:
-    # Taken now, for the program may put others in their place.
+def _run(job: dict[str, Any], nonce_out: int, proof_in: int) -> NoReturn:
+    # Bound now, because the program may replace them.
     read, write, leave = os.read, os.write, os._exit
-    # A module, since dataclasses and others look for the one that a class was made in.
+    # A module, because dataclasses and others look up the module of a class.
     module = types.ModuleType("solution")
     sys.modules["solution"] = module
     names = module.__dict__
@@ -299,9 +303,9 @@ def _run(job: dict[str, Any], nonce_out: int, said_in: int) -> NoReturn:
     # SystemExit is a failure like any other.
     except BaseException as error:
         reason = f"{type(error).__name__}: {error}".removesuffix(": ")
-        write(said_in, reason.encode("utf-8", "replace")[:_REASON_BYTES])
+        write(proof_in, reason.encode("utf-8", "replace")[:_REASON_BYTES])
         leave(1)
-    write(said_in, read(nonce_out, 64))
+    write(proof_in, read(nonce_out, 64))
     leave(0)
 
 

@@ -1,4 +1,4 @@
-"""Worked examples: which rows they are, and which of them lack a rationale."""
+"""Choose worked examples, and find those without a rationale."""
 
 from collections.abc import Sequence
 
@@ -22,5 +22,5 @@ def choose_shots(
 
 
 def shots_without_rationale(benchmark: BenchmarkItems) -> tuple[Item, ...]:
-    """The worked examples that show an answer alone; code is its own explanation."""
+    """The worked examples with an answer alone; code needs no rationale."""
     return tuple(shot for shot in benchmark.shots if shot.rationale is None and shot.code is None)

@@ -1,7 +1,7 @@
 """The training set of a benchmark, for those that have one.
 
-It is the benchmark with other items: the same prompt and the same gold label, so that a model that
-was fine-tuned on it answers in the form that is graded. Nothing of the benchmark itself is in it.
+It is the benchmark with other items: prompt and gold label are the same, so a model fine-tuned on
+it answers in the form that is graded. It contains no item of the benchmark.
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ def load_training_set(
 ) -> BenchmarkItems:
     """The items to fine-tune on for `benchmark`, which `definition` describes.
 
-    Raises InputError for a benchmark that has none, and where its file is not in `folder`.
+    Raises InputError for a benchmark without a training set, and when `folder` lacks its file.
     """
     require_training_set(definition)
     items = training_items(definition, folder)
@@ -32,7 +32,7 @@ def load_training_set(
 
 
 def require_training_set(definition: Definition) -> None:
-    """Raise InputError for a benchmark that has no training set; nothing is read."""
+    """Raise InputError for a benchmark without a training set; reads nothing."""
     if not definition.training_set:
         raise InputError(
             definition.id,
@@ -43,5 +43,5 @@ def require_training_set(definition: Definition) -> None:
 
 
 def without_examples(benchmark: BenchmarkItems) -> BenchmarkItems:
-    """The benchmark asked with the question alone, as models are fine-tuned on it."""
+    """The benchmark with zero-shot prompts, as models are fine-tuned on it."""
     return replace(benchmark, shots=(), shot_count=None)

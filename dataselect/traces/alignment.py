@@ -1,24 +1,23 @@
-"""Which probability each letter of a chat completion was written with, exact to the byte.
+"""Assign each letter of a chat completion the probability of its token, exact to the byte.
 
-A server reports a completion twice: as text, and as a list of tokens with log-probabilities.
-Tokens are laid out as bytes and must spell the text's UTF-8 bytes, so that a wrong letter can
-never get a probability in silence. A letter (a Unicode character) that several tokens share has
-the mean of their probabilities.
+A server reports a completion twice: as text, and as a list of tokens with log-probabilities. The
+tokens' bytes must spell the text's UTF-8 bytes, so that a letter never silently gets a wrong
+probability. A letter (a Unicode character) that several tokens share has the mean of their
+probabilities.
 
-Servers differ in what they say of a token that holds only part of a character:
+Servers differ in how they report a token that holds only part of a character:
 
 - the API's own `bytes` are exact;
 - servers that decode each token alone write U+FFFD for the part (vLLM; its `bytes` are those of
   U+FFFD) or leave it out, so that the token is empty (llama-cpp-python, `bytes` null).
 
 The last two leave gaps. A run of such tokens must fill the gap between neighbours that match to
-the byte, with nothing but bytes of characters beyond ASCII, and there must be one way only to do
-so; each letter in the gap then has the mean of the run's probabilities. Where a server puts a
-whole character at its last token, and empty ones before, that token alone gives the probability.
+the byte, only with bytes of non-ASCII characters, and in exactly one way; each letter in the gap
+then has the mean of the run's probabilities. Where a server reports a whole character at its last
+token, and empty tokens before, that token alone gives the probability.
 
-Tokens that begin exactly where the text ends (an end token, a stop sequence) are left out. Not
-here: which letters are reasoning (`completion`), and servers that strip the text's beginning:
-they are refused.
+Tokens that begin exactly at the text's end (an end token, a stop sequence) are ignored. Servers
+that strip the text's beginning are refused. Not here: which letters are reasoning (`completion`).
 """
 
 import re
@@ -38,38 +37,46 @@ _SHOWN = 20
 
 
 class AlignmentError(ValueError):
-    """The tokens that a server reported cannot be laid over its text; the message says why."""
+    """The tokens that a server reported do not match its text; the message says why."""
 
 
 @dataclass(frozen=True)
 class ServerToken:
-    """One emitted token as the server reported it.
-
-    `data` are its bytes (None where the server gives none) and `logprob` is in nats: None, or the
-    API's -9999 for "not among the 20 most likely", when it is not known.
-    """
+    """One generated token as the server reported it."""
 
     text: str
+    """The token as text."""
+
     data: bytes | None
+    """The token's bytes; None when the server gives none."""
+
     logprob: float | None
+    """In nats; unknown when None or the API's -9999 ("not among the 20 most likely")."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Bytes that must come next, or a gap of `low` to `high` bytes when `literal` is None."""
+    """Known bytes, or a gap between them."""
 
     tokens: tuple[int, ...]
+    """Positions of the tokens that spell this part."""
+
     literal: bytes | None
+    """The bytes; None for a gap."""
+
     low: int = 0
+    """The fewest bytes that a gap holds."""
+
     high: int = 0
+    """The most bytes that a gap holds."""
 
 
 def completion_letter_probabilities(
     content: str, tokens: Sequence[ServerToken]
 ) -> npt.NDArray[np.float64]:
-    """Probability of each letter of `content`, shape (len(content),); NaN where there is none.
+    """Probability of each letter of `content`, shape (len(content),); NaN for none.
 
-    Raises AlignmentError when the tokens do not spell the content or a log-probability is none.
+    Raises AlignmentError when the tokens do not spell the content or a log-probability is invalid.
     """
     probs = [_probability(token) for token in tokens]
     try:
@@ -101,15 +108,15 @@ def _probability(token: ServerToken) -> float:
     logprob = token.logprob
     if logprob is None or logprob <= _MISSING:
         return np.nan
-    # Written so that NaN is refused too.
+    # This form refuses NaN too.
     if not logprob <= _ROUNDING:
         raise AlignmentError(f"token {token.text!r} has log-probability {logprob}, not below 0")
-    # A tiny positive one is rounding.
+    # A tiny positive value is rounding.
     return float(np.exp(min(logprob, 0.0)))
 
 
 def _exact(data: bytes, pieces: Sequence[bytes]) -> list[tuple[int, int]] | None:
-    """Each token's range of `data` when they spell it as they are, up to a token's end."""
+    """Each token's range of `data` when the tokens spell it exactly; else None."""
     ranges, at = [], 0
     for piece in pieces:
         end = at if at == len(data) else at + len(piece)
@@ -123,10 +130,10 @@ def _exact(data: bytes, pieces: Sequence[bytes]) -> list[tuple[int, int]] | None
 def _with_gaps(
     data: bytes, pieces: Sequence[bytes], hidden: Set[int]
 ) -> list[tuple[int, int]] | None:
-    """Each token's range of `data` when some tokens stand for bytes that they do not show.
+    """Each token's range of `data` when some tokens do not show all their bytes.
 
-    `hidden` are the empty tokens that may. None when nothing fits; raises AlignmentError when
-    more than one way does.
+    `hidden` are the positions of empty tokens that may stand for bytes. None when nothing fits.
+    Raises AlignmentError when more than one way fits.
     """
     parts = _parts(pieces, hidden)
     # After each number of parts: {bytes of data used: (ways, bytes used one part before)}.
@@ -135,7 +142,7 @@ def _with_gaps(
     for part, following in zip_longest(parts, parts[1:]):
         after: dict[int, tuple[int, int]] = {}
         for at, (count, _) in reached[-1].items():
-            # What follows the end of the text belongs to nothing in it.
+            # Parts after the end of the text match nothing.
             for end in _ends(data, at, part) if at < len(data) else ():
                 after[end] = (after.get(end, (0, 0))[0] + count, at)
         reached.append(after)
@@ -144,14 +151,14 @@ def _with_gaps(
     if ways == 0:
         return None
     if ways > 1:
-        raise AlignmentError("its split characters can be laid over the tokens in several ways")
+        raise AlignmentError("its split characters fit the tokens in several ways")
     ranges = [(len(data), len(data))] * len(pieces)
     end = len(data)
     for index in range(used, 0, -1):
         start = reached[index][end][1]
         for token in parts[index - 1].tokens:
             first, last = ranges[token]
-            # A token of several parts has its last one already.
+            # A token of several parts has the end of its last part already.
             ranges[token] = (start, last if first < last else end)
         end = start
     return ranges
@@ -159,21 +166,21 @@ def _with_gaps(
 
 def _parts(pieces: Sequence[bytes], hidden: Set[int]) -> list[_Part]:
     """The tokens' literal bytes and the gaps between them."""
-    # A server that writes U+FFFD does not also leave parts out.
+    # A server that writes U+FFFD does not also omit parts.
     if any(_REPLACED in piece for piece in pieces):
         hidden = frozenset()
     parts: list[_Part] = []
     for token, piece in enumerate(pieces):
         if token in hidden:
-            # A letter is split over two tokens at least, so n empty ones touch n + 1 letters.
+            # A letter is split over at least two tokens, so n empty ones touch n + 1 letters.
             _add_gap(parts, token, 0, 4 if _in_gap(parts) else 8)
-        for shown in filter(None, _RUNS.split(piece)):
-            if shown.startswith(_REPLACED):
+        for part in filter(None, _RUNS.split(piece)):
+            if part.startswith(_REPLACED):
                 # One U+FFFD stands for one to three bytes of a character.
-                marks = len(shown) // len(_REPLACED)
+                marks = len(part) // len(_REPLACED)
                 _add_gap(parts, token, marks, 3 * marks)
             else:
-                parts.append(_Part((token,), shown))
+                parts.append(_Part((token,), part))
     return parts
 
 
@@ -209,11 +216,11 @@ def _difference(data: bytes, pieces: Sequence[bytes]) -> str:
     if at == len(spelt):
         return f"the tokens spell only {at} of the answer's {len(data)} bytes"
     if at == len(data):
-        return "the last token goes on beyond the answer's end"
+        return "the last token extends beyond the answer's end"
     # From the beginning of the letter that differs.
     while at > 0 and data[at] & 0xC0 == 0x80:
         at -= 1
     letter = len(data[:at].decode())
-    wanted = data[at:].decode()[:_SHOWN]
+    expected = data[at:].decode()[:_SHOWN]
     got = spelt[at : at + 4 * _SHOWN].decode("utf-8", "replace")[:_SHOWN]
-    return f"at letter {letter} the answer has {wanted!r} and the tokens spell {got!r}"
+    return f"at letter {letter} the answer has {expected!r} and the tokens spell {got!r}"

@@ -1,7 +1,7 @@
-"""What a frontier model is to the rest: something with a name that gives traces for a benchmark.
+"""The interface of a frontier model: a name, and traces for a benchmark.
 
-A recorded one is the default everywhere: frontier models are withdrawn, are paid for, and do not
-repeat themselves, so their traces are kept as files and read back. `dataselect.testing.frontier`
+Recorded traces are the default everywhere: frontier models are withdrawn, cost money and are not
+deterministic, so their traces are stored as files and read back. `dataselect.testing.frontier`
 has the tests that every implementation must pass.
 """
 
@@ -22,19 +22,19 @@ class FrontierModel(Protocol):
 
     @property
     def name(self) -> str:
-        """The model's name, as it is kept in the traces' header."""
+        """The model's name, as in the traces' header."""
 
     def traces(self, benchmark: BenchmarkItems) -> TraceSet:
-        """A trace or an exclusion, with its reason, for every item of the benchmark.
+        """A trace, or an exclusion with its reason, for every item of the benchmark.
 
-        Of no other items, except that a recorded set is given whole: scores are kept under the
-        hash of its traces, which must not depend on how many items are asked for. Raises
-        InputError where no item would have a trace.
+        It has no other items, except that a recorded set is returned whole: scores are stored
+        under the hash of its traces, which must not depend on how many items are requested.
+        Raises InputError when no item would have a trace.
         """
 
 
 class RecordedFrontier:
-    """Traces read from a file that `write_traces` made. Raises InputError for a bad file."""
+    """Traces from a file that `write_traces` wrote. Raises InputError for a bad file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -42,7 +42,7 @@ class RecordedFrontier:
 
     @property
     def name(self) -> str:
-        """The model that the file's header names."""
+        """The model in the file's header."""
         return self._set.header.model
 
     def traces(self, benchmark: BenchmarkItems) -> TraceSet:
@@ -50,8 +50,8 @@ class RecordedFrontier:
 
         Raises InputError when no item of the benchmark is in it.
         """
-        wanted = {item.id for item in benchmark.items}
-        found = wanted & self._set.traces.keys()
+        item_ids = {item.id for item in benchmark.items}
+        found = item_ids & self._set.traces.keys()
         if not found:
             raise InputError(
                 self._path,
@@ -59,15 +59,15 @@ class RecordedFrontier:
                 f"'{self._set.header.benchmark}') is for an item of '{benchmark.id}'",
                 "name the trace file that was recorded for these items",
             )
-        missing = len(wanted) - len(found)
+        missing = len(item_ids) - len(found)
         if not missing:
             return self._set
         _log.warning(
             "%s: %d of %d items have no trace and are left out",
             self._path,
             missing,
-            len(wanted),
+            len(item_ids),
         )
-        named = self._set.traces.keys() | {each.item for each in self._set.exclusions}
-        unnamed = (Exclusion(item.id, NO_TRACE) for item in benchmark.items if item.id not in named)
-        return replace(self._set, exclusions=(*self._set.exclusions, *unnamed))
+        listed = self._set.traces.keys() | {excluded.item for excluded in self._set.exclusions}
+        others = (Exclusion(item.id, NO_TRACE) for item in benchmark.items if item.id not in listed)
+        return replace(self._set, exclusions=(*self._set.exclusions, *others))

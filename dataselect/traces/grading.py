@@ -1,4 +1,4 @@
-"""Whether traces end in the right answer."""
+"""Grade the final answers of traces."""
 
 from collections.abc import Collection
 
@@ -14,17 +14,16 @@ def grade_traces(
     *,
     unsafe: bool = False,
 ) -> dict[str, bool | None]:
-    """By item id whether the frontier model's answer is right, None where it cannot be told.
+    """Whether the frontier model's answer is right, by item id; None when it cannot be judged.
 
-    Traces of items and worked examples that the benchmark does not have are passed over; `only`
-    picks some. Raises InputError when programs would have to be run without isolation and
-    `unsafe` is not set.
+    Only items and worked examples of the benchmark are graded; `only` restricts them further.
+    Raises InputError when programs would have to run without isolation and `unsafe` is not set.
     """
-    asked = [
+    graded = [
         item
         for item in (*benchmark.items, *benchmark.shots)
         if item.id in traces.traces and (only is None or item.id in only)
     ]
-    answers = [traces.traces[item.id].answer for item in asked]
-    grades = grade_answers(asked, benchmark.answer_kind, answers, unsafe=unsafe)
-    return {item.id: grade for item, grade in zip(asked, grades, strict=True)}
+    answers = [traces.traces[item.id].answer for item in graded]
+    grades = grade_answers(graded, benchmark.answer_kind, answers, unsafe=unsafe)
+    return {item.id: grade for item, grade in zip(graded, grades, strict=True)}

@@ -1,7 +1,7 @@
-"""Where a project keeps its traces: a folder of `<benchmark>.<model>.jsonl.gz`.
+"""A project's folder of trace files, `<benchmark>.<model>.jsonl.gz`.
 
-The names are for people; which benchmark a file is for is what its header says, because ids may
-hold dots and files get renamed. Only the header's line is read for that.
+The names are for people; the benchmark of a file is read from its header line, because ids may
+contain dots and files get renamed.
 
 Not here: reading and checking the traces themselves (`trace`).
 """
@@ -21,31 +21,31 @@ _ENDINGS = (".jsonl.gz", ".jsonl")
 
 
 def trace_path(folder: Path, benchmark_id: str, model: str) -> Path:
-    """The file for a benchmark's traces of one frontier model, named after both."""
+    """The path for a benchmark's traces by one frontier model."""
     return folder / f"{_slug(benchmark_id)}.{_slug(model)}.jsonl.gz"
 
 
 def trace_benchmark(path: Path) -> str:
-    """The id of the benchmark that a trace file is for. Raises InputError if it does not say."""
-    name = _named(path)
+    """The benchmark id in a trace file's header. Raises InputError if there is none."""
+    name = _header_benchmark(path)
     if name is None:
-        there = "its first line names no benchmark" if path.is_file() else "there is no such file"
-        raise InputError(path, f"it is not a trace file ({there})", "check the path")
+        reason = "its first line names no benchmark" if path.is_file() else "there is no such file"
+        raise InputError(path, f"it is not a trace file ({reason})", "check the path")
     return name
 
 
 def find_trace_files(folder: Path, benchmark_id: str) -> list[Path]:
-    """The folder's trace files for a benchmark, by name; none if there is no such folder.
+    """The folder's trace files for a benchmark, in order of name; empty if there is no folder.
 
-    A file whose header cannot be read counts by its name, so that reading it tells what is wrong.
+    A file with an unreadable header is matched by its name, so that reading it raises the error.
     """
     return [path for path, name in _benchmarks(folder) if _is_of(path, name, benchmark_id)]
 
 
 def resolve(name_or_path: str, folder: Path) -> Path:
-    """The trace file that a path, or the id of a benchmark with one file in `folder`, means.
+    """The trace file of a path, or of a benchmark id with one file in `folder`.
 
-    Raises InputError, listing what there is, when it means none or several.
+    Raises InputError, listing the alternatives, when there is no such file or several.
     """
     path = Path(name_or_path)
     if path.is_file():
@@ -71,14 +71,14 @@ def resolve(name_or_path: str, folder: Path) -> Path:
 
 
 def _benchmarks(folder: Path) -> list[tuple[Path, str | None]]:
-    """Every trace file with the benchmark that its header names, None if it has no header."""
+    """Every trace file with the benchmark id in its header, None without a header."""
     if not folder.is_dir():
         return []
     paths = sorted(path for path in folder.iterdir() if path.name.endswith(_ENDINGS))
-    return [(path, _named(path)) for path in paths if path.is_file()]
+    return [(path, _header_benchmark(path)) for path in paths if path.is_file()]
 
 
-def _named(path: Path) -> str | None:
+def _header_benchmark(path: Path) -> str | None:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             header = json.loads(file.readline())

@@ -1,10 +1,10 @@
-"""The authors' released traces, made into ours: whose item, which letter, what probability.
+"""Import the authors' released traces: match them to items and align their probabilities.
 
-Nothing is taken on trust. A trace belongs to an item only if their questions agree (their ids
-where the release gives no question), and its tokens must spell its reasoning to the byte, either
-alone or as the JSON completion that holds it. So a column that was misread leaves no trace
-rather than a wrong one: single failures become exclusions with file, row and reason, and when
-more than half fail, the assumption that did not hold is the error.
+Everything is checked. A trace belongs to an item only if their questions agree (their ids where
+the release gives no question), and its tokens must spell its reasoning to the byte, either alone
+or as the JSON completion that contains it. So a misread column gives no trace rather than a wrong
+one: single failures become exclusions with file, row and reason; when more than half fail, the
+import fails with the first of these reasons.
 
 The layout of the files is in `released_files` and `released_tokens`.
 """
@@ -68,8 +68,8 @@ def import_released(
 
     `source` is a folder (the dataset, its `traces/`, or the benchmark's folder in it) or the
     Hub id; `revision` a branch, tag or commit of the latter, kept as the commit it stands for.
-    Raises InputError when the files cannot be had, when something in them is not as assumed,
-    and when more than half of the traces find no item or no probabilities.
+    Raises InputError when the files cannot be fetched or read, when their layout is not the
+    expected one, and when more than half of the traces match no item or have no probabilities.
     """
     root, commit = _root(str(source), benchmark.id, revision)
     folder = locate(root, benchmark.id)
@@ -90,7 +90,7 @@ def import_released(
     if len(failures) > len(matched) / 2:
         raise InputError(
             folder,
-            f"{len(failures)} of {len(matched)} traces could not be laid over their tokens (the "
+            f"{len(failures)} of {len(matched)} traces could not be aligned with their tokens (the "
             f"first: {failures[0]})",
             FIX,
         )
@@ -119,7 +119,7 @@ def import_released(
 
 
 def _root(source: str, benchmark: str, revision: str | None) -> tuple[Path, str | None]:
-    """Where the release is, and its commit as far as that is known."""
+    """The folder of the release, and its commit if known."""
     path = Path(source)
     if path.is_dir():
         commits = [part for part in path.resolve().parts if _COMMIT.fullmatch(part)]
@@ -154,10 +154,11 @@ def _model(records: Sequence[Record]) -> str:
 def _tokens_of_records(
     folder: Path, records: Sequence[Record], tokens: Mapping[str, TokenRows], named_by: str
 ) -> tuple[dict[int, TokenRows], str]:
-    """Token rows by the record's number, and in words how the two were joined.
+    """Token rows by the record's number, and a description of how the two were joined.
 
-    Of all ways to read the reference (any id of the record, its question, its number from 0 or
-    1) the one that fits most counts; a wrong one shows when the tokens do not spell the text.
+    The reference may be any id of the record, its question, or its number from 0 or 1; the
+    reading that matches most records is used. A wrong one is detected when the tokens do not
+    spell the text.
     """
     ways: dict[str, dict[str, int]] = {}
     for number, record in enumerate(records):
@@ -183,7 +184,7 @@ def _tokens_of_records(
 def _join(
     folder: Path, records: Sequence[Record], benchmark: BenchmarkItems
 ) -> tuple[dict[str, int], dict[str, str]]:
-    """The record's number of each item that has one, and why some have none."""
+    """The record's number by item id, and the reasons of items without one."""
     by_id = {item.id: item for item in benchmark.items}
     questions = _Questions(benchmark.items)
     matched: dict[str, int] = {}
@@ -215,7 +216,7 @@ def _join(
 
 
 class _Questions:
-    """Items by their question, spacing aside."""
+    """Looks up items by their question, up to whitespace."""
 
     def __init__(self, items: Sequence[Item]) -> None:
         self._items: dict[str, list[Item]] = {}
@@ -224,24 +225,24 @@ class _Questions:
         self._lengths = sorted({len(question) for question in self._items}, reverse=True)
 
     def item_of(self, record: Record) -> Item | None:
-        """The one item that the record asks; choices may follow the question there."""
+        """The one item with the record's question, which choices may follow; else None."""
         asked = _ASKED.sub("", _spaced(str(record.get("question"))))
         alike = self._items.get(asked)
         if alike is None:
-            # What is cut off must be the choices, or it would be another question.
+            # The rest must be the choices, or it would be another question.
             starts = (asked[:n] for n in self._lengths if n < len(asked))
             begun = next((self._items[start] for start in starts if start in self._items), [])
-            alike = [item for item in begun if item.choices and _offers(asked, item)]
+            alike = [item for item in begun if item.choices and _contains_choices(asked, item)]
         if len(alike) > 1:
             ids = [str(value) for value in record.all("id").values()]
             offered = " ".join(map(_spaced, _strings([record.all("choices"), asked])))
             alike = [each for each in alike if each.id in ids] or [
-                each for each in alike if each.choices and _offers(offered, each)
+                each for each in alike if each.choices and _contains_choices(offered, each)
             ]
         return alike[0] if len(alike) == 1 else None
 
 
-def _offers(text: str, item: Item) -> bool:
+def _contains_choices(text: str, item: Item) -> bool:
     return all(_spaced(choice) in text for choice in item.choices or ())
 
 
@@ -260,7 +261,7 @@ def _strings(value: object) -> Iterator[str]:
 
 
 def _trace(item: str, record: Record, rows: TokenRows | None) -> Trace:
-    """The record as a trace. Raises MalformedAnswerError or AlignmentError, saying why not."""
+    """The record as a trace. Raises MalformedAnswerError or AlignmentError with the reason."""
     if rows is None:
         raise AlignmentError("no token row names it")
     if rows.problem is not None:
@@ -278,7 +279,7 @@ def _trace(item: str, record: Record, rows: TokenRows | None) -> Trace:
         content = completion
     if content.lstrip().startswith(_JSON):
         trace = trace_from_completion(item, content, tokens, "json")
-        # Else one of the two still has its JSON escapes, or lost letters when it was parsed.
+        # A difference means that one still has JSON escapes, or lost letters when it was parsed.
         if trace.text != reasoning:
             raise AlignmentError(_difference(reasoning, trace.text))
         return replace(trace, answer=trace.answer or answer)
@@ -316,10 +317,10 @@ def _cut_out(
     return Trace(item, reasoning, runs_of(probs), answer)
 
 
-def _difference(wanted: str, found: str) -> str:
-    pairs = enumerate(zip(wanted, found, strict=False))
-    at = next((i for i, (a, b) in pairs if a != b), min(len(wanted), len(found)))
+def _difference(reasoning: str, spelt: str) -> str:
+    pairs = enumerate(zip(reasoning, spelt, strict=False))
+    at = next((i for i, (a, b) in pairs if a != b), min(len(reasoning), len(spelt)))
     return (
-        f"at letter {at} its reasoning has {wanted[at : at + _SHOWN]!r} and its tokens spell "
-        f"{found[at : at + _SHOWN]!r}"
+        f"at letter {at} its reasoning has {reasoning[at : at + _SHOWN]!r} and its tokens spell "
+        f"{spelt[at : at + _SHOWN]!r}"
     )

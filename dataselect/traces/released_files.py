@@ -1,14 +1,13 @@
-"""The files of the authors' released traces: where they are and what their rows are called.
+"""The files of the authors' released traces: their location and column names.
 
 The Hub dataset `trillionlabs/rBridge` (Apache-2.0) has a folder for each benchmark,
 `traces/{arc_challenge,cqa,gsm8k,humaneval,math500,mmlu_pro}/`, with GPT-4o's reasoning as a JSON
 array (`gpt4o_s1*.json`) and its log-probabilities as JSON Lines, one row per token, in one file
-or in parts (`gpt4o_s1*_logprobs_part01_of_03*.jsonl`): so says its card. What the columns are
-called could not be read, so each is looked for under several names, and whatever is not as
-expected ends with an error that says what was looked for and what was found.
+or in parts (`gpt4o_s1*_logprobs_part01_of_03*.jsonl`), according to its card. The card does not
+give the column names, so several names are accepted for each column, and anything unexpected is
+an error that lists the accepted and the present names.
 
-Not here: what the token rows say (`released_tokens`), and which trace is of which item
-(`released`).
+Not here: parsing token rows (`released_tokens`), and matching traces to items (`released`).
 """
 
 import codecs
@@ -34,7 +33,7 @@ FOLDERS = {
     "math500": ("math500", "math_500"),
     "mmlu_pro_stem": ("mmlu_pro_stem", "mmlu_pro"),
 }
-"""What a benchmark's folder may be called; case, "-" and "_" do not matter."""
+"""Accepted names of a benchmark's folder; case, "-" and "_" do not matter."""
 
 COLUMNS = {
     "id": (
@@ -47,11 +46,11 @@ COLUMNS = {
     "question": ("question", "problem", "question_text", "input", "query", "prompt"),
     "choices": ("choices", "options", "text"),
     "reasoning": (
-        # Not "rationale" or "solution", which are the benchmark's.
+        # Not "rationale" or "solution", which are the benchmark's columns.
         *("reasoning", "reasoning_trace", "trace", "cot", "chain_of_thought"),
         *("gpt4o_reasoning", "model_reasoning"),
     ),
-    # Not "answer": where both are there, it is the benchmark's.
+    # Not "answer": next to one of these, it is the benchmark's.
     "answer": ("final_answer", "model_answer", "predicted_answer", "prediction", "pred"),
     "completion": (
         *("completion", "response", "content", "raw_response", "raw_output", "raw_completion"),
@@ -67,7 +66,7 @@ COLUMNS = {
         *("token_number", "step", "index", "idx"),
     ),
 }
-"""The names that each column is looked for under, in order; case, "-", "_" do not matter."""
+"""Accepted names of each column, in order; case, "-" and "_" do not matter."""
 
 _PART = re.compile(r"part[-_]?(\d+)[-_]of[-_](\d+)", re.IGNORECASE)
 _POINTER = b"version https://git-lfs"
@@ -76,24 +75,27 @@ FIX = "get the released files again, or make traces of your own with `dataselect
 
 @dataclass(frozen=True)
 class Record:
-    """One released trace: `where` names its file and row (from 0, as the array counts)."""
+    """One released trace."""
 
     where: str
+    """File and row (from 0, the position in the JSON array)."""
+
     fields: Mapping[str, Any]
+    """Values by the file's own column names."""
 
     def get(self, column: str) -> Any:
-        """The value under the first accepted name that the record has, else None."""
+        """The value of a column under its first accepted name; None if the record has none."""
         name = find_column(self.fields, column)
         return None if name is None else self.fields[name]
 
     def all(self, column: str) -> dict[str, Any]:
-        """Every accepted name that the record has, with its value."""
+        """The values of a column under all accepted names that the record has."""
         accepted = set(map(_plain, COLUMNS[column]))
         return {name: v for name, v in self.fields.items() if _plain(name) in accepted}
 
 
 def download(hub_id: str, revision: str | None, benchmark: str) -> tuple[Path, str]:
-    """Fetch a benchmark's part of the release from the Hub: its folder here, and its commit.
+    """Download a benchmark's part of the release; its local folder and its commit.
 
     Raises InputError when the Hub cannot be reached or has no such revision.
     """
@@ -101,7 +103,7 @@ def download(hub_id: str, revision: str | None, benchmark: str) -> tuple[Path, s
 
     patterns = [f"traces/{name}/*" for name in _names(benchmark)]
     where = hub_id if revision is None else f"{hub_id}@{revision}"
-    # Clients of the Hub raise through several libraries; there is no common class of their own.
+    # The Hub's client raises errors of several libraries, which have no common base class.
     try:
         folder = huggingface_hub.snapshot_download(
             hub_id, repo_type="dataset", revision=revision, allow_patterns=patterns
@@ -118,9 +120,9 @@ def download(hub_id: str, revision: str | None, benchmark: str) -> tuple[Path, s
 
 
 def locate(root: Path, benchmark: str) -> Path:
-    """The folder of a benchmark in a copy of the release, its `traces/`, or that folder itself.
+    """The folder of a benchmark; `root` is a copy of the release, its `traces/`, or that folder.
 
-    Raises InputError, with the names looked for, when there is none.
+    Raises InputError, with the accepted names, when there is none.
     """
     accepted = [_plain(name) for name in _names(benchmark)]
     found = [
@@ -145,7 +147,7 @@ def locate(root: Path, benchmark: str) -> Path:
 def read_records(folder: Path) -> list[Record]:
     """The traces of all `*.json` files: arrays, id → record objects, or objects with one array.
 
-    The fields of objects within a record count as its own. Raises InputError for any other layout.
+    Fields of nested objects are merged into their record. Raises InputError for any other layout.
     """
     paths = sorted(folder.glob("*.json"))
     if not paths:
@@ -163,8 +165,8 @@ def read_records(folder: Path) -> list[Record]:
 def read_rows(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """The rows of all `*.jsonl` files in order, each with its file and number (from 1).
 
-    Raises InputError when there is none, when a part of several is missing, and for a line that
-    is not a JSON object.
+    Raises InputError when there are no files, when a part is missing, and for a line that is not
+    a JSON object.
     """
     paths = sorted(folder.glob("*.jsonl"))
     if not paths:
@@ -186,14 +188,17 @@ def read_rows(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def find_column(fields: Mapping[str, Any], column: str, but: str | None = None) -> str | None:
-    """The first accepted name of a column that is among the fields, as they spell it."""
+    """The field with the first accepted name of a column, as spelt there; None without one.
+
+    The field `but` is skipped.
+    """
     spelt = {_plain(name): name for name in reversed(list(fields)) if name != but}
     accepted = map(_plain, COLUMNS[column])
     return next((spelt[name] for name in accepted if name in spelt), None)
 
 
 def looked_for(column: str, fields: Iterable[str]) -> str:
-    """What an error says of a column that is not there."""
+    """The part of an error message that lists accepted and present column names."""
     return f"looked for {', '.join(COLUMNS[column])}; found {', '.join(fields)}"
 
 

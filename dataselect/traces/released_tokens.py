@@ -1,11 +1,10 @@
-"""The token log-probabilities of the released traces, gathered by trace.
+"""The token log-probabilities of the released traces, grouped by trace.
 
-A row is one token: what names its trace, its text, its log-probability (or probability), perhaps
-its bytes and its position. Which of these there are is told by the first row. Where the API shows
-the bytes of a part of a character as `\\xe2\\x89`, they are taken for bytes.
+A row is one token: a reference to its trace, its text, its log-probability (or probability), and
+possibly its bytes and position. The first row determines the columns. Text such as
+`\\xe2\\x89`, with which the API shows part of a character, is converted to bytes.
 
-Not here: what the tokens spell, which is how a wrong reading of the rows is found out
-(`released`).
+Not here: the check that the tokens spell the reasoning, which reveals misread rows (`released`).
 """
 
 import json
@@ -26,23 +25,26 @@ _MAY_BE_POSITIONS = {"index", "idx"}
 
 @dataclass
 class TokenRows:
-    """The tokens of one trace in their order; `where` is the first one's file and row."""
+    """The tokens of one trace."""
 
     where: str
+    """File and row of the first token."""
+
     rows: list[tuple[int | None, str, bytes | None, float | None]]
+    """(position, text, bytes, log-probability in nats) of each token, in order."""
 
     @property
     def problem(self) -> str | None:
-        """Why these cannot be all tokens, each once; None when nothing speaks against it."""
+        """Why tokens must be missing or repeated; None when nothing shows that."""
         positions = [position for position, *_ in self.rows if position is not None]
-        # Any first one will do, as they may be counted through the whole file.
+        # Any first position is valid, because they may be counted through the whole file.
         if positions and positions != [*range(positions[0], positions[0] + len(self.rows))]:
             return f"its token positions (from {self.where}) do not go up by ones"
         return None
 
     @property
     def tokens(self) -> list[ServerToken]:
-        """The tokens as a server would have reported them."""
+        """The tokens in the form in which servers report them."""
         return [ServerToken(text, data, logprob) for _, text, data, logprob in self.rows]
 
 
@@ -57,10 +59,10 @@ class _Columns:
 
 
 def read_tokens(folder: Path) -> tuple[dict[str, TokenRows], str]:
-    """The token rows of a benchmark's folder by the trace that they name, and how they name it.
+    """The token rows of a benchmark's folder by trace, and the column or rule that gives the trace.
 
-    Where no column names the trace, the positions must begin again with each, and its name is
-    its number from 0. Raises InputError for a missing column and for a value of the wrong type.
+    Without a column for the trace, positions must restart with each trace, and its name is its
+    number from 0. Raises InputError for a missing column and for a value of the wrong type.
     """
     source = read_rows(folder)
     first = next(source, None)
@@ -73,9 +75,9 @@ def read_tokens(folder: Path) -> tuple[dict[str, TokenRows], str]:
         by_trace, together = _by_trace(parsed)
         may_be_positions = columns.trace.lower() in _MAY_BE_POSITIONS and columns.position is None
         if together or not may_be_positions or not all(map(str.isdecimal, by_trace)):
-            for each in by_trace.values():
-                # Rows of equal position keep their order, to be found out.
-                each.rows.sort(key=lambda row: row[0] or 0)
+            for token_rows in by_trace.values():
+                # Rows of equal position keep their order, and `problem` reports them.
+                token_rows.rows.sort(key=lambda row: row[0] or 0)
             return by_trace, columns.trace
         parsed = [(where, "", (int(name), *row[1:])) for where, name, row in parsed]
     return _by_restart(parsed), "the number of restarts of its positions"
@@ -85,7 +87,7 @@ _Parsed = tuple[str, str, tuple[int | None, str, bytes | None, float | None]]
 
 
 def _by_trace(parsed: list[_Parsed]) -> tuple[dict[str, TokenRows], bool]:
-    """Rows by the trace that they name, and whether each trace's rows stand together."""
+    """Rows by trace, and whether the rows of each trace are contiguous."""
     traces: dict[str, TokenRows] = {}
     together, last = True, None
     for where, name, row in parsed:
@@ -159,7 +161,7 @@ def _parse(folder: Path, where: str, row: dict[str, Any], columns: _Columns) -> 
         data = _data(text, raw)
     except ValueError:
         raise refuse(str(columns.data), "a list of bytes") from None
-    # Tokens and names come many times over: a million rows must fit into memory.
+    # Tokens and names repeat, and a million rows must fit into memory.
     return where, sys.intern(str(name)), (position, sys.intern(text), data, logprob)
 
 
@@ -179,5 +181,5 @@ def _data(text: str, raw: object) -> bytes | None:
         data.decode()
     except UnicodeDecodeError:
         return data
-    # Whole characters are never shown so: the token is that text.
+    # The API never shows whole characters this way: the token is that text.
     return None

@@ -1,8 +1,8 @@
-"""Rationales for worked examples that have none: a frontier model's traces of them.
+"""Use a frontier model's traces as rationales for worked examples that have none.
 
-No rationales were published for the worked examples of ARC-Challenge and CommonsenseQA. They
-come from the frontier model with the prompt that it gets for items (the paper's evaluations are
-5-shot with reasoning), so its traces of the examples are read here like those of the items.
+No rationales were published for the worked examples of ARC-Challenge and CommonsenseQA, and the
+paper's evaluations are 5-shot with reasoning. The frontier model gets the examples with the same
+prompt as items, so their traces are read like those of the items.
 """
 
 from dataclasses import replace
@@ -17,7 +17,7 @@ def with_shot_rationales(
 ) -> tuple[BenchmarkItems, tuple[str, ...]]:
     """The benchmark with the traces of its worked examples as their rationales, and notes.
 
-    A rationale that is there stays. The examples that remain without one are named in a note.
+    Existing rationales stay. A note lists the examples that remain without one.
     """
 
     def filled(shot: Item) -> Item:

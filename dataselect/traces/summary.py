@@ -1,9 +1,9 @@
-"""What a set of traces is like, in figures, and what speaks against using it.
+"""Statistics of a set of traces, and problems with using it.
 
-A trace file can be well-formed and still be of no use: recorded for another version of the
-benchmark, without weights, or with letters lost on the way. `verify` says so in sentences.
+A trace file can be well-formed and still be useless: recorded for another version of the
+benchmark, with flat probabilities, or with lost letters. `verify` lists such problems.
 
-Pure: files are read by `trace`, and shown by `report.trace_view`.
+Pure: `trace` reads the files, and `report.trace_view` shows the results.
 """
 
 import re
@@ -18,10 +18,10 @@ from dataselect.benchmarks.items import BenchmarkItems, Exclusion
 from dataselect.traces.trace import Trace, TraceSet
 
 FLAT_RANGE = 1e-3
-"""Letter probabilities closer together than this hardly weigh one token against another."""
+"""A trace whose letter probabilities span less than this hardly weights its tokens."""
 
 _NAMED = 3
-# What differs between exclusions of one kind: quoted text, places and numbers.
+# What differs between exclusions for one reason: quoted text, places and numbers.
 _PARTICULAR = re.compile(r"'[^']*'|\"[^\"]*\"|\S*\d\S*")
 # What single backslashes of LaTeX become when they are parsed as JSON escapes.
 _LOST_BACKSLASH = re.compile(
@@ -32,7 +32,7 @@ _CUT_OFF = re.compile(r"(?:[^\W\d]|[,;:(=+-])\Z")
 
 @dataclass(frozen=True)
 class Spread:
-    """Of some lengths: the mean, the median and both ends."""
+    """Mean, median, minimum and maximum of some lengths."""
 
     mean: float
     median: float
@@ -42,36 +42,56 @@ class Spread:
 
 @dataclass(frozen=True)
 class Summary:
-    """What `summarise` found.
-
-    `items` are the benchmark's, `without` those of them that have no trace; both are None where
-    no benchmark was given. `tokens` are runs of equal probability, so neighbouring frontier
-    tokens that are equally probable count as one. Probabilities are over all letters that have
-    one, None if there is none. `right` and `graded` are None where nobody graded the answers.
-    """
+    """Statistics of a set of traces."""
 
     traces: int
+    """How many traces there are."""
+
     items: int | None
+    """How many items the benchmark has; None when no benchmark was given."""
+
     without: int | None
+    """How many of the items have no trace; None when no benchmark was given."""
+
     exclusions: tuple[tuple[str, int], ...]
+    """Reasons of exclusions with counts, as `grouped` returns them."""
+
     letters: Spread | None
+    """Letters per trace; None without traces."""
+
     tokens: Spread | None
+    """Runs of equal probability per trace, so equally probable neighbouring tokens count as one;
+    None without traces."""
+
     lowest: float | None
+    """Minimum probability of the letters that have one; None if none has."""
+
     mean: float | None
+    """Mean over the same letters."""
+
     highest: float | None
+    """Maximum over the same letters."""
+
     share_without_probability: float
+    """Share of letters without a probability."""
+
     flat: int
+    """How many traces have all probabilities within `FLAT_RANGE`."""
+
     right: int | None
+    """How many answers are right; None when answers were not graded."""
+
     graded: int | None
+    """How many answers are right or wrong; None when answers were not graded."""
 
     @property
     def share_right(self) -> float | None:
-        """Share of right answers among those that can be told, None if there is none."""
+        """Share of right answers among the graded ones; None if there are none."""
         return self.right / self.graded if self.right is not None and self.graded else None
 
     @property
     def ungraded(self) -> int | None:
-        """How many traces' answers cannot be told to be right or wrong."""
+        """How many traces have an answer that cannot be graded; None without grading."""
         return None if self.graded is None else self.traces - self.graded
 
 
@@ -80,7 +100,7 @@ def summarise(
     benchmark: BenchmarkItems | None = None,
     correct: Mapping[str, bool | None] | None = None,
 ) -> Summary:
-    """Lengths, probabilities, exclusions and share correct; `correct` is by item id."""
+    """The statistics; `correct` holds the grades by item id, as `grade_traces` returns them."""
     each = list(traces.traces.values())
     weights = [np.array([p for _, p in t.runs if p is not None], dtype=np.float64) for t in each]
     counts = [np.array([n for n, p in t.runs if p is not None], dtype=np.float64) for t in each]
@@ -107,7 +127,7 @@ def summarise(
 
 
 def verify(traces: TraceSet, benchmark: BenchmarkItems | None = None) -> list[str]:
-    """What is wrong with traces that `read_traces` accepts, a sentence each; empty if nothing."""
+    """Problems of traces that `read_traces` accepts, a sentence each; empty if there are none."""
     problems = [] if benchmark is None else _against(traces, benchmark)
     each = traces.traces.values()
     found = (
@@ -141,14 +161,14 @@ def _against(traces: TraceSet, benchmark: BenchmarkItems) -> list[str]:
     if theirs is not None and ours is not None and _is_other(theirs, ours):
         problems.append(f"They were made for the items of {theirs}, and these are of {ours}.")
     known = {item.id for item in (*benchmark.items, *benchmark.shots)}
-    strangers = [item for item in traces.traces if item not in known]
-    if strangers:
-        problems.append(f"{_of(strangers)} are for no item of '{benchmark.id}'.")
+    unknown_items = [item for item in traces.traces if item not in known]
+    if unknown_items:
+        problems.append(f"{_of(unknown_items)} are for no item of '{benchmark.id}'.")
     return problems
 
 
 def _is_other(theirs: str, ours: str) -> bool:
-    """Whether these are two versions of one source; a file and the Hub give the same ids."""
+    """Whether these are two versions of one source; a file and the Hub have the same ids."""
     (source, version), (other, other_version) = (
         re.split(r"[@ ]", each, maxsplit=1) if re.search(r"[@ ]", each) else (each, "")
         for each in (theirs, ours)
@@ -172,7 +192,7 @@ def _is_flat(trace: Trace) -> bool:
 
 
 def grouped(exclusions: Iterable[Exclusion]) -> tuple[tuple[str, int], ...]:
-    """Reasons with their counts, most frequent first; "…" stands for what differs in a kind."""
+    """Reasons with their counts, most frequent first; "…" replaces the part that differs."""
     kinds: dict[str, Counter[str]] = {}
     for each in exclusions:
         kinds.setdefault(_PARTICULAR.sub("…", each.reason), Counter())[each.reason] += 1

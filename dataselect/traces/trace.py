@@ -1,13 +1,13 @@
-"""Reasoning traces with a frontier probability for every letter, and the file that keeps them.
+"""Reasoning traces with a frontier probability for every letter, and their file format.
 
 Probabilities belong to letters (Unicode characters), because letters are all that the frontier
-model's tokenizer and a proxy's have in common. They come from the frontier's tokens, so they are
-kept as runs: (number of letters, probability), null for letters that the server gave none for.
+model's tokenizer and a proxy's have in common. All letters of a frontier token have the token's
+probability, so they are stored as runs: (number of letters, probability), null for no probability.
 
 The file is JSON Lines, gzipped if its name ends in `.gz`: a header, then one trace a line. The
-same traces always give the same bytes. Traces outlive the models that made them, so the file
-says which model, prompt and command it came from, which items have no trace and why, and the
-hash of its traces, which is checked on reading; it is not a pickle and holds no code.
+same traces always give the same bytes. Traces outlive the models that made them, so the header
+records model, prompt and command, which items have no trace and why, and the hash of the traces,
+which is checked on reading. The file is not a pickle and contains no code.
 """
 
 import gzip
@@ -28,27 +28,30 @@ from dataselect.store.files import write_atomic
 
 SCHEMA = 1
 NO_TRACE = "it has no trace"
-"""The reason of an exclusion of which nothing more is known."""
+"""The reason of an exclusion when nothing more is known."""
 _OPTIONAL = ("benchmark_revision", "fingerprint", "created")
 _CERTAIN = 1 - 1e-6
 
 
 @dataclass(frozen=True)
 class Trace:
-    """The frontier model's reasoning on one item, without the final answer.
-
-    `runs` are (letters, probability) pairs that add up to `len(text)`; `answer` is the frontier
-    model's own final answer, for the record only.
-    """
+    """The frontier model's reasoning on one item, without the final answer."""
 
     item: str
+    """The item's id."""
+
     text: str
+    """The reasoning."""
+
     runs: tuple[tuple[int, float | None], ...]
+    """(number of letters, probability) pairs; the numbers add up to `len(text)`."""
+
     answer: str | None = None
+    """The frontier model's final answer, which is graded but not scored; None without one."""
 
     @property
     def letter_probs(self) -> npt.NDArray[np.float64]:
-        """Probability of each letter, shape (len(text),); NaN where there is none."""
+        """Probability of each letter, shape (len(text),); NaN for none."""
         lengths = [length for length, _ in self.runs]
         values = [np.nan if p is None else p for _, p in self.runs]
         return np.repeat(np.array(values, dtype=np.float64), lengths)
@@ -56,34 +59,48 @@ class Trace:
 
 @dataclass(frozen=True)
 class TraceHeader:
-    """Where a set of traces comes from.
-
-    `model` is the one that answered, `fingerprint` what its server says of itself, `created` an
-    ISO date, `benchmark_revision` where the items are from; `notes` holds further facts worth
-    keeping.
-    """
+    """The origin of a set of traces."""
 
     benchmark: str
+    """The benchmark's id."""
+
     model: str
+    """The model that answered."""
+
     prompt: str
+    """The prompt template."""
+
     created_by: str
+    """The program and version that wrote the file."""
+
     notes: Mapping[str, str] = field(default_factory=dict)
+    """Further facts, such as token counts and cost."""
+
     benchmark_revision: str | None = None
+    """Source and version of the items; None when not known."""
+
     fingerprint: str | None = None
+    """The server's `system_fingerprint`; None when it gave none."""
+
     created: str | None = None
+    """ISO date; None when not known."""
 
 
 @dataclass(frozen=True)
 class TraceSet:
-    """Traces by item id, and the items that have none although they were asked for.
-
-    `hash` covers the traces alone: it says which scores are comparable.
-    """
+    """The traces of one benchmark by one frontier model."""
 
     header: TraceHeader
+    """Their origin."""
+
     traces: Mapping[str, Trace]
+    """By item id."""
+
     exclusions: tuple[Exclusion, ...] = ()
+    """The items that have no trace, with reasons."""
+
     hash: str = field(init=False, compare=False)
+    """SHA-256 of the traces alone; scores are comparable only under the same hash."""
 
     def __post_init__(self) -> None:
         lines = [_line(_record(self.traces[item])) for item in sorted(self.traces)]
@@ -92,7 +109,7 @@ class TraceSet:
 
 
 def runs_of(letter_probs: npt.ArrayLike) -> tuple[tuple[int, float | None], ...]:
-    """Runs of equal probability, to six significant digits so that files stay small."""
+    """Runs of equal probability, rounded to six significant digits to keep files small."""
     runs: list[tuple[int, float | None]] = []
     for value in np.asarray(letter_probs, dtype=np.float64):
         p = None if np.isnan(value) else float(f"{value:.6g}")
@@ -111,7 +128,7 @@ def write_traces(
 ) -> None:
     """Write a trace file; the same traces give the same bytes, whatever the time and order.
 
-    What was at `path` is there until the new file is whole.
+    The file replaces an old one at `path` atomically.
     """
     by_item = {trace.item: trace for trace in traces}
     first: dict[str, object] = {
@@ -133,12 +150,12 @@ def write_traces(
 
 
 def read_traces(path: Path) -> TraceSet:
-    """Read and check a trace file.
+    """The traces in a file, checked.
 
     Raises InputError, naming file and line, for anything malformed: a damaged archive, a header
-    of another schema, an item twice, an empty text, runs that do not add up to it, a probability
-    outside 0..1, a set whose probabilities are all about 1 (the server gave none), and traces
-    that are not those of the header's hash.
+    of another schema, an item twice, an empty text, runs that do not add up to its length, a
+    probability outside 0..1, probabilities that are all about 1 (the server gave none), and
+    traces that do not match the header's hash.
     """
     records = read_records(path)
     if not records:
@@ -169,8 +186,8 @@ def read_traces(path: Path) -> TraceSet:
 def refuse_missing_probabilities(where: str, traces: Iterable[Trace]) -> None:
     """Raise InputError when no letter of any trace has a probability below 1.
 
-    Servers that drop log-probabilities are often filled in with zeros by what reads them, and
-    every weight would then be the same.
+    Clients often fill in zeros for log-probabilities that a server dropped; every weight would
+    then be the same.
     """
     if all(p is None or p >= _CERTAIN for trace in traces for _, p in trace.runs):
         raise InputError(

@@ -203,7 +203,7 @@ def test_bare_text_is_compared_up_to_case_blanks_and_a_full_stop() -> None:
     assert grade([item] * 2, "text", ["The answer is NEW YORK.", ""]) == [True, False]
 
 
-def test_mathematics_is_compared_by_meaning_and_told_apart_from_the_unclear() -> None:
+def test_mathematics_is_compared_by_value_and_unclear_answers_are_not_graded() -> None:
     item = Item("m", "Solve.", r"\frac{1}{2}")
     outputs = [r"$\boxed{0.5}$", "The final answer is $1/2$. I hope it is correct.", "1/2", "no"]
     assert grade([item] * 4, "math", outputs) == [True, True, False, False]

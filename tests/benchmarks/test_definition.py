@@ -1,4 +1,4 @@
-"""Definitions are complete, and columns of any name become records of one shape."""
+"""Definitions are complete, and rows with any column names become records of one shape."""
 
 import re
 import string
@@ -32,7 +32,7 @@ def test_each_of_the_six_can_be_read_from_a_file_and_from_a_pinned_commit(
 
 
 @pytest.mark.parametrize("definition", KNOWN.values(), ids=list(KNOWN))
-def test_each_of_the_six_says_how_it_is_asked_and_answered(definition: Definition) -> None:
+def test_each_of_the_six_defines_prompt_and_answers(definition: Definition) -> None:
     assert "{question}" in definition.prompt
     assert definition.shot_count == 5
     assert definition.task
@@ -65,7 +65,7 @@ def test_a_letter_a_position_and_the_text_mean_the_same_choice(
 
 
 @given(choices=texts, first=st.sampled_from([0, 1]), data=st.data())
-def test_labels_of_a_dataset_s_own_go_before_positions(
+def test_labels_of_a_dataset_take_precedence_over_positions(
     choices: list[str], first: int, data: st.DataObject
 ) -> None:
     i = data.draw(st.integers(0, len(choices) - 1))
@@ -87,7 +87,7 @@ def test_labels_of_a_dataset_s_own_go_before_positions(
         (None, ["x", "y"], None),
     ],
 )
-def test_what_means_two_things_or_none(answer: Any, choices: list[str], expected: Any) -> None:
+def test_ambiguous_and_unknown_choices(answer: Any, choices: list[str], expected: Any) -> None:
     assert index_of(answer, choices) == expected
 
 
@@ -125,7 +125,9 @@ def test_a_question_without_choices_keeps_its_answer_and_rationale() -> None:
         ({"answer": "x"}, "its question is missing"),
     ],
 )
-def test_what_cannot_be_understood_is_left_to_the_parser(row: dict[str, Any], reason: str) -> None:
+def test_values_that_cannot_be_interpreted_are_left_to_the_parser(
+    row: dict[str, Any], reason: str
+) -> None:
     found = parsed(Columns("quiz"), row)
     assert isinstance(found, str)
     assert reason in found

@@ -1,4 +1,4 @@
-"""The six benchmarks: rows of the Hub and lines of the local files, pitfall by pitfall."""
+"""The six benchmarks: known problems of Hub rows and of lines of the local files."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from dataselect.benchmarks.known import KNOWN, STEM, last_boxed
 
 
 def hub_item(definition: Definition, row: dict[str, Any], shots: bool = False) -> Item | str | None:
-    """The item of one Hub row; its reason where it is malformed; None where it is not meant."""
+    """The item of one Hub row; the reason if malformed; None if outside the benchmark."""
     source = definition.shots if shots else definition.items
     assert isinstance(source, RowSource)
     assert source.hub is not None

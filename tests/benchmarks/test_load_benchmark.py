@@ -39,7 +39,7 @@ def solved(name: str, **changes: Any) -> dict[str, Any]:
 
 
 def lines_and_rows(name: str) -> dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
-    """For each split of a benchmark its local lines and the Hub's rows of the same items."""
+    """The local lines and the Hub rows of the same items, by split of a benchmark."""
     if name == "gsm8k":
         return {
             split: (
@@ -70,7 +70,7 @@ def lines_and_rows(name: str) -> dict[str, tuple[list[dict[str, Any]], list[dict
         }
     if name in ("arc_challenge", "commonsense_qa"):
         ids = KNOWN[name].shot_ids or ()
-        # Other rows in between and another order than the one wanted.
+        # Other rows in between, and not in the order of `shot_ids`.
         parts = {"items": ["a", "b"], "train": ["other", *reversed(ids), "last"]}
         held = "test" if name == "arc_challenge" else "validation"
         return {
@@ -153,7 +153,7 @@ def on_disk(source: Any, folder: Path, name: str) -> Any:
 
 
 def as_hub(definition: Definition, folder: Path) -> Definition:
-    # Twice, so that the dataset card of a shared folder knows both splits.
+    # Twice, so that the dataset card of a shared folder lists both splits.
     for _ in range(2):
         moved = replace(
             definition,
@@ -300,7 +300,7 @@ def test_a_worked_example_that_is_an_item_too_is_not_shown(tmp_path: Path) -> No
     assert "1 rows for worked examples are items" in notes[0]
 
 
-def test_fewer_worked_examples_than_meant_are_noted(tmp_path: Path) -> None:
+def test_fewer_worked_examples_than_configured_are_noted(tmp_path: Path) -> None:
     definition = KNOWN["arc_challenge"]
     wanted = list(definition.shot_ids or ())
     write(tmp_path / "arc_challenge.test.jsonl", [choice("a")])

@@ -48,7 +48,7 @@ def test_the_example_of_the_documentation_works(tmp_path: Path) -> None:
     assert benchmark.context(second).startswith("Question: What is the capital of Peru?\nA. Quito")
 
 
-def test_the_documentation_names_what_the_code_has() -> None:
+def test_the_documentation_lists_all_benchmarks_and_fields() -> None:
     page = PAGE.read_text()
     for definition in KNOWN.values():
         assert f"`{definition.id}`" in page
@@ -69,7 +69,7 @@ def test_a_plain_file_needs_nothing_but_its_name(tmp_path: Path) -> None:
     assert benchmark.revision.startswith("mine.jsonl (sha256 ")
 
 
-def test_a_folder_of_local_copies_does_not_move_a_file_of_one_s_own(tmp_path: Path) -> None:
+def test_a_folder_of_local_copies_does_not_move_a_users_file(tmp_path: Path) -> None:
     own(tmp_path, "items: mine.jsonl\n", {"question": "1 + 1?", "answer": "2"})
     definition = load_definition("mine.yaml", tmp_path)
     assert load_benchmark(definition, tmp_path / "elsewhere")[0].items[0].id == "mine_0"
@@ -96,7 +96,7 @@ def test_a_position_column_stands_for_the_answer(tmp_path: Path) -> None:
     assert benchmark.items == (Item("5", "?", "B", ("x", "y"), 1),)
 
 
-def test_a_dataset_of_one_s_own_is_read_through_datasets(
+def test_a_users_dataset_is_read_through_datasets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     datasets = pytest.importorskip("datasets")
@@ -157,7 +157,7 @@ def test_the_six_are_found_by_name(name: str, tmp_path: Path) -> None:
         ("HumanEval", "humaneval"),
     ],
 )
-def test_other_names_are_suggested_not_taken(name: str, meant: str, tmp_path: Path) -> None:
+def test_aliases_are_suggested_not_accepted(name: str, meant: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"did you mean '{meant}'") as caught:
         load_definition(name, tmp_path, "--benchmarks")
     assert str(caught.value).startswith(f"--benchmarks: there is no benchmark '{name}'; ")

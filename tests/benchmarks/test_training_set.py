@@ -40,7 +40,7 @@ def test_the_shots_of_an_own_benchmark_may_be_a_training_set_without_its_items(
     assert without_examples(benchmark).context(benchmark.items[0]).count("Question") == 1
 
 
-def test_shots_are_no_training_set_unless_it_is_said(tmp_path: Path) -> None:
+def test_shots_are_no_training_set_by_default(tmp_path: Path) -> None:
     definition = load_definition(str(own(tmp_path, "shots: train.jsonl\n")), Path())
     benchmark, _, _ = load_benchmark(definition)
     with pytest.raises(InputError, match="own: it has no training set to fine-tune on"):
@@ -48,7 +48,7 @@ def test_shots_are_no_training_set_unless_it_is_said(tmp_path: Path) -> None:
 
 
 def test_items_cannot_be_their_own_training_set(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"own\.yaml:\d+.*training_set.*rows of its own"):
+    with pytest.raises(InputError, match=r"own\.yaml:\d+.*training_set.*its own rows"):
         load_definition(str(own(tmp_path, "training_set: true\nshots: items\n")), Path())
 
 

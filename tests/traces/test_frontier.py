@@ -30,7 +30,7 @@ class TestRecordedFrontier(FrontierModelContract):
         return replace(benchmark, items=benchmark.items[-1:])
 
 
-def test_recorded_traces_are_given_back(tmp_path: Path, stories: BenchmarkItems) -> None:
+def test_recorded_traces_are_returned_whole(tmp_path: Path, stories: BenchmarkItems) -> None:
     frontier: FrontierModel = record(tmp_path, "q1", "q2", "q3", "q4", "other")
     assert frontier.name == "frontier-1"
     assert set(frontier.traces(stories).traces) == {"q1", "q2", "q3", "q4", "other"}
@@ -44,7 +44,7 @@ def test_items_without_a_trace_are_counted_in_a_warning(
     assert "3 of 4 items have no trace" in caplog.text
 
 
-def test_what_the_file_says_of_an_item_without_a_trace_is_kept(
+def test_the_files_reason_for_a_missing_trace_is_kept(
     tmp_path: Path, stories: BenchmarkItems
 ) -> None:
     path = tmp_path / "traces.jsonl"

@@ -60,18 +60,18 @@ def test_a_folder_that_is_not_there_has_no_files(tmp_path: Path) -> None:
     assert find_trace_files(tmp_path / "none", "gsm8k") == []
 
 
-def test_a_name_means_the_only_file_of_its_benchmark(tmp_path: Path) -> None:
+def test_a_benchmark_id_resolves_to_its_only_file(tmp_path: Path) -> None:
     path = put(tmp_path, "gsm8k", "gpt-4o")
     put(tmp_path, "math500", "gpt-4o")
     assert resolve("gsm8k", tmp_path) == path
 
 
-def test_a_path_means_itself(tmp_path: Path) -> None:
+def test_a_path_resolves_to_itself(tmp_path: Path) -> None:
     path = put(tmp_path / "elsewhere", "gsm8k", "gpt-4o")
     assert resolve(str(path), tmp_path) == path
 
 
-def test_what_means_nothing_lists_what_there_is(tmp_path: Path) -> None:
+def test_an_unknown_name_lists_the_alternatives(tmp_path: Path) -> None:
     put(tmp_path, "gsm8k", "gpt-4o")
     with pytest.raises(InputError, match=r"has none for a benchmark of this name .*for gsm8k"):
         resolve("math500", tmp_path)

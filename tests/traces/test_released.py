@@ -122,7 +122,7 @@ def test_the_header_says_where_the_traces_are_from(tmp_path: Path) -> None:
     assert str(tmp_path) not in json.dumps(dict(header.notes))
 
 
-def test_what_is_imported_can_be_written_and_read(tmp_path: Path) -> None:
+def test_imported_traces_can_be_written_and_read(tmp_path: Path) -> None:
     traces = [each for each in records() if each["question"] != ITEMS[4].question]
     found = import_released(release(tmp_path, traces, all_tokens()), BENCHMARK)
     path = tmp_path / "gsm8k.jsonl.gz"
@@ -380,7 +380,7 @@ def without(rows: Rows, *names: str) -> Rows:
         (
             records(),
             all_tokens(lambda i: completion((i + 1) % N)),
-            "6 of 6 traces could not be laid",
+            "6 of 6 traces could not be aligned",
         ),
         (
             [{**row, "question": f"Other {i}"} for i, row in enumerate(records())],
@@ -417,7 +417,7 @@ def test_a_file_cut_short_is_named_with_its_line(tmp_path: Path) -> None:
     assert f"{path}:{len(all_tokens())}: the line is not JSON" in refusal(root)
 
 
-def test_a_folder_without_the_benchmark_says_what_was_looked_for(tmp_path: Path) -> None:
+def test_a_folder_without_the_benchmark_lists_the_accepted_names(tmp_path: Path) -> None:
     root = release(tmp_path, records(), all_tokens(), "traces/math500")
     text = refusal(root, BenchmarkItems("commonsense_qa", ITEMS))
     assert "looked for cqa, csqa, commonsense_qa" in text
@@ -448,7 +448,7 @@ def test_the_hub_gives_the_files_of_one_benchmark_and_the_commit(
     }
 
 
-def test_a_hub_that_cannot_be_reached_says_what_else_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_suggests_the_alternatives(monkeypatch: pytest.MonkeyPatch) -> None:
     def snapshot_download(repo_id: str, **_: Any) -> str:
         raise ConnectionError("no route\nto https://me:secret@hub/x?token=hf_abcdefgh123")
 

@@ -42,7 +42,7 @@ def good(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["traces.jsonl", "traces.jsonl.gz"])
-def test_what_is_written_is_read_back(tmp_path: Path, name: str) -> None:
+def test_written_traces_are_read_back(tmp_path: Path, name: str) -> None:
     write_traces(tmp_path / name, HEADER, GOOD)
     read = read_traces(tmp_path / name)
     assert read.header == HEADER

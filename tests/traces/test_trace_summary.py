@@ -46,7 +46,7 @@ def test_items_without_a_trace_are_counted_against_the_benchmark() -> None:
     assert (summarise(GOOD).items, summarise(GOOD).without) == (None, None)
 
 
-def test_the_share_right_is_of_those_that_can_be_told() -> None:
+def test_the_share_right_is_of_graded_answers() -> None:
     found = summarise(GOOD, SUMS, {"q0": True, "q1": False, "q2": None, "q3": True})
     assert (found.right, found.graded, found.ungraded, found.share_right) == (
         1,
@@ -56,7 +56,7 @@ def test_the_share_right_is_of_those_that_can_be_told() -> None:
     )
 
 
-def test_nothing_graded_has_no_share() -> None:
+def test_no_graded_answer_has_no_share() -> None:
     assert summarise(GOOD).share_right is None
     assert summarise(GOOD).ungraded is None
     assert summarise(GOOD, SUMS, {}).share_right is None
@@ -78,7 +78,7 @@ def test_exclusions_of_one_kind_are_counted_together() -> None:
     )
 
 
-def test_no_traces_at_all_have_no_figures() -> None:
+def test_no_traces_have_no_statistics() -> None:
     found = summarise(traces(), SUMS, {})
     assert (found.traces, found.without, found.letters, found.lowest) == (0, 4, None, None)
     assert found.share_without_probability == 0
@@ -89,7 +89,7 @@ def test_no_traces_at_all_have_no_figures() -> None:
         st.lists(st.tuples(st.integers(1, 5), st.none() | st.floats(0, 1)), min_size=1), max_size=5
     )
 )
-def test_figures_stay_within_their_bounds(runs: list[list[tuple[int, float | None]]]) -> None:
+def test_statistics_stay_within_their_bounds(runs: list[list[tuple[int, float | None]]]) -> None:
     each = [Trace(f"q{i}", "x" * sum(n for n, _ in r), tuple(r)) for i, r in enumerate(runs)]
     found = summarise(traces(*each))
     assert 0 <= found.share_without_probability <= 1

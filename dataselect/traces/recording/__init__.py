@@ -1,1 +1,1 @@
-"""Asking a frontier model behind a server for traces, with nothing asked or paid twice."""
+"""Record traces from a frontier model behind a server, without repeating or repaying requests."""

@@ -1,9 +1,9 @@
-"""What one benchmark asks of a frontier model, what was answered, and the trace file it makes.
+"""The questions of a benchmark for a frontier model, its answers, and the resulting trace file.
 
-The answers may come one by one or in batches: whoever brings them writes them into the journal,
-and asks here what is left. An answer that is no trace gets one more attempt; then its item is
-left out with the reason (arXiv 2509.21013, limitations). Shots without a rationale, as those of
-ARC-C and CSQA, are asked like items: their rationales come from the same model and prompt.
+Single requests and batches both write answers into the journal and get the remaining questions
+from here. An unusable answer gets one more attempt; then its item is left out with the reason
+(arXiv 2509.21013, limitations). Shots without a rationale, as in ARC-C and CSQA, are asked like
+items: their rationales come from the same model and prompt.
 
 Not here: sending (client) and the order of work (build).
 """
@@ -49,35 +49,40 @@ from dataselect.traces.trace import (
 )
 
 HOPELESS = 20
-"""How many questions may be left out before the first trace."""
+"""How many questions may be left out before the first trace; then the work stops."""
 
 _ATTEMPTS = 2
 _TASK = "reasoning"
-# The trace file's header has places of its own for these.
+# The trace file's header has separate fields for these.
 _IN_HEADER = {"benchmark", "prompt"}
 
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How the questions are asked and what may be spent.
-
-    An answer ends at `max_tokens`. `prices` are OpenAI's where the server is OpenAI's and they
-    are None. `repair_latex` reads single backslashes as what LaTeX means by them instead of
-    leaving the item out.
-    """
+    """How questions are asked, and the cap on the cost."""
 
     form: Form = "json"
+    """The requested form of answers."""
+
     max_tokens: int = 2048
+    """The longest answer, in tokens."""
+
     max_usd: float | None = None
+    """The cap in US dollars; None means no cap."""
+
     prices: Prices | None = None
+    """The model's prices; None means the known ones on OpenAI's server, else unknown."""
+
     repair_latex: bool = False
+    """Whether single backslashes are read as LaTeX; otherwise such items are left out."""
 
 
 class Asked:
-    """The questions of a benchmark with the answers that `journal` holds.
+    """The questions of a benchmark, and the answers in `journal`.
 
-    `questions` are the items and the shots without a rationale, by id; `prices` are those of
-    the options or of the model, None when not known. `batched` questions cost half.
+    `questions` are the items and the shots without a rationale, by id; `prices` are those of the
+    options or of the model, None when not known. With `batched`, requests cost half. Raises
+    InputError as `judge` does.
     """
 
     def __init__(
@@ -104,7 +109,7 @@ class Asked:
 
     @property
     def task(self) -> str:
-        """The word for the benchmark in the model's system prompt."""
+        """The word for the task in the model's system prompt."""
         return self.benchmark.task or _TASK
 
     @property
@@ -118,11 +123,11 @@ class Asked:
         return len(self._exclusions)
 
     def left(self) -> list[str]:
-        """Ids of the questions to ask, in the benchmark's order."""
+        """Ids of the questions that are not settled, in the benchmark's order."""
         return [item for item in self.questions if not self._is_settled(item)]
 
     def prompt(self, item: str) -> list[dict[str, str]]:
-        """The messages that ask a question."""
+        """The messages of a question."""
         question = self.benchmark.question_text(self.questions[item])
         return messages(question, self.task, self.options.form)
 
@@ -131,27 +136,31 @@ class Asked:
         return len(self.journal.replies.get(item, ()))
 
     def judge(self, item: str) -> bool:
-        """Whether a question is settled by the replies in the journal; call it after each.
+        """Whether the replies in the journal settle a question; call it after each reply.
 
-        Raises InputError when nothing but exclusions has come of the first questions, because
-        the others would be paid for in vain.
+        Raises InputError when the first `HOPELESS` questions were all left out, because the
+        others would cost money for nothing.
         """
         self._judge(item)
         self._refuse_hopeless()
         return self._is_settled(item)
 
     def estimate(self) -> Estimate:
-        """What asking the rest once each may cost."""
+        """The expected cost of asking each remaining question once."""
         prompts = (self.prompt(item) for item in self.left())
         return estimate(prompts, self.options.max_tokens, self.prices, batched=self._batched)
 
     def worst(self, item: str) -> Usage:
-        """More than asking a question once can use."""
+        """An upper bound on the usage of asking a question once."""
         worst = worst_case(self.prompt(item), self.options.max_tokens)
         return worst.in_batch() if self._batched else worst
 
     def write(self, out: Path, created: str) -> TraceSet:
-        """Write and read back the trace file; nothing may be left to ask."""
+        """Write the trace file and read it back; all questions must be settled.
+
+        Raises InputError for traces without probabilities, IncompleteError when it cannot be
+        written.
+        """
         assert not self.left()
         traces = list(self._traces.values())
         exclusions = [self._exclusions[item] for item in sorted(self._exclusions)]
@@ -241,7 +250,7 @@ class Asked:
 def identity_of(
     benchmark: BenchmarkItems, endpoint: Endpoint, options: BuildOptions
 ) -> dict[str, str]:
-    """Everything that an answer depends on: answers are kept only for the same."""
+    """Everything that an answer depends on; stored answers are reused only if all is equal."""
     return {
         "benchmark": benchmark.id,
         "items": benchmark.content_hash,
@@ -264,10 +273,10 @@ def open_asked(
     *,
     batched: bool = False,
 ) -> Iterator[Asked]:
-    """Hold the folder `<out>.partial` with the journal of these questions.
+    """Lock the folder `<out>.partial` and open the journal in it.
 
-    Raises LockedError when another process holds it, and InputError when its answers are to
-    other questions.
+    Raises LockedError when another process holds the lock, and InputError when the journal's
+    answers are to other questions.
     """
     folder = partial_folder(out)
     identity = identity_of(benchmark, endpoint, options)
@@ -279,12 +288,12 @@ def open_asked(
 
 
 def partial_folder(out: Path) -> Path:
-    """Where the answers are kept until the trace file `out` is whole."""
+    """The folder of the answers until the trace file `out` is complete."""
     return out.with_name(f"{out.name}.partial")
 
 
 def remove_partial(out: Path) -> None:
-    """Remove what was kept to make `out`, which must be there."""
+    """Remove the folder of the answers; the trace file `out` must exist."""
     assert out.exists()
     shutil.rmtree(partial_folder(out), ignore_errors=True)
 
@@ -292,9 +301,9 @@ def remove_partial(out: Path) -> None:
 def written_before(
     benchmark: BenchmarkItems, endpoint: Endpoint, out: Path, options: BuildOptions
 ) -> TraceSet | None:
-    """The traces at `out` if the same questions made them; None when there is no such file.
+    """The traces at `out` if they are of the same questions; None when there is no such file.
 
-    Raises InputError when something else is there: traces have been paid for.
+    Raises InputError for other traces, which have been paid for and are not overwritten.
     """
     if not out.exists():
         return None
@@ -305,7 +314,7 @@ def written_before(
     if any(made_for.get(name) != value for name, value in identity.items()):
         raise InputError(
             out,
-            "other traces are there already",
+            "the file already holds other traces",
             "name another file with --out, or remove this one",
         )
     return found

@@ -1,16 +1,15 @@
-"""Traces by the Batch API: half the price for answers within a day instead of within seconds.
+"""Record traces by the Batch API: half the price for answers within a day instead of seconds.
 
-Questions are uploaded as a file, answered in the background, and fetched when the server says so;
-an answer is joined with its question by `custom_id`, because the order is another. Every step is
-in the journal before the next, so the same command goes on with the same batches after a kill,
-an interruption, or when it has waited long enough, and submits nothing twice.
+Questions are uploaded as a file, answered in the background, and fetched when the batch is over;
+answers are matched to questions by `custom_id`, because their order differs. Every step is in the
+journal before the next, so after a kill, an interruption or the end of the wait, the same command
+continues with the same batches and submits nothing twice.
 
-What came without an answer is submitted again a few times, what is malformed once. A batch that
-somebody cancelled is not: that was a wish. Accounts bound the tokens that may be queued, so when
-a batch is too large for that, half as many questions are tried, one batch at a time.
+Unanswered requests are submitted again up to three times, malformed answers once. A batch that
+was cancelled is not resubmitted, because someone decided that. Accounts limit the queued tokens;
+when a batch exceeds the limit, half as many questions are sent, one batch at a time.
 
-Not here: the calls themselves (batch_calls), one line of results (batch_results), and what an
-answer is worth (asked).
+Not here: the calls (batch_calls), parsing results (batch_results), and judging answers (asked).
 """
 
 import asyncio
@@ -55,40 +54,54 @@ _AGAIN = "nothing received is lost, run the same command again"
 
 @dataclass(frozen=True)
 class Limits:
-    """The most that one batch may hold (developers.openai.com/api/docs/guides/batch)."""
+    """The largest batch (developers.openai.com/api/docs/guides/batch)."""
 
     requests: int = 50_000
+    """Requests in one batch."""
+
     bytes: int = 200_000_000
+    """Size of its input file."""
 
 
 @dataclass(frozen=True)
 class Wait:
-    """How the end of batches is waited for: `seconds` in all, or as long as it takes when None.
-
-    The time between two looks grows from `first_look_seconds` to `longest_look_seconds`.
-    """
+    """How to wait for the end of batches."""
 
     seconds: float | None = None
+    """The longest wait; None means without limit."""
+
     first_look_seconds: float = 5.0
+    """Time until the first poll of the server; it grows with each poll."""
+
     longest_look_seconds: float = 300.0
+    """The longest time between two polls."""
+
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    """Replaced only in tests."""
+
     clock: Callable[[], float] = time.monotonic
+    """Seconds; replaced only in tests."""
 
 
 @dataclass(frozen=True)
 class Queue:
-    """What is with the server: batches, their requests, and how many of these are done."""
+    """The state of the submitted batches."""
 
     batches: int
+    """Batches that are not over."""
+
     requests: int
+    """Requests in them."""
+
     done: int
+    """Requests that are done."""
 
 
 class BatchWatch(BuildWatch, Protocol):
-    """Shown how the work goes, and also how the waiting does."""
+    """Observes progress, also during the wait."""
 
     def looked(self, queue: Queue, next_look_seconds: float) -> None:
-        """After a look at batches of which none is over."""
+        """Called after a poll in which no batch was over."""
 
 
 def build_batch(
@@ -102,12 +115,12 @@ def build_batch(
     wait: Wait | None = None,
     limits: Limits | None = None,
 ) -> TraceSet:
-    """As `build_traces`, by batches; the two may take turns at one file, answer by answer.
+    """As `build_traces`, by batches; either function continues the work of the other.
 
     Prices in `options` are those of single requests; batches count half. The same call fetches
-    batches of an earlier one. Raises InputError for bad input, an unfit server or one without
-    batches; IncompleteError when the same call can go on later, also because batches take longer
-    than `wait` allows; and LockedError when another process is at it.
+    batches of an earlier one. Raises InputError for bad input, an unsuitable server or one without
+    batches; IncompleteError when the same call can continue later, also because batches take
+    longer than `wait` allows; and LockedError when another process holds the folder.
     """
     if (before := written_before(benchmark, endpoint, out, options)) is not None:
         remove_partial(out)
@@ -125,7 +138,7 @@ def build_batch(
 
 
 class _Work:
-    """The batches of one call."""
+    """The batches of one call of `build_batch`."""
 
     def __init__(
         self,
@@ -147,7 +160,7 @@ class _Work:
         self._unanswered: Counter[str] = Counter()
 
     async def run(self) -> None:
-        """Until every question is settled."""
+        """Submit and fetch batches until every question is settled."""
         wait = self._wait
         until = None if wait.seconds is None else wait.clock() + wait.seconds
         pause = wait.first_look_seconds
@@ -155,7 +168,7 @@ class _Work:
             await self._resume()
             await self._submit()
             while self._journal.batches:
-                if (queue := await self._look()) is None:
+                if (queue := await self._poll()) is None:
                     pause = wait.first_look_seconds
                     await self._submit()
                     continue
@@ -163,7 +176,7 @@ class _Work:
                 if left <= 0:
                     raise IncompleteError(
                         f"{self._host}: {queue.done} of {queue.requests} requests are done and "
-                        f"the batch goes on; {_AGAIN} to fetch it"
+                        f"the batch is not over; {_AGAIN} to fetch it"
                     )
                 pause = min(pause, left)
                 self._watch.looked(queue, pause)
@@ -171,7 +184,7 @@ class _Work:
                 pause = min(pause * _GROWTH, wait.longest_look_seconds)
 
     async def _resume(self) -> None:
-        """Take up the batches of an earlier run."""
+        """Continue the batches of an earlier run."""
         for batch in list(self._journal.batches.values()):
             if batch.file is None:
                 self._journal.ended(batch)
@@ -182,9 +195,9 @@ class _Work:
                 await self._create(batch, sent_before=True)
 
     async def _submit(self) -> None:
-        """Send what is not under way, as far as cap and limits allow."""
+        """Submit questions that are not in a batch, as far as cap and limits allow."""
         while chosen := await self._choose():
-            # It names the batch on the server, where other work has batches too.
+            # The tag identifies the batch on the server, which also has batches of other work.
             batch = self._journal.begin_batch(secrets.token_hex(8), chosen)
             lines = [self._line(position, item) for position, (item, _) in enumerate(chosen)]
             file = await self._calls.upload(f"dataselect-{batch.tag}.jsonl", b"".join(lines))
@@ -201,7 +214,7 @@ class _Work:
         _log.info("%s: batch %s has %d requests", self._host, name, len(batch.numbers))
 
     async def _choose(self) -> list[tuple[str, Usage]]:
-        """Items for the next batch, their cost set aside; none if there is nothing to send now."""
+        """Items for the next batch, their cost reserved; empty if nothing can be sent now."""
         waiting = self._waiting()
         most = self._most(waiting)
         if not waiting or most == 0 or not await self._probe():
@@ -228,7 +241,7 @@ class _Work:
 
     def _most(self, waiting: list[str]) -> int:
         most = self._at_once
-        # When all were answered and none well, asking all again is most likely in vain.
+        # If all answers so far were unusable, asking all again is probably a waste.
         if self._asked.settled == self._asked.excluded and any(map(self._asked.attempt, waiting)):
             most = min(most or HOPELESS, HOPELESS)
         if most is not None and self._journal.batches:
@@ -236,7 +249,10 @@ class _Work:
         return min(most or self._limits.requests, self._limits.requests)
 
     async def _probe(self) -> bool:
-        """Whether the server is fit to be sent something, and there is money to find out."""
+        """Whether the server passes the probe and the cap has room for it.
+
+        Raises what `probe` raises.
+        """
         if not self._probed:
             try:
                 await probe_for(self._asked, self._client, self._budget)
@@ -265,14 +281,14 @@ class _Work:
         return json.dumps(request, separators=(",", ":")).encode() + b"\n"
 
     def _no_batches(self, batch: Batch, fault: Fault) -> InputError:
-        """The error of a server that takes none; what it would not take is not under way."""
+        """The error for a server without batches; ends `batch` in the journal."""
         self._end(batch, billed=False)
         return InputError(
             self._host, f"it takes no batches of requests ({fault.reason})", "leave --batch off"
         )
 
-    async def _look(self) -> Queue | None:
-        """Look at every batch and settle those that are over; None if there was one."""
+    async def _poll(self) -> Queue | None:
+        """Poll every batch and settle those that are over; None if any was over."""
         settled, requests, done = False, 0, 0
         for batch in list(self._journal.batches.values()):
             assert batch.id is not None
@@ -280,8 +296,8 @@ class _Work:
             if isinstance(state, Fault):
                 raise InputError(
                     self._host,
-                    f"it does not know batch {batch.id}, which this work began ({state.reason})",
-                    f"use the key that began it, or delete {self._folder} to begin anew",
+                    f"it does not know batch {batch.id}, which this work created ({state.reason})",
+                    f"use the key that created it, or delete {self._folder} to start over",
                 )
             requests += len(batch.numbers)
             done += state.done
@@ -291,9 +307,9 @@ class _Work:
         return None if settled else Queue(len(self._journal.batches), requests, done)
 
     async def _settle(self, batch: Batch, state: BatchState) -> None:
-        """Keep a batch's answers and judge them. Raises what ends the work."""
+        """Store a batch's answers and judge them. Raises errors that end the work."""
         items = [item for item, _ in self._journal.open_in(batch).values()]
-        had = {item: self._asked.attempt(item) for item in items}
+        attempts = {item: self._asked.attempt(item) for item in items}
         reasons: Counter[str] = Counter()
         error = None
         unread = False
@@ -309,17 +325,17 @@ class _Work:
             unread |= results.unreadable > 0
             reasons.update(results.reasons)
             error = error or results.error
-        # A batch that ran to its end has done all of its requests.
+        # A completed batch has processed all of its requests.
         self._end(batch, billed=unread or state.status == "completed")
         for item in items:
             if self._asked.judge(item):
                 self._watch.advance(progress_of(self._asked, self._budget))
-        unanswered = [item for item in items if self._asked.attempt(item) == had[item]]
+        unanswered = [item for item in items if self._asked.attempt(item) == attempts[item]]
         if error is not None:
             raise error
         if unanswered:
             reason = next(iter(reasons), "") or state.problem or f"the batch {state.status}"
-            self._again(batch, state, unanswered, reason)
+            self._retry_unanswered(batch, state, unanswered, reason)
 
     def _end(self, batch: Batch, *, billed: bool) -> None:
         for number, (_, worst) in self._journal.open_in(batch).items():
@@ -328,8 +344,10 @@ class _Work:
                 self._journal.failed(number, worst)
         self._journal.ended(batch)
 
-    def _again(self, batch: Batch, state: BatchState, unanswered: list[str], reason: str) -> None:
-        """Let what has no answer be submitted again, or raise what ends the work."""
+    def _retry_unanswered(
+        self, batch: Batch, state: BatchState, unanswered: list[str], reason: str
+    ) -> None:
+        """Allow unanswered requests to be submitted again, or raise an error that ends the work."""
         which = f"{self._host}: batch {batch.id}"
         if state.status == "cancelled":
             raise IncompleteError(

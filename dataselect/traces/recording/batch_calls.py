@@ -1,11 +1,11 @@
-"""The calls of the Batch API: upload an input, create a batch, look at it, read its results.
+"""The calls of the Batch API: upload an input, create a batch, poll it, read its results.
 
 A batch that is created twice is paid for twice, and a request to create one may succeed although
-its answer is lost. So once it may have been sent, the server's list of batches is searched before
-it is sent again. Results are read as they arrive, line by line: a file of many answers with
-log-probabilities has hundreds of megabytes, and may hold what must not be written anywhere.
+its answer is lost. So before such a request is sent again, the server's list of batches is
+searched. Results are streamed line by line: a file of many answers with log-probabilities has
+hundreds of megabytes, and may contain the key, which must not be written to disk.
 
-Not here: which questions are in a batch, and what is kept of its results (batch).
+Not here: which questions are in a batch, and what is stored of its results (batch).
 """
 
 import json
@@ -26,56 +26,64 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 QUESTIONS_URL: Final = "/v1/chat/completions"
-"""What the requests in a batch are sent to, in the server's own words."""
+"""The endpoint of the requests in a batch."""
 
 OVER = {"completed", "failed", "expired", "cancelled"}
-"""The states in which nothing more happens to a batch."""
+"""The final states of a batch."""
 
 _ABSENT = {404, 405, 410, 501}
 _TAG = "dataselect"
 _PAGE = 100
-# Two hundred megabytes take this long at half a megabit a second.
+# 200 megabytes take this long at half a megabit per second.
 _TRANSFER_SECONDS = 3600.0
-# The server may read all of an upload before it answers.
+# The server may read the whole upload before it answers.
 _UPLOAD_ANSWER_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
 class BatchState:
-    """What the server says of a batch; `output` and `errors` are files with results.
-
-    `problem` and `code` are why all of it failed, "" when it did not.
-    """
+    """The state of a batch as the server reports it."""
 
     status: str
+    """The server's word; it is final when in `OVER`."""
+
     output: str | None
+    """Id of the file of answers; None without one."""
+
     errors: str | None
+    """Id of the file of failed requests; None without one."""
+
     done: int
+    """Requests that succeeded or failed."""
+
     problem: str
+    """Why the whole batch failed; "" when it did not."""
+
     code: str
+    """The error code of that failure; "" when there is none."""
 
 
 class LineSink(Protocol):
-    """Takes the lines of a file; one whose reading is begun again gets none of the rest."""
+    """Receives the lines of a file in one pass; a retry uses a new sink."""
 
     def take(self, line: bytes) -> None:
-        """Take the next line, without its end. A ValueError means: read the file again."""
+        """Process the next line, without its line end. ValueError means: read the file again."""
 
 
 _SinkT = TypeVar("_SinkT", bound=LineSink)
 
 
 class BatchCalls:
-    """The Batch API behind `client`, which retries; what is refused in the end is a Fault.
+    """The Batch API behind `client`, which retries; a refused call returns a Fault.
 
-    Every call raises InputError and IncompleteError for trouble that concerns every request.
+    Every call raises InputError and IncompleteError for problems that affect every request.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     async def upload(self, name: str, data: bytes) -> str | Fault:
-        """Upload a batch's input; the server's name for it."""
+        """Upload a batch's input file; its id."""
 
         async def send(sdk: "AsyncOpenAI") -> str:
             response = await sdk.files.with_raw_response.create(
@@ -88,7 +96,10 @@ class BatchCalls:
         return await self._call(send, _TRANSFER_SECONDS)
 
     async def create(self, batch: Batch, *, sent_before: bool) -> str | Fault:
-        """Begin a batch whose input is uploaded, unless that was done before; its name."""
+        """Create a batch from its uploaded input, unless the server has it already; its id.
+
+        `sent_before` means that an earlier run may have created it.
+        """
         assert batch.file is not None
         file, sent = batch.file, sent_before
 
@@ -108,7 +119,7 @@ class BatchCalls:
         return await self._call(send)
 
     async def look(self, name: str) -> BatchState | Fault:
-        """How a batch is."""
+        """The state of a batch."""
 
         async def send(sdk: "AsyncOpenAI") -> BatchState:
             response = await sdk.batches.with_raw_response.retrieve(name)
@@ -117,7 +128,7 @@ class BatchCalls:
         return await self._call(send)
 
     async def read(self, file: str, make: Callable[[], _SinkT]) -> _SinkT | Fault:
-        """Give every line of a file to a sink of its own; the one that got them all."""
+        """Stream the lines of a file to a sink from `make`; the sink that received all of them."""
 
         async def send(sdk: "AsyncOpenAI") -> _SinkT:
             sink, rest = make(), b""
@@ -128,8 +139,8 @@ class BatchCalls:
                         for line in whole:
                             sink.take(line)
             except Exception as error:
-                # While an answer streams, the library lets the errors of its HTTP stack through,
-                # and which stack that is depends on the library's version.
+                # While an answer streams, the library does not wrap the errors of its HTTP stack,
+                # and the stack depends on the library's version.
                 if type(error).__module__.startswith("httpx"):
                     raise ValueError("the connection broke") from error
                 raise
@@ -155,8 +166,8 @@ class BatchCalls:
             after = last
         raise InputError(
             self._client.endpoint.host,
-            "it does not list its batches, so whether the last one was begun is not known",
-            "look there, and delete the folder of answers to begin anew",
+            "it does not list its batches, so it is unknown whether the last one was created",
+            "check the batches on the server, and delete the folder of answers to start over",
         )
 
     def _state(self, payload: Mapping[str, Any]) -> BatchState:
@@ -182,7 +193,7 @@ class BatchCalls:
         async def known(sdk: "AsyncOpenAI") -> _T | Fault:
             import openai
 
-            # What these mean is said by the caller; to the client it is an unknown model.
+            # The caller interprets these; the client would report an unknown model.
             try:
                 return await send(sdk)
             except openai.APIStatusError as error:
@@ -195,7 +206,7 @@ class BatchCalls:
 
 
 async def _list(sdk: "AsyncOpenAI", after: str) -> dict[str, Any] | None:
-    """The batches next after the one of that name, newest first; None if there is no such list."""
+    """One page of batches after the one with id `after`, newest first; None if not supported."""
     import openai
 
     try:
@@ -208,7 +219,7 @@ async def _list(sdk: "AsyncOpenAI", after: str) -> dict[str, Any] | None:
 
 
 class _Free:
-    """The bill of a call that costs nothing."""
+    """The billing of calls that cost nothing."""
 
     async def begin(self, worst: Usage) -> None:
         pass

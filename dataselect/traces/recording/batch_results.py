@@ -1,9 +1,9 @@
-"""The results of a batch, line by line: each into the journal, joined with its request.
+"""Parse the results of a batch line by line, and write each into the journal under its request.
 
-Lines come in any order, in one file for answers and one for errors. Servers repeat lines, leave
-some out, and name requests that nobody sent: what does not fit is counted and said, never taken.
+Lines come in any order, in one file for answers and one for errors. Servers repeat lines, omit
+some, and name requests that were not sent: such lines are counted and reported, never used.
 
-Not here: fetching the files (batch_calls) and what follows from them (batch).
+Not here: fetching the files (batch_calls) and acting on the results (batch).
 """
 
 import json
@@ -29,15 +29,15 @@ _POSITION = re.compile(rf"{_REQUEST}(\d{{1,9}})", re.ASCII)
 
 
 def custom_id(position: int) -> str:
-    """What a request is called in its batch; not by its item, whose id may hold anything."""
+    """The id of a request within its batch; not the item's id, which may have any characters."""
     return f"{_REQUEST}{position}"
 
 
 class Results:
-    """One reading of a file of results.
+    """One pass over a file of results.
 
-    `reasons` are why requests have no answer, `error` is the first that ends the work, and
-    `unreadable` counts lines that say nothing.
+    `reasons` counts why requests have no answer, `error` is the first error that ends the work,
+    and `unreadable` counts lines that cannot be read.
     """
 
     def __init__(self, batch: Batch, client: Client, journal: Journal, budget: Budget) -> None:
@@ -50,7 +50,7 @@ class Results:
         self.error: DataselectError | None = None
 
     def take(self, line: bytes) -> None:
-        """Take one line. Raises ValueError when the file is another altogether."""
+        """Process one line. Raises ValueError when the file does not hold results."""
         if not line.strip():
             return
         try:
@@ -69,12 +69,12 @@ class Results:
             self._repeated += 1
             return
         self._seen.add(number)
-        # Others were taken from a reading that broke off.
+        # Closed requests were read in an earlier, interrupted pass.
         if number in self._open:
             self._close(number, self._outcome(result, line))
 
     def warn(self, where: str) -> None:
-        """Say what did not fit; `where` names the batch."""
+        """Log the lines that were not used; `where` names the batch."""
         for count, what in (
             (self._unknown, "are to requests that were not sent"),
             (self._repeated, "came more than once"),

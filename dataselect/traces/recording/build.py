@@ -1,11 +1,11 @@
-"""Traces from a frontier model behind a server: many requests at once, none of them twice.
+"""Record traces from a frontier model behind a server by concurrent requests, none of them twice.
 
-One probe first, then a fixed number of workers, each with one item at a time. Every reply is in
-the journal before its worker does anything else, so the same command goes on after a kill,
-an interruption, an empty account or the cap. Trouble that concerns every request stops all
-workers; those with a request under way first take what has been paid for.
+A probe comes first, then a fixed number of workers, each with one item at a time. Every reply is
+in the journal before its worker does anything else, so the same command continues after a kill,
+an interruption, an empty account or the cap. A problem that affects every request stops all
+workers; those with an open request first record its reply.
 
-Not here: what an answer is worth (asked), sending (client), and batches (batch).
+Not here: judging answers (asked), sending (client), and batches (batch).
 """
 
 import asyncio
@@ -38,27 +38,32 @@ _log = logging.getLogger("dataselect")
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the questions are; `usd` and `expected_usd` are None when prices are not known.
-
-    `usd` counts everything ever spent on these questions, also lost requests; `expected_usd` is
-    what it comes to if the rest costs as much as the answers so far.
-    """
+    """The progress of a recording."""
 
     questions: int
+    """All questions."""
+
     settled: int
+    """Questions that have a trace or are left out."""
+
     excluded: int
+    """Questions that are left out."""
+
     usd: float | None
+    """US dollars spent in all runs, including lost requests; None without prices."""
+
     expected_usd: float | None
+    """The final cost if the rest costs as much as the answers so far; None without prices."""
 
 
 class BuildWatch(Protocol):
-    """Shown how the work goes."""
+    """Observes the progress of a recording."""
 
     def start(self, estimate: Estimate, progress: Progress) -> None:
-        """Before the first request; an exception raised here stops everything."""
+        """Called before the first request; an exception raised here stops the work."""
 
     def advance(self, progress: Progress) -> None:
-        """After each question that is settled."""
+        """Called after each question that is settled."""
 
 
 def build_traces(
@@ -70,12 +75,12 @@ def build_traces(
     created: str,
     watch: BuildWatch,
 ) -> TraceSet:
-    """Ask for every item of `benchmark` and write the trace file `out`; `created` is an ISO date.
+    """Record traces of all items of `benchmark` in the file `out`; `created` is an ISO date.
 
-    Answers of an earlier, unfinished call are kept in the folder `<out>.partial` and not asked
-    for again; a file at `out` that the same call made is read back. Raises InputError for bad
-    input or an unfit server, IncompleteError when the same call can go on later, and LockedError
-    when another process is at it.
+    Answers of an earlier, unfinished call are in the folder `<out>.partial` and not requested
+    again; a file at `out` from the same call is only read. Raises InputError for bad input or an
+    unsuitable server, IncompleteError when the same call can continue later, and LockedError when
+    another process holds the folder.
     """
     if (before := written_before(benchmark, endpoint, out, options)) is not None:
         remove_partial(out)
@@ -87,7 +92,7 @@ def build_traces(
                 raise InputError(
                     partial_folder(out),
                     "some of its questions are in a batch that is not over",
-                    "add --batch to fetch it, or delete this folder to begin anew",
+                    "add --batch to fetch it, or delete this folder to start over",
                 )
             asked.journal.ended(batch)
         budget = Budget(asked.prices, options.max_usd, asked.journal.spent)
@@ -100,7 +105,7 @@ def build_traces(
 
 
 class JournalBilling:
-    """Keeps the journal and the budget in step for the requests of one question, one at a time.
+    """Updates journal and budget together for the requests of one question, one at a time.
 
     `item` is None for the probe.
     """
@@ -110,7 +115,7 @@ class JournalBilling:
         self._number, self._worst = 0, NOTHING
 
     async def begin(self, worst: Usage) -> None:
-        """Set the cost aside and write the request down."""
+        """Reserve the cost and record the request."""
         await self._budget.reserve(worst)
         self._worst = worst
         try:
@@ -120,12 +125,12 @@ class JournalBilling:
             raise
 
     def failed(self, used: Usage) -> None:
-        """Write down what the failure cost."""
+        """Record the usage of the failure."""
         self._budget.settle(self._worst, used)
         self._journal.failed(self._number, used)
 
     def answered(self, reply: Reply) -> None:
-        """Write the reply down. Raises InputError when another model wrote it than the others."""
+        """Record the reply. Raises InputError when another model wrote it than earlier ones."""
         used = reply.usage or self._worst
         if (error := other_model(self._journal, reply)) is not None:
             self.failed(used)
@@ -135,7 +140,7 @@ class JournalBilling:
 
 
 def other_model(journal: Journal, reply: Reply) -> InputError | None:
-    """The error of a reply that another model wrote than those in the journal."""
+    """The error if another model wrote `reply` than those in the journal; else None."""
     if journal.model is None or reply.model in {"", journal.model}:
         return None
     return InputError(
@@ -146,7 +151,7 @@ def other_model(journal: Journal, reply: Reply) -> InputError | None:
 
 
 async def probe_for(asked: Asked, client: Client, budget: Budget) -> None:
-    """Probe the server before `asked` is asked of it; warn when its fingerprint is another."""
+    """Probe the server before the questions are sent; warn if its fingerprint has changed."""
     journal = asked.journal
     known = set(journal.fingerprints)
     billing = JournalBilling(journal, budget, None)
@@ -195,7 +200,7 @@ async def _ask_all(asked: Asked, client: Client, budget: Budget, watch: BuildWat
 
 
 def progress_of(asked: Asked, budget: Budget) -> Progress:
-    """How far `asked` is, and what it has cost."""
+    """The progress of `asked`, with its cost."""
     questions, settled = len(asked.questions), asked.settled
     expected = None
     if asked.prices is not None and budget.usd is not None:

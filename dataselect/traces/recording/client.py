@@ -1,14 +1,14 @@
-"""Asking a frontier model behind an OpenAI-compatible server: one prompt in, one reply out.
+"""The client of an OpenAI-compatible server: one prompt in, one reply out.
 
-Retrying is done here and not by the library, which tries an empty account again and knows
-nothing of the other requests under way: when the server says that it is asked too fast, every
-worker waits. Trouble on the server's side is tried again until patience ends and then stops the
-work, which can go on later; it never costs an item.
+This module retries requests, not the library, which retries on an empty account and does not
+know the other open requests: at a rate limit, every worker waits. Failures on the server's side
+are retried a limited number of times and then stop the work, which can be resumed; they never
+cost an item.
 
-The key is taken out of whatever the server says before anything else sees it, and no exception
-of the library leaves this module, because those carry the request with its headers.
+The key is removed from all server output at once, and no exception of the library leaves this
+module, because those contain the request with its headers.
 
-Not here: what is asked, what an answer is worth (build), and what may be spent (spending).
+Not here: the questions and the judgement of answers (asked), and the cap (spending).
 """
 
 import asyncio
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("dataselect")
 _T = TypeVar("_T")
 
-# Shorter ones are placeholders ("EMPTY", "none"), and words of answers.
+# Shorter keys are placeholders ("EMPTY", "none") and may be words of answers.
 _SHORTEST_SECRET = 8
 _LONG_WAIT_SECONDS = 10.0
 _LONGEST_WAIT_SECONDS = 60.0
@@ -52,23 +52,22 @@ _UNKNOWN_PARAMETER = re.compile(
 
 
 class Billing(Protocol):
-    """Told of every request before it is sent and when it is over, so that none is lost."""
+    """Records every request before it is sent and when it has ended, so that none is lost."""
 
     async def begin(self, worst: Usage) -> None:
-        """May wait until the cost of `worst` fits, or raise IncompleteError when it never will."""
+        """Wait until the cost of `worst` fits; raise IncompleteError when it never will."""
 
     def failed(self, used: Usage) -> None:
-        """The request begun last gave no answer; `used` is what it may have cost."""
+        """The last begun request gave no answer; `used` is the most that it may have used."""
 
     def answered(self, reply: Reply) -> None:
-        """The request begun last gave this reply, which nothing has been done with yet."""
+        """The last begun request gave this reply, which is not used before this call."""
 
 
 class Client:
-    """Asks an endpoint; use it as an async context manager, within one event loop.
+    """Sends requests to an endpoint; an async context manager, for one event loop.
 
-    `sleep` and `clock` are those of the event loop except in tests. Raises InputError when there
-    is no usable key.
+    `sleep` and `clock` are replaced only in tests. Raises InputError when there is no usable key.
     """
 
     def __init__(
@@ -107,16 +106,16 @@ class Client:
         await self._sdk.close()
 
     def stop(self) -> None:
-        """Let requests under way end, wake those that wait to be tried again, begin none."""
+        """Let open requests end, wake those that wait for a retry, and begin no others."""
         self._stopping.set()
 
     def body(
         self, prompt: Sequence[Mapping[str, str]], *, form: Form, max_tokens: int, attempt: int = 0
     ) -> dict[str, Any]:
-        """The JSON body of one request, in the server's dialect as far as it is known.
+        """The JSON body of one request, with the parameter names that this server is known to use.
 
-        A later `attempt` at the same question has another seed: the same would be answered the
-        same.
+        Each `attempt` at a question has another seed, because the same seed may give the same
+        answer.
         """
         endpoint = self.endpoint
         body = request_body(
@@ -137,9 +136,9 @@ class Client:
         billing: Billing,
         attempt: int = 0,
     ) -> Reply:
-        """One reply, which may have a `problem`: also when the server refuses this request.
+        """The reply to one prompt; its `problem` is set also when the server refuses the request.
 
-        Raises InputError and IncompleteError for trouble that concerns every request.
+        Raises InputError and IncompleteError for problems that affect every request.
         """
         worst = worst_case(prompt, max_tokens)
         while True:
@@ -163,11 +162,11 @@ class Client:
         *,
         timeout_seconds: float | None = None,
     ) -> _T | Fault:
-        """Call the server by `send`, again and again while the trouble may pass.
+        """Call the server by `send`, and retry while the failure may be temporary.
 
-        What `send` gives, or the fault of a refused request; the request begun last is still
-        open. A call ends after `timeout_seconds`, the endpoint's when None. Raises InputError and
-        IncompleteError for trouble that concerns every request.
+        Returns the result of `send` or the fault of a refused request; the caller must report the
+        end of the last request to `billing`. A call ends after `timeout_seconds` (None: the
+        endpoint's). Raises InputError and IncompleteError for problems that affect every request.
         """
         failures = 0
         while True:
@@ -186,24 +185,24 @@ class Client:
     async def _complete(self, body: Mapping[str, Any], sdk: "AsyncOpenAI") -> Reply:
         response = await sdk.chat.completions.with_raw_response.create(**body)
         self._pause(exhausted_for(response.headers))
-        # Not the library's own parsing, which takes a page of HTML for an answer.
+        # Not the library's parsing, which accepts a page of HTML as an answer.
         text = response.http_response.text
         return self.read(json.loads(text), text)
 
     def read(self, payload: object, text: str) -> Reply:
-        """The reply in a completion's JSON, which came as `text`; nothing of one with the key.
+        """The reply in a completion's JSON, received as `text`; without content if it has the key.
 
         Raises ValueError when it is no completion.
         """
         reply = read_reply(payload)
-        # Token by token the key is not to be found in the text.
+        # Single tokens do not contain the whole key, so they are joined.
         spelt = "".join(token.text for token in reply.tokens)
         if any(self.without_key(each) != each for each in (text, reply.content, spelt)):
             return Reply("", (), "", None, reply.usage, None, "the answer repeats the key")
         return reply
 
     def fault_of(self, status: int, headers: Mapping[str, str], text: str) -> Fault:
-        """What an HTTP error of this server means; `text` is its body."""
+        """The fault of an HTTP error of this server; `text` is the response body."""
         return status_fault(
             status,
             headers,
@@ -215,24 +214,24 @@ class Client:
         )
 
     def without_key(self, text: str) -> str:
-        """`text` without the key, should a server have put it there."""
+        """`text` with the key, if it contains it, replaced by "[key]"."""
         key = self.endpoint.read_key()
         return text.replace(key, "[key]") if len(key) >= _SHORTEST_SECRET else text
 
     async def _attempt(
         self, send: Callable[["AsyncOpenAI"], Awaitable[_T]], limit: float
     ) -> _T | Fault:
-        """Call the server once by the library's client; whatever goes wrong becomes a fault.
+        """Call the server once; every failure becomes a fault.
 
-        A ValueError from `send` means that the answer cannot be read.
+        `send` raises ValueError when the answer cannot be read.
         """
         import openai
 
         assert self._sdk is not None
-        # Faults are returned after the exception is over, so that none of ours has one of the
-        # library's in its chain.
+        # Faults are returned, and errors raised after the exception has been handled, so that no
+        # error of ours has one of the library's in its chain.
         try:
-            # The library's own limit is between two bytes, so a slow drip would never end.
+            # The library limits only the time between two bytes, so a slow stream would never end.
             async with asyncio.timeout(limit):
                 answer = await send(self._sdk)
             self._reached = True
@@ -246,11 +245,11 @@ class Client:
             return self.fault_of(error.status_code, error.response.headers, error.response.text)
         except openai.APIConnectionError as error:
             cause = type(error.__cause__).__name__
-            said = self.without_key(str(error.__cause__))
+            message = self.without_key(str(error.__cause__))
             if cause in _UNSENT:
-                return Fault(f"it cannot be reached ({said})")
+                return Fault(f"it cannot be reached ({message})")
             self._reached = True
-            return Fault(f"the connection broke ({said or cause})", maybe_billed=True)
+            return Fault(f"the connection broke ({message or cause})", maybe_billed=True)
         except (openai.OpenAIError, ValueError, RecursionError):
             self._reached = True
             return Fault("the answer cannot be read", maybe_billed=True)
@@ -293,7 +292,7 @@ class Client:
             await self._wait(wait)
 
     async def _wait(self, seconds: float) -> None:
-        # Never less than was asked, and not every worker at the same moment.
+        # Never less than the server requests, and not all workers at the same moment.
         seconds *= 1 + _JITTER * self._jitter.random()
         sleeping = asyncio.ensure_future(self._sleep(seconds))
         stopping = asyncio.ensure_future(self._stopping.wait())
@@ -304,7 +303,7 @@ class Client:
             stopping.cancel()
 
     def _learn(self, reason: str, body: Mapping[str, Any], known: Mapping[str, str | None]) -> bool:
-        """Whether the server's dialect is better known now than when `body` was made."""
+        """Whether a retry would use other parameter names than `body`, learnt from `reason`."""
         if self._dialect != known:
             return True
         if not _UNKNOWN_PARAMETER.search(reason):
@@ -317,6 +316,6 @@ class Client:
 
 
 def refusal(fault: Fault, used: Usage) -> Reply:
-    """The reply to a request that the server will not take, which no model wrote."""
+    """The reply that records a refused request; no model wrote it."""
     problem = f"the server refused the request ({fault.reason})"
     return Reply("", (), "", None, used, None, problem)

@@ -1,30 +1,30 @@
-r"""The prompt to a frontier model behind a server, and the reasoning in what it answers.
+r"""The prompt to a frontier model behind a server, and the reasoning in its answer.
 
-Two forms. `json` is the paper's (App. B; its typographic quotes are ASCII here): an object with
-`reasoning` and `final_answer`. `plain` is for models whose JSON is poor, and for reasoning full
-of backslashes: text between three sentinel lines, spelt so that neither Markdown, LaTeX nor code
-holds them by chance.
+There are two forms. `json` is the paper's (App. B; its typographic quotes are ASCII here): an
+object with `reasoning` and `final_answer`. `plain` is for models with poor JSON and for reasoning
+full of backslashes: text between three sentinel lines that do not occur in Markdown, LaTeX or
+code.
 
-Every letter of the reasoning is traced to the characters of the completion that spell it,
-because their tokens have the probabilities. json.loads gives values without places, so strings
-are scanned here: an escape such as \n or \u2014 is one letter, a surrogate pair too, and a raw
-control character stands for itself, as some servers let them through.
+Every letter of the reasoning is mapped to the characters of the completion that spell it,
+because their tokens have the probabilities. json.loads gives values without positions, so strings
+are scanned here: an escape such as \n or \u2014 is one letter, so is a surrogate pair, and a raw
+control character, which some servers pass through, stands for itself.
 
-Models forget to double the backslashes of LaTeX. `\sqrt` is then no JSON, but `\frac`, `\times`
-and `\neq` silently become a control character and "rac", "imes", "eq". Such answers are refused,
-or repaired on request: the raw backslash becomes a letter. What counts as LaTeX:
+Models forget to double the backslashes of LaTeX. `\sqrt` is then invalid JSON, but `\frac`,
+`\times` and `\neq` silently become a control character and "rac", "imes", "eq". Such answers are
+refused, or repaired on request: the raw backslash becomes a letter. What counts as LaTeX:
 
-- a backslash before anything that JSON does not escape, but \' (which is no LaTeX but a quote
+- a backslash before anything that JSON does not escape, except \' (not LaTeX but a quote
   escaped by mistake, and always refused);
-- \b or \f before an ASCII letter: nobody writes a backspace or a form feed in a word;
+- \b or \f before an ASCII letter: a word does not contain a backspace or a form feed;
 - \n, \r or \t when the escape and the whole run of ASCII letters after it are a command of
   `_COMMANDS`, such as `\neq` ("\nequal" is a new line). The case matters;
-- those of `_DOUBTFUL`, whose rest is a word or a variable of its own (`\nu` or a line that begins
-  with "u"), only with mathematics directly around them: `$\nu$`, `{\nu}`, `\ne 0`, `\text{`.
+- commands of `_DOUBTFUL`, whose rest is also a word or a variable (`\nu` or a line that begins
+  with "u"), only next to mathematics: `$\nu$`, `{\nu}`, `\ne 0`, `\text{`.
 
-A pair of backslashes is always one, so a LaTeX line break that was not doubled loses half of itself
-even in a repaired text. Not here: which token has which probability (`alignment`), requests and
-second attempts.
+A pair of backslashes always becomes one, so a LaTeX line break that was not doubled loses one
+backslash even in a repaired text. Not here: the probabilities of tokens (`alignment`), requests
+and second attempts.
 """
 
 import json
@@ -91,26 +91,29 @@ _OTHER_VALUES = json.JSONDecoder(strict=False)
 
 
 class MalformedAnswerError(ValueError):
-    """An answer does not hold its reasoning in the form that was asked for; it says why."""
+    """An answer does not have the requested form; the message says why."""
 
 
 @dataclass(frozen=True)
 class Completion:
-    """The reasoning and final answer of a completion.
-
-    `letters[i]` is the half-open span of the completion's characters that spell `reasoning[i]`;
-    the spans follow on each other without a gap. `repaired` counts the single backslashes that
-    were taken for LaTeX.
-    """
+    """The reasoning and final answer of a completion."""
 
     reasoning: str
+    """The reasoning, with outer whitespace."""
+
     answer: str | None
+    """The final answer; None when it is missing, null or empty."""
+
     letters: tuple[tuple[int, int], ...]
+    """`letters[i]` is the half-open span of the completion's characters that spell
+    `reasoning[i]`; the spans are contiguous."""
+
     repaired: int
+    """How many single backslashes were read as LaTeX."""
 
 
 def messages(question: str, task: str, form: Form) -> list[dict[str, str]]:
-    """The system and user message that ask for one item's reasoning."""
+    """The system and user message that request the reasoning for one question."""
     return [
         {"role": "system", "content": _SYSTEM.replace("[task]", task)},
         {"role": "user", "content": _USER[form].replace("[question]", question)},
@@ -118,15 +121,15 @@ def messages(question: str, task: str, form: Form) -> list[dict[str, str]]:
 
 
 def prompt_template(form: Form) -> str:
-    """Both messages with [task] and [question] unfilled, as a trace file keeps them."""
+    """Both messages with [task] and [question] unfilled, as stored in a trace file."""
     return f"System: {_SYSTEM}\nUser: {_USER[form]}"
 
 
 def read_completion(content: str, form: Form, *, repair_latex: bool = False) -> Completion:
-    """Find the reasoning, letter by letter, and the final answer.
+    """The reasoning, with the span of each letter, and the final answer.
 
-    An answer that is missing, null or empty is None; one that is no text is kept as written.
-    Raises MalformedAnswerError.
+    A final answer that is not a string is kept as written. Raises MalformedAnswerError when the
+    content does not have the form.
     """
     if not content.strip():
         raise MalformedAnswerError("the answer is empty")
@@ -146,11 +149,11 @@ def trace_from_completion(
     *,
     repair_latex: bool = False,
 ) -> Trace:
-    """The reasoning without outer whitespace, each letter with its mean probability.
+    """The reasoning without outer whitespace, with the mean probability of each letter.
 
-    The mean is over the characters that spell the letter; those without a probability are left
-    out. Raises MalformedAnswerError, and AlignmentError when the tokens are not the content's or
-    give the reasoning no probability at all.
+    The mean is over the characters that spell the letter and have a probability. Raises
+    MalformedAnswerError as `read_completion`, and AlignmentError when the tokens do not match the
+    content or give the reasoning no probability at all.
     """
     found = read_completion(content, form, repair_latex=repair_latex)
     probs = completion_letter_probabilities(content, tokens)
@@ -198,7 +201,7 @@ def _plain(content: str) -> Completion:
 
 
 class _Object:
-    """A JSON object that is read once from its beginning, with the place of every letter."""
+    """Reads a JSON object once, with the position of every letter."""
 
     def __init__(self, content: str, repair_latex: bool) -> None:
         self._content = content
@@ -242,7 +245,7 @@ class _Object:
         return Completion(reasoning[0], answer, tuple(reasoning[1]), self._repaired)
 
     def _next(self) -> str:
-        """The next character that is no space, not yet read."""
+        """Skip whitespace; the next character, which is not consumed."""
         space = _SPACE.match(self._content, self._at)
         assert space is not None
         self._at = space.end()
@@ -250,9 +253,9 @@ class _Object:
             raise self._cut_short()
         return self._content[self._at]
 
-    def _expect(self, wanted: str) -> None:
-        if self._next() != wanted:
-            raise MalformedAnswerError(f"its JSON has no {wanted} at letter {self._at}")
+    def _expect(self, character: str) -> None:
+        if self._next() != character:
+            raise MalformedAnswerError(f"its JSON has no {character} at letter {self._at}")
         self._at += 1
 
     def _close(self, *, fenced: bool) -> None:
@@ -263,7 +266,7 @@ class _Object:
             raise MalformedAnswerError(f"text follows its JSON object at letter {self._at}")
 
     def _value(self) -> str | None:
-        """The stripped text of a string, None for null, and what else as it is written."""
+        """The stripped text of a string, None for null, and any other value as written."""
         if self._next() == '"':
             self._at += 1
             return self._string()[0].strip()
@@ -275,7 +278,7 @@ class _Object:
         return None if value is None else self._content[start : self._at]
 
     def _string(self) -> tuple[str, list[tuple[int, int]]]:
-        """The letters of a string whose opening quote is read, and the span of each."""
+        """The letters of a string after its opening quote, and the span of each."""
         letters: list[str] = []
         spans: list[tuple[int, int]] = []
         while True:
@@ -292,7 +295,7 @@ class _Object:
             spans.append((start, self._at))
 
     def _escaped(self, start: int) -> str:
-        """The letter that the backslash at `start` begins, itself if it is LaTeX's."""
+        """The letter of the escape at `start`; a backslash where LaTeX begins."""
         kind = self._content[start + 1 : start + 2]
         if not kind:
             raise self._cut_short()
@@ -316,7 +319,7 @@ class _Object:
         return "\\"
 
     def _code(self, start: int) -> str | None:
-        r"""The letter of a \uXXXX escape or of two that are a surrogate pair; None for neither."""
+        r"""The letter of a \uXXXX escape or of a surrogate pair of two; None without hex digits."""
         digits = _HEX.match(self._content, start + 2)
         if digits is None:
             if _UNFINISHED.match(self._content, start + 2):
@@ -336,7 +339,7 @@ class _Object:
 
 
 def _is_latex(content: str, start: int) -> bool:
-    r"""Whether the JSON escape at `start` is rather a LaTeX command with one backslash."""
+    r"""Whether the JSON escape at `start` begins a LaTeX command with a single backslash."""
     match = _LETTERS.match(content, start + 1)
     assert match is not None
     run = match.group()

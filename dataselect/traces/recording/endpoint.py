@@ -1,7 +1,7 @@
-"""Where a frontier model is, and the key that opens it.
+"""The address of a frontier model's server, its API key and request settings.
 
-The key comes from the environment and stays there: it is in no field, so that no file, message
-or log that shows an endpoint can show it. An address that holds one is refused for the same
+The key is read from the environment and never stored in a field, so that no file, message or log
+that shows an endpoint can reveal it. An address with a password or query is refused for the same
 reason. Not here: sending requests (client).
 """
 
@@ -18,22 +18,34 @@ _NO_KEY = "none"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the frontier model is and how it is asked.
+    """A frontier model behind a server, and how requests are sent to it.
 
-    `base_url` is OpenAI's own when None. `key_variable` names the environment variable with the
-    key; servers other than OpenAI's may need none. A request ends after `timeout_seconds` in
-    all; trouble that may pass is tried `attempts` times in a row, with waits that double from
-    `first_wait_seconds`. Raises InputError for an address that is none or that holds a password.
+    Raises InputError for an invalid address and one that contains a password or query.
     """
 
     model: str
+    """The model's name on the server."""
+
     base_url: str | None = None
+    """The server's address; None means OpenAI's."""
+
     key_variable: str = "OPENAI_API_KEY"
+    """The environment variable with the key; servers other than OpenAI's may need none."""
+
     timeout_seconds: float = 60.0
+    """Time limit of one request."""
+
     concurrency: int = 8
+    """How many requests are open at once."""
+
     attempts: int = 8
+    """How often a request is sent in total while its failures may be temporary."""
+
     first_wait_seconds: float = 1.0
+    """The wait after the first failure; it doubles with each further one."""
+
     seed: int = 0
+    """The seed in requests and of the jitter of waits."""
 
     def __post_init__(self) -> None:
         assert self.concurrency >= 1
@@ -50,7 +62,7 @@ class Endpoint:
         if "@" in parts.netloc or parts.query:
             raise InputError(
                 "--base-url",
-                "it holds a password or a query, which would be seen where it is named",
+                "it contains a password or query, which files and messages would show",
                 f"put the key into the environment variable {self.key_variable}",
             )
 
@@ -61,7 +73,7 @@ class Endpoint:
 
     @property
     def host(self) -> str:
-        """The server's name with its port, which is what files and messages call it."""
+        """The server's name with its port, which stands for it in files and messages."""
         return urlsplit(self.url).netloc
 
     @property
@@ -72,8 +84,7 @@ class Endpoint:
     def read_key(self) -> str:
         """The key, from the environment; a placeholder for servers that need none.
 
-        Raises InputError when OpenAI's own server is meant and there is no key, or when what is
-        there cannot be one.
+        Raises InputError when OpenAI's server has no key, and when the value cannot be a key.
         """
         key = os.environ.get(self.key_variable, "").strip()
         if not key and self.is_openai:
@@ -85,7 +96,7 @@ class Endpoint:
         if not key.isascii() or not key.isprintable() or " " in key:
             raise InputError(
                 self.key_variable,
-                "what is in this environment variable cannot be a key",
+                "the value of this environment variable cannot be a key",
                 "copy the key again, without spaces or quotes",
             )
         return key or _NO_KEY

@@ -1,11 +1,11 @@
-"""What a failed request means: wait and try again, leave the item, or stop.
+"""Classify a failed request: wait and retry, exclude the item, or stop.
 
-A server's bad day (rate limits, errors of its own, broken connections) must not cost an item;
-a wrong key, an unknown model or an empty account must not be asked about twice. The status code
-alone does not tell them apart: OpenAI answers 429 both to haste and to an account without money.
+Temporary problems of a server (rate limits, server errors, broken connections) must not cost an
+item; a wrong key, an unknown model or an empty account must not be retried. The status code alone
+does not distinguish them: OpenAI answers 429 both to rate limits and to an account without money.
 
-Error texts can echo the key, so it is taken out of them here, after their escapes are read and
-before they are cut short.
+Error texts can repeat the key, so it is removed here, after escapes are decoded and before the
+text is shortened.
 """
 
 import json
@@ -20,7 +20,7 @@ from dataselect.traces.recording.reply import usage_of
 from dataselect.traces.recording.spending import Usage
 
 _TRANSIENT = {408, 409, 425, 429}
-# A gateway that waited in vain: the model behind it may have answered, and billed, all the same.
+# Gateway timeouts: the model behind the gateway may still have answered, and billed.
 _MAYBE_BILLED = {408, 502, 504, 520, 522, 524}
 _NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 _LONGEST_REASON = 200
@@ -30,21 +30,28 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 @dataclass(frozen=True)
 class Fault:
-    """A request without an answer.
-
-    `error` is set when going on is no use. `refused` means that the server will not take this
-    request; another may be fine. Neither: the trouble may pass, `wait_seconds` is what the
-    server asks for, and `rate_limited` means that this holds for all requests. `maybe_billed`
-    means that the answer may have been made, and `usage` is what the server says it cost.
-    """
+    """A request without an answer; it may be retried unless `error` or `refused` is set."""
 
     reason: str
+    """What went wrong, for messages; without the key."""
+
     error: DataselectError | None = None
+    """The error that ends the work, because every further request would fail too."""
+
     refused: bool = False
+    """Whether the server rejects this request; others may succeed."""
+
     wait_seconds: float | None = None
+    """The wait before a retry that the server requests; None if it requests none."""
+
     rate_limited: bool = False
+    """Whether the wait applies to all requests."""
+
     maybe_billed: bool = False
+    """Whether the model may have generated an answer nevertheless."""
+
     usage: Usage | None = None
+    """The usage that the server reports; None if it reports none."""
 
 
 def status_fault(
@@ -57,7 +64,7 @@ def status_fault(
     model: str,
     without_key: Callable[[str], str],
 ) -> Fault:
-    """The fault of an HTTP error; `where` names the server, `text` is its body."""
+    """The fault of an HTTP error; `where` names the server, `text` is the response body."""
     message, code, usage = _details(text)
     message = _short(without_key(message))
     reason = f"HTTP {status}" + (f", {message}" if message else "")
@@ -85,9 +92,9 @@ def status_fault(
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds that the server asks to wait (`Retry-After` as seconds or date); None if it does not.
+    """The wait in seconds that `Retry-After` requests, as seconds or date; None without one.
 
-    `now` is with a time zone. A date in the past gives 0.
+    `now` has a time zone. A date in the past gives 0.
     """
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = headers.get(name, "").strip()
@@ -101,7 +108,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
 
 def exhausted_for(headers: Mapping[str, str]) -> float:
-    """Seconds until the server takes requests again, by its `x-ratelimit-*`; 0 if it does now."""
+    """Seconds until the server accepts requests again, by `x-ratelimit-*`; 0 if it does now."""
     seconds = 0.0
     for kind in ("requests", "tokens"):
         if headers.get(f"x-ratelimit-remaining-{kind}", "").strip() == "0":
@@ -112,11 +119,11 @@ def exhausted_for(headers: Mapping[str, str]) -> float:
 
 
 def _details(text: str) -> tuple[str, str | None, Usage | None]:
-    """Message, code and usage in an error body, as far as it has them."""
+    """Message, code and usage in an error body; "" or None for what it lacks."""
     try:
         body = json.loads(text)
     except ValueError:
-        # A page for people; its markup says nothing in a terminal.
+        # An HTML page; its markup is useless in a terminal.
         return "", None, None
     inner = body.get("error", body) if isinstance(body, dict) else body
     usage = usage_of(body) or usage_of(inner)

@@ -1,18 +1,18 @@
-"""Everything asked of a frontier model and everything it answered, line by line as it happens.
+"""The journal of all requests to a frontier model and all replies.
 
-A line is on disk before the next thing happens, so whatever was answered is known after a kill
-or a power cut and is never asked again. It holds facts only: replies whole, as the server gave
-them, and what each request used. Which replies make traces is judged anew from them every time.
+Each line is on disk before the next step, so every reply survives a kill or a power cut and is
+never requested again. The journal holds only facts: complete replies, as the server gave them,
+and the usage of each request. Every run judges anew which replies make traces.
 
-A request is written down before it is sent, with the most that it can use. One that has no end
-was lost with its process; since it may have been billed, it counts with all of that.
+A request is recorded before it is sent, with its maximum usage. A request without an end was lost
+with its process; because it may have been billed, it counts with that maximum.
 
-Requests that were sent in a batch outlive their process: they stay open until the batch is over.
-The batch is written down before anything of it reaches the server, and each name that the server
-gives it before the next step, so that it can be found again after a kill at any moment.
+Requests in a batch outlive their process: they stay open until the batch is over. The batch is
+recorded before any part of it reaches the server, and each id that the server gives it before the
+next step, so that it can be found again after a kill at any moment.
 
-The last line may be torn, and is dropped. Nothing else is fixed: a file that is damaged in its
-middle is refused. It holds neither key nor address, only the server's name.
+An incomplete last line is dropped. A file that is damaged elsewhere is refused. The journal holds
+neither key nor address, only the server's name.
 """
 
 import json
@@ -34,25 +34,29 @@ _SCHEMA = 1
 
 @dataclass
 class Batch:
-    """Requests that travel together, under our `tag`; `numbers` are theirs in the journal.
-
-    `file` and `id` are the server's names for its input and for itself, None until known.
-    """
+    """Requests that are sent as one batch."""
 
     tag: str
+    """Our id of the batch, which is also in its metadata on the server."""
+
     numbers: range
+    """The numbers of its requests in the journal."""
+
     file: str | None = None
+    """The server's id of the input file; None until uploaded."""
+
     id: str | None = None
+    """The server's id of the batch; None until created."""
 
 
 class Journal:
-    """The journal of one piece of work, which `identity` describes; made if absent.
+    """The journal of the work that `identity` describes; created if absent.
 
-    `replies` are the items' in the order received and `used` is what they used, `model` and
-    `fingerprints` are what answered, and `spent` is everything used before this process opened
-    it, lost requests and probes too. `batches` are those that are not over, by tag; what they
-    may use is in none of these. Raises InputError when the file is damaged or holds answers
-    to other work.
+    `replies` are the replies by item, in order of receipt, and `used` is their usage. `model` and
+    `fingerprints` are those of the replies. `spent` is all usage before this process opened the
+    journal, including lost requests and probes. `batches` are those that are not over, by tag;
+    their open requests count in neither sum. Raises InputError when the file is damaged or holds
+    answers to other work.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, str]) -> None:
@@ -84,14 +88,14 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Close the file; what is in it stays."""
+        """Close the file."""
         os.close(self._descriptor)
 
     def begin(self, item: str | None, worst: Usage) -> int:
-        """Write down that a request is about to be sent; `item` is None for the probe.
+        """Record that a request is about to be sent; `item` is None for the probe.
 
-        Its number names it to `failed` or `answered`. Raises IncompleteError when the file cannot
-        be written, as they do.
+        Returns the request's number for `failed` and `answered`. All methods that record raise
+        IncompleteError when the file cannot be written.
         """
         number = self._requests + 1
         self._append({"request": number, "item": item, "worst": _as_list(worst)})
@@ -100,18 +104,18 @@ class Journal:
         return number
 
     def failed(self, number: int, used: Usage) -> None:
-        """Write down that request `number` gave no answer and used this much."""
+        """Record that request `number` gave no answer, and its usage."""
         self._append({"failed": number, "used": _as_list(used)})
         del self._open[number]
 
     def answered(self, number: int, reply: Reply) -> None:
-        """Write down the reply to request `number`."""
+        """Record the reply to request `number`."""
         self._append({"answered": number, **_as_record(reply)})
         item, _ = self._open.pop(number)
         self._remember(item, reply)
 
     def begin_batch(self, tag: str, requests: Sequence[tuple[str, Usage]]) -> Batch:
-        """Write down items that are about to be sent in one batch, each with its `worst`."""
+        """Record a batch that is about to be sent: its items, each with its maximum usage."""
         first = self._requests + 1
         self._append(
             {
@@ -124,22 +128,22 @@ class Journal:
         return self._open_batch(tag, first, requests)
 
     def uploaded(self, batch: Batch, file: str) -> None:
-        """Write down the server's name for a batch's input."""
+        """Record the server's id of a batch's input file."""
         self._append({"uploaded": batch.tag, "file": file})
         batch.file = file
 
     def created(self, batch: Batch, name: str) -> None:
-        """Write down the server's name for a batch."""
+        """Record the server's id of a batch."""
         self._append({"created": batch.tag, "id": name})
         batch.id = name
 
     def ended(self, batch: Batch) -> None:
-        """Write down that a batch is over; its requests that are still open used nothing."""
+        """Record that a batch is over; its open requests then count as unused."""
         self._append({"ended": batch.tag})
         self._close_batch(batch.tag)
 
     def open_in(self, batch: Batch) -> dict[int, tuple[str, Usage]]:
-        """The requests of a batch that have no end yet: item and `worst`, by number."""
+        """The open requests of a batch: item and maximum usage, by number."""
         found = {}
         for number in batch.numbers:
             item, worst = self._open.get(number, (None, NOTHING))
@@ -159,7 +163,7 @@ class Journal:
             self._open.pop(number, None)
 
     def _remember(self, item: str | None, reply: Reply) -> None:
-        # A request that was refused has a reply that no model wrote.
+        # The reply to a refused request has no model.
         self.model = self.model or reply.model or None
         if reply.fingerprint is not None:
             self.fingerprints.add(reply.fingerprint)
@@ -168,7 +172,7 @@ class Journal:
             self.used += reply.usage or NOTHING
 
     def _append(self, record: Mapping[str, object]) -> None:
-        # ASCII, because answers may hold halves of surrogate pairs.
+        # ASCII, because answers may contain halves of surrogate pairs.
         line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
         size = os.fstat(self._descriptor).st_size
         try:
@@ -186,11 +190,11 @@ class Journal:
     def _load(self, identity: Mapping[str, str]) -> None:
         records, size = self._whole_records()
         header, *rest = records or [{}]
-        wanted = {"schema": _SCHEMA, "of": dict(identity)}
-        if header != wanted:
+        expected = {"schema": _SCHEMA, "of": dict(identity)}
+        if header != expected:
             self._refuse_answers_to(header.get("of"), identity, rest)
             os.ftruncate(self._descriptor, 0)
-            self._append(wanted)
+            self._append(expected)
             sync(self._path.parent)
             return
         os.ftruncate(self._descriptor, size)
@@ -205,16 +209,16 @@ class Journal:
             self.spent += worst
 
     def _whole_records(self) -> tuple[list[dict[str, Any]], int]:
-        """The records before a torn end, and how many bytes they take."""
+        """The complete records, and their size in bytes."""
         lines = self._path.read_bytes().split(b"\n")
-        # What follows the last line end was never finished.
+        # The part after the last line end is incomplete.
         lines.pop()
         records: list[dict[str, Any]] = []
         for number, line in enumerate(lines, start=1):
             try:
                 record = json.loads(line)
             except ValueError as error:
-                # A power cut can leave the last line whole in length and not in content.
+                # After a power cut the last line can have its length but not its content.
                 if number == len(lines):
                     break
                 raise self._damaged(number) from error
@@ -226,7 +230,7 @@ class Journal:
     def _refuse_answers_to(
         self, begun_with: object, identity: Mapping[str, str], records: list[dict[str, Any]]
     ) -> None:
-        """Raise InputError if what was asked for other work would be lost by starting anew."""
+        """Raise InputError if starting anew would lose answers or batches of other work."""
         probes = {r.get("request") for r in records if r.get("item") is None}
         over = {r.get("ended") for r in records}
         answered = any("answered" in r and r["answered"] not in probes for r in records)
@@ -241,7 +245,7 @@ class Journal:
         raise InputError(
             self._path.parent,
             f"its answers are to other questions ({'; '.join(changed) or 'another version'})",
-            "name another file with --out, or delete this folder to begin anew",
+            "name another file with --out, or delete this folder to start over",
         )
 
     def _read(self, record: Mapping[str, Any]) -> None:
@@ -271,7 +275,7 @@ class Journal:
         return InputError(
             f"{self._path}:{line}",
             "the line is damaged",
-            "delete it if you know what it was, or delete the folder to begin anew",
+            "delete it if you know what it was, or delete the folder to start over",
         )
 
 
@@ -305,7 +309,7 @@ def _as_reply(record: Mapping[str, Any]) -> Reply:
 
 
 def _as_entry(token: ServerToken) -> list[object]:
-    """Text and log-probability, then the bytes: none where null, 1 where they are the text's."""
+    """Text, log-probability and bytes: no bytes when null, 1 when they are those of the text."""
     entry: list[object] = [token.text, token.logprob]
     if token.data is not None:
         spelt = token.text.encode("utf-8", "surrogatepass")

@@ -1,7 +1,7 @@
-"""One request before any money is spent: does this server give what traces are made of?
+"""Test with one cheap request whether a server returns what traces need.
 
-Servers drop log-probabilities silently, answer for another model than the one named, or report
-tokens that do not spell their text. All of this shows in a single answer to a trivial question.
+Servers drop log-probabilities silently, answer with another model than the named one, or report
+tokens that do not spell their text. A single answer to a trivial question shows all of this.
 """
 
 import logging
@@ -29,10 +29,10 @@ _WEIGH = (
 
 
 async def probe(client: Client, task: str, form: Form, billing: Billing) -> Reply:
-    """Ask the trivial question; the reply tells the answering model and its fingerprint.
+    """The reply to the trivial question, which names the answering model and its fingerprint.
 
-    Raises InputError when there are no log-probabilities, or they are all about 0, or do not
-    belong to the text, or there is no answer in two attempts.
+    Raises InputError when log-probabilities are missing or all about 0, when the tokens do not
+    match the text, and when there is no answer in two attempts.
     """
     host = client.endpoint.host
     prompt = messages(_QUESTION, task, form)
@@ -40,7 +40,7 @@ async def probe(client: Client, task: str, form: Form, billing: Billing) -> Repl
         reply = await client.ask(
             prompt, form=form, max_tokens=_MAX_TOKENS, billing=billing, attempt=attempt
         )
-        # An answer that was cut short shows all that is looked for.
+        # An answer that was cut short is enough for the checks.
         if reply.content.strip():
             _check(host, reply)
             _warn(host, reply, form)
@@ -71,8 +71,8 @@ def _warn(host: str, reply: Reply, form: Form) -> None:
         read_completion(reply.content, form)
     except MalformedAnswerError as error:
         _log.warning(
-            "%s: its answer to a trivial question has not the form asked for (%s); items "
-            "answered like that will be left out",
+            "%s: its answer to a trivial question does not have the requested form (%s); items "
+            "with such answers will be left out",
             host,
             error,
         )

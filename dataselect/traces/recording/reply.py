@@ -1,10 +1,10 @@
-"""One chat completion: the body that asks for it and the reply that is read back.
+"""The request body and the reply of one chat completion.
 
-Both are plain JSON values rather than a library's objects, because the same body and the same
-reply travel over HTTP one at a time and in batch files, and because servers that only resemble
-OpenAI's leave out or null what the library's types promise.
+Both are plain JSON values rather than a library's objects, because single requests and batch
+files use the same ones, and because compatible servers omit or null fields that the library's
+types require.
 
-Not here: sending (endpoint), and whether an answer has the form that was asked for (completion).
+Not here: sending (client), and whether an answer has the requested form (completion).
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,25 +20,35 @@ _LONGEST_REASON = 160
 
 @dataclass(frozen=True)
 class Reply:
-    """What the server answered; `usage` is None when it did not say.
-
-    `problem` is why this can be no trace whatever its content: refused, filtered, cut short,
-    empty, or without log-probabilities.
-    """
+    """The server's answer to one request."""
 
     content: str
+    """The answer's text."""
+
     tokens: tuple[ServerToken, ...]
+    """Its tokens with log-probabilities; empty when the server gave none."""
+
     model: str
+    """The model that answered; "" when the server does not name it."""
+
     fingerprint: str | None
+    """The server's `system_fingerprint`; None without one."""
+
     usage: Usage | None
+    """The billed tokens; None when the server does not report them."""
+
     finish_reason: str | None
+    """Why generation ended; None when the server does not report it."""
+
     problem: str | None = None
+    """Why this cannot be a trace, whatever its content (refused, filtered, cut short, empty or
+    without log-probabilities); None if it can."""
 
 
 def request_body(
     model: str, messages: Sequence[Mapping[str, str]], *, form: Form, max_tokens: int, seed: int
 ) -> dict[str, Any]:
-    """The body of a greedy request with log-probabilities, as every compatible server knows it."""
+    """The body of a greedy request with log-probabilities, for any compatible server."""
     body: dict[str, Any] = {
         "model": model,
         "messages": [dict(message) for message in messages],
@@ -55,7 +65,7 @@ def request_body(
 
 
 def read_reply(payload: object) -> Reply:
-    """Read a chat completion's JSON. Raises ValueError when it is not one."""
+    """The reply in a chat completion's JSON. Raises ValueError when it is not one."""
     if not isinstance(payload, dict) or "choices" not in payload:
         raise ValueError("the server's answer is not a chat completion")
     choices = payload["choices"]
@@ -92,7 +102,7 @@ def read_reply(payload: object) -> Reply:
 
 
 def usage_of(payload: object) -> Usage | None:
-    """The usage that an answer or an error reports, if it reports one."""
+    """The usage in an answer or error body; None without one."""
     return _usage(_mapping(payload).get("usage"))
 
 

@@ -1,10 +1,10 @@
-"""What asking a frontier model costs: prices, an estimate before the start, and a cap.
+"""The cost of requests to a frontier model: prices, an estimate before the start, and a cap.
 
-Before a request is sent, the most that it can cost is set aside; it is sent only if everything
-spent and set aside stays within the cap. So the cap is not passed even when every answer is as
-long as it may be. Prices are known for a few models only and change: a user's own always win.
+Before a request is sent, its maximum cost is reserved; it is sent only if everything spent and
+reserved stays within the cap. So even answers of maximum length do not exceed the cap. Prices are
+built in for a few models only and change: the user's prices take precedence.
 
-Not here: which requests there are, and the record of them that outlives the process (journal).
+Not here: which requests are sent, and their permanent record (journal).
 """
 
 import asyncio
@@ -27,12 +27,19 @@ _BATCH_DISCOUNT = 0.5
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens read and written, as a server bills them, and how many of both were in batches."""
+    """Billed tokens of one or more requests."""
 
     prompt_tokens: int
+    """Input tokens, including those in batches."""
+
     completion_tokens: int
+    """Output tokens, including those in batches."""
+
     batch_prompt_tokens: int = 0
+    """Input tokens in batches."""
+
     batch_completion_tokens: int = 0
+    """Output tokens in batches."""
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(*map(operator.add, astuple(self), astuple(other)))
@@ -51,13 +58,16 @@ NOTHING = Usage(0, 0)
 
 @dataclass(frozen=True)
 class Prices:
-    """US dollars per million tokens outside of batches, within which they cost half.
+    """US dollars per million tokens outside batches; in batches they cost half.
 
-    Raises InputError unless both are numbers from 0.
+    Raises InputError unless both are finite numbers of at least 0.
     """
 
     prompt: float
+    """Price of input tokens."""
+
     completion: float
+    """Price of output tokens."""
 
     def __post_init__(self) -> None:
         if not all(math.isfinite(price) and price >= 0 for price in (self.prompt, self.completion)):
@@ -75,7 +85,7 @@ class Prices:
 
 
 # Prices without caching or batch, developers.openai.com/api/docs/pricing, as reported in 2026.
-# Snapshots ("gpt-4o-2024-11-20") cost what their model does unless they have a line of their own.
+# Snapshots ("gpt-4o-2024-11-20") cost the same as their model unless they are listed.
 _OPENAI_PRICES = {
     "gpt-4o-2024-05-13": Prices(5.0, 15.0),
     "gpt-4o": Prices(2.5, 10.0),
@@ -87,7 +97,7 @@ _OPENAI_PRICES = {
 
 
 def openai_prices(model: str) -> Prices | None:
-    """The prices of one of OpenAI's own models or its dated snapshots; None for any other."""
+    """The prices of an OpenAI model or its dated snapshots; None for any other model."""
     for name in sorted(_OPENAI_PRICES, key=len, reverse=True):
         rest = model.removeprefix(name)
         if model.startswith(name) and (not rest or rest.startswith("-20")):
@@ -96,7 +106,7 @@ def openai_prices(model: str) -> Prices | None:
 
 
 def worst_case(messages: Sequence[Mapping[str, str]], max_tokens: int) -> Usage:
-    """More than a request can use: no tokenizer makes more tokens of a text than it has bytes."""
+    """An upper bound on a request's usage: a text has at most as many tokens as bytes."""
     parts = [part for message in messages for part in message.values()]
     prompt = sum(len(part.encode("utf-8", "surrogatepass")) for part in parts)
     return Usage(prompt + _TOKENS_PER_MESSAGE * (len(messages) + 1), max_tokens)
@@ -104,11 +114,16 @@ def worst_case(messages: Sequence[Mapping[str, str]], max_tokens: int) -> Usage:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is about to be asked; `usd` is None when no prices are known."""
+    """The expected requests and their cost."""
 
     requests: int
+    """How many requests."""
+
     usage: Usage
+    """Their expected tokens."""
+
     usd: float | None
+    """Their expected cost in US dollars; None when prices are not known."""
 
 
 def estimate(
@@ -118,7 +133,7 @@ def estimate(
     *,
     batched: bool = False,
 ) -> Estimate:
-    """A guess at the cost of asking `prompts` once each, at four characters a token."""
+    """The expected cost of sending each of `prompts` once, at four characters per token."""
     requests, characters = 0, 0
     for messages in prompts:
         requests += 1
@@ -133,10 +148,10 @@ def estimate(
 
 
 class Budget:
-    """What has been used so far, what is set aside, and the cap on their cost.
+    """Usage so far, reserved usage, and a cap on the cost of both.
 
-    `spent` is what earlier runs of the same work used. Without a cap it only counts. Raises
-    InputError when there is a cap and no price, or the cap is not a number above 0.
+    `spent` is the usage of earlier runs of the same work. Without a cap (`max_usd` None) it only
+    counts. Raises InputError for a cap without prices and one that is not a number above 0.
     """
 
     def __init__(
@@ -147,7 +162,7 @@ class Budget:
         if max_usd is not None and prices is None:
             raise InputError(
                 "--max-usd",
-                "the prices of this model are not known, so a cap cannot be kept",
+                "the prices of this model are not known, so the cap cannot be enforced",
                 "give its prices in US dollars per million tokens, or leave out the cap",
             )
         self._prices, self._max_usd = prices, max_usd
@@ -157,13 +172,13 @@ class Budget:
 
     @property
     def usd(self) -> float | None:
-        """US dollars spent so far, or None when no prices are known."""
+        """US dollars spent so far; None when prices are not known."""
         return None if self._prices is None else self._prices.cost(self.spent)
 
     async def reserve(self, worst: Usage) -> None:
-        """Set `worst` aside, waiting for requests under way if it does not fit beside them.
+        """Reserve `worst`; if it does not fit, first wait for open requests to end.
 
-        Raises IncompleteError when it does not fit even with none under way.
+        Raises IncompleteError when it does not fit and no request is open.
         """
         while not self._fits(worst):
             if not self._open:
@@ -177,15 +192,15 @@ class Budget:
         self._open += 1
 
     def settle(self, worst: Usage, used: Usage) -> None:
-        """Replace what `reserve` set aside for one request by what it used."""
+        """Replace the reservation of one request, made by `reserve`, by its actual usage."""
         self.release(worst, used)
         self._open -= 1
         self._settled.set()
 
     def take(self, worst: Usage) -> bool:
-        """Set `worst` aside for a request in a batch if it fits now; whether it did.
+        """Reserve `worst` for a request in a batch if it fits now; whether it did.
 
-        Nobody waits for such a request in `reserve`, because it may take a day.
+        `reserve` does not wait for such requests, because they may take a day.
         """
         fits = self._fits(worst)
         if fits:
@@ -193,11 +208,11 @@ class Budget:
         return fits
 
     def resume(self, worst: Usage) -> None:
-        """Set aside, as `take` does, what an earlier run has sent, whether it fits or not."""
+        """Reserve a batch request that an earlier run has sent, whether it fits or not."""
         self._reserved += worst
 
     def release(self, worst: Usage, used: Usage) -> None:
-        """Replace what `take` or `resume` set aside for one request by what it used."""
+        """Replace the reservation of one request, made by `take` or `resume`, by its usage."""
         self._reserved -= worst
         self.spent += used
 

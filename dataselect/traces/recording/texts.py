@@ -1,4 +1,4 @@
-"""Reasoning that came without probabilities: any frontier model's, or gold rationales."""
+"""Read reasoning without probabilities: any frontier model's, or gold rationales."""
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ _TEXTS = ("reasoning", "rationale", "text")
 def read_reasoning(path: Path) -> dict[str, str]:
     """Reasoning by item id, from JSONL (`id`, `reasoning`) or from a trace file.
 
-    Also taken: `item` for the id, `rationale` or `text` for the reasoning; a row whose reasoning
-    is null is passed over. Raises InputError naming the line of what cannot be read.
+    Also accepted: `item` for the id, `rationale` or `text` for the reasoning. A row with null
+    reasoning is skipped. Raises InputError, naming the line, for an invalid or repeated row.
     """
     records = read_records(path)
     if records and "schema" in records[0][1]:

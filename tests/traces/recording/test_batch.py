@@ -144,7 +144,7 @@ def test_answers_that_are_all_bad_are_not_paid_for_twice(server: BatchServer, ou
     assert sizes(server) == [50, 20]
 
 
-def test_the_time_between_looks_grows_up_to_its_longest(server: BatchServer, out: Path) -> None:
+def test_the_time_between_polls_grows_up_to_the_longest(server: BatchServer, out: Path) -> None:
     server.looks = 9
     time, watch = Time(), Watch()
     build(server, out, wait=time.wait(), watch=watch)
@@ -157,7 +157,9 @@ def test_after_the_time_to_wait_the_batch_goes_on_and_is_fetched_later(
 ) -> None:
     server.looks = 10
     time = Time()
-    with pytest.raises(IncompleteError, match=r"0 of 12 requests are done and the batch goes on"):
+    with pytest.raises(
+        IncompleteError, match=r"0 of 12 requests are done and the batch is not over"
+    ):
         build(server, out, wait=time.wait(20.0))
     assert sum(time.waits) == pytest.approx(20.0)
     server.requests.clear()
@@ -177,9 +179,7 @@ def test_without_waiting_a_call_submits_and_another_fetches(server: BatchServer,
     assert server.events.count("POST batches") == 1
 
 
-def test_single_requests_and_a_batch_that_is_under_way_do_not_meet(
-    server: BatchServer, out: Path
-) -> None:
+def test_single_requests_are_refused_while_a_batch_is_open(server: BatchServer, out: Path) -> None:
     with pytest.raises(IncompleteError):
         build(server, out, wait=Time().wait(0.0))
     server.requests.clear()
@@ -226,10 +226,10 @@ def test_the_servers_own_ledger_never_passes_the_cap(
 def test_a_batch_under_way_counts_with_all_it_can_cost(server: BatchServer, out: Path) -> None:
     server.looks = 5
     room = replace(OPTIONS, max_usd=0.012)
-    with pytest.raises(IncompleteError, match="goes on"):
+    with pytest.raises(IncompleteError, match="is not over"):
         build(server, out, options=room, wait=Time().wait(0.0))
     (first,) = sizes(server)
-    with pytest.raises(IncompleteError, match="goes on"):
+    with pytest.raises(IncompleteError, match="is not over"):
         build(server, out, options=room, wait=Time().wait(0.0))
     assert sizes(server) == [first]
     assert len(build(server, out, options=room).traces) == 12
@@ -257,13 +257,13 @@ def test_a_request_that_is_too_large_for_a_batch_is_left_to_the_server(
     assert sizes(server) == [1] * 12
 
 
-def test_two_builds_of_one_file_do_not_meet(server: BatchServer, out: Path) -> None:
+def test_two_builds_of_one_file_exclude_each_other(server: BatchServer, out: Path) -> None:
     with lock(partial_folder(out), "x"), pytest.raises(LockedError):
         build(server, out)
     assert not server.requests
 
 
-def test_traces_that_are_there_are_not_asked_for_again(server: BatchServer, out: Path) -> None:
+def test_existing_traces_are_not_requested_again(server: BatchServer, out: Path) -> None:
     made = build(server, out)
     server.requests.clear()
     server.events.clear()
@@ -272,7 +272,7 @@ def test_traces_that_are_there_are_not_asked_for_again(server: BatchServer, out:
     assert (server.requests, server.events) == ([], [])
 
 
-def test_a_journal_keeps_what_is_under_way_open(tmp_path: Path) -> None:
+def test_a_journal_keeps_requests_of_a_batch_open(tmp_path: Path) -> None:
     worst = Usage(100, 1000).in_batch()
     path = tmp_path / "journal.jsonl"
     with Journal(path, {}) as journal:

@@ -1,4 +1,4 @@
-"""Killed at any moment, the same command goes on with the same batches."""
+"""After a kill at any moment, the same command continues with the same batches."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ QUESTIONS = Counter(item.question for item in ITEMS)
 
 
 class Killed(BaseException):
-    """Not caught by anything, as a signal that cannot be."""
+    """Not caught by any handler, as SIGKILL is not."""
 
 
 class Watch:
@@ -70,7 +70,7 @@ def build(server: BatchServer, out: Path, wait: Wait | None = None) -> TraceSet:
 
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, line: int, *, written: bool) -> None:
-    """Be killed when the journal's `line`th line is due: just before it, or just after."""
+    """Kill the process just before or just after it writes line `line` of the journal."""
     append, lines = Journal._append, 0
 
     def counted(self: Journal, record: dict[str, object]) -> None:

@@ -38,7 +38,9 @@ def out(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("fault", ["500", "429"])
-def test_what_got_no_answer_is_submitted_again(server: BatchServer, out: Path, fault: str) -> None:
+def test_unanswered_requests_are_submitted_again(
+    server: BatchServer, out: Path, fault: str
+) -> None:
     made = build(server, out, f"tiny+item-{fault}:4")
     assert (len(made.traces), made.exclusions) == (12, ())
     assert sizes(server) == [12, 4]
@@ -66,7 +68,7 @@ def test_an_answer_that_cannot_be_read_is_asked_for_again(
         ("404", InputError, "has no model"),
     ],
 )
-def test_what_no_waiting_fixes_stops_the_work_and_keeps_the_answers(
+def test_permanent_failures_stop_the_work_and_keep_the_answers(
     server: BatchServer, out: Path, fault: str, error: type[DataselectError], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -83,7 +85,7 @@ def test_an_answer_that_never_comes_ends_the_work_for_now(server: BatchServer, o
     assert len(build(server, out, "tiny+item-500:48").traces) == 12
 
 
-def test_results_that_do_not_fit_are_reported_and_not_taken(
+def test_results_of_unknown_requests_are_reported_and_not_used(
     server: BatchServer, out: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = {"response": {"status_code": 200, "body": {"choices": []}}}
@@ -121,7 +123,9 @@ def test_batches_that_always_expire_end_the_work_for_now(server: BatchServer, ou
     assert sorted(server.batched) == QUESTIONS
 
 
-def test_what_somebody_cancelled_is_not_submitted_unasked(server: BatchServer, out: Path) -> None:
+def test_cancelled_requests_are_not_submitted_in_the_same_run(
+    server: BatchServer, out: Path
+) -> None:
     server.endings = ["cancelled:5"]
     with pytest.raises(IncompleteError, match=r"batch-0 was cancelled with 7 requests unanswered"):
         build(server, out)
@@ -203,7 +207,7 @@ def test_results_that_are_gone_count_as_paid_and_are_asked_for_again(
     assert watch.seen[-1].usd > server.usd / 2 + 12 * 0.002
 
 
-def test_what_was_lost_is_counted_by_the_next_run_too(server: BatchServer, out: Path) -> None:
+def test_lost_results_count_in_the_next_run_too(server: BatchServer, out: Path) -> None:
     server.absent = {"GET files one"}
     server.endings = ["completed", "failed:billing_hard_limit_reached"]
     with pytest.raises(IncompleteError, match="add credit"):
@@ -223,7 +227,7 @@ def test_an_answer_that_may_have_been_billed_counts(server: BatchServer, out: Pa
 @pytest.mark.parametrize(
     ("event", "times"), [("POST files", 2), ("POST batches", 1), ("GET batches one", 2)]
 )
-def test_trouble_of_the_server_is_tried_again(
+def test_failures_of_the_server_are_retried(
     server: BatchServer, out: Path, event: str, times: int
 ) -> None:
     orders = iter(["lost"] * times)

@@ -28,7 +28,7 @@ ADDING = BenchmarkItems("adding", ITEMS, revision="adding@1", task="arithmetic")
 
 
 class Watch:
-    """Keeps what it is shown."""
+    """Records its calls."""
 
     def __init__(self) -> None:
         self.estimate: Estimate | None = None
@@ -152,7 +152,7 @@ def test_a_second_bad_answer_excludes_the_item_with_the_reason(
     assert read_traces(out).exclusions == traces.exclusions
 
 
-def test_trouble_of_the_server_excludes_nothing(server: CompletionsServer, out: Path) -> None:
+def test_failures_of_the_server_exclude_nothing(server: CompletionsServer, out: Path) -> None:
     faults = "+each-429:1+each-500:1+each-reset:1+each-html:1"
     traces = build(server, out, f"tiny{faults}", attempts=5)
     assert (len(traces.traces), traces.exclusions) == (12, ())
@@ -225,7 +225,7 @@ class InterruptAfter(Watch):
 
 
 def answered_questions(folder: Path) -> set[str]:
-    """The questions whose answers are whole in a journal, read without our own code."""
+    """The questions with complete answers in a journal, read without the package's code."""
     asked, answered = {}, set()
     for line in (folder / "journal.jsonl").read_bytes().split(b"\n")[:-1]:
         record = json.loads(line)
@@ -245,9 +245,7 @@ def test_an_interruption_keeps_what_was_answered(server: CompletionsServer, out:
     assert not kept & set(server.questions)
 
 
-def test_traces_that_are_there_are_not_asked_for_again(
-    server: CompletionsServer, out: Path
-) -> None:
+def test_existing_traces_are_not_requested_again(server: CompletionsServer, out: Path) -> None:
     traces = build(server, out)
     server.requests.clear()
     assert build(server, out) == traces
@@ -257,12 +255,12 @@ def test_traces_that_are_there_are_not_asked_for_again(
 @pytest.mark.parametrize(
     "changes", [{"model": "tiny+none"}, {"options": BuildOptions("plain")}, {"seed": 1}]
 )
-def test_other_traces_that_are_there_are_not_replaced(
+def test_other_existing_traces_are_not_replaced(
     server: CompletionsServer, out: Path, changes: dict[str, Any]
 ) -> None:
     build(server, out)
     before = out.read_bytes()
-    with pytest.raises(InputError, match="other traces are there already"):
+    with pytest.raises(InputError, match="already holds other traces"):
         build(server, out, **changes)
     assert out.read_bytes() == before
 
@@ -270,19 +268,17 @@ def test_other_traces_that_are_there_are_not_replaced(
 def test_answers_to_other_questions_are_not_taken(server: CompletionsServer, out: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         build(server, out, watch=InterruptAfter(4))
-    with pytest.raises(InputError, match=r"items .*delete this folder to begin anew"):
+    with pytest.raises(InputError, match=r"items .*delete this folder to start over"):
         build(server, out, benchmark=replace(ADDING, items=ITEMS[:3]))
 
 
-def test_a_refused_start_leaves_the_way_open_for_another_model(
-    server: CompletionsServer, out: Path
-) -> None:
+def test_a_refused_start_does_not_block_another_model(server: CompletionsServer, out: Path) -> None:
     with pytest.raises(InputError, match="without log-probabilities"):
         build(server, out, "tiny+nologprobs")
     assert len(build(server, out, "tiny").traces) == 12
 
 
-def test_two_builds_of_one_file_do_not_meet(server: CompletionsServer, out: Path) -> None:
+def test_two_builds_of_one_file_exclude_each_other(server: CompletionsServer, out: Path) -> None:
     with lock(partial_folder(out), "x"), pytest.raises(LockedError, match="recording of traces"):
         build(server, out)
     assert not server.requests
@@ -298,7 +294,7 @@ def test_another_model_behind_the_same_name_stops_the_work(
         build(server, out)
 
 
-def test_another_fingerprint_is_told_and_kept(
+def test_another_fingerprint_is_reported_and_kept(
     server: CompletionsServer, out: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
@@ -310,9 +306,7 @@ def test_another_fingerprint_is_told_and_kept(
     assert traces.header.fingerprint == "fp_1, fp_2"
 
 
-def test_latex_can_be_repaired_in_answers_that_are_there(
-    server: CompletionsServer, out: Path
-) -> None:
+def test_latex_can_be_repaired_in_stored_answers(server: CompletionsServer, out: Path) -> None:
     latex = r'{"reasoning": "It is \frac{1}{2}.", "final_answer": "0.5"}'
     server._content = (  # type: ignore[method-assign]
         lambda question, fault, as_json: (
@@ -387,7 +381,7 @@ def test_a_cap_without_prices_is_refused_before_anything(
     assert not server.requests
 
 
-def test_progress_tells_what_it_will_come_to(server: CompletionsServer, out: Path) -> None:
+def test_progress_has_the_expected_cost(server: CompletionsServer, out: Path) -> None:
     watch = Watch()
     build(server, out, watch=watch)
     last, middle = watch.seen[-1], watch.seen[6]

@@ -1,4 +1,4 @@
-"""Real processes, real SIGKILL: whatever was answered is never asked again."""
+"""Real processes, real SIGKILL: answered questions are never sent again."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def start(server: CompletionsServer, out: Path) -> "subprocess.Popen[bytes]":
 
 
 def questions_answered(journal: Path) -> set[str]:
-    """The questions whose answers are whole in the journal, read without our own code."""
+    """The questions with complete answers in the journal, read without the package's code."""
     asked, answered = {}, set()
     if not journal.exists():
         return set()

@@ -21,7 +21,7 @@ REASONING = "Ann has √2 “red” apples.\nThen \\frac{1}{2} is\tleft: 日本 
 
 
 class Bill:
-    """Writes down what a client tells of its requests."""
+    """Records the calls of a client."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, Any]] = []
@@ -93,7 +93,7 @@ def test_a_reply_holds_the_models_own_log_probabilities(
 
 
 @pytest.mark.parametrize("fault", ["429", "500", "502", "html", "torn", "reset"])
-def test_trouble_of_the_server_is_tried_again(server: CompletionsServer, fault: str) -> None:
+def test_failures_of_the_server_are_retried(server: CompletionsServer, fault: str) -> None:
     bill = Bill()
     reply = ask(endpoint(server, f"tiny+{fault}:2"), bill)
     assert reply.problem is None
@@ -101,7 +101,7 @@ def test_trouble_of_the_server_is_tried_again(server: CompletionsServer, fault: 
 
 
 @pytest.mark.parametrize("fault", ["timeout", "drip"])
-def test_a_request_ends_after_its_time_in_all(server: CompletionsServer, fault: str) -> None:
+def test_a_request_ends_after_its_total_time(server: CompletionsServer, fault: str) -> None:
     bill = Bill()
     reply = ask(endpoint(server, f"tiny+{fault}:1", timeout_seconds=0.3), bill)
     assert reply.problem is None
@@ -109,7 +109,9 @@ def test_a_request_ends_after_its_time_in_all(server: CompletionsServer, fault: 
 
 
 @pytest.mark.parametrize("fault", ["429", "500", "html", "reset"])
-def test_patience_ends_and_the_work_can_go_on_later(server: CompletionsServer, fault: str) -> None:
+def test_attempts_are_limited_and_the_work_can_be_resumed(
+    server: CompletionsServer, fault: str
+) -> None:
     with pytest.raises(IncompleteError, match=r"3 attempts failed.*run the same command again"):
         ask(endpoint(server, f"tiny+{fault}"), Bill())
     assert len(server.requests) == 3
@@ -118,7 +120,7 @@ def test_patience_ends_and_the_work_can_go_on_later(server: CompletionsServer, f
 @pytest.mark.parametrize(
     ("fault", "error"), [("quota", IncompleteError), ("401", InputError), ("404", InputError)]
 )
-def test_what_no_waiting_fixes_is_not_tried_again(
+def test_permanent_failures_are_not_retried(
     server: CompletionsServer, fault: str, error: type[DataselectError]
 ) -> None:
     with pytest.raises(error):
@@ -138,7 +140,7 @@ def test_what_no_waiting_fixes_is_not_tried_again(
         ("echo", "repeats the key"),
     ],
 )
-def test_trouble_of_one_answer_is_its_problem(
+def test_a_bad_answer_is_a_reply_with_a_problem(
     server: CompletionsServer, fault: str, problem: str
 ) -> None:
     bill = Bill()
@@ -165,7 +167,7 @@ def test_a_failure_costs_all_it_can_if_it_may_have_been_billed(
     ("unknown", "absent", "present"),
     [("max_tokens", "max_tokens", "max_completion_tokens"), ("seed", "seed", "max_tokens")],
 )
-def test_a_parameter_the_server_does_not_know_is_learned_once(
+def test_an_unknown_parameter_is_replaced_once(
     server: CompletionsServer, unknown: str, absent: str, present: str
 ) -> None:
     async def twice() -> None:
@@ -182,7 +184,7 @@ def test_a_parameter_the_server_does_not_know_is_learned_once(
     assert present in bodies[-1]
 
 
-def test_openai_is_asked_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openai_gets_its_own_parameter_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     body = Client(Endpoint("gpt-4o")).body([], form="json", max_tokens=9)
     assert body["max_completion_tokens"] == 9
@@ -285,7 +287,7 @@ def run_probe(at: Endpoint, form: Form = "json") -> Reply:
     return asyncio.run(once())
 
 
-def test_the_probe_tells_the_model_that_answers(server: CompletionsServer) -> None:
+def test_the_probe_returns_the_model_that_answers(server: CompletionsServer) -> None:
     reply = run_probe(endpoint(server, "tiny"))
     assert (reply.model, reply.fingerprint) == ("tiny-2026-01-01", "fp_1")
 
@@ -317,4 +319,4 @@ def test_the_probe_warns_of_answers_in_another_form(
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="dataselect"):
         run_probe(endpoint(server, "tiny+prose"))
-    assert "has not the form asked for" in caplog.text
+    assert "does not have the requested form" in caplog.text

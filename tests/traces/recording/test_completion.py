@@ -123,7 +123,7 @@ def test_any_text_in_any_spelling_and_token_split_gets_its_probabilities(
 
 
 @given(st.data(), TEXT)
-def test_every_letter_knows_the_characters_that_spell_it(data: st.DataObject, text: str) -> None:
+def test_every_letter_has_the_span_that_spells_it(data: st.DataObject, text: str) -> None:
     spellings = data.draw(spelt(text))
     content, start = data.draw(answers(spellings))
     found = read_completion(content, "json")
@@ -313,7 +313,7 @@ def test_latex_with_single_backslashes_is_refused_and_can_be_repaired(latex: str
     assert "".join(content[a:b] for a, b in found.letters) == f"So {latex}.\\nNow 4."
 
 
-def test_a_repaired_backslash_has_a_probability_of_its_own() -> None:
+def test_a_repaired_backslash_has_its_own_probability() -> None:
     content = '{"reasoning": "\\times"}'
     tokens = one_token_a_letter(content)
     trace = trace_from_completion("q", content, tokens, "json", repair_latex=True)

@@ -30,7 +30,7 @@ def test_the_key_is_read_when_needed_and_kept_nowhere(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("value", ["“sk-secret”", "sk secret", "sk\nsecret"])
-def test_what_cannot_be_a_key_is_refused_without_showing_it(
+def test_an_invalid_key_is_refused_without_showing_it(
     value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", value)
@@ -43,13 +43,13 @@ def test_what_cannot_be_a_key_is_refused_without_showing_it(
     "url",
     ["localhost:8000", "ftp://host/v1", "http://", "http://[::1", "http://h:x/v1", "http://a b"],
 )
-def test_an_address_that_is_none_is_refused(url: str) -> None:
+def test_an_invalid_address_is_refused(url: str) -> None:
     with pytest.raises(InputError, match="--base-url"):
         Endpoint("m", url)
 
 
 @pytest.mark.parametrize("url", ["https://user:hidden@host/v1", "https://host/v1?key=hidden"])
 def test_an_address_with_a_secret_is_refused_without_showing_it(url: str) -> None:
-    with pytest.raises(InputError, match="password or a query") as caught:
+    with pytest.raises(InputError, match="password or query") as caught:
         Endpoint("m", url)
     assert "hidden" not in str(caught.value)

@@ -24,14 +24,14 @@ def fault(status: int, body: object, headers: dict[str, str] | None = None) -> F
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])
-def test_trouble_of_the_server_may_pass(status: int) -> None:
+def test_failures_of_the_server_are_temporary(status: int) -> None:
     found = fault(status, {"error": {"message": "busy"}})
     assert (found.error, found.refused) == (None, False)
     assert found.reason == f"HTTP {status}, busy"
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
-def test_a_refused_request_says_nothing_of_others(status: int) -> None:
+def test_a_refused_request_does_not_stop_others(status: int) -> None:
     found = fault(status, {"error": {"message": "too long"}})
     assert (found.error, found.refused) == (None, True)
 
@@ -64,7 +64,7 @@ def test_usage_in_an_error_is_kept() -> None:
 
 
 @pytest.mark.parametrize("body", ["<html>Sorry</html>", "", "[1]", {"error": [1]}, {"error": None}])
-def test_a_body_that_says_nothing_is_left_out(body: object) -> None:
+def test_a_body_without_a_message_is_left_out(body: object) -> None:
     assert fault(500, body).reason == "HTTP 500"
 
 

@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.jsonl"
 
 
-def test_replies_come_back_as_they_were(path: Path) -> None:
+def test_replies_are_read_back_unchanged(path: Path) -> None:
     with Journal(path, WORK) as journal:
         ask(journal, None)
         ask(journal, "q1", REFUSED)

@@ -52,7 +52,7 @@ def test_a_whole_reply_is_read() -> None:
         ({"logprobs": {"content": [None]}}, "the answer came without log-probabilities"),
     ],
 )
-def test_what_can_be_no_trace_has_a_problem(changes: dict[str, Any], problem: str) -> None:
+def test_an_unusable_reply_has_a_problem(changes: dict[str, Any], problem: str) -> None:
     assert read_reply(payload(**changes)).problem == problem
 
 
@@ -71,12 +71,12 @@ def test_a_malformed_token_spoils_the_log_probabilities(token: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": "3"}, {"prompt_tokens": -1}, []])
-def test_usage_that_says_nothing_is_none(usage: object) -> None:
+def test_malformed_usage_is_none(usage: object) -> None:
     assert read_reply({**payload(), "usage": usage}).usage is None
 
 
 @pytest.mark.parametrize("body", ["<html>", [], {"error": {"message": "busy"}}, None])
-def test_what_is_no_completion_is_refused(body: object) -> None:
+def test_invalid_completions_are_refused(body: object) -> None:
     with pytest.raises(ValueError, match="not a chat completion"):
         read_reply(body)
 

@@ -22,7 +22,7 @@ def test_cost_is_tokens_times_price_per_million() -> None:
 
 
 @pytest.mark.parametrize("price", [-1.0, float("nan"), float("inf")])
-def test_a_price_that_is_none_is_refused(price: float) -> None:
+def test_an_invalid_price_is_refused(price: float) -> None:
     with pytest.raises(InputError, match="not two prices"):
         Prices(1.0, price)
 
@@ -35,11 +35,11 @@ def test_a_price_that_is_none_is_refused(price: float) -> None:
         ("gpt-4.1-nano", "gpt-4.1-nano"),
     ],
 )
-def test_a_dated_model_costs_what_its_model_does(model: str, same_as: str) -> None:
+def test_a_dated_snapshot_costs_the_same_as_its_model(model: str, same_as: str) -> None:
     assert openai_prices(model) == openai_prices(same_as) is not None
 
 
-def test_the_first_snapshot_of_gpt_4o_has_a_price_of_its_own() -> None:
+def test_the_first_snapshot_of_gpt_4o_has_its_own_price() -> None:
     assert openai_prices("gpt-4o-2024-05-13") != openai_prices("gpt-4o")
 
 
@@ -62,7 +62,7 @@ def test_an_estimate_counts_four_characters_a_token_and_a_typical_answer() -> No
     assert found.usd == pytest.approx(0.032)
 
 
-def test_an_estimate_knows_short_limits_and_unknown_prices() -> None:
+def test_an_estimate_respects_short_limits_and_unknown_prices() -> None:
     found = estimate([[{"role": "user", "content": "abc"}]], 50, None)
     assert (found.usage, found.usd) == (Usage(1, 50), None)
 
@@ -73,12 +73,12 @@ def test_a_cap_without_prices_is_refused() -> None:
 
 
 @pytest.mark.parametrize("cap", [0.0, -1.0, float("nan")])
-def test_a_cap_that_is_none_is_refused(cap: float) -> None:
+def test_an_invalid_cap_is_refused(cap: float) -> None:
     with pytest.raises(InputError, match="is not a cap"):
         Budget(PRICES, cap)
 
 
-def test_what_was_spent_before_counts() -> None:
+def test_earlier_spending_counts() -> None:
     budget = Budget(PRICES, 1.0, Usage(0, 99_000))
     with pytest.raises(IncompleteError, match=r"spent 0\.9900 of 1 US dollars"):
         asyncio.run(budget.reserve(Usage(0, 2_000)))
