@@ -231,7 +231,7 @@ class Manifest(Document):
                     return self.where(key, i, "id")
         raise KeyError(source_id)
 
-    def weights(self, candidate_id: str) -> dict[str, float]:
+    def shares(self, candidate_id: str) -> dict[str, float]:
         """Shares of the tokens by source id, summing to 1; a plain candidate has all its own.
 
         Empty for a candidate without text. Raises KeyError for an id that is not a candidate's.
@@ -241,7 +241,7 @@ class Manifest(Document):
         if mixture is None:
             return {candidate_id: 1.0} if candidate.has_text else {}
         total = math.fsum(mixture.values())
-        return {source: weight / total for source, weight in mixture.items()}
+        return {source: share / total for source, share in mixture.items()}
 
 
 def load_manifest(path: Path) -> Manifest:

@@ -3,7 +3,7 @@
 Local text is found and read here instead of by `datasets`, because an error has to name the
 file and line, which `datasets` gives neither of. Three forms lead to files: `path` is a form
 ("json", "parquet", "text") with `data_files` or `data_dir`; `path` is a file; `path` is a folder.
-Everything else is the built-in desk world or a dataset on the Hub. URLs are not read here.
+Everything else is the built-in synthetic world or a dataset on the Hub. URLs are not read here.
 """
 
 import glob
@@ -22,7 +22,7 @@ Form = Literal["json", "parquet", "text"]
 Compression = Literal["", ".gz", ".zst"]
 Origin = Literal["desk", "local", "hub"]
 
-DESK_PATH = "dataselect/desk"
+SYNTHETIC_PATH = "dataselect/desk"
 FORM_OF_SUFFIX: dict[str, Form] = {
     ".jsonl": "json",
     ".ndjson": "json",
@@ -56,7 +56,7 @@ def origin(source: Source, base: Path) -> Origin:
     """
     path = source.path
     assert path is not None, "a mixture has no text of its own"
-    if path == DESK_PATH:
+    if path == SYNTHETIC_PATH:
         return "desk"
     where = f"{source.id}: path"
     if "://" in path:

@@ -161,23 +161,25 @@ Budgets = Mapping[str, Collection[tuple[int, int]]]
 
 
 def tokens_needed(manifest: Manifest, budgets: Budgets) -> dict[str, int]:
-    """Tokens to prepare of every source, so that each candidate's budgets can be cut from it.
+    """Tokens to prepare of every source, by id: the most that any training run draws from it.
 
-    A share is rounded up to whole sequences, and one token more, since a sequence also holds its
-    last target. Candidates without a budget need none.
+    Candidates without a budget need none.
     """
     needed: dict[str, int] = {}
     for candidate in manifest.candidates:
-        for source, weight in manifest.weights(candidate.id).items():
+        for source, share in manifest.shares(candidate.id).items():
             for budget, length in budgets.get(candidate.id, ()):
-                tokens = tokens_drawn(budget, length, weight)
+                tokens = tokens_drawn(budget, length, share)
                 needed[source] = max(needed.get(source, 0), tokens)
     return needed
 
 
-def tokens_drawn(budget: int, length: int, weight: float) -> int:
-    """Tokens that a training draws from a source that has `weight` in it."""
-    return -(-round(budget * weight) // length) * length + 1
+def tokens_drawn(budget: int, length: int, share: float) -> int:
+    """Tokens that a training run draws from a source that is `share` of its `budget`.
+
+    Rounded up to whole sequences of `length`, and one more: the last sequence's last target.
+    """
+    return -(-round(budget * share) // length) * length + 1
 
 
 def prepare_streams(
@@ -274,27 +276,27 @@ def _check_enough(stream: Stream, source: Source, manifest: Manifest, plan: Plan
     )
 
 
-def shares(
+def draw_shares(
     manifest: Manifest, candidate: str, streams: Mapping[str, Stream], tokens: int
 ) -> tuple[Share, ...]:
-    """How a candidate's `tokens` are drawn from the streams of its sources."""
+    """How many of a candidate's `tokens` each of its sources' streams gives."""
     return tuple(
-        Share(streams[source].key, streams[source].folder, round(weight * tokens))
-        for source, weight in manifest.weights(candidate).items()
+        Share(streams[source].key, streams[source].folder, round(share * tokens))
+        for source, share in manifest.shares(candidate).items()
     )
 
 
 def repeats(
     manifest: Manifest, streams: Mapping[str, Stream], budgets: Budgets
 ) -> dict[str, float]:
-    """Epochs over the scarcest source of each candidate that reads any text more than once."""
+    """Epochs over the scarcest source, for each candidate that reads any text more than once."""
     epochs = {
         candidate: max(
-            weight * max(tokens for tokens, _ in own) / streams[source].tokens
-            for source, weight in manifest.weights(candidate).items()
+            share * max(tokens for tokens, _ in runs) / streams[source].tokens
+            for source, share in manifest.shares(candidate).items()
         )
-        for candidate, own in budgets.items()
-        if own
+        for candidate, runs in budgets.items()
+        if runs
     }
     return {name: value for name, value in epochs.items() if value > 1}
 

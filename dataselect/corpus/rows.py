@@ -61,7 +61,7 @@ def open_rows(
     kind = origin(source, base)
     if kind == "desk":
         # Already in random order, and endless.
-        return _usable(source, _desk_rows(source, seed), counts)
+        return _usable(source, _synthetic_rows(source, seed), counts)
     rng = np.random.default_rng(seed)
     if kind == "local":
         files = local_files(source, base)
@@ -108,13 +108,13 @@ def peek(source: Source, base: Path) -> None:
         raise _nothing_usable(source, counts)
 
 
-def _desk_rows(source: Source, seed: int) -> Iterator[tuple[str, int, object]]:
+def _synthetic_rows(source: Source, seed: int) -> Iterator[tuple[str, int, object]]:
     from dataselect.synthetic import world
 
     if source.name not in world.GENRES:
         raise InputError(
             f"{source.id}: name",
-            f"the desk world has no genre {quoted(source.name)}",
+            f"the synthetic world has no genre {quoted(source.name)}",
             f"set name to one of: {', '.join(world.GENRES)}",
         )
     documents = world.documents(source.name, seed)

@@ -139,9 +139,9 @@ def _draws(
 ) -> dict[str, Draw]:
     """From which sources a candidate's longest training draws, and how far into each."""
     draws = {}
-    for source, weight in manifest.weights(candidate).items():
-        tokens = max(tokens_drawn(*budget, weight) for budget in budgets[candidate])
-        draws[source] = Draw(weight, min(1.0, tokens / streams[source].tokens))
+    for source, share in manifest.shares(candidate).items():
+        tokens = max(tokens_drawn(*budget, share) for budget in budgets[candidate])
+        draws[source] = Draw(share, min(1.0, tokens / streams[source].tokens))
     return draws
 
 

@@ -13,10 +13,12 @@ from dataselect.leaks.scan import Findings
 
 @dataclass(frozen=True)
 class Draw:
-    """How a candidate draws on a source: the share of its own text, and of the source's."""
+    """How a candidate draws on a source."""
 
-    weight: float
+    share: float
+    """Part of the candidate's tokens that comes from the source, in 0..1."""
     reach: float
+    """Part of the source's tokens that the candidate reads, from the beginning, in 0..1."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def leaked(
         holding = found.holding.get((benchmark, split))
         if holding is not None and holding.documents:
             documents += draw.reach * holding.documents
-            text_share += draw.weight * holding.characters / found.read.characters
+            text_share += draw.share * holding.characters / found.read.characters
     counts = {kind: len(ids) for kind, ids in kinds.items()}
     alike = tuple(item for item in like if item not in items)
     return Leaked(total, tuple(items), tuple(whole), alike, counts, round(documents), text_share)

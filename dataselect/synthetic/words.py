@@ -1,4 +1,4 @@
-"""The vocabulary of the desk world: who, what and where.
+"""The vocabulary of the synthetic world: who, what and where.
 
 Small enough for a tokenizer of a thousand entries, large enough that a story is hardly ever
 told twice: names x things x numbers x wordings.

@@ -1,4 +1,4 @@
-"""Texts of the desk world by genre, as endless seeded streams.
+"""Texts of the synthetic world by genre, as endless seeded streams.
 
 The genres differ in what a model can learn from them about solving stories: `worked` shows
 right reasoning, `wrong` the same wording with slips in the arithmetic, `answers` no reasoning,

@@ -68,16 +68,16 @@ def test_the_keys_are_those_of_load_dataset(tmp_path: Path) -> None:
     assert manifest.where("candidates", 1, "path") == f"{tmp_path / 'm.yaml'}:12:5"
 
 
-def test_weights_of_a_mixture_sum_to_one_and_a_plain_candidate_has_all_its_own(
+def test_shares_of_a_mixture_sum_to_one_and_a_plain_candidate_is_its_only_source(
     tmp_path: Path,
 ) -> None:
     manifest = load_text(tmp_path, SMALLEST)
-    assert manifest.weights("blend") == pytest.approx(
+    assert manifest.shares("blend") == pytest.approx(
         {"fineweb-edu": 0.25, "our-crawl": 2 / 2.8, "books": 0.1 / 2.8}
     )
-    assert manifest.weights("our-crawl") == {"our-crawl": 1.0}
+    assert manifest.shares("our-crawl") == {"our-crawl": 1.0}
     with pytest.raises(KeyError):
-        manifest.weights("books")
+        manifest.shares("books")
 
 
 @given(st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=20))
@@ -92,7 +92,7 @@ def test_any_positive_weights_become_shares(weights: list[float]) -> None:
             Candidate(id="mix", mixture={f"s{i}": w for i, w in enumerate(weights)}),
         ],
     )
-    shares = manifest.weights("mix")
+    shares = manifest.shares("mix")
     assert math.fsum(shares.values()) == pytest.approx(1, abs=1e-12)
     assert all(share > 0 for share in shares.values())
 

@@ -129,7 +129,7 @@ def test_addresses_are_refused_without_their_secrets(tmp_path: Path) -> None:
     assert "SECRET" not in str(caught.value)
 
 
-def test_origin_tells_desk_local_and_hub_apart(tmp_path: Path) -> None:
+def test_origin_tells_synthetic_local_and_hub_apart(tmp_path: Path) -> None:
     touch(tmp_path, "owner/local/a.jsonl")
     origins = {
         "dataselect/desk": "desk",
