@@ -172,7 +172,7 @@ def test_an_id_with_a_path_or_markup_is_refused_and_shown_safely(
         ("name: sample-10BT", "title: 1.10", "10:5: candidates[0].title: 1.10 means a number he"),
         ("name: sample-10BT", "bad_rows: skp", "10:5: candidates[0].bad_rows: 'skp' does not fit"),
         ("name: sample-10BT", "max_repeats: 0", "10:5: candidates[0].max_repeats: 0 does not fit"),
-        ("6T", "0", "1:21: target.tokens: 0 leaves nothing to work with; write 1 or more"),
+        ("6T", "0", "1:21: target.tokens: 0 is too small; write 1 or more"),
         ("6T", "1.5", "1:21: target.tokens: 1.5 does not come to a whole number; write"),
         ("6T", "-6T", "1:21: target.tokens: '-6T' is negative; write"),
         ("6T", "6Q", "1:21: target.tokens: '6Q' ends in 'Q', which is not K, M, B or T; write"),

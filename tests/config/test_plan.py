@@ -90,7 +90,7 @@ def test_a_plan_with_all_defaults_spelt_out_is_the_same_plan(tmp_path: Path) -> 
         ("keep: 3", "kep: 3", "15:3: unknown key 'kep' in screen; did you mean 'keep'? (keys: pr"),
         ("layers: 4", "layrs: 4", "18:38: unknown key 'layrs' in predict.proxy.architecture; di"),
         ("  keep: 3\n", "", "12:1: screen has no 'keep'; add 'keep:'"),
-        ("keep: 3", "keep: 0", "15:3: screen.keep: 0 leaves nothing to work with; write 1 or mo"),
+        ("keep: 3", "keep: 0", "15:3: screen.keep: 0 is too small; write 1 or mo"),
         ("keep: 3", "keep: 2.5", "15:3: screen.keep: 2.5 does not come to a whole number; write"),
         (
             "keep: 3",
@@ -104,7 +104,7 @@ def test_a_plan_with_all_defaults_spelt_out_is_the_same_plan(tmp_path: Path) -> 
         ),
         ("keep: 3", "keep: 3\n  min_probability: 1", "16:3: screen.min_probability: 1 does not"),
         ("keep: 3", "keep: true", "15:3: screen.keep: true is not a number; write"),
-        ("87.3M", "0", "13:21: screen.proxy.tokens: 0 leaves nothing to work with; write 1 or mo"),
+        ("87.3M", "0", "13:21: screen.proxy.tokens: 0 is too small; write 1 or mo"),
         ("4M", "4m", "13:11: screen.proxy.size: '4m' is not on the ladder; did you mean '4M'? th"),
         ("size: 4M, ", "", "13:3: screen.proxy: neither 'size' nor 'architecture' is given; gi"),
         ("size: 4M,", "size: 4M, chinchilla_multiple: 1,", "13:21: screen.proxy.chinchilla_mult"),
