@@ -1,9 +1,9 @@
-"""What choosing data costs, as planned and as spent.
+"""The planned and the actual cost of choosing data.
 
-Planned cost is counted, not measured: 6 FLOPs per parameter and training token, 2 per parameter and
-scored token (Kaplan et al., 2020). It leaves out attention's quadratic part, which for the tiny
-proxies with long few-shot prompts is not small against 2ND but is small against the target. What
-was really spent comes from the ledger that every job writes, failed and repeated work included.
+Planned cost is computed, not measured: 6 FLOPs per parameter and training token, 2 per parameter
+and scored token (Kaplan et al., 2020). It leaves out attention's quadratic part, which for tiny
+proxies with long few-shot prompts is not small against 2ND but is small against the target. Actual
+cost comes from the ledger that every job writes, including failed and repeated work.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,20 +23,20 @@ def scoring_flops(parameters: int, tokens: int) -> float:
 
 @dataclass(frozen=True)
 class PlannedCost:
-    """The two-stage search against training every candidate at target size (paper, section 5).
-
-    `candidates` (N) and `survivors` (k) are counts; `proxy1` (C1), `proxy2` (C2) and `target` (Ct)
-    are the FLOPs of one candidate in Stage 1, in Stage 2 and at target size. Without a second
-    stage, `survivors` or `proxy2` is 0. `elsewhere` is how much of both stages went into
-    checkpoints that were given, so that this run did not spend it.
-    """
+    """The two-stage search against training every candidate at target size (paper, section 5)."""
 
     candidates: int
+    """N, the number of candidates."""
     survivors: int
+    """k, the number of candidates in Stage 2; may be 0 without that stage."""
     proxy1: float
+    """C1, FLOPs of one candidate in Stage 1."""
     proxy2: float
+    """C2, FLOPs of one candidate in Stage 2; may be 0 without that stage."""
     target: float
+    """Ct, FLOPs of one candidate at target size."""
     elsewhere: float = 0.0
+    """FLOPs of both stages that went into given checkpoints, which this run did not spend."""
 
     @property
     def stage1(self) -> float:
@@ -66,27 +66,26 @@ class PlannedCost:
 
 @dataclass(frozen=True)
 class Spent:
-    """Sums over ledger records.
-
-    Seconds are summed over jobs, so jobs that ran side by side add up to more than the time that
-    passed. `flops` is the work that was kept; `failed_flops` the work of jobs that failed.
-    `attempts` exceeds `jobs` when work was repeated.
-    """
+    """Sums over ledger records."""
 
     jobs: int = 0
     failed_jobs: int = 0
     attempts: int = 0
+    """More than `jobs` when work was repeated."""
     wall_seconds: float = 0.0
+    """Summed over jobs, so parallel jobs add up to more than the time that passed."""
     cpu_seconds: float = 0.0
     gpu_seconds: float = 0.0
     flops: float = 0.0
+    """FLOPs of the jobs that succeeded."""
     failed_flops: float = 0.0
+    """FLOPs of the jobs that failed."""
 
 
 def spent(records: Iterable[Mapping[str, Any]]) -> Spent:
-    """Add up ledger records, one per finished or failed job; a quantity that one lacks counts 0.
+    """Sums over ledger records, one per finished or failed job; a missing quantity counts as 0.
 
-    Failed jobs' seconds count like any others: they were paid for.
+    Seconds of failed jobs are included: they were paid for.
     """
     rows = list(records)
     failed = [row for row in rows if row.get("status") == "failed"]

@@ -1,7 +1,7 @@
-"""The errors a user can meet, one class per exit code.
+"""The errors that a user can meet, one class per exit code.
 
-Every message is one line that names the place (file, and line and column or key), what is
-wrong there, and what fixes it. `assert` and ordinary exceptions are left for our own bugs.
+Every message is one line: the place (file, and line and column or key), the problem, and the fix.
+`assert` and ordinary exceptions are for bugs of dataselect itself.
 """
 
 
@@ -21,12 +21,12 @@ class InputError(DataselectError):
         super().__init__(" ".join(f"{where}: {problem}; {fix}".split()))
 
     def __reduce__(self) -> tuple[type["InputError"], tuple[str, str, str]]:
-        # Raised inside worker processes and shown by the parent, so it must survive the trip.
+        # Raised inside worker processes and shown by the parent, so it must be picklable.
         return InputError, (self.where, self.problem, self.fix)
 
 
 class IncompleteError(DataselectError):
-    """Some work failed, nothing computed is lost, and the same command goes on from there."""
+    """Some work failed; nothing computed is lost, and the same command resumes there."""
 
     exit_code = 3
 

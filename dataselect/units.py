@@ -1,9 +1,8 @@
-"""Numbers as people write and read them: `87.3M`, `3.75T`, FLOPs, hours.
+"""Parse and format numbers as people write them: `87.3M`, `3.75T`, FLOPs, hours.
 
-Counts are exact. They are parsed with rationals rather than floats, so `87.3M` is 87,300,000
-and not one more or less, and what does not come to a whole number is refused instead of
-rounded. Suffixes are decimal (K = 10^3 … T = 10^12), as model sizes and token counts are
-written; bytes and powers of two are not covered.
+Counts are exact. They are parsed as rationals rather than floats, so `87.3M` is exactly 87,300,000,
+and a number that is not whole is refused instead of rounded. Suffixes are decimal (K = 10^3 …
+T = 10^12), as in model sizes and token counts. Not covered: bytes and powers of two.
 """
 
 import math
@@ -25,17 +24,16 @@ _FIX = "write a whole number such as 5000, 87.3M, 3.75T or 1e9"
 
 
 def parse_count(value: str | int | float) -> int:
-    """The whole number meant by `value`: `87.3M`, `3.75T`, `1e9`, `3_750`, 5000, 1e9.
+    """The whole number written as `value`: `87.3M`, `3.75T`, `1e9`, `3_750`, 5000, 1e9.
 
-    Suffixes K, M, B, T in either case. Raises ValueError ("what is wrong; what fixes it") for
-    booleans, negative numbers, nan and infinity, anything that is not whole, and numbers above
-    10^18.
+    Suffixes K, M, B, T in either case. Raises ValueError ("problem; fix") for booleans, negative
+    numbers, nan and infinity, anything that is not whole, and numbers above 10^18.
     """
     _no_boolean(value)
     if not isinstance(value, str | int | float):
         raise ValueError(f"{_shown(value)} is not a number; {_FIX}")
     if isinstance(value, int):
-        # Not by way of its text: Python refuses to print very long integers.
+        # Not from its text: Python refuses to print very long integers.
         return _bounded(Fraction(value), str(value) if abs(value) <= _LARGEST else "the number")
     text = str(value).strip()
     match = _COUNT.fullmatch(text) if len(text) <= _LONGEST else None
@@ -71,7 +69,7 @@ def _shown(value: object) -> str:
 
 
 def chinchilla_tokens(size: int, multiple: float) -> int:
-    """Training tokens of a model of `size` parameters at `multiple` times Chinchilla-optimal.
+    """Training tokens of a model with `size` parameters at `multiple` times Chinchilla-optimal.
 
     Raises ValueError for less than one token or more than 10^18.
     """
@@ -87,7 +85,7 @@ def chinchilla_tokens(size: int, multiple: float) -> int:
 def format_count(count: float) -> str:
     """`count` to three significant digits with a suffix: 87_300_000 → "87.3M"; never e-notation.
 
-    Counts of up to three significant digits come back exactly from `parse_count`.
+    `parse_count` restores counts of up to three significant digits exactly.
     """
     for suffix, scale in _SCALES.items():
         scaled = _three_digits(count / scale)
@@ -113,7 +111,7 @@ def format_flops(flops: float) -> str:
 def format_seconds(seconds: float) -> str:
     """A duration in its two largest units: 75 → "1m 15s", 3725 → "1h 2m", 4.2 → "4.2s".
 
-    An unknown duration (nan or infinity, as when nothing has been measured yet) is "?".
+    An unknown duration (nan or infinity, as before the first measurement) is "?".
     """
     if not math.isfinite(seconds):
         return "?"
@@ -133,15 +131,15 @@ def format_seconds(seconds: float) -> str:
 def _parse_positive(value: Any) -> int:
     count = parse_count(value)
     if count == 0:
-        raise ValueError("0 leaves nothing to work with; write 1 or more")
+        raise ValueError("0 is too small; write 1 or more")
     return count
 
 
 Whole = Annotated[int, BeforeValidator(parse_count)]
-"""A pydantic field for a whole number from 0, written in any of the ways of `parse_count`."""
+"""A pydantic field for a whole number of at least 0, in any notation of `parse_count`."""
 
 Count = Annotated[int, BeforeValidator(_parse_positive)]
-"""A pydantic field for a whole number from 1, written in any of the ways of `parse_count`."""
+"""A pydantic field for a whole number of at least 1, in any notation of `parse_count`."""
 
 Number = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
-"""A pydantic field for a finite number; a boolean is not taken for 0 or 1."""
+"""A pydantic field for a finite number; booleans are refused."""

@@ -1,15 +1,15 @@
-"""Words of messages: foreign text shown safely, and the nearest of what was meant."""
+"""Text for messages: user text shown safely, and suggestions for misspelt names."""
 
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
-_UNSEEN_BUT_FINE = "\u200c\u200d"  # joiners that Persian, Hindi and emoji are written with
+_ALLOWED_INVISIBLE = "\u200c\u200d"  # joiners that Persian, Hindi and emoji need
 
 
 def is_id(text: str) -> bool:
-    """Whether `text` can be an id, which names files and needs no quotes."""
+    """Whether `text` is a valid id, which can name files and needs no quotes."""
     return _ID.fullmatch(text) is not None
 
 
@@ -20,27 +20,27 @@ def quoted(value: object) -> str:
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """ "did you mean 'path'?" for the choice most like `name`, or "" where none is like it."""
+    """ "did you mean 'path'?" for the choice most similar to `name`; "" where none is similar."""
     by_folded = {choice.casefold(): choice for choice in choices}
     close = get_close_matches(name.casefold(), by_folded, n=1)
     return f"did you mean {quoted(by_folded[close[0]])}?" if close else ""
 
 
 def slug(text: str) -> str:
-    """`text` made into an id, as near as can be; "" where nothing of it can stay."""
+    """The valid id closest to `text`; "" where no character of it is allowed."""
     return re.sub(r"[^a-z0-9._-]+", "-", text.casefold()).strip("._-")[:64].rstrip("._-")
 
 
 def one_line(text: str) -> str:
-    """`text` on one line, everything that a display would act on written as an escape.
+    """`text` on one line, with characters that would act on a display escaped.
 
-    Covers control characters (terminal escapes) and reordering marks, which can make a name look
+    These are control characters (terminal escapes) and reordering marks, which can make a name look
     like another.
     """
-    shown = " ".join(text.split())
-    return "".join(c if c.isprintable() or c in _UNSEEN_BUT_FINE else _escape(c) for c in shown)
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() or c in _ALLOWED_INVISIBLE else _escape(c) for c in line)
 
 
-def _escape(letter: str) -> str:
-    code = ord(letter)
+def _escape(character: str) -> str:
+    code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

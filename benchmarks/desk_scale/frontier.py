@@ -1,4 +1,4 @@
-"""Train the desk world's frontier model and record its reasoning traces.
+"""Train the synthetic world's frontier model and record its reasoning traces.
 
     python benchmarks/desk_scale/frontier.py
 

@@ -48,7 +48,7 @@ OTHER_SPLITS = {
 }
 CHOSEN = (8, 0.9)
 VOCABULARY = 8_192
-DESK_DOCUMENTS = 40_000
+SYNTHETIC_DOCUMENTS = 40_000
 
 Rng = random.Random
 Change = Callable[[BenchmarkItems, Item, Rng], list[str]]
@@ -146,14 +146,14 @@ def other_splits(benchmarks: Sequence[BenchmarkItems], folder: Path) -> list[dic
 
 
 def patterned() -> list[dict[str, Any]]:
-    """What the desk world's new problems hold of the quickstart's, made after the same patterns."""
+    """What new problems of the synthetic world hold of the quickstart's: the same patterns."""
     rows = []
     for name in ("stories-short", "stories-long"):
         items, _ = load_items(HERE.parents[1] / "stages" / "quickstart" / f"{name}.jsonl")
         benchmark = BenchmarkItems(name, tuple(items))
         index = _index([benchmark], *CHOSEN)
         for genre in world.GENRES:
-            texts = list(islice(world.documents(genre, 0), DESK_DOCUMENTS))
+            texts = list(islice(world.documents(genre, 0), SYNTHETIC_DOCUMENTS))
             held = _items(index, texts).get(name, {"like": 0, "held": 0, "whole": 0})
             rows.append({"benchmark": name, "corpus": genre, "of": len(items), **held})
             print(rows[-1])

@@ -1,4 +1,4 @@
-"""Which training settings of a tiny proxy rank the desk world's candidates best, at equal tokens?
+"""Which settings of a tiny proxy rank the synthetic world's candidates best, at equal tokens?
 
     python benchmarks/recipes/study.py [--store DIR] [--only NAME ...]
 

@@ -42,8 +42,8 @@ Clocks = tuple[float, float]
 
 def measure(corpora: Path | None, characters: int, runs: int, place: Path) -> list[dict[str, Any]]:
     """A row for each text and form; `corpora` is a folder of `.jsonl.gz` files with real text."""
-    loads = [("desk world, short documents", _desk(characters, 1), 8_192)]
-    loads += [("desk world, joined to pages", _desk(characters, DOCUMENT_CHARACTERS), 8_192)]
+    loads = [("desk world, short documents", _synthetic(characters, 1), 8_192)]
+    loads += [("desk world, joined to pages", _synthetic(characters, DOCUMENT_CHARACTERS), 8_192)]
     if corpora is not None:
         real = _real(corpora, characters)
         loads += [("real text", real, 8_192), ("real text", real, 50_304)]
@@ -154,7 +154,7 @@ def _batches(texts: Texts, size: int) -> Iterator[Texts]:
     yield texts[first:]
 
 
-def _desk(characters: int, document: int) -> Texts:
+def _synthetic(characters: int, document: int) -> Texts:
     """Equal parts of all genres, joined to documents of at least so many characters."""
     texts: Texts = []
     for genre in world.GENRES:

@@ -3,7 +3,7 @@
     python benchmarks/speed/training_curves.py [DATA] [--seeds 3]
 
 DATA holds `corpora/*.jsonl.gz` (a `text` a line), of which `brown` and `gsm8k_train` are read;
-without it the texts are those of the desk world. A seed decides the initial weights and the order
+without it the texts are the synthetic world's. A seed decides the initial weights and the order
 of the data. The last models are compared on held-out text, too, for which ours are read back from
 their checkpoints by transformers.
 

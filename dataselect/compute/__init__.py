@@ -1,7 +1,7 @@
-"""What runs where: jobs, side by side, with live progress; knows nothing of what they compute.
+"""Run jobs in parallel with live progress, independent of what they compute.
 
 `jobs` has the interface (`Compute`) and its values, `inline` and `processes` implement it,
-`worker` is the other end of `processes`, `cores` says how much of the machine is ours.
+`worker` is the child's side of `processes`, `cores` counts the cores that may be used.
 """
 
 from dataselect.compute.cores import default_compute, resolve_device

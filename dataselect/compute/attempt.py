@@ -1,4 +1,4 @@
-"""One attempt at a job in this process: what it returned or how it failed, and what it took."""
+"""One attempt at a job in this process: its result or failure, and the time it took."""
 
 import resource
 import time
@@ -15,14 +15,19 @@ _DETAILS_LIMIT = 8000
 
 @dataclass(frozen=True)
 class Attempt:
-    """Holds text in place of the exception, which may be impossible to pickle."""
+    """The result of one attempt. An error is kept as text: exceptions may not be picklable."""
 
     result: Any
+    """What the job returned; None after a failure."""
     error: str | None
+    """One line; None on success."""
     error_type: str | None
+    """Class name of the exception; None on success."""
     details: str | None
+    """End of the traceback; None on success."""
     wall_seconds: float
     cpu_seconds: float
+    """CPU time of the process and of its children that ended."""
 
 
 def attempt(work: Callable[[], Any]) -> Attempt:
@@ -56,5 +61,5 @@ def _one_line(raised: BaseException) -> str:
 
 
 def _trace(raised: BaseException) -> str:
-    # The end of a traceback is what says where it happened.
+    # The end of a traceback names the line that failed.
     return "".join(traceback.format_exception(raised))[-_DETAILS_LIMIT:]

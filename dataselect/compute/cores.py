@@ -1,7 +1,7 @@
-"""How many cores this process may use, and the compute that fits them.
+"""The number of cores that this process may use, and the default compute for them.
 
-The number of cores of the machine is the wrong answer in a container and under a scheduler: both
-the affinity mask and the cgroup's CPU quota bound what is ours.
+In a container or under a scheduler that is fewer than the machine has: the affinity mask and the
+cgroup's CPU quota both limit it.
 """
 
 import math
@@ -46,7 +46,7 @@ def available_cores(
 
 
 def _quota(membership: Path, mounted: Path) -> float:
-    """The tightest CPU quota, in cores, from our group up to the root; infinite without one."""
+    """The smallest CPU quota, in cores, from this group up to the root; infinite without one."""
     try:
         lines = membership.read_text().splitlines()
     except OSError:
@@ -59,7 +59,7 @@ def _quota(membership: Path, mounted: Path) -> float:
             continue
         root = mounted / controllers
         group = root / path.lstrip("/")
-        # In a container the path may be the host's and absent here; its root is still ours.
+        # In a container the path may be the host's and absent here; the root still applies.
         for folder in [group, *group.parents]:
             quotas.append(_quota_of(folder))
             if folder == root:
@@ -82,9 +82,9 @@ def _quota_of(folder: Path) -> float:
 
 
 def resolve_device(device: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
-    """The device that "auto" stands for here.
+    """`device`, with "auto" resolved.
 
-    Asked of the driver, because importing torch would cost seconds before the first word.
+    Asks the driver: importing torch would delay the first output by seconds.
     """
     if device != "auto":
         return device

@@ -1,7 +1,7 @@
 """Jobs one after the other in this process: for tests, debugging and a single tiny job.
 
-Not covered: a crash of the interpreter or Ctrl-C inside native code takes the caller along, and
-what a job prints appears where the caller prints.
+Not covered: a crash of the interpreter or Ctrl-C inside native code also ends the caller, and the
+output of a job goes to the caller's output.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from dataselect.compute.jobs import (
 
 
 class _CallbackFailed(BaseException):
-    """Carries an exception of `on_event` through the job, which must not take it for its own."""
+    """Carries an exception of `on_event` through the job, which must not catch it."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -29,7 +29,7 @@ class _CallbackFailed(BaseException):
 
 
 class InlineCompute:
-    """A `Compute` without processes: one slot, and the threads that this process has set."""
+    """A `Compute` without processes: one slot, and the thread settings of this process."""
 
     slots = 1
     resources = Resources()
@@ -40,7 +40,7 @@ class InlineCompute:
         return [_run_one(job, on_event) for job in jobs]
 
     def close(self) -> None:
-        """Nothing is held between runs."""
+        """Does nothing: no resources are kept between runs."""
 
     def __enter__(self) -> Self:
         return self
@@ -64,18 +64,18 @@ def _run_one(job: Job, on_event: Callable[[Event], None]) -> Outcome:
 
     on_event(Event(job.name, "started", {"attempt": 1}))
     try:
-        made = attempt(lambda: job.function(progress=progress, **job.arguments))
+        ended = attempt(lambda: job.function(progress=progress, **job.arguments))
     except _CallbackFailed as failed:
         raise failed.error from None
     outcome = Outcome(
         job.name,
-        made.result,
-        made.error,
-        made.error_type,
-        made.wall_seconds,
-        made.cpu_seconds,
+        ended.result,
+        ended.error,
+        ended.error_type,
+        ended.wall_seconds,
+        ended.cpu_seconds,
         attempts=1,
-        details=made.details,
+        details=ended.details,
     )
     on_event(closing_event(outcome))
     return outcome

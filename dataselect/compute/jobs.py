@@ -1,8 +1,8 @@
-"""The interface between the order of work and the machines: jobs in, events live, outcomes out.
+"""The interface between the stages and the machines: jobs in, live events, outcomes out.
 
-A job is a module-level function with plain arguments, so that it can be run in another process
-or on another machine by name. One failed job never stops the others: its outcome carries the
-error as text, because an exception object may not survive the trip.
+A job is a module-level function with plain arguments, so that another process or machine can run it
+by name. A failed job never stops the others: its outcome has the error as text, because an
+exception may not be picklable.
 
 `dataselect.testing.compute` has the tests that every implementation must pass.
 
@@ -18,16 +18,19 @@ from typing import Any, Literal, Protocol, Self
 
 @dataclass(frozen=True)
 class Job:
-    """`function(progress=…, **arguments)`; arguments and result must be picklable and small.
+    """The call `function(progress=…, **arguments)`.
 
-    `progress` takes a mapping of numbers and texts, at most a few times a second. ValueError
-    when the function cannot be found again by its module and name (a lambda, a local function,
-    one defined in `__main__`).
+    Raises ValueError when the function cannot be found by its module and name (a lambda, a local
+    function, one defined in `__main__`).
     """
 
     name: str
+    """Unique among the jobs of a run; events and outcomes carry it."""
     function: Callable[..., Any]
+    """A module-level function with a picklable, small result. It calls `progress` with a mapping of
+    numbers and texts, at most a few times a second."""
     arguments: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments: picklable and small."""
 
     def __post_init__(self) -> None:
         module = getattr(self.function, "__module__", None) or ""
@@ -39,35 +42,37 @@ class Job:
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened to a job, in order: started, progress…, then done or failed.
-
-    When its worker died there is a `retried` (fields: `reason`) and then `started` once more.
-    Fields: started `attempt`; progress whatever the job said; done and failed `wall_seconds`,
-    `cpu_seconds`, and failed also `error`.
-    """
+    """A change in the state of a job."""
 
     job: str
+    """Name of the job."""
     kind: Literal["started", "progress", "done", "failed", "retried"]
+    """In the order started, progress…, then done or failed. After the death of a worker: retried,
+    then started again."""
     fields: dict[str, float | int | str]
+    """started: `attempt`. progress: what the job reported. done and failed: `wall_seconds` and
+    `cpu_seconds`; failed also `error`. retried: `reason`."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended. Seconds are summed over its attempts, those that died included.
-
-    `error` is one line (for a DataselectError its message) and None on success; `error_type` is
-    the exception's class name, or "WorkerDied". `details` holds the traceback and the tail of
-    what the job printed, for the log.
-    """
+    """How a job ended."""
 
     job: str
+    """Name of the job."""
     result: Any
+    """What the function returned; None after a failure."""
     error: str | None
+    """One line, for a DataselectError its message; None on success."""
     error_type: str | None
+    """Class name of the exception, or "WorkerDied"; None on success."""
     wall_seconds: float
+    """Summed over all attempts, including those whose worker died."""
     cpu_seconds: float
+    """Summed over all attempts, including those whose worker died."""
     attempts: int
     details: str | None = None
+    """Traceback and the end of the job's output, for the log."""
 
 
 _THREAD_VARIABLES = (
@@ -81,13 +86,13 @@ _THREAD_VARIABLES = (
 
 @dataclass(frozen=True)
 class Resources:
-    """What one job may use. ValueError for fewer than one thread.
+    """What one job may use. Raises ValueError for fewer than one thread.
 
-    Not covered: GPUs. Jobs are told the device in their arguments, and all of them see all GPUs.
+    Not covered: GPUs. Jobs get the device as an argument, and all jobs see all GPUs.
     """
 
     threads: int | None = None
-    """Threads that the numeric libraries of a job compute with; None where nothing limits them."""
+    """Threads for the numeric libraries of a job; None for no limit."""
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
@@ -109,25 +114,25 @@ class Compute(Protocol):
 
     @property
     def slots(self) -> int:
-        """How many jobs run side by side at most; at least 1, and always the same."""
+        """The most jobs that run in parallel; at least 1, constant."""
         ...
 
     @property
     def resources(self) -> Resources:
-        """What each job may use; always the same."""
+        """What each job may use; constant."""
         ...
 
     def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> list[Outcome]:
         """Run all jobs and return their outcomes in the order of the jobs.
 
-        `on_event` is called in the caller's thread while the jobs run. KeyboardInterrupt, and
-        whatever `on_event` raises, ends the running jobs and propagates. Names must be unique
-        (ValueError).
+        `on_event` is called in the caller's thread while the jobs run. KeyboardInterrupt, and any
+        exception of `on_event`, ends the running jobs and propagates. Raises ValueError unless
+        names are unique.
         """
         ...
 
     def close(self) -> None:
-        """Give back what is held between runs; `run` must not be called afterwards.
+        """Release what is kept between runs; `run` must not be called afterwards.
 
         Calling it again does nothing. Leaving the context manager calls it too.
         """
@@ -144,7 +149,7 @@ class Compute(Protocol):
 
 
 def check_names(jobs: Sequence[Job]) -> None:
-    """ValueError when two jobs share a name, which events and outcomes go by."""
+    """Raise ValueError when two jobs share a name: events and outcomes identify jobs by it."""
     names = [job.name for job in jobs]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -152,14 +157,14 @@ def check_names(jobs: Sequence[Job]) -> None:
 
 
 def plain_fields(fields: Mapping[str, Any]) -> dict[str, float | int | str]:
-    """Progress as plain Python values: reading a NumPy scalar or a tensor would import it."""
+    """Progress as plain Python values: unpickling a NumPy scalar or a tensor would import it."""
     return {
         name: value if type(value) in (int, str) else float(value) for name, value in fields.items()
     }
 
 
 def closing_event(outcome: Outcome) -> Event:
-    """The last event of a job, from how it ended."""
+    """The last event of a job: done or failed."""
     seconds: dict[str, float | int | str] = {
         "wall_seconds": outcome.wall_seconds,
         "cpu_seconds": outcome.cpu_seconds,

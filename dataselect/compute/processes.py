@@ -1,9 +1,9 @@
-"""Jobs side by side in processes of this machine.
+"""Jobs in parallel processes on this machine.
 
 Processes, because a crash or a lack of memory must cost one job and not the run, and because
 training threads do not share an interpreter well. Workers are kept between runs (importing torch
-costs seconds), and a job whose worker dies is tried again in another. An exception is not tried
-again: the same job would raise it again.
+takes seconds), and a job whose worker dies is retried in another. A job that raises is not retried:
+it would raise again.
 
 Not covered: sharing GPUs out among workers, limits on memory or time, other machines.
 """
@@ -23,33 +23,37 @@ from dataselect.compute.attempt import Attempt, attempt
 from dataselect.compute.jobs import Event, Job, Outcome, Resources, check_names, closing_event
 from dataselect.compute.worker_process import WorkerProcess
 
-# How late the end of a worker may be seen whose connection a child of its own keeps open.
-_LOOK_SECONDS = 1.0
+# Longest wait for messages; then dead workers whose child keeps the connection open are noticed.
+_POLL_SECONDS = 1.0
 
 
 @dataclass
 class _Task:
-    """A job on its way: what is sent to the worker, and what its lost attempts took."""
+    """A job that waits or runs."""
 
     job: Job
     payload: bytes
+    """The pickled function and arguments, for the worker."""
     attempts: int = 0
     started: float = 0.0
+    """When the latest attempt started, by `time.perf_counter`."""
     wall_lost: float = 0.0
+    """Seconds of the attempts whose worker died."""
     cpu_lost: float = 0.0
+    """CPU seconds of the attempts whose worker died."""
 
-    def outcome(self, made: Attempt, output: str | None = None) -> Outcome:
-        """How it ended, by its last attempt; `output` is what that one printed last."""
-        details = made.details
-        if made.error is not None and output:
-            details = "\n".join(filter(None, [made.details, "it printed last:", output]))
+    def outcome(self, last: Attempt, output: str | None = None) -> Outcome:
+        """The outcome after the `last` attempt; `output` is the end of what that one printed."""
+        details = last.details
+        if last.error is not None and output:
+            details = "\n".join(filter(None, [last.details, "it printed last:", output]))
         return Outcome(
             self.job.name,
-            made.result,
-            made.error,
-            made.error_type,
-            self.wall_lost + made.wall_seconds,
-            self.cpu_lost + made.cpu_seconds,
+            last.result,
+            last.error,
+            last.error_type,
+            self.wall_lost + last.wall_seconds,
+            self.cpu_lost + last.cpu_seconds,
             self.attempts,
             details,
         )
@@ -58,7 +62,7 @@ class _Task:
 class LocalProcesses:
     """A `Compute` of up to `jobs` worker processes with `threads` numeric threads each.
 
-    A job whose worker dies is tried up to `retries` times more.
+    A job whose worker dies is retried up to `retries` times.
     """
 
     def __init__(self, jobs: int, threads: int, retries: int = 1) -> None:
@@ -66,12 +70,12 @@ class LocalProcesses:
             raise ValueError("jobs and threads are at least 1, retries at least 0")
         self.slots, self.resources, self.retries = jobs, Resources(threads), retries
         self._workers: dict[WorkerProcess, _Task | None] = {}  # None: idle
-        # Nothing is ever written: when this process ends, however it does, the workers see
+        # A pipe that nobody writes to: when this process ends, for any reason, the workers read
         # the end of the file.
         self._lifeline: tuple[int, int] | None = os.pipe()
 
     def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> list[Outcome]:
-        """See `Compute.run`. Raises what pickle raises when arguments cannot be pickled."""
+        """See `Compute.run`. Raises pickle's error when arguments cannot be pickled."""
         check_names(jobs)
         tasks = [_Task(job, pickle.dumps((job.function, job.arguments))) for job in jobs]
         try:
@@ -107,7 +111,7 @@ class LocalProcesses:
                 task = waiting.popleft()
                 self._give(task)
                 on_event(Event(task.job.name, "started", {"attempt": task.attempts}))
-            for worker, task in self._speaking():
+            for worker, task in self._ready():
                 try:
                     kind, content = worker.receive()
                 except (EOFError, OSError):
@@ -119,7 +123,7 @@ class LocalProcesses:
                     outcome = self._bury(worker, task)
                     if task.attempts <= self.retries:
                         on_event(Event(task.job.name, "retried", {"reason": str(outcome.error)}))
-                        # Last in the queue: with fewer neighbours there is more memory.
+                        # At the end of the queue, where fewer jobs run beside it and use memory.
                         waiting.append(task)
                         continue
                 else:
@@ -129,7 +133,7 @@ class LocalProcesses:
                         on_event(Event(task.job.name, "progress", content))
                         continue
                     self._workers[worker] = None
-                    outcome = task.outcome(_readable(content), worker.output_tail())
+                    outcome = task.outcome(_unpickled(content), worker.output_tail())
                 outcomes[task.job.name] = outcome
                 on_event(closing_event(outcome))
         return outcomes
@@ -137,9 +141,9 @@ class LocalProcesses:
     def _busy(self) -> list[tuple[WorkerProcess, _Task]]:
         return [(worker, task) for worker, task in self._workers.items() if task is not None]
 
-    def _speaking(self) -> list[tuple[WorkerProcess, _Task]]:
-        """Busy workers with a message, or that are gone; waits until there is one, or briefly."""
-        ready = set(wait([worker.connection for worker, _ in self._busy()], _LOOK_SECONDS))
+    def _ready(self) -> list[tuple[WorkerProcess, _Task]]:
+        """Busy workers that sent a message or ended; waits up to `_POLL_SECONDS` for one."""
+        ready = set(wait([worker.connection for worker, _ in self._busy()], _POLL_SECONDS))
         return [
             (worker, task)
             for worker, task in self._busy()
@@ -150,7 +154,7 @@ class LocalProcesses:
         """Send the task to an idle worker that is still alive, else to a new one."""
         task.attempts += 1
         task.started = time.perf_counter()
-        for worker in [worker for worker, held in self._workers.items() if held is None]:
+        for worker in [worker for worker, busy_with in self._workers.items() if busy_with is None]:
             with suppress(OSError):
                 worker.send(task.payload)
                 self._workers[worker] = task
@@ -160,17 +164,17 @@ class LocalProcesses:
             raise RuntimeError("this compute is closed")
         worker = WorkerProcess(self.resources, self._lifeline[0])
         self._workers[worker] = task
-        # If it is gone already, reading from it will say so.
+        # If it has ended already, the next read from it shows that.
         with suppress(OSError):
             worker.send(task.payload)
 
     def _bury(self, worker: WorkerProcess, task: _Task) -> Outcome:
-        """End what is left of a lost worker; the outcome if this attempt was the last."""
+        """Clean up after a dead worker; the task's outcome if this was its last attempt."""
         error = worker.cause_of_death()
         task.wall_lost += time.perf_counter() - task.started
         task.cpu_lost += worker.cpu_seconds_unreported
-        made = Attempt(None, error, "WorkerDied", None, wall_seconds=0.0, cpu_seconds=0.0)
-        outcome = task.outcome(made, worker.output_tail())
+        lost = Attempt(None, error, "WorkerDied", None, wall_seconds=0.0, cpu_seconds=0.0)
+        outcome = task.outcome(lost, worker.output_tail())
         self._discard(worker)
         return outcome
 
@@ -183,9 +187,9 @@ class LocalProcesses:
             self._discard(worker)
 
 
-def _readable(made: Attempt) -> Attempt:
-    """The attempt with its result unpickled, or failed when that is impossible here."""
-    if made.error is not None:
-        return made
-    read = attempt(lambda: pickle.loads(made.result))  # noqa: S301 (from our own child)
-    return replace(read, wall_seconds=made.wall_seconds, cpu_seconds=made.cpu_seconds)
+def _unpickled(sent: Attempt) -> Attempt:
+    """The attempt with its result unpickled; a failed attempt when it cannot be."""
+    if sent.error is not None:
+        return sent
+    read = attempt(lambda: pickle.loads(sent.result))  # noqa: S301 (from our own child)
+    return replace(read, wall_seconds=sent.wall_seconds, cpu_seconds=sent.cpu_seconds)

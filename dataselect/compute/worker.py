@@ -1,12 +1,13 @@
-"""The child's side of `processes`: take a job, do it, send what happened, wait for the next.
+"""The child's side of `processes`: receive a job, run it, send the result, wait for the next.
 
-It outlives its jobs, because importing torch costs seconds, but never its parent: a thread
-watches the parent and ends the process at once, in the middle of a job too. That is safe since
-results appear by rename only. Ctrl-C reaches the whole foreground group; here it is ignored and
-the parent decides.
+It outlives its jobs, because importing torch takes seconds, but never its parent: a thread watches
+the parent and ends the process with it, even during a job. That is safe because results are
+published by rename. Ctrl-C reaches the whole foreground group; the worker ignores it and the parent
+decides.
 
-Messages to the parent: ("begun", None), ("progress", fields) and ("end", Attempt), whose result
-is pickled apart so that a result the parent cannot read costs that job only.
+Messages to the parent: ("begun", None), ("progress", fields) and ("end", Attempt). The result in
+the attempt is pickled separately, so that a result that the parent cannot unpickle fails only that
+job.
 """
 
 import faulthandler
@@ -19,18 +20,18 @@ from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
-from dataselect.compute.attempt import attempt
+from dataselect.compute.attempt import Attempt, attempt
 from dataselect.compute.jobs import plain_fields
 
 
 def main(connection_number: int, lifeline: int, parent: int) -> None:
     """Serve jobs until the parent closes the connection or ends.
 
-    The numbers are inherited file descriptors; nobody writes to `lifeline`, its end of file
-    means that the parent is gone. `parent` is the parent's process id.
+    `connection_number` and `lifeline` are inherited file descriptors; nobody writes to `lifeline`,
+    and its end of file means that the parent has ended. `parent` is the parent's process id.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # A native crash then leaves a stack in the output that the parent shows.
+    # A native crash then prints a stack to the output, which the parent shows.
     faulthandler.enable()
     for descriptor in (connection_number, lifeline):
         os.set_inheritable(descriptor, False)
@@ -46,8 +47,8 @@ def main(connection_number: int, lifeline: int, parent: int) -> None:
 
 
 def _end_with(lifeline: int, parent: int) -> None:
-    # A process that the parent forked may hold a copy of the lifeline's other end, so the
-    # parent's id is looked at too.
+    # A process that the parent forked may hold a copy of the lifeline's other end, so check the
+    # parent's id as well.
     ended: list[int] = []
     while not ended and os.getppid() == parent:
         ended, _, _ = select.select([lifeline], [], [], 1.0)
@@ -61,12 +62,11 @@ def _serve(connection: "Connection[Any, Any]", payload: bytes) -> None:
         function, arguments = pickle.loads(payload)  # noqa: S301 (from our parent)
         return pickle.dumps(function(progress=sender.progress, **arguments))
 
-    made = attempt(work)
-    sender.end(made)
+    sender.end(attempt(work))
 
 
 class _Sender:
-    """Sends for one job; a thread that the job left behind cannot speak after its end."""
+    """Sends the messages of one job; a thread that outlives the job can send none after its end."""
 
     def __init__(self, connection: "Connection[Any, Any]") -> None:
         self._connection = connection
@@ -79,7 +79,7 @@ class _Sender:
             if self._open:
                 self._connection.send(message)
 
-    def end(self, made: object) -> None:
+    def end(self, result: Attempt) -> None:
         with self._lock:
             self._open = False
-            self._connection.send(("end", made))
+            self._connection.send(("end", result))

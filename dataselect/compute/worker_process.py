@@ -1,9 +1,9 @@
 """The parent's handle on one worker: a fresh interpreter at the other end of a socket.
 
-Not `multiprocessing.Process`: a child started here runs only `dataselect.compute.worker`, not
-the caller's main script again (so notebooks, heredocs and scripts without a `__main__` guard
-work), gets its environment before its first import, and has its output redirected from birth,
-so nothing that it prints, native code included, reaches the terminal with the live display.
+Not `multiprocessing.Process`: a child started here runs only `dataselect.compute.worker`, not the
+caller's main script again (so notebooks, heredocs and scripts without a `__main__` guard work), and
+gets its environment before its first import. Its output is redirected from the start, so nothing
+that it or native code prints disturbs the live display in the terminal.
 """
 
 import multiprocessing
@@ -20,11 +20,11 @@ _TAIL_BYTES = 4000
 
 
 class WorkerProcess:
-    """Started at once. `cpu_seconds` counts what no attempt has reported yet once it ended."""
+    """A worker process, started on construction."""
 
     def __init__(self, resources: Resources, lifeline: int) -> None:
         self.connection, theirs = multiprocessing.Pipe()
-        # Nameless, so that it goes with the process even after SIGKILL of both.
+        # Without a name, so that it disappears with the processes even after SIGKILL.
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
         self._output_start = 0
         self._cpu_total = self._cpu_reported = 0.0
@@ -47,16 +47,16 @@ class WorkerProcess:
             )
 
     def send(self, payload: bytes) -> None:
-        """Start a job, a pickled (function, arguments); OSError when the worker is gone."""
+        """Start a job, a pickled (function, arguments). Raises OSError if the worker has ended."""
         self._output_start = os.fstat(self._output.fileno()).st_size
         self._jobs += 1
         self._begun = False
         self.connection.send_bytes(payload)
 
     def receive(self) -> Any:
-        """The next message; EOFError or OSError when the worker is gone."""
-        # Asked in this order, so that what it sent before its end is still read. A child that
-        # it forked may hold the connection open, and then there is no end of file.
+        """The next message. Raises EOFError or OSError when the worker has ended."""
+        # Checked in this order, so that messages sent before its end are still read. A child that
+        # it forked may keep the connection open, and then there is no end of file.
         if self.has_ended() and not self.connection.poll():
             raise EOFError
         message = self.connection.recv()
@@ -68,30 +68,30 @@ class WorkerProcess:
 
     @property
     def died_idle(self) -> bool:
-        """Whether a worker that is gone died between two jobs, before it took up the latest."""
-        # For a moment a dying process can still be sent to. A first job, though, may be what
-        # keeps a worker from starting at all.
+        """Whether a worker that has ended died between two jobs, before it began the latest."""
+        # For a moment, sending to a dying process succeeds. Not with its first job: that may be
+        # what keeps a worker from starting at all.
         return self._jobs > 1 and not self._begun
 
     def has_ended(self) -> bool:
-        """Whether the process is gone, without waiting."""
+        """Whether the process has ended; does not wait."""
         return self._reap(os.WNOHANG)
 
     def end(self) -> None:
-        """Kill it: a job's results appear by rename only, so nothing can be half-done."""
+        """Kill the process. Results are published by rename, so nothing is left half-written."""
         self._kill()
         self.connection.close()
         self._output.close()
 
     def output_tail(self) -> str:
-        """The end of what the latest job printed; to be read before `end`."""
+        """The end of what the latest job printed. Call it before `end`."""
         number = self._output.fileno()
         size = os.fstat(number).st_size
         start = max(self._output_start, size - _TAIL_BYTES)
         return os.pread(number, size - start, start).decode("utf-8", "replace").strip()
 
     def cause_of_death(self) -> str:
-        """Why a process ended that has closed its connection."""
+        """Why the worker died; kills it if only its connection has closed."""
         self._kill()
         code = self._process.returncode
         if code >= 0:
@@ -102,7 +102,7 @@ class WorkerProcess:
 
     @property
     def cpu_seconds_unreported(self) -> float:
-        """CPU seconds, after its end, that no finished attempt accounts for."""
+        """After its end: CPU seconds that no finished attempt has reported."""
         return max(0.0, self._cpu_total - self._cpu_reported)
 
     def _kill(self) -> None:
@@ -121,5 +121,5 @@ class WorkerProcess:
 
 
 def _environment(resources: Resources) -> dict[str, str]:
-    # Unbuffered, because a killed process does not flush what it said last.
+    # Unbuffered, because a killed process does not flush its last output.
     return {**os.environ, **resources.environment(), "PYTHONUNBUFFERED": "1"}

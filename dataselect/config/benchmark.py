@@ -1,4 +1,4 @@
-"""What a plan says of a benchmark: its questions, and where the reasoning about them comes from."""
+"""The `benchmarks` section of a plan: questions, and the source of the reasoning traces."""
 
 from typing import Annotated, Literal, Self
 
@@ -12,7 +12,7 @@ KNOWN_BENCHMARKS = (
     *("gsm8k", "math500", "arc_challenge"),
     *("mmlu_pro_stem", "commonsense_qa", "humaneval"),
 )
-"""Benchmarks that need no file; `benchmarks.known` says what they are."""
+"""Benchmarks that need no file; `benchmarks.known` defines them."""
 
 
 def _check_prompt(prompt: str) -> str:
@@ -25,72 +25,72 @@ class Benchmark(Section):
     """Questions with worked answers, and where the frontier model's reasoning comes from."""
 
     id: Id
-    """Short name, unique in the plan. The known benchmarks need no more than theirs: gsm8k,
-    math500, arc_challenge, mmlu_pro_stem, commonsense_qa, humaneval."""
+    """Short name, unique in the plan. For a known benchmark the id is enough: gsm8k, math500,
+    arc_challenge, mmlu_pro_stem, commonsense_qa, humaneval."""
 
     items: Text | None = None
-    """JSONL file of the questions, or YAML definition of a benchmark of your own, relative to the
-    plan. Not for the known benchmarks."""
+    """JSONL file of the questions, or YAML definition of your own benchmark, relative to the plan.
+    Not for the known benchmarks."""
 
     folder: Text | None = None
     """Folder that holds a known benchmark as JSONL files, relative to the plan. Default: the
     Hub."""
 
     shots: Text | None = None
-    """JSONL file of worked examples that open the prompt, relative to the plan; only with a JSONL
-    file of questions, other benchmarks have their own."""
+    """JSONL file of worked examples that open the prompt, relative to the plan. Only with a JSONL
+    file of questions; other benchmarks have their own examples."""
 
     shot_count: Whole | None = None
     """How many worked examples to use. Default: the benchmark's own number, 0 for a JSONL file."""
 
     traces: Text | list[Text] | None = None
-    """File of recorded reasoning traces (JSONL, also .gz), relative to the plan; of several files
+    """File of recorded reasoning traces (JSONL, also .gz), relative to the plan. With several files
     (several frontier models) the scores are averaged. Default for a known benchmark: the traces
     that the authors of the paper released."""
 
     weigh: Text | None = None
     """Instead of traces: a causal language model, in a folder relative to the plan or on the Hub,
-    that reads the items' own rationales and gives the probability of each letter."""
+    that reads the benchmark's rationales and gives the probability of each letter."""
 
     only_correct: bool = False
-    """Leave out items whose trace ends in a wrong answer, which the paper keeps."""
+    """Leave out items whose trace ends in a wrong answer. The paper keeps them."""
 
     weights: Literal["trace", "benchmark", "none"] = "trace"
-    """What the weights of a trace are scaled over; the paper's is `trace`, the others measure
-    what that step does."""
+    """What token weights are scaled over: each trace (the paper), the whole benchmark, or nothing.
+    The last two measure the effect of the scaling."""
 
     label: Literal["solution", "answer"] | None = None
-    """What counts as the benchmark's own gold text: the worked solution or the answer alone.
-    Default: the benchmark's own, `solution` for a JSONL file."""
+    """Gold text for the baselines: the worked solution or the answer alone. Default: the
+    benchmark's own, `solution` for a JSONL file."""
 
     limit: Count | None = None
-    """Use only the first so many items."""
+    """Use only this many items, the first ones. Default: all."""
 
     task: Text | None = None
-    """Kind of problem, in the words of the frontier model's prompt: "… solves [task] problems"."""
+    """Kind of problem, as named in the frontier model's prompt: "… solves [task] problems"."""
 
     prompt: Annotated[str, AfterValidator(_check_prompt)] | None = None
-    """What a model sees of an item; {question} stands for the question. Default: the benchmark's
-    own, `Question: {question}\\nAnswer:` for a JSONL file."""
+    """Prompt for an item; {question} stands for the question. Default: the benchmark's own,
+    `Question: {question}\\nAnswer:` for a JSONL file."""
 
     @property
     def is_defined(self) -> bool:
-        """Whether a definition says what it is, and not this section alone."""
+        """Whether a definition (built in, or a YAML file) describes it, not this section alone."""
         return self.items is None or self.items.endswith((".yaml", ".yml"))
 
     @property
     def trace_files(self) -> list[str]:
-        """The files that are named in `traces`."""
-        named = self.traces or []
-        return [named] if isinstance(named, str) else named
+        """The files named in `traces`, as a list."""
+        files = self.traces or []
+        return [files] if isinstance(files, str) else files
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         if self.items is None and self.id not in KNOWN_BENCHMARKS:
-            meant = nearest(self.id, KNOWN_BENCHMARKS)
+            suggestion = nearest(self.id, KNOWN_BENCHMARKS)
             raise FieldError(
                 f"{self.id!r} is none of the known benchmarks ({', '.join(KNOWN_BENCHMARKS)})",
-                f"{meant + ' Or name' if meant else 'name'} its file in 'items:'",
+                f"{suggestion + ' Or name' if suggestion else 'name'} its file in 'items:'",
                 "id",
             )
         if self.items is not None and self.folder is not None:
@@ -104,7 +104,7 @@ class Benchmark(Section):
             )
         if self.is_defined:
             if self.shots is not None:
-                raise FieldError("this benchmark brings its own", "remove it", "shots")
+                raise FieldError("this benchmark has its own shots", "remove it", "shots")
         elif self.shot_count and self.shots is None:
             raise FieldError("no file of shots is named", "add 'shots:'", "shot_count")
         elif self.shots is not None and not self.shot_count:

@@ -1,9 +1,9 @@
-"""A series of checkpoints as a manifest or a calibration names it, and what their names tell.
+"""A series of existing checkpoints in a manifest or calibration, and steps and tokens in names.
 
-Checkpoints that were trained elsewhere come as revisions of a Hub repository or as folders, and
-the people who made them say in the names how far training was: `stage1-step10000-tokens21B`,
-`step5000-seed-default`, `checkpoint-3000`. Here is the section of the YAML file, and step and
-tokens read from such a name; which checkpoints there are, `scoring.series` finds out.
+Checkpoints that were trained elsewhere are revisions of a Hub repository or folders, and their
+names say how far training was: `stage1-step10000-tokens21B`, `step5000-seed-default`,
+`checkpoint-3000`. This module has the YAML section and parses such names; `scoring.series` finds
+the checkpoints.
 
 Not covered: tokens counted from the start of a later stage, as in `stage2-ingredient1-…`; state
 them in `tokens`.
@@ -26,8 +26,8 @@ class Checkpoints(Section):
     """One or many checkpoints of a model that was trained elsewhere."""
 
     model: Text
-    """A model on the Hub (`allenai/OLMo-2-0425-1B`, with `@REVISION` for a single one); a folder
-    with a checkpoint, or with one in each of its folders; or a pattern for folders
+    """A model on the Hub (`allenai/OLMo-2-0425-1B`, with `@REVISION` for a single checkpoint); a
+    folder that is a checkpoint or holds a folder for each; or a pattern for folders
     (`checkpoints/fineweb/step*-hf`). Folders are relative to the file."""
 
     revisions: Text | Annotated[list[Text], Field(min_length=1)] | None = None
@@ -36,14 +36,14 @@ class Checkpoints(Section):
     Default: `main`."""
 
     tokens: Count | dict[str, Count] | None = None
-    """Training tokens: a number for a single checkpoint, else by name. Default: what the name says
-    (`tokens21B`), or its step times `tokens_per_step`."""
+    """Training tokens: a number for a single checkpoint, else a mapping by name. Default: from the
+    name (`tokens21B`), or its step times `tokens_per_step`."""
 
     tokens_per_step: Count | None = None
-    """Tokens in a training step, for names that give the step alone (`step5000`)."""
+    """Tokens in a training step, for names that have only the step (`step5000`)."""
 
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Arithmetic of the scoring."""
+    """Number format in which they are scored."""
 
     @model_validator(mode="after")
     def _tokens_have_one_origin(self) -> Self:
@@ -54,13 +54,13 @@ class Checkpoints(Section):
     @property
     def revision_patterns(self) -> list[str]:
         """The revisions as a list; empty where none is named."""
-        named = self.revisions or []
-        return [named] if isinstance(named, str) else named
+        revisions = self.revisions or []
+        return [revisions] if isinstance(revisions, str) else revisions
 
     def tokens_at(self, name: str) -> int | None:
-        """Training tokens of the checkpoint of that name, where they are known.
+        """Training tokens of the checkpoint of that name; None where they are unknown.
 
-        What is stated goes first, then the exact product of steps, then the name's own rounding.
+        From `tokens`, else step times `tokens_per_step`, else the (rounded) tokens in the name.
         """
         if isinstance(self.tokens, int):
             return self.tokens
@@ -73,18 +73,18 @@ class Checkpoints(Section):
 
 
 def step_in(name: str) -> int | None:
-    """The training step that a name tells: `step5000-seed-default` → 5000."""
+    """The training step in a name, None without one: `step5000-seed-default` → 5000."""
     return _count(_STEP, name)
 
 
 def tokens_in(name: str) -> int | None:
-    """The training tokens that a name tells: `stage1-step10000-tokens21B` → 21 billion."""
+    """The tokens in a name, None without any: `stage1-step10000-tokens21B` → 21 billion."""
     return _count(_TOKENS, name)
 
 
 def _count(pattern: re.Pattern[str], name: str) -> int | None:
-    found = pattern.findall(name)
+    counts = pattern.findall(name)
     try:
-        return parse_count(found[-1]) if found else None
+        return parse_count(counts[-1]) if counts else None
     except ValueError:
         return None

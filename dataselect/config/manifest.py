@@ -2,8 +2,8 @@
 
 A manifest names a target (the model to be pretrained), the candidates, and the sources that
 mixtures draw on; the plan says how to choose. Its keys are those of `datasets.load_dataset`, so
-a dataset card's own call can be copied. Only what the file itself can show is checked here:
-whether the data is there, and has the column, is for `corpus` to find out.
+the call on a dataset card can be copied. Only the file itself is checked here; `corpus` checks
+that the data exists and has the column.
 """
 
 import math
@@ -20,21 +20,21 @@ from dataselect.wording import nearest, quoted
 _BUILDERS = ("json", "parquet", "text")
 
 
-def _check_weight(weight: float) -> float:
-    if not 0 < weight <= 1e9:
-        raise ValueError(f"{weight:g} is not a weight; write a number above 0 or leave it out")
-    return weight
+def _check_share(share: float) -> float:
+    if not 0 < share <= 1e9:
+        raise ValueError(f"{share:g} is not a share; write a number above 0 or leave it out")
+    return share
 
 
 class Source(Section):
-    """A body of text, in the words of `datasets.load_dataset`."""
+    """A body of text, with the keys of `datasets.load_dataset`."""
 
     id: Id
     """Short name, unique in the manifest: 1 to 64 of a-z 0-9 . _ -, beginning with a letter or
     digit. It appears in file names, the report and mixtures."""
 
     title: Annotated[Text, AfterValidator(lambda text: " ".join(text.split()))] | None = None
-    """Free name for the report. Default: the id."""
+    """Name for the report, any text. Default: the id."""
 
     path: Text | None = None
     """A dataset on the Hub such as `HuggingFaceFW/fineweb-edu`; a local file or folder; or
@@ -56,17 +56,17 @@ class Source(Section):
     """Branch, tag or commit of a Hub dataset. Pin a commit to make a run repeatable."""
 
     streaming: bool = True
-    """Read a Hub dataset as it comes instead of downloading all of it first."""
+    """Stream a Hub dataset instead of downloading all of it first."""
 
     text_column: Text = "text"
     """The column that holds the text."""
 
     max_repeats: Annotated[Number, Field(ge=1)] | None = None
-    """Epochs allowed over this text when there is less of it than the token budget; overrides
-    the plan's `max_repeats`."""
+    """Most epochs over this text when the token budget exceeds it. Default: the plan's
+    `max_repeats`."""
 
     bad_rows: Literal["error", "skip"] = "error"
-    """What to do with a row that cannot be parsed: stop and name it, or skip and count it."""
+    """What happens at a row that cannot be parsed: stop and name it, or skip and count it."""
 
     @model_validator(mode="after")
     def _has_one_place(self) -> Self:
@@ -83,27 +83,27 @@ class Source(Section):
 
 
 class Candidate(Source):
-    """A dataset to choose or leave: a source of its own, or a mixture of sources."""
+    """A dataset to choose among: a text, or a mixture of sources."""
 
-    mixture: dict[str, Annotated[Number, AfterValidator(_check_weight)]] | None = None
-    """Instead of `path`: the weights of sources or of other candidates, by id, in shares of the
-    tokens. They need not sum to 1."""
+    mixture: dict[str, Annotated[Number, AfterValidator(_check_share)]] | None = None
+    """Instead of `path`: shares of the tokens by id of a source or another candidate. They need not
+    sum to 1."""
 
     proxies: CandidateProxies | None = None
-    """Proxies of this candidate that exist already or that a command of your own trains, by
-    stage. `path` or `mixture` may be left out where no stage of the plan trains on its text."""
+    """Proxies of this candidate that exist already, or that your own command trains, by stage.
+    `path` or `mixture` may be left out where no stage of the plan trains on its text."""
 
     @property
     def has_text(self) -> bool:
-        """Whether it says where its text is; one whose proxies come from elsewhere need not."""
+        """Whether it names a text; a candidate whose proxies come from elsewhere need not."""
         return self.path is not None or self.mixture is not None
 
     @model_validator(mode="after")
     def _has_one_place(self) -> Self:
         if not self.has_text:
-            # Whether that will do depends on the plan, and is checked where the two meet.
+            # Whether a text is needed depends on the plan; checked where both are known.
             self._check_no_text_keys(
-                "this belongs to a text, and no 'path' names one", "add 'path:'"
+                "this describes a text, and no 'path' names one", "add 'path:'"
             )
             return self
         self._require_one("path", "mixture")
@@ -111,16 +111,16 @@ class Candidate(Source):
             self._check_builder()
             return self
         if not self.mixture:
-            raise FieldError("it names no source", "write 'source-id: weight' in it", "mixture")
+            raise FieldError("it names no source", "write 'source-id: share' in it", "mixture")
         self._check_no_text_keys(
-            "this belongs to a text, and a mixture has none of its own",
+            "this describes a text, and a mixture has none of its own",
             "put it on the sources that the mixture names",
         )
         return self
 
     def _check_no_text_keys(self, problem: str, fix: str) -> None:
         for key, field in Source.model_fields.items():
-            # Compared by value: a resolved manifest spells the defaults out.
+            # By value, not by presence: a resolved manifest spells the defaults out.
             if key not in ("id", "title") and getattr(self, key) != field.default:
                 raise FieldError(problem, fix, key)
 
@@ -135,7 +135,7 @@ class Target(Section):
     """Training tokens, such as `6T`. Either this or `chinchilla_multiple`."""
 
     chinchilla_multiple: Annotated[Number, Field(gt=0)] | None = None
-    """Training tokens as a multiple of 20 for each parameter."""
+    """Training tokens as a multiple of 20 per parameter."""
 
     @model_validator(mode="after")
     def _has_one_budget(self) -> Self:
@@ -150,58 +150,58 @@ class Target(Section):
 
     @property
     def total_tokens(self) -> int:
-        """Training tokens, however they were given."""
+        """Training tokens, from `tokens` or `chinchilla_multiple`."""
         if self.chinchilla_multiple is None:
             return self.tokens or 0
         return chinchilla_tokens(self.size, self.chinchilla_multiple)
 
 
 class Evidence(Section):
-    """What is known of the target already; the report then shows how well proxies agree."""
+    """Known results of the target; the report then shows how well the proxies agree with them."""
 
     target_accuracy: Text
-    """CSV file relative to the manifest: a column `id`, and one column of accuracies from 0 to 1
-    for each benchmark."""
+    """CSV file relative to the manifest: a column `id` with candidates, and a column of accuracies
+    from 0 to 1 for each benchmark."""
 
 
 class Manifest(Document):
     """What to choose among, and for which target."""
 
     target: Target
-    """The model that the chosen data is for; it sets the cost that screening is weighed against."""
+    """The model that the chosen data is for; the report compares its cost with the proxies'."""
 
     plan: Text | dict[str, Any] | None = None
     """How to choose: a file ending in .yaml relative to the manifest, the name of a plan in
-    `stages/`, or the plan itself, written out here. The command line overrides it; without
-    either the plan `quickstart` applies."""
+    `stages/`, or the plan itself, written here. The command line overrides it. Default: the plan
+    `quickstart`."""
 
     sources: list[Source] = Field(default_factory=list)
-    """Texts that mixtures draw on without being candidates themselves."""
+    """Texts that mixtures draw on and that are not candidates themselves."""
 
     candidates: Annotated[list[Candidate], Field(min_length=2)]
-    """What to choose among; two at least."""
+    """What to choose among; at least two."""
 
     evidence: Evidence | None = None
-    """Accuracies of target models that have been trained already, if there are any."""
+    """Accuracies of target models that have been trained already."""
 
     @model_validator(mode="after")
     def _ids_fit_together(self) -> Self:
-        seen: dict[str, str] = {}
+        place_of: dict[str, str] = {}
         for key, entries in (("sources", self.sources), ("candidates", self.candidates)):
             for i, entry in enumerate(entries):
-                if entry.id in seen:
+                if entry.id in place_of:
                     raise FieldError(
-                        f"{entry.id!r} is the id of {seen[entry.id]} too",
+                        f"{entry.id!r} is the id of {place_of[entry.id]} too",
                         "give each an id of its own",
                         *(key, i, "id"),
                     )
-                seen[entry.id] = f"{key}[{i}]"
+                place_of[entry.id] = f"{key}[{i}]"
         texts = self.text_sources()
         for i, candidate in enumerate(self.candidates):
             for name in candidate.mixture or {}:
                 if name not in texts:
                     problem = f"there is no source or candidate {quoted(name)}"
-                    if name in seen:
+                    if name in place_of:
                         mixed = self.candidate(name).mixture is not None
                         what = "is a mixture itself" if mixed else "has no text of its own"
                         problem = f"{name!r} {what}"
@@ -210,12 +210,12 @@ class Manifest(Document):
         return self
 
     def text_sources(self) -> dict[str, Source]:
-        """Everything that has text of its own, by id: the sources, then the plain candidates."""
+        """Sources, then candidates that are not mixtures, by id: all that have a text."""
         plain = [candidate for candidate in self.candidates if candidate.path is not None]
         return {source.id: source for source in [*self.sources, *plain]}
 
     def candidate(self, candidate_id: str) -> Candidate:
-        """The candidate of this id; KeyError when there is none."""
+        """The candidate with this id. Raises KeyError when there is none."""
         return {candidate.id: candidate for candidate in self.candidates}[candidate_id]
 
     def where_candidate(self, candidate_id: str, *path: str | int) -> str:
@@ -224,24 +224,25 @@ class Manifest(Document):
         return self.where("candidates", index, *(path or ("id",)))
 
     def where_text(self, source_id: str) -> str:
-        """`file:line:column` of the source or candidate that has this text."""
+        """`file:line:column` of the source or candidate with this id. Raises KeyError."""
         for key, entries in (("sources", self.sources), ("candidates", self.candidates)):
             for i, entry in enumerate(entries):
                 if entry.id == source_id:
                     return self.where(key, i, "id")
         raise KeyError(source_id)
 
-    def weights(self, candidate_id: str) -> dict[str, float]:
-        """Shares of the tokens by source id, summing to 1; a plain candidate has all its own.
+    def shares(self, candidate_id: str) -> dict[str, float]:
+        """Shares of a candidate's tokens by source id, summing to 1.
 
-        Empty for a candidate without text. Raises KeyError for an id that is not a candidate's.
+        A candidate with a `path` is its own only source; one without text has none. Raises KeyError
+        for an id that is not a candidate's.
         """
         candidate = self.candidate(candidate_id)
         mixture = candidate.mixture
         if mixture is None:
             return {candidate_id: 1.0} if candidate.has_text else {}
         total = math.fsum(mixture.values())
-        return {source: weight / total for source, weight in mixture.items()}
+        return {source: share / total for source, share in mixture.items()}
 
 
 def load_manifest(path: Path) -> Manifest:

@@ -1,9 +1,9 @@
 """The plan: how to choose.
 
 A plan names the tokenizer, the benchmarks, and what is trained and measured in Stage 1
-(`screen`) and Stage 2 (`predict`). It knows nothing of the candidates, so one plan serves many
-manifests; what depends on both (keeping more candidates than there are) is checked where they
-meet, and what depends on the files that it names where those are read.
+(`screen`) and Stage 2 (`predict`). It does not depend on the candidates, so one plan serves many
+manifests. What depends on both (keeping more candidates than there are) is checked where both are
+known, and what depends on the files that it names is checked where those are read.
 """
 
 import os
@@ -31,7 +31,7 @@ def _parse_automatic(value: Any) -> int | str:
     except ValueError:
         count = 0
     if count == 0:
-        raise ValueError(f"{quoted(value)} is not a number of them; write 1 or more, or 'auto'")
+        raise ValueError(f"{quoted(value)} is not a count; write 1 or more, or 'auto'")
     return count
 
 
@@ -40,36 +40,35 @@ Aggregate = Literal["mean_rank", "z_score"]
 
 
 class Stage(Section):
-    """What Stage 1 and Stage 2 have in common."""
+    """The keys that Stage 1 and Stage 2 share."""
 
     proxy: Proxy | None = None
     """The model that is trained on every candidate of this stage. Not needed where every candidate
     has a proxy from elsewhere."""
 
     train: Trainer | None = None
-    """A command of your own that trains the proxy of every candidate instead of us; what a
-    candidate says in its `proxies` goes first."""
+    """Your own command that trains the proxy of every candidate, in place of the built-in trainer.
+    A candidate's `proxies` override it."""
 
     seeds: Annotated[Count, Field(le=64)] = 1
-    """Proxies to train of each candidate, with the seeds `proxy.seed`, + 1, and so on; scores are
-    their mean, so the noise of one seed decides less."""
+    """Proxies to train for each candidate, with the seeds `proxy.seed`, + 1, and so on. Scores are
+    their mean, which lowers the noise of the seed."""
 
     processes: Annotated[Count, Field(le=4096)] = 1
-    """Processes that train one proxy together, each with a GPU of its own (`docs/training.md`).
-    How many there are changes nothing about the proxy."""
+    """Processes that train one proxy together, one GPU each (`docs/training.md`). Their number
+    changes nothing about the proxy."""
 
     average: Annotated[Count, Field(le=1000)] = 1
-    """Late checkpoints of each proxy whose scores are averaged; as many as `proxy.checkpoints`
-    at most."""
+    """Late checkpoints of each proxy whose scores are averaged; at most `proxy.checkpoints`."""
 
     benchmarks: Annotated[list[str], Field(min_length=1)] | None = None
-    """Ids of the benchmarks to score it on. Default: all of the plan's."""
+    """Ids of the benchmarks to score the proxies on. Default: all of the plan's."""
 
     aggregate: Aggregate = "z_score"
     """How scores on several benchmarks become one: the mean z-score or mean rank of a candidate."""
 
     accuracy: bool = False
-    """Also generate answers and measure their accuracy, for comparison; costs time."""
+    """Also generate answers and measure their accuracy, for comparison. Takes extra time."""
 
     @model_validator(mode="after")
     def _keeps_enough_checkpoints(self) -> Self:
@@ -83,21 +82,21 @@ class Stage(Section):
 
 
 class Screen(Stage):
-    """Stage 1: a tiny proxy for every candidate; the best go on."""
+    """Stage 1: a tiny proxy for every candidate; the best survive."""
 
     keep: Count
-    """How many candidates go on."""
+    """Number of survivors, the candidates that go on to Stage 2."""
 
     min_probability: Annotated[Number, Field(gt=0, lt=1)] | None = None
-    """Candidates behind these go on as well while the probability that they belong among the best
-    `keep` is at least this, such as 0.2; an unclear ranking then keeps more. Default: none."""
+    """Also keep candidates whose probability to belong among the best `keep` is at least this, such
+    as 0.2; an unclear ranking then keeps more. Default: keep no more."""
 
     keep_at_most: Count | None = None
-    """How many candidates go on at most, with `min_probability`. Default: all."""
+    """Most survivors, with `min_probability`. Default: all candidates."""
 
     discrepancy: Literal["published", "none"] = "published"
-    """What probabilities know of the gap between proxy and target: that of published proxies of
-    the same training FLOPs (docs/stage1.md), or nothing, so that they are of the proxies' scores
+    """Gap between proxy and target that probabilities account for: that of published proxies of
+    the same training FLOPs (docs/stage1.md), or none, so that they describe the proxies' scores
     alone."""
 
     @model_validator(mode="after")
@@ -119,14 +118,14 @@ class Screen(Stage):
         return self
 
     def most(self, candidates: int) -> int:
-        """How many of so many candidates may go on."""
+        """Most survivors that `candidates` candidates can have."""
         if self.min_probability is None:
             return min(self.keep, candidates)
         return min(self.keep_at_most or candidates, candidates)
 
 
 class Predict(Stage):
-    """Stage 2: a larger proxy for every survivor, mapped to the target's accuracy."""
+    """Stage 2: a larger proxy for every survivor, whose score is mapped to target accuracy."""
 
     transfer: Text | None = None
     """JSON file of transfer functions, relative to the plan. Without one the survivors are
@@ -137,39 +136,40 @@ class ComputePlan(Section):
     """What runs where on this machine."""
 
     jobs: Automatic = "auto"
-    """Processes side by side; `auto` for one on each core that this process may use."""
+    """Processes in parallel. `auto`: on a CPU one per core that this process may use, on a GPU
+    one."""
 
     threads: Automatic = "auto"
-    """Threads of each process."""
+    """Threads of each process. `auto`: on a CPU one, on a GPU the cores divided by `jobs`."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models run; `auto` takes a GPU where there is one."""
 
     population: Automatic = "auto"
-    """Candidates whose proxies train as one program in one process; `auto` for one on a CPU, and
-    for as many as fit into 16 GiB on a GPU, which a single small proxy leaves idle."""
+    """Candidates whose proxies train as one program in one process. `auto`: one on a CPU, and on a
+    GPU as many as fit into 16 GiB, since a single small proxy leaves it idle."""
 
     shard: Literal["auto", "ddp", "fsdp"] = "auto"
-    """Where a stage has several `processes`: `ddp` keeps a whole model in each, `fsdp` a share of
-    it; `auto` for shares where a whole model would take more than half of a GPU's memory."""
+    """With several `processes`: `ddp` replicates the model, `fsdp` shards it. `auto`: `fsdp` where
+    a whole model would take more than half of a GPU's memory."""
 
     activation_checkpointing: Literal["auto"] | bool = "auto"
-    """Work activations out again in the backward pass instead of keeping them: a third more time
-    in a fraction of the memory. `auto` for models from 500M parameters on."""
+    """Recompute activations in the backward pass instead of keeping them: a third more time in a
+    fraction of the memory. `auto`: for models of 500M parameters and more."""
 
 
 class Leaks(Section):
-    """The leak alarm: which candidates hold the benchmarks' own text."""
+    """The leak alarm: which candidates contain text of the benchmarks."""
 
     enabled: bool = True
-    """Look for the benchmarks in the text that candidates are trained on."""
+    """Search the text that candidates are trained on for the benchmarks."""
 
     ngram: Annotated[Count, Field(ge=4, le=50)] = 8
-    """Words in a row that must agree, case and punctuation aside, to count as found."""
+    """Words in a row that must match, regardless of case and punctuation, to count as found."""
 
     share: Annotated[Number, Field(gt=0, le=1)] = 0.9
-    """Share of an item's question, solution or trace that one document must hold, in such runs,
-    to count as holding the item; 13 words at least."""
+    """Fraction of the words of an item's question, solution or trace that one document must hold,
+    in such runs, to count as holding the item; at least 13 words."""
 
 
 class Plan(Document):
@@ -179,11 +179,11 @@ class Plan(Document):
     """Seed of the order of the corpora, the tokenizer's sample and the bootstrap."""
 
     tokenizer: TokenizerPlan | None = None
-    """The tokenizer that all proxies share. Needed where a proxy is trained, here or by a command
-    that takes its tokens."""
+    """The tokenizer that all proxies share. Needed where a proxy is trained here, or by a command
+    that reads its tokens."""
 
     benchmarks: Annotated[list[Benchmark], Field(min_length=1)]
-    """What candidates are judged by."""
+    """The benchmarks that candidates are scored on."""
 
     screen: Screen
     """Stage 1."""
@@ -192,8 +192,8 @@ class Plan(Document):
     """Stage 2. Without it the run ends with the ranking of Stage 1."""
 
     mix: Mix | None = None
-    """The search for mixture weights, which `dataselect run` does after the stages where this is
-    given. `dataselect mix` does it with the defaults where it is not."""
+    """The search for mixture shares. Where given, `dataselect run` does it after the stages;
+    `dataselect mix` uses the defaults where it is not."""
 
     compute: ComputePlan = ComputePlan()
     """What runs where."""
@@ -202,13 +202,13 @@ class Plan(Document):
     """The leak alarm."""
 
     max_repeats: Annotated[Number, Field(ge=1)] = 1.0
-    """Epochs allowed over a text when there is less of it than the token budget."""
+    """Most epochs over a text when the token budget exceeds it."""
 
     bootstrap_draws: Count = 2000
-    """Resamples of the items behind every interval."""
+    """Bootstrap resamples of the items for every interval."""
 
     confidence: Annotated[Number, Field(gt=0, lt=1)] = 0.9
-    """Share of the draws that an interval holds."""
+    """Confidence level of the intervals: the fraction of the draws inside."""
 
     @model_validator(mode="after")
     def _benchmarks_fit_together(self) -> Self:
@@ -220,8 +220,8 @@ class Plan(Document):
                     "give each an id of its own",
                     *("benchmarks", i, "id"),
                 )
-        named = (("screen", self.screen), ("predict", self.predict), ("mix", self.mix))
-        for key, stage in named:
+        sections = (("screen", self.screen), ("predict", self.predict), ("mix", self.mix))
+        for key, stage in sections:
             chosen = (stage.benchmarks if stage else None) or []
             for i, name in enumerate(chosen):
                 place = (key, "benchmarks", i)
@@ -235,14 +235,13 @@ class Plan(Document):
     def benchmarks_of(self, stage: Stage) -> list[Benchmark]:
         """The benchmarks of `screen` or `predict`, in the plan's order."""
         chosen = stage.benchmarks
-        return [each for each in self.benchmarks if chosen is None or each.id in chosen]
+        return [b for b in self.benchmarks if chosen is None or b.id in chosen]
 
 
 def project_folder() -> Path:
-    """The folder with `candidates/` and `stages/` that comes with dataselect.
+    """The folder with the `candidates/` and `stages/` that come with dataselect.
 
-    Inside the package when it was installed from a wheel, the root of the repository in a
-    checkout.
+    Inside the package in an installed wheel, the root of the repository in a checkout.
     """
     package = Path(__file__).parents[1]
     packaged = package / "_project"
@@ -250,18 +249,18 @@ def project_folder() -> Path:
 
 
 def load_plan(name_or_path: str, base: Path, where: str = "plan") -> Plan:
-    """The plan that a manifest in the folder `base` means by `name_or_path`.
+    """The plan that a manifest in the folder `base` names by `name_or_path`.
 
-    What ends in .yaml or .yml is a file relative to `base`. Anything else is a name, looked up
-    in `stages/` beside the manifest, then in `stages/` beside its folder, then among the plans
-    that come with dataselect. Raises InputError; `where` names the place that asks for the plan.
+    A text ending in .yaml or .yml is a file relative to `base`. Any other is a name, looked up in
+    `stages/` beside the manifest, then in `stages/` beside its folder, then among the plans that
+    come with dataselect. Raises InputError; `where` is the place that names the plan.
     """
     if name_or_path.endswith((".yaml", ".yml")):
         return read(Plan, base / name_or_path)
     folders = [base / "stages", base / os.pardir / "stages", project_folder() / "stages"]
-    found = {file.stem: file for folder in reversed(folders) for file in folder.glob("*.yaml")}
-    if name_or_path not in found:
-        listed = f"(plans: {', '.join(sorted(found))}; a file ends in .yaml)"
-        fix = f"{nearest(name_or_path, found) or 'name one that there is'} {listed}"
+    plans = {file.stem: file for folder in reversed(folders) for file in folder.glob("*.yaml")}
+    if name_or_path not in plans:
+        listed = f"(plans: {', '.join(sorted(plans))}; a file ends in .yaml)"
+        fix = f"{nearest(name_or_path, plans) or 'name an existing one'} {listed}"
         raise InputError(where, f"there is no plan {quoted(name_or_path)}", fix)
-    return read(Plan, found[name_or_path])
+    return read(Plan, plans[name_or_path])

@@ -1,4 +1,4 @@
-"""What a plan says of the tokenizer that the proxies trained here share."""
+"""The `tokenizer` section of a plan: the tokenizer that the proxies trained here share."""
 
 from typing import Annotated, Self
 
@@ -9,16 +9,16 @@ from dataselect.units import Count
 
 
 class TokenizerTraining(Section):
-    """A byte-level BPE tokenizer trained on the candidates, pooled in equal parts."""
+    """A byte-level BPE tokenizer trained on all sources in equal parts."""
 
     vocab_size: Annotated[Count, Field(ge=257)] = 4096
-    """Entries, the 256 bytes and the end-of-text token included."""
+    """Number of entries, including the 256 bytes and the end-of-text token."""
 
     split_digits: bool = True
-    """Make every digit a token of its own, which arithmetic is learnt better with."""
+    """Make every digit a separate token, which makes arithmetic easier to learn."""
 
     characters: Count = 5_000_000
-    """Characters to train on, in equal parts from all candidates."""
+    """Characters to train on, in equal parts from all sources."""
 
 
 class TokenizerPlan(Section):
@@ -31,7 +31,7 @@ class TokenizerPlan(Section):
     """Branch, tag or commit of a tokenizer on the Hub."""
 
     train: TokenizerTraining | None = None
-    """Train one on the candidates instead; `{}` takes the defaults."""
+    """Train one on the manifest's texts instead; `{}` takes the defaults."""
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:

@@ -1,4 +1,4 @@
-"""A new project: the folders `candidates/`, `stages/` and `reports/`, as they come with us."""
+"""A new project: copies of the folders `candidates/`, `stages/` and `reports/`."""
 
 import shutil
 from collections.abc import Iterator
@@ -9,22 +9,22 @@ from dataselect.errors import InputError
 
 
 def write_project(folder: Path) -> Iterator[Path]:
-    """Copy the three folders into `folder` and give every file written.
+    """Copy the three folders into `folder` and yield the path of every file written.
 
-    Raises InputError, before anything is written, where a file is there already.
+    Raises InputError, before anything is written, where a file exists already.
     """
     source = project_folder()
-    wanted = [
+    names = [
         path.relative_to(source)
         for part in ("candidates", "stages")
         for path in sorted((source / part).rglob("*"))
         if path.is_file() and not path.name.startswith(".")
     ]
-    wanted.append(Path("reports/README.md"))
-    for name in wanted:
+    names.append(Path("reports/README.md"))
+    for name in names:
         if (folder / name).exists():
             raise InputError(folder / name, "this file is there already", "choose another folder")
-    for name in wanted:
+    for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / name, folder / name)
         yield folder / name

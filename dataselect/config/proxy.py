@@ -1,4 +1,4 @@
-"""The part of a plan that says what one proxy is and how it is trained."""
+"""The `proxy` section of a plan: the shape of one proxy and how it is trained."""
 
 from typing import Annotated, Literal, Self
 
@@ -12,7 +12,7 @@ LADDER_SIZES = (
     *("4M", "6M", "8M", "10M", "14M", "16M", "20M", "60M", "90M"),
     *("150M", "300M", "530M", "750M", "1B"),
 )
-"""Sizes of the DataDecide ladder that a plan may name; `proxies.ladder` has their shapes."""
+"""Sizes of the DataDecide ladder that a plan may use; `proxies.ladder` has their shapes."""
 
 
 def _check_ladder_size(size: str) -> str:
@@ -29,10 +29,10 @@ Seed = Annotated[Whole, Field(lt=2**32)]
 
 
 class Architecture(Section):
-    """The shape of a proxy of one's own, without its vocabulary."""
+    """A custom shape of a proxy, without its vocabulary."""
 
     hidden_size: Count
-    """Width of the model. An even multiple of `heads`."""
+    """Width of the model; an even multiple of `heads`."""
 
     layers: Count
     """Number of blocks."""
@@ -41,13 +41,13 @@ class Architecture(Section):
     """Attention heads in a block."""
 
     intermediate_size: Count | None = None
-    """Width inside the feed-forward part. Default: four times `hidden_size`."""
+    """Width of the feed-forward layers. Default: four times `hidden_size`."""
 
     kv_heads: Count | None = None
     """Key and value heads; a divisor of `heads`. Default: as many as `heads`."""
 
     tie_embeddings: bool = True
-    """Use one matrix for the embedding and the output."""
+    """Use the same matrix for the embedding and the output."""
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
@@ -78,25 +78,25 @@ class Architecture(Section):
 
 
 class Proxy(Section):
-    """A small model that is trained on every candidate, and how."""
+    """A small model that is trained on every candidate, and its training settings."""
 
     size: Annotated[Text, AfterValidator(_check_ladder_size)] | None = None
     """A size of the DataDecide ladder, such as `4M`. Either this or `architecture`."""
 
     architecture: Architecture | None = None
-    """A shape of one's own."""
+    """A custom shape."""
 
     tokens: Count | None = None
     """Training tokens, such as `87.3M`. Either this or `chinchilla_multiple`."""
 
     chinchilla_multiple: Positive | None = None
-    """Training tokens as a multiple of 20 for each parameter."""
+    """Training tokens as a multiple of 20 per parameter."""
 
     sequence_length: Annotated[Count, Field(ge=2)] | None = None
-    """Tokens in a training sequence. Default: the ladder's."""
+    """Tokens per training sequence. Default: the ladder's."""
 
     batch_size: Count | None = None
-    """Sequences in a step. Default: the ladder's, smaller where the token budget is small."""
+    """Sequences per step. Default: the ladder's, smaller where the token budget is small."""
 
     learning_rate: Positive | None = None
     """Peak learning rate of the matrices. Default: the ladder's."""
@@ -108,16 +108,16 @@ class Proxy(Section):
     """AdamW's decoupled weight decay, on the matrices."""
 
     warmup_fraction: Annotated[Number, Field(ge=0, lt=1)] = 0.05
-    """Share of the steps over which the learning rate rises; a cosine brings it down after."""
+    """Fraction of the steps with linear warm-up of the learning rate; cosine decay follows."""
 
     grad_clip: Positive = 1.0
-    """Largest norm of the gradient; a longer one is scaled down."""
+    """Largest norm of the gradient; a larger one is scaled down to it."""
 
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of the forward and backward passes; `auto` takes bf16 where it helps."""
+    """Number format of the forward and backward passes; `auto` takes bf16 where it is faster."""
 
     checkpoints: Count = 1
-    """Checkpoints to keep, evenly spaced; the last one is the end of training."""
+    """Checkpoints to keep, evenly spaced; the last is the end of training."""
 
     seed: Seed = 0
     """Seed of the initial weights and the order of the data."""

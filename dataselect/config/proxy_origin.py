@@ -1,12 +1,12 @@
-"""Where a proxy comes from when it is not trained here, as a manifest or a plan says it.
+"""The sections of a manifest or plan for proxies that are not trained here.
 
-Either checkpoints that exist (`checkpoints`), or a command: the team's own trainer, a script,
- a Slurm submission that waits. A command is a program with arguments and never a shell, so
-nothing in a path or an id can be taken for more than text. What differs from call to call stands
-in it as placeholders, `PLACEHOLDERS`; an unknown one is an error here, before anything is spent.
+A proxy is either existing checkpoints (`checkpoints`) or trained by a command: the team's own
+trainer, a script, a Slurm submission that waits. A command is a program with arguments and never
+runs in a shell, so nothing in a path or an id is interpreted. What differs from call to call is
+written as `PLACEHOLDERS`; an unknown one is an error here, before anything is spent.
 
-Not covered: what a placeholder stands for in a run, and the check of what the command left, which
-`proxy_sources.command` does.
+Not covered: the values of the placeholders in a run, and the check of the checkpoint that the
+command wrote; `proxy_sources.command` does both.
 """
 
 import shlex
@@ -22,23 +22,23 @@ from dataselect.wording import nearest, quoted
 
 PLACEHOLDERS = {
     "data": "folder with the candidate's tokens, described by its `data.json`",
-    "output": "folder to leave the checkpoint in; the same again after an interruption",
-    "tokenizer": "folder of the tokenizer that the plan names",
+    "output": "folder to write the checkpoint to; the same again after an interruption",
+    "tokenizer": "folder of the plan's tokenizer",
     "tokens": "training tokens",
     "candidate": "the candidate's id",
     "stage": "`screen` or `predict`",
     "seed": "seed of this training run",
-    "checkpoints": "how many checkpoints to leave, evenly spaced",
+    "checkpoints": "how many checkpoints to write, evenly spaced",
 }
-"""What may stand in braces in a command."""
+"""Names that a command may have in braces, and their meaning."""
 
 
 class Trainer(Section):
-    """A command that trains a proxy and leaves it as a Hugging Face checkpoint."""
+    """A command that trains a proxy and writes it as a Hugging Face checkpoint."""
 
     command: Text | Annotated[list[Text], Field(min_length=1)]
-    """Program and arguments, as one text (split as a shell would, though none is started) or a
-    list. In braces: {placeholders}. Braces that are meant as such are doubled."""
+    """Program and arguments, as a list or as one text, which is split as a shell would (no shell
+    is started). {placeholders} are in braces; literal braces are doubled."""
 
     tokens: Count | None = None
     """Training tokens. Default: those of the stage's `proxy`."""
@@ -53,12 +53,12 @@ class Trainer(Section):
         except ValueError as error:
             raise FieldError(
                 f"it cannot be read ({error})",
-                "close quotes, and double braces that are no placeholder: {{ }}",
+                "close quotes, and double literal braces: {{ }}",
                 "command",
             ) from None
         for name in sorted(names - set(PLACEHOLDERS)):
-            listed = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
-            fix = nearest(name, PLACEHOLDERS) or "double braces that are no placeholder: {{ }}"
+            listed = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
+            fix = nearest(name, PLACEHOLDERS) or "double literal braces: {{ }}"
             raise FieldError(
                 f"there is no placeholder {quoted('{' + name + '}')}",
                 f"{fix} ({listed})",
@@ -66,7 +66,7 @@ class Trainer(Section):
             )
         if "output" not in names:
             raise FieldError(
-                "it has no {output}, where the checkpoint has to be left",
+                "it has no {output}, the folder to write the checkpoint to",
                 "add it to the arguments",
                 "command",
             )
@@ -74,30 +74,30 @@ class Trainer(Section):
 
     @property
     def words(self) -> list[str]:
-        """Program and arguments; ValueError for quotes that are not closed."""
+        """Program and arguments. Raises ValueError for quotes that are not closed."""
         return shlex.split(self.command) if isinstance(self.command, str) else list(self.command)
 
     @property
     def placeholders(self) -> set[str]:
-        """Names in braces; ValueError for braces that do not match."""
+        """Names in braces. Raises ValueError for braces that do not match."""
         names = set()
         for word in self.words:
             for _, name, form, conversion in Formatter().parse(word):
                 if name is not None:
-                    shown = f"{name}{'!' + conversion if conversion else ''}"
-                    names.add(f"{shown}:{form}" if form else shown)
+                    placeholder = f"{name}{'!' + conversion if conversion else ''}"
+                    names.add(f"{placeholder}:{form}" if form else placeholder)
         return names
 
 
 class Trained(Section):
-    """A proxy that a command of one's own trains."""
+    """A proxy that the user's own command trains."""
 
     train: Trainer
-    """The command, and what it needs to know."""
+    """The command and its settings."""
 
 
 def _form(value: Any) -> str:
-    """Which of the three forms is meant, so that an error is about that one."""
+    """Which of the three forms the value has, so that errors are about that form."""
     if isinstance(value, list):
         return "series of each seed"
     commanded = "train" in value if isinstance(value, dict) else isinstance(value, Trained)
@@ -113,11 +113,11 @@ Proxies = Annotated[
 
 
 class CandidateProxies(Section):
-    """Where a candidate's proxies come from, by stage; a stage left out trains them here."""
+    """Where a candidate's proxies come from, by stage. A stage left out trains them here."""
 
     screen: Proxies | None = None
-    """Stage 1: checkpoints that exist, a list of such series (one for each seed), or
+    """Stage 1: existing checkpoints, a list of such series (one for each seed), or
     `train: {command: ...}`."""
 
     predict: Proxies | None = None
-    """Stage 2, in the same words."""
+    """Stage 2, with the same keys."""

@@ -1,9 +1,8 @@
 """Sections of a YAML file as pydantic models, with line and column in every error.
 
-`Section` is one mapping of such a file and `Document` a whole file; `read` gives the model or
-raises one InputError, for the fault that comes first in the file. Faults that only the data on
-disk can show (a missing file, a missing column) are left to what reads that data; `where` gives
-it the place to name.
+`Section` is one mapping of such a file and `Document` a whole file; `read` returns the model or
+raises one InputError, for the first fault in the file. Faults in the data on disk (a missing file,
+a missing column) are found by the code that reads it; `where` gives it the place for the message.
 """
 
 import re
@@ -22,15 +21,15 @@ from dataselect.wording import is_id, nearest, quoted, slug
 def _check_id(text: str) -> str:
     if is_id(text):
         return text
-    such = f", such as {slug(text)!r}" if slug(text) else ""
+    example = f", such as {slug(text)!r}" if slug(text) else ""
     raise ValueError(
         f"{quoted(text)} is not an id; use 1 to 64 of a-z 0-9 . _ - and begin with a letter or"
-        f" digit{such} (a free title may stand in 'title')"
+        f" digit{example} (any text may stand in 'title')"
     )
 
 
 Id = Annotated[str, AfterValidator(_check_id)]
-"""A pydantic field for an id: it names files and appears in reports, so it is kept plain."""
+"""A pydantic field for an id: it names files and appears in reports."""
 
 
 def _check_text(text: str) -> str:
@@ -44,10 +43,10 @@ Text = Annotated[str, AfterValidator(_check_text)]
 
 
 class FieldError(ValueError):
-    """What a validator raises when the fault lies at one of several keys.
+    """Raised by a validator when the fault is at one of several keys.
 
-    `path` leads from the section under validation to that key. A plain ValueError with the text
-    "problem; fix" does where the section or the field itself is the place.
+    `path` leads from the section under validation to that key. Where the section or the field
+    itself is the place, a plain ValueError with the text "problem; fix" is enough.
     """
 
     def __init__(self, problem: str, fix: str, *path: str | int) -> None:
@@ -56,14 +55,14 @@ class FieldError(ValueError):
 
 
 class Section(BaseModel):
-    """One mapping of a YAML file: unknown keys refused, a docstring under each field."""
+    """One mapping of a YAML file: refuses unknown keys; a docstring under each field."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
 
     def _require_one(self, first: str, second: str, fix: str = "") -> None:
-        """Raise unless exactly one of two keys has a value."""
+        """Raise ValueError unless exactly one of two keys has a value."""
         given = [key for key in (first, second) if getattr(self, key) is not None]
         if not given:
             raise ValueError(
@@ -77,21 +76,21 @@ class Document(Section):
     """A whole YAML file."""
 
     name: Id
-    """Names the folder of what comes out. Default: the name of the file without its ending."""
+    """Name of the output folder. Default: the file name without its ending."""
 
     _positions: Positions = PrivateAttr(default_factory=lambda: Positions(Path("(in memory)")))
 
     @property
     def base(self) -> Path:
-        """The folder of the file, which the paths in it are relative to."""
+        """The folder of the file; paths in it are relative to this folder."""
         return self._positions.file.parent
 
     def where(self, *path: str | int) -> str:
-        """`file:line:column` of a key, for errors that only the data on disk can show."""
+        """`file:line:column` of a key, for errors that are found in the data on disk."""
         return self._positions.of(path)
 
     def document_at(self, model: type["DocumentT"], key: str) -> "DocumentT":
-        """The document that is written out under `key` of this one instead of being named."""
+        """The document written out under `key` of this one, in place of a file name."""
         positions = self._positions.below((key,))
         document = validate(model, {"name": self.name, **getattr(self, key)}, positions)
         document._positions = positions
@@ -103,7 +102,7 @@ DocumentT = TypeVar("DocumentT", bound=Document)
 
 
 def read(model: type[DocumentT], path: Path) -> DocumentT:
-    """The document in the file `path`; raises one InputError with line and column."""
+    """The document in the file `path`. Raises one InputError, with line and column."""
     data, positions = load(path)
     document = validate(model, {"name": slug(path.stem), **data}, positions)
     document._positions = positions
@@ -111,28 +110,28 @@ def read(model: type[DocumentT], path: Path) -> DocumentT:
 
 
 def in_memory(model: type[DocumentT], data: Mapping[str, Any]) -> DocumentT:
-    """The document that plain values make, as a file of them would; errors name the key."""
+    """The document made from plain values in place of a file. InputErrors name the key."""
     title = model.__name__.lower()
     places = _Keys(Path(f"{title} (a mapping)"))
     try:
         document = validate(model, {"name": title, **data}, places)
-    except InputError as error:  # which says the key in its own words
+    except InputError as error:  # its problem names the key already
         raise InputError(places.file, error.problem, error.fix) from None
     document._positions = places
     return document
 
 
 class _Keys(Positions):
-    """Places in values that have no lines."""
+    """Positions in values that come from no file: the key in place of line and column."""
 
     def of(self, path: KeyPath) -> str:
         return f"{self.file}, {dotted(path)}" if path else str(self.file)
 
 
 def validate(model: type[SectionT], data: Mapping[str, Any], positions: Positions) -> SectionT:
-    """`data` as a `model`; raises an InputError for the fault that comes first in the file.
+    """`data` as a `model`. Raises one InputError, for the first fault in the file.
 
-    Equal places: an unknown key goes before the key that is missing because of it.
+    An unknown key is reported before a missing key of the same section: it is often a typo of it.
     """
     try:
         return model.model_validate(data)
@@ -140,13 +139,13 @@ def validate(model: type[SectionT], data: Mapping[str, Any], positions: Position
         faults: dict[KeyPath, list[ErrorDetails]] = {}
         for detail in error.errors(include_url=False):
             faults.setdefault(_path_of(detail, data), []).append(detail)
-    # A union reports each of its branches: the one that went deepest is the one that was meant.
+    # A union reports each of its branches: the deepest path is of the branch that was meant.
     paths = [p for p in faults if not any(q != p and q[: len(p)] == p for q in faults)]
     unknown = {p[:-1] for p in paths if faults[p][0]["type"] == "extra_forbidden"}
 
     def order(path: KeyPath) -> tuple[bool, tuple[int, int]]:
-        explained = faults[path][0]["type"] == "missing" and path[:-1] in unknown
-        return explained, positions.mark(path)
+        may_be_typo = faults[path][0]["type"] == "missing" and path[:-1] in unknown
+        return may_be_typo, positions.mark(path)
 
     first = min(paths, key=order)
     problem, fix = _describe(model, first, faults[first], positions)
@@ -154,7 +153,7 @@ def validate(model: type[SectionT], data: Mapping[str, Any], positions: Position
 
 
 def _path_of(detail: ErrorDetails, data: Any) -> KeyPath:
-    """The place in `data` of a pydantic error, whose own path also names branches of unions."""
+    """The place of a pydantic error in `data`, without the branches of unions in its `loc`."""
     path: list[str | int] = []
     value = data
     for i, step in enumerate(detail["loc"], start=1):
@@ -191,21 +190,21 @@ def _describe(
         problem, _, fix = str(detail["ctx"]["error"]).partition("; ")
         return prefix + problem, fix
     if isinstance(value, list):
-        details = [each for each in details if each["type"] != "string_type"] or details
-    wanted = " or ".join(dict.fromkeys(_wanted(each) for each in details))
+        details = [d for d in details if d["type"] != "string_type"] or details
+    expected = " or ".join(dict.fromkeys(_expected(d) for d in details))
     spelling = positions.spelling(path)
-    texts = any(each["type"] == "string_type" for each in details)
-    if texts and isinstance(value, bool | int | float) and spelling is not None:
-        what = "true or false" if isinstance(value, bool) else "a number"
-        return f"{prefix}{spelling} means {what} here", f"put text in quotes: '{spelling}'"
-    fix = f"write {wanted}"
+    text_expected = any(d["type"] == "string_type" for d in details)
+    if text_expected and isinstance(value, bool | int | float) and spelling is not None:
+        meaning = "true or false" if isinstance(value, bool) else "a number"
+        return f"{prefix}{spelling} means {meaning} here", f"put text in quotes: '{spelling}'"
+    fix = f"write {expected}"
     if kind == "literal_error" and isinstance(value, str):
-        choices = re.findall("'([^']*)'", wanted)
+        choices = re.findall("'([^']*)'", expected)
         fix = f"{nearest(value, choices)} {fix}".strip()
-    return f"{prefix}{_shown(value, spelling)} does not fit", fix
+    return f"{prefix}{_describe_value(value, spelling)} does not fit", fix
 
 
-def _shown(value: object, spelling: str | None) -> str:
+def _describe_value(value: object, spelling: str | None) -> str:
     if value is None:
         return "an empty value"
     if isinstance(value, Mapping):
@@ -215,8 +214,8 @@ def _shown(value: object, spelling: str | None) -> str:
     return quoted(value) if isinstance(value, str) or spelling is None else spelling
 
 
-def _wanted(detail: ErrorDetails) -> str:
-    """What pydantic wanted, in the words of someone who writes YAML."""
+def _expected(detail: ErrorDetails) -> str:
+    """What pydantic expected, in terms of YAML."""
     limits = {
         "greater_than": "a number above {gt:g}",
         "greater_than_equal": "a number of at least {ge:g}",
@@ -238,14 +237,15 @@ def _wanted(detail: ErrorDetails) -> str:
 
 
 def _keys_at(model: type[Section], path: KeyPath) -> list[str]:
-    """The keys that the section at `path` may have, in the order of their documentation."""
+    """The keys that the section at `path` may have, in the order of its fields."""
     sections = [model]
     for step in path:
         if isinstance(step, str):
             annotations = [
                 s.model_fields[step].annotation for s in sections if step in s.model_fields
             ]
-            sections = [found for each in annotations for found in _sections_in(each)] or sections
+            inner = [section for a in annotations for section in _sections_in(a)]
+            sections = inner or sections
     return list(sections[0].model_fields)
 
 
@@ -253,4 +253,4 @@ def _sections_in(annotation: Any) -> list[type[Section]]:
     """The section types inside `Proxy | None`, `list[Source]` and the like."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return [annotation]
-    return [found for each in get_args(annotation) for found in _sections_in(each)]
+    return [section for part in get_args(annotation) for section in _sections_in(part)]

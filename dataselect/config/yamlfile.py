@@ -1,10 +1,10 @@
-"""Strict YAML 1.2 files as plain values, with line and column of each.
+"""Strict YAML 1.2 files as plain values, with the line and column of each.
 
-Ordinary loaders are lenient where a manifest must not be: PyYAML keeps the last of two equal
-keys, reads `no` as false and `1.10` as 1.1, and forgets where a value stood. So the node graph
-that ruamel.yaml composes is turned into plain values here: core-schema scalars only (a date or
-`no` stays text), no tags, no merge keys, no duplicate keys, a bound on what aliases expand to,
-and the place and spelling of every value kept for the error messages.
+Ordinary loaders are too lenient for a manifest: PyYAML keeps the last of two equal keys, reads
+`no` as false and `1.10` as 1.1, and loses the place of a value. So this module turns the node
+graph that ruamel.yaml composes into plain values: core-schema scalars only (a date or `no` stays
+text), no tags, no merge keys, no duplicate keys, a bound on the expansion of aliases. It keeps
+the place and spelling of every value for the error messages.
 
 Not covered: what the values mean (`schema`), and writing YAML.
 """
@@ -22,7 +22,7 @@ from dataselect.errors import InputError
 from dataselect.wording import is_id, nearest, quoted
 
 KeyPath = tuple[str | int, ...]
-"""The way to a value from the top of a file: ("candidates", 0, "path")."""
+"""Keys and indices from the top of a file to a value: ("candidates", 0, "path")."""
 
 _MOST_BYTES = 8 * 2**20
 _MOST_VALUES = 200_000
@@ -32,7 +32,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Positions:
-    """Where each key of a file stands, and how its value is spelled there."""
+    """Line and column of each key of a file, and the spelling of its value."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -40,7 +40,7 @@ class Positions:
         self._spellings: dict[KeyPath, str] = {}
 
     def record(self, path: KeyPath, line: int, column: int, spelling: str | None) -> None:
-        """Keep line and column, counted from 1, and the spelling of a scalar."""
+        """Keep line and column (from 1) and the spelling of a scalar; None for other values."""
         self._marks[path] = (line, column)
         if spelling is not None:
             self._spellings[path] = spelling
@@ -57,7 +57,7 @@ class Positions:
         return f"{self.file}:{line}:{column}"
 
     def below(self, path: KeyPath) -> "Positions":
-        """The same places, counted from the key `path` instead of the top of the file."""
+        """The positions below the key `path`, with paths relative to it."""
         inner, depth = Positions(self.file), len(path)
         inner._marks = {k[depth:]: v for k, v in self._marks.items() if k[:depth] == path}
         inner._spellings = {k[depth:]: v for k, v in self._spellings.items() if k[:depth] == path}
@@ -83,7 +83,7 @@ def load(path: Path) -> tuple[dict[str, Any], Positions]:
     """The plain values of a YAML file (dict, list, str, int, float, bool, None) and their places.
 
     Raises InputError for a file that is missing, empty, too large, not UTF-8 or not YAML, whose
-    top level is not a mapping, or that holds what the module docstring rules out.
+    top level is not a mapping, or that has something that the module docstring excludes.
     """
     text = _read_text(path)
     positions = Positions(path)
@@ -120,8 +120,8 @@ def _read_text(path: Path) -> str:
             )
         raw = path.read_bytes()
     except FileNotFoundError:
-        beside = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
-        fix = nearest(path.name, beside) or "check the name and the folder"
+        siblings = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+        fix = nearest(path.name, siblings) or "check the name and the folder"
         raise InputError(path, "there is no such file", fix) from None
     except IsADirectoryError:
         raise InputError(path, "this is a folder", "name a YAML file in it") from None
@@ -185,7 +185,7 @@ class _Builder:
             if key_node.tag == f"{_TAG}merge":
                 self._refuse(key_node, "merge keys ('<<') are not supported", "write the keys out")
             self._scalar(key_node)
-            # The spelling rather than the value: an id such as 2024 is a key too.
+            # The spelling, not the value: an id such as 2024 is a text key.
             key = key_node.value
             if key in values:
                 first = self.positions.mark((*path, key))[0]
@@ -217,7 +217,7 @@ class _Builder:
                 return float(re.sub(r"\.(inf|nan)", r"\1", text.lower().replace("_", "")))
         except (KeyError, ValueError):
             self._refuse(node, f"{quoted(text)} cannot be read as {kind}", "put text in quotes")
-        # Dates, '<<' and '=' are kinds of their own to ruamel but text in the core schema.
+        # Dates, '<<' and '=' have types in ruamel but are text in the core schema.
         if kind not in ("str", "timestamp", "merge", "value"):
             self._refuse_tag(node)
         if match := _CONTROL.search(text):

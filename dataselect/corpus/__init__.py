@@ -1,1 +1,1 @@
-"""From a source of text to packed token sequences: rows, tokenizer, shards, packing."""
+"""From a source of text to packed token sequences: rows, tokenizer, shards and packing."""

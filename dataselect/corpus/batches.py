@@ -1,7 +1,7 @@
 """Work on a stream of texts in batches, in several threads, with the results in order.
 
-For work that lets go of Python's lock: the Rust tokenizer, and NumPy on long arrays. Texts are
-read a fixed number of batches ahead, so memory does not grow with the stream.
+For work that releases the GIL: the Rust tokenizer, and NumPy on long arrays. Texts are read a
+fixed number of batches ahead, so memory does not grow with the stream.
 """
 
 from collections import deque
@@ -12,12 +12,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 BATCH_CHARACTERS = 100_000
-# Batches read ahead. The same for any number of threads, so that the counts of rows read are too.
+# Batches read ahead: the same for any number of threads, so that counts of rows read are the same.
 BATCHES_AHEAD = 16
 
 
 def map_batches(texts: Iterator[str], work: Callable[[list[str]], T], threads: int) -> Generator[T]:
-    """Yield what `work` makes of each batch of texts, in order."""
+    """Yield the result of `work` for each batch of texts, in order."""
     waiting: deque[Future[T]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="texts")
     try:

@@ -1,9 +1,9 @@
-"""Which local files a source names, in the words of `datasets.load_dataset`.
+"""Find the local files of a source, which has the keys of `datasets.load_dataset`.
 
-Local text is found and read here instead of by `datasets`, because an error has to name the
-file and line, which `datasets` gives neither of. Three forms lead to files: `path` is a form
-("json", "parquet", "text") with `data_files` or `data_dir`; `path` is a file; `path` is a folder.
-Everything else is the built-in desk world or a dataset on the Hub. URLs are not read here.
+Local text is found and read here instead of by `datasets`, because an error must name the file and
+line, and `datasets` gives neither. Local files are named in three ways: `path` is a form ("json",
+"parquet", "text") with `data_files` or `data_dir`; `path` is a file; `path` is a folder. Any other
+path is the built-in synthetic world or a dataset on the Hub. URLs are not read.
 """
 
 import glob
@@ -22,7 +22,7 @@ Form = Literal["json", "parquet", "text"]
 Compression = Literal["", ".gz", ".zst"]
 Origin = Literal["desk", "local", "hub"]
 
-DESK_PATH = "dataselect/desk"
+SYNTHETIC_PATH = "dataselect/desk"
 FORM_OF_SUFFIX: dict[str, Form] = {
     ".jsonl": "json",
     ".ndjson": "json",
@@ -30,7 +30,7 @@ FORM_OF_SUFFIX: dict[str, Form] = {
     ".parquet": "parquet",
     ".txt": "text",
 }
-# Other builders of `load_dataset`, which are no names of Hub datasets.
+# Other builders of `load_dataset`, which are not names of Hub datasets.
 OTHER_BUILDERS = frozenset({"arrow", "csv", "hdf5", "lance", "pandas", "sql", "webdataset", "xml"})
 OTHER_ARCHIVES = frozenset({".7z", ".bz2", ".lz4", ".rar", ".tar", ".tgz", ".xz", ".zip"})
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -38,25 +38,26 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 @dataclass(frozen=True)
 class LocalFile:
-    """One file of text: `name` is its path below the folder that holds all of the source's files.
-
-    So neither a moved project nor another manifest changes what a source is known by.
-    """
+    """One file of text."""
 
     path: Path
     name: str
+    """Path below the folder that holds all of the source's files, with slashes. Independent of the
+    place of the project, so a moved project keeps the fingerprints of its sources."""
     form: Form
     compression: Compression
+    """The suffix, "" for none."""
 
 
 def origin(source: Source, base: Path) -> Origin:
-    """Say where a source's text comes from, without opening anything.
+    """Where a source's text comes from; opens no file.
 
-    Raises InputError for a path that is neither on this machine nor a possible Hub id.
+    "desk" is the built-in synthetic world (the word is part of stored keys). Raises InputError for
+    a path that is neither on this machine nor a possible Hub id.
     """
     path = source.path
     assert path is not None, "a mixture has no text of its own"
-    if path == DESK_PATH:
+    if path == SYNTHETIC_PATH:
         return "desk"
     where = f"{source.id}: path"
     if "://" in path:
@@ -84,9 +85,9 @@ def origin(source: Source, base: Path) -> Origin:
 
 
 def local_files(source: Source, base: Path) -> list[LocalFile]:
-    """List a local source's files by name, so that the order does not depend on the machine.
+    """The files of a local source, sorted by name, so that the order is the same on any machine.
 
-    Raises InputError for files that are absent, of several forms, or in a form that is not read.
+    Raises InputError for files that are absent, of several forms, or of an unsupported form.
     """
     assert source.path is not None, "a mixture has no text of its own"
     _refuse_hub_keys(source)
@@ -101,21 +102,21 @@ def local_files(source: Source, base: Path) -> list[LocalFile]:
         _refuse_saved_dataset(folder)
         paths = _matches(source, folder) if source.data_files else _inside(folder, form)
     shared = os.path.commonpath([os.path.abspath(path.parent) for path in paths] or [str(folder)])
-    found = [_local_file(source, path, shared, form) for path in paths]
-    forms = sorted({file.form for file in found})
+    files = [_local_file(source, path, shared, form) for path in paths]
+    forms = sorted({file.form for file in files})
     if len(forms) > 1:
         raise InputError(
             f"{source.id}: path",
             f"{source.path} holds {' and '.join(forms)} files",
             f"choose one form: write path: {forms[0]} and data_files:",
         )
-    if not found:
+    if not files:
         raise InputError(
             f"{source.id}: path",
             f"no .jsonl, .json, .parquet or .txt file (or with .gz, .zst) in {folder}",
             "name the files in data_files",
         )
-    return sorted(found, key=lambda file: file.name)
+    return sorted(files, key=lambda file: file.name)
 
 
 def _absolute(base: Path, path: str) -> Path:
@@ -133,9 +134,9 @@ def _folder(source: Source, place: Path, key: str) -> Path:
 
 
 def _matches(source: Source, folder: Path) -> list[Path]:
-    """Files that the patterns of `data_files` name, each once; a pattern without any is refused."""
+    """Files that match the patterns of `data_files`, each once; InputError for one without any."""
     patterns = source.data_files or []
-    found: set[Path] = set()
+    matches: set[Path] = set()
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         where = f"{source.id}: data_files"
         if "://" in pattern:
@@ -145,7 +146,7 @@ def _matches(source: Source, folder: Path) -> list[Path]:
                 "download the file and give its path",
             )
         literal = _absolute(folder, pattern)
-        # A file whose name holds "[" or "*" is meant literally when it exists.
+        # An existing file whose name has "[" or "*" is taken literally.
         full = os.path.join(glob.escape(str(folder)), os.path.expanduser(pattern))
         hits = [literal] if literal.is_file() else map(Path, glob.glob(full, recursive=True))
         files = {path for path in hits if path.is_file()}
@@ -154,20 +155,20 @@ def _matches(source: Source, folder: Path) -> list[Path]:
             if literal.is_dir():
                 fix = f"it is a folder: write '{pattern.rstrip('/')}/*' for the files in it"
             raise InputError(where, f"no file matches '{pattern}'", fix)
-        found |= files
-    return sorted(found)
+        matches |= files
+    return sorted(matches)
 
 
 def _inside(folder: Path, form: Form | None) -> list[Path]:
-    """Files of a known form anywhere under a folder, hidden ones left out."""
-    found: list[Path] = []
+    """Files of a known form anywhere under a folder, except hidden ones."""
+    files: list[Path] = []
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             known = _form_by_suffix(Path(name))
             if known is not None and form in (None, known) and not name.startswith("."):
-                found.append(Path(root, name))
-    return found
+                files.append(Path(root, name))
+    return files
 
 
 def _compression(path: Path) -> Compression:
@@ -188,7 +189,7 @@ def _local_file(source: Source, path: Path, shared: str, form: Form | None) -> L
     if form is None:
         raise InputError(
             path,
-            "its form cannot be told from its name",
+            "the name does not show its form",
             f"write path: json, parquet or text for {source.id} and name it in data_files",
         )
     if form == "parquet" and compression:
@@ -229,7 +230,7 @@ def _refuse_parts_of_file(source: Source) -> None:
 
 
 def _refuse_saved_dataset(folder: Path) -> None:
-    # Its metadata are .json files, which would be taken for the text.
+    # Its metadata are .json files, which would be read as text.
     if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file():
         raise InputError(
             folder,

@@ -1,10 +1,10 @@
-"""What determines the text of a source, as JSON: the key under which its tokens are stored.
+"""The fingerprint of a source: everything that determines its text, as JSON, for store keys.
 
-Local files count by name and content, so that a moved project or a touched file keeps its
-tokens; beyond 64 MiB the modification time and both ends stand for the content, because hashing
-terabytes before every run would cost more than it protects. A Hub dataset counts by what was
-asked for: without a `revision` a dataset that changes on the Hub keeps its fingerprint. Title,
-repeats and the seed are not part of it.
+Local files are identified by name and content, so that a moved project or a touched file keeps its
+tokens. Beyond 64 MiB the modification time and both ends stand for the content, because hashing
+terabytes before every run would cost too much. A Hub dataset is identified by the arguments of
+`load_dataset`: without a `revision`, a dataset that changes on the Hub keeps its fingerprint.
+Title, repeats and the seed are not part of it.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ END_BYTES = 64 << 10
 
 
 def fingerprint(source: Source, base: Path) -> dict[str, Any]:
-    """Describe a source so that equal descriptions mean equal texts in equal order.
+    """A description of a source; equal descriptions mean equal texts in equal order.
 
     Raises InputError as `local_files` does, and for a file that cannot be read.
     """
@@ -75,5 +75,5 @@ def _without_secrets(data_files: str | list[str] | None) -> Any:
     redacted = [redact(name) for name in names]
     if redacted == names:
         return data_files
-    # Two addresses that differ only in what is dropped are still two sources.
+    # Two addresses that differ only in the redacted part are still two sources.
     return {"redacted": redacted, "sha256": hashlib.sha256(json.dumps(names).encode()).hexdigest()}

@@ -1,9 +1,8 @@
 """Read the rows of a Hub dataset through `datasets.load_dataset`.
 
-What can go wrong there comes as many kinds of exception from several libraries, with long texts
-that may repeat credentials; here each becomes one line that names the dataset and what fixes it.
-No code from a dataset is ever run: `datasets` takes data files only, and nothing here asks it to
-trust more.
+Failures are exceptions of many classes from several libraries, with long texts that may repeat
+credentials; here each becomes one line that names the dataset and the fix. No code from a dataset
+is ever run: `datasets` reads data files only, and `trust_remote_code` is never set.
 """
 
 import os
@@ -18,8 +17,8 @@ from dataselect.corpus.readers import missing_column
 from dataselect.corpus.redaction import redact
 from dataselect.errors import InputError
 
-_MENDS = (
-    # Words in the error's class and text, in order of trial, and what to do then.
+_FIXES = (
+    # Words in the error's class and text, in the order they are tried, and the fix.
     (("config",), "set name: to one of the dataset's configurations"),
     (("split",), "set split: to one of the dataset's splits"),
     (("revision",), "check revision: (a branch, tag or commit of the dataset)"),
@@ -40,7 +39,7 @@ def hub_rows(source: Source, seed: int, streaming: bool) -> Generator[tuple[int,
     """Yield `(number from 1, value of the text column)` of a Hub dataset.
 
     The dataset's files (when streaming) or rows (when not) are shuffled by the seed. Raises
-    InputError for whatever stops the reading.
+    InputError for any failure of the reading.
     """
     with _one_line_errors(source):
         dataset = _load(source, streaming)
@@ -92,8 +91,8 @@ def _load(source: Source, streaming: bool) -> Any:
 
 @contextmanager
 def _one_line_errors(source: Source) -> Iterator[None]:
-    # Clients of the Hub raise through httpx, requests, aiohttp, fsspec, pyarrow and more: there is
-    # no common class below Exception.
+    # Hub clients raise errors of httpx, requests, aiohttp, fsspec, pyarrow and more, which have no
+    # common class below Exception.
     try:
         yield
     except Exception as error:
@@ -111,7 +110,7 @@ def _fix(text: str) -> str:
         return (
             "HF_HUB_OFFLINE is set: unset it, or name local copies (path: parquet, data_files: …)"
         )
-    for words, fix in _MENDS:
+    for words, fix in _FIXES:
         if any(word in text for word in words):
             return fix
     return "check path, name, split and revision, and that `datasets` itself can load it"

@@ -1,11 +1,11 @@
 """Training sequences cut from token streams, mixed in a seeded order.
 
-Each part (a source with the tokens asked of it) gives as many sequences as its share; sequences of
-all parts are then shuffled together, so a mixture interleaves its sources at every moment of
-training. A part asked for more than it has starts again from its beginning: its stream is read as
-a ring, whose further rounds cut at other places. Sequences may hold several documents, parted by
-the end-of-text token; nothing masks attention between them. Only the order is held in memory, four
-bytes for each sequence.
+Each part (a source and the tokens to draw from it) gives sequences in proportion to its tokens;
+the sequences of all parts are shuffled together, so a mixture interleaves its sources throughout
+training. A part that has fewer tokens than are drawn starts again from its beginning: its stream is
+read as a ring, and later rounds cut at other places. A sequence may hold several documents,
+separated by the end-of-text token; attention is not masked between them. Only the order is held in
+memory, four bytes for each sequence.
 """
 
 from collections.abc import Sequence
@@ -19,35 +19,37 @@ from dataselect.corpus.shards import TokenStream
 
 @dataclass(frozen=True)
 class Part:
-    """A folder written by `write_tokens` and the tokens asked of it, which may exceed its own."""
+    """A token stream and how much of it to draw."""
 
     folder: str
+    """A folder written by `write_tokens`."""
     tokens: int
+    """Tokens to draw; may exceed what the folder holds."""
 
 
 class PackedData:
     """Sequences of `sequence_length` + 1 token ids: the inputs and, one further, the targets.
 
-    There are `total_tokens // sequence_length` of them, shared out over the parts in proportion to
-    the tokens asked of each (largest remainder), and ordered by `seed`.
+    There are `total_tokens // sequence_length` of them, split over the parts in proportion to
+    their tokens (largest remainder), and ordered by `seed`.
     """
 
     def __init__(
         self, parts: Sequence[Part], sequence_length: int, seed: int, total_tokens: int
     ) -> None:
         assert sequence_length > 0, "a sequence has tokens"
-        assert any(part.tokens > 0 for part in parts), "no tokens are asked of any part"
+        assert any(part.tokens > 0 for part in parts), "no part has tokens to draw"
         self._length = sequence_length
         self._streams = [TokenStream(part.folder) for part in parts]
-        shares = _shares([part.tokens for part in parts], total_tokens // sequence_length)
+        counts = _apportion([part.tokens for part in parts], total_tokens // sequence_length)
         empty = [
-            p.folder
-            for p, n, s in zip(parts, shares, self._streams, strict=True)
-            if n and not len(s)
+            part.folder
+            for part, count, stream in zip(parts, counts, self._streams, strict=True)
+            if count and not len(stream)
         ]
         assert not empty, f"open_rows refuses a source without text, but {empty} has no tokens"
-        self._ends = np.cumsum(shares)
-        self._starts = self._ends - shares
+        self._ends = np.cumsum(counts)
+        self._starts = self._ends - counts
         indices = np.arange(self._ends[-1], dtype=np.uint32)
         self._order = np.random.default_rng(seed).permutation(indices)
 
@@ -55,7 +57,7 @@ class PackedData:
         return len(self._order)
 
     def batch(self, first: int, count: int) -> NDArray[np.int64]:
-        """Give sequences first to first + count of the order, shape (count, sequence_length + 1).
+        """Sequences first to first + count of the order, shape (count, sequence_length + 1).
 
         Raises IndexError beyond the last sequence.
         """
@@ -70,11 +72,11 @@ class PackedData:
         return out
 
 
-def _shares(weights: Sequence[int], total: int) -> NDArray[np.int64]:
-    """Split `total` in proportion to weights by largest remainder, ties to the earlier."""
-    whole = [weight * total // sum(weights) for weight in weights]
-    remainders = [weight * total % sum(weights) for weight in weights]
-    by_remainder = sorted(range(len(weights)), key=lambda i: -remainders[i])
+def _apportion(tokens: Sequence[int], total: int) -> NDArray[np.int64]:
+    """Split `total` in proportion to `tokens` by largest remainder, ties to the earlier."""
+    whole = [count * total // sum(tokens) for count in tokens]
+    remainders = [count * total % sum(tokens) for count in tokens]
+    by_remainder = sorted(range(len(tokens)), key=lambda i: -remainders[i])
     for i in by_remainder[: total - sum(whole)]:
         whole[i] += 1
     return np.array(whole, np.int64)

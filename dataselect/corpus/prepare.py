@@ -1,9 +1,9 @@
 """From a manifest to token streams in the store: one tokenizer, and one stream for each source.
 
-Sources are tokenised, not candidates: a source in five mixtures is read once. A stream is known
-by what determines its tokens and not by its length, so a longer budget later leaves proxies that
-were trained on its beginning as they are. Only a stream that is cut is another one: who asks for
-more than its tokens reads them again.
+Sources are tokenised, not candidates: a source in five mixtures is read once. The key of a stream
+does not depend on its length, so a longer budget later does not invalidate proxies trained on its
+beginning. A stream that is cut has another key, since a proxy that draws more than its tokens
+repeats them.
 """
 
 import json
@@ -28,41 +28,47 @@ Report = Callable[[str, Mapping[str, float]], None]
 """Called with the name of the work and its progress."""
 
 Observers = Callable[[str], "Observer"]
-"""Gives the observer of the texts of the source of this id, while they are tokenised."""
+"""Returns the observer for the source with this id; it gets the texts as they are tokenised."""
 
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """The run's tokenizer: a folder, what identifies it, and its number of entries."""
+    """The run's tokenizer."""
 
     folder: Path
     hash: str
+    """`tokenizer_hash` of the folder."""
     vocab_size: int
+    """Number of entries, special tokens included."""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """A source's tokens: `key` names the stream whatever its length, `tokens` is this length."""
+    """The tokens of one source, in the store."""
 
     source: str
+    """Id of the source."""
     key: str
+    """Identifies the stream, whatever its length."""
     folder: Path
+    """A folder written by `write_tokens`."""
     tokens: int
+    """Length of the stream."""
     budget: int
-    """Tokens that were asked for; the source has fewer where it is exhausted."""
+    """Tokens that were needed; `tokens` is less where the source is exhausted."""
     index: Mapping[str, Any]
-    """Counts of documents and of rows read, used, bad, empty and without text."""
+    """The stream's index.json: counts of documents, and of rows by what became of them."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What proxies of one run are trained on."""
+    """The training data of one run."""
 
     tokenizer: Tokenizer
     fingerprints: Mapping[str, Mapping[str, Any]]
-    """What determines the text of every source, by id."""
+    """Fingerprint of every source, by id."""
     streams: Mapping[str, Stream]
-    """Tokens of the sources that were asked for, by id."""
+    """Streams of the sources that are needed, by id."""
 
 
 @dataclass(frozen=True)
@@ -70,18 +76,21 @@ class Share:
     """The part of a proxy's tokens that comes from one stream."""
 
     stream: str
+    """Key of the stream."""
     folder: Path
+    """Folder of the stream."""
     tokens: int
+    """Tokens drawn from it; may exceed its length."""
 
 
 def read_corpus(manifest: Manifest, plan: Plan, store: Store, report: Report) -> Corpus:
-    """The tokenizer that the plan names and the fingerprints of all sources; no streams yet."""
+    """The plan's tokenizer and the fingerprints of all sources; no streams yet."""
     texts = fingerprints(manifest)
     return Corpus(prepare_tokenizer(manifest, plan, texts, store, report), texts, {})
 
 
 def fingerprints(manifest: Manifest) -> dict[str, dict[str, Any]]:
-    """What determines the text of every source, by id."""
+    """The fingerprint of every source, by id."""
     sources = manifest.text_sources()
     return {name: fingerprint(source, manifest.base) for name, source in sources.items()}
 
@@ -93,9 +102,9 @@ def prepare_tokenizer(
     store: Store,
     report: Report,
 ) -> Tokenizer:
-    """The tokenizer that the plan names, as a folder in the store."""
+    """The plan's tokenizer, as a folder in the store; `texts` are the sources' fingerprints."""
     chosen = plan.tokenizer
-    assert chosen is not None, "asked for only where the plan names one"
+    assert chosen is not None, "called only where the plan has a tokenizer"
     if chosen.train is None:
         spec = _loaded_spec(chosen, plan.base)
     else:
@@ -145,7 +154,7 @@ def _make_tokenizer(
 
 
 def _pooled(manifest: Manifest, characters: int, seed: int) -> Iterator[str]:
-    """Equal parts of every source: a tokenizer that favoured one would favour its candidate."""
+    """Equal parts of every source, so that the tokenizer favours no candidate."""
     sources = manifest.text_sources()
     for source in sources.values():
         left = characters // len(sources)
@@ -161,23 +170,25 @@ Budgets = Mapping[str, Collection[tuple[int, int]]]
 
 
 def tokens_needed(manifest: Manifest, budgets: Budgets) -> dict[str, int]:
-    """Tokens to prepare of every source, so that each candidate's budgets can be cut from it.
+    """Tokens to prepare of every source, by id: the most that any training run draws from it.
 
-    A share is rounded up to whole sequences, and one token more, since a sequence also holds its
-    last target. Candidates without a budget need none.
+    Candidates without a budget need none.
     """
     needed: dict[str, int] = {}
     for candidate in manifest.candidates:
-        for source, weight in manifest.weights(candidate.id).items():
+        for source, share in manifest.shares(candidate.id).items():
             for budget, length in budgets.get(candidate.id, ()):
-                tokens = tokens_drawn(budget, length, weight)
+                tokens = tokens_drawn(budget, length, share)
                 needed[source] = max(needed.get(source, 0), tokens)
     return needed
 
 
-def tokens_drawn(budget: int, length: int, weight: float) -> int:
-    """Tokens that a training draws from a source that has `weight` in it."""
-    return -(-round(budget * weight) // length) * length + 1
+def tokens_drawn(budget: int, length: int, share: float) -> int:
+    """Tokens that a training run draws from a source that is `share` of its `budget`.
+
+    Rounded up to whole sequences of `length`, and one more: the last sequence's last target.
+    """
+    return -(-round(budget * share) // length) * length + 1
 
 
 def prepare_streams(
@@ -191,14 +202,14 @@ def prepare_streams(
     observers: Observers | None = None,
     cut: Collection[str] = (),
 ) -> Corpus:
-    """The corpus with a stream of every source in `needed`, which gives their tokens by id.
+    """The corpus with a stream of every source in `needed`, which maps ids to tokens.
 
-    Sources in `cut` end after the tokens needed of them, as if there were no more: the documents
-    that come first in the order drawn from the seed. Streams that the corpus has already are kept
-    where they are of the same length and not cut.
+    Sources in `cut` end after the tokens needed, as if they had no more: the first documents in the
+    order drawn from the seed. Streams that the corpus has already are kept where they have the same
+    length and are not cut.
 
-    Raises InputError for bad rows, and for a source with fewer tokens than its share of the
-    budget even when it is repeated as often as is allowed.
+    Raises InputError for bad rows, and for a source with fewer tokens than its share of the budget
+    even with as many epochs as are allowed.
     """
     sources = {name: s for name, s in manifest.text_sources().items() if name in needed}
     ready = {
@@ -215,7 +226,7 @@ def prepare_streams(
     for name, source in sources.items():
         spec = identities[name] | {"budget": needed[name]}
         if name not in ready and store.find("tokens", spec) is None:
-            # All of them first: a fault in the last must not wait for hours of the others.
+            # All before the first is tokenised: a fault in the last must show now, not in hours.
             peek(source, manifest.base)
     tokenising = _Tokenising(manifest.base, plan.seed, corpus.tokenizer, store, report, observers)
     streams = {}
@@ -228,7 +239,7 @@ def prepare_streams(
 
 @dataclass(frozen=True)
 class _Tokenising:
-    """What all streams of a run are made with."""
+    """Tokenises sources: what is the same for all streams of a run."""
 
     base: Path
     seed: int
@@ -238,10 +249,10 @@ class _Tokenising:
     observers: Observers | None
 
     def stream(self, source: Source, identity: Mapping[str, Any], budget: int) -> Stream:
-        """The source's stream of `budget` tokens, tokenised now if it is not in the store."""
+        """The source's stream of `budget` tokens; tokenised now unless it is in the store."""
 
         def build(folder: Path) -> None:
-            # Imported here so that what is found in the store loads no tokenizer.
+            # Imported here, so that streams found in the store load no tokenizer.
             from dataselect.corpus.shards import write_tokens
 
             counts = RowCounts()
@@ -264,7 +275,7 @@ class _Tokenising:
 
 def _check_enough(stream: Stream, source: Source, manifest: Manifest, plan: Plan) -> None:
     allowed, needed = source.max_repeats or plan.max_repeats, stream.budget
-    # One token short is enough: the last target may be the first token again.
+    # One token fewer is enough: the last target may be the first token again.
     if stream.tokens * allowed + 1 >= needed or not stream.index["exhausted"]:
         return
     raise InputError(
@@ -274,33 +285,33 @@ def _check_enough(stream: Stream, source: Source, manifest: Manifest, plan: Plan
     )
 
 
-def shares(
+def draw_shares(
     manifest: Manifest, candidate: str, streams: Mapping[str, Stream], tokens: int
 ) -> tuple[Share, ...]:
-    """How a candidate's `tokens` are drawn from the streams of its sources."""
+    """How many of a candidate's `tokens` each of its sources' streams gives."""
     return tuple(
-        Share(streams[source].key, streams[source].folder, round(weight * tokens))
-        for source, weight in manifest.weights(candidate).items()
+        Share(streams[source].key, streams[source].folder, round(share * tokens))
+        for source, share in manifest.shares(candidate).items()
     )
 
 
 def repeats(
     manifest: Manifest, streams: Mapping[str, Stream], budgets: Budgets
 ) -> dict[str, float]:
-    """Epochs over the scarcest source of each candidate that reads any text more than once."""
+    """Epochs over the scarcest source, for each candidate that reads any text more than once."""
     epochs = {
         candidate: max(
-            weight * max(tokens for tokens, _ in own) / streams[source].tokens
-            for source, weight in manifest.weights(candidate).items()
+            share * max(tokens for tokens, _ in runs) / streams[source].tokens
+            for source, share in manifest.shares(candidate).items()
         )
-        for candidate, own in budgets.items()
-        if own
+        for candidate, runs in budgets.items()
+        if runs
     }
     return {name: value for name, value in epochs.items() if value > 1}
 
 
 def describe_stream(stream: Stream) -> str:
-    """One line on what was read of a source, for notes; empty when all rows were used."""
+    """One line on the rows of a source that were left out, for notes; "" when all were used."""
     rows = stream.index.get("counts") or {}
     left_out = {name: rows.get(name, 0) for name in ("bad", "empty", "non_text")}
     if not any(left_out.values()):

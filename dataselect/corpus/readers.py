@@ -1,10 +1,10 @@
 """Read one local file row by row: JSON lines, Parquet, plain text; gzip and zstd.
 
-A reader yields `(number, value)`, where `value` is what the text column holds (any type) or a
-`Malformed` that says why the row cannot be read; the caller decides whether that ends the run.
-What makes the rest of a file unreadable (a corrupt archive, a missing column) raises InputError.
-Memory holds one row, or one batch of rows and some pages of Parquet: never a whole row group,
-which is often the whole file.
+A reader yields `(number, value)`, where `value` is the content of the text column (any type) or a
+`Malformed` with the reason why the row cannot be read; the caller decides whether that ends the
+run. A fault that makes the rest of a file unreadable (a corrupt archive, a missing column) raises
+InputError. Memory holds one row, or one batch of rows and some pages of Parquet: never a whole row
+group, which is often the whole file.
 """
 
 import gzip
@@ -20,7 +20,7 @@ from dataselect.corpus.files import LocalFile
 from dataselect.errors import InputError
 from dataselect.wording import nearest, quoted
 
-# A line longer than this is not text but a file of another kind, and would fill the memory.
+# A longer line means that the file is not text; reading it would fill the memory.
 MAX_LINE_BYTES = 1 << 28
 PARQUET_BATCH_ROWS = 100
 _PARQUET_BUFFER_BYTES = 1 << 20
@@ -39,7 +39,7 @@ class Malformed:
 def read_rows(file: LocalFile, column: str) -> Generator[tuple[int, object]]:
     """Yield `(number from 1, value of the text column or Malformed)` for every row of a file.
 
-    Raises InputError that names file and line for a file that cannot be read on.
+    Raises InputError with file and line where the rest of the file cannot be read.
     """
     if file.form == "parquet":
         return _parquet_rows(file.path, column)
@@ -49,7 +49,7 @@ def read_rows(file: LocalFile, column: str) -> Generator[tuple[int, object]]:
 
 
 def missing_column(where: str | Path, column: str, names: Sequence[str]) -> InputError:
-    """Build the error for an absent text column, with the columns there are and the nearest."""
+    """The error for a missing text column; it lists the existing columns and suggests one."""
     shown = ", ".join(quoted(name) for name in names[:30]) + (", …" if len(names) > 30 else "")
     fix = f"set text_column to one of them {nearest(column, names)}"
     return InputError(where, f"no column {quoted(column)} (columns: {shown or 'none'})", fix)
@@ -79,8 +79,8 @@ def _json_rows(file: LocalFile, column: str) -> Generator[tuple[int, object]]:
                 f"write it anew with: jq -c . {file.path.name}",
             )
         if isinstance(row, dict):
-            # Later rows may leave the key out (then it is null), but not the first: a file
-            # without the column is a mistake in the manifest.
+            # Later rows may lack the key (it is then null), but not the first: a file without the
+            # column is a mistake in the manifest.
             if not seen_object and column not in row:
                 raise missing_column(f"{file.path}:{number}", column, list(row))
             seen_object = True
@@ -119,7 +119,7 @@ def _decoded(line: bytes) -> str | Malformed:
 
 
 def _lines(file: LocalFile) -> Iterator[tuple[int, bytes]]:
-    """Yield numbered lines with their line ends, the byte-order mark removed."""
+    """Yield (number from 1, line with its line end), without the byte-order mark."""
     number = 0
     try:
         with _opened(file) as stream:
@@ -226,7 +226,7 @@ def _parquet_rows(path: Path, column: str) -> Generator[tuple[int, object]]:
 
 def _values(column: Any) -> list[object]:
     try:
-        # At once, which takes half as long as one by one.
+        # All at once takes half as long as one by one.
         return list(column.to_pylist())
     except UnicodeDecodeError:
         return [_scalar(value) for value in column]

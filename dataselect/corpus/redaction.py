@@ -1,7 +1,7 @@
 """Keep secrets out of messages and files.
 
-Addresses can carry credentials (`user:password@`, signed query strings), and the texts of errors
-raised by Hub clients repeat them. What is left is enough to recognise the address.
+Addresses can carry credentials (`user:password@`, signed query strings), and the errors of Hub
+clients repeat them. Enough is left to recognise the address.
 """
 
 import re
@@ -11,7 +11,7 @@ HUB_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
 
 
 def redact(text: str) -> str:
-    """Drop user info, query and fragment of every address in a text, and any Hub token."""
+    """`text` without the user info, query and fragment of addresses, and without Hub tokens."""
     shortened = ADDRESS.sub(
         lambda match: match["scheme"] + re.split(r"[?#]", match["rest"], maxsplit=1)[0], text
     )

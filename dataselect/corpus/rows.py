@@ -1,10 +1,10 @@
-"""The texts of a source, streamed in an order that only the source and the seed decide.
+"""The texts of a source, streamed in an order that depends only on the source and the seed.
 
-Files are taken in an order drawn from the seed, and their rows pass through a shuffle buffer. So
-the order is the same whatever the token budget, and a smaller budget takes a prefix of what a
-larger one takes. The buffer mixes neighbouring rows, not the ends of a long file: a file sorted
-by topic should be split or shuffled beforehand. Rows without usable text are counted and left
-out; rows that cannot be read end the reading, unless the source says `bad_rows: skip`.
+Files are read in an order drawn from the seed, and their rows pass through a shuffle buffer. So
+the order does not depend on the token budget: a smaller budget reads a prefix of a larger one. The
+buffer mixes neighbouring rows, not the ends of a long file: a file sorted by topic should be split
+or shuffled beforehand. Rows without usable text are counted and left out; rows that cannot be read
+raise an error, unless the source has `bad_rows: skip`.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from dataselect.corpus.readers import Malformed, read_rows
 from dataselect.errors import InputError
 from dataselect.wording import quoted
 
-# Changes when the same source and seed would give another order of texts; part of fingerprints.
+# Raised when the same source and seed would give another order of texts; part of fingerprints.
 ORDER_VERSION = 1
 BUFFER_DOCUMENTS = 10_000
 # A buffer of very long documents holds fewer of them.
@@ -35,15 +35,16 @@ PEEK_ROWS = 100
 
 @dataclass
 class RowCounts:
-    """What the rows read so far were; `read` is the sum of the other four."""
+    """Counts of the rows read so far, by what they hold."""
 
     read: int = 0
+    """All rows: the sum of the other four."""
     used: int = 0
-    """Rows with usable text, including those that still wait in the shuffle buffer."""
+    """Rows with usable text, including those still in the shuffle buffer."""
     bad: int = 0
     """Rows that could not be read (only with `bad_rows: skip`)."""
     empty: int = 0
-    """Rows whose text is empty or only white space."""
+    """Rows whose text is empty or white space."""
     non_text: int = 0
     """Rows whose text column is null or not a string."""
 
@@ -53,15 +54,15 @@ def open_rows(
 ) -> Iterator[str]:
     """Stream the texts of a source in the order drawn from the seed, filling in `counts`.
 
-    `base` is the folder that relative paths start from. Missing files are reported at once, the
-    rest as it is met: InputError with file and line for a row that cannot be read, and for a
+    `base` is the folder that relative paths start from. Raises InputError at once for missing
+    files, and during the iteration, with file and line, for a row that cannot be read and for a
     source that ends without any usable text.
     """
     counts = RowCounts() if counts is None else counts
     kind = origin(source, base)
     if kind == "desk":
         # Already in random order, and endless.
-        return _usable(source, _desk_rows(source, seed), counts)
+        return _usable(source, _synthetic_rows(source, seed), counts)
     rng = np.random.default_rng(seed)
     if kind == "local":
         files = local_files(source, base)
@@ -78,9 +79,9 @@ def open_rows(
 
 
 def peek(source: Source, base: Path) -> None:
-    """Check cheaply that a source can be read: its files exist, their first rows have text.
+    """Check cheaply that a source can be read: its files exist and their first rows have text.
 
-    Looks at the first 100 rows of each of the first 64 files. Raises InputError.
+    Reads the first 100 rows of each of the first 64 files. Raises InputError.
     """
     kind = origin(source, base)
     if kind == "desk":
@@ -108,13 +109,13 @@ def peek(source: Source, base: Path) -> None:
         raise _nothing_usable(source, counts)
 
 
-def _desk_rows(source: Source, seed: int) -> Iterator[tuple[str, int, object]]:
+def _synthetic_rows(source: Source, seed: int) -> Iterator[tuple[str, int, object]]:
     from dataselect.synthetic import world
 
     if source.name not in world.GENRES:
         raise InputError(
             f"{source.id}: name",
-            f"the desk world has no genre {quoted(source.name)}",
+            f"the synthetic world has no genre {quoted(source.name)}",
             f"set name to one of: {', '.join(world.GENRES)}",
         )
     documents = world.documents(source.name, seed)
@@ -153,7 +154,7 @@ def _texts(
 
 
 def _checked(value: object) -> str | Malformed | None:
-    """The row's text, None when it has none, Malformed when no tokenizer could take it."""
+    """The row's text, None when it has none, Malformed when no tokenizer can encode it."""
     if isinstance(value, Malformed):
         return value
     if not isinstance(value, str):
@@ -168,14 +169,14 @@ def _checked(value: object) -> str | Malformed | None:
 
 def _shuffled(texts: Iterator[str], rng: np.random.Generator) -> Iterator[str]:
     buffer: list[str] = []
-    held = 0
+    characters = 0
     draws = _Draws(rng)
     for text in texts:
         buffer.append(text)
-        held += len(text)
-        while len(buffer) > BUFFER_DOCUMENTS or held > BUFFER_CHARACTERS:
+        characters += len(text)
+        while len(buffer) > BUFFER_DOCUMENTS or characters > BUFFER_CHARACTERS:
             drawn = _draw(buffer, draws)
-            held -= len(drawn)
+            characters -= len(drawn)
             yield drawn
     while buffer:
         yield _draw(buffer, draws)
@@ -188,10 +189,10 @@ def _draw(buffer: list[str], draws: "_Draws") -> str:
 
 
 class _Draws:
-    """The numbers that `rng.integers(bound)` gives call by call, drawn in blocks.
+    """The numbers that successive calls of `rng.integers(bound)` give, drawn in blocks.
 
-    A full buffer asks for the same bound again and again, and one call for each number would be
-    a fifth of what reading a short document costs.
+    A full buffer needs the same bound again and again, and one call per number would be a fifth of
+    the cost of reading a short document.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -204,9 +205,9 @@ class _Draws:
     def below(self, bound: int) -> int:
         """The next number in 0..bound-1."""
         if bound != self._bound:
-            self._take_back()
+            self._rewind()
             self._bound = bound
-            # A bound that keeps changing must not cost a block each time.
+            # Not a block: the bound may change at every call.
             return int(self._rng.integers(bound))
         if self._used == len(self._block):
             self._before = self._rng.bit_generator.state
@@ -215,8 +216,8 @@ class _Draws:
         self._used += 1
         return self._block[self._used - 1]
 
-    def _take_back(self) -> None:
-        """Put the generator where it would be without the numbers that nobody asked for."""
+    def _rewind(self) -> None:
+        """Put the generator in the state that it would have without the unused numbers."""
         if self._used < len(self._block):
             self._rng.bit_generator.state = self._before
             self._rng.integers(self._bound, size=self._used)

@@ -1,11 +1,12 @@
-"""Whether two tokenizers cut texts alike, whatever else they differ in.
+"""Whether two tokenizers segment texts alike, whatever else they differ in.
 
-Losses per token can only be compared between models that cut texts into the same tokens. The hash
-of a tokenizer (`corpus.tokenizer.tokenizer_hash`) is too strict to tell: a pad token, a chat
-template or an older version of the library that saved the file changes it. Here is what decides
-the cuts alone: normaliser, pre-tokeniser, and the model with its vocabulary and merges.
+Losses per token can only be compared between models that split texts into the same tokens. The
+hash of a tokenizer (`corpus.tokenizer.tokenizer_hash`) is too strict for this: a pad token, a chat
+template or an older version of the library that saved the file changes it. The hash here covers
+only what decides the segmentation: normaliser, pre-tokeniser, and the model with its vocabulary
+and merges.
 
-Not covered: added tokens, which ordinary text does not hold.
+Not covered: added tokens, which ordinary text does not contain.
 """
 
 import hashlib
@@ -20,9 +21,9 @@ _PARTS = ("normalizer", "pre_tokenizer", "model")
 
 
 def segmentation_hash(folder: Path) -> str:
-    """32 hexadecimal digits, equal for tokenizers that cut ordinary texts alike.
+    """32 hexadecimal digits, equal for tokenizers that segment ordinary texts alike.
 
-    A folder whose tokenizer is in another form than tokenizer.json is known by its files.
+    For a folder without tokenizer.json, a hash of its tokenizer files.
     """
     file = folder / "tokenizer.json"
     if file.exists():
@@ -41,17 +42,17 @@ def _of_file(file: Path, size: int, changed: int) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """As every version of the library means it: defaults left out, merges as pairs."""
+    """`value` in a form common to all versions of the library: no defaults, merges as pairs."""
     if isinstance(value, list):
-        return [_plain(each) for each in value]
+        return [_plain(element) for element in value]
     if not isinstance(value, dict):
         return value
     kept = {}
-    for key, each in value.items():
-        if key == "merges" and isinstance(each, list):
-            kept[key] = [pair.split(" ") if isinstance(pair, str) else pair for pair in each]
+    for key, element in value.items():
+        if key == "merges" and isinstance(element, list):
+            kept[key] = [pair.split(" ") if isinstance(pair, str) else pair for pair in element]
         elif key == "vocab":
-            kept[key] = each
-        elif each not in (None, False) and not (key == "use_regex" and each is True):
-            kept[key] = _plain(each)
+            kept[key] = element
+        elif element not in (None, False) and not (key == "use_regex" and element is True):
+            kept[key] = _plain(element)
     return kept

@@ -1,9 +1,9 @@
-"""Turn texts into a stream of token ids on disk, and read it back through memory maps.
+"""Write texts as a stream of token ids on disk, and read it back through memory maps.
 
 A folder holds `tokens-00000.bin`, … (little-endian uint16, or uint32 for vocabularies beyond
-65,536) and `index.json`. Every document is followed by one end-of-text token. The stream stops at
-the budget exactly, inside a document if need be: the first n tokens are the same for every budget,
-number of threads and size of batch. Texts are read and tokenised in small batches, so memory
+65,536) and `index.json`. Every document is followed by one end-of-text token. The stream stops
+exactly at the budget, inside a document if need be: the first n tokens are the same for every
+budget, number of threads and batch size. Texts are read and tokenised in small batches, so memory
 does not grow with the budget. The folder becomes visible when the store publishes it, not here.
 """
 
@@ -33,32 +33,33 @@ Progress = Callable[[dict[str, float]], None]
 
 SHARD_TOKENS = 64_000_000
 SECONDS_BETWEEN_REPORTS = 0.5
-# Open maps at once, out of the 1,024 files that a process may commonly have open.
+# Maps open at once; a process may commonly have 1,024 files open.
 OPEN_SHARDS = 64
 
 
 @dataclass(frozen=True)
 class TokenCounts:
-    """What a token folder holds."""
+    """Size of a token folder."""
 
     tokens: int
+    """Tokens, including the end-of-text tokens."""
     documents: int
-    """Documents begun; the last may be cut by the budget."""
+    """Documents begun; the budget may cut the last."""
     exhausted: bool
-    """Whether the texts ended first, so that these are all the tokens there are."""
+    """Whether the texts ended before the budget, so that the source has no more tokens."""
 
 
 class Observer(Protocol):
-    """Sees every text that is tokenised, so that it need not be read again."""
+    """Gets every text that is tokenised, so that texts need not be read a second time."""
 
     def scan(self, texts: Sequence[str]) -> Any:
-        """What is seen in some texts; called in several threads at once, in any order."""
+        """Findings in a batch of texts. Called from several threads at once, in any order."""
 
     def keep(self, scanned: Any, documents: int) -> None:
-        """Take in what was seen, in order, of the first `documents` of the texts."""
+        """Record a result of `scan` for its first `documents` texts. Called in batch order."""
 
     def end(self) -> None:
-        """The stream is written."""
+        """Called when the stream is written."""
 
 
 def write_tokens(
@@ -74,12 +75,12 @@ def write_tokens(
 ) -> TokenCounts:
     """Tokenise texts into `folder` until `budget` tokens are written or the texts end.
 
-    `processes` is the number of tokenising threads (the Rust tokenizer lets them run side by
-    side). `progress` gets tokens, total_tokens and tokens_per_second about twice a second.
-    `rows`, filled in by `open_rows` meanwhile, is kept in the index. `observer` sees the
-    documents that were begun.
+    `processes` is the number of tokenising threads (the Rust tokenizer runs them in parallel).
+    `progress` gets tokens, total_tokens and tokens_per_second about twice a second. `rows`, filled
+    in by `open_rows` meanwhile, is written to the index. `observer` gets the documents that were
+    begun.
     """
-    assert budget > 0, "a plan never asks for no tokens"
+    assert budget > 0, "a plan never needs 0 tokens"
     assert processes > 0, "tokenising needs a thread"
     tokenizer, end, vocabulary = _plain_tokenizer(tokenizer_folder)
     dtype = np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
@@ -93,7 +94,7 @@ def write_tokens(
         return *_encode(tokenizer, batch, end), scanned
 
     with (
-        _threads_of_our_own(),
+        _no_tokenizer_threads(),
         closing(map_batches(texts, encode, processes)) as batches,
         _ShardWriter(folder, dtype) as writer,
     ):
@@ -128,7 +129,7 @@ def write_tokens(
 
 
 class TokenStream:
-    """The tokens of a folder as one array that stays on disk.
+    """The tokens of a folder as one memory-mapped array.
 
     Raises InputError for a folder that `write_tokens` did not finish.
     """
@@ -143,14 +144,14 @@ class TokenStream:
             self._shard_tokens = int(index["shard_tokens"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise _damaged(self._folder) from error
-        # Bounded, because every map holds a file descriptor.
+        # Bounded, because every map keeps a file descriptor open.
         self._shard = lru_cache(maxsize=OPEN_SHARDS)(self._map)
 
     def __len__(self) -> int:
         return self.counts.tokens
 
     def read(self, start: int, stop: int) -> NDArray[np.unsignedinteger[Any]]:
-        """Give tokens start to stop: a view of the map, or a copy across shards.
+        """Tokens start to stop, shape (stop - start,): a view of the map, or a copy across shards.
 
         Raises IndexError beyond the ends of the stream.
         """
@@ -177,7 +178,7 @@ class TokenStream:
             raise _damaged(path) from error
         if len(mapped) != expected:
             raise _damaged(path)
-        # A plain array: slices of the memmap class cost several times as much.
+        # As a plain array: slices of the memmap class cost several times as much.
         return mapped.view(np.ndarray)
 
 
@@ -198,14 +199,14 @@ def _progress(tokens: int, budget: int, seconds: float) -> dict[str, float]:
 
 
 def _plain_tokenizer(folder: str | Path) -> tuple["Tokenizer", int, int]:
-    """Give a tokenizer that maps a text to its ids alone, the end id, and the vocabulary's size."""
+    """A tokenizer that adds no special tokens, the end-of-text id, and the vocabulary's size."""
     loaded = load_tokenizer(folder)
-    # Loaded anew, so nobody else holds it and sees what is set here.
+    # Loaded for this call, so the settings below affect no other user.
     tokenizer: Tokenizer = loaded.backend_tokenizer
     # Padding would make a document's ids depend on its batch.
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    # "<|endoftext|>" written in a document is text, not the end of it.
+    # "<|endoftext|>" in a document is text, not its end.
     tokenizer.encode_special_tokens = True
     vocabulary = max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
     assert loaded.eos_token_id is not None, "load_tokenizer refuses such a tokenizer"
@@ -224,7 +225,7 @@ def _encode(
 
 
 @contextmanager
-def _threads_of_our_own() -> Iterator[None]:
+def _no_tokenizer_threads() -> Iterator[None]:
     """Keep `tokenizers` from starting its own threads, whose number cannot be set per call."""
     before = os.environ.get("TOKENIZERS_PARALLELISM")
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -238,7 +239,7 @@ def _threads_of_our_own() -> Iterator[None]:
 
 
 class _ShardWriter:
-    """Append token ids to files of `SHARD_TOKENS` each."""
+    """Appends token ids to files of `SHARD_TOKENS` each."""
 
     def __init__(self, folder: Path, dtype: "np.dtype[Any]") -> None:
         self._folder, self._dtype = folder, dtype

@@ -1,8 +1,8 @@
-"""The tokenizer of a run: trained on the pooled candidates, or loaded.
+"""The tokenizer of a run: trained on the pooled sources, or loaded.
 
-One tokenizer serves every candidate, so that their proxies' losses can be compared. What is
-trained here is byte-level BPE: it takes any text, and its tokens map back to bytes exactly, which
-the metric's letter spans rest on. Tokenizers that have no fast (Rust) form are refused.
+All candidates share one tokenizer, so that their proxies' losses can be compared. Training gives
+byte-level BPE: it encodes any text, and its tokens map back to bytes exactly, which the metric's
+letter spans depend on. Tokenizers without a fast (Rust) form are refused.
 """
 
 import hashlib
@@ -28,9 +28,10 @@ def train_tokenizer(
 ) -> "PreTrainedTokenizerFast":
     """Train byte-level BPE on texts; the same texts in the same order give the same tokenizer.
 
-    `vocab_size` includes the 256 bytes and `<|endoftext|>`, which is beginning, end and padding;
-    the vocabulary is smaller when the texts hold too few pairs that occur twice. With
-    `split_digits` every digit is a token of its own, which makes arithmetic easier to learn.
+    `vocab_size` includes the 256 bytes and `<|endoftext|>`, which is beginning, end and padding.
+    The vocabulary is smaller when too few pairs occur twice in the texts. With `split_digits` every
+    digit is a separate token, which makes arithmetic easier to learn. Raises InputError for a
+    `vocab_size` below 257.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -76,7 +77,7 @@ def load_tokenizer(path: str | Path, revision: str | None = None) -> "PreTrained
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(path), revision=revision)
-    except Exception as error:  # the Rust library raises nothing more definite
+    except Exception as error:  # the Rust library raises no narrower class
         reason = shorten(redact(str(error)), 200, placeholder=" …")
         raise InputError(
             path,
@@ -93,9 +94,9 @@ def load_tokenizer(path: str | Path, revision: str | None = None) -> "PreTrained
 
 
 def _require_hub(name: str, revision: str | None) -> None:
-    """Raise InputError when the Hub is silent about a tokenizer that is not in the cache.
+    """Raise InputError when the Hub does not answer about a tokenizer that is not in the cache.
 
-    The loader would find out as well, but tries again and again, for one file after the other.
+    The loader would fail as well, but only after many retries for one file after the other.
     """
     from huggingface_hub import constants, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
@@ -108,25 +109,25 @@ def _require_hub(name: str, revision: str | None) -> None:
                 "HEAD",
                 hf_hub_url(name, file, revision=revision),
                 max_retries=3,
-                retry_on_status_codes=(),  # any answer will do
+                retry_on_status_codes=(),  # any answer is enough
                 timeout=constants.HF_HUB_ETAG_TIMEOUT,
             )
-    except (HFValidationError, OfflineModeIsEnabled):  # of these the loader tells at once
+    except (HFValidationError, OfflineModeIsEnabled):  # the loader reports these at once
         return
-    except Exception as error:  # of whichever library speaks HTTP
+    except Exception as error:  # from whichever HTTP library is in use
         reason = shorten(redact(str(error)), 200, placeholder=" …")
         raise InputError(
             name,
-            f"it is no folder, and the Hub does not answer ({reason})",
+            f"it is not a folder, and the Hub does not answer ({reason})",
             "check the network, name a folder, or download the tokenizer where there is a network",
         ) from None
 
 
 def tokenizer_hash(folder: str | Path) -> str:
-    """Hash what decides the token ids of a saved tokenizer, as 32 hexadecimal digits.
+    """Hash of everything that decides the token ids of a saved tokenizer, 32 hexadecimal digits.
 
-    Formatting, and settings that a call can change (padding, truncation), are left out. Raises
-    InputError when the folder holds no fast tokenizer.
+    Formatting, and settings that a call can change (padding, truncation), do not count. Raises
+    InputError when the folder has no fast tokenizer.
     """
     folder = Path(folder)
     content = _json(folder / "tokenizer.json")
@@ -142,7 +143,7 @@ def _special_tokens(folder: Path) -> dict[str, str | None]:
     tokens: dict[str, str | None] = {}
     for name in ("bos_token", "eos_token", "pad_token", "unk_token"):
         token = settings.get(name)
-        # Older files keep a token with its stripping flags.
+        # Older files store a token as an object with its stripping flags.
         tokens[name] = token["content"] if isinstance(token, dict) else token
     return tokens
 
@@ -152,7 +153,7 @@ def _json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(
-            path, "is missing or damaged", "save the tokenizer anew with save_pretrained"
+            path, "is missing or damaged", "save the tokenizer again with save_pretrained"
         ) from error
     if not isinstance(content, dict):
         raise InputError(path, "is not a JSON object", "save the tokenizer with save_pretrained")

@@ -1,1 +1,1 @@
-"""Strict readers of the files that others write: CSV, JSON, tables of scores."""
+"""Strict readers of files from other programs: CSV, JSON, tables of scores."""

@@ -1,10 +1,10 @@
-"""Strict CSV files of text and numbers, with the file and line of whatever is wrong.
+"""Strict CSV files of text and numbers, with file and line in every error.
 
-Spreadsheets write these files. So a byte-order mark, spaces about a cell, blank lines and the many
-ways to say that there is no value are all read. A row of another length than the head, or a number
-that is none, is an error: it is more often a mistake than meant.
+Spreadsheets write these files, so a byte-order mark, spaces around a cell, blank lines and the many
+spellings of a missing value are accepted. A row whose length differs from the header's, or text in
+place of a number, is an error: it is usually a mistake.
 
-Not covered: what columns mean, and which are needed.
+Not covered: what columns mean, and which are required.
 """
 
 import csv
@@ -24,22 +24,25 @@ _NO_NUMBER = {"", "nan", "na", "n/a", "none", "null", "-"}
 
 @dataclass(frozen=True)
 class Row:
-    """The cells of a row by column, without spaces about them; `where` is file and line."""
+    """One row of a CSV file."""
 
     where: str
+    """File and line, for errors."""
     line: int
+    """Line of the file, from 1."""
     cells: Mapping[str, str]
+    """Cells by column, without surrounding spaces."""
 
     def text(self, column: str) -> str:
-        """A cell that must not be empty."""
+        """The cell in `column`. Raises InputError when it is empty."""
         if not self.cells[column]:
             raise InputError(self.where, f"the row has no {column}", "add it, or remove the row")
         return self.cells[column]
 
     def number(self, column: str) -> float:
-        """A finite number; NaN where the cell says that there is none, or there is no such column.
+        """The finite number in `column`; NaN for a missing value or a missing column.
 
-        Whoever needs a number refuses NaN in words of its own.
+        Raises InputError for any other text. A caller that needs a number must refuse NaN itself.
         """
         text = self.cells.get(column, "")
         if text.casefold() in _NO_NUMBER:
@@ -60,9 +63,10 @@ class Row:
 def read_csv(
     path: Table, fix: str = "check the path", *, any_case: bool = False
 ) -> tuple[tuple[str, ...], list[Row]]:
-    """Columns and rows of a CSV file or frame; `fix` is for a file that is not there.
+    """Columns and rows of a CSV file or frame; `fix` is the advice for a file that is missing.
 
-    Columns may have no name, but no two have the same. `any_case` gives them in lower case.
+    Columns may be unnamed, but two must not share a name. With `any_case` names are in lower case.
+    Raises InputError.
     """
     rows = []
     try:

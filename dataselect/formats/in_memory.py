@@ -1,8 +1,7 @@
-"""What stands for a file's path where its content is in memory, and is named in errors like one.
+"""Stand-ins for file paths where the content is in memory; errors name them like a path.
 
-A frame is read through the CSV text that it would be written to, so it meets the same checks as a
-file and the same errors, whose lines are those of that text: line 1 is the head, line 2 the first
-row.
+A frame is read through its CSV text, so it gets the same checks and errors as a file. Line numbers
+are those of that text: line 1 is the header, line 2 the first row.
 """
 
 from dataclasses import dataclass
@@ -17,28 +16,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class InMemory:
-    """What an argument holds, such as `functions (a mapping)`."""
+    """The value of an argument, shown as in `functions (a mapping)`."""
 
     argument: str
+    """Name of the argument."""
     kind: str
+    """What the value is, such as "a mapping"."""
 
     def __str__(self) -> str:
         return f"{self.argument} ({self.kind})"
 
     @property
     def name(self) -> str:
-        """As a path's."""
+        """The same text as `str`; paths have this attribute too."""
         return str(self)
 
 
 @dataclass(frozen=True)
 class Frame(InMemory):
-    """A pandas frame with the columns of a CSV file; levels of its index with a name are some."""
+    """A pandas frame in place of a CSV file."""
 
     frame: "pd.DataFrame"
+    """Named levels of its index count as columns."""
 
     def csv_text(self) -> str:
-        """The file that it would be; numbers are written so that they are read back the same."""
+        """The frame as CSV; floats round-trip. Raises InputError for several levels of columns."""
         if self.frame.columns.nlevels > 1:
             raise InputError(str(self), "its columns have several levels", "flatten them")
         known = {None, *self.frame.columns}
@@ -48,12 +50,12 @@ class Frame(InMemory):
 
 
 def frame(argument: str, content: "pd.DataFrame") -> Frame:
-    """The frame that an argument holds."""
+    """The frame that was passed as `argument`."""
     return Frame(argument, "a frame", content)
 
 
 Origin = Path | InMemory
-"""Where something is from: a file, or an argument that holds it."""
+"""Where a value comes from: a file or an argument."""
 
 Table = Path | Frame
 """A CSV file, or a frame with its columns."""

@@ -1,6 +1,6 @@
-"""Strict JSON as pydantic models, the first thing that is wrong in one line.
+"""Strict JSON as pydantic models, with the first fault in one line.
 
-Not covered: JSON a line (`benchmarks.jsonl`), and YAML, whose errors have lines (`config.schema`).
+Not covered: JSON lines (`benchmarks.jsonl`), and YAML, whose errors have lines (`config.schema`).
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_json(model: type[Model], path: Path, fix: str) -> Model:
-    """The file `path` as a `model`; `fix` is for a field that is wrong."""
+    """The file `path` as a `model`. Raises InputError; `fix` is the advice for an invalid field."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -23,7 +23,7 @@ def read_json(model: type[Model], path: Path, fix: str) -> Model:
 
 
 def parse_json(model: type[Model], data: str | bytes, where: str | Path, fix: str) -> Model:
-    """JSON text as a `model`; InputError names the field, as in `functions.0.r2`."""
+    """JSON text as a `model`. Raises InputError with the field, as in `functions.0.r2`."""
     try:
         return model.model_validate_json(data)
     except ValidationError as invalid:

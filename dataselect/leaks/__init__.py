@@ -1,1 +1,1 @@
-"""The leak alarm: does a candidate's text hold the benchmarks' questions, answers or traces?"""
+"""The leak alarm: does a candidate's text contain benchmark questions, answers or traces?"""

@@ -1,12 +1,11 @@
-"""The leak alarm of a run: which candidates hold the benchmarks, and the ranking without that.
+"""The leak alarm of a run: which candidates hold benchmark items, and the ranking without them.
 
-A candidate that holds a benchmark's items scores well on it for a reason that the target will
-not have, or not be wanted to have. It is not struck from the ranking, because what to do about it
-is the user's decision: it is named, and the ranking is made a second time on the items that no
-scored candidate holds, the same items for all.
+A candidate that holds a benchmark's items scores well on it without being better data. It stays in
+the ranking, because what to do about it is the user's decision: the report names it and adds a
+second ranking on the items that no scored candidate holds, the same items for all.
 
-Looked at is the text that candidates are trained on here. Of a candidate whose proxies come from
-elsewhere nothing can be said.
+Only text that candidates are trained on here is searched; nothing is known of candidates whose
+proxies come from elsewhere.
 """
 
 from collections.abc import Collection, Mapping
@@ -33,38 +32,36 @@ if TYPE_CHECKING:
 _SPLITS: tuple[Split, ...] = ("items", "training")
 
 ALARM_SHARE, ALARM_ITEMS = 0.005, 2
-"""The share of a benchmark's items, and the number, that raise the alarm. Fewer are told in the
-report, but cannot move a mean far: a large crawl holds some items of any well-known benchmark."""
+"""The fraction and the number of a benchmark's items that raise the alarm. The report lists fewer
+too, but they cannot move a mean far: a large crawl holds some items of any known benchmark."""
 
 
 @dataclass(frozen=True)
 class CleanRanking:
-    """A stage's ranking on the items that none of its candidates holds.
-
-    `left` and `left_out` count items by benchmark; `means` are the scores by benchmark and
-    candidate. A benchmark of which nothing is left has no part in it; `ranking` is None when
-    nothing is left of any.
-    """
+    """A stage's ranking on the items that none of its candidates holds."""
 
     ranking: Ranking | None
+    """Over the benchmarks with items left; None when no benchmark has any."""
     means: Mapping[str, Mapping[str, float]]
+    """Scores by benchmark and candidate."""
     left: Mapping[str, int]
+    """Items used, by benchmark."""
     left_out: Mapping[str, int]
+    """Items left out, by benchmark."""
 
 
 @dataclass(frozen=True)
 class LeakAlarm:
-    """What every candidate with text holds, by candidate, benchmark and split.
-
-    `unread` are candidates whose text was not looked at.
-    """
+    """The leaks of every candidate of a run."""
 
     search: LeakSearch
     held: Mapping[str, Mapping[str, Mapping[Split, Leaked]]]
+    """By candidate, benchmark and split."""
     unread: tuple[str, ...]
+    """Candidates whose text was not searched."""
 
     def raised(self, candidate: str, split: Split) -> dict[str, Leaked]:
-        """By benchmark, what a candidate holds that is enough to raise the alarm."""
+        """By benchmark, the leaks of a candidate that are enough to raise the alarm."""
         return {
             benchmark: splits[split]
             for benchmark, splits in self.held.get(candidate, {}).items()
@@ -72,20 +69,20 @@ class LeakAlarm:
         }
 
     def items(self, candidates: Collection[str]) -> dict[str, set[str]]:
-        """The items of each benchmark that any of the candidates holds."""
-        found: dict[str, set[str]] = {}
+        """Ids of the items that any of the candidates holds, by benchmark."""
+        ids: dict[str, set[str]] = {}
         for name in candidates:
             for benchmark, splits in self.held.get(name, {}).items():
-                found.setdefault(benchmark, set()).update(splits["items"].items)
-        return found
+                ids.setdefault(benchmark, set()).update(splits["items"].items)
+        return ids
 
 
-def _alarming(found: Leaked) -> bool:
-    return len(found.items) >= ALARM_ITEMS and found.share >= ALARM_SHARE
+def _alarming(leak: Leaked) -> bool:
+    return len(leak.items) >= ALARM_ITEMS and leak.share >= ALARM_SHARE
 
 
 def planned_search(plan: Plan, evaluations: Mapping[str, Evaluation]) -> LeakSearch | None:
-    """What the plan has us look for; None where it switches the alarm off."""
+    """The search for all of the plan's benchmarks; None where the plan switches the alarm off."""
     if not plan.leaks.enabled:
         return None
     parts: list[Part] = []
@@ -102,7 +99,7 @@ def observers(
     fingerprints: Mapping[str, Mapping[str, Any]],
     seed: int,
 ) -> Observers | None:
-    """Who looks for leaks in the sources that are tokenised now."""
+    """Observers that search sources for leaks while they are tokenised; None without a search."""
     if search is None:
         return None
     return lambda source: search.observer(store, fingerprints[source], seed)
@@ -117,7 +114,7 @@ def scan_candidates(
     store: Store,
     report: Report,
 ) -> LeakAlarm:
-    """What the candidates hold, from the documents behind their streams."""
+    """The leaks of the candidates, from the documents of their sources' streams."""
     texts = {
         name: Text(corpus.fingerprints[name], seed, int(stream.index["documents"]))
         for name, stream in corpus.streams.items()
@@ -130,18 +127,18 @@ def scan_candidates(
         name: _held(search, findings, _draws(manifest, name, corpus.streams, budgets))
         for name in read
     }
-    unread = tuple(each.id for each in manifest.candidates if each.id not in held)
+    unread = tuple(c.id for c in manifest.candidates if c.id not in held)
     return LeakAlarm(search, held, unread)
 
 
 def _draws(
     manifest: Manifest, candidate: str, streams: Mapping[str, Stream], budgets: Budgets
 ) -> dict[str, Draw]:
-    """From which sources a candidate's longest training draws, and how far into each."""
+    """How a candidate's longest training run draws on each source, by source id."""
     draws = {}
-    for source, weight in manifest.weights(candidate).items():
-        tokens = max(tokens_drawn(*budget, weight) for budget in budgets[candidate])
-        draws[source] = Draw(weight, min(1.0, tokens / streams[source].tokens))
+    for source, share in manifest.shares(candidate).items():
+        tokens = max(tokens_drawn(*budget, share) for budget in budgets[candidate])
+        draws[source] = Draw(share, min(1.0, tokens / streams[source].tokens))
     return draws
 
 
@@ -150,20 +147,20 @@ def _held(
 ) -> dict[str, dict[Split, Leaked]]:
     held: dict[str, dict[Split, Leaked]] = {}
     for (benchmark, split), ids in search.items.items():
-        found = leaked(draws, findings, benchmark, split, len(ids))
-        held.setdefault(benchmark, {})[split] = found
+        leak = leaked(draws, findings, benchmark, split, len(ids))
+        held.setdefault(benchmark, {})[split] = leak
     return held
 
 
 def warnings(alarm: LeakAlarm) -> list[str]:
-    """A line for each candidate and benchmark that the alarm is raised for."""
-    named = {"items": "items of {}", "training": "items that {}'s worked examples are from"}
+    """A line for each candidate and benchmark that raises the alarm."""
+    phrases = {"items": "items of {}", "training": "items that {}'s worked examples are from"}
     return [
-        f"{name} holds {len(found.items):,} of the {found.total:,} "
-        f"{named[split].format(benchmark)} ({len(found.whole):,} word for word)"
+        f"{name} holds {len(leak.items):,} of the {leak.total:,} "
+        f"{phrases[split].format(benchmark)} ({len(leak.whole):,} word for word)"
         for name in alarm.held
         for split in _SPLITS
-        for benchmark, found in alarm.raised(name, split).items()
+        for benchmark, leak in alarm.raised(name, split).items()
     ]
 
 
@@ -173,9 +170,9 @@ def rank_clean(
     ranking: Ranking,
     bootstrap: Bootstrap,
 ) -> CleanRanking | None:
-    """The ranking of items x candidates tables again, without leaked items.
+    """`ranking` repeated without leaked items; `tables` are items x candidates, by benchmark.
 
-    None where none of the candidates holds any, so that nothing would change.
+    None where no candidate holds any item, so that nothing would change.
     """
     names = list(ranking.table.index)
     leaks = alarm.items(names)

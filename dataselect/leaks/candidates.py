@@ -1,7 +1,7 @@
-"""What each candidate holds of each benchmark, from what its sources hold.
+"""The leaks of each candidate, from the findings in its sources.
 
-A mixture may draw on the beginning of a source alone, and then holds what stands there; how far
-that is, is told by the share of the source's tokens, as if documents were equally long.
+A mixture may draw only on the beginning of a source, and then holds only what is found there. The
+end of that part is estimated from the tokens drawn, as if all documents had the same length.
 """
 
 from collections.abc import Mapping
@@ -13,32 +13,36 @@ from dataselect.leaks.scan import Findings
 
 @dataclass(frozen=True)
 class Draw:
-    """How a candidate draws on a source: the share of its own text, and of the source's."""
+    """How a candidate draws on a source."""
 
-    weight: float
+    share: float
+    """Part of the candidate's tokens that comes from the source, in 0..1."""
     reach: float
+    """Part of the source's tokens that the candidate reads, from the beginning, in 0..1."""
 
 
 @dataclass(frozen=True)
 class Leaked:
-    """The items of one benchmark, or of its training split, that a candidate holds.
-
-    `items` are their ids, out of `total`; `whole` are those of which a part is there word for
-    word; `like` are others, of which something like them is there; `kinds` counts items by the
-    part that is there. `documents` hold them, and these are `text_share` of the candidate's text.
-    """
+    """The items of one benchmark, or of its training split, that a candidate holds."""
 
     total: int
+    """Items of the benchmark or split."""
     items: tuple[str, ...]
+    """Ids of the items held."""
     whole: tuple[str, ...]
+    """Ids of those with a part that is there word for word."""
     like: tuple[str, ...]
+    """Ids of items that are not held, but something similar is."""
     kinds: Mapping[Kind, int]
+    """Items held, by the kind of part that is there."""
     documents: int
+    """Documents that hold items (estimated)."""
     text_share: float
+    """Fraction of the candidate's text in these documents (estimated)."""
 
     @property
     def share(self) -> float:
-        """Of all items."""
+        """Fraction of the items that are held, in 0..1."""
         return len(self.items) / self.total
 
 
@@ -49,7 +53,7 @@ def leaked(
     split: Split,
     total: int,
 ) -> Leaked:
-    """What a candidate that draws on these sources holds of the `total` items of a benchmark."""
+    """Which of the `total` items of a benchmark a candidate with these draws holds."""
     like: dict[str, None] = {}
     items: dict[str, None] = {}
     whole: dict[str, None] = {}
@@ -71,7 +75,7 @@ def leaked(
         holding = found.holding.get((benchmark, split))
         if holding is not None and holding.documents:
             documents += draw.reach * holding.documents
-            text_share += draw.weight * holding.characters / found.read.characters
+            text_share += draw.share * holding.characters / found.read.characters
     counts = {kind: len(ids) for kind, ids in kinds.items()}
     alike = tuple(item for item in like if item not in items)
     return Leaked(total, tuple(items), tuple(whole), alike, counts, round(documents), text_share)

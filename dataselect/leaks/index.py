@@ -1,20 +1,19 @@
-"""The benchmarks' parts as an index of their runs of n words, and which parts a document holds.
+"""An index of the n-word runs of the benchmarks' parts, to find the parts that a document holds.
 
-A part counts as held by a document when enough of its own words stand there in runs of n or
-more: `share` of them, and 13 at least (all of them, where there are fewer). Words are counted
-and not runs, because one changed word spoils n runs: of a question of 40 words with a changed
-number, 39 words are still there. Where a document begins or ends inside the part, the share is
-that of the words which it has room for; so of a copy cut into two documents the longer one
-counts. With half of its words, a part is only like what stands in the document: problems made
-after one pattern are like each other.
+A document holds a part when enough of the part's own words are in it, in runs of n or more:
+`share` of them, and at least 13 (or all, where there are fewer). Words are counted and not runs,
+because one changed word breaks n runs: of a question of 40 words with a changed number, 39 words
+still match. Where a document begins or ends inside the part, the share is of the words that it has
+room for; so of a copy that is cut into two documents the longer one counts. With half of its words,
+a part is only similar to the document: problems made from one template are similar to each other.
 
 Runs that many items of a benchmark share ("how many does she have left", "let's think step by
-step") say nothing about any one of them; they are left out, and the words that are in such runs
-alone are not the part's own. A part with fewer than 13 own words, unless all are its own, is too
-general to be looked for.
+step") say nothing about any one of them. They are left out, and words that are only in such runs
+are not the part's own. A part with fewer than 13 own words, unless all are its own, is too general
+to be searched for.
 
-Memory is that of the benchmarks, some 40 bytes for each of their words. Part of it is a table that
-turns most runs of a document away before they are searched for.
+Memory is about 40 bytes for each word of the benchmarks. Part of it is a table that rejects most
+runs of a document before the search.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,7 +29,7 @@ from dataselect.leaks.words import MOST_CHARACTERS, Hashes, WordRuns
 Whole = NDArray[np.int64]
 
 FEWEST_WORDS = 13
-"""Words that must be found; runs of 13 are what others take as a sign of a leak."""
+"""Words that must be found; runs of 13 are a common criterion for a leak."""
 MOST_ITEMS = 8
 """A run in more items of a benchmark than this is left out."""
 # A text longer than a group of texts is cut; its pieces overlap by more than a run.
@@ -46,17 +45,18 @@ LIKE_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Held:
-    """Which parts the documents of a batch have: parallel arrays, by document.
-
-    `documents` count from the batch's first; `covered` is how many of a part's own words were
-    found, `level` what that amounts to. `characters` are those of every document.
-    """
+    """The parts found in the documents of a batch: parallel arrays, a row per pair of the two."""
 
     documents: Whole
+    """Number of the document in the batch, from 0, ascending."""
     parts: Whole
+    """Index of the part."""
     covered: Whole
+    """How many of the part's own words were found."""
     level: Whole
+    """LIKE, HELD or WHOLE."""
     characters: Whole
+    """Length of every document of the batch, shape (documents in the batch,)."""
 
 
 class _Piece(NamedTuple):
@@ -67,11 +67,11 @@ class _Piece(NamedTuple):
 
 
 class LeakIndex:
-    """The runs of n words of `parts`, ready to be looked for."""
+    """The runs of `ngram` words of `parts`, indexed for the search in documents."""
 
     def __init__(self, parts: Sequence[Part], ngram: int, share: float) -> None:
         self.parts, self.ngram, self.share = tuple(parts), ngram, share
-        # The beginning of an extremely long part stands for all of it.
+        # Of an extremely long part only the beginning is used.
         texts = [part.text[:_LONGEST] for part in parts]
         found = [_runs(group, ngram) for group in _groups(texts)]
         hashes = np.concatenate([h for h, _, _ in found] or [np.empty(0, np.uint64)])
@@ -84,7 +84,7 @@ class LeakIndex:
         telling = _telling(hashes, part, self.parts)
         hashes, part, position = hashes[telling], part[telling], position[telling]
         self.own = _covered_by_part(part, position, ngram, len(parts))
-        """Own words of each part; 0 where it is too short or too general to be looked for."""
+        """Own words of each part; 0 where it is too short or too general to be searched for."""
         self.own[self.own < np.minimum(words, FEWEST_WORDS)] = 0
         kept = self.own[part] > 0
         hashes, part, position = hashes[kept], part[kept], position[kept]
@@ -99,7 +99,7 @@ class LeakIndex:
         self._taken[self._runs >> self._shift] = True
 
     def scan(self, texts: Sequence[str]) -> Held:
-        """Which parts each text has."""
+        """The parts that each text has."""
         found = [self._hits(group) for group in _groups(texts)]
         columns = np.concatenate([np.empty((4, 0), np.int64), *found], axis=1)
         documents, runs, first, last = _distinct(columns)
@@ -112,7 +112,7 @@ class LeakIndex:
         documents, parts, positions = documents[order], parts[order], positions[order]
         begins = changes(documents, parts)
         covered = _covered(positions, begins, self.ngram)
-        # The part's words before the document's first run, and behind its last, have no room.
+        # The document has no room for the part's words before its first run and behind its last.
         cut = np.where(first[order] > 0, positions, 0)
         left = np.where(last[order] > 0, positions + self.ngram, self.words[parts])
         documents, parts = documents[begins], parts[begins].astype(np.int64)
@@ -128,7 +128,8 @@ class LeakIndex:
         return Held(documents[enough], parts[enough], covered[enough], level[enough], characters)
 
     def _hits(self, group: list[_Piece]) -> Whole:
-        """Document and place in the index of each run there, and whether it begins or ends it."""
+        """Document, place in the index, and whether it is at the document's begin or end, of each
+        run that is in the index; shape (4, runs)."""
         words = WordRuns([piece.text for piece in group])
         hashes = words.hashes(self.ngram)
         near = np.flatnonzero(self._taken[hashes >> self._shift])
@@ -139,7 +140,7 @@ class LeakIndex:
         texts, whole = words.within(near, self.ngram)
         near, places, texts = near[whole], places[whole], texts[whole]
         numbers, firsts, lasts = np.array([(p.document, p.first, p.last) for p in group]).T
-        # The cut may have left half a word at the end.
+        # A cut may leave half a word at the end of a piece.
         first = firsts[texts] * (near <= words.words[texts] + 1)
         last = lasts[texts] * (near + self.ngram >= words.words[texts + 1] - 1)
         return np.stack([numbers[texts], places, first, last])
@@ -170,7 +171,7 @@ def _pieces(number: int, text: str) -> Iterator[_Piece]:
 
 
 def _runs(group: list[_Piece], ngram: int) -> tuple[Hashes, Whole, Whole]:
-    """Hash, part and position in it of every run."""
+    """Hash, part, and position in the part, of every run."""
     words = WordRuns([piece.text for piece in group])
     hashes = words.hashes(ngram)
     every = np.arange(len(hashes))
@@ -181,7 +182,7 @@ def _runs(group: list[_Piece], ngram: int) -> tuple[Hashes, Whole, Whole]:
 
 
 def _telling(hashes: Hashes, part: Whole, parts: Sequence[Part]) -> NDArray[np.bool_]:
-    """Which runs are in few items of their benchmark."""
+    """Which runs are in at most `MOST_ITEMS` items of their benchmark."""
     benchmarks = {name: i for i, name in enumerate(dict.fromkeys(p.benchmark for p in parts))}
     of = np.array([benchmarks[p.benchmark] for p in parts], np.int64)[part]
     items: dict[tuple[str, str, str], int] = {}
@@ -207,7 +208,7 @@ def _covered_by_part(part: Whole, position: Whole, ngram: int, parts: int) -> Wh
 
 
 def _covered(positions: Whole, begins: Whole, ngram: int) -> Whole:
-    """How many words the runs of each group cover together; positions ascend in a group."""
+    """Words that the runs of each group cover together; positions ascend within a group."""
     if not len(positions):
         return np.empty(0, np.int64)
     new = np.full(len(positions), ngram, np.int64)
@@ -217,14 +218,14 @@ def _covered(positions: Whole, begins: Whole, ngram: int) -> Whole:
 
 
 def changes(*columns: NDArray[np.integer]) -> Whole:
-    """Where sorted rows differ from the row before: the first of each group."""
+    """Indices where sorted rows differ from the row before: the first row of each group."""
     different = np.ones(len(columns[0]), np.bool_)
     different[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
     return np.flatnonzero(different)
 
 
 def _distinct(columns: Whole) -> Whole:
-    """Each document's runs once; the first two rows say which, the others are joined by "or"."""
+    """`columns` without repeats of their first two rows (document, run); the others are or-ed."""
     columns = columns[:, np.lexsort((columns[1], columns[0]))]
     begins = changes(columns[0], columns[1])
     if not len(begins):

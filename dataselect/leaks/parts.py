@@ -1,10 +1,10 @@
-"""What of a benchmark to look for: questions, questions with choices, solutions and traces.
+"""The texts of a benchmark to search for: questions, with choices, solutions and traces.
 
-Each part of an item is looked for by itself, since a leaked copy may lay them out in any way. A
-question with its choices is one more part: a short question says too little alone, and "A. x",
+Each part of an item is searched for separately, since a leaked copy may arrange them in any way. A
+question with its choices is one more part: a short question alone is too general, and "A. x",
 "(A) x" and "A: x" are the same words. The split that the worked examples come from, in most
-benchmarks the training split, is looked for too, apart from the items: a candidate may well hold
-it, and then its score says less than that of one which does not.
+benchmarks the training split, is searched for too, separately from the items: a candidate may
+legitimately hold it, but then its score is less informative.
 """
 
 import hashlib
@@ -23,11 +23,13 @@ Split = Literal["items", "training"]
 
 @dataclass(frozen=True)
 class Part:
-    """A text that gives an item away when it stands in a candidate."""
+    """A text of an item; a candidate that contains it has leaked the item."""
 
     benchmark: str
+    """Id of the benchmark."""
     split: Split
     item: str
+    """Id of the item."""
     kind: Kind
     text: str
 
@@ -37,18 +39,18 @@ def parts_of(
 ) -> Iterator[Part]:
     """Every part of the benchmark's items, and of the split that its worked examples are from.
 
-    A trace that is the item's own solution is not a part of its own.
+    A trace that equals the item's solution is left out.
     """
     for item in benchmark.items:
-        yield from _written(benchmark, "items", item)
-        for trace in filter(None, (each.traces.get(item.id) for each in traces)):
+        yield from _item_parts(benchmark, "items", item)
+        for trace in filter(None, (trace_set.traces.get(item.id) for trace_set in traces)):
             if trace.text.strip() != _solution(item):
                 yield Part(benchmark.id, "items", item.id, "trace", trace.text)
     for item in training:
-        yield from _written(benchmark, "training", item)
+        yield from _item_parts(benchmark, "training", item)
 
 
-def _written(benchmark: BenchmarkItems, split: Split, item: Item) -> Iterator[Part]:
+def _item_parts(benchmark: BenchmarkItems, split: Split, item: Item) -> Iterator[Part]:
     yield Part(benchmark.id, split, item.id, "question", item.question)
     if item.choices is not None:
         yield Part(benchmark.id, split, item.id, "choices", benchmark.question_text(item))
@@ -61,7 +63,7 @@ def _solution(item: Item) -> str:
 
 
 def parts_hash(parts: Sequence[Part]) -> str:
-    """SHA-256 of all parts in order: what was looked for."""
+    """SHA-256 of all parts in order, hexadecimal: identifies what is searched for."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(json.dumps(asdict(part), ensure_ascii=False).encode())

@@ -1,9 +1,9 @@
-"""What the documents of a source hold of the benchmarks, summed up as they go by.
+"""Scan the documents of a source for benchmark parts, with running sums.
 
-Either while they are tokenised (`Scan` is an onlooker of `corpus.shards.write_tokens`), or in a
-pass of its own over the same documents (`scan_documents`), when the tokens were there already or
-a benchmark is new. Both see each document that was begun, and the last one whole, though its
-tokens may be cut. The sums are for each part of the index, so they do not grow with the source.
+The scan runs while the source is tokenised (`Scan` is an observer of `corpus.shards.write_tokens`),
+or in a separate pass over the same documents (`scan_documents`) when the tokens exist already or a
+benchmark is new. Both scan every document that was begun, and the last one whole, though its tokens
+may be cut. The sums are per part of the index, so memory does not grow with the source.
 """
 
 import json
@@ -24,27 +24,27 @@ _NEVER = np.iinfo(np.int64).max
 
 @dataclass(frozen=True)
 class FoundPart:
-    """A part that documents of a source have.
-
-    `covered` is the largest share of its own words in one document, `documents` how many hold
-    it. Documents count from 0; `first` is the first that is like the part, `first_held` holds it,
-    `first_whole` has all of its words.
-    """
+    """A part that was found in documents of a source. Stored by field order."""
 
     benchmark: str
     split: Split
     item: str
     kind: Kind
     covered: float
+    """Largest fraction of the part's own words in one document, in 0..1."""
     documents: int
+    """How many documents hold the part."""
     first: int
+    """First document, counted from 0, that is at least similar to the part."""
     first_held: int | None
+    """First document that holds the part; None without one."""
     first_whole: int | None
+    """First document with all of the part's words; None without one."""
 
 
 @dataclass(frozen=True)
 class Amount:
-    """Documents, and their length."""
+    """A number of documents and their total length."""
 
     documents: int
     characters: int
@@ -52,17 +52,16 @@ class Amount:
 
 @dataclass(frozen=True)
 class Findings:
-    """What the documents of a source have: `read` is all of them, `holding` those that hold a part.
-
-    `holding` is keyed by benchmark and split.
-    """
+    """The parts found in the documents of a source."""
 
     read: Amount
+    """All documents scanned."""
     holding: dict[tuple[str, Split], Amount]
+    """Documents that hold a part, by benchmark and split."""
     parts: tuple[FoundPart, ...]
 
     def write(self, path: Path) -> None:
-        """Write it as JSON."""
+        """Write the findings as JSON."""
         content = {
             "read": asdict(self.read),
             "holding": [[*key, asdict(amount)] for key, amount in self.holding.items()],
@@ -81,10 +80,10 @@ class Findings:
 
 
 class Scan:
-    """Sums up what the documents hold, batch after batch; `ended` gets the sum at the end."""
+    """Sums over the documents, batch by batch; `on_end` is called with the findings at the end."""
 
-    def __init__(self, index: LeakIndex, ended: Callable[[Findings], None] | None = None) -> None:
-        self._index, self._ended = index, ended
+    def __init__(self, index: LeakIndex, on_end: Callable[[Findings], None] | None = None) -> None:
+        self._index, self._on_end = index, on_end
         parts = len(index.parts)
         self._documents = np.zeros(parts, np.int64)
         self._covered = np.zeros(parts, np.int64)
@@ -98,7 +97,7 @@ class Scan:
         self._read = np.zeros(2, np.int64)
 
     def scan(self, texts: Sequence[str]) -> Held:
-        """Which parts the texts hold; changes nothing."""
+        """The parts that the texts have; does not change the sums."""
         return self._index.scan(texts)
 
     def keep(self, scanned: Held, documents: int) -> None:
@@ -122,17 +121,17 @@ class Scan:
         self._read += documents, scanned.characters[:documents].sum()
 
     def end(self) -> None:
-        """There are no more documents."""
-        if self._ended is not None:
-            self._ended(self.findings())
+        """Call `on_end` with the findings; there are no more documents."""
+        if self._on_end is not None:
+            self._on_end(self.findings())
 
     def findings(self) -> Findings:
-        """What the documents held up to now."""
-        held = np.flatnonzero(self._covered)
+        """The findings up to now."""
+        parts = np.flatnonzero(self._covered)
         return Findings(
             Amount(*self._read.tolist()),
             {key: Amount(*self._holding[i].tolist()) for key, i in self._groups.items()},
-            tuple(self._found(int(i), self._index.parts[i]) for i in held),
+            tuple(self._found(int(i), self._index.parts[i]) for i in parts),
         )
 
     def _found(self, i: int, part: Part) -> FoundPart:
@@ -151,7 +150,7 @@ class Scan:
 def scan_documents(
     texts: Iterator[str], documents: int, index: LeakIndex, threads: int
 ) -> Findings:
-    """What the first `documents` texts hold."""
+    """The findings in the first `documents` texts."""
     scan = Scan(index)
     for held in map_batches(islice(texts, documents), scan.scan, threads):
         scan.keep(held, len(held.characters))

@@ -1,8 +1,8 @@
-"""Look for the benchmarks in every source of a run, each source once.
+"""Search every source of a run for the benchmarks, each source once.
 
-What was found is an artifact of its own, known by the text that was read and by what was looked
-for: tokens that were made before are not made again because a benchmark is new, and the other
-way round. The text is only that of the run's token streams, which is what proxies train on.
+Findings are a separate artifact, with the text and the parts in its key: a new benchmark does not
+cause tokenising again, and new tokens of the same text no search. Only the text of the run's token
+streams, on which proxies train, is searched.
 """
 
 import os
@@ -19,41 +19,45 @@ from dataselect.leaks.scan import Findings, Scan, scan_documents
 from dataselect.store import Store
 
 LEAKS_VERSION = 1
-"""Part of the key of what was found; raised when the same texts would give something else."""
+"""Part of the key of the findings; raised when the same texts would give other findings."""
 
 _KIND, _FILE = "leaks", "findings.json"
 
 
 @dataclass(frozen=True)
 class Text:
-    """What was read of a source: its fingerprint, the seed of its order, and documents begun."""
+    """The part of a source that is searched."""
 
     source: Mapping[str, Any]
+    """Fingerprint of the source."""
     seed: int
+    """Seed of the order of its documents."""
     documents: int
+    """Number of documents, from the first in that order."""
 
 
 class LeakSearch:
-    """The parts to look for, and how: runs of `ngram` words that hold `share` of a part."""
+    """The parts to search for, and when a document holds one: `share` of its words in runs of
+    `ngram`."""
 
     def __init__(self, parts: Sequence[Part], ngram: int, share: float) -> None:
         self.parts, self.ngram, self.share = tuple(parts), ngram, share
 
     @cached_property
     def index(self) -> LeakIndex:
-        """Made when it is first needed: a run in which all is known looks for nothing."""
+        """The index; built on first use, since a run with all findings in the store needs none."""
         return LeakIndex(self.parts, self.ngram, self.share)
 
     @cached_property
     def items(self) -> dict[tuple[str, Split], tuple[str, ...]]:
         """The ids of all items, by benchmark and split."""
-        found: dict[tuple[str, Split], dict[str, None]] = {}
+        unique: dict[tuple[str, Split], dict[str, None]] = {}
         for part in self.parts:
-            found.setdefault((part.benchmark, part.split), {})[part.item] = None
-        return {key: tuple(ids) for key, ids in found.items()}
+            unique.setdefault((part.benchmark, part.split), {})[part.item] = None
+        return {key: tuple(ids) for key, ids in unique.items()}
 
     def spec(self, text: Text) -> dict[str, Any]:
-        """All that determines what is found in a text."""
+        """Everything that determines the findings in a text."""
         return {
             "version": LEAKS_VERSION,
             "ngram": self.ngram,
@@ -65,7 +69,7 @@ class LeakSearch:
         }
 
     def observer(self, store: Store, source: Mapping[str, Any], seed: int) -> Scan:
-        """For a source that is tokenised: keeps in the store what it held."""
+        """An observer for a source that is tokenised; puts the findings into the store."""
 
         def keep(findings: Findings) -> None:
             self.keep(store, Text(source, seed, findings.read.documents), findings)
@@ -73,12 +77,12 @@ class LeakSearch:
         return Scan(self.index, keep)
 
     def keep(self, store: Store, text: Text, findings: Findings) -> None:
-        """Put what was found into the store."""
+        """Put the findings in a text into the store."""
         with store.publish(_KIND, self.spec(text)) as folder:
             findings.write(folder / _FILE)
 
     def find(self, store: Store, text: Text) -> Findings | None:
-        """What was found in a text before."""
+        """The stored findings in a text; None when it was not searched before."""
         artifact = store.find(_KIND, self.spec(text))
         return None if artifact is None else Findings.from_json(artifact.json(_FILE))
 
@@ -94,8 +98,8 @@ def scan_sources(
     store: Store,
     report: Callable[[str], None],
 ) -> dict[str, Findings]:
-    """What each source holds, by id; read again where it was not looked at while tokenised."""
-    sources, found = manifest.text_sources(), {}
+    """The findings in each source, by id; sources not searched while tokenised are read again."""
+    sources, by_source = manifest.text_sources(), {}
     for name, text in texts.items():
         findings = search.find(store, text)
         if findings is None:
@@ -104,5 +108,5 @@ def scan_sources(
             threads = len(os.sched_getaffinity(0))
             findings = scan_documents(rows, text.documents, search.index, threads)
             search.keep(store, text, findings)
-        found[name] = findings
-    return found
+        by_source[name] = findings
+    return by_source

@@ -1,18 +1,18 @@
 """Runs of n words of many texts at once, each run as one 64-bit hash.
 
-Two copies of a text seldom agree byte for byte: case, punctuation, spacing and the kind of
-quotation mark change from site to site. What is compared are words, runs of letters and digits
-without case and accents, and everything between them is one boundary, so "$1.50" and "1 50" are
-the same two words. Characters of scripts that are written without spaces are words of their own.
+Two copies of a text are seldom identical: case, punctuation, spacing and the kind of quotation mark
+change from site to site. So words are compared: runs of letters and digits without case and
+accents. Everything between them is one boundary, so "$1.50" and "1 50" are the same two words. In
+scripts that are written without spaces every character is a word.
 
-A loop over words in Python takes longer, and holds Python's lock, so that threads which tokenise
-would wait for each other. Here a text is an array of characters, each mapped to a random 64-bit
-number, and a polynomial over them is summed up once: the hash of any run is then a difference of
-two prefix sums. The first character of a word counts differently from the others, which keeps
-"ab c" and "a bc" apart.
+A loop over words in Python would be slower and hold the GIL, so that tokenising threads would wait
+for each other. Here a text is an array of characters, each mapped to a random 64-bit number, and a
+polynomial over them is summed once: the hash of any run is then a difference of two prefix sums.
+The first character of a word counts differently from the others, which distinguishes "ab c" from
+"a bc".
 
 Not covered: characters beyond the basic plane are boundaries, and a letter that folds into two
-counts as the first ("ß" as "s"); both sides of a comparison are treated alike.
+counts as the first ("ß" as "s"), on both sides of a comparison.
 """
 
 import unicodedata
@@ -26,7 +26,7 @@ Hashes = NDArray[np.uint64]
 Whole = NDArray[np.int64]
 
 MOST_CHARACTERS = 1 << 18
-"""Largest sum of the lengths of texts that are hashed together, their ends included."""
+"""Largest total length of texts that are hashed together, with one separator per text."""
 
 _ASCII, _PLANE = 1 << 7, 1 << 16
 _BASE, _FIRST = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
@@ -39,7 +39,7 @@ _UNSPACED = (
 
 
 class WordRuns:
-    """The words of some texts, and the hash of each n of them in a row."""
+    """The words of some texts, and the hashes of their runs of n words."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         values, ends, unspaced = _characters(texts)
@@ -64,28 +64,29 @@ class WordRuns:
 
     @cached_property
     def words(self) -> Whole:
-        """Where each text begins among the words of all, and last how many these are."""
+        """Index of the first word of each text, and the total number; shape (texts + 1,)."""
         begun = np.searchsorted(np.flatnonzero(self._first), self._ends)
         return np.concatenate([[0], begun])
 
     def hashes(self, n: int) -> Hashes:
-        """The hash of each n words in a row from the first word on.
+        """The hash of the run of n words at each word.
 
-        Those that begin in one text and end in another are among them: `within` tells.
+        Includes runs that begin in one text and end in another; `within` identifies them.
         """
-        # Divided by the power of its place, so that a run has one hash wherever it stands.
+        # Divided by the power of its place, so that the hash does not depend on the place.
         places = _inverse_powers()[self._begins[:-n]]
         runs: Hashes = (self._sums[n:] - self._sums[:-n]) * places
         return runs
 
     def within(self, runs: Whole, n: int) -> tuple[Whole, NDArray[np.bool_]]:
-        """The text in which each run of n words begins, and whether it ends there too."""
+        """The text in which each run of n words begins, and whether it ends in the same text."""
         texts = np.searchsorted(self.words, runs, side="right") - 1
         return texts, runs + n <= self.words[texts + 1]
 
 
 def _characters(texts: Sequence[str]) -> tuple[Hashes, Whole, NDArray[np.bool_] | None]:
-    """The number of each character, where each text ends, and which are words, if any are."""
+    """The number of each character, the end of each text, and a mask of the characters of scripts
+    without spaces (None when there are none)."""
     joined = "\n".join([*texts, ""])
     if joined.isascii():
         lengths = [len(text) + 1 for text in texts]
@@ -116,7 +117,7 @@ def _numbers(size: int) -> Hashes:
 
 
 def folded(character: str) -> str | None:
-    """The letter or digit that a character counts as, "" for a boundary, None for nothing."""
+    """The letter or digit that a character counts as; "" for a boundary, None to ignore it."""
     if not ord(character) < _PLANE or 0xD800 <= ord(character) < 0xE000:
         return ""
     parts = unicodedata.normalize("NFKD", character).casefold()

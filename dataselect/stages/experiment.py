@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
-from dataselect.corpus.prepare import Corpus, Stream, Tokenizer, shares
+from dataselect.corpus.prepare import Corpus, Stream, Tokenizer, draw_shares
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.leaks.alarm import LeakAlarm
 from dataselect.proxies.layout import make_layout
@@ -84,7 +84,7 @@ class Experiment:
         if self.corpus is None:
             raise ValueError("this experiment has no corpus, so nothing is trained here")
         tokenizer = self.corpus.tokenizer
-        data = shares(self.manifest, candidate, self.corpus.streams, recipe.tokens)
+        data = draw_shares(self.manifest, candidate, self.corpus.streams, recipe.tokens)
         return ProxyRequest(recipe, tokenizer.folder, tokenizer.hash, data)
 
     def sources(self, stage: StageName, candidate: str) -> tuple[ProxySource, ...]:
@@ -116,11 +116,11 @@ class Experiment:
         names = command.trainer.placeholders
         data = []
         if command.takes_data and tokens is not None:
-            weights, texts = manifest.weights(candidate), manifest.text_sources()
-            drawn = shares(manifest, candidate, self.streams, tokens)
-            for (source, weight), share in zip(weights.items(), drawn, strict=True):
+            shares, texts = manifest.shares(candidate), manifest.text_sources()
+            drawn = draw_shares(manifest, candidate, self.streams, tokens)
+            for (source, share), draw in zip(shares.items(), drawn, strict=True):
                 stream = self.streams[source]
-                data.append(hand(stream, share, weight, texts[source], manifest.base))
+                data.append(hand(stream, draw, share, texts[source], manifest.base))
         return CommandSource(
             words=tuple(command.trainer.words),
             values={

@@ -1,8 +1,8 @@
-"""Where everything expensive is kept: content-addressed artifacts, a ledger, locks.
+"""Storage for everything expensive: content-addressed artifacts, a ledger, locks.
 
-A step asks `Store.find` for what its spec determines and computes it only when that is absent,
-so the same command run again goes on where it was stopped, and two runs share what they have in
-common. `store` argues the layout; `keys` defines when two specs are the same.
+A step asks `Store.find` for the artifact of its spec and computes it only if there is none, so the
+same command run again resumes where it stopped, and two runs share what they have in common.
+`store` explains the layout; `keys` defines when two specs are the same.
 """
 
 from dataselect.store.artifact import Artifact, FileRecord

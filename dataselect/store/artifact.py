@@ -1,8 +1,9 @@
-"""One artifact: a published folder, what it must contain, and whether it still does.
+"""One artifact: a published folder, the record of its files, and the check against that record.
 
-SHA-256 is kept because safetensors and memory maps notice a truncated file but not a flipped
-bit. Small files are hashed when the artifact is found; large ones are then only measured (a run
-in which all is cached must not read gigabytes) and hashed when first used in a process.
+SHA-256 is recorded because safetensors and memory maps notice a truncated file but not a flipped
+bit. When an artifact is found, small files are hashed and of large ones only the size is checked (a
+run in which everything is cached must not read gigabytes); those are hashed when a process first
+uses them.
 """
 
 import json
@@ -21,33 +22,40 @@ from dataselect.store.keys import content_key
 _RECORD = "artifact.json"
 _SMALL_BYTES = 1 << 20
 
-# Files whose hash agreed in this process: (path, sha256, bytes, mtime in ns).
+# Files whose hash matched in this process: (path, sha256, bytes, mtime in ns).
 _checked: set[tuple[Path, str, int, int]] = set()
 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """What a published file must be."""
+    """The recorded content of a published file."""
 
     sha256: str
+    """Hexadecimal digest."""
     bytes: int
+    """Size."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A published folder. `files` is keyed by slash-separated paths inside it."""
+    """A published folder."""
 
     kind: str
+    """What it holds, such as "tokens"; also the name of a folder in the store."""
     key: str
+    """`content_key` of kind and spec."""
     path: Path
+    """The folder."""
     spec: dict[str, Any]
+    """Everything that determines the content."""
     files: dict[str, FileRecord]
+    """By slash-separated path inside the folder."""
 
     def file(self, name: str) -> Path:
-        """The path of one file, whose SHA-256 is checked on its first use in this process.
+        """The path of one file; its SHA-256 is checked on first use in this process.
 
-        Raises KeyError when the artifact has no such file. A damaged artifact is moved aside
-        and IncompleteError raised: the same command run again computes it anew.
+        Raises KeyError when the artifact has no such file, and IncompleteError when it is damaged;
+        the artifact is then moved aside, so that the same command computes it again.
         """
         path = self.path / name
         problem = _damage(path, self.files[name], whole=True)
@@ -55,23 +63,26 @@ class Artifact:
             aside = set_aside(self.path, self.kind, self.key)
             raise IncompleteError(
                 f"{path} {problem}; the damaged {self.kind} was moved to {aside}, "
-                "run the same command again to compute it anew"
+                "run the same command again to compute it again"
             )
         return path
 
     def verified(self) -> Path:
-        """The folder, every file of it checked as by `file`: for readers that take a folder."""
+        """The folder, after a check of every file as in `file`; for readers that take a folder."""
         for name in self.files:
             self.file(name)
         return self.path
 
     def json(self, name: str) -> Any:
-        """The parsed content of a JSON file, checked as by `file`."""
+        """The parsed content of a JSON file, checked as in `file`."""
         return json.loads(self.file(name).read_bytes())
 
 
 def seal(folder: Path, kind: str, key: str, spec: Mapping[str, Any]) -> None:
-    """Write the record of everything in `folder`; ValueError for links, whose target may change."""
+    """Write the record of all files in `folder`.
+
+    Raises ValueError for links, whose targets may change.
+    """
     files: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -93,7 +104,7 @@ def seal(folder: Path, kind: str, key: str, spec: Mapping[str, Any]) -> None:
 
 
 def read(path: Path, kind: str, key: str) -> Artifact | str:
-    """The artifact at `path`, small files hashed and large ones measured; or what is wrong."""
+    """The artifact at `path`, or the problem; hashes small files and checks sizes of large ones."""
     try:
         record = json.loads((path / _RECORD).read_bytes())
         spec: dict[str, Any] = record["spec"]
@@ -115,7 +126,7 @@ def read(path: Path, kind: str, key: str) -> Artifact | str:
 
 
 def _damage(path: Path, record: FileRecord, whole: bool) -> str | None:
-    """What is wrong with a file; its hash is compared only when `whole`."""
+    """The problem with a file, None without one; the hash is compared only when `whole`."""
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -131,18 +142,18 @@ def _damage(path: Path, record: FileRecord, whole: bool) -> str | None:
 
 
 def set_aside(path: Path, kind: str, key: str) -> Path:
-    """Move a damaged artifact out of the readers' sight, to be looked at; where it is now."""
+    """Move a damaged artifact to the folder `damaged`, for inspection; its new path."""
     folder = path.parents[2] / "damaged"
     folder.mkdir(exist_ok=True)
     number = 1
     while (aside := folder / f"{kind}-{key}.{number}").exists():
         number += 1
-    # Another process may have met the same damage and moved it already.
+    # Another process may have found the same damage and moved it already.
     with suppress(FileNotFoundError):
         path.rename(aside)
     return aside
 
 
 def utc_now() -> str:
-    """The time as records carry it: ISO 8601, UTC, whole seconds."""
+    """The current time for records: ISO 8601, UTC, whole seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,8 +1,8 @@
-"""Files that are whole or not there, also after a crash or a power cut.
+"""Atomic writes: a file is complete or absent, also after a crash or a power cut.
 
-A rename is atomic for readers, but only data that was fsynced before it, in a folder that is
-fsynced after it, survives the machine. A plain write on a full disk destroys the old file;
-temporary file, fsync and rename keep it.
+A rename is atomic for readers, but survives a power cut only if the data is fsynced before it and
+the folder after it. A plain write on a full disk destroys the old file; temporary file, fsync and
+rename keep it.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`, or leave it as it was (OSError), never anything between."""
+    """Replace the content of `path` by `data`, or raise OSError and leave the file unchanged."""
     temporary = path.with_name(f".tmp-{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
@@ -39,7 +39,7 @@ def sync(path: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Force a folder and everything in it to disk, each folder after what it holds."""
+    """Force a folder and everything in it to disk, each folder after its content."""
     for parent, _, names in os.walk(folder, topdown=False):
         for name in names:
             sync(Path(parent, name))

@@ -1,9 +1,9 @@
-"""The name of an artifact: a hash of everything that determines its content.
+"""The key of an artifact: a hash of everything that determines its content.
 
-Canonical JSON is the input of the hash because it is the same on every machine and Python
-version, and because the spec can be stored next to the artifact and read by a person. It is
-strict where `json` is lenient (integer keys become strings, NaN is written): two different
-specs must never share a key, so what JSON cannot express exactly is refused.
+The hash is of canonical JSON, because that is the same on every machine and Python version, and
+because the spec can be stored next to the artifact for people to read. It is strict where `json` is
+lenient (integer keys become strings, NaN is written): two different specs must never share a key,
+so values that JSON cannot express exactly are refused.
 
 Not covered: Unicode normalisation and numeric equality. `1` and `1.0` are different specs.
 """
@@ -21,8 +21,8 @@ _KIND = re.compile(r"[a-z0-9][a-z0-9_-]*")
 def canonical_json(value: object) -> bytes:
     """UTF-8 JSON with sorted keys, no spaces and shortest-repr floats; tuples are arrays.
 
-    Raises TypeError for what JSON has no type for (also keys that are not strings), ValueError
-    for NaN, infinities and text that is not valid Unicode.
+    Raises TypeError for values without a JSON type (and keys that are not strings), ValueError for
+    NaN, infinities and text that is not valid Unicode.
     """
     _refuse_inexact(value, "value")
     return json.dumps(
@@ -31,9 +31,9 @@ def canonical_json(value: object) -> bytes:
 
 
 def content_key(kind: str, spec: Mapping[str, Any]) -> str:
-    """32 hexadecimal digits (128 bits of SHA-256) that name the artifact of this kind and spec.
+    """32 hexadecimal digits (128 bits of SHA-256) that identify an artifact by kind and spec.
 
-    `kind` becomes a folder name: lower-case letters, digits, `_` and `-` only (ValueError).
+    `kind` becomes a folder name: lower-case letters, digits, `_` and `-` only, else ValueError.
     """
     if not _KIND.fullmatch(kind):
         raise ValueError(f"not a kind of artifact: {kind!r}")

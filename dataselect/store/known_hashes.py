@@ -1,16 +1,15 @@
-"""SHA-256 of files that lie outside the store, each computed once for as long as it is unchanged.
+"""SHA-256 of files outside the store, each computed once while the file is unchanged.
 
-Checkpoints of the user's own are known by the hashes of their files. They are gigabytes, and a
-command that finds every score in the store would still read all of them. So a hash is remembered
-by the file's path and everything that the file system says of its state: device, inode, size, and
-both times in nanoseconds. Of these a program can set back the modification time, but not the
-change time, so a file that was rewritten is hashed again even when it looks as before.
+The user's checkpoints are identified by the hashes of their files. They are gigabytes, and a
+command that finds every score in the store would still have to read all of them. So a hash is
+cached by the file's path and its state in the file system: device, inode, size, and modification
+and change times in nanoseconds. A program can set back the modification time but not the change
+time, so a rewritten file is always hashed again.
 
-A hash is remembered only of a file that nobody had touched for `SETTLED_SECONDS` when it was
-read: clocks tick coarsely, and a change within the same tick could not be seen later.
+A hash is cached only if the file had not changed for `SETTLED_SECONDS` before it was read: clocks
+are coarse, and a change within the same tick could not be noticed later.
 
-Not covered: bits that rot on the disk without a write. A memo that cannot be written or read
-costs time, and nothing else.
+Not covered: bit rot without a write. A cache that cannot be written or read only costs time.
 """
 
 import json
@@ -23,16 +22,16 @@ from pathlib import Path
 from dataselect.store.files import sha256_of
 
 SETTLED_SECONDS = 3.0
-"""How long before its reading a file must have been left alone; some file systems count in 2 s."""
+"""Time that a file must be unchanged before it is read; some file systems have ticks of 2 s."""
 
 _State = tuple[int, int, int, int, int]
 _Known = Mapping[str, tuple[_State, str]]
 
 
 def known_hashes(paths: Iterable[Path], memo: Path) -> dict[Path, str]:
-    """SHA-256 of each file; what had to be computed is added to the file `memo`."""
+    """SHA-256 of each file, hexadecimal; new hashes are added to the cache file `memo`."""
     known = _read(memo)
-    found, fresh = {}, []
+    hashes, fresh = {}, []
     for path in paths:
         where, before = str(path.resolve()), _state(path)
         state, value = known.get(where, (None, ""))
@@ -42,10 +41,10 @@ def known_hashes(paths: Iterable[Path], memo: Path) -> dict[Path, str]:
             last_touched = max(before[-2:]) / 1e9
             if _state(path) == before and last_touched < began - SETTLED_SECONDS:
                 fresh.append({"path": where, "state": before, "sha256": value})
-        found[path] = value
+        hashes[path] = value
     if fresh:
         _append(memo, fresh)
-    return found
+    return hashes
 
 
 def _state(path: Path) -> _State:
@@ -54,7 +53,7 @@ def _state(path: Path) -> _State:
 
 
 def _read(memo: Path) -> _Known:
-    """The last record of each path; lines that are torn or are none are left out."""
+    """The last record of each path; incomplete and invalid lines are left out."""
     known: dict[str, tuple[_State, str]] = {}
     with suppress(OSError):
         for line in memo.read_bytes().splitlines():
@@ -67,8 +66,8 @@ def _read(memo: Path) -> _Known:
 
 
 def _append(memo: Path, records: Iterable[Mapping[str, object]]) -> None:
-    # Surrogates of a path that is no UTF-8 stay escaped. The line end in front shuts off a line
-    # that a crash tore.
+    # Surrogates of a path that is not UTF-8 stay escaped. The line end in front ends a line that a
+    # crash left incomplete.
     text = "".join("\n" + json.dumps(record) for record in records) + "\n"
     with suppress(OSError):
         memo.parent.mkdir(parents=True, exist_ok=True)

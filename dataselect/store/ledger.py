@@ -1,8 +1,8 @@
-"""What was spent: one JSON line per piece of work, appended, never rewritten.
+"""The ledger of resources spent: one JSON line per piece of work, appended, never rewritten.
 
-A line is written with one system call under a lock and fsynced, so lines of several processes
-do not mix. A crash can tear only the last line; the next append starts a line of its own, and
-reading leaves torn lines out. Kept outside the artifacts because failed work costs too.
+A line is written with one system call under a lock and fsynced, so lines of several processes do
+not mix. A crash can only leave the last line incomplete; the next append starts a new line, and
+reading skips incomplete ones. The ledger is outside the artifacts because failed work costs too.
 
 Not covered: sums over the records, which belong to `dataselect.cost`.
 """
@@ -19,7 +19,7 @@ logger = logging.getLogger("dataselect")
 
 
 def append(path: Path, record: Mapping[str, Any]) -> None:
-    """Add one record (JSON types, no NaN); it is on disk when this returns."""
+    """Append one record (JSON types, no NaN); it is on disk when this returns."""
     line = json.dumps(dict(record), ensure_ascii=False, allow_nan=False).encode() + b"\n"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
@@ -36,7 +36,7 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """All whole records in the order of writing; empty when nothing was ever written."""
+    """All complete records in the order of writing; empty without a ledger."""
     if not path.exists():
         return []
     records = []
@@ -50,5 +50,5 @@ def read(path: Path) -> list[dict[str, Any]]:
         if isinstance(record, dict):
             records.append(record)
         else:
-            logger.warning("%s:%d: a torn line is left out of the cost", path, number)
+            logger.warning("%s:%d: an incomplete line is left out of the cost", path, number)
     return records

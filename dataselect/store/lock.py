@@ -1,8 +1,8 @@
-"""One run at a time in a store or a report folder, or several that agree to share it.
+"""A lock on a store or a report folder: one run at a time, or several that share it.
 
-`flock` rather than a file that says "locked": the kernel releases it when the holder dies, also
-by SIGKILL, so there is never a stale lock to remove by hand. The file stays after release;
-deleting it would let two runs hold locks on two different files of the same name.
+`flock` rather than a file whose existence means locked: the kernel releases it when the holder
+dies, also by SIGKILL, so there is never a stale lock to remove by hand. The file stays after
+release; deleting it would let two runs hold locks on two different files of the same name.
 """
 
 import fcntl
@@ -21,11 +21,11 @@ _OTHER_FOLDER = "choose another folder with --store or --out"
 
 @contextmanager
 def lock(folder: Path, what: str, *, shared: bool = False) -> Iterator[None]:
-    """Hold `folder` (made if absent) for this process; `what` names it, e.g. "the store".
+    """Hold `folder` (made if absent) for this process; `what` names it in errors: "the store".
 
-    Those that hold it `shared` keep out only those that do not. Raises LockedError when another
-    holds it (also this same process), naming the holder, and InputError when the folder cannot be
-    made, written or locked.
+    A `shared` lock excludes only locks that are not shared. Raises LockedError, which names the
+    holder, when another lock is held (also by this process), and InputError when the folder cannot
+    be made, written or locked.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,5 +66,5 @@ def _holder(descriptor: int) -> str:
         holder = json.loads(os.pread(descriptor, 4096, 0))
         return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
     except (ValueError, KeyError, TypeError):
-        # Between taking the lock and writing its name the holder is unknown.
+        # The holder takes the lock first and writes its record afterwards.
         return "another run"

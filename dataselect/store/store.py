@@ -2,15 +2,15 @@
 
     root/artifacts/<kind>/<key>/…   published; `artifact.json` holds the spec and the checksums
     root/work/<kind>-<key>/         unfinished work that can be resumed (training state)
-    root/tmp/<kind>-<key>-…/        being written; no reader looks there
-    root/damaged/<kind>-<key>.<n>/  moved aside because a checksum did not agree
-    root/ledger.jsonl               what was spent
-    root/hashes.jsonl               of the user's own files, by their state (`known_hashes`)
+    root/tmp/<kind>-<key>-…/        being written; readers ignore it
+    root/damaged/<kind>-<key>.<n>/  moved here because a checksum did not match
+    root/ledger.jsonl               resources spent
+    root/hashes.jsonl               hashes of the user's files, by their state (`known_hashes`)
 
-A reader sees an artifact only after a rename that follows fsync, so a process killed anywhere
-leaves nothing half-written.
+An artifact becomes visible by a rename after fsync, so a process killed at any moment leaves
+nothing half-written.
 
-Not covered: eviction, remote stores, and keeping out a second run (`dataselect.store.lock`).
+Not covered: eviction, remote stores, and excluding a second run (`dataselect.store.lock`).
 """
 
 import errno
@@ -38,35 +38,37 @@ class Store:
     """Artifacts, workspaces and the ledger under one root folder, made on the first write."""
 
     def __init__(self, root: Path) -> None:
-        # Jobs in other processes get paths from here and may have another working folder.
+        # Absolute: jobs get paths from here and may have another working folder.
         self.root = Path(root).absolute()
 
     def find(self, kind: str, spec: Mapping[str, Any]) -> Artifact | None:
-        """The artifact of this spec; None when it is absent, or damaged and now moved aside."""
+        """The artifact of this spec; None when absent, or damaged (it is then moved aside)."""
         key = content_key(kind, spec)
         path = self._path(kind, key)
         if not path.exists():
             return None
-        found = read(path, kind, key)
-        if isinstance(found, Artifact):
-            return found
+        artifact_or_problem = read(path, kind, key)
+        if isinstance(artifact_or_problem, Artifact):
+            return artifact_or_problem
         aside = set_aside(path, kind, key)
-        logger.warning("%s: %s; moved to %s, it is computed again", path, found, aside)
+        logger.warning(
+            "%s: %s; moved to %s, it is computed again", path, artifact_or_problem, aside
+        )
         return None
 
     @contextmanager
     def publish(self, kind: str, spec: Mapping[str, Any]) -> Iterator[Path]:
-        """A folder to fill; on a clean exit it becomes the artifact, on an exception it goes.
+        """A folder to fill: on a clean exit it becomes the artifact, on an exception it is deleted.
 
         Files may be moved in from the workspace (same file system), which is removed once the
-        artifact is there. When another process published the same first, that one stays.
+        artifact is published. If another process published the same spec first, its artifact stays.
         """
         key = content_key(kind, spec)
         folder = self.root / "tmp" / f"{kind}-{key}-{secrets.token_hex(4)}"
         folder.mkdir(parents=True)
         descriptor = os.open(folder, os.O_RDONLY)
         try:
-            # Held for as long as this process lives, so that `clean` can tell whose owner died.
+            # Held while this process lives, so that `clean` knows which folders have no owner.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield folder
             seal(folder, kind, key, spec)
@@ -81,32 +83,32 @@ class Store:
     def get_or_build(
         self, kind: str, spec: Mapping[str, Any], build: Callable[[Path], object]
     ) -> Artifact:
-        """The artifact of this spec; where there is none, `build` fills a folder that becomes it.
+        """The artifact of this spec; where there is none, `build` fills the folder for it.
 
-        Raises whatever `build` raises, and IncompleteError if the artifact was damaged between
-        its publication and its first reading.
+        Raises what `build` raises, and IncompleteError if the artifact was damaged between its
+        publication and its first reading.
         """
-        found = self.find(kind, spec)
-        if found is None:
+        artifact = self.find(kind, spec)
+        if artifact is None:
             with self.publish(kind, spec) as folder:
                 build(folder)
-            found = self.find(kind, spec)
-        if found is None:
+            artifact = self.find(kind, spec)
+        if artifact is None:
             key = content_key(kind, spec)
             raise IncompleteError(
                 f"{self._path(kind, key)}: damaged as soon as it was written; check the disk, and "
                 "run the same command again"
             )
-        return found
+        return artifact
 
     def workspace(self, kind: str, spec: Mapping[str, Any]) -> Path:
-        """A private folder for unfinished work, kept over crashes until `publish` succeeds."""
+        """A private folder for unfinished work; survives crashes, until `publish` succeeds."""
         folder = self._workspace(kind, content_key(kind, spec))
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def note(self, kind: str, spec: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-        """Append to the ledger what was spent on this spec, whether it succeeded or not.
+        """Append to the ledger the resources spent on this spec, whether it succeeded or not.
 
         `facts`: name, status ("done" or "failed"), wall_seconds, cpu_seconds, flops, attempts.
         """
@@ -115,17 +117,17 @@ class Store:
         ledger.append(self.root / "ledger.jsonl", {**head, **facts})
 
     def ledger(self) -> list[dict[str, Any]]:
-        """Every record that `note` wrote, oldest first, torn lines left out."""
+        """Every record that `note` wrote, oldest first, without incomplete lines."""
         return ledger.read(self.root / "ledger.jsonl")
 
     def hashes(self, paths: Iterable[Path]) -> dict[Path, str]:
-        """SHA-256 of files of the user's own; those that did not change are not read again."""
+        """SHA-256 of the user's files; files that did not change are not read again."""
         return known_hashes(paths, self.root / "hashes.jsonl")
 
     def clean(self) -> None:
-        """Remove what dead processes left: half-written folders, workspaces of published work.
+        """Remove half-written folders of dead processes and workspaces of published artifacts.
 
-        Call it with the store's lock held. A folder whose writer is alive is left alone.
+        Call it with the store's lock held. Folders whose writer is alive are kept.
         """
         for folder in _folders(self.root / "tmp"):
             _remove_unless_alive(folder)

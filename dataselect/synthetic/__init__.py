@@ -1,1 +1,1 @@
-"""The desk world: a small made-up language to try the paper's argument in, within minutes."""
+"""The synthetic world: a small made-up language in which to try the method within minutes."""

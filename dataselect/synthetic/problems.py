@@ -1,10 +1,10 @@
 """Multi-step arithmetic stories with worked reasoning, drawn from a grammar.
 
-A problem is a chain of steps over small whole numbers (0 to 99). Six kinds of scene set the
-chain up differently (a changing stock, comparisons between people, prices and change, daily
-rates, containers, sharing), each sentence has several wordings, and sentences that do not
-matter, with numbers in them, are mixed in. So neither the wording nor the order of the numbers
-gives the operation away: a model has to follow the story.
+A problem is a chain of steps over small whole numbers (0 to 99). Six kinds of scene build the
+chain in different ways (a changing stock, comparisons between people, prices and change, daily
+rates, containers, sharing), each sentence has several wordings, and irrelevant sentences with
+numbers are mixed in. So neither the wording nor the order of the numbers reveals the operation: a
+model has to follow the story.
 """
 
 from collections.abc import Callable
@@ -24,25 +24,29 @@ _SYMBOL_TO_RESULT: dict[str, Callable[[int, int], int]] = {
 
 @dataclass(frozen=True)
 class Step:
-    """One line of reasoning: `left symbol right = result` inside a sentence.
+    """One step of the reasoning: `left symbol right = result` inside a sentence.
 
-    An operand is None where it is the result of the step before, so that a slip in one step
-    carries on into the next, as it does in real wrong solutions.
+    Operands may refer to the previous result, so that a slip in one step carries on into the next,
+    as in real wrong solutions.
     """
 
     left: int | None
+    """Left operand; None for the result of the previous step."""
     symbol: str
+    """+, -, * or /."""
     right: int | None
+    """Right operand; None for the result of the previous step."""
     sentence: str
+    """The sentence, with `{sum}` where the equation goes."""
 
-    def operands(self, before: int) -> tuple[int, int]:
-        """Both operands, given the result of the step before."""
-        left = before if self.left is None else self.left
-        return left, before if self.right is None else self.right
+    def operands(self, previous: int) -> tuple[int, int]:
+        """Both operands, given the result of the previous step."""
+        left = previous if self.left is None else self.left
+        return left, previous if self.right is None else self.right
 
-    def result(self, before: int) -> int:
-        """The exact result, given the result of the step before."""
-        return _SYMBOL_TO_RESULT[self.symbol](*self.operands(before))
+    def result(self, previous: int) -> int:
+        """The exact result, given the result of the previous step."""
+        return _SYMBOL_TO_RESULT[self.symbol](*self.operands(previous))
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Problem:
         return self.results(lambda exact: exact)[-1]
 
     def results(self, compute: Callable[[int], int]) -> list[int]:
-        """The result of every step when `compute` turns an exact result into the written one."""
+        """The written result of every step; `compute` maps an exact result to the written one."""
         written: list[int] = []
         for step in self.steps:
             written.append(compute(step.result(written[-1] if written else 0)))
@@ -72,25 +76,25 @@ class Problem:
 
     def reasoning(self, compute: Callable[[int], int] = lambda exact: exact) -> str:
         """The worked steps as sentences; `compute` as in `results`."""
-        sentences, before = [], 0
+        sentences, previous = [], 0
         for step, result in zip(self.steps, self.results(compute), strict=True):
-            left, right = step.operands(before)
+            left, right = step.operands(previous)
             sentences.append(step.sentence.format(sum=f"{left} {step.symbol} {right} = {result}"))
-            before = result
+            previous = result
         return " ".join(sentences)
 
     def equations(self) -> str:
-        """The worked steps as bare equations, in another house style."""
-        lines, before = [], 0
+        """The worked steps as bare equations."""
+        lines, previous = [], 0
         for step, result in zip(self.steps, self.results(lambda exact: exact), strict=True):
-            left, right = step.operands(before)
+            left, right = step.operands(previous)
             lines.append(f"{left} {step.symbol} {right} -> {result}")
-            before = result
+            previous = result
         return " ; ".join(lines)
 
 
 class _Scene:
-    """What is known while a problem is being made: the words, the story so far, the chain."""
+    """The state while a problem is generated: its words, the story and the steps so far."""
 
     def __init__(self, rng: Random, steps: int) -> None:
         self.rng, self.wanted = rng, steps
@@ -119,7 +123,7 @@ class _Scene:
 
 
 def _change(scene: _Scene) -> None:
-    """One event that changes how many things somebody has, kept within 1..LARGEST."""
+    """One event that changes how many things somebody has; the number stays in 1..LARGEST."""
     rng, who, thing = scene.rng, scene.who, scene.thing
     value = scene.value
     kinds = ["gain", "lose"] if value > 3 else ["gain"]
@@ -282,7 +286,7 @@ _SCENES = (_stock, _compare, _shop, _rate, _containers, _parts)
 
 
 def _aside(scene: _Scene) -> str:
-    """A sentence that has nothing to do with the question, often with a number in it."""
+    """A sentence that is irrelevant to the question, often with a number in it."""
     rng, someone = scene.rng, scene.rng.choice([scene.who, scene.friend])
     return rng.choice(
         [
@@ -296,7 +300,7 @@ def _aside(scene: _Scene) -> str:
 
 
 def make_problem(rng: Random, steps: int) -> Problem:
-    """A problem of `steps` steps (2 to 4) whose numbers all lie in 0..LARGEST."""
+    """A random problem of `steps` steps (2 to 4) with all results in 0..LARGEST."""
     while True:
         scene = _Scene(rng, steps)
         question = rng.choice(_SCENES)(scene)

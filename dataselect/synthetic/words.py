@@ -1,7 +1,7 @@
-"""The vocabulary of the desk world: who, what and where.
+"""The vocabulary of the synthetic world: who, what and where.
 
-Small enough for a tokenizer of a thousand entries, large enough that a story is hardly ever
-told twice: names x things x numbers x wordings.
+Small enough for a tokenizer of a thousand entries, large enough that a story hardly ever occurs
+twice: names x things x numbers x wordings.
 """
 
 

@@ -1,11 +1,10 @@
-"""Texts of the desk world by genre, as endless seeded streams.
+"""Texts of the synthetic world by genre, as endless seeded streams.
 
-The genres differ in what a model can learn from them about solving stories: `worked` shows
-right reasoning, `wrong` the same wording with slips in the arithmetic, `answers` no reasoning,
-`notes` right reasoning in another house style, `drills` arithmetic without stories, and
-`narrative` and `boilerplate` none of it. One in fifty stories is kept out of every genre
-(`is_held_out`), and benchmarks are made of those alone, so no benchmark question is ever
-trained on.
+The genres differ in what a model can learn from them about solving stories: `worked` has correct
+reasoning, `wrong` the same wording with slips in the arithmetic, `answers` no reasoning, `notes`
+correct reasoning in another format, `drills` arithmetic without stories, and `narrative` and
+`boilerplate` none of it. One in fifty stories is held out of every genre (`is_held_out`), and
+benchmarks consist of those alone, so no benchmark question is ever trained on.
 """
 
 import hashlib
@@ -16,14 +15,14 @@ from dataselect.synthetic.problems import LARGEST, Problem, make_problem
 from dataselect.synthetic.words import DAYS, MOODS, NAMES, PLACES, THINGS, WEATHER
 
 VERSION = 1
-"""Goes into the key of everything made from these texts; raise it when a stream changes."""
+"""Part of the key of everything made from these texts; raise it when a stream changes."""
 
 ANSWER_CUE = "The answer is"
 HELD_OUT_SHARE = 50
 
 
 def is_held_out(problem: Problem) -> bool:
-    """Whether a story belongs to the benchmarks; decided by its text, so the same everywhere."""
+    """Whether a story is reserved for benchmarks; depends only on its text."""
     digest = hashlib.sha256(problem.prompt.encode()).digest()
     return int.from_bytes(digest[:4], "big") % HELD_OUT_SHARE == 0
 

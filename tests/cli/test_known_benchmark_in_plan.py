@@ -176,11 +176,11 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "shots with a known benchmark": (
         "id: gsm8k, folder: files, shots: a.jsonl",
-        ("benchmarks[0].shots: this benchmark brings its own",),
+        ("benchmarks[0].shots: this benchmark has its own shots",),
     ),
     "shots with a definition": (
         "id: sums, items: sums.yaml, shots: a.jsonl, traces: a.jsonl.gz",
-        ("benchmarks[0].shots: this benchmark brings its own",),
+        ("benchmarks[0].shots: this benchmark has its own shots",),
     ),
     "items and folder": (
         "id: sums, items: sums.yaml, folder: files, traces: a.jsonl.gz",

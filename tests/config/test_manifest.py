@@ -68,16 +68,16 @@ def test_the_keys_are_those_of_load_dataset(tmp_path: Path) -> None:
     assert manifest.where("candidates", 1, "path") == f"{tmp_path / 'm.yaml'}:12:5"
 
 
-def test_weights_of_a_mixture_sum_to_one_and_a_plain_candidate_has_all_its_own(
+def test_shares_of_a_mixture_sum_to_one_and_a_plain_candidate_is_its_only_source(
     tmp_path: Path,
 ) -> None:
     manifest = load_text(tmp_path, SMALLEST)
-    assert manifest.weights("blend") == pytest.approx(
+    assert manifest.shares("blend") == pytest.approx(
         {"fineweb-edu": 0.25, "our-crawl": 2 / 2.8, "books": 0.1 / 2.8}
     )
-    assert manifest.weights("our-crawl") == {"our-crawl": 1.0}
+    assert manifest.shares("our-crawl") == {"our-crawl": 1.0}
     with pytest.raises(KeyError):
-        manifest.weights("books")
+        manifest.shares("books")
 
 
 @given(st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=20))
@@ -92,7 +92,7 @@ def test_any_positive_weights_become_shares(weights: list[float]) -> None:
             Candidate(id="mix", mixture={f"s{i}": w for i, w in enumerate(weights)}),
         ],
     )
-    shares = manifest.weights("mix")
+    shares = manifest.shares("mix")
     assert math.fsum(shares.values()) == pytest.approx(1, abs=1e-12)
     assert all(share > 0 for share in shares.values())
 
@@ -156,15 +156,15 @@ def test_an_id_with_a_path_or_markup_is_refused_and_shown_safely(
             " did you mean 'our-crawl'?",
         ),
         ("our-crawl: 2", "blend: 2", "16:33: candidates[2].mixture.blend: 'blend' is a mixture"),
-        ("our-crawl: 2", "our-crawl: 0", "16:33: candidates[2].mixture.our-crawl: 0 is not a we"),
-        ("our-crawl: 2", "our-crawl: -1", "16:33: candidates[2].mixture.our-crawl: -1 is not a w"),
+        ("our-crawl: 2", "our-crawl: 0", "16:33: candidates[2].mixture.our-crawl: 0 is not a sh"),
+        ("our-crawl: 2", "our-crawl: -1", "16:33: candidates[2].mixture.our-crawl: -1 is not a s"),
         ("our-crawl: 2", "our-crawl: .nan", "16:33: candidates[2].mixture.our-crawl: .nan does "),
         ("our-crawl: 2", "our-crawl: true", "16:33: candidates[2].mixture.our-crawl: true is no"),
         ("our-crawl: 2", "our-crawl: 1, our-crawl: 2", "16:47: the key 'our-crawl' is given twi"),
-        ("books: 1e-1}", "books: 1}\n    split: s", "17:5: candidates[2].split: this belongs to"),
+        ("books: 1e-1}", "books: 1}\n    split: s", "17:5: candidates[2].split: this describes"),
         ("books: 1e-1}", "books: 1}\n    path: s", "16:5: candidates[2].mixture: 'path' is given"),
         ("{fineweb-edu: 0.7, our-crawl: 2, books: 1e-1}", "{}", "16:5: candidates[2].mixture: it "),
-        ("    path: HuggingFaceFW/fineweb-edu\n", "", "9:5: candidates[0].name: this belongs to a"),
+        ("    path: HuggingFaceFW/fineweb-edu\n", "", "9:5: candidates[0].name: this describes a"),
         ("    data_files: crawl/*.jsonl.zst\n", "", "12:5: candidates[1].path: 'json' does not s"),
         ("    path: text\n", "", "4:5: sources[0]: 'books' has no 'path'; add 'path:'"),
         ("crawl/*.jsonl.zst", "[]", "13:5: candidates[1].data_files: a list of 0 does not fit; "),
@@ -172,7 +172,7 @@ def test_an_id_with_a_path_or_markup_is_refused_and_shown_safely(
         ("name: sample-10BT", "title: 1.10", "10:5: candidates[0].title: 1.10 means a number he"),
         ("name: sample-10BT", "bad_rows: skp", "10:5: candidates[0].bad_rows: 'skp' does not fit"),
         ("name: sample-10BT", "max_repeats: 0", "10:5: candidates[0].max_repeats: 0 does not fit"),
-        ("6T", "0", "1:21: target.tokens: 0 leaves nothing to work with; write 1 or more"),
+        ("6T", "0", "1:21: target.tokens: 0 is too small; write 1 or more"),
         ("6T", "1.5", "1:21: target.tokens: 1.5 does not come to a whole number; write"),
         ("6T", "-6T", "1:21: target.tokens: '-6T' is negative; write"),
         ("6T", "6Q", "1:21: target.tokens: '6Q' ends in 'Q', which is not K, M, B or T; write"),

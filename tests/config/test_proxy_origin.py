@@ -111,11 +111,11 @@ def test_every_placeholder_is_known() -> None:
     assert command.placeholders == set(PLACEHOLDERS)
 
 
-def test_a_candidate_without_text_has_no_weights_and_is_no_part_of_a_mixture(
+def test_a_candidate_without_text_has_no_shares_and_is_no_part_of_a_mixture(
     tmp_path: Path,
 ) -> None:
     manifest = load_text(tmp_path, "{model: a/b}")
-    assert manifest.weights("web") == {}
+    assert manifest.shares("web") == {}
     assert set(manifest.text_sources()) == {"books"}
     (tmp_path / "m.yaml").write_text(
         MANIFEST.replace("PROXY", "{model: a/b}").replace("path: some/books", "mixture: {web: 1}")

@@ -105,7 +105,7 @@ def test_folder_as_data_file_is_explained(tmp_path: Path) -> None:
         ({"path": "mixed/a.jsonl", "split": "test"}, "no split 'test'"),
         ({"path": "mixed/a.jsonl", "data_files": "a"}, "is a single file; remove data_files:"),
         ({"path": "json", "data_files": "old.tar"}, ".tar files are not read"),
-        ({"path": "odd"}, "its form cannot be told from its name"),
+        ({"path": "odd"}, "the name does not show its form"),
         ({"path": "parquet", "data_files": "p.parquet.gz"}, "Parquet inside .gz"),
         ({"path": "saved"}, "written by save_to_disk"),
     ],
@@ -129,7 +129,7 @@ def test_addresses_are_refused_without_their_secrets(tmp_path: Path) -> None:
     assert "SECRET" not in str(caught.value)
 
 
-def test_origin_tells_desk_local_and_hub_apart(tmp_path: Path) -> None:
+def test_origin_tells_synthetic_local_and_hub_apart(tmp_path: Path) -> None:
     touch(tmp_path, "owner/local/a.jsonl")
     origins = {
         "dataselect/desk": "desk",

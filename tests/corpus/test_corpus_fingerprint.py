@@ -85,7 +85,7 @@ def test_secrets_of_addresses_stay_out_but_still_count(base: Path) -> None:
     assert "ONE" not in json.dumps(found[0])
 
 
-def test_desk_world_counts_by_genre_and_version(
+def test_synthetic_world_counts_by_genre_and_version(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = of(base, path="dataselect/desk", name="worked")

@@ -11,10 +11,10 @@ from dataselect.config.plan import Plan, load_plan
 from dataselect.corpus.packing import PackedData, Part
 from dataselect.corpus.prepare import (
     Corpus,
+    draw_shares,
     prepare_streams,
     read_corpus,
     repeats,
-    shares,
     tokens_needed,
 )
 from dataselect.corpus.shards import TokenStream
@@ -129,7 +129,8 @@ def test_a_cut_stream_is_the_beginning_of_the_whole_one_and_no_other_s(made: Any
 
 def test_mixture_draws_its_shares_from_its_sources(made: Any) -> None:
     prepared = streams(made, 2000)
-    drawn = {share.stream: share.tokens for share in shares(made[0], "blend", prepared, 2000)}
+    shares = draw_shares(made[0], "blend", prepared, 2000)
+    drawn = {share.stream: share.tokens for share in shares}
     assert drawn == {prepared["a"].key: 500, prepared["b"].key: 1500}
 
 

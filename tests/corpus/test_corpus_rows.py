@@ -189,7 +189,7 @@ def test_peek_finds_what_is_wrong_in_the_first_rows(
         peek(source("a.jsonl"), tmp_path)
 
 
-def test_desk_world_streams_endlessly_in_its_own_order(
+def test_synthetic_world_streams_endlessly_in_its_own_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def documents(genre: str, seed: int) -> Iterator[str]:
@@ -200,15 +200,15 @@ def test_desk_world_streams_endlessly_in_its_own_order(
 
     monkeypatch.setattr(world, "documents", documents)
     monkeypatch.setattr(world, "GENRES", {"made-up": None})
-    desk = source("dataselect/desk", name="made-up")
+    made_up = source("dataselect/desk", name="made-up")
     counts = RowCounts()
-    stream = open_rows(desk, tmp_path, 5, counts)
+    stream = open_rows(made_up, tmp_path, 5, counts)
     assert list(islice(stream, 3)) == ["made-up 5 0", "made-up 5 1", "made-up 5 2"]
     assert counts == RowCounts(read=3, used=3)
-    peek(desk, tmp_path)
+    peek(made_up, tmp_path)
 
 
 @pytest.mark.parametrize("genre", [None, "no-such"])
-def test_desk_world_names_its_genres(tmp_path: Path, genre: str | None) -> None:
+def test_synthetic_world_names_its_genres(tmp_path: Path, genre: str | None) -> None:
     with pytest.raises(InputError, match=next(iter(world.GENRES))):
         peek(source("dataselect/desk", name=genre), tmp_path)

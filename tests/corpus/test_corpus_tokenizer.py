@@ -96,7 +96,7 @@ def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(InputError) as caught:
         load_tokenizer("nobody/nothing", "v1")
     assert str(caught.value).startswith(
-        "nobody/nothing: it is no folder, and the Hub does not answer"
+        "nobody/nothing: it is not a folder, and the Hub does not answer"
         " (Name or service not known in some library); check the network"
     )
     assert [url.rpartition("/")[0] for url in asked] == [

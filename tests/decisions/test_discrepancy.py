@@ -60,10 +60,10 @@ def test_tiny_proxies_say_next_to_nothing() -> None:
 
 def test_what_lies_far_outside_the_fit_is_called_so() -> None:
     assert PUBLIC.gap(1e18, 2 * TARGET).extrapolated is None
-    desk = PUBLIC.gap(6e11, 3e13).extrapolated
-    assert desk is not None
-    assert "these have 6.0e11 FLOPs" in desk
-    assert "this one has 3.0e13 FLOPs" in desk
+    small = PUBLIC.gap(6e11, 3e13).extrapolated
+    assert small is not None
+    assert "these have 6.0e11 FLOPs" in small
+    assert "this one has 3.0e13 FLOPs" in small
 
 
 @pytest.fixture

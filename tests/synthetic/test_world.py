@@ -1,4 +1,4 @@
-"""The genres of the desk world: what each shows, and what none ever shows."""
+"""The genres of the synthetic world: what each shows, and what none ever shows."""
 
 import re
 from itertools import islice, pairwise

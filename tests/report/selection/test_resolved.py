@@ -66,7 +66,7 @@ def test_it_stands_for_the_same_run(
     assert manifest.name == "try"
     assert manifest.target == selection.experiment.manifest.target
     for candidate in selection.experiment.manifest.candidates:
-        assert manifest.weights(candidate.id) == selection.experiment.manifest.weights(candidate.id)
+        assert manifest.shares(candidate.id) == selection.experiment.manifest.shares(candidate.id)
     assert plan.name == "small"
     assert plan.screen.keep == 2
     for device in ("cpu", "cuda"):
