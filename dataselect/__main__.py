@@ -1,7 +1,7 @@
-"""The front door: `dataselect` and `python -m dataselect`.
+"""Entry point of `dataselect` and `python -m dataselect`.
 
-The overview of the commands is kept here as text, because what reads a command line takes several
-times as long to load as Python to start. A test holds it against what that would say.
+`dataselect --help` prints the text below, because importing typer takes several times as long as
+starting Python. A test compares the text with typer's own.
 """
 
 import sys

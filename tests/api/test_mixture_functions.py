@@ -180,7 +180,10 @@ def test_errors_name_the_frame_the_mapping_or_the_argument(
         (lambda: ds.fit_mixture(ratios.assign(web=2), metrics), "ratios .a frame.:2: the weights"),
         (lambda: ds.predict_mixtures(fitted, ratios.assign(wiki=-1)), "at .a frame.:2: the wei"),
         (lambda: ds.predict_mixtures(fitted, ratios, epochs=ratios), "--epochs: no run of the"),
-        (lambda: ds.predict_mixtures(fitted, ratios, confidence=0), "--confidence: 0 is no share"),
+        (
+            lambda: ds.predict_mixtures(fitted, ratios, confidence=0),
+            "--confidence: 0 is not between 0 and 1",
+        ),
         (lambda: ds.predict_mixtures(5, ratios), "model: int does not fit"),  # type: ignore[arg-type]
         (lambda: ds.propose_mixture(fitted, constraints={"x": 1}), "constraints .a mapping.: unkn"),
         (lambda: ds.propose_mixture(fitted, constraints=low), "mapping., sources.web.min: 'min'"),

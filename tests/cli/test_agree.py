@@ -170,8 +170,8 @@ def test_people_get_tables_with_intervals_convention_and_notes(agree: Agree) -> 
         (("--top", "9"), PROXY, "--top: 9 of 4 candidates"),
         (("--top", "1,"), PROXY, "--top: '1,' is no list of counts"),
         (("--top", "0"), PROXY, "--top: '0' is no list of counts"),
-        (("--confidence", "90"), PROXY, "--confidence: 90 is no share"),
-        (("--confidence", "nan"), PROXY, "--confidence: nan is no share"),
+        (("--confidence", "90"), PROXY, "--confidence: 90 is not between 0 and 1"),
+        (("--confidence", "nan"), PROXY, "--confidence: nan is not between 0 and 1"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
