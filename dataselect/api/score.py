@@ -161,7 +161,7 @@ def score(
 
     `accuracy` also has each model write full answers and grades them; `isft` also fine-tunes it on
     each benchmark's training set and then grades its answers. `unsafe` runs generated programs even
-    where they cannot be sandboxed.
+    where they cannot be isolated.
 
     Every measurement is kept in the folder `store`, so a second call reuses it. `device` "auto"
     takes a GPU if there is one; `report` receives progress messages.

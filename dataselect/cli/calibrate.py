@@ -20,17 +20,19 @@ from dataselect.cli.options import Device, DeviceOption
 def calibrate(
     spec: Annotated[
         Path,
-        typer.Argument(metavar="SPEC", help="YAML file of the proxy, the target and benchmarks."),
+        typer.Argument(metavar="SPEC", help="YAML file that names proxy, target and benchmarks."),
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="The transfer functions; the pairs go beside them. [NAME.json]"),
+        typer.Option(
+            "--out", help="File of the transfer functions; the pairs go beside it. [NAME.json]"
+        ),
     ] = None,
     protocol: Annotated[
-        Protocol | None, typer.Option("--protocol", help="How functions are fitted. [the spec's]")
+        Protocol | None, typer.Option("--protocol", help="How functions are fitted. [as in SPEC]")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be paired and scored, and stop.")
+        bool, typer.Option("--dry-run", help="Print what would be paired and scored, and stop.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     store: StoreOption = DEFAULT_STORE,

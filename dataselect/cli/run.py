@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from dataselect.config.plan import Plan
 
 ManifestFile = Annotated[
-    Path, typer.Argument(metavar="MANIFEST", help="What to choose among, such as candidates.yaml.")
+    Path,
+    typer.Argument(metavar="MANIFEST", help="YAML file of candidates, such as candidates.yaml."),
 ]
 PlanOption = Annotated[
     str | None,
-    typer.Option("--plan", help="How to choose: a name in stages/, or a file. [manifest's plan]"),
+    typer.Option("--plan", help="Plan: a name in stages/, or a file. [the manifest's plan]"),
 ]
 
 
@@ -67,7 +68,7 @@ def run(
         bool, typer.Option("--ablate", help="Also compare every metric's ranking in Stage 1.")
     ] = False,
 ) -> None:
-    """Screen, predict, rank and report; run again with the same command, it goes on."""
+    """Screen, predict, rank and report; repeat the command to resume."""
     from rich.console import Console
 
     console = Console()
@@ -100,7 +101,7 @@ def run(
 
 
 def load(manifest: Path, plan: str | None) -> tuple["Manifest", "Plan"]:
-    """The manifest in a file and the plan that is meant: by the option, the manifest, or none."""
+    """The manifest, and the plan of the option, else of the manifest, else the default."""
     from dataselect.api.inputs import load_inputs
 
     return load_inputs(manifest, plan, "--plan")
