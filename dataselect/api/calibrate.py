@@ -109,8 +109,8 @@ def calibrate(
 ) -> Calibration:
     """Score a proxy's checkpoints, pair them with a target's accuracies, and fit the functions.
 
-        found = ds.calibrate("calibration.yaml", out="transfer.json")
-        found.table["cv_mae"]                # points of accuracy, by benchmark
+        result = ds.calibrate("calibration.yaml", out="transfer.json")
+        result.table["cv_mae"]               # points of accuracy, by benchmark
 
     `spec` is a YAML file (docs/calibration.md) or a loaded one. With `out` the functions are
     written to that file, and the pairs and their setting beside it; without it nothing is written.

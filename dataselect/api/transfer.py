@@ -293,9 +293,9 @@ def predict(
     proxies = read_proxy_scores(table)
     known, origin = _functions(functions)
     given = as_setting(setting)
-    found = forecast_table(proxies, known, origin, given, settings, force=force)
+    forecasts = forecast_table(proxies, known, origin, given, settings, force=force)
     facts = {"scores_file": str(table), "functions_file": str(origin)}
-    return Predictions(found, settings, facts)
+    return Predictions(forecasts, settings, facts)
 
 
 def _functions(
@@ -316,15 +316,15 @@ def _functions(
 
 def _fit_row(row: Mapping[str, Any]) -> dict[str, Any]:
     low, high = row["fitted_range"]
-    found = {"points": row["points"], "fitted_low": low, "fitted_high": high}
+    cells = {"points": row["points"], "fitted_low": low, "fitted_high": high}
     if "family_wins" in row:
         keys = ("family", "train_r2", "test_mae", "test_mae_median")
-        return found | {key: row[key] for key in keys}
+        return cells | {key: row[key] for key in keys}
     errors = ("floor", "cv_mae", "last_20_mae", "last_40_mae", "other_runs_mae")
-    found |= {key: row[key] for key in errors}
-    found |= {f"coverage_{split}": share for split, share in row["coverage"].items()}
+    cells |= {key: row[key] for key in errors}
+    cells |= {f"coverage_{split}": share for split, share in row["coverage"].items()}
     tokens = row["beside"].get("log tokens", {})
-    return found | {
+    return cells | {
         "tokens_alone_cv_mae": tokens.get("cv_mae"),
         "isotonic_cv_mae": row["beside"]["isotonic"]["cv_mae"],
     }

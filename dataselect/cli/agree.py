@@ -52,7 +52,7 @@ def agree(
         import dataselect as ds
         from dataselect.report.tables.agreements import print_agreements
 
-        found = ds.agree(
+        agreements = ds.agree(
             proxy,
             target,
             lower_is_better=lower_is_better,
@@ -63,9 +63,9 @@ def agree(
             confidence=confidence,
         )
         if as_json:
-            print_json(found.document)
+            print_json(agreements.document)
         else:
-            print_agreements(found.document, Console())
+            print_agreements(agreements.document, Console())
 
 
 def _counts(text: str) -> tuple[int, ...]:

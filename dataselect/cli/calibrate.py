@@ -66,7 +66,7 @@ def calibrate(
             typer.echo("\n".join(lines))
             return
         with LiveWatch(Console(stderr=True)) as watch, notes(watch.note):
-            found = ds.calibrate(
+            calibration = ds.calibrate(
                 loaded,
                 out=out or Path(f"{loaded.name}.json"),
                 protocol=None if protocol is None else protocol.value,
@@ -77,10 +77,10 @@ def calibrate(
                 command=this_command(),
             )
     if as_json:
-        print_json(found.document)
+        print_json(calibration.document)
         return
     from dataselect.report.tables.fits import print_fit
 
-    print_fit(found.document, console)
-    for title, path in found.files.items():
+    print_fit(calibration.document, console)
+    for title, path in calibration.files.items():
         console.print(f"{title}: {path}", markup=False, highlight=False)

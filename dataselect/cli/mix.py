@@ -118,9 +118,9 @@ def predict(
     with errors():
         import dataselect as ds
 
-        found = ds.predict_mixtures(model, at, epochs=epochs, confidence=confidence)
-        found.to_csv(out)
-        typer.echo(f"predictions of {len(found.runs)} mixtures: {out}")
+        predictions = ds.predict_mixtures(model, at, epochs=epochs, confidence=confidence)
+        predictions.to_csv(out)
+        typer.echo(f"predictions of {len(predictions.runs)} mixtures: {out}")
 
 
 @mix_app.command()
@@ -154,7 +154,7 @@ def propose(
         import dataselect as ds
         from dataselect.report.mixture.proposal import print_proposal
 
-        found = ds.propose_mixture(
+        proposal = ds.propose_mixture(
             model,
             constraints=constraints,
             pareto=pareto,
@@ -163,12 +163,12 @@ def propose(
             command=this_command(),
         )
         if out is not None:
-            found.write(out)
+            proposal.write(out)
         if as_json is not None:
-            write_out(as_json, found.to_json(), "--json")
+            write_out(as_json, proposal.to_json(), "--json")
         console = Console()
-        print_proposal(found.document, console)
+        print_proposal(proposal.document, console)
         if out is not None:
-            for note in found.export_notes:
+            for note in proposal.export_notes:
                 console.print(f"note: {note}", markup=False, highlight=False)
             console.print(f"files: {out}", markup=False, highlight=False)

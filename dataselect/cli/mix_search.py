@@ -58,7 +58,7 @@ def search(
         # The results record the command, and the URL of a database may hold a password.
         command = this_command().replace(shlex.quote(storage), "URL") if storage else this_command()
         with LiveWatch(console) as watch, notes(watch.note):
-            found = ds.search_mixture(
+            result = ds.search_mixture(
                 *inputs,
                 trials=trials,
                 pareto=pareto,
@@ -68,5 +68,5 @@ def search(
                 watch=watch,
                 command=command,
             )
-        print_search(found.document, console)
+        print_search(result.document, console)
         console.print(f"files: {folder}", markup=False, highlight=False)

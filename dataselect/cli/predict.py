@@ -53,7 +53,7 @@ def predict(
         import dataselect as ds
         from dataselect.report.tables.forecasts import print_forecasts
 
-        found = ds.predict(
+        predictions = ds.predict(
             scores,
             functions,
             setting=setting,
@@ -63,11 +63,11 @@ def predict(
             seed=seed,
         )
         if out is not None:
-            found.to_csv(out)
+            predictions.to_csv(out)
         if as_json:
-            print_json(found.document)
+            print_json(predictions.document)
             return
         console = Console()
-        print_forecasts(found.document, console)
+        print_forecasts(predictions.document, console)
         if out is not None:
             console.print(f"predictions: {out}", markup=False, highlight=False)

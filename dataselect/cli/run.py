@@ -80,22 +80,22 @@ def run(
         inputs = load(manifest, plan)
         folder = out or Path("reports") / inputs[0].name
         with LiveWatch(console) as watch, notes(watch.note):
-            found = ds.run(*inputs, store=store, out=folder, compare_metrics=ablate, watch=watch)
-        print_report(found.document, console)
+            result = ds.run(*inputs, store=store, out=folder, compare_metrics=ablate, watch=watch)
+        print_report(result.document, console)
         console.print(f"report: {folder}/README.md", markup=False, highlight=False)
-        mixture = found.document["mixture"]
+        mixture = result.document["mixture"]
         if mixture is not None and mixture["status"] == "done":
             from dataselect.report.mixture.search import print_search
 
             print_search(mixture["proposal"], console)
             page = folder / mixture["folder"] / "README.md"
             console.print(f"mixture: {page}", markup=False, highlight=False)
-    problem = found.mixture_problem
+    problem = result.mixture_problem
     if problem is not None:
         typer.echo(f"error: no mixture was found: {problem}", err=True)
         typer.echo(f"the selection is reported; to go on: {this_command()}", err=True)
         raise typer.Exit(problem.exit_code)
-    if not found.complete:
+    if not result.complete:
         typer.echo(f"some candidates failed; to try them again: {this_command()}", err=True)
         raise typer.Exit(3)
 

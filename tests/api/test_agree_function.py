@@ -1,4 +1,4 @@
-"""`ds.agree`: the command's document, frames as good as files, tables, errors, the notebook."""
+"""`ds.agree`: the same document as the command, frames or files, tables, errors, notebook."""
 
 import json
 from pathlib import Path

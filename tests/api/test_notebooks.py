@@ -1,4 +1,4 @@
-"""The notebooks run from the first cell to the last, and their results show themselves as HTML."""
+"""The notebooks run from the first cell to the last, and their results are shown as HTML."""
 
 import os
 from pathlib import Path
@@ -19,7 +19,7 @@ VERDICTS = {
         "predicted gain over the prior",
     ),
 }
-"""What each notebook has to show, in the order of its cells."""
+"""Text that the output of each notebook must contain, in the order of its cells."""
 
 
 @pytest.mark.parametrize("name", [path.name for path in sorted(NOTEBOOKS.glob("*.ipynb"))])

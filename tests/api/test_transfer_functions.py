@@ -1,4 +1,4 @@
-"""`ds.fit_transfer` and `ds.predict`: the commands' documents, frames as good as files, errors."""
+"""`ds.fit_transfer` and `ds.predict`: the commands' documents, frames or files, errors."""
 
 import json
 from pathlib import Path

@@ -33,7 +33,7 @@ def agree(tmp_path: Path) -> Agree:
 
 
 def document(result: Result) -> dict[str, Any]:
-    """What stands on standard output, which has to be JSON without NaN and nothing else."""
+    """Standard output parsed; it must be JSON without NaN and nothing else."""
 
     def refuse(name: str) -> None:
         raise AssertionError(f"{name} is not JSON")
@@ -235,7 +235,7 @@ class TestDataDecide:
         assert (small["sizes"], large["sizes"]) == (["4M", "6M"], ["60M", "90M"])
         assert small["share"] < 0.7
         assert large["share"] > 0.9
-        # The seeds' noise alone makes small proxies far too sure.
+        # Seed noise alone makes small proxies far too certain.
         surest = found["metrics"]["nll@6M -> arc_challenge"]["stated"][-1]
         assert surest["stated"] > 0.95
         assert surest["accuracy"] < 0.5

@@ -1,4 +1,4 @@
-"""`dataselect predict` on a file of functions and one of scores: what it says and refuses."""
+"""`dataselect predict` on a functions file and a scores file: output and refusals."""
 
 import json
 import re

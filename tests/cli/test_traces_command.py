@@ -473,7 +473,7 @@ def test_models_of_one_name_are_told_apart(bench: Any) -> None:
     assert result.exit_code == 0, result.output
     rows = [line.split()[0] for line in result.stdout.splitlines() if line.startswith("final")]
     assert sorted(rows) == ["final", "final-2"]
-    # Nor are two files of one frontier model taken for one.
+    # Two files of one frontier model stay separate too.
     assert re.search(r"one and one \([0-9a-f]{8}\): ", flat(result.stdout))
 
 

@@ -49,7 +49,7 @@ def leak_figures(selection: "Selection") -> dict[str, Any] | None:
         "unread": alarm.unread,
         "candidates": {
             name: {
-                benchmark: {split: _held(found) for split, found in splits.items()}
+                benchmark: {split: _held(leaked) for split, leaked in splits.items()}
                 for benchmark, splits in benchmarks.items()
             }
             for name, benchmarks in alarm.held.items()
@@ -61,17 +61,17 @@ def leak_figures(selection: "Selection") -> dict[str, Any] | None:
     }
 
 
-def _held(found: "Leaked") -> dict[str, Any]:
+def _held(leaked: "Leaked") -> dict[str, Any]:
     return {
-        "items": len(found.items),
-        "of": found.total,
-        "share": found.share,
-        "word_for_word": len(found.whole),
-        "like": len(found.like),
-        "by_part": dict(found.kinds),
-        "first": found.items[:FIRST_IDS],
-        "documents": found.documents,
-        "text_share": found.text_share,
+        "items": len(leaked.items),
+        "of": leaked.total,
+        "share": leaked.share,
+        "word_for_word": len(leaked.whole),
+        "like": len(leaked.like),
+        "by_part": dict(leaked.kinds),
+        "first": leaked.items[:FIRST_IDS],
+        "documents": leaked.documents,
+        "text_share": leaked.text_share,
     }
 
 

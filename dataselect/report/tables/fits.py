@@ -192,20 +192,20 @@ def _robust(fitted: RobustFit) -> Document:
         "floor_from": fitted.floor_from,
         "ceiling": sum(fitted.function.curve.coefficients[:2]),
         "averaged_points": fitted.averaged,
-        "beside": {name: _points(found) for name, found in fitted.beside.items()},
+        "beside": {name: _points(errors) for name, errors in fitted.beside.items()},
         "isotonic_disagreement": 100 * fitted.disagreement,
         "method": fitted.function.provenance.method,
     }
 
 
 def _points(errors: Errors) -> dict[str, float | None]:
-    found = {
+    by_split = {
         "cv_mae": errors.cross_validation,
         "last_20_mae": errors.last_20,
         "last_40_mae": errors.last_40,
         "other_runs_mae": errors.other_runs,
     }
-    return {name: None if value is None else 100 * value for name, value in found.items()}
+    return {name: None if value is None else 100 * value for name, value in by_split.items()}
 
 
 def _overall(rows: Sequence[Document]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a report says of leaks, on every face."""
+"""Leaks in the document, the README, the CSV file and the terminal."""
 
 import csv
 import io

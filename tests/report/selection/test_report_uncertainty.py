@@ -1,4 +1,4 @@
-"""What a report says of how sure Stage 1 is."""
+"""Uncertainty of Stage 1 in the document, the README and the terminal."""
 
 import io
 import json
@@ -29,7 +29,7 @@ FAR = PUBLIC.gap(1e11, PUBLIC.target_flops)
 def with_doubt(
     selection: Selection, gap: Gap | None, seeds: int = 1, rule: KeepRule | None = None
 ) -> Selection:
-    """The selection as Stage 1 leaves it, with as many seeds that differ a little."""
+    """The selection after Stage 1, with this many seeds that differ slightly."""
     screening = selection.screening
     runs = {}
     for name, table in screening.scores.runs.items():
