@@ -5,13 +5,13 @@
     selection = ds.run("candidates.yaml")        # screen, predict, rank
     selection.ranking                            # a pandas frame
 
-The functions below do what the commands of the same names do, and the commands call them. Each is
-loaded when it is first used, so that importing the package takes milliseconds.
+The functions do what the commands of the same names do, and the commands call them. Each is
+imported on first use, so that `import dataselect` takes milliseconds.
 """
 
 from dataselect._version import __version__
 
-TYPE_CHECKING = False  # as typing's, which takes longer to load than all of this
+TYPE_CHECKING = False  # not from typing, which takes longer to import than this module
 if TYPE_CHECKING:
     from dataselect.api.agreement import Agreements as Agreements
     from dataselect.api.agreement import agree as agree
@@ -105,14 +105,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name when it is first asked for."""
+    """Import a public name on first access."""
     from importlib import import_module
 
     if name not in _MODULES:
         raise AttributeError(f"module 'dataselect' has no attribute {name!r}")
-    found = getattr(import_module(_MODULES[name]), name)
-    globals()[name] = found
-    return found
+    value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

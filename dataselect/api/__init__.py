@@ -1,7 +1,7 @@
-"""What `import dataselect as ds` gives: a function for each main job, and what it returns.
+"""The public Python API: a function for each main command, and the results they return.
 
-A function takes paths or objects in memory, does the work that the command of its name does, and
-returns a result whose tables are pandas frames and which shows itself in a notebook. The commands
-call these functions and add printing and exit codes, so the two cannot differ. Errors name options
-as the commands do: `--force` is the argument `force`.
+A function takes paths or objects in memory, does the work of the command of the same name, and
+returns a result with pandas tables and a notebook display. The commands call these functions and
+add printing and exit codes, so the two cannot differ. Error messages name options as the commands
+do: `--force` is the argument `force`.
 """

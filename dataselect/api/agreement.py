@@ -23,14 +23,14 @@ from dataselect.report.tables.agreements import agreement_document, agreement_ve
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Agreements(Result):
-    """What two tables of scores say about each other."""
+    """How proxy metrics agree with target metrics over the candidates of two tables."""
 
     comparisons: Comparisons
-    """Everything found, by name of the comparison: a proxy metric, `@size` where there are sizes,
-    ` -> target` where one metric meets several columns of the target."""
+    """All comparisons by name: the proxy metric, then `@size` where the table has sizes, then
+    ` -> target` where a metric is compared with several target columns."""
 
     settings: Settings
-    """How it was compared."""
+    """Directions, top-k counts and bootstrap settings of the comparison."""
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -39,7 +39,7 @@ class Agreements(Result):
 
     @property
     def verdict(self) -> str:
-        """The metric of highest decision accuracy, and whether that may be chance."""
+        """The metric with the highest decision accuracy, and whether that may be chance."""
         return agreement_verdict(self.document)
 
     @property
@@ -49,12 +49,12 @@ class Agreements(Result):
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row for each comparison, by name.
+        """A row for each comparison, indexed by its name.
 
         `metric`, `size` and `target` say what was compared, over how many `candidates`.
-        `decision_accuracy` is the share of `pairs` that both order alike (0 to 1, 0.5 by chance)
-        and `kendall_tau` their rank correlation (-1 to 1), each with `_low` and `_high`, the ends
-        of its interval. `target_ties` and `proxy_ties` are pairs that one of the two cannot order.
+        `decision_accuracy` is the share of `pairs` that proxy and target order alike (0 to 1, 0.5
+        by chance), `kendall_tau` their rank correlation (-1 to 1); `_low` and `_high` are the ends
+        of their intervals. `target_ties` and `proxy_ties` count pairs tied by target or proxy.
         """
         rows = {}
         for name, each in self.document["metrics"].items():
@@ -68,11 +68,11 @@ class Agreements(Result):
 
     @property
     def top(self) -> pd.DataFrame:
-        """What choosing among the proxy's best `k` costs, by comparison and `k`.
+        """Regret of choosing among the proxy's best `k`, indexed by comparison and `k`.
 
         `regret` is how far the best target among them is below the best of all, in the target's
-        unit, `chance_regret` the same for `k` drawn at random, `hit_rate` the probability of
-        having the best target among them (between 0 and 1 where the proxy ties).
+        unit; `chance_regret` the same for `k` drawn at random; `hit_rate` the probability that
+        the best target is among them (between 0 and 1 where the proxy ties).
         """
         return _by_part(
             self.document["metrics"],
@@ -82,11 +82,11 @@ class Agreements(Result):
 
     @property
     def kept(self) -> pd.DataFrame:
-        """Decision accuracy of the surest pairs, by comparison and `share` of pairs kept.
+        """Decision accuracy of the surest pairs, indexed by comparison and `share` of pairs kept.
 
-        `accuracy` is over the `pairs` whose proxy scores differ most, by `least_difference` or
-        more: in units of a difference's seed noise or, without seeds, of the candidates' standard
-        deviation.
+        `accuracy` is over the `pairs` whose proxy scores differ most, by at least
+        `least_difference`: in units of the seed noise of a difference or, without seeds, of the
+        candidates' standard deviation.
         """
         return _by_part(
             self.document["metrics"],
@@ -116,21 +116,21 @@ def agree(
         ds.agree("proxy.csv", "target.csv", lower_is_better=True).table
 
     `proxy` and `target` are CSV files or frames with a row for each candidate (or each of its
-    seeds): a column `id`, a column for each metric, and `seed` and `size` if there are any. A proxy
-    metric is compared with the target's column of its name, or with its only one.
-    `lower_is_better` is of the proxy's scores, as with losses, `target_lower_is_better` of the
-    target's. `top` are counts of the proxy's best to look at (default 1, 3 and 5, those below the
-    number of candidates). Intervals cover the share `confidence`, by `draws` bootstrap draws over
-    candidates from `seed`.
+    seeds): a column `id`, a column for each metric, and optionally `seed` and `size`. A proxy
+    metric is compared with the target column of the same name, or with the only target column.
+    `lower_is_better` says that lower proxy scores are better, as with losses;
+    `target_lower_is_better` says so of the target. `top` are the k for which the proxy's best k are
+    evaluated (default 1, 3 and 5, those below the number of candidates). Intervals cover the share
+    `confidence`, from `draws` bootstrap draws over candidates with the seed `seed`.
 
-    Raises InputError for what is wrong in a table, with its line, when fewer than three candidates
-    stand in both, when no columns belong together, and for an option out of its range.
+    Raises InputError with the line for an error in a table, when the tables share fewer than three
+    candidates, when no column of one matches the other's, and for an option out of its range.
     """
     check_confidence(confidence)
     check_draws(draws)
     check_seed(seed)
     if wrong := [k for k in top if k < 1]:
-        raise InputError("--top", f"{wrong[0]} is no count", "give counts like 1, 3 and 5")
+        raise InputError("--top", f"{wrong[0]} is not a count", "give counts like 1, 3 and 5")
     settings = Settings(
         lower_is_better, target_lower_is_better, tuple(top), draws, seed, confidence
     )

@@ -38,16 +38,16 @@ class Calibration(Result):
     """Transfer functions from a proxy's rBridge to a target's accuracy, and how far they err."""
 
     functions: Mapping[str, TransferFunction]
-    """By benchmark; scores in nats per token, accuracies in 0..1."""
+    """By benchmark; they map a score in nats per token to an accuracy in 0..1."""
 
     document: dict[str, Any]
     """What `dataselect calibrate --json` prints; errors are in points of accuracy (0..100)."""
 
     files: Mapping[str, Path]
-    """What was written, by what it holds; empty without `out`."""
+    """The files written, by content; empty without `out`."""
 
     measured: Measured
-    """The pairs with their scores, and the setting that the functions depend on."""
+    """The pairs of checkpoints with their scores, and the setting they were measured with."""
 
     @cached_property
     def table(self) -> "pd.DataFrame":
@@ -62,9 +62,9 @@ class Calibration(Result):
 
     @cached_property
     def pairs(self) -> "pd.DataFrame":
-        """The pairs: `metric` in nats per token, `accuracy` in 0..1, tokens, and what was paired.
+        """The pairs: `metric` in nats per token, `accuracy` in 0..1, tokens and checkpoints.
 
-        `trace_nll` and `label_nll` are other scores of the same checkpoint of the proxy.
+        `trace_nll` and `label_nll` are other scores of the same proxy checkpoint.
         """
         import pandas as pd
 
@@ -72,12 +72,12 @@ class Calibration(Result):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was paired, taken and left out."""
+        """Caveats: what was paired, what was assumed and what was left out."""
         return tuple(self.document["notes"])
 
     @property
     def verdict(self) -> str:
-        """One sentence: the mean absolute error of each function on points it has not seen."""
+        """One sentence: the cross-validated mean absolute error of each function."""
         paper = self.document["protocol"] == "paper"
         errors = [
             f"{number(row['test_mae' if paper else 'cv_mae'], 1)} points of accuracy on"
@@ -109,20 +109,20 @@ def calibrate(
 ) -> Calibration:
     """Score a proxy's checkpoints, pair them with a target's accuracies, and fit the functions.
 
-        found = ds.calibrate("calibration.yaml", out="transfer.json")
-        found.table["cv_mae"]                # points of accuracy, by benchmark
+        result = ds.calibrate("calibration.yaml", out="transfer.json")
+        result.table["cv_mae"]               # points of accuracy, by benchmark
 
-    `spec` is a YAML file (docs/calibration.md), or one that was loaded. With `out` the functions
-    are written to that file, and the pairs and their setting beside it; without it nothing is.
-    `protocol` says how functions are fitted, "robust" or "paper"; the spec's by default.
+    `spec` is a YAML file (docs/calibration.md) or a loaded one. With `out` the functions are
+    written to that file, and the pairs and their setting beside it; without it nothing is written.
+    `protocol` is the fitting protocol, "robust" or "paper"; by default the spec's.
 
-    Every score is kept in the folder `store`, so a second call scores nothing anew. `device` "auto"
-    takes a GPU where there is one, `unsafe` runs programs that the target writes even where they
-    cannot be isolated. `watch` is shown how it goes, as by `dataselect.report.live.LiveWatch`;
-    `command` is what the functions say that they were made by.
+    Every score is kept in the folder `store`, so a second call reuses it. `device` "auto" takes a
+    GPU if there is one; `unsafe` runs programs that the target writes even where they cannot be
+    sandboxed. `watch` receives progress, for example `dataselect.report.live.LiveWatch`; `command`
+    is recorded in the functions as the command that made them.
 
-    Raises InputError for bad input, also where too few checkpoints can be paired, before anything
-    is scored, and LockedError where another run holds the store.
+    Raises InputError for bad input and for too few checkpoints to pair, both before anything is
+    scored, and LockedError while another run holds the store.
     """
     require_one_of("--device", device, get_args(Device))
     if protocol is not None:
@@ -155,7 +155,7 @@ def _fitted(
         if written is None:
             folder = stack.enter_context(TemporaryDirectory())
             written = CalibrationFiles(Path(folder) / f"{paired.spec.name}.json")
-        # Read back from the table, so that `dataselect fit` on it gives the same.
+        # Read back from the file, so that `dataselect fit` on it gives the same functions.
         write_out(written.pairs, measured.table())
         write_out(written.setting, measured.setting_file())
         file = read_pairs(written.pairs)
@@ -182,16 +182,16 @@ def _fitted(
 
 
 class _Silent:
-    """Shows nothing."""
+    """A `Watch` that shows nothing."""
 
     def step(self, title: str) -> None:
         """A new part of the run begins."""
 
     def progress(self, work: str, fields: Mapping[str, float]) -> None:
-        """How far a piece of work is."""
+        """Progress of a piece of work in this process."""
 
     def event(self, event: Event) -> None:
         """Something happened to a job."""
 
     def note(self, text: str) -> None:
-        """Something that the user should know."""
+        """A note for the user."""

@@ -1,4 +1,4 @@
-"""How results show themselves in a notebook: a verdict, tables and notes as safe HTML."""
+"""The HTML of a result in a notebook: verdict, tables and notes, escaped."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,10 @@ def result_html(
     *,
     decimals: int = 3,
 ) -> str:
-    """A paragraph, a captioned table for each frame, and a list of notes.
+    """A paragraph with the verdict, a captioned table for each frame, and a list of notes.
 
     Ids and messages come from users' files, so everything is escaped. Numbers are rounded to
-    `decimals` digits and missing ones left empty.
+    `decimals` decimals; missing values are empty cells.
     """
     parts = [f"<p><b>{html.escape(verdict)}</b></p>"]
     for caption, frame in tables.items():

@@ -1,4 +1,4 @@
-"""What the functions of a run take: manifest and plan as files, names or objects."""
+"""Manifest and plan as the run functions accept them: files, names or loaded objects."""
 
 from pathlib import Path
 
@@ -6,16 +6,16 @@ from dataselect.config.manifest import Manifest, load_manifest
 from dataselect.config.plan import Plan, load_plan
 
 DEFAULT_PLAN = "quickstart"
-"""The plan where neither the caller nor the manifest names one."""
+"""The plan if neither the caller nor the manifest names one."""
 
 
 def load_inputs(
     manifest: str | Path | Manifest, plan: str | Path | Plan | None = None, where: str = "plan"
 ) -> tuple[Manifest, Plan]:
-    """The manifest, and the plan that is meant: the one given, else the manifest's, else ours.
+    """The manifest, and the plan: the given one, else the manifest's, else `DEFAULT_PLAN`.
 
-    `plan` is a name in stages/, a file relative to the working folder, or a plan. Raises
-    InputError; `where` is what it calls the given plan's place.
+    `plan` is a name in stages/, a file relative to the working folder, or a loaded plan. Raises
+    InputError for an invalid file; `where` is the place that messages name for `plan`.
     """
     loaded = manifest if isinstance(manifest, Manifest) else load_manifest(Path(manifest))
     if isinstance(plan, Plan):

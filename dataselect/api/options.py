@@ -1,6 +1,6 @@
-"""What functions of the public face check of their arguments; the command line does it by type.
+"""Argument checks of the public functions; the command line checks the same by type.
 
-Errors name options as the commands do: `--limit` is the argument `limit`.
+Error messages name options as the commands do: `--limit` is the argument `limit`.
 """
 
 from collections.abc import Sequence
@@ -10,16 +10,16 @@ from dataselect.errors import InputError
 from dataselect.wording import nearest, quoted
 
 Paths = str | Path | Sequence[str | Path]
-"""One or several."""
+"""One path or name, or several."""
 
 
 def several(given: Paths) -> list[str]:
-    """A list of texts, also of a single one."""
+    """The given paths or names as a list of strings, also if there is only one."""
     return [str(given)] if isinstance(given, str | Path) else [str(each) for each in given]
 
 
 def require_one_of(option: str, value: str, choices: Sequence[str]) -> None:
-    """Raise InputError for a value that there is not."""
+    """Raise InputError unless `value` is one of `choices`."""
     if value not in choices:
         meant = nearest(str(value), choices) or "name one that there is"
         raise InputError(option, f"there is no {quoted(value)}", f"{meant} ({', '.join(choices)})")

@@ -1,4 +1,4 @@
-"""What the results share: how they show themselves in a notebook and in a terminal."""
+"""The base class of results: their display in a notebook and in a Python terminal."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
 
 
 class Result(ABC):
-    """A verdict, tables and notes."""
+    """A verdict in one sentence, tables, and notes."""
 
     @property
     @abstractmethod
     def verdict(self) -> str:
-        """What was found, in a sentence."""
+        """The main finding, in one sentence."""
 
     @property
     @abstractmethod
     def notes(self) -> tuple[str, ...]:
-        """What to beware of: what was left out, and what is not known."""
+        """Caveats: what was left out, and what is not known."""
 
     @abstractmethod
     def _shown(self) -> "Mapping[str, pd.DataFrame]":
-        """The tables that a notebook shows, by caption."""
+        """The tables of the notebook display, by caption."""
 
     def _shown_notes(self) -> tuple[str, ...]:
-        """The notes that a notebook shows; all of them unless a result says less."""
+        """The notes of the notebook display; all of them unless overridden."""
         return self.notes
 
     def _repr_html_(self) -> str:

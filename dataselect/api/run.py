@@ -1,4 +1,4 @@
-"""`ds.run`: a whole run from Python, as `dataselect run` does it."""
+"""`ds.run`: a whole run from Python, the same as `dataselect run`."""
 
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -34,26 +34,27 @@ _SHOWN = {
     "predicted_low": "accuracy, low",
     "predicted_high": "accuracy, high",
 }
-"""Columns of the ranking in a notebook, and what they are called there."""
+"""Columns of the ranking in the notebook display, with their headings."""
 
 
 @dataclass(frozen=True, repr=False)
 class RunResult(Result):
-    """What a run decided, as tables."""
+    """The decision of a run: verdict, ranking and cost as tables."""
 
     document: Mapping[str, Any]
-    """Everything that the report says: the content of report.json."""
+    """The content of report.json."""
+
     selection: Selection = field(compare=False)
-    """The objects behind it: scores of every item, draws, transfer functions."""
+    """The Python objects behind `document`: per-item scores, draws, transfer functions."""
 
     @property
     def verdict(self) -> str:
-        """Who comes first, by how much and how sure that is, in one sentence."""
+        """Which candidate comes first, by how much and how certain that is, in one sentence."""
         return str(self.document["verdict"])
 
     @property
     def complete(self) -> bool:
-        """Whether no candidate failed; the same call tries those again that did."""
+        """Whether no candidate failed; the same call retries those that did."""
         return self.selection.complete
 
     @property
@@ -74,33 +75,33 @@ class RunResult(Result):
     def wins(self) -> "pd.DataFrame":
         """Candidates x candidates: the probability that the row is better than the column.
 
-        Of the targets' accuracy where it is predicted, else of Stage 2, else of Stage 1.
+        By predicted target accuracy if there is one, else by Stage 2, else by Stage 1.
         """
         import pandas as pd
 
-        found = self.document["wins"]
-        made = found["prediction"] or found["stage2"] or found["stage1"]
-        return pd.DataFrame.from_dict(made, orient="index")
+        by_stage = self.document["wins"]
+        wins = by_stage["prediction"] or by_stage["stage2"] or by_stage["stage1"]
+        return pd.DataFrame.from_dict(wins, orient="index")
 
     @property
     def agreement(self) -> "pd.DataFrame | None":
-        """How each metric's ranking agrees with known targets, a row for each metric.
+        """How well each metric's ranking agrees with known targets: a row for each metric.
 
-        Columns `decision_accuracy` (share of pairs in the same order), `kendall_tau`, each with
-        `_low` and `_high`. None where no target is known.
+        Columns `decision_accuracy` (share of pairs in the same order) and `kendall_tau`, each with
+        `_low` and `_high`, the ends of its interval. None if no target accuracy is known.
         """
         import pandas as pd
 
-        found = self.document["evidence"]
-        if found is None:
+        evidence = self.document["evidence"]
+        if evidence is None:
             return None
         rows: dict[str, dict[str, float | None]] = {}
-        for metric in found["decision_accuracy"]:
+        for metric in evidence["decision_accuracy"]:
             rows[metric] = {}
             for name in ("decision_accuracy", "kendall_tau"):
-                low, high = found[f"{name}_interval"][metric] or (None, None)
+                low, high = evidence[f"{name}_interval"][metric] or (None, None)
                 rows[metric] |= {
-                    name: found[name][metric],
+                    name: evidence[name][metric],
                     f"{name}_low": low,
                     f"{name}_high": high,
                 }
@@ -108,27 +109,27 @@ class RunResult(Result):
 
     @property
     def cost(self) -> "pd.Series":
-        """FLOPs of Stage 1, Stage 2, one target, their `total`, and `naive`: a target for each
-        candidate."""
+        """FLOPs of Stage 1, Stage 2 and one target run, their `total`, and `naive`: a target run
+        for every candidate."""
         import pandas as pd
 
         return pd.Series(self.document["cost"]["flops"], name="FLOPs")
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a mixture comes to, and what should be known of texts, proxies and functions."""
+        """The mixture's verdict if there is one, and caveats on texts, proxies and functions."""
         mixture = self.document["mixture"]
-        found = [] if mixture is None or not mixture["verdict"] else [mixture["verdict"]]
-        return (*found, *self.document["notes"])
+        verdict = [] if mixture is None or not mixture["verdict"] else [mixture["verdict"]]
+        return (*verdict, *self.document["notes"])
 
     @property
     def mixture_problem(self) -> DataselectError | None:
-        """What ended the search for a mixture, if anything did."""
+        """The error that ended the mixture search; None if there was none."""
         mixture = self.selection.mixture
         return mixture if isinstance(mixture, DataselectError) else None
 
     def write(self, out: str | Path) -> Path:
-        """Write the report into the folder `out`, made if need be; its README.md."""
+        """Write the report into the folder `out`, created if missing; returns its README.md."""
         write_report(self.selection, Path(out))
         return Path(out) / "README.md"
 
@@ -155,34 +156,34 @@ def run(
     """Screen, predict, rank and, where the plan asks for it, search for a mixture.
 
     `manifest`: a file or a loaded manifest; `plan`: a name in stages/, a file, or a loaded plan,
-    by default the manifest's own. `store` keeps everything computed, so that the same call goes on
-    after an interruption. `out`: folder of the report; none is written without it.
-    `compare_metrics` also ranks Stage 1 by every metric. `watch` is told what happens.
+    by default the manifest's. `store` keeps everything computed, so that the same call resumes
+    after an interruption. `out`: folder of the report; without it no report is written.
+    `compare_metrics` also ranks Stage 1 by every metric. `watch` receives progress and events.
 
-    Raises InputError before anything is spent, IncompleteError if no candidate came through,
-    LockedError while another run has the store or the folder.
+    Raises InputError before anything is spent, IncompleteError if no candidate was scored in a
+    stage, LockedError while another run holds the store or the report folder.
 
         selection = ds.run("candidates.yaml", plan="quickstart", out="reports/first")
         selection.ranking
     """
     loaded, chosen = load_inputs(manifest, plan)
-    kept, folder = Store(Path(store)), None if out is None else Path(out)
+    artifacts, folder = Store(Path(store)), None if out is None else Path(out)
     device = resolve_device(chosen.compute.device)
-    mine = nullcontext() if folder is None else lock(folder, "the report folder")
+    folder_lock = nullcontext() if folder is None else lock(folder, "the report folder")
 
     def selected(selection: Selection) -> None:
         if folder is not None:
             write_report(selection, folder)
 
-    with lock(kept.root, "the store"), mine:
-        kept.clean()
+    with lock(artifacts.root, "the store"), folder_lock:
+        artifacts.clean()
         with default_compute(chosen.compute.jobs, chosen.compute.threads, device) as compute:
             selection = run_pipeline(
                 loaded,
                 chosen,
-                Runtime(kept, compute, device, watch or SilentWatch()),
+                Runtime(artifacts, compute, device, watch or SilentWatch()),
                 compare_metrics=compare_metrics,
                 on_selected=selected,
             )
-            made = document(selection) if folder is None else write_report(selection, folder)
-    return RunResult(made, selection)
+            content = document(selection) if folder is None else write_report(selection, folder)
+    return RunResult(content, selection)

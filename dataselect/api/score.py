@@ -43,7 +43,7 @@ Device = Literal["auto", "cpu", "cuda"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Scores(Result):
-    """What `score` measured. All models have the same items of each benchmark.
+    """The scores of models on benchmarks. All models have the same items of each benchmark.
 
     Likelihoods (`rbridge`, `trace_nll`, `label_nll`, ...) are in nats per token, lower is better;
     accuracies (`exact_match`, `isft_accuracy`, `acc_per_char`, ...) are in 0..1, higher is better.
@@ -51,29 +51,29 @@ class Scores(Result):
     """
 
     models: tuple[ModelCheckpoint, ...]
-    """As they were resolved, in the order asked."""
+    """The models, resolved to folder and revision, in the order of the arguments."""
 
     benchmarks: tuple[BenchmarkScores, ...]
-    """What was measured on each benchmark, in the order asked."""
+    """The scores on each benchmark, in the order of the arguments."""
 
     facts: Mapping[str, Any]
-    """How it was measured: `device`, `dtype`, `limit`."""
+    """How the scores were measured: `device`, `dtype`, `limit`."""
 
     when: datetime
-    """When the scores were complete; it names the files."""
+    """When the scores were complete; the file names contain it."""
 
     @property
     def names(self) -> list[str]:
-        """What the models are called here: a second one of the same name gets a number."""
+        """The names of the models, made unique: a second model of the same name gets a number."""
         return distinct([model.name for model in self.models])
 
     @cached_property
     def table(self) -> "pd.DataFrame":
-        """Means over items: a row for each (model, benchmark), which are the index.
+        """Means over items: a row for each model and benchmark, indexed by the two.
 
-        `items` is how many items all models have. Each metric has its mean, its standard error
-        (`METRIC_stderr`) and how many items have a value (`METRIC_items`); a metric that a
-        benchmark does not have is empty.
+        `items` is the number of items that all models have. Each metric has its mean, its standard
+        error (`METRIC_stderr`) and the number of items with a value (`METRIC_items`); metrics that
+        a benchmark does not have are missing.
         """
         return means_frame(self.names, self.benchmarks)
 
@@ -89,7 +89,7 @@ class Scores(Result):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What has to be known to read the scores, `BENCHMARK: note`."""
+        """Caveats on the scores, as `BENCHMARK: note`."""
         return tuple(
             f"{each.evaluation.benchmark.id}: {note}"
             for each in self.benchmarks
@@ -100,7 +100,7 @@ class Scores(Result):
     def document(self) -> dict[str, dict[str, Any]]:
         """The summary of each model by its name, in the shape of lm-evaluation-harness's results.
 
-        These are the files `results_DATE.json` that `write` makes.
+        `write` writes them as `results_DATE.json`.
         """
         return {
             name: summary(model, number, self.benchmarks, self.facts, self.when)
@@ -109,14 +109,15 @@ class Scores(Result):
 
     @property
     def verdict(self) -> str:
-        """One sentence: the lowest rBridge on each benchmark and its lead, or the only model's.
+        """One sentence: the lowest rBridge on each benchmark and its lead over the second.
 
-        What follows ± is a standard error over items; that of a lead is over paired differences.
+        With a single model: its rBridge. ± is the standard error over items, for a lead that of
+        the paired differences.
         """
         return score_verdict(self.names, self.benchmarks)
 
     def write(self, out: str | Path = "scores") -> list[Path]:
-        """Write `OUT/MODEL/items_DATE.parquet` and `results_DATE.json`; gives the folders."""
+        """Write `OUT/MODEL/items_DATE.parquet` and `results_DATE.json`; returns the folders."""
         return write_scores(self.models, self.benchmarks, self.facts, self.when, Path(out))
 
     def _shown(self) -> "Mapping[str, pd.DataFrame]":
@@ -150,23 +151,23 @@ def score(
 
     `models` are one or more of a folder, a Hub id or `ID@REVISION`. `benchmarks` are known names
     (`gsm8k`, `math500`, `arc_challenge`, `mmlu_pro_stem`, `commonsense_qa`, `humaneval`) or YAML
-    files of your own; one text may hold several with commas. `folder` holds the benchmarks as
-    JSONL files, else they come from the Hub; `limit` takes the first so many items of each.
+    files of your own; a string may list several, separated by commas. `folder` holds the benchmarks
+    as JSONL files, else they come from the Hub. `limit` takes the first `limit` items of each.
 
     `traces` are trace files, or folders of them; scores on several frontier models' traces are
-    averaged. Without any, those in the folder `traces` are taken, else the paper's released ones.
-    `only_correct` leaves out traces that end in a wrong answer; `weights` says what the weights of
-    a trace are scaled over: its "trace", the "benchmark", or "none".
+    averaged. By default those in the folder `traces` are used, else the paper's released traces.
+    `only_correct` leaves out traces that end in a wrong answer; `weights` says over what the token
+    weights are scaled: the "trace", the "benchmark", or "none".
 
     `accuracy` also has each model write full answers and grades them; `isft` also fine-tunes it on
-    each benchmark's training set and grades its answers after that. `unsafe` runs generated
-    programs even where they cannot be isolated.
+    each benchmark's training set and then grades its answers. `unsafe` runs generated programs even
+    where they cannot be isolated.
 
-    Every measurement is kept in the folder `store`, so a second call measures nothing anew.
-    `device` "auto" takes a GPU where there is one; `report` is told what is being done.
+    Every measurement is kept in the folder `store`, so a second call reuses it. `device` "auto"
+    takes a GPU if there is one; `report` receives progress messages.
 
-    Raises InputError for bad input, also where no item of a benchmark is left to score, and
-    LockedError where another run holds the store.
+    Raises InputError for bad input and for a benchmark without an item left to score, and
+    LockedError while another run holds the store.
     """
     require_one_of("--weights", weights, get_args(Scope))
     require_one_of("--device", device, get_args(Device))
@@ -176,51 +177,51 @@ def score(
     names = several(models)
     if not names:
         raise InputError("models", "no model is named", "name a folder, a Hub id or ID@REVISION")
-    asked = split_names(benchmarks) if isinstance(benchmarks, str) else several(benchmarks)
+    chosen = split_names(benchmarks) if isinstance(benchmarks, str) else several(benchmarks)
     local = None if folder is None else Path(folder)
-    where, tell = resolve_device(device), report or _silent
-    kept = Store(Path(store))
-    with lock(kept.root, "the store"):
-        kept.clean()
-        named = load_benchmarks(asked, local, limit, tell)
+    used_device, notify = resolve_device(device), report or _silent
+    artifacts = Store(Path(store))
+    with lock(artifacts.root, "the store"):
+        artifacts.clean()
+        named = load_benchmarks(chosen, local, limit, notify)
         evaluations = gather_named(
             named,
             [Path(each) for each in several(traces)],
             Path(TRACES_FOLDER),
-            kept,
-            tell,
+            artifacts,
+            notify,
             only_correct=only_correct,
             weights=weights,
             unsafe=unsafe,
         )
         training_sets = load_training_sets(named, local) if isft else {}
-        resolved = [resolve_model(name, precision, kept) for name in names]
+        resolved = [resolve_model(name, precision, artifacts) for name in names]
         scored = score_models(
-            kept,
+            artifacts,
             resolved,
             evaluations,
             ("scores", "baselines", "graded" if accuracy else "answers"),
-            device=where,
+            device=used_device,
             precision=precision,
             unsafe=unsafe,
-            report=tell,
+            report=notify,
         )
         require_items(scored)
         if isft:
             finetuned = score_finetuned(
-                kept,
+                artifacts,
                 resolved,
                 evaluations,
                 training_sets,
-                device=where,
+                device=used_device,
                 precision=precision,
                 unsafe=unsafe,
-                report=tell,
+                report=notify,
             )
             scored = with_isft(scored, finetuned)
-    facts = {"device": where, "dtype": precision, "limit": limit}
+    facts = {"device": used_device, "dtype": precision, "limit": limit}
     return Scores(tuple(resolved), tuple(scored), facts, datetime.now(UTC))
 
 
 def _silent(_: str) -> None:
-    """Progress that nobody asked for."""
+    """Ignore a progress message."""

@@ -1,6 +1,6 @@
-"""What functions of tables take: tables by path or in memory, settings, options in their range.
+"""Arguments of the functions on tables: tables by path or in memory, settings, range checks.
 
-Errors name options as the commands do: `--force` is the argument `force`.
+Error messages name options as the commands do: `--force` is the argument `force`.
 """
 
 import inspect
@@ -22,24 +22,25 @@ TableInput = FilePath | pd.DataFrame
 """A path of a CSV file, or a frame with the same columns."""
 
 LEAST_DRAWS = 100
+"""Fewest bootstrap draws that an interval may come from."""
 
 
 def as_table(argument: str, given: TableInput) -> Table:
-    """What a reader takes; InputError for what is neither a path nor a frame."""
+    """A table for the readers. Raises InputError for what is neither a path nor a frame."""
     if isinstance(given, pd.DataFrame):
         return frame(argument, given)
     return as_path(argument, given, "give the path of a CSV file or a pandas frame")
 
 
 def as_path(argument: str, given: object, fix: str) -> Path:
-    """A path; InputError for anything else."""
+    """A path. Raises InputError for anything else."""
     if isinstance(given, str | os.PathLike):
         return Path(given)
     raise InputError(argument, f"{type(given).__name__} does not fit", fix)
 
 
 def as_setting(given: FilePath | Mapping[str, Any] | None) -> SettingFile | None:
-    """A setting from its JSON file, or from the content of one."""
+    """A setting from a JSON file, or from the content of one. Raises InputError."""
     if given is None:
         return None
     if isinstance(given, Mapping):
@@ -52,29 +53,31 @@ def as_setting(given: FilePath | Mapping[str, Any] | None) -> SettingFile | None
 
 
 def check_confidence(confidence: float) -> None:
-    """InputError unless intervals are to cover a share."""
+    """Raise InputError unless `confidence` is between 0 and 1."""
     if not 0 < confidence < 1:
-        raise InputError("--confidence", f"{confidence:g} is no share", "write one like 0.9")
+        raise InputError(
+            "--confidence", f"{confidence:g} is not between 0 and 1", "write one like 0.9"
+        )
 
 
 def check_draws(draws: int) -> None:
-    """InputError for fewer draws than an interval needs."""
+    """Raise InputError for fewer than `LEAST_DRAWS` draws."""
     if draws < LEAST_DRAWS:
         raise InputError("--draws", f"{draws} are too few", f"give {LEAST_DRAWS} or more")
 
 
 def check_seed(seed: int) -> None:
-    """InputError for a seed below 0."""
+    """Raise InputError for a seed below 0."""
     if seed < 0:
         raise InputError("--seed", f"{seed} is below 0", "give 0 or more")
 
 
 def python_call(function: Callable[..., object], given: Mapping[str, Any]) -> str:
-    """The call as Python text, for files to say what made them: arguments that are not the default.
+    """The call as Python text, which files record as their origin, without default arguments.
 
-    `given` are arguments by name. Tables and models in memory are shown by their type alone.
+    `given` are the arguments by name. Tables and models in memory appear as their type.
     """
-    shown = []
+    arguments = []
     for name, parameter in inspect.signature(function).parameters.items():
         value = given[name]
         plain = isinstance(value, str | bool | int | float)
@@ -82,8 +85,8 @@ def python_call(function: Callable[..., object], given: Mapping[str, Any]) -> st
             continue
         text = _value_text(value)
         first = parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-        shown.append(text if first else f"{name}={text}")
-    return f"dataselect.{function.__name__}({', '.join(shown)})"
+        arguments.append(text if first else f"{name}={text}")
+    return f"dataselect.{function.__name__}({', '.join(arguments)})"
 
 
 def _value_text(value: object) -> str:

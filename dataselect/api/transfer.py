@@ -1,4 +1,4 @@
-"""`dataselect.fit_transfer` and `dataselect.predict`: from proxies' scores to target accuracy."""
+"""`dataselect.fit_transfer` and `dataselect.predict`: from proxy scores to target accuracy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,52 +50,53 @@ ProtocolName = Literal["robust", "paper"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TransferFit(Result):
-    """Transfer functions of one metric, one for each benchmark, and how good they are."""
+    """Transfer functions of one metric, one for each benchmark, and their errors."""
 
     pairs: PairsFile
-    """What they were fitted on."""
+    """The pairs that the functions were fitted on."""
 
     fits: Mapping[str, PaperFit | RobustFit]
-    """By benchmark: the function, and its errors on what it had not seen."""
+    """By benchmark: the function, and its errors on held-out points."""
 
     direction: Direction
-    """Whether lower scores are better, and how that is known."""
+    """Whether lower scores are better, and how that was determined."""
 
     facts: Mapping[str, Any]
-    """Where the pairs are from, the protocol and the seed, as in the document."""
+    """The file of the pairs, the protocol and the seed, as in the document."""
 
     @property
     def functions(self) -> dict[str, TransferFunction]:
-        """By benchmark; `function.predict(score)` gives an accuracy from 0 to 1."""
+        """By benchmark; `function.predict(score)` returns an accuracy from 0 to 1."""
         return {name: each.function for name, each in self.fits.items()}
 
     @cached_property
     def document(self) -> dict[str, Any]:
-        """What `dataselect fit --json` prints; `functions_file` is None until there is one."""
+        """What `dataselect fit --json` prints; `functions_file` is None until one is written."""
         correlations = self.direction.correlations
         return fit_document(self.pairs, self.fits, correlations, self.facts, self.notes)
 
     @property
     def verdict(self) -> str:
-        """How far off predictions of unseen accuracies were."""
+        """The error of the predictions on held-out accuracies, in one sentence."""
         return fit_verdict(self.document)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Rows left out, what units and the direction were taken for."""
+        """Rows left out, and the assumed units and direction."""
         return (*self.pairs.notes, *self.direction.notes)
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row for each benchmark; errors are mean absolute ones, in points of accuracy.
+        """A row for each benchmark; errors are mean absolute errors in points of accuracy.
 
-        `points` were fitted, with scores from `fitted_low` to `fitted_high`. Robust protocol:
-        `floor` is the accuracy of guessing (0 to 1); `cv_mae` the error in cross-validation,
-        `last_20_mae` and `last_40_mae` on the last 20% and 40% of each run, `other_runs_mae` on
-        runs left out whole; `coverage_cv` and so on the share of unseen accuracies inside their 90%
-        intervals; `tokens_alone_cv_mae` the error of the same fit that sees tokens and no score,
-        missing where tokens are not known; `isotonic_cv_mae` that of this half alone. The paper's
-        protocol: `family` of the curve, `train_r2`, `test_mae` and `test_mae_median` over folds.
+        `points` is the number of points fitted, with scores from `fitted_low` to `fitted_high`.
+        Robust protocol: `floor` is the accuracy of guessing (0 to 1); `cv_mae` the error in
+        cross-validation, `last_20_mae` and `last_40_mae` on the last 20% and 40% of each run,
+        `other_runs_mae` on whole runs held out; `coverage_cv` and so on the share of held-out
+        accuracies inside their 90% intervals; `tokens_alone_cv_mae` the error of the same fit on
+        tokens instead of scores, missing if tokens are not known; `isotonic_cv_mae` that of the
+        isotonic half alone. The paper's protocol: `family` of the curve, `train_r2`, `test_mae`
+        and `test_mae_median` over folds.
         """
         rows = {name: _fit_row(row) for name, row in self.document["benchmarks"].items()}
         table = pd.DataFrame.from_dict(rows, orient="index")
@@ -103,11 +104,11 @@ class TransferFit(Result):
         return table.astype(dict.fromkeys(unknown, "float64")).rename_axis("benchmark")
 
     def to_json(self) -> str:
-        """Text of the transfer file."""
+        """The text of the transfer file."""
         return to_json(self.functions.values())
 
     def write(self, path: FilePath) -> None:
-        """Write the transfer file, which `predict` and plans read; InputError where that fails."""
+        """Write the transfer file, which `predict` and plans read. Raises InputError on failure."""
         write_out(Path(path), self.to_json())
 
     def _shown(self) -> Mapping[str, pd.DataFrame]:
@@ -123,7 +124,7 @@ def fit_transfer(
     seed: int = 0,
     command: str | None = None,
 ) -> TransferFit:
-    """Fit transfer functions from proxy scores to target accuracy, and judge them.
+    """Fit transfer functions from proxy scores to target accuracy, and measure their error.
 
         ds.fit_transfer("pairs.csv").write("transfer.json")
 
@@ -131,17 +132,19 @@ def fit_transfer(
     `accuracy` (the target's at equal tokens; all in percent or all as shares), and optionally
     `tokens`, `group` (the training run) and `chance`; a row for each pair of checkpoints.
     `protocol` is `robust` (a sigmoid and isotonic regression, averaged scores, tested intervals) or
-    `paper` (the best of four families by train R²). `lower_is_better` is found from the data where
-    it is None. `setting` is what the pairs were measured with (sizes, tokenizer, traces, ...), as a
-    JSON file or a mapping, for `predict` to check. `seed` draws the five folds. `command` is what
-    the transfer file says it was made by (default: this call).
+    `paper` (the best of four families by train R²). `lower_is_better` None determines the direction
+    from the data. `setting` is what the pairs were measured with (sizes, tokenizer, traces, ...),
+    as a JSON file or a mapping; `predict` checks it. `seed` draws the five folds. `command` is
+    recorded in the transfer file as the command that made it (default: this call).
 
-    Raises InputError for what is wrong in the table, with its line, for fewer than six different
-    scores on a benchmark (four by the paper's protocol), and for a setting with unknown fields.
+    Raises InputError with the line for an error in the table, for fewer than six different scores
+    on a benchmark (four by the paper's protocol), and for a setting with unknown fields.
     """
     by = command or python_call(fit_transfer, locals())
     if protocol not in get_args(ProtocolName):
-        raise InputError("--protocol", f"{quoted(protocol)} is none", "write robust or paper")
+        raise InputError(
+            "--protocol", f"{quoted(protocol)} is not a protocol", "write robust or paper"
+        )
     check_seed(seed)
     table = as_table("pairs", pairs)
     read = read_pairs(table)
@@ -168,16 +171,16 @@ def fit_transfer(
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Predictions(Result):
-    """The accuracy that candidates' targets are predicted to have, and who beats whom."""
+    """Predicted target accuracy of candidates, and the probability that one beats another."""
 
     forecasts: TableForecasts
-    """Everything found, with the functions used."""
+    """The forecasts, with the functions used."""
 
     settings: Settings
     """Confidence, draws and seed."""
 
     facts: Mapping[str, Any]
-    """Where scores and functions are from, as in the document."""
+    """The files of scores and functions, as in the document."""
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -186,23 +189,23 @@ class Predictions(Result):
 
     @property
     def verdict(self) -> str:
-        """Who comes first, and who cannot be told apart from it."""
+        """Which candidate comes first, and which cannot be told apart from it."""
         return forecast_verdict(self.document)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was not checked or left out; a function that was used all the same comes first."""
+        """Functions used in spite of a refusal (`force`), then what was left out or not checked."""
         forced = (f"FORCED: {refusal}" for refusal in self.forecasts.overruled.values())
         return (*forced, *self.forecasts.notes)
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row for each candidate, by id, best first.
+        """A row for each candidate, indexed by id, best first.
 
-        `rank` from 1, and `tier`: candidates that are not told apart from the tier's first; both
+        `rank` counts from 1; candidates of one `tier` cannot be told apart from its first. Both are
         missing for a candidate without a score on each benchmark. `predicted_accuracy` is the mean
         over benchmarks, a share from 0 to 1, `low` and `high` the ends of its interval.
-        `extrapolated` marks scores beyond those that a function was fitted on.
+        `extrapolated` marks scores outside the range that a function was fitted on.
         """
         columns = ("rank", "tier", "predicted_accuracy", "low", "high", "extrapolated")
         rows = [[each["id"], *(each[key] for key in columns)] for each in self._candidates]
@@ -213,7 +216,7 @@ class Predictions(Result):
 
     @property
     def benchmarks(self) -> pd.DataFrame:
-        """A row for each candidate and benchmark that it has a score on, as in `table`.
+        """A row for each candidate and benchmark with a score; columns as in `table`.
 
         `score` is the mean over `seeds` seeds, in the metric's unit.
         """
@@ -236,10 +239,10 @@ class Predictions(Result):
     @overload
     def to_csv(self, path: FilePath) -> None: ...
     def to_csv(self, path: FilePath | None = None) -> str | None:
-        """Write the file that `dataselect predict --out` writes, or give its text.
+        """Write the CSV file of `dataselect predict --out`; without a path, return its text.
 
-        A row for each candidate, best first, with a column for each benchmark, so `agree` reads
-        it. InputError where it cannot be written.
+        A row for each candidate, best first, with a column for each benchmark, so that `agree`
+        can read it. Raises InputError if the file cannot be written.
         """
         text = forecast_csv(self.document)
         if path is None:
@@ -253,8 +256,8 @@ class Predictions(Result):
 
     @property
     def _candidates(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.document["candidates"]
-        return found
+        rows: list[dict[str, Any]] = self.document["candidates"]
+        return rows
 
 
 def predict(
@@ -267,19 +270,19 @@ def predict(
     draws: int = 2000,
     seed: int = 0,
 ) -> Predictions:
-    """Predict candidates' target accuracy from proxies' scores, and rank them.
+    """Predict candidates' target accuracy from proxy scores, and rank them.
 
         ds.predict("scores.csv", "transfer.json").table
 
     `scores` is a CSV file or a frame: a column `id` and one for each benchmark, or the columns
     `id`, `benchmark` and `metric`; `seed` if there are several. `functions` is a transfer file,
-    what `fit_transfer` returned, or transfer functions by benchmark. `setting` is what the scores
-    were measured with, as for `fit_transfer`; functions that were fitted for another target,
-    benchmark, set of traces or version of the metric are refused unless `force`. Intervals cover
-    the share `confidence`, which is also the probability from which two candidates are told apart,
-    by `draws` draws from `seed`.
+    the result of `fit_transfer`, or transfer functions by benchmark. `setting` is what the scores
+    were measured with, as for `fit_transfer`; functions fitted for another target, benchmark, set
+    of traces or version of the metric are refused unless `force`. Intervals cover the share
+    `confidence`, from `draws` draws with the seed `seed`; two candidates are told apart if one
+    beats the other with probability `confidence` or more.
 
-    Raises InputError for what is wrong in a table or file, when no function is for any of the
+    Raises InputError for an error in a table or file, when no function matches any of the
     benchmarks, and for functions that are refused.
     """
     check_confidence(confidence)
@@ -290,9 +293,9 @@ def predict(
     proxies = read_proxy_scores(table)
     known, origin = _functions(functions)
     given = as_setting(setting)
-    found = forecast_table(proxies, known, origin, given, settings, force=force)
+    forecasts = forecast_table(proxies, known, origin, given, settings, force=force)
     facts = {"scores_file": str(table), "functions_file": str(origin)}
-    return Predictions(found, settings, facts)
+    return Predictions(forecasts, settings, facts)
 
 
 def _functions(
@@ -305,21 +308,23 @@ def _functions(
         if not all(isinstance(each, TransferFunction) for each in given.values()):
             raise InputError(origin, "it holds no transfer functions", "give them by benchmark")
         return given, origin
-    path = as_path("functions", given, "give the path of a transfer file, or what fit returned")
+    path = as_path(
+        "functions", given, "give the path of a transfer file or the result of fit_transfer"
+    )
     return read_transfer_file(path), path
 
 
 def _fit_row(row: Mapping[str, Any]) -> dict[str, Any]:
     low, high = row["fitted_range"]
-    found = {"points": row["points"], "fitted_low": low, "fitted_high": high}
+    cells = {"points": row["points"], "fitted_low": low, "fitted_high": high}
     if "family_wins" in row:
         keys = ("family", "train_r2", "test_mae", "test_mae_median")
-        return found | {key: row[key] for key in keys}
+        return cells | {key: row[key] for key in keys}
     errors = ("floor", "cv_mae", "last_20_mae", "last_40_mae", "other_runs_mae")
-    found |= {key: row[key] for key in errors}
-    found |= {f"coverage_{split}": share for split, share in row["coverage"].items()}
+    cells |= {key: row[key] for key in errors}
+    cells |= {f"coverage_{split}": share for split, share in row["coverage"].items()}
     tokens = row["beside"].get("log tokens", {})
-    return found | {
+    return cells | {
         "tokens_alone_cv_mae": tokens.get("cv_mae"),
         "isotonic_cv_mae": row["beside"]["isotonic"]["cv_mae"],
     }

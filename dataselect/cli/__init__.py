@@ -1,8 +1,8 @@
-"""The `dataselect` command: reads its arguments, hands them on, and turns errors into exit codes.
+"""The `dataselect` command: parses arguments, calls the API, and turns errors into exit codes.
 
 Exit codes: 0 done, 2 bad input, 3 incomplete (run the same command again), 4 locked by another
-run, 130 interrupted. Everything heavy is imported inside the commands, so that `--help` and a
-typing error answer at once.
+run, 130 interrupted. Heavy libraries are imported inside the commands, so that `--help` and a
+mistyped option answer at once.
 """
 
 import sys
@@ -34,7 +34,7 @@ app = typer.Typer(
 )
 traces_app = typer.Typer(
     name="traces",
-    help="Get a frontier model's reasoning traces, make them, look at them, share them.",
+    help="Get, make, check and share a frontier model's reasoning traces.",
     no_args_is_help=True,
 )
 _COMMANDS: tuple[Callable[..., None], ...] = (
@@ -59,7 +59,7 @@ app.add_typer(
     mix_app,
     cls=SearchByDefault,
     help="Search for the weights of a mixture, predict mixtures from runs on others, and propose "
-    "the best one. `mix candidates.yaml` is `mix search candidates.yaml`.",
+    "the best one. `mix candidates.yaml` is short for `mix search candidates.yaml`.",
 )
 
 
@@ -67,12 +67,12 @@ def main() -> None:
     """Entry point of the console script."""
     try:
         app()
-    except KeyboardInterrupt:  # before a command had begun
+    except KeyboardInterrupt:  # before a command has started
         sys.exit(130)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"dataselect {__version__}")
         raise typer.Exit
 

@@ -13,31 +13,35 @@ def agree(
         Path,
         typer.Argument(
             metavar="PROXY.csv",
-            help="Scores of proxies: 'id' and a column for each metric; 'seed', 'size' if any.",
+            help="Proxy scores: 'id' and a column for each metric; optional 'seed', 'size'.",
         ),
     ],
     target: Annotated[
         Path,
         typer.Argument(
-            metavar="TARGET.csv", help="Accuracy of the targets: 'id' and columns; 'seed' if any."
+            metavar="TARGET.csv",
+            help="Target scores: 'id' and a column for each metric; optional 'seed'.",
         ),
     ],
     lower_is_better: Annotated[
-        bool, typer.Option("--lower-is-better", help="Of the proxy's scores, as with losses.")
+        bool,
+        typer.Option("--lower-is-better", help="Lower proxy scores are better, as with losses."),
     ] = False,
     target_lower_is_better: Annotated[
-        bool, typer.Option("--target-lower-is-better", help="Of the target's, likewise.")
+        bool, typer.Option("--target-lower-is-better", help="Lower target scores are better.")
     ] = False,
     top: Annotated[
         str | None,
-        typer.Option("--top", help="How many of the proxy's best to look at, with commas. [1,3,5]"),
+        typer.Option(
+            "--top", help="Evaluate choosing among the proxy's best k: comma-separated k. [1,3,5]"
+        ),
     ] = None,
     draws: Annotated[
         int, typer.Option("--draws", min=100, help="Bootstrap draws for the intervals.")
     ] = 2000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
     confidence: Annotated[
-        float, typer.Option("--confidence", help="Share that intervals are to cover.")
+        float, typer.Option("--confidence", help="Share that intervals cover.")
     ] = 0.9,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
@@ -48,7 +52,7 @@ def agree(
         import dataselect as ds
         from dataselect.report.tables.agreements import print_agreements
 
-        found = ds.agree(
+        agreements = ds.agree(
             proxy,
             target,
             lower_is_better=lower_is_better,
@@ -59,9 +63,9 @@ def agree(
             confidence=confidence,
         )
         if as_json:
-            print_json(found.document)
+            print_json(agreements.document)
         else:
-            print_agreements(found.document, Console())
+            print_agreements(agreements.document, Console())
 
 
 def _counts(text: str) -> tuple[int, ...]:
@@ -73,5 +77,5 @@ def _counts(text: str) -> tuple[int, ...]:
     except ValueError:
         counts = (0,)
     if min(counts) < 1:
-        raise InputError("--top", f"{quoted(text)} is no list of counts", "write one like 1,3,5")
+        raise InputError("--top", f"{quoted(text)} is not a list of counts", "write one like 1,3,5")
     return counts

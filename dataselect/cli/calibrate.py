@@ -20,17 +20,19 @@ from dataselect.cli.options import Device, DeviceOption
 def calibrate(
     spec: Annotated[
         Path,
-        typer.Argument(metavar="SPEC", help="YAML file of the proxy, the target and benchmarks."),
+        typer.Argument(metavar="SPEC", help="YAML file that names proxy, target and benchmarks."),
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="The transfer functions; the pairs go beside them. [NAME.json]"),
+        typer.Option(
+            "--out", help="File of the transfer functions; the pairs go beside it. [NAME.json]"
+        ),
     ] = None,
     protocol: Annotated[
-        Protocol | None, typer.Option("--protocol", help="How functions are fitted. [the spec's]")
+        Protocol | None, typer.Option("--protocol", help="How functions are fitted. [as in SPEC]")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be paired and scored, and stop.")
+        bool, typer.Option("--dry-run", help="Print what would be paired and scored, and stop.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     store: StoreOption = DEFAULT_STORE,
@@ -64,7 +66,7 @@ def calibrate(
             typer.echo("\n".join(lines))
             return
         with LiveWatch(Console(stderr=True)) as watch, notes(watch.note):
-            found = ds.calibrate(
+            calibration = ds.calibrate(
                 loaded,
                 out=out or Path(f"{loaded.name}.json"),
                 protocol=None if protocol is None else protocol.value,
@@ -75,10 +77,10 @@ def calibrate(
                 command=this_command(),
             )
     if as_json:
-        print_json(found.document)
+        print_json(calibration.document)
         return
     from dataselect.report.tables.fits import print_fit
 
-    print_fit(found.document, console)
-    for title, path in found.files.items():
+    print_fit(calibration.document, console)
+    for title, path in calibration.files.items():
         console.print(f"{title}: {path}", markup=False, highlight=False)

@@ -1,4 +1,4 @@
-"""What all commands share: errors as one line and an exit code, warnings, the store's option."""
+"""Shared by all commands: one-line errors with exit codes, warnings, the option --store."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from dataselect.errors import DataselectError
-from dataselect.report.output import write_out as write_out  # noqa: PLC0414  # commands find it here
+from dataselect.report.output import write_out as write_out  # noqa: PLC0414  # re-exported
 
 StoreOption = Annotated[
     Path, typer.Option("--store", help="Folder that keeps everything computed, for resuming.")
@@ -22,43 +22,46 @@ DEFAULT_STORE = Path(".dataselect")
 
 @contextmanager
 def errors(resume: bool = False) -> Iterator[None]:
-    """Turn what a user can act on into one line on standard error and an exit code."""
+    """Turn user errors and Ctrl-C into one line on standard error and an exit code.
+
+    `resume` adds the command that resumes the work to the line of an interruption.
+    """
     try:
         yield
     except DataselectError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
-        going_on = f"; to go on: {this_command()}" if resume else ""
-        typer.echo(f"\ninterrupted{going_on}", err=True)
+        hint = f"; to go on: {this_command()}" if resume else ""
+        typer.echo(f"\ninterrupted{hint}", err=True)
         raise typer.Exit(130) from None
 
 
 def this_command() -> str:
-    """The command line, to be given again."""
+    """The command line of this process, quoted for a shell."""
     return shlex.join(["dataselect", *sys.argv[1:]])
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """Print everything found, for other programs."""
+    """Print a document as JSON, for other programs."""
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 class NoteHandler(logging.Handler):
-    """Hands the package's warnings to whoever shows them."""
+    """Passes the package's warnings to the function `note`."""
 
     def __init__(self, note: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
         self._note = note
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show the message alone."""
+        """Pass on the message, without level and logger name."""
         self._note(record.getMessage())
 
 
 @contextmanager
 def notes(note: Callable[[str], None]) -> Iterator[None]:
-    """Show the package's warnings by `note` in the meantime."""
+    """Pass the package's warnings to `note` inside the context."""
     handler = NoteHandler(note)
     logger = logging.getLogger("dataselect")
     logger.addHandler(handler)

@@ -10,7 +10,7 @@ from dataselect.cli.common import errors, print_json, this_command
 
 
 class Protocol(StrEnum):
-    """How functions are fitted and judged."""
+    """How functions are fitted and their errors measured."""
 
     robust = "robust"
     paper = "paper"
@@ -49,10 +49,10 @@ def fit(
     out: Annotated[
         Path | None, typer.Option("--out", help="Write the transfer functions to this file.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the five folds.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the five folds.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Fit transfer functions from proxy scores to target accuracy, and say how good they are."""
+    """Fit transfer functions from proxy scores to target accuracy, and print their errors."""
     with errors():
         from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""`dataselect mix`: weights of the next pretraining run from runs on other mixtures."""
+"""`dataselect mix`: mixture weights of the next pretraining run, from runs on other mixtures."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +17,7 @@ ModelOption = Annotated[
     Path, typer.Option("--model", metavar="FILE", help="Written by `mix fit --json`.")
 ]
 ConfidenceOption = Annotated[
-    float, typer.Option("--confidence", help="Share that intervals are to cover.")
+    float, typer.Option("--confidence", help="Share that intervals cover.")
 ]
 
 
@@ -26,32 +26,36 @@ def fit(
     ratios: Annotated[
         Path,
         typer.Option(
-            "--ratios", metavar="CSV", help="Columns run and one for each source: its weight."
+            "--ratios", metavar="CSV", help="Columns: run, and the weight of each source."
         ),
     ],
     metrics: Annotated[
         Path,
-        typer.Option("--metrics", metavar="CSV", help="Columns run and one for each metric."),
+        typer.Option("--metrics", metavar="CSV", help="Columns: run, and each metric."),
     ],
     epochs: Annotated[
         Path | None,
         typer.Option(
-            "--epochs", metavar="CSV", help="How often runs read each source: columns as --ratios."
+            "--epochs",
+            metavar="CSV",
+            help="Epochs of each source in each run; columns as in --ratios.",
         ),
     ] = None,
     objective: Annotated[
         str | None,
         typer.Option(
             "--objective",
-            help="What to be good at: a metric, several as a=2,b=1, or a YAML file. [their mean]",
+            help="What to optimise: a metric, several as a=2,b=1, or a YAML file. [their mean]",
         ),
     ] = None,
     lower_is_better: Annotated[
-        bool, typer.Option("--lower-is-better", help="Of the metrics, as with losses.")
+        bool, typer.Option("--lower-is-better", help="Lower metrics are better, as with losses.")
     ] = False,
     trust_direction: Annotated[
         bool,
-        typer.Option("--trust-direction", help="Do not check it by names and shape of metrics."),
+        typer.Option(
+            "--trust-direction", help="Do not check the direction by names and shape of metrics."
+        ),
     ] = False,
     out: Annotated[
         Path | None, typer.Option("--json", metavar="OUT", help="Write the model to this file.")
@@ -59,7 +63,7 @@ def fit(
     trees: Annotated[
         bool, typer.Option("--trees", help="Try gradient-boosted trees too (needs LightGBM).")
     ] = False,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Deals the folds.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the folds.")] = 0,
 ) -> None:
     """Fit surrogates of every metric to a swarm's runs, averaged by cross-validation."""
     with errors():
@@ -93,7 +97,9 @@ def predict(
     model: ModelOption,
     at: Annotated[
         Path,
-        typer.Option("--at", metavar="CSV", help="Mixtures: run and one column for each source."),
+        typer.Option(
+            "--at", metavar="CSV", help="Mixtures. Columns: run, and the weight of each source."
+        ),
     ],
     out: Annotated[
         Path, typer.Option("--out", metavar="CSV", help="Write the predictions to this file.")
@@ -101,7 +107,9 @@ def predict(
     epochs: Annotated[
         Path | None,
         typer.Option(
-            "--epochs", metavar="CSV", help="How often each source is read. [as by the runs]"
+            "--epochs",
+            metavar="CSV",
+            help="Epochs of each source in each mixture. [as in the runs]",
         ),
     ] = None,
     confidence: ConfidenceOption = 0.9,
@@ -110,9 +118,9 @@ def predict(
     with errors():
         import dataselect as ds
 
-        found = ds.predict_mixtures(model, at, epochs=epochs, confidence=confidence)
-        found.to_csv(out)
-        typer.echo(f"predictions of {len(found.runs)} mixtures: {out}")
+        predictions = ds.predict_mixtures(model, at, epochs=epochs, confidence=confidence)
+        predictions.to_csv(out)
+        typer.echo(f"predictions of {len(predictions.runs)} mixtures: {out}")
 
 
 @mix_app.command()
@@ -130,14 +138,14 @@ def propose(
     ] = None,
     as_json: Annotated[
         Path | None,
-        typer.Option("--json", metavar="FILE", help="Write everything found to this file."),
+        typer.Option("--json", metavar="FILE", help="Write the whole result to this file."),
     ] = None,
     pareto: Annotated[
         int,
-        typer.Option("--pareto", min=0, help="Also find so many trade-offs between the metrics."),
+        typer.Option("--pareto", min=0, help="Also find this many trade-offs between the metrics."),
     ] = 0,
     confidence: ConfidenceOption = 0.9,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the search.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the search.")] = 0,
 ) -> None:
     """Propose the best mixture within constraints, with its gain, and write it for trainers."""
     with errors():
@@ -146,7 +154,7 @@ def propose(
         import dataselect as ds
         from dataselect.report.mixture.proposal import print_proposal
 
-        found = ds.propose_mixture(
+        proposal = ds.propose_mixture(
             model,
             constraints=constraints,
             pareto=pareto,
@@ -155,12 +163,12 @@ def propose(
             command=this_command(),
         )
         if out is not None:
-            found.write(out)
+            proposal.write(out)
         if as_json is not None:
-            write_out(as_json, found.to_json(), "--json")
+            write_out(as_json, proposal.to_json(), "--json")
         console = Console()
-        print_proposal(found.document, console)
+        print_proposal(proposal.document, console)
         if out is not None:
-            for note in found.export_notes:
+            for note in proposal.export_notes:
                 console.print(f"note: {note}", markup=False, highlight=False)
             console.print(f"files: {out}", markup=False, highlight=False)

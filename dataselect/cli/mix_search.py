@@ -15,7 +15,7 @@ class SearchByDefault(TyperGroup):
     """`mix candidates.yaml` means `mix search candidates.yaml`."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """A word that ends like a YAML file is no command."""
+        """Insert `search` if the first argument is a YAML file."""
         if args and args[0].endswith((".yaml", ".yml")):
             args = ["search", *args]
         return super().resolve_command(ctx, args)
@@ -30,7 +30,9 @@ def search(
     pareto: Annotated[
         int | None,
         typer.Option(
-            "--pareto", min=0, help="Also find so many trade-offs between benchmarks. [the plan's]"
+            "--pareto",
+            min=0,
+            help="Also find this many trade-offs between benchmarks. [the plan's]",
         ),
     ] = None,
     storage: Annotated[
@@ -42,7 +44,7 @@ def search(
     ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Search for weights of a manifest's sources; start it several times, and they share it."""
+    """Search for weights of a manifest's sources; processes started together share the search."""
     with errors(resume=True):
         from rich.console import Console
 
@@ -53,10 +55,10 @@ def search(
         inputs = load(manifest, plan)
         console = Console()
         folder = out or Path("reports") / inputs[0].name / "mixture"
-        # A database's URL may hold a password, and the results are to be passed on.
+        # The results record the command, and the URL of a database may hold a password.
         command = this_command().replace(shlex.quote(storage), "URL") if storage else this_command()
         with LiveWatch(console) as watch, notes(watch.note):
-            found = ds.search_mixture(
+            result = ds.search_mixture(
                 *inputs,
                 trials=trials,
                 pareto=pareto,
@@ -66,5 +68,5 @@ def search(
                 watch=watch,
                 command=command,
             )
-        print_search(found.document, console)
+        print_search(result.document, console)
         console.print(f"files: {folder}", markup=False, highlight=False)

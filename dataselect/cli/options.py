@@ -14,7 +14,7 @@ FolderOption = Annotated[
     typer.Option("--folder", help="Folder that holds the benchmarks as JSONL files. [the Hub]"),
 ]
 LimitOption = Annotated[
-    int | None, typer.Option("--limit", min=1, help="Only the first so many items of each.")
+    int | None, typer.Option("--limit", min=1, help="Only the first LIMIT items of each benchmark.")
 ]
 
 
@@ -26,6 +26,4 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
-DeviceOption = Annotated[
-    Device, typer.Option("--device", help="auto takes a GPU where there is one.")
-]
+DeviceOption = Annotated[Device, typer.Option("--device", help="auto takes a GPU if there is one.")]

@@ -1,4 +1,4 @@
-"""`dataselect predict`: the target's accuracy from proxies' scores and transfer functions."""
+"""`dataselect predict`: target accuracy from proxy scores and transfer functions."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,13 +13,13 @@ def predict(
         Path,
         typer.Argument(
             metavar="SCORES.csv",
-            help="Proxies' scores: 'id' and a column for each benchmark, or 'id', 'benchmark', "
-            "'metric'; 'seed' if any.",
+            help="Proxy scores: 'id' and a column for each benchmark, or 'id', 'benchmark', "
+            "'metric'; optional 'seed'.",
         ),
     ],
     functions: Annotated[
         Path,
-        typer.Option("--with", metavar="FILE", help="Transfer functions, as `fit` writes them."),
+        typer.Option("--with", metavar="FILE", help="Transfer functions, written by `fit`."),
     ],
     setting: Annotated[
         Path | None,
@@ -35,10 +35,15 @@ def predict(
     ] = None,
     confidence: Annotated[
         float,
-        typer.Option("--confidence", help="Share that intervals cover; when two are told apart."),
+        typer.Option(
+            "--confidence",
+            help="Share that intervals cover, and probability that tells two candidates apart.",
+        ),
     ] = 0.9,
-    draws: Annotated[int, typer.Option("--draws", min=100, help="Draws behind them.")] = 2000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the draws.")] = 0,
+    draws: Annotated[
+        int, typer.Option("--draws", min=100, help="Draws for intervals and probabilities.")
+    ] = 2000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the draws.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Predict candidates' target accuracy from a CSV file of proxies' scores, and rank them."""
@@ -48,7 +53,7 @@ def predict(
         import dataselect as ds
         from dataselect.report.tables.forecasts import print_forecasts
 
-        found = ds.predict(
+        predictions = ds.predict(
             scores,
             functions,
             setting=setting,
@@ -58,11 +63,11 @@ def predict(
             seed=seed,
         )
         if out is not None:
-            found.to_csv(out)
+            predictions.to_csv(out)
         if as_json:
-            print_json(found.document)
+            print_json(predictions.document)
             return
         console = Console()
-        print_forecasts(found.document, console)
+        print_forecasts(predictions.document, console)
         if out is not None:
             console.print(f"predictions: {out}", markup=False, highlight=False)

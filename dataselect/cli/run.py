@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from dataselect.config.plan import Plan
 
 ManifestFile = Annotated[
-    Path, typer.Argument(metavar="MANIFEST", help="What to choose among, such as candidates.yaml.")
+    Path,
+    typer.Argument(metavar="MANIFEST", help="YAML file of candidates, such as candidates.yaml."),
 ]
 PlanOption = Annotated[
     str | None,
-    typer.Option("--plan", help="How to choose: a name in stages/, or a file. [manifest's plan]"),
+    typer.Option("--plan", help="Plan: a name in stages/, or a file. [the manifest's plan]"),
 ]
 
 
@@ -67,7 +68,7 @@ def run(
         bool, typer.Option("--ablate", help="Also compare every metric's ranking in Stage 1.")
     ] = False,
 ) -> None:
-    """Screen, predict, rank and report; run again with the same command, it goes on."""
+    """Screen, predict, rank and report; repeat the command to resume."""
     from rich.console import Console
 
     console = Console()
@@ -79,28 +80,28 @@ def run(
         inputs = load(manifest, plan)
         folder = out or Path("reports") / inputs[0].name
         with LiveWatch(console) as watch, notes(watch.note):
-            found = ds.run(*inputs, store=store, out=folder, compare_metrics=ablate, watch=watch)
-        print_report(found.document, console)
+            result = ds.run(*inputs, store=store, out=folder, compare_metrics=ablate, watch=watch)
+        print_report(result.document, console)
         console.print(f"report: {folder}/README.md", markup=False, highlight=False)
-        mixture = found.document["mixture"]
+        mixture = result.document["mixture"]
         if mixture is not None and mixture["status"] == "done":
             from dataselect.report.mixture.search import print_search
 
             print_search(mixture["proposal"], console)
             page = folder / mixture["folder"] / "README.md"
             console.print(f"mixture: {page}", markup=False, highlight=False)
-    problem = found.mixture_problem
+    problem = result.mixture_problem
     if problem is not None:
         typer.echo(f"error: no mixture was found: {problem}", err=True)
         typer.echo(f"the selection is reported; to go on: {this_command()}", err=True)
         raise typer.Exit(problem.exit_code)
-    if not found.complete:
+    if not result.complete:
         typer.echo(f"some candidates failed; to try them again: {this_command()}", err=True)
         raise typer.Exit(3)
 
 
 def load(manifest: Path, plan: str | None) -> tuple["Manifest", "Plan"]:
-    """The manifest in a file and the plan that is meant: by the option, the manifest, or none."""
+    """The manifest, and the plan of the option, else of the manifest, else the default."""
     from dataselect.api.inputs import load_inputs
 
     return load_inputs(manifest, plan, "--plan")

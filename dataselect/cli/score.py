@@ -20,7 +20,7 @@ BenchmarksOption = Annotated[
 
 
 class Weights(StrEnum):
-    """What the weights of a trace are scaled over."""
+    """Over what the token weights of a trace are scaled."""
 
     trace = "trace"
     benchmark = "benchmark"
@@ -28,7 +28,7 @@ class Weights(StrEnum):
 
 
 class PrecisionName(StrEnum):
-    """The arithmetic of models."""
+    """The dtype that models compute with."""
 
     float32 = "float32"
     bfloat16 = "bfloat16"
@@ -46,7 +46,7 @@ def score(
         list[Path] | None,
         typer.Option(
             "--traces",
-            help="Trace file, or folder of them; again for several frontier models, whose scores "
+            help="Trace file, or folder of them; repeat for several frontier models, whose scores "
             "are averaged. [traces/, else the paper's released traces]",
         ),
     ] = None,
@@ -54,20 +54,20 @@ def score(
         bool, typer.Option("--only-correct", help="Leave out traces that end in a wrong answer.")
     ] = False,
     weights: Annotated[
-        Weights, typer.Option("--weights", help="What weights are scaled over; for ablation.")
+        Weights, typer.Option("--weights", help="Over what token weights are scaled; for ablation.")
     ] = Weights.trace,
     accuracy: Annotated[
         bool,
         typer.Option(
-            "--accuracy", help="Also write full answers and grade them: accuracy, pass@1."
+            "--accuracy", help="Also generate full answers and grade them: accuracy, pass@1."
         ),
     ] = False,
     isft: Annotated[
         bool,
         typer.Option(
             "--isft",
-            help="Also fine-tune each model on each benchmark's training set, and grade its "
-            "answers after that.",
+            help="Also fine-tune each model on each benchmark's training set, then grade its "
+            "answers.",
         ),
     ] = False,
     limit: LimitOption = None,
@@ -75,7 +75,7 @@ def score(
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = Device.auto,
     precision: Annotated[
-        PrecisionName, typer.Option("--precision", help="Arithmetic of the model.")
+        PrecisionName, typer.Option("--precision", help="Dtype that models compute with.")
     ] = PrecisionName.float32,
     confirm_run_unsafe_code: Annotated[
         bool,

@@ -1,4 +1,4 @@
-"""`dataselect traces show`, `verify`, `export` and `compare`: look at traces, share them."""
+"""`dataselect traces show`, `verify`, `export` and `compare`: inspect and share traces."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,11 +39,16 @@ TracesFolder = Annotated[
 
 @dataclass(frozen=True)
 class _Opened:
-    """A trace file with the benchmark that it is for, None where that is not at hand."""
+    """A trace file that was read, with its benchmark."""
 
     path: Path
-    found: "TraceSet"
+    """The trace file."""
+
+    traces: "TraceSet"
+    """Its content."""
+
     benchmark: "BenchmarkItems | None"
+    """The benchmark that the traces are for; None if it is not available."""
 
 
 def show(
@@ -65,25 +70,29 @@ def show(
 
     with errors(), notes(report):
         opened = _open(name, traces, benchmark, folder)
-        found, asked = opened.found, opened.benchmark
-        if item is not None and item not in found.traces:
-            left_out = {each.item: each.reason for each in found.exclusions}
+        trace_set, questions = opened.traces, opened.benchmark
+        if item is not None and item not in trace_set.traces:
+            left_out = {each.item: each.reason for each in trace_set.exclusions}
             why = f": {left_out[item]}" if item in left_out else ""
             raise InputError(
                 opened.path, f"it has no trace for item '{item}'{why}", "name another item"
             )
         correct: dict[str, bool | None] = {}
-        if asked is not None:
+        if questions is not None:
             try:
-                correct = grade_traces(found, asked, None if item is None else {item})
+                correct = grade_traces(trace_set, questions, None if item is None else {item})
             except InputError as error:
                 report(f"answers are not graded: {error}")
         console = Console()
         if item is None:
-            print_summary(console, summarise(found, asked, correct or None), found.header)
+            print_summary(
+                console, summarise(trace_set, questions, correct or None), trace_set.header
+            )
             return
-        known = {each.id: each for each in (*asked.items, *asked.shots)} if asked else {}
-        print_trace(console, found.traces[item], known.get(item), correct.get(item))
+        by_id = (
+            {each.id: each for each in (*questions.items, *questions.shots)} if questions else {}
+        )
+        print_trace(console, trace_set.traces[item], by_id.get(item), correct.get(item))
 
 
 def verify(
@@ -92,24 +101,24 @@ def verify(
     folder: FolderOption = None,
     traces: TracesFolder = DEFAULT_TRACES,
 ) -> None:
-    """Check a trace file: form, hash, letters, fit to its benchmark."""
+    """Check a trace file: format, hash, letters, and that it fits its benchmark."""
     from dataselect.errors import InputError
     from dataselect.traces.summary import verify as problems_of
 
     with errors(), notes(report):
         opened = _open(name, traces, benchmark, folder)
-        problems = problems_of(opened.found, opened.benchmark)
+        problems = problems_of(opened.traces, opened.benchmark)
         for problem in problems:
             typer.echo(_plain(problem))
         if problems:
             raise InputError(
                 opened.path,
-                f"{len(problems)} things speak against using it",
+                f"it has {len(problems)} problem{'' if len(problems) == 1 else 's'}",
                 "record the traces again",
             )
-        asked = opened.benchmark
-        against = "" if asked is None else f", and fits {asked.revision or asked.id}"
-        typer.echo(f"{opened.path}: sound{against}; hash {opened.found.hash}")
+        questions = opened.benchmark
+        fits = "" if questions is None else f", and fits {questions.revision or questions.id}"
+        typer.echo(f"{opened.path}: sound{fits}; hash {opened.traces.hash}")
 
 
 def export(
@@ -128,17 +137,19 @@ def export(
     with errors(), notes(report):
         opened = _open(name, traces, benchmark, folder)
         if not out.name.endswith((".jsonl", ".jsonl.gz")):
-            raise InputError("--out", f"{out.name} is no trace file's name", "end it in .jsonl.gz")
-        found, asked = opened.found, opened.benchmark
-        for problem in problems_of(found, asked):
+            raise InputError(
+                "--out", f"{out.name} is not the name of a trace file", "end it in .jsonl.gz"
+            )
+        trace_set, questions = opened.traces, opened.benchmark
+        for problem in problems_of(trace_set, questions):
             report(_plain(problem))
-        header = found.header
-        if header.benchmark_revision is None and asked is not None:
-            header = replace(header, benchmark_revision=asked.revision)
+        header = trace_set.header
+        if header.benchmark_revision is None and questions is not None:
+            header = replace(header, benchmark_revision=questions.revision)
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_traces(out, header, found.traces.values(), found.exclusions)
-        say_written(out, found)
-        typer.echo(f"hash of the traces {found.hash}")
+        write_traces(out, header, trace_set.traces.values(), trace_set.exclusions)
+        say_written(out, trace_set)
+        typer.echo(f"hash of the traces {trace_set.hash}")
         typer.echo(f"sha256 of the file {sha256_of(out)}")
 
 
@@ -156,7 +167,7 @@ def compare(
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Say how much the frontier model changes the ranking of models."""
+    """Print how much the choice of frontier model changes the ranking of models."""
     from rich.console import Console
 
     from dataselect.benchmarks.named import load_one
@@ -172,18 +183,18 @@ def compare(
         if len(files) < 2 or len(models) < 2:
             raise InputError(
                 "traces compare",
-                f"it has {len(files)} trace files and {len(models)} models",
+                f"got {len(files)} trace files and {len(models)} models",
                 "name two or more of each",
             )
-        kept = Store(store)
-        with lock(kept.root, "the store"):
-            kept.clean()
+        artifacts = Store(store)
+        with lock(artifacts.root, "the store"):
+            artifacts.clean()
             chosen = load_one(benchmark, folder, limit, report)
             sets = recorded(files, chosen.benchmark)
             evaluation = make_evaluation(chosen.benchmark, chosen.left_out, sets, report)
             tables = score_by_frontier(
-                kept,
-                [resolve_model(model, "float32", kept) for model in models],
+                artifacts,
+                [resolve_model(model, "float32", artifacts) for model in models],
                 evaluation,
                 device=resolve_device(device.value),
                 report=report,
@@ -196,25 +207,27 @@ def _open(name: str, traces: Path, benchmark: str | None, folder: Path | None) -
     from dataselect.traces.trace import read_traces
 
     path = resolve(name, traces)
-    found = read_traces(path)
-    return _Opened(path, found, _questions(found, benchmark, folder))
+    trace_set = read_traces(path)
+    return _Opened(path, trace_set, _questions(trace_set, benchmark, folder))
 
 
 def _plain(text: str) -> str:
-    """On one line and without control characters: ids may hold anything."""
+    """`text` on one line without control characters, since ids may hold anything."""
     from dataselect.report.numbers import one_line
 
     return one_line(text)
 
 
-def _questions(found: "TraceSet", name: str | None, folder: Path | None) -> "BenchmarkItems | None":
-    """The benchmark that traces are for, if it can be had; they can be looked at without.
+def _questions(
+    traces: "TraceSet", name: str | None, folder: Path | None
+) -> "BenchmarkItems | None":
+    """The benchmark that the traces are for; None if it is not available.
 
-    The Hub is asked only for traces that were made for its items.
+    It is loaded from the Hub only if the traces were made for the Hub's items.
     """
     from dataselect.errors import InputError
 
-    header = found.header
+    header = traces.header
     if name is None and folder is None and "@" not in (header.benchmark_revision or ""):
         report("without the questions: name their --folder or --benchmark to grade the answers")
         return None

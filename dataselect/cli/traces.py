@@ -1,4 +1,4 @@
-"""`dataselect traces pull`, `build` and `weigh`: get reasoning traces, or make them."""
+"""`dataselect traces pull`, `build` and `weigh`: get or make reasoning traces."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -46,7 +46,7 @@ class FormName(StrEnum):
 
 def pull(
     benchmarks: Annotated[
-        str, typer.Option("--benchmarks", help="Known benchmarks, with commas.")
+        str, typer.Option("--benchmarks", help="Known benchmarks, comma-separated.")
     ] = _KNOWN,
     source: Annotated[
         str | None,
@@ -64,16 +64,18 @@ def pull(
     with errors(), notes(report):
         for each in load_benchmarks(split_names(benchmarks), folder, None, report):
             benchmark = each.benchmark
-            found = import_released(source or RELEASED, benchmark)
-            path = trace_path(out, benchmark.id, found.header.model)
+            traces = import_released(source or RELEASED, benchmark)
+            path = trace_path(out, benchmark.id, traces.header.model)
             out.mkdir(parents=True, exist_ok=True)
-            write_traces(path, found.header, found.traces.values(), found.exclusions)
-            say_written(path, found)
+            write_traces(path, traces.header, traces.traces.values(), traces.exclusions)
+            say_written(path, traces)
 
 
 def build(
     benchmark: BenchmarkOption,
-    model: Annotated[str, typer.Option("--model", help="The frontier model's name there.")],
+    model: Annotated[
+        str, typer.Option("--model", help="Name of the frontier model on the server.")
+    ],
     base_url: Annotated[
         str | None, typer.Option("--base-url", help="OpenAI-compatible server. [OpenAI's]")
     ] = None,
@@ -82,28 +84,30 @@ def build(
     ] = "OPENAI_API_KEY",
     form: Annotated[
         FormName,
-        typer.Option("--form", help="json, the paper's, or plain text between marks."),
+        typer.Option(
+            "--form", help="Answer format: json, as in the paper, or plain text between marks."
+        ),
     ] = FormName.json,
     max_tokens: Annotated[
-        int, typer.Option("--max-tokens", min=1, help="An answer's longest length.")
+        int, typer.Option("--max-tokens", min=1, help="Most tokens of an answer.")
     ] = 2048,
     max_usd: Annotated[
-        float | None, typer.Option("--max-usd", help="Stop before more than this is spent.")
+        float | None, typer.Option("--max-usd", help="Stop before spending more than this.")
     ] = None,
     usd_in: Annotated[
         float | None,
-        typer.Option("--usd-in", help="Price of a million input tokens; --batch halves it."),
+        typer.Option("--usd-in", help="USD for a million input tokens; --batch halves it."),
     ] = None,
     usd_out: Annotated[
-        float | None, typer.Option("--usd-out", help="Price of a million output tokens.")
+        float | None, typer.Option("--usd-out", help="USD for a million output tokens.")
     ] = None,
     concurrency: Annotated[
-        int, typer.Option("--concurrency", min=1, help="Requests under way at a time.")
+        int, typer.Option("--concurrency", min=1, help="Parallel requests.")
     ] = 8,
     repair_latex: Annotated[
         bool,
         typer.Option(
-            "--repair-latex", help="Keep answers whose LaTeX has single backslashes, repaired."
+            "--repair-latex", help="Repair and keep answers whose LaTeX has single backslashes."
         ),
     ] = False,
     batch: Annotated[
@@ -115,11 +119,11 @@ def build(
         typer.Option(
             "--wait",
             min=0,
-            help="With --batch: look for so many seconds, then leave; the same command fetches.",
+            help="With --batch: wait this many seconds, then exit; run it again for the rest.",
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the estimated cost and ask nothing.")
+        bool, typer.Option("--dry-run", help="Print the estimated cost and send no request.")
     ] = False,
     folder: FolderOption = None,
     limit: LimitOption = None,
@@ -127,7 +131,7 @@ def build(
 ) -> None:
     """Ask an OpenAI-compatible server for traces.
 
-    The same command goes on after any stop and asks for nothing twice.
+    The same command resumes after any stop and pays for no answer twice.
     """
     from rich.console import Console
 
@@ -147,17 +151,17 @@ def build(
         chosen = one_benchmark(benchmark, folder, limit)
         path = out or trace_path(DEFAULT_TRACES, chosen.id, model)
         if wait is not None and not batch:
-            raise InputError("--wait", "only a batch is waited for", "add --batch")
+            raise InputError("--wait", "it needs --batch", "add --batch")
         endpoint = Endpoint(model, base_url, key_variable, concurrency=concurrency)
         options = BuildOptions(form.value, max_tokens, max_usd, prices, repair_latex)
         today = datetime.now(UTC).date().isoformat()
         make = partial(build_batch, wait=Wait(wait)) if batch else build_traces
         try:
             with ShownBuild(Console(stderr=True), dry_run) as watch:
-                made = make(chosen, endpoint, path, options, created=today, watch=watch)
+                traces = make(chosen, endpoint, path, options, created=today, watch=watch)
         except OnlyEstimated:
             return
-        say_written(path, made)
+        say_written(path, traces)
 
 
 def weigh(
@@ -175,7 +179,7 @@ def weigh(
     out: OutFile = None,
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Let a local open model weigh reasoning that came without weights."""
+    """Weight given reasoning by the token probabilities of a local open model."""
     from dataselect.compute import resolve_device
     from dataselect.scoring.local_frontier import LocalFrontier
     from dataselect.traces.library import trace_path
@@ -186,29 +190,29 @@ def weigh(
         texts = read_reasoning(file)
         chosen = one_benchmark(benchmark, folder, limit)
         frontier = LocalFrontier(model, resolve_device(device.value))
-        made = frontier.weigh(chosen, texts)
+        traces = frontier.weigh(chosen, texts)
         path = out or trace_path(DEFAULT_TRACES, chosen.id, frontier.name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_traces(path, made.header, made.traces.values(), made.exclusions)
-        say_written(path, made)
+        write_traces(path, traces.header, traces.traces.values(), traces.exclusions)
+        say_written(path, traces)
 
 
 def report(text: str) -> None:
-    """Something that the user should know, on standard error."""
+    """Print a note for the user on standard error."""
     typer.secho(text, dim=True, err=True)
 
 
-def say_written(path: Path, found: "TraceSet") -> None:
-    """One line for a trace file that was made."""
+def say_written(path: Path, traces: "TraceSet") -> None:
+    """Print one line about a trace file that was written."""
     from dataselect.report.numbers import one_line
 
-    count = len(found.exclusions)
+    count = len(traces.exclusions)
     without = f", {count} {'item' if count == 1 else 'items'} left out" if count else ""
-    typer.echo(f"{path}: {len(found.traces)} traces of {one_line(found.header.model)}{without}")
+    typer.echo(f"{path}: {len(traces.traces)} traces of {one_line(traces.header.model)}{without}")
 
 
 def one_benchmark(name: str, folder: Path | None, limit: int | None) -> "BenchmarkItems":
-    """The benchmark of that name, with notes on standard error."""
+    """The benchmark of this name; notes about it go to standard error."""
     from dataselect.benchmarks.named import load_one
 
     return load_one(name, folder, limit, report).benchmark

@@ -1,4 +1,4 @@
-"""Everything that can be found wrong before anything is spent."""
+"""`dataselect validate`: all checks that are possible before anything is spent."""
 
 from collections.abc import Iterator
 
@@ -14,10 +14,10 @@ from dataselect.transfer.file import read_transfer_file
 
 
 def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
-    """Check a manifest with its plan and give a line for each thing that is well.
+    """Check a manifest with its plan and yield a line for each part that is valid.
 
-    Raises InputError for the first thing that is not. Rows beyond the first of each file, and
-    the numbers of tokens, are only known to a run.
+    Raises InputError for the first problem. Rows beyond the first of each file, and token counts,
+    are checked only by a run.
     """
     check(manifest, plan)
     yield f"{manifest.name}: {len(manifest.candidates)} candidates, plan {plan.name}"
@@ -27,8 +27,8 @@ def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
         if chosen.weigh is not None:
             source = f"rationales weighed by {chosen.weigh}"
         elif chosen.trace_files:
-            found = recorded([plan.base / each for each in chosen.trace_files], benchmark)
-            source = " and ".join(f"{len(t.traces)} traces of {t.header.model}" for t in found)
+            sets = recorded([plan.base / each for each in chosen.trace_files], benchmark)
+            source = " and ".join(f"{len(t.traces)} traces of {t.header.model}" for t in sets)
         else:
             source = f"released traces, from {RELEASED}"
         malformed = f", {len(left_out)} malformed items left out" if left_out else ""

@@ -1,4 +1,4 @@
-"""What `dataselect calibrate` writes: functions, and beside them the pairs and their setting."""
+"""Files that `dataselect calibrate` writes: functions, and beside them pairs and setting."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ from dataselect.errors import InputError
 
 
 class CalibrationFiles:
-    """The three files, named after that of the functions, in a folder that is made.
+    """Paths of the three files, named after the functions file; creates their folder.
 
-    Raises InputError at once where nothing can be written, not after hours of scoring.
+    Raises InputError if nothing can be written there: at once, not after hours of scoring.
     """
 
     def __init__(self, functions: Path) -> None:
@@ -25,7 +25,7 @@ class CalibrationFiles:
             ) from None
 
     def named(self) -> dict[str, Path]:
-        """The files by what they hold."""
+        """The files by their content."""
         return {
             "pairs": self.pairs,
             "their setting": self.setting,

@@ -1,4 +1,4 @@
-"""What the tables in the terminal share: their lines, safe text, and how cells are aligned.
+"""What terminal tables share: rules, plain text and alignment of cells.
 
 Ids and messages come from users' files, so every cell and sentence is shown as plain text on one
 line. Tables fit 80 columns as long as names are short.
@@ -15,15 +15,15 @@ from dataselect.report.numbers import one_line
 
 
 def plain_table() -> Table:
-    """A table without columns, with a line under its head and none around it."""
+    """A table without columns, with a rule under its head and no border."""
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
 
 
 def named_table(first: str, *others: str, left: Collection[str] = (), fold: bool = False) -> Table:
-    """A column of names, which are folded where they are long, and columns of numbers.
+    """A table with a column of names, which wrap if long, and columns of numbers.
 
-    Headings in `left` are of columns of text. Numbers are never broken over lines, unless `fold`
-    is set, for tables that may be wider than the terminal.
+    Columns whose heading is in `left` hold text. Numbers never wrap, unless `fold` is set, for
+    tables that may be wider than the terminal.
     """
     table = plain_table()
     table.add_column(first, overflow="fold")
@@ -47,6 +47,6 @@ def say(console: Console, line: str) -> None:
 
 
 def value_text(each: Mapping[str, float | None]) -> str:
-    """`value [low, high]` to four digits; without an interval where the ends are not known."""
+    """`value [low, high]` to four digits; without the interval if its ends are None."""
     value, low, high = each["value"], each["low"], each["high"]
     return f"{value:.4g}" if low is None else f"{value:.4g} [{low:.4g}, {high:.4g}]"

@@ -1,9 +1,9 @@
-"""What is going on during a run: one line for each piece of work, with its speed and time left.
+"""Progress display of a run: one line for each piece of work, with its speed and time left.
 
-In a terminal the lines are redrawn in place, and whatever must stay (steps, notes, failures) is
-printed above them. Elsewhere (a log file, a batch system) there is a line when a piece of work
-begins or ends, and at most one line of progress every ten seconds for all of them. It only looks
-on: figures that are missing or not finite are left out, and nothing here can stop a run.
+In a terminal the lines are redrawn in place, and steps, notes and failures are printed above them.
+Elsewhere (a log file, a batch system) a line is printed when a piece of work begins or ends, and at
+most one progress line every ten seconds for all of them. The display only observes: numbers that
+are missing or not finite are left out, and nothing here can stop a run.
 """
 
 import math
@@ -24,19 +24,24 @@ from dataselect.report.numbers import one_line
 from dataselect.units import format_count, format_seconds
 
 LINE_SECONDS = 10.0
-"""The least time between two lines of progress where the display cannot be redrawn."""
+"""Least time between two progress lines if the display cannot be redrawn."""
 
 
 @dataclass
 class _Work:
-    """A piece of work under way and its last figures."""
+    """A running piece of work and the last progress it reported."""
 
     name: str
-    begun: float
-    fields: Mapping[str, float | int | str] = field(default_factory=dict)
+    """Name of the job or of the work in this process."""
 
-    def figure(self, key: str) -> float | None:
-        """A figure, or None for one that is missing or not finite."""
+    begun: float
+    """Clock time of its start, in seconds."""
+
+    fields: Mapping[str, float | int | str] = field(default_factory=dict)
+    """The last progress: `tokens`, `total_tokens`, `tokens_per_second`, `loss`, ..."""
+
+    def number(self, key: str) -> float | None:
+        """A number of the progress; None if it is missing or not finite."""
         value = self.fields.get(key)
         if isinstance(value, int | float) and math.isfinite(value):
             return float(value)
@@ -44,14 +49,14 @@ class _Work:
 
     @property
     def share(self) -> float | None:
-        """How much is done, in 0..1."""
-        done, total = self.figure("tokens"), self.figure("total_tokens")
+        """Share of the tokens done, in 0..1; None if not known."""
+        done, total = self.number("tokens"), self.number("total_tokens")
         return None if done is None or not total else min(done / total, 1.0)
 
     def texts(self) -> tuple[str, str, str]:
-        """Speed, loss and time left, empty where there is none."""
-        speed, loss = self.figure("tokens_per_second"), self.figure("loss")
-        left = self.figure("seconds_left")
+        """Speed, loss and time left; an empty string for each that is not known."""
+        speed, loss = self.number("tokens_per_second"), self.number("loss")
+        left = self.number("seconds_left")
         return (
             "" if speed is None else f"{format_count(max(speed, 0))} tok/s",
             "" if loss is None else f"loss {loss:.3f}",
@@ -60,9 +65,9 @@ class _Work:
 
 
 class LiveWatch:
-    """A `stage.Watch` on a rich console; use it as a context manager around the run.
+    """A `Watch` on a rich console; use it as a context manager around the run.
 
-    `clock` gives seconds that only ever rise.
+    `clock` returns monotonic seconds.
     """
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
@@ -106,7 +111,7 @@ class LiveWatch:
         self._print(title, "bold")
 
     def progress(self, work: str, fields: Mapping[str, float]) -> None:
-        """How far a piece of work in this process is; another name means that one is over."""
+        """Progress of the work in this process; a new name ends the work shown so far."""
         if self._here is None or self._here.name != work:
             self._end_here()
             self._here = _Work(work, self._clock())
@@ -134,11 +139,11 @@ class LiveWatch:
             self._progress_line()
 
     def note(self, text: str) -> None:
-        """Something that the user should know."""
+        """A note for the user."""
         self._print(f"note: {text}", "yellow")
 
     def _begin(self, name: str) -> None:
-        # A terminal shows what is running anyway.
+        # In a terminal the live display shows running work.
         if self._live is None:
             self._print(f"  {name} started")
 
@@ -162,7 +167,7 @@ class LiveWatch:
         self._here = None
 
     def _close_step(self) -> None:
-        """Say what came of a step, unless there is nothing to say."""
+        """Print the counts of a step, unless it had no jobs."""
         self._end_here()
         if self._title and self._done + self._failed:
             took = format_seconds(self._clock() - self._begun)
@@ -174,8 +179,8 @@ class LiveWatch:
         return f"{self._done} done{failed}"
 
     def _works(self) -> list[_Work]:
-        # The display is redrawn from a thread of its own: it sees a copy made in one go. A lock
-        # here would wait for rich's while rich waits for it.
+        # A separate thread redraws the display: it gets a copy made by one atomic call. A lock
+        # here could deadlock with rich's own lock.
         here, jobs = self._here, list(self._jobs.values())
         return jobs if here is None else [here, *jobs]
 
@@ -188,20 +193,20 @@ class LiveWatch:
         parts = []
         for work in self._works():
             share = "" if work.share is None else f"{100 * work.share:.0f}%"
-            figures = " ".join(filter(None, [share, *work.texts()]))
-            if figures:
-                parts.append(f"{work.name} {figures}")
+            numbers = " ".join(filter(None, [share, *work.texts()]))
+            if numbers:
+                parts.append(f"{work.name} {numbers}")
         if parts:
             self._line_at = now
             self._print(f"  {' | '.join(parts)}")
 
     def _print(self, text: str, style: str = "") -> None:
-        # Text, not a string: names and errors may hold what rich takes for markup.
+        # Text, not a string: names and errors may contain rich markup.
         indent = " " * (len(text) - len(text.lstrip(" ")))
         self._console.print(Text(indent + one_line(text), style=style), soft_wrap=True)
 
     def __rich__(self) -> Group:
-        """The lines that a terminal redraws in place: what is under way now."""
+        """The lines that a terminal redraws in place: the running work."""
         table = Table.grid(padding=(0, 1))
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         table.add_column(width=16)

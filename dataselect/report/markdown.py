@@ -1,28 +1,28 @@
-"""The little Markdown that a report needs: foreign text made harmless, and tables."""
+"""Markdown for reports: escaping of foreign text, code spans and tables."""
 
 import re
 from collections.abc import Sequence
 
 from dataselect.report.numbers import one_line
 
-# What means something inside a line, and the middle of what GitHub takes for an address.
+# Characters with a meaning inside a line, and the middle of what GitHub links as a URL.
 _MARKUP = re.compile(r"[\\`*_{}\[\]<>#|~$&@!]|(?<=:)(?=//)|(?<=www)(?=\.)", re.IGNORECASE)
-# What begins a list only at the start of a line.
+# What starts a list at the beginning of a line.
 _OPENING = re.compile(r"^\d{1,9}(?=[.)])|^(?=[-+=])")
 
 
 def escape(text: str) -> str:
-    """`text` so that it shows as it is, anywhere in a line of Markdown or in a table's cell."""
+    """`text` escaped so that it renders literally in a line of Markdown or a table cell."""
     shown = _MARKUP.sub(lambda match: f"\\{match[0]}", one_line(text))
     return _OPENING.sub(lambda match: f"{match[0]}\\", shown)
 
 
 def code(name: str) -> str:
-    """A code span for an id or a hash, which hold no ticks."""
+    """A code span; for ids and hashes, which contain no backticks."""
     return f"`{name}`"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") -> str:
-    """A table of cells that are Markdown already; `right` has "r" for each right-aligned column."""
+    """A table of Markdown cells; `right` has an "r" at the place of each right-aligned column."""
     sides = ["--:" if side == "r" else ":--" for side in right.ljust(len(head))[: len(head)]]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, sides, *rows])

@@ -1,14 +1,14 @@
-"""How figures and foreign text are written, alike in the terminal and in Markdown.
+"""Formatting of numbers and foreign text, the same for the terminal and for Markdown.
 
-Titles, ids and error texts come from users and from other people's libraries: `one_line` (of
-`wording`) makes them harmless for any display, and each face escapes its own markup on top of that.
+Titles, ids and error texts come from users and from other libraries: `one_line` (of `wording`)
+makes them safe for any display; the terminal and Markdown modules also escape their own markup.
 """
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from dataselect.wording import one_line as one_line  # noqa: PLC0414  # faces find it here
+from dataselect.wording import one_line as one_line  # noqa: PLC0414  # re-exported
 
 METRIC_NAMES = {
     "rbridge": "rBridge",
@@ -16,20 +16,20 @@ METRIC_NAMES = {
     "label_nll": "NLL of the benchmark's label",
     "accuracy": "accuracy of the proxy",
 }
-"""What people call the metrics; one that is not here goes by its own name."""
+"""Display names of metrics; others are shown by their key."""
 
 
 def metric_name(metric: str) -> str:
-    """What people call a metric."""
+    """The display name of a metric."""
     return METRIC_NAMES.get(metric, metric)
 
 
 def number(value: float | None, decimals: int = 2) -> str:
-    """A score, with a true minus sign; "–" for one that is missing."""
+    """A number with a true minus sign; "–" for None and for one that is not finite."""
     if value is None or not math.isfinite(value):
         return "–"
     text = f"{value:.{decimals}f}"
-    # What rounds to zero has no sign.
+    # A number that rounds to zero has no sign.
     return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
 
 
@@ -44,24 +44,24 @@ def percent(share: float | None) -> str:
 
 
 def interval(low: str, high: str) -> str:
-    """Two written figures as an interval."""
+    """Two formatted numbers as an interval."""
     return f"[{low}, {high}]"
 
 
 def probability(p: float | None) -> str:
-    """A probability that comes from counting draws, so never shown as certain."""
+    """A probability; counted from finitely many draws, so never shown as 0 or 1."""
     if p is None:
         return "–"
     return "> 0.99" if p > 0.99 else "< 0.01" if p < 0.01 else f"{p:.2f}"
 
 
 def factor(value: float) -> str:
-    """How many times: 9.1×, 734×."""
+    """A factor: 9.1×, 734×."""
     return f"{value:,.0f}×" if value >= 100 else f"{value:.3g}×"
 
 
 def score_text(part: dict[str, Any] | None) -> str:
-    """`score [low, high]` of a part of the document that has these keys."""
+    """`score [low, high]` from a part of the document with these keys; "–" for None."""
     if part is None:
         return "–"
     ends = interval(number(part["low"]), number(part["high"]))
@@ -69,7 +69,7 @@ def score_text(part: dict[str, Any] | None) -> str:
 
 
 def accuracy_text(part: dict[str, Any] | None) -> str:
-    """Predicted accuracy out of 100 with its interval; `*` marks extrapolation."""
+    """Predicted accuracy in percent with its interval; `*` marks extrapolation."""
     if part is None or part["predicted_accuracy"] is None:
         return "–"
     mark = "*" if part["extrapolated"] else ""
@@ -78,21 +78,21 @@ def accuracy_text(part: dict[str, Any] | None) -> str:
 
 
 def with_interval(value: float | None, ends: Sequence[float] | None) -> str:
-    """A figure with its interval, if it has one."""
+    """A number with its interval, if it has one."""
     if ends is None:
         return number(value)
     return f"{number(value)} {interval(number(ends[0]), number(ends[1]))}"
 
 
 def share_of(part: float, whole: float) -> str:
-    """A part of a whole as people say it: 1/734 of it, or 1.2 times it."""
+    """A cost relative to another, before "of": 1/734, or 1.2 times the cost."""
     if part <= 0:
         return "nothing"
     return f"1/{whole / part:,.0f}" if part < whole / 1.5 else f"{part / whole:.3g} times the cost"
 
 
 def stage2_score_text(part: dict[str, Any] | None) -> str:
-    """As `score_text`, for Stage 2's part of a candidate."""
+    """As `score_text`, for the part `stage2` of a candidate."""
     if part is None:
         return "–"
     ends = interval(number(part["score_low"]), number(part["score_high"]))

@@ -1,4 +1,4 @@
-"""Writing a file that a user has named: at once or not at all, and told apart from our own bugs."""
+"""Atomic writing of a file that the user named; failures are user errors, not bugs."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ from dataselect.errors import InputError
 
 
 def write_out(path: Path, text: str, option: str = "--out") -> None:
-    """Write the file that an option names. Raises InputError where it cannot be written."""
+    """Write the file that `option` names. Raises InputError if it cannot be written."""
     from dataselect.store import write_atomic
 
     try:
         write_atomic(path, text.encode())
-    except OSError as failed:
+    except OSError as error:
         raise InputError(
-            path, f"cannot be written: {failed.strerror}", f"give another {option}"
+            path, f"cannot be written: {error.strerror}", f"give another {option}"
         ) from None

@@ -1,7 +1,7 @@
 """The contract of `Compute`: tests that every engine must pass.
 
-Not covered: workers that die, which not every engine can have, and what an engine does with the
-jobs' output.
+Not covered: workers that die, since not every engine has workers, and what an engine does with the
+output of jobs.
 """
 
 import os
@@ -44,8 +44,8 @@ def kinds(events: Sequence[Event], job: str) -> list[str]:
 class ComputeContract(ABC):
     """Subclass it as `class TestMyEngine(ComputeContract)` and implement `make_compute`.
 
-    Jobs and tests meet in files below pytest's `tmp_path`. An engine that runs jobs on other
-    machines needs a folder there that these machines share (`pytest --basetemp`).
+    Jobs and tests communicate by files in pytest's `tmp_path`. For an engine that runs jobs on
+    other machines it must be on a file system that these share (`pytest --basetemp`).
     """
 
     @abstractmethod
@@ -130,7 +130,7 @@ class ComputeContract(ABC):
     def test_cpu_seconds_are_of_work_and_wall_seconds_of_waiting_too(
         self, compute: Compute
     ) -> None:
-        # A worker's first job also imports the jobs' module.
+        # The first job of a worker also imports the jobs' module.
         compute.run([Job(f"warm {n}", rest, {"seconds": 0.2}) for n in range(2)], ignore)
         jobs = [Job("busy", burn, {"seconds": 0.3}), Job("idle", rest, {"seconds": 0.3})]
         busy, idle = compute.run(jobs, ignore)
@@ -274,7 +274,7 @@ class ComputeContract(ABC):
 
 
 def _assert_ended(files: Sequence[Path]) -> None:
-    """The `tick` jobs that write these files have ended, or never began."""
+    """Assert that the `tick` jobs that write these files have ended or never started."""
     sizes = [file.stat().st_size if file.exists() else None for file in files]
     time.sleep(0.3)
     later = [file.stat().st_size if file.exists() else None for file in files]

@@ -1,6 +1,6 @@
-"""The contract of `FrontierModel`: tests that everything which gives traces must pass.
+"""The contract of `FrontierModel`: tests that every source of traces must pass.
 
-Not covered: whether the reasoning is any good, and whether the probabilities are the model's.
+Not covered: whether the reasoning is good, and whether the probabilities are really the model's.
 """
 
 from abc import ABC, abstractmethod
@@ -16,7 +16,7 @@ from dataselect.traces.trace import TraceSet, read_traces, write_traces
 
 
 def stories() -> BenchmarkItems:
-    """Four questions, the first of them also a worked example; the last has no rationale."""
+    """A benchmark of four items, the first also a worked example; the last has no rationale."""
     items = [
         Item(
             f"q{n}",
@@ -33,26 +33,26 @@ class FrontierModelContract(ABC):
     """Subclass it as `class TestMyModel(FrontierModelContract)` and implement `make_frontier`."""
 
     recorded = False
-    """True for a model that gives a recorded set back whole, whatever items are asked for."""
+    """True for a model that always returns a whole recorded set, whatever the items asked for."""
 
     @abstractmethod
     def make_frontier(self, benchmark: BenchmarkItems, folder: Path) -> FrontierModel:
         """A model that has a trace for at least two items of the benchmark.
 
-        `folder` is empty, and for files that it needs.
+        `folder` is an empty folder for files that the model needs.
         """
 
     def make_benchmark(self) -> BenchmarkItems:
-        """The benchmark that it is asked for: `stories`, unless overridden."""
+        """The benchmark of the tests: `stories`, unless overridden."""
         return stories()
 
     def make_benchmark_without_traces(self) -> BenchmarkItems | None:
-        """A benchmark for whose items the model has no trace; None if it has one for all."""
+        """A benchmark without a trace by the model; None if the model has traces for any item."""
         return None
 
     @pytest.fixture
     def benchmark(self) -> BenchmarkItems:
-        """The benchmark that the model is asked for."""
+        """The benchmark of the tests."""
         return self.make_benchmark()
 
     @pytest.fixture
@@ -64,7 +64,7 @@ class FrontierModelContract(ABC):
 
     @pytest.fixture
     def traces(self, frontier: FrontierModel, benchmark: BenchmarkItems) -> TraceSet:
-        """What the model gives for the benchmark."""
+        """The model's traces for the benchmark."""
         return frontier.traces(benchmark)
 
     def test_the_header_names_the_model_and_the_benchmark(
@@ -116,7 +116,7 @@ class FrontierModelContract(ABC):
         (first, *_) = [item for item in benchmark.items if item.id in traces.traces]
         found = frontier.traces(replace(benchmark, items=(first,)))
         if self.recorded:
-            # Scores are kept under this hash, so it is the file's, not that of a choice from it.
+            # Scores are stored under this hash, so it must be that of the whole file.
             assert found.hash == traces.hash
         else:
             assert set(found.traces) == {first.id}

@@ -1,6 +1,6 @@
 """The functions that `ComputeContract` runs as jobs, importable by name in any process.
 
-No pytest here: a worker imports this module alone.
+It must not import pytest: a worker process imports only this module.
 """
 
 import os
@@ -19,18 +19,21 @@ Progress = Callable[[Mapping[str, Any]], None]
 
 @dataclass(frozen=True)
 class Parcel:
-    """A picklable argument that is not a built-in type."""
+    """A picklable argument that is not of a built-in type."""
 
     folder: Path
+    """Any path."""
+
     shape: tuple[int, ...]
+    """Any numbers."""
 
 
 class AwkwardError(Exception):
-    """Cannot be pickled, nor made from its own arguments, nor shown."""
+    """An exception that cannot be pickled, rebuilt from its arguments, or printed."""
 
     def __init__(self, one: int, two: int) -> None:
         super().__init__()
-        self.held = threading.Lock()
+        self.lock = threading.Lock()
 
     def __str__(self) -> str:
         raise RuntimeError("no")
@@ -47,14 +50,14 @@ def echo(value: Any, progress: Progress) -> Any:
 
 
 def burn(seconds: float, progress: Progress) -> None:
-    """Use so many CPU seconds."""
+    """Use `seconds` of CPU time."""
     end = time.process_time() + seconds
     while time.process_time() < end:
         pass
 
 
 def rest(seconds: float, progress: Progress) -> None:
-    """Wait so many seconds and use no CPU."""
+    """Sleep for `seconds` without using the CPU."""
     time.sleep(seconds)
 
 
@@ -65,20 +68,20 @@ def report(values: list[Any], progress: Progress) -> None:
 
 
 def ask(file: Path, progress: Progress) -> bool:
-    """Report progress, then return whether the file appears while this job runs."""
+    """Report progress, then return whether `file` appears while this job runs."""
     progress({"tokens": 1.0})
     return wait_for(file.exists)
 
 
 def meet(mine: Path, other: Path, progress: Progress) -> int:
-    """Return the process id; fails unless the job that makes `other` runs at the same time."""
+    """Return the process id; fails unless the job that creates `other` runs at the same time."""
     mine.touch()
     assert wait_for(other.exists), "the other job does not run"
     return os.getpid()
 
 
 def tick(file: Path, seconds: float, progress: Progress) -> None:
-    """Append to the file 50 times a second, after one report of progress."""
+    """Report progress once, then append to `file` 50 times a second for `seconds`."""
     file.touch()
     progress({"ticks": 0})
     end = time.monotonic() + seconds
@@ -89,8 +92,8 @@ def tick(file: Path, seconds: float, progress: Progress) -> None:
 
 
 def fail(how: str, progress: Progress) -> NoReturn:
-    """Print a line and raise: an InputError ("input"), an exception that cannot be pickled or
-    shown ("awkward"), SystemExit ("exit"), else a ValueError of two lines."""
+    """Print a line and raise: InputError ("input"), AwkwardError ("awkward"), SystemExit ("exit"),
+    else a ValueError whose message has two lines."""
     print("a last word")  # noqa: T201 (an engine may keep what a failed job printed)
     match how:
         case "input":
@@ -111,7 +114,7 @@ def torch_threads(progress: Progress) -> int:
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
-    """Whether the condition comes true within so many seconds."""
+    """Whether the condition becomes true within `seconds`."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

@@ -1,6 +1,6 @@
-"""The contract of `ProxySource`: tests that every origin of proxies must pass.
+"""The contract of `ProxySource`: tests that every source of proxies must pass.
 
-Not covered: whether a killed training goes on from where it was, which not every trainer can.
+Not covered: whether a killed training resumes where it stopped, since not every trainer can.
 """
 
 import json
@@ -34,7 +34,7 @@ class ProxySourceContract(ABC):
 
     @abstractmethod
     def make_source(self, folder: Path, *, seed: int = 0, checkpoints: int = 1) -> ProxySource:
-        """A source with its last `checkpoints` (1 or 2) to be scored.
+        """A source whose last `checkpoints` (1 or 2) checkpoints are scored.
 
         Seeds are 0 or 1. Equal arguments must give equal specs, and another seed another spec.
         `folder` is for files that the source needs; it is the same within a test, and not
@@ -42,12 +42,12 @@ class ProxySourceContract(ABC):
         """
 
     def make_failing_source(self, folder: Path) -> ProxySource | None:
-        """A source whose `make` raises an exception; None if there is no such thing."""
+        """A source whose `make` raises an exception; None if no such source exists."""
         return None
 
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Path:
-        """What `make_source` gets."""
+        """The folder passed to `make_source`."""
         folder = tmp_path / "source"
         folder.mkdir()
         return folder
@@ -121,7 +121,7 @@ class ProxySourceContract(ABC):
         assert made.tokenizer
         assert made.training_flops == 6 * made.parameters * (made.tokens or 0)
         last = self.make_source(folder, checkpoints=1).find(store)
-        if last is not None:  # a longer series need not be the same work
+        if last is not None:  # a source of two checkpoints may have another key
             assert last.points[-1].checkpoint.identity == made.points[-1].checkpoint.identity
 
     def test_nothing_of_a_failed_attempt_can_be_found(self, folder: Path, store: Store) -> None:
@@ -131,5 +131,5 @@ class ProxySourceContract(ABC):
         with pytest.raises(Exception):  # noqa: B017, PT011 (whatever its training raises)
             source.make(store, NAME, "cpu", ignore)
         assert source.find(store) is None
-        if source.origin != "checkpoints":  # which cost nothing here
+        if source.origin != "checkpoints":  # given checkpoints cost nothing here
             assert [record["status"] for record in store.ledger()] == ["failed"]

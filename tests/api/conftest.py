@@ -1,4 +1,4 @@
-"""The benchmark and the models of the commands' tests, so that both faces can be compared."""
+"""Benchmark and models of the command line tests, to compare the API with the commands."""
 
 from score_bench import bench, model_folder
 

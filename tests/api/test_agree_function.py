@@ -1,4 +1,4 @@
-"""`ds.agree`: the command's document, frames as good as files, tables, errors, the notebook."""
+"""`ds.agree`: the same document as the command, frames or files, tables, errors, notebook."""
 
 import json
 from pathlib import Path
@@ -81,10 +81,10 @@ def test_what_is_no_table_and_options_out_of_range_are_refused() -> None:
         (lambda: ds.agree([1, 2], target), "proxy: list does not fit; give the path of a CSV"),  # type: ignore[arg-type]
         (lambda: ds.agree(proxy, several), "target .a frame.: its columns have several levels"),
         (lambda: ds.agree("none.csv", target), "none.csv: cannot be read"),
-        (lambda: ds.agree(proxy, target, confidence=90), "--confidence: 90 is no share"),
+        (lambda: ds.agree(proxy, target, confidence=90), "--confidence: 90 is not between 0 and 1"),
         (lambda: ds.agree(proxy, target, draws=10), "--draws: 10 are too few"),
         (lambda: ds.agree(proxy, target, seed=-1), "--seed: -1 is below 0"),
-        (lambda: ds.agree(proxy, target, top=[0]), "--top: 0 is no count"),
+        (lambda: ds.agree(proxy, target, top=[0]), "--top: 0 is not a count"),
         (lambda: ds.agree(proxy, target, top=[9]), "--top: 9 of 5 candidates"),
     ):
         with pytest.raises(InputError, match=problem):

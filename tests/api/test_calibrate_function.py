@@ -1,4 +1,4 @@
-"""`ds.calibrate`: the same as the command gives, in memory, and written only where it is asked."""
+"""`ds.calibrate`: the same result as the command, in memory; files are written only with `out`."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,7 @@ def proxies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store in which the first test scores what the others find."""
+    """A store shared by the tests, so that only the first one scores."""
     return tmp_path_factory.mktemp("shared") / "store"
 
 

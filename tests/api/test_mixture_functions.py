@@ -1,4 +1,4 @@
-"""`ds.fit_mixture`, `predict_mixtures`, `propose_mixture`: what the commands give, and errors."""
+"""`ds.fit_mixture`, `predict_mixtures`, `propose_mixture`: the commands' results, and errors."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def proposal(fitted: ds.MixtureFit) -> ds.MixtureProposal:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model file that the command has written, beside its tables."""
+    """A model file written by the command, with its input tables."""
     folder = tmp_path_factory.mktemp("swarm")
     ratios, metrics = swarm_tables()
     given = list(written(folder, ratios=ratios, metrics=metrics))
@@ -180,7 +180,10 @@ def test_errors_name_the_frame_the_mapping_or_the_argument(
         (lambda: ds.fit_mixture(ratios.assign(web=2), metrics), "ratios .a frame.:2: the weights"),
         (lambda: ds.predict_mixtures(fitted, ratios.assign(wiki=-1)), "at .a frame.:2: the wei"),
         (lambda: ds.predict_mixtures(fitted, ratios, epochs=ratios), "--epochs: no run of the"),
-        (lambda: ds.predict_mixtures(fitted, ratios, confidence=0), "--confidence: 0 is no share"),
+        (
+            lambda: ds.predict_mixtures(fitted, ratios, confidence=0),
+            "--confidence: 0 is not between 0 and 1",
+        ),
         (lambda: ds.predict_mixtures(5, ratios), "model: int does not fit"),  # type: ignore[arg-type]
         (lambda: ds.propose_mixture(fitted, constraints={"x": 1}), "constraints .a mapping.: unkn"),
         (lambda: ds.propose_mixture(fitted, constraints=low), "mapping., sources.web.min: 'min'"),

@@ -1,4 +1,4 @@
-"""The notebooks run from the first cell to the last, and their results show themselves as HTML."""
+"""The notebooks run from the first cell to the last, and their results are shown as HTML."""
 
 import os
 from pathlib import Path

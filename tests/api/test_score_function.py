@@ -1,4 +1,4 @@
-"""`ds.score`: the same as the command gives, as tables, a sentence and a page for a notebook."""
+"""`ds.score`: the same result as the command, as tables, a sentence and notebook HTML."""
 
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,7 +16,7 @@ def refuse(*arguments: Any, **options: Any) -> NoReturn:
 
 
 def scored(bench: Any, *names: str, **options: Any) -> ds.Scores:
-    """The models by name on the bench's own benchmark, with its traces."""
+    """Scores of the named models on the bench's benchmark and traces."""
     models = [bench.model(name) for name in names or ("first", "second")]
     return ds.score(models, "sums.yaml", device="cpu", **options)
 

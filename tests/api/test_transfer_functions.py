@@ -1,4 +1,4 @@
-"""`ds.fit_transfer` and `ds.predict`: the commands' documents, frames as good as files, errors."""
+"""`ds.fit_transfer` and `ds.predict`: the commands' documents, frames or files, errors."""
 
 import json
 from pathlib import Path
@@ -124,7 +124,7 @@ def test_errors_name_the_frame_or_the_argument(fitted: ds.TransferFit, tmp_path:
     for call, problem in (
         (lambda: ds.fit_transfer(pairs.drop(columns="metric")), "pairs .a frame.:1: no column m"),
         (lambda: ds.fit_transfer(pairs.assign(accuracy=101)), "pairs .a frame.:2: accuracy 101"),
-        (lambda: ds.fit_transfer(pairs, protocol="x"), "--protocol: 'x' is none"),  # type: ignore[arg-type]
+        (lambda: ds.fit_transfer(pairs, protocol="x"), "--protocol: 'x' is not a protocol"),  # type: ignore[arg-type]
         (lambda: ds.fit_transfer(pairs, setting={"size": 1}), "setting .a mapping.: size: Extra"),
         (lambda: ds.fit_transfer(pairs, setting={"tokenizer": {1}}), "setting .a mapping.: Obj"),
         (lambda: ds.predict(scores.drop(columns="id"), fitted), "scores .a frame.:1: it needs"),

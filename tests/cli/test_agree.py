@@ -33,7 +33,7 @@ def agree(tmp_path: Path) -> Agree:
 
 
 def document(result: Result) -> dict[str, Any]:
-    """What stands on standard output, which has to be JSON without NaN and nothing else."""
+    """Standard output parsed; it must be JSON without NaN and nothing else."""
 
     def refuse(name: str) -> None:
         raise AssertionError(f"{name} is not JSON")
@@ -168,10 +168,10 @@ def test_people_get_tables_with_intervals_convention_and_notes(agree: Agree) -> 
         ((), "id,nll\na,1\nb,x\nc,2\n", "proxy.csv:3: column 'nll' says 'x'"),
         ((), "nll\n1\n", "proxy.csv:1: it needs a column 'id'"),
         (("--top", "9"), PROXY, "--top: 9 of 4 candidates"),
-        (("--top", "1,"), PROXY, "--top: '1,' is no list of counts"),
-        (("--top", "0"), PROXY, "--top: '0' is no list of counts"),
-        (("--confidence", "90"), PROXY, "--confidence: 90 is no share"),
-        (("--confidence", "nan"), PROXY, "--confidence: nan is no share"),
+        (("--top", "1,"), PROXY, "--top: '1,' is not a list of counts"),
+        (("--top", "0"), PROXY, "--top: '0' is not a list of counts"),
+        (("--confidence", "90"), PROXY, "--confidence: 90 is not between 0 and 1"),
+        (("--confidence", "nan"), PROXY, "--confidence: nan is not between 0 and 1"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
@@ -235,7 +235,7 @@ class TestDataDecide:
         assert (small["sizes"], large["sizes"]) == (["4M", "6M"], ["60M", "90M"])
         assert small["share"] < 0.7
         assert large["share"] > 0.9
-        # The seeds' noise alone makes small proxies far too sure.
+        # Seed noise alone makes small proxies far too certain.
         surest = found["metrics"]["nll@6M -> arc_challenge"]["stated"][-1]
         assert surest["stated"] > 0.95
         assert surest["accuracy"] < 0.5

@@ -67,7 +67,7 @@ def accuracy(step: int) -> float:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store for tests that do not look at what is scored."""
+    """A store shared by tests that do not check what is scored."""
     return tmp_path_factory.mktemp("shared") / "store"
 
 
@@ -83,7 +83,7 @@ def refused(*arguments: object) -> str:
 
 
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The checkpoints that are loaded from now on."""
+    """A list of the checkpoints loaded from now on."""
     from dataselect.scoring import loading
 
     loaded: list[str] = []
@@ -293,7 +293,7 @@ def test_a_target_may_be_fine_tuned_on_the_benchmark_before_it_is_asked(
     result = calibrate("spec.yaml")
     assert result.exit_code == 0, result.output
     pairs = pd.read_csv(project / "spec.pairs.csv")
-    # Some have learnt to say 15, which is right once.
+    # Some models have learnt to answer 15, which is right once.
     assert max(pairs["accuracy"]) == pytest.approx(1 / 6)
     assert all(pairs["target"] == pairs["proxy"] + " fine-tuned")
     provenance = read_transfer_file(project / "spec.json")["sums"].provenance
@@ -305,7 +305,7 @@ def test_a_target_may_be_fine_tuned_on_the_benchmark_before_it_is_asked(
     loaded = loads(monkeypatch)
     assert calibrate("spec.yaml").stdout == result.stdout
     assert loaded == []
-    # It is the accuracy of `score --isft`, which fine-tunes none of them again.
+    # The accuracy is that of `score --isft`, which finds the fine-tuned models in the store.
     options = ("--benchmarks", "sums.yaml", "--traces", "sums.traces.jsonl.gz", "--isft")
     models = [f"proxies/step{step}-hf" for step in STEPS[:6]]
     assert bench.invoke("score", *models, *options, "--device", "cpu").exit_code == 0

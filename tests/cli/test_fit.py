@@ -1,4 +1,4 @@
-"""`dataselect fit` on a table of pairs: what it prints, what it writes, what it refuses."""
+"""`dataselect fit` on a table of pairs: output, files and refusals."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The overview that is shown without loading the commands is the one that they would give."""
+"""The help text in `__main__` equals the one of typer, and prints without loading typer."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from dataselect.cli import app
 
 def test_help_says_what_the_commands_say() -> None:
     shown = CliRunner().invoke(app, ["--help"], prog_name="dataselect")
-    assert shown.stdout == HELP, "write what it says now into dataselect/__main__.py"
+    assert shown.stdout == HELP, "copy the new help text into dataselect/__main__.py"
 
 
 def test_help_loads_nothing_but_itself() -> None:

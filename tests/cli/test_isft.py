@@ -27,14 +27,14 @@ def test_it_is_a_column_and_a_metric_of_its_own(
     assert result.exit_code == 0, result.output
     assert "fine-tuning on 24 examples of sums" in result.stderr
     table, content = bench.items(), bench.results()
-    # It has learnt to say 15, which is right once.
+    # The model has learnt to answer 15, which is right once.
     assert table["isft_accuracy"].to_dict() == {f"s{n}": float(n == 5) for n in range(6)}
     assert "correct" not in table.columns
     found = content["results"]["sums"]
     assert found["isft_accuracy,none"] == pytest.approx(1 / 6)
     assert content["higher_is_better"]["sums"]["isft_accuracy"] is True
     assert "iSFT" in result.stdout
-    # The other metrics are those of the model as it is.
+    # The other metrics are those of the model before fine-tuning.
     plain = bench.score("--out", "plain")
     assert plain.exit_code == 0, plain.output
     assert table["rbridge"].equals(bench.items(out="plain")["rbridge"])

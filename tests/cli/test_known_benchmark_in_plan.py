@@ -1,4 +1,4 @@
-"""Plans that name benchmarks instead of files: the known ones, and one's own definition."""
+"""Plans that name benchmarks instead of files: known ones, and a definition in YAML."""
 
 import json
 from collections.abc import Callable

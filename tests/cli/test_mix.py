@@ -195,7 +195,10 @@ def test_bad_input_is_one_line_and_exit_code_2(folder: Path, tmp_path: Path) -> 
         (fit(folder, "--objective", "qa", "--lower-is-better"), "'qa' is no metric"),
         (mix("predict", *model, "--at", wrong, *out), "'books' is no source of the model"),
         (mix("predict", "--model", wrong, "--at", wrong, *out), "Invalid JSON"),
-        (mix("predict", *model, "--at", wrong, *out, "--confidence", 90), "90 is no share"),
+        (
+            mix("predict", *model, "--at", wrong, *out, "--confidence", 90),
+            "90 is not between 0 and 1",
+        ),
         (mix("propose", *model, "--constraints", caps), "sum to 0.3, below 1"),
         (fit(folder, "--epochs", wrong, "--lower-is-better"), "wrong.csv:1: 'books' is no source"),
         (mix("predict", *model, "--at", right, *out, "--epochs", right), "no run of the model is"),

@@ -1,4 +1,4 @@
-"""`plan` counts what a run would cost and spends nothing; `init` writes a project and no more."""
+"""`plan` counts what a run would cost and spends nothing; `init` only writes a project."""
 
 from pathlib import Path
 from typing import Any

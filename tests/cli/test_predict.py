@@ -1,4 +1,4 @@
-"""`dataselect predict` on a file of functions and one of scores: what it says and refuses."""
+"""`dataselect predict` on a functions file and a scores file: output and refusals."""
 
 import json
 import re
@@ -107,7 +107,7 @@ def test_people_see_the_order_the_tiers_and_what_is_beyond_the_fit(predict: Pred
     assert max(map(len, shown.splitlines())) <= 80
     words = " ".join(shown.split())
     assert "tier 1, not told apart from its first: books, code" in words
-    assert "* beyond the scores fitted" in words
+    assert "* beyond the fitted scores" in words
     web = next(line for line in shown.splitlines() if "web" in line)
     assert "*" in web
     assert "note: it is not known what the scores were measured with" in words
@@ -193,7 +193,7 @@ def test_bad_input_is_one_line_and_exit_code_2(predict: Predict, scores: str, me
 
 def test_bad_options_are_refused(predict: Predict, tmp_path: Path) -> None:
     for options, message in (
-        (("--confidence", "90"), "90 is no share"),
+        (("--confidence", "90"), "90 is not between 0 and 1"),
         (("--out", tmp_path / "no" / "where.csv"), "cannot be written"),
         (("--setting", tmp_path / "none.json"), "cannot be read"),
     ):

@@ -1,4 +1,4 @@
-"""Stage 2 with a transfer function: applied where it was fitted for, refused elsewhere."""
+"""Stage 2 with a transfer function: used for its own setting, refused for others."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ def run(project: Any) -> dict[str, Any]:
 
 
 def write_function(path: Path, report: dict[str, Any], target_size: int) -> None:
-    """A falling line through what the proxies scored, for the setting of `report`."""
+    """A falling line through the proxies' scores, with the setting of `report`."""
     made, recipe = report["provenance"], report["provenance"]["recipes"]["stage2"]
     benchmark = made["benchmarks"]["stories"]
     setting = Setting(

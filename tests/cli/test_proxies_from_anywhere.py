@@ -1,4 +1,4 @@
-"""A run whose second stage comes from elsewhere: checkpoints on disk, the team's own trainer."""
+"""A run whose Stage 2 proxies come from elsewhere: checkpoints on disk, an external command."""
 
 import json
 import sys
@@ -37,7 +37,7 @@ compute:"""
 
 
 def run(project: Any, *arguments: str) -> dict[str, Any]:
-    """The report of a run in this process, which has loaded all that is slow to load."""
+    """The report of a run in this process, which has the slow libraries loaded."""
     out = "reports/candidates"
     if "--out" in arguments:
         out = arguments[arguments.index("--out") + 1]
@@ -109,7 +109,7 @@ def test_stage_2_from_disk_and_by_command_and_again_from_resolved_yaml(elsewhere
     assert decided(again) == decided(report)
     assert ledger.read_bytes() == spent, "something was made again"
 
-    # From another folder and with nothing in the store the command still finds its files.
+    # From another folder and with an empty store the command still finds its files.
     fresh = run(elsewhere, "again/resolved.yaml", "--out", "fresh", "--store", "other")
     assert decided(fresh) == decided(report)
 

@@ -1,4 +1,4 @@
-"""The command as a user runs it: in a process of its own, killed and started again."""
+"""The command as a user runs it: in a separate process, killed and restarted."""
 
 import os
 import shutil
@@ -18,12 +18,12 @@ MAKES_A_LONG_STAGE_1 = "300k"
 
 
 def decided(report: dict[str, Any]) -> Any:
-    """What must not depend on how often a run was stopped."""
+    """The results that must not depend on how often a run was stopped."""
     return [report["candidates"], report["wins"], report["verdict"], report["cost"]["flops"]]
 
 
 def wait_for_training(project: Any, process: "subprocess.Popen[str]") -> None:
-    """Until a worker has begun to train: its workspace is there."""
+    """Wait until a worker has started to train, when its workspace exists."""
     deadline = time.monotonic() + 120
     while not list(project.folder.glob(".dataselect/work/proxy-*")):
         assert process.poll() is None, process.communicate()

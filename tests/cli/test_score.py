@@ -1,4 +1,4 @@
-"""`dataselect score` on a benchmark of one's own: what it measures, leaves out and keeps."""
+"""`dataselect score` on a benchmark in YAML: scores, left-out items and the store."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ def refuse(*arguments: Any, **options: Any) -> NoReturn:
 
 
 def reasons(content: dict[str, Any], benchmark: str = "sums") -> dict[str, str]:
-    """Why items were left out, by item; each once."""
+    """The reason by left-out item; each item once."""
     left_out = content["dataselect"]["exclusions"][benchmark]
     found = {each["item"]: each["reason"] for each in left_out}
     assert len(found) == len(left_out)
@@ -152,7 +152,7 @@ def test_scores_on_two_frontier_models_traces_are_averaged(bench: Any) -> None:
         assert (a.loc[shared, metric] != b.loc[shared, metric]).all()
         mean = (a.loc[shared, metric] + b.loc[shared, metric]) / 2
         assert list(both[metric]) == pytest.approx(list(mean), rel=1e-6)
-    # Up to rounding: other texts stand beside the label.
+    # Up to rounding: the label is scored in a batch with other texts.
     assert list(both["label_nll"]) == pytest.approx(list(a.loc[shared, "label_nll"]), rel=1e-6)
     traces = bench.results(out="both")["configs"]["sums"]["metadata"]["traces"]
     assert [each["model"] for each in traces] == ["one", "two"]

@@ -15,7 +15,7 @@ from dataselect.traces.trace import read_traces
 DATA = Path(__file__).parents[3] / "shared" / "data" / "benchmarks"
 ITEMS = 3
 WEIGHED = ("gsm8k", "math500")
-"""Those whose files hold rationales; the others' traces are asked for."""
+"""Benchmarks whose files hold rationales; traces of the others are built by a server."""
 
 CHOICES = {"acc_raw", "acc_per_token", "acc_per_char", "acc_uncond", "norm_correct_prob"}
 OF_ALL = {

@@ -1,4 +1,4 @@
-"""`dataselect traces`: get traces, make them, look at them, check them, share them."""
+"""`dataselect traces`: get, make, show, check and share traces."""
 
 import json
 import re
@@ -158,7 +158,7 @@ def test_a_batch_is_left_to_itself_and_fetched_by_the_same_command(
 
 
 def test_waiting_without_a_batch_is_refused(bench: Any, server: CompletionsServer) -> None:
-    assert "--wait: only a batch is waited for" in error_of(build(bench, server, "--wait", 5))
+    assert "--wait: it needs --batch" in error_of(build(bench, server, "--wait", 5))
 
 
 def test_plain_text_is_another_form_of_answer(bench: Any, server: CompletionsServer) -> None:
@@ -395,7 +395,7 @@ def test_a_shared_file_can_do_nothing_to_a_terminal(bench: Any) -> None:
 def test_a_name_that_no_trace_file_has_is_refused(bench: Any) -> None:
     bench.traces("traces/sums.oracle.jsonl.gz")
     line = error_of(bench.invoke("traces", "export", "sums", "--out", "sums.zip"))
-    assert "sums.zip is no trace file's name" in line
+    assert "sums.zip is not the name of a trace file" in line
 
 
 @pytest.mark.parametrize(
@@ -419,7 +419,7 @@ def test_tampered_traces_are_refused(bench: Any, old: str, new: str, wanted: str
 def test_traces_of_other_items_do_not_fit(bench: Any) -> None:
     path = bench.traces("strangers.jsonl.gz", prefix="z")
     result = bench.invoke("traces", "verify", path, "--benchmark", "sums.yaml")
-    assert "1 things speak against using it" in error_of(result)
+    assert "it has 1 problem;" in error_of(result)
     assert "6 of the traces (z0, z1, z2, …) are for no item of 'sums'" in result.stdout
 
 
@@ -473,7 +473,7 @@ def test_models_of_one_name_are_told_apart(bench: Any) -> None:
     assert result.exit_code == 0, result.output
     rows = [line.split()[0] for line in result.stdout.splitlines() if line.startswith("final")]
     assert sorted(rows) == ["final", "final-2"]
-    # Nor are two files of one frontier model taken for one.
+    # Two files of one frontier model stay separate too.
     assert re.search(r"one and one \([0-9a-f]{8}\): ", flat(result.stdout))
 
 
@@ -494,7 +494,7 @@ def test_there_is_nothing_to_compare_with_less_than_two(
     named = [option for _ in range(models) for option in ("--model", bench.model())]
     arguments = [*paths, *named, "--benchmark", "sums.yaml"]
     line = error_of(bench.invoke("traces", "compare", *arguments))
-    assert f"it has {files} trace files and {models} models; name two or more of each" in line
+    assert f"got {files} trace files and {models} models; name two or more of each" in line
 
 
 def test_without_a_shared_item_there_is_nothing_to_compare(bench: Any) -> None:

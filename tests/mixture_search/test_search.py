@@ -213,7 +213,7 @@ def test_a_search_that_fails_leaves_the_report_of_the_selection(
     assert "to go on: dataselect" in result.output
     page = (out / "README.md").read_text()
     assert "comes first" in page
-    assert f"The search for weights is not over: {escape(str(problem))}. The command" in page
+    assert f"The search for weights is not finished: {escape(str(problem))}. The command" in page
     made = json.loads((out / "report.json").read_text())
     assert (made["mixture"]["status"], made["mixture"]["problem"]) == ("failed", str(problem))
     assert made["cost"]["flops"]["mixture"] == 0

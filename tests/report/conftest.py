@@ -82,7 +82,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make_selection(project: Path) -> MakeSelection:
-    """A selection; `close` makes the survivors alike, `fate` says what became of a candidate."""
+    """A selection; `close` gives survivors like scores, `fate` is the status of candidates."""
 
     def make(
         *,

@@ -18,7 +18,7 @@ FIGURES = {
 
 
 class Clock:
-    """Seconds that rise only when told."""
+    """A clock that advances only on request."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -79,7 +79,7 @@ def test_in_a_log_progress_takes_one_line_in_ten_seconds_for_all_jobs() -> None:
 
 
 def drawn(watch: LiveWatch) -> list[str]:
-    """What a terminal would show of the work under way."""
+    """The lines that a terminal shows for the running work."""
     console = Console(file=io.StringIO(), width=80, color_system=None)
     console.print(watch)
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined, no-any-return]

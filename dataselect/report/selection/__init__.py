@@ -1,1 +1,1 @@
-"""What a run decided, as a document for programs and as pages and tables for people."""
+"""The report of a run: report.json, README.md, ranking.csv and the terminal summary."""

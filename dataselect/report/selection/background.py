@@ -1,4 +1,4 @@
-"""The README's sections on what the figures rest on: cost and provenance."""
+"""The README's sections on cost and provenance."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ from dataselect.report.markdown import code, escape, table
 from dataselect.units import format_count, format_flops, format_seconds
 
 STAGE_NAMES = {"stage1": "Stage 1", "stage2": "Stage 2", "mixture": "mixture", "all": "both"}
-"""What people call the stages."""
+"""Display names of the stages, by key of the document."""
 
 
 def cost_lines(cost: dict[str, Any]) -> list[str]:
-    """Paragraphs on the cost as counted and as spent."""
+    """Paragraphs on the cost as counted in FLOPs and as spent."""
     flops, counts = cost["flops"], cost["counts"]
     n, k = counts["candidates"], counts["survivors"]
     c1, c2, ct = (format_flops(counts[key]) for key in ("proxy1", "proxy2", "target"))
@@ -26,7 +26,7 @@ def cost_lines(cost: dict[str, Any]) -> list[str]:
         "for training and 2ND for scoring.",
         *_elsewhere(flops.get("elsewhere")),
         *_mixture(flops),
-        "Really spent on this run, earlier attempts included:",
+        "Spent on this run, earlier attempts included:",
     ]
     head = ["", "jobs", "failed", "attempts", "wall", "CPU", "GPU", "FLOPs kept", "FLOPs failed"]
     rows = [
@@ -41,7 +41,7 @@ def cost_lines(cost: dict[str, Any]) -> list[str]:
     return [
         *lines,
         table(head, rows, " rrrrrrrr"),
-        f"Seconds are summed over jobs, also those that ran side by side; this call took "
+        f"Seconds are summed over jobs, also over parallel ones; this call took "
         f"{format_seconds(cost['seconds']['this_run'])}.",
     ]
 
@@ -50,8 +50,8 @@ def _elsewhere(flops: float | None) -> list[str]:
     if not flops:
         return []
     return [
-        f"Of this, {format_flops(flops)} went into proxies that were given as checkpoints (6ND, "
-        "where their tokens are known): spent elsewhere, and not in the table below."
+        f"Of this, {format_flops(flops)} went into proxies given as checkpoints (6ND, where "
+        "their tokens are known): spent elsewhere, and not in the table below."
     ]
 
 
@@ -59,9 +59,9 @@ def _mixture(flops: dict[str, Any]) -> list[str]:
     if not flops.get("mixture"):
         return []
     return [
-        f"The search for a mixture took {format_flops(flops['mixture'])} besides, "
+        f"The search for a mixture took another {format_flops(flops['mixture'])}, "
         f"{numbers.share_of(flops['mixture'], flops['target'])} of one target run. Proxies that it "
-        "shares with Stage 1 count here and there, but once in the table below."
+        "shares with Stage 1 count in both, but once in the table below."
     ]
 
 
@@ -116,7 +116,7 @@ def provenance_lines(document: Mapping[str, Any]) -> list[str]:
 
 
 def _proxy(proxy: dict[str, Any]) -> str:
-    """A proxy from elsewhere: its origin, size, tokens and scored checkpoints."""
+    """A proxy that was not trained here: its origin, size, tokens and scored checkpoints."""
     tokens = "an unknown number of" if proxy["tokens"] is None else format_count(proxy["tokens"])
     named = ", ".join(code(each["label"]) for each in proxy["checkpoints"])
     origin = {"command": "trained by a command", "checkpoints": "given"}[proxy["origin"]]

@@ -1,8 +1,8 @@
-"""The candidates of a report: final rank, what became of each, and what each stage measured.
+"""The candidates of a report: final rank, status, and the scores of each stage.
 
-Survivors come first, in the order of Stage 2 where there is one; then the pruned ones in the order
-of Stage 1, since nothing more is known of them; then, without a rank, those that diverged or
-failed, which were not judged by their data.
+Survivors come first, in the order of Stage 2 if it ran; then the pruned ones in the order of
+Stage 1, since nothing more is known of them; then, without a rank, those that diverged or failed,
+because they say nothing about their data.
 """
 
 from dataclasses import asdict
@@ -32,7 +32,7 @@ def measured(selection: "Selection") -> "dict[StageName, tuple[StageScores, Rank
 
 
 def candidate_rows(selection: "Selection") -> list[dict[str, Any]]:
-    """By final rank; those without one last, in the manifest's order."""
+    """A row for each candidate, by final rank; those without one last, in the manifest's order."""
     screening, prediction = selection.screening, selection.prediction
     first = list(screening.ranking.table.index)
     survivors = set(screening.survivors)
@@ -51,7 +51,7 @@ def candidate_rows(selection: "Selection") -> list[dict[str, Any]]:
         elif name in rank:
             status, reason = "ranked", None
         else:
-            status, reason = _fate(selection, name)
+            status, reason = _status_without_rank(selection, name)
         rows.append(
             {
                 "id": name,
@@ -73,19 +73,18 @@ def _why_pruned(screening: "Screening", name: str) -> str:
     chance = probability(row["p_top_k"])
     place = f"place {int(row['rank'])} of {len(ranking.table)} in Stage 1"
     if survivors == ranking.k:
-        return f"{place}, which keeps {survivors}; probability to belong there {chance}"
-    return (
-        f"{place}, of which {survivors} go on; probability to be of the best {ranking.k} {chance}"
-    )
+        return f"{place}, which keeps {survivors}; probability of being among them {chance}"
+    best = f"probability of being in the best {ranking.k} {chance}"
+    return f"{place}, {survivors} of which go on; {best}"
 
 
-def _fate(selection: "Selection", name: str) -> tuple[str, str]:
-    """What became of a candidate that has no rank: diverged or failed, where and why."""
+def _status_without_rank(selection: "Selection", name: str) -> tuple[str, str]:
+    """Status and reason of a candidate without a rank: diverged or failed, in which stage."""
     stages = measured(selection)
     for stage, (scores, _) in reversed(stages.items()):
-        ran = scores.candidates.get(name)
-        if ran is not None and ran.status != "scored":
-            return ran.status, f"{stage.label}: {ran.reason}"
+        run = scores.candidates.get(name)
+        if run is not None and run.status != "scored":
+            return run.status, f"{stage.label}: {run.reason}"
     raise AssertionError(f"{name} was scored in every stage and yet has no rank")
 
 
@@ -104,7 +103,7 @@ def _stage1(selection: "Selection", name: str) -> dict[str, Any] | None:
 
 
 def _stage2(prediction: "Prediction", name: str, tier: int | None) -> dict[str, Any] | None:
-    """Accuracies and tier are null where no transfer function applied; `score` is the ranking's."""
+    """Accuracies and tier are None without transfer functions; `score` is the ranking's."""
     row = prediction.ranking.table.to_dict("index").get(name)
     if row is None:
         return None
@@ -130,7 +129,7 @@ def _forecast(forecast: "Forecast | None") -> dict[str, Any]:
 
 
 def _means(scores: "StageScores", name: str) -> dict[str, dict[str, float]]:
-    """Means over items, nats per token (accuracy: a share), by benchmark and metric."""
+    """Means over items by benchmark and metric, in nats per token (accuracy: 0..1)."""
     return {
         benchmark: {metric: float(table[name].mean()) for metric, table in metrics.items()}
         for benchmark, metrics in scores.tables.items()

@@ -1,17 +1,16 @@
-"""The content of report.json: everything that a report says, as plain JSON values.
+"""The content of report.json: the whole report as plain JSON values.
 
-One dictionary is made of a selection, and the terminal, the README and the CSV file are views of
-it, so they cannot disagree. Nothing is computed here that a decision rests on; means over items
-and the verdict's margin are read off what the stages measured. What has no value is null: NaN is
-not JSON.
+The terminal summary, the README and the CSV file are views of this dictionary, so they cannot
+disagree. Nothing that a decision depends on is computed here; means over items and the verdict's
+margin come from the stages' scores. Missing values are null, because NaN is not JSON.
 
 Schema 1. Keys may be added within a schema; none is renamed or removed.
 
     run, target, complete, verdict, decision
     candidates[]   id, title, rank, status, reason, stage1 | null, stage2 | null, leaks | null
     wins           by stage, by candidate: probability that it is better than each other one;
-                   under "prediction" that its target is
-    stages         by stage: what was trained and scored, how it was aggregated, who came through
+                   under "prediction" that its target is better
+    stages         by stage: the proxies, how scores were aggregated, status of each candidate
     cost           flops, counts, saving_factor, seconds, spent
     evidence | null, ablation | null, leaks | null
     mixture | null
@@ -41,7 +40,7 @@ SCHEMA = 1
 
 
 def document(selection: "Selection") -> dict[str, Any]:
-    """The content of report.json, JSON values only."""
+    """The content of report.json, as JSON values."""
     target = selection.experiment.manifest.target
     candidates = candidate_rows(selection)
     decision = decide(selection, [c["id"] for c in candidates if c["status"] == "ranked"])
@@ -51,7 +50,7 @@ def document(selection: "Selection") -> dict[str, Any]:
         wins[name] = ranking.wins.to_dict("index")
     if selection.prediction is not None and selection.prediction.wins is not None:
         wins["prediction"] = selection.prediction.wins.to_dict("index")
-    made: dict[str, Any] = _plain(
+    content: dict[str, Any] = _plain(
         {
             "schema": SCHEMA,
             "run": selection.experiment.manifest.name,
@@ -73,7 +72,7 @@ def document(selection: "Selection") -> dict[str, Any]:
             "notes": selection.notes,
         }
     )
-    return made
+    return content
 
 
 def _stages(selection: "Selection") -> dict[str, dict[str, Any]]:
@@ -81,7 +80,7 @@ def _stages(selection: "Selection") -> dict[str, dict[str, Any]]:
     for stage, (scores, ranking) in measured(selection).items():
         size, tokens = scores.parameters, scores.tokens
         described[stage] = {
-            # Null where candidates' proxies differ, or nobody said.
+            # Null if the candidates' proxies differ or their size is not known.
             "proxy": {
                 "parameters": size,
                 "tokens": tokens,
@@ -89,7 +88,7 @@ def _stages(selection: "Selection") -> dict[str, dict[str, Any]]:
             },
             "aggregate": ranking.method,
             "kept": ranking.k if stage.number == 1 else None,
-            **(_doubt(selection) if stage.number == 1 else {}),
+            **(_uncertainty(selection) if stage.number == 1 else {}),
             "confidence": ranking.confidence,
             "items": {name: len(table) for name, table in scores.table("rbridge").items()},
             "status": scores.status,
@@ -98,8 +97,8 @@ def _stages(selection: "Selection") -> dict[str, dict[str, Any]]:
     return described
 
 
-def _doubt(selection: "Selection") -> dict[str, Any]:
-    """What Stage 1's probabilities know besides items, and what its benchmarks are worth."""
+def _uncertainty(selection: "Selection") -> dict[str, Any]:
+    """What Stage 1's probabilities cover besides items, and its benchmarks' signal to noise."""
     screening = selection.screening
     return {
         "kept_by": dict(screening.kept_by),
@@ -149,7 +148,7 @@ def _cost(selection: "Selection") -> dict[str, Any]:
             "total": cost.total,
             "naive": cost.naive,
             "elsewhere": cost.elsewhere,
-            # Beside the total, which is that of the two stages and the target.
+            # Not in the total, which is that of the two stages and the target.
             "mixture": getattr(selection.mixture, "flops", 0.0),
         },
         "saving_factor": cost.saving_factor,
@@ -184,7 +183,7 @@ def _evidence(evidence: "TargetAgreement | None") -> dict[str, Any] | None:
 
 
 def _corpus(selection: "Selection") -> dict[str, Any]:
-    """What was read of each source; `rows` counts what was used and what was left out."""
+    """What was read of each source; `rows` counts rows used and left out."""
     return {
         name: {
             "tokens": stream.tokens,
@@ -198,10 +197,10 @@ def _corpus(selection: "Selection") -> dict[str, Any]:
 
 def _exclusions(selection: "Selection") -> dict[str, list[dict[str, Any]]]:
     """Items left out of each benchmark, for every candidate alike, with the reason."""
-    found: dict[str, dict[tuple[str, str], list[str]]] = {}
+    stages_of: dict[str, dict[tuple[str, str], list[str]]] = {}
     for stage, (scores, _) in measured(selection).items():
         for benchmark, exclusions in scores.exclusions.items():
-            reasons = found.setdefault(benchmark, {})
+            reasons = stages_of.setdefault(benchmark, {})
             for each in exclusions:
                 reasons.setdefault((each.item, each.reason), []).append(stage)
     return {
@@ -209,12 +208,12 @@ def _exclusions(selection: "Selection") -> dict[str, list[dict[str, Any]]]:
             {"item": item, "reason": reason, "stages": stages}
             for (item, reason), stages in reasons.items()
         ]
-        for benchmark, reasons in found.items()
+        for benchmark, reasons in stages_of.items()
     }
 
 
 def _plain(value: Any) -> Any:
-    """`value` as JSON types; NumPy scalars unwrapped, figures that are not finite null."""
+    """`value` as JSON types; NumPy scalars unwrapped, numbers that are not finite as None."""
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -224,6 +223,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, str):
-        return str(value)  # of a StageName too
+        return str(value)  # a StageName becomes a plain string
     assert value is None or isinstance(value, bool | int | float), f"{value!r} in a report"
     return value

@@ -1,9 +1,9 @@
 """Write the folder of a report: report.json, ranking.csv, README.md and resolved.yaml.
 
-Where weights were searched for, the folder `mixture` in it has those.
+After a mixture search the folder also has a subfolder `mixture` with its results.
 
-Each file is whole or as it was before; the four may be of two runs only if the machine dies in
-between, and the next call of the same command writes all of them again.
+Each file is written atomically. Only a crash between two writes can leave files of two runs side by
+side; the next call of the same command writes all of them again.
 """
 
 import csv
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 
 def write_report(selection: "Selection", out: Path) -> dict[str, Any]:
-    """Write the four files into `out`, made if need be; returns the content of report.json."""
-    made = document(selection)
+    """Write the files into `out`, created if missing; returns the content of report.json."""
+    content = document(selection)
     experiment, mixture = selection.experiment, selection.mixture
     ran = stage_scores(selection.screening, selection.prediction)
     recipes: dict[str, Recipe] = {
@@ -40,40 +40,40 @@ def write_report(selection: "Selection", out: Path) -> dict[str, Any]:
         "resolved.yaml": resolved_yaml(
             experiment.manifest, experiment.plan, recipes, out, experiment.given
         ),
-        "ranking.csv": ranking_csv(made),
-        "README.md": readme(made, _command(made["run"], out)),
-        "report.json": json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        "ranking.csv": ranking_csv(content),
+        "README.md": readme(content, _command(content["run"], out)),
+        "report.json": json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
     }
     out.mkdir(parents=True, exist_ok=True)
     if mixture is not None and not isinstance(mixture, DataselectError):
-        # Not above: few reports have a mixture, and its libraries take a second to load.
+        # Imported here: few reports have a mixture, and its libraries take a second to load.
         from dataselect.report.mixture.search import write_search
 
-        folder, command = out / made["mixture"]["folder"], _command(made["run"], out)
+        folder, command = out / content["mixture"]["folder"], _command(content["run"], out)
         write_search(mixture, experiment.manifest, experiment.plan, folder, command)
     for name, text in texts.items():
         write_atomic(out / name, text.encode())
-    return made
+    return content
 
 
 def _command(run: str, out: Path) -> str:
-    """What repeats the run from where it was started."""
+    """The command that repeats the run, from the folder where it was started."""
     words = ["dataselect", "run", str(out / "resolved.yaml")]
     if out != Path("reports") / run:
         words += ["--out", str(out)]
     return shlex.join(words)
 
 
-def ranking_rows(made: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row per candidate, in the order of the report; None where there is no value."""
-    return [_row(made, candidate) for candidate in made["candidates"]]
+def ranking_rows(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row per candidate, in the order of the report; missing values are None."""
+    return [_row(content, candidate) for candidate in content["candidates"]]
 
 
-def ranking_csv(made: Mapping[str, Any]) -> str:
-    """The rows as CSV; empty cells where there is no value."""
+def ranking_csv(content: Mapping[str, Any]) -> str:
+    """The rows as CSV; missing values are empty cells."""
     rows = [
         row | {name: _cell(row[name] or "") for name in ("title", "reason")}
-        for row in ranking_rows(made)
+        for row in ranking_rows(content)
     ]
     columns = list(dict.fromkeys(column for row in rows for column in row))
     text = io.StringIO()
@@ -83,7 +83,7 @@ def ranking_csv(made: Mapping[str, Any]) -> str:
     return text.getvalue()
 
 
-def _row(made: Mapping[str, Any], candidate: Mapping[str, Any]) -> dict[str, Any]:
+def _row(content: Mapping[str, Any], candidate: Mapping[str, Any]) -> dict[str, Any]:
     stage1, stage2 = candidate["stage1"] or {}, candidate["stage2"] or {}
     row = {
         "rank": candidate["rank"],
@@ -97,7 +97,7 @@ def _row(made: Mapping[str, Any], candidate: Mapping[str, Any]) -> dict[str, Any
         "predicted_low": stage2.get("low"),
         "predicted_high": stage2.get("high"),
     }
-    row |= leak_cells(made, candidate["id"])
+    row |= leak_cells(content, candidate["id"])
     for stage, part in (("stage1", stage1), ("stage2", stage2)):
         for benchmark, measured in part.get("benchmarks", {}).items():
             for key, value in measured.items():
@@ -106,6 +106,6 @@ def _row(made: Mapping[str, Any], candidate: Mapping[str, Any]) -> dict[str, Any
 
 
 def _cell(text: str) -> str:
-    """Foreign text for a spreadsheet, which would take some beginnings for a formula."""
+    """Foreign text for a spreadsheet: quoted if it could be read as a formula."""
     shown = one_line(text)
     return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) else shown

@@ -1,11 +1,11 @@
-"""What a report says of leaks: which candidates hold the benchmarks, and the ranking without.
+"""Leaks in a report: which candidates contain benchmark items, and the ranking without these.
 
-`leak_figures` is the part `leaks` of the document, null where no text was looked at:
+`leak_figures` is the part `leaks` of the document, null if no text was scanned:
 
     ngram, share, alarm_share, unread[]
-    candidates     by candidate, benchmark and split ("items", "training"): what it holds
+    candidates     by candidate, benchmark and split ("items", "training"): what it contains
     without_leaked_items
-                   by stage, null where nothing was left out: items left and left out by
+                   by stage, null if nothing was left out: items left and left out by
                    benchmark, and ranking[] (id, score, low, high, rank, and rBridge by
                    benchmark) best first
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FIRST_IDS = 5
 _ALARMS = {"items": ("!", "{}"), "training": ("~", "the split of {}'s worked examples")}
-"""By split: the mark, and the words."""
+"""By split: the mark before a candidate, and the words of its alarm line."""
 _KINDS = {
     "question": "question",
     "choices": "question with choices",
@@ -49,7 +49,7 @@ def leak_figures(selection: "Selection") -> dict[str, Any] | None:
         "unread": alarm.unread,
         "candidates": {
             name: {
-                benchmark: {split: _held(found) for split, found in splits.items()}
+                benchmark: {split: _held(leaked) for split, leaked in splits.items()}
                 for benchmark, splits in benchmarks.items()
             }
             for name, benchmarks in alarm.held.items()
@@ -61,17 +61,17 @@ def leak_figures(selection: "Selection") -> dict[str, Any] | None:
     }
 
 
-def _held(found: "Leaked") -> dict[str, Any]:
+def _held(leaked: "Leaked") -> dict[str, Any]:
     return {
-        "items": len(found.items),
-        "of": found.total,
-        "share": found.share,
-        "word_for_word": len(found.whole),
-        "like": len(found.like),
-        "by_part": dict(found.kinds),
-        "first": found.items[:FIRST_IDS],
-        "documents": found.documents,
-        "text_share": found.text_share,
+        "items": len(leaked.items),
+        "of": leaked.total,
+        "share": leaked.share,
+        "word_for_word": len(leaked.whole),
+        "like": len(leaked.like),
+        "by_part": dict(leaked.kinds),
+        "first": leaked.items[:FIRST_IDS],
+        "documents": leaked.documents,
+        "text_share": leaked.text_share,
     }
 
 
@@ -95,7 +95,7 @@ def _clean(clean: CleanRanking | None) -> dict[str, Any] | None:
 
 
 def raised(selection: "Selection", name: str) -> dict[str, list[str]] | None:
-    """For a candidate's row: the benchmarks that the alarm is raised for; None if it is unread."""
+    """Benchmarks that raise the alarm for a candidate, by split; None if its text is unread."""
     alarm = selection.experiment.leaks
     if alarm is None or name not in alarm.held:
         return None
@@ -106,7 +106,7 @@ def raised(selection: "Selection", name: str) -> dict[str, list[str]] | None:
 
 
 def verdict_clause(selection: "Selection", winner: str, stage: StageName) -> tuple[str, str | None]:
-    """What the verdict must say of leaks, "" for nothing, and who is first without leaked items."""
+    """The verdict's clause on leaks, "" for none, and the first without leaked items, if known."""
     clean = selection.clean.get(stage)
     ranking = None if clean is None else clean.ranking
     first = None if ranking is None else str(ranking.table.index[0])
@@ -115,7 +115,7 @@ def verdict_clause(selection: "Selection", winner: str, stage: StageName) -> tup
     if not held:
         changed = f" On the items that no candidate holds, {first} has the best score."
         return (changed if first not in (None, winner) else ""), first
-    told = " and ".join(
+    shares = " and ".join(
         f"{numbers.percent(found.share)} of the items of {benchmark}"
         for benchmark, found in held.items()
     )
@@ -123,11 +123,11 @@ def verdict_clause(selection: "Selection", winner: str, stage: StageName) -> tup
     if first is not None:
         without = f"without leaked items {'it stays' if first == winner else f'{first} is'} first"
     trust = f"its scores there are not to be trusted; {without}"
-    return f" {winner}'s text holds {told}, so {trust}.", first
+    return f" {winner}'s text holds {shares}, so {trust}.", first
 
 
 def mark(candidate: dict[str, Any]) -> str:
-    """What stands before the id of a candidate that the alarm is raised for."""
+    """The mark before the id of a candidate with an alarm; "" without one."""
     found = candidate["leaks"] or {}
     return next((f"{mark} " for split, (mark, _) in _ALARMS.items() if found.get(split)), "")
 
@@ -155,7 +155,7 @@ def alarms(document: Mapping[str, Any]) -> list[str]:
 
 
 def alarm_lines(document: Mapping[str, Any]) -> list[str]:
-    """A plain line for each candidate and benchmark that the alarm is raised for, items first."""
+    """A plain line for each alarm by candidate and benchmark, those on items first."""
     leaks = document["leaks"]
     if leaks is None:
         return []
@@ -175,19 +175,19 @@ def _count(held: dict[str, Any]) -> str:
 
 
 def leak_lines(document: Mapping[str, Any]) -> list[str]:
-    """The section of the README."""
+    """The README's section on leaks."""
     leaks = document["leaks"]
     if leaks is None:
         return []
     rule = (
-        f"Looked for in the documents that the candidates' proxies are trained on, and in no "
-        f"others: an item counts as held when one document has {numbers.percent(leaks['share'])} "
-        f"of the words of its question, solution or trace, {FEWEST_WORDS} at least, in runs of "
-        f"{leaks['ngram']} or more that agree but for case and punctuation. With half of them, a "
-        f"document has something like the item. Marked with ! is who holds "
-        f"{numbers.percent(leaks['alarm_share'])} of a benchmark's items, and "
-        f"{leaks['alarm_items']} or more; with ~, as many of the split that its worked examples "
-        "come from, mostly the training split, which is no contamination but helps."
+        f"Only the documents that the candidates' proxies are trained on were searched. An item "
+        f"counts as held if one document has {numbers.percent(leaks['share'])} of the words of its "
+        f"question, solution or trace, at least {FEWEST_WORDS}, in matching runs of "
+        f"{leaks['ngram']} words or more; case and punctuation are ignored. With half as many "
+        f"words, a document has something like the item. A candidate marked ! holds "
+        f"{numbers.percent(leaks['alarm_share'])} or more of a benchmark's items, and at least "
+        f"{leaks['alarm_items']}; one marked ~ holds as many of the split that its worked examples "
+        "come from, mostly the training split: that is not contamination, but it helps."
     )
     rows = [
         _row(each["id"], benchmark, split, held)
@@ -202,7 +202,7 @@ def leak_lines(document: Mapping[str, Any]) -> list[str]:
     parts += [table(head, rows, "  rrr rr")] if rows else ["No candidate holds any item."]
     if leaks["unread"]:
         names = ", ".join(map(code, leaks["unread"]))
-        parts.append(f"Not looked at, because no text of theirs is read here: {names}.")
+        parts.append(f"Not searched, because their text is not read here: {names}.")
     return [*parts, *_without(document)]
 
 

@@ -1,4 +1,4 @@
-"""`dataselect plan`: what a run would train and cost, before anything is spent."""
+"""`dataselect plan`: what a run would train and what it would cost."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,9 +33,9 @@ from dataselect.units import format_count, format_flops, format_seconds
 
 
 def print_plan(manifest: Manifest, plan: Plan, store: Path, console: Console) -> None:
-    """Print runs, tokens, FLOPs and, where this store has measured any training, the time.
+    """Print runs, tokens, FLOPs and, if this store has recorded trainings, an estimate of the time.
 
-    Raises InputError where manifest and plan do not fit together.
+    Raises InputError if manifest and plan do not fit together.
     """
     check(manifest, plan)
     device = resolve_device(plan.compute.device)
@@ -63,10 +63,10 @@ def print_plan(manifest: Manifest, plan: Plan, store: Path, console: Console) ->
         for stage, each in trainings.items()
         if each.runs
     ]
-    searched = 0.0
+    search_flops = 0.0
     if plan.mix is not None:
         runs, parameters, tokens = _search(plan, plan.mix, device)
-        searched = runs * training_flops(parameters, tokens)
+        search_flops = runs * training_flops(parameters, tokens)
         rows.append(("Mixture: mix", runs, parameters, tokens))
     rows.append(("Target", 1, manifest.target.size, target_tokens))
     for name, runs, parameters, tokens in rows:
@@ -96,7 +96,7 @@ def print_plan(manifest: Manifest, plan: Plan, store: Path, console: Console) ->
             )
             or "nothing"
         ),
-        _time(cost.stage1 + cost.stage2 + searched, Store(store)),
+        _time(cost.stage1 + cost.stage2 + search_flops, Store(store)),
         "N parameters, D tokens, FLOPs = 6ND; scoring (2ND, small) and tokenising not counted",
     ]
     for line in lines:
@@ -104,7 +104,7 @@ def print_plan(manifest: Manifest, plan: Plan, store: Path, console: Console) ->
 
 
 def _search(plan: Plan, mix: Mix, device: str) -> tuple[int, int, int]:
-    """Runs of the search for weights, those that confirm it included, their N and D."""
+    """Number of proxy runs of the mixture search with its confirmation, and their N and D."""
     proxy, where = search_proxy(plan, mix)
     recipe = make_recipe(proxy, _vocabulary(plan), device, where)
     return mix.trials + 2 * mix.confirm, recipe.parameters, recipe.tokens
@@ -112,37 +112,46 @@ def _search(plan: Plan, mix: Mix, device: str) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class _Trainings:
-    """What a stage trains here, and how many of its candidates have their proxy from elsewhere."""
+    """Proxies that a stage trains here, and numbers of candidates with proxies from elsewhere."""
 
     runs: int
+    """Trainings here, at most, over all candidates and seeds."""
+
     parameters: int
+    """Parameters of one proxy; 0 without a training here."""
+
     tokens: int
+    """Training tokens of one proxy; 0 without a training here."""
+
     given: int
+    """Candidates whose proxies are given as checkpoints."""
+
     commanded: int
+    """Candidates whose proxies a command trains."""
 
 
 def _trainings(
     manifest: Manifest, plan: Plan, recipes: Mapping[StageName, Recipe]
 ) -> dict[StageName, _Trainings]:
-    found = {}
+    trainings = {}
     for stage, chosen in stages(plan).items():
         origins = [origin_of(manifest, plan, stage, each.id) for each in manifest.candidates]
         here = sum(origin is None for origin in origins)
-        # Who survives is not known: all of those trained here may.
+        # The survivors are not known yet: all of those trained here may be among them.
         most = here if stage is StageName.SCREEN else min(here, plan.screen.most(len(origins)))
         recipe = recipes.get(stage) if here else None
-        found[stage] = _Trainings(
+        trainings[stage] = _Trainings(
             runs=most * chosen.seeds,
             parameters=recipe.parameters if recipe else 0,
             tokens=recipe.tokens if recipe else 0,
             given=sum(isinstance(origin, Series) for origin in origins),
             commanded=sum(isinstance(origin, Command) for origin in origins),
         )
-    return found
+    return trainings
 
 
 def _each(trainings: _Trainings, candidates: int) -> float:
-    """FLOPs of the training here for one candidate, the mean over all of the stage."""
+    """FLOPs of the trainings here, divided by the number of candidates of the stage."""
     flops = trainings.runs * training_flops(trainings.parameters, trainings.tokens)
     return flops / candidates
 
@@ -159,7 +168,7 @@ def _elsewhere(stage: StageName, trainings: _Trainings) -> list[str]:
 
 
 def _vocabulary(plan: Plan) -> int:
-    assert plan.tokenizer is not None, "asked for only where the plan names one"
+    assert plan.tokenizer is not None, "called only if the plan names a tokenizer"
     if plan.tokenizer.train is not None:
         return plan.tokenizer.train.vocab_size
     from dataselect.corpus.tokenizer import load_tokenizer
@@ -171,14 +180,14 @@ def _vocabulary(plan: Plan) -> int:
 
 
 def _time(flops: float, store: Store) -> str:
-    """An estimate from the trainings that this store has seen; none is made up without them."""
-    seen = [r for r in store.ledger() if r.get("kind") == "proxy" and r.get("status") == "done"]
-    seconds = sum(float(record.get("wall_seconds") or 0) for record in seen)
-    if not seen or seconds <= 0:
+    """An estimate of the time from the trainings recorded in this store; unknown without any."""
+    records = [r for r in store.ledger() if r.get("kind") == "proxy" and r.get("status") == "done"]
+    seconds = sum(float(record.get("wall_seconds") or 0) for record in records)
+    if not records or seconds <= 0:
         return "time: not known, this store has seen no training yet"
-    rate = sum(float(record.get("flops") or 0) for record in seen) / seconds
+    rate = sum(float(record.get("flops") or 0) for record in records) / seconds
     jobs = available_cores()
     return (
         f"time: about {format_seconds(flops / rate / jobs)} at the {format_flops(rate)}/s that "
-        f"{len(seen)} earlier trainings in this store reached, with {jobs} side by side"
+        f"{len(records)} earlier trainings in this store reached, with {jobs} in parallel"
     )

@@ -1,9 +1,8 @@
-"""Where a run's figures come from: versions, machine, seeds, recipes and content hashes.
+"""Provenance of a run's numbers: versions, machine, seeds, recipes and content hashes.
 
-With these two reports can be compared, and a difference between them explained. Versions are read
-from the packages' metadata, because importing torch to ask for its version costs seconds. The
-machine is the one that this call ran on; artifacts found in the store may have been made on
-another, which their own records say.
+They explain a difference between two reports. Versions are read from package metadata, because
+importing torch to get its version takes seconds. The machine is that of this call; artifacts in the
+store may have been made on another machine, which their own records name.
 """
 
 import platform
@@ -28,7 +27,7 @@ _PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "pandas
 
 
 def provenance(selection: "Selection") -> dict[str, Any]:
-    """Everything that the figures of a run depend on, besides the texts themselves."""
+    """What the numbers of a run depend on, except the texts themselves; for report.json."""
     experiment, prediction = selection.experiment, selection.prediction
     stages = stage_scores(selection.screening, prediction)
     tokenizer = experiment.tokenizer
@@ -76,7 +75,7 @@ def _recipe(recipe: Recipe) -> dict[str, Any]:
 
 
 def _proxies(scores: "StageScores") -> dict[str, Any]:
-    """By candidate: where its proxy comes from, and which checkpoints were scored."""
+    """By candidate: the origin of its proxy, and the checkpoints scored."""
     return {name: asdict(proxy) for name, proxy in scores.proxies.items()}
 
 

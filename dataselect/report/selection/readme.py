@@ -1,8 +1,8 @@
 """README.md of a report: for the people who decide, most important first.
 
-Verdict, ranked candidates with their uncertainty, who beats whom, what is predicted for the
-target, how well proxies agreed with the truth if any is known, what it cost, where the figures
-come from, and how to run it again. It is a view of the document alone.
+Verdict, ranked candidates with their uncertainty, pairwise probabilities, predicted accuracy of the
+target, agreement with known targets, cost, provenance, and the command that repeats the run. It is
+a view of the document alone.
 """
 
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ from dataselect.report.selection.leaks import alarms, leak_lines, mark
 from dataselect.report.selection.uncertainty import ablation_lines, noise_lines, uncertainty_lines
 from dataselect.units import format_count
 
-_GOES_ON = "The command at the end of this page goes on with it."
+_RESUME = "The command at the end of this page resumes it."
 
 
 def readme(document: Mapping[str, Any], command: str) -> str:
-    """Markdown text; `command` is what runs it again."""
+    """The Markdown text; `command` repeats the run."""
     target = document["target"]
     parts = [
         f"# {code(document['run'])}",
@@ -47,8 +47,8 @@ def readme(document: Mapping[str, Any], command: str) -> str:
         *_notes(document),
         "## Run it again",
         f"    {numbers.one_line(command)}",
-        "What is in the store already is not computed again. Everything above is in "
-        "`report.json`, one row per candidate in `ranking.csv`.",
+        "Results in the store are not computed again. Everything above is also in `report.json`, "
+        "and `ranking.csv` has one row per candidate.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -89,10 +89,10 @@ def _ranking(document: Mapping[str, Any]) -> list[str]:
                 numbers.accuracy_text(stage2) if predicted else numbers.stage2_score_text(stage2)
             )
         rows.append(row)
-    (known,) = uncertainty_lines(first)
+    (uncertainty,) = uncertainty_lines(first)
     text = (
         f"Scores are {_aggregate(first['aggregate'])} of rBridge over the benchmarks; lower is "
-        f"better. {known}"
+        f"better. {uncertainty}"
     )
     if second and predicted:
         text += " An asterisk marks a prediction beyond the range that was fitted."
@@ -125,7 +125,7 @@ def _wins(document: Mapping[str, Any]) -> list[str]:
 
 
 def _tiers(document: Mapping[str, Any]) -> list[str]:
-    """Who cannot be told apart by predicted accuracy."""
+    """Candidates that cannot be told apart by predicted accuracy, as a paragraph."""
     if not document["wins"]["prediction"]:
         return []
     confidence = document["decision"]["confidence"]
@@ -141,8 +141,8 @@ def _tiers(document: Mapping[str, Any]) -> list[str]:
 def _of_what(document: Mapping[str, Any], stage: str) -> str:
     if stage == "prediction":
         return (
-            "Probability that the row's target has the higher accuracy, mean over benchmarks: over "
-            "items and seeds of its proxy, and over how far targets of like score differ."
+            "Probability that the row's target has the higher accuracy, mean over benchmarks. It "
+            "covers items, seeds of the proxies, and how far targets of similar score differ."
         )
     uncertainty = document["stages"]["stage1"].get("doubt") if stage == "stage1" else None
     if uncertainty is None or uncertainty["tau"] is None:
@@ -194,17 +194,17 @@ def _evidence(evidence: dict[str, Any] | None) -> list[str]:
         "## Agreement with targets trained already",
         table(["ranking by", "decision accuracy", "Kendall's tau"], rows, " rr"),
         f"Over {evidence['pairs']} pairs of candidates whose target accuracy differs; a tie of the "
-        "proxies counts one half, and chance is 0.50. Intervals resample candidates.",
+        "proxies counts one half; chance is 0.50. Intervals resample candidates.",
     ]
 
 
 def _mixture(part: dict[str, Any] | None) -> list[str]:
-    """The weights that were searched for, or why there are none."""
+    """The proposed weights, or why there are none."""
     if part is None:
         return []
     if part["proposal"] is None:
         why = f": {escape(part['problem'])}" if part["problem"] else ""
-        return ["## Mixture", f"The search for weights is not over{why}. {_GOES_ON}"]
+        return ["## Mixture", f"The search for weights is not finished{why}. {_RESUME}"]
     folder = f"{part['folder']}/"
     return [
         "## Mixture",

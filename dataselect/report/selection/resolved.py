@@ -1,12 +1,12 @@
-"""resolved.yaml: manifest and plan in one file, from which the run can be repeated alone.
+"""resolved.yaml: manifest and plan in one file that is enough to repeat the run.
 
-Every default is spelled out, those included that depend on the ladder, so that the file means the
-same to a later version whose defaults differ. Paths on this machine are rewritten relative to the
-report's folder; absolute ones, names on the Hub and the built-in world stay as they are.
+Every default is written out, also those that depend on the ladder, so that the file means the same
+to a later version with other defaults. Relative local paths are rewritten relative to the report's
+folder; absolute paths, Hub names and the built-in synthetic world stay unchanged.
 
-The YAML is written here and not by a library, because what reads it (`yamlfile`) is stricter than
-any writer: text is always in double quotes, with JSON's escapes or YAML's, so nothing can be taken
-for a number, a date, a tag or a comment.
+The YAML is written here and not by a library, because its reader (`yamlfile`) is stricter than any
+writer: strings are always in double quotes, with escapes of JSON or YAML, so that none can be read
+as a number, a date, a tag or a comment.
 """
 
 import glob
@@ -35,7 +35,7 @@ _HEADER = """\
 # the folder of this file.
 """
 _PLAIN_KEY = re.compile(r"[a-z]+(_[a-z]+)*")
-# Words that some readers of YAML take for a boolean or null.
+# Words that some YAML readers take for a boolean or null.
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
 
@@ -46,7 +46,7 @@ def resolved_yaml(
     folder: Path,
     given: Given = MappingProxyType({}),
 ) -> str:
-    """Text of the resolved.yaml that is to lie in `folder`; `recipes` are by plan section.
+    """Text of a resolved.yaml in `folder`; `recipes` are by plan section.
 
     `given` pins the revisions of checkpoints that candidates name to their commits.
     """
@@ -67,9 +67,9 @@ def resolved_yaml(
 
 
 def moved(path: str, base: Path, folder: Path) -> str:
-    """The path, relative to `base` so far, relative to `folder`; an absolute one stays.
+    """A path relative to `base`, rewritten relative to `folder`; an absolute one is unchanged.
 
-    Links are resolved first: `..` of a linked folder is not where its name suggests.
+    Symbolic links are resolved first, since `..` of a linked folder is its real parent.
     """
     if os.path.isabs(path):
         return path
@@ -80,7 +80,7 @@ def _candidate(candidate: Candidate, base: Path, folder: Path, given: Given) -> 
     if candidate.path is not None:
         values = _source(candidate, base, folder)
     else:
-        # The other defaults say how to read a text, and here is none of its own.
+        # The other defaults say how to read text, and a mixture has no text of its own.
         values = candidate.model_dump(include={"id", "title", "mixture"}, exclude_none=True)
     if candidate.proxies is not None:
         values["proxies"] = {
@@ -118,7 +118,7 @@ def _series(
 
 
 def _hashes(given: Given) -> Iterator[str]:
-    """Comments on checkpoints in folders, which nothing pins: the hash of all their files."""
+    """Comments with the hash of all files of checkpoints in folders, which no commit pins."""
     for (stage, candidate), series in given.items():
         for member in (member for members in series for member in members):
             if member.commit is None:
@@ -128,7 +128,7 @@ def _hashes(given: Given) -> Iterator[str]:
 
 def _trainer(trainer: Trainer, base: Path, folder: Path) -> dict[str, Any]:
     values = trainer.model_dump(exclude_none=True)
-    # The command may name files that lie beside the one it was written in.
+    # The command may name files beside the file that it was written in.
     return {**values, "folder": moved(trainer.folder or ".", base, folder)}
 
 
@@ -146,7 +146,7 @@ def _source(source: Source, base: Path, folder: Path) -> dict[str, Any]:
     elif origin(source, base) == "local":
         assert source.path is not None, "only a mixture has no path"
         path = _moved_from_home(source.path, base, folder)
-        # A plain word could be taken for a name on the Hub.
+        # A plain word could be read as a name on the Hub.
         values["path"] = path if path.startswith((".", "/", "~")) else f"./{path}"
     return values
 
@@ -156,7 +156,7 @@ def _moved_from_home(path: str, base: Path, folder: Path) -> str:
 
 
 def _moved_pattern(pattern: str, base: Path, folder: Path) -> str:
-    """As `moved`, for a pattern: folders on the way to it are no patterns themselves."""
+    """As `moved`, for a glob pattern; the folders added in front of it are escaped."""
     if os.path.isabs(os.path.expanduser(pattern)):
         return pattern
     if (base / pattern).is_file():
@@ -195,13 +195,13 @@ def _plan(plan: Plan, recipes: Mapping[str, Recipe], folder: Path) -> dict[str, 
     for key in ("constraints", "transfer"):
         if values.get("mix", {}).get(key):
             values["mix"][key] = moved(values["mix"][key], plan.base, folder)
-    # Where trials are kept changes nothing about them, and its URL may hold a password.
+    # The storage does not affect the trials, and its URL may hold a password.
     values.get("mix", {}).pop("storage", None)
     return values
 
 
 def _spelled_out(proxy: Proxy, recipe: Recipe) -> Proxy:
-    """The proxy with what the plan left to the ladder as it was resolved."""
+    """The proxy with the values that the plan left to the ladder."""
     keys = ("sequence_length", "batch_size", "learning_rate", "embedding_learning_rate")
     update = {key: getattr(recipe, key) for key in keys}
     if proxy.architecture is not None:
@@ -251,7 +251,7 @@ def _quoted(text: str) -> str:
 
 
 def _letter(letter: str) -> str:
-    """As it is, or in YAML's escape where YAML has no such letter in a file."""
+    """The letter itself, or its YAML escape if it is not printable."""
     if letter.isprintable():
         return letter
     code = ord(letter)

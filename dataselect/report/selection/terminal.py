@@ -1,6 +1,6 @@
-"""The report at the end of a run, in the terminal: verdict, ranking, evidence, cost.
+"""The terminal report at the end of a run: verdict, ranking, agreement with targets, cost.
 
-Made for 80 columns. A view of the document alone; whoever calls it says where the files are. Ids,
+Made for 80 columns. It is a view of the document alone; the caller prints where the files are. Ids,
 reasons and notes are passed to rich as plain text and never as markup.
 """
 
@@ -25,7 +25,7 @@ _STYLES = {"ranked": "", "pruned": "dim", "diverged": "yellow", "failed": "red"}
 
 
 def print_report(document: Mapping[str, Any], console: Console) -> None:
-    """Print what people look for first; the rest is in the report's README."""
+    """Print the main results; the rest is in the report's README."""
     console.print()
     console.print(Text(numbers.one_line(document["verdict"]), style="bold"))
     console.print()
@@ -69,7 +69,7 @@ def _ranking(document: Mapping[str, Any]) -> Table:
             numbers.score_text(each["stage1"]),
             numbers.probability(each["stage1"] and each["stage1"]["p_top_k"]),
         ]
-        # Who did not get as far as a second stage has a status in place of its figures.
+        # A candidate without a second stage has its status in place of numbers.
         text = numbers.accuracy_text if predicted else numbers.stage2_score_text
         cells.append(text(each["stage2"]) if each["stage2"] else each["status"])
         table.add_row(*map(Text, cells), style=_STYLES[each["status"]])

@@ -1,7 +1,7 @@
-"""How sure Stage 1 is, in words and tables: what its probabilities know, noise, and the ablation.
+"""Uncertainty of Stage 1 in words and tables: what its probabilities cover, noise, the ablation.
 
-Views of the document alone. Without a `doubt` in it (an older document, or a ranking made without
-one) probabilities are over items.
+Views of the document alone. If its key `doubt` is missing or null (an older document, or a ranking
+without it), probabilities are over items only.
 """
 
 from collections.abc import Mapping
@@ -14,30 +14,30 @@ _AT_TARGET = "is the better one at target size"
 
 
 def claim(uncertainty: Mapping[str, Any] | None) -> str:
-    """What Stage 1's probability is of, as the end of "A … with probability .8"."""
+    """What Stage 1's probability refers to, for the phrase "it … with probability .8"."""
     if uncertainty is None or uncertainty["tau"] is None:
         return "its score is ahead"
     return f"it {_AT_TARGET}"
 
 
 def knowledge(uncertainty: Mapping[str, Any] | None) -> str:
-    """What Stage 1's probability is over: "over items and seeds", or "by an extrapolation"."""
+    """What Stage 1's probability rests on: "over items and seeds", "by an extrapolation ..."."""
     if uncertainty is None or uncertainty["tau"] is None:
         return "over items and seeds" if uncertainty and uncertainty["measured"] else "over items"
     if uncertainty["extrapolated"]:
         return "by an extrapolation from published proxies"
-    return "going by published proxies of such a size"
+    return "judging by published proxies of this size"
 
 
 def interval_words(uncertainty: Mapping[str, Any] | None) -> str:
-    """What the intervals of Stage 1's scores are over."""
+    """What the intervals of Stage 1's scores cover."""
     if uncertainty and uncertainty["measured"]:
         return f"items and {uncertainty['seeds']} seeds"
     return "items alone"
 
 
 def uncertainty_lines(stage1: Mapping[str, Any]) -> list[str]:
-    """A paragraph for the README: what intervals and probabilities know and do not."""
+    """A paragraph for the README: what intervals and probabilities cover and what not."""
     uncertainty, share = stage1.get("doubt"), f"{100 * stage1['confidence']:g}%"
     words = (
         f"In brackets the {share} interval of a bootstrap over items, the same items for every "
@@ -51,16 +51,16 @@ def uncertainty_lines(stage1: Mapping[str, Any]) -> list[str]:
             missing = f"the training seed or {missing}"
         return [f"{words}; neither it nor the probabilities cover {missing}."]
     seeds = "" if uncertainty["measured"] else "what one training seed commonly changes, and "
-    said = (
-        f"{words}. P(best {stage1['kept']}) and Stage 1's probabilities of pairs also know {seeds}"
-        "how far published proxies of so many training FLOPs were from the order of their targets "
+    paragraph = (
+        f"{words}. P(best {stage1['kept']}) and Stage 1's probabilities of pairs also cover {seeds}"
+        "how far published proxies of as many training FLOPs were from the order of their targets "
         f"(half of the differences off by more than {numbers.number(uncertainty['tau'])} of the "
-        "score's unit). That was measured on likelihoods of other benchmarks, and it is taken to "
-        "hold of rBridge as well."
+        "score's unit). That was measured on likelihoods of other benchmarks, and it is assumed "
+        "to hold for rBridge too."
     )
     if uncertainty["extrapolated"]:
-        said += f" Here it is an extrapolation: {escape(uncertainty['extrapolated'])}."
-    return [said]
+        paragraph += f" Here it is an extrapolation: {escape(uncertainty['extrapolated'])}."
+    return [paragraph]
 
 
 def noise_lines(stage1: Mapping[str, Any]) -> list[str]:
@@ -88,14 +88,15 @@ def noise_lines(stage1: Mapping[str, Any]) -> list[str]:
     return [
         "## Noise of the benchmarks in Stage 1",
         table(head, rows, " rrrr "),
-        "Standard deviations in nats per token, noise taken out of the spread. Order kept: share "
-        "of the pairs that such noise leaves in their true order at the proxy's own size; below a "
-        "ratio of 1 (0.75) a benchmark is too noisy to choose by. " + " ".join(remarks),
+        "Standard deviations in nats per token; the noise is subtracted from the spread. Order "
+        "kept: share of the pairs that this noise leaves in their true order at the proxy's own "
+        "size. Below a ratio of 1 (order kept 0.75) a benchmark is too noisy to choose by. "
+        + " ".join(remarks),
     ]
 
 
 def ablation_lines(ablation: Mapping[str, Any] | None) -> list[str]:
-    """A section for the README: every metric's ranking beside the first one's."""
+    """A section for the README: every metric's ranking compared with the first one's."""
     if ablation is None:
         return []
     metrics = ablation["metrics"]
@@ -123,39 +124,39 @@ def ablation_lines(ablation: Mapping[str, Any] | None) -> list[str]:
         ablation_verdict(ablation),
         table(["rank by", *titles], ranks, " " + "r" * len(titles)),
         table([*head, f"{first} better by"], rows, " rrrrrr"),
-        f"Same order: share of the {ablation['pairs']} pairs that a metric and {first} put in one "
-        f"order; on other items: the same, expected on resampled items ({first}: with itself). "
-        f"Surely differ: pairs that the two put in opposite order with probability "
+        f"Same order: share of the {ablation['pairs']} pairs that a metric and {first} put in the "
+        f"same order; on other items: the same, expected on resampled items ({first}: with "
+        f"itself). Surely differ: pairs that the two put in opposite order with probability "
         f"{ablation['confidence']:g} or more over items. Intervals resample candidates, the same "
         "for both metrics.",
     ]
 
 
 def ablation_verdict(ablation: Mapping[str, Any]) -> str:
-    """Whether the weight is worth it over the plain likelihood of the trace, in a sentence."""
+    """Whether the token weights improve on the plain likelihood of the trace, in a sentence."""
     plain = ablation["metrics"].get("trace_nll")
     if plain is None:
         return "The plain likelihood of the trace was not measured."
     differing = len(plain["differing"])
     if plain["gain"] is None:
         return (
-            f"Weighted or not, the trace's likelihood puts {numbers.percent(plain['same_order'])} "
-            f"of the pairs in one order, and surely differs on {differing} of "
-            f"{ablation['pairs']}. Which of the two is right is not known: no three candidates "
-            "have targets of known accuracy."
+            "Weighted and plain likelihood of the trace put "
+            f"{numbers.percent(plain['same_order'])} of the pairs in the same order, "
+            f"and surely differ on {differing} of {ablation['pairs']}. Which of the two is "
+            "right is not known: fewer than three candidates have targets of known accuracy."
         )
     low, high = plain["gain_interval"]
     ends = numbers.interval(numbers.points(low), numbers.points(high))
     gain = f"{numbers.points(plain['gain'])} {ends}"
     if low > 0:
-        answer = "The weight is worth it here"
+        answer = "Weighting helps here"
     elif high < 0:
         answer = "The plain likelihood is better here"
     else:
-        answer = "Whether the weight is worth it cannot be told here"
+        answer = "Whether weighting helps cannot be told here"
     return (
-        f"{answer}: decision accuracy over {ablation['known']} candidates with the weight, less "
-        f"that without, is {gain} points."
+        f"{answer}: over {ablation['known']} candidates, weights raise decision accuracy by "
+        f"{gain} points."
     )
 
 

@@ -1,12 +1,13 @@
-"""The one-sentence verdict: who comes first, by how much, and how sure that is.
+"""The one-sentence verdict: which candidate comes first, by how much, and how certain that is.
 
-The comparison is between the first and the second of the last stage that scored two or more. When
-the first does not beat another survivor with the confidence that the plan asks for, the sentence
-says so before anything else: the order of candidates that cannot be told apart is not a result.
+It compares the first and the second of the last stage that scored two or more. If the first does
+not beat another survivor with the plan's confidence, the sentence says so before anything else: the
+order of candidates that cannot be told apart is not a result.
 
-The probability of Stage 1 is that of being better at target size, as far as items, seeds and
-published proxies tell. That of Stage 2 is of the target's accuracy where transfer functions apply
-(`forecast`); else of its score and over items, without the training seed, so it is optimistic.
+Stage 1's probability is that of being better at target size, as far as items, seeds and published
+proxies tell. Stage 2's is that of the higher target accuracy if transfer functions apply
+(`forecast`); else that of the better score, over items and not the training seed, so it is
+optimistic.
 """
 
 from collections.abc import Sequence
@@ -28,11 +29,11 @@ _UNITS = {"z_score": "standard deviations", "mean_rank": "ranks"}
 
 
 def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
-    """The verdict as `text` and as figures; `ranked` are the survivors, best first.
+    """The verdict as `text` and as numbers; `ranked` are the survivors, best first.
 
-    `margin` is in `unit` and positive when the winner is ahead; `not_told_apart` are the others
-    that the winner is ahead of with less than `confidence`; `first_without_leaked_items` is null
-    where there are none.
+    `margin` is in `unit` and positive if the winner is ahead; `not_told_apart` are the candidates
+    that the winner beats with a probability below `confidence`; `first_without_leaked_items` is
+    None if no item was leaked.
     """
     screening, prediction = selection.screening, selection.prediction
     confidence = selection.experiment.plan.confidence
@@ -48,7 +49,10 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
         "first_without_leaked_items": None,
     }
     if not ranked:
-        return {**none, "text": "No candidate came through, so there is nothing to choose."}
+        return {
+            **none,
+            "text": "No candidate was scored in every stage, so there is nothing to choose.",
+        }
     winner = ranked[0]
     lost = [name for name in screening.survivors if name not in ranked]
     if prediction is not None and len(ranked) > 1:
@@ -58,12 +62,12 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
         others = [name for name in ranking.table.index if name != winner]
     if prediction is not None and len(ranked) == 1 and lost:
         text = (
-            f"{winner} is the only survivor that came through Stage 2, so it was compared with "
-            "nothing there."
+            f"{winner} is the only survivor scored in Stage 2, so there was nothing to compare it "
+            "with there."
         )
         return {**none, "winner": winner, "not_told_apart": lost, "text": text}
     if not others:
-        text = f"{winner} is the only candidate that came through, so it was compared with nothing."
+        text = f"{winner} is the only candidate scored, so there was nothing to compare it with."
         return {**none, "winner": winner, "text": text}
 
     second = others[0]
@@ -78,7 +82,7 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
         )
     else:
         compared = _scores(screening.scores, ranking, winner, second)
-    margin, unit, figures = compared
+    margin, unit, comparison = compared
     uncertainty = f" but cannot be told apart from {_listed(close)}" if close else ""
     known = None
     if stage is StageName.SCREEN and screening.uncertainty is not None:
@@ -97,32 +101,32 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
         "confidence": confidence,
         "not_told_apart": close,
         "first_without_leaked_items": first,
-        "text": f"{winner} comes first{uncertainty}: {figures}; {chance}.{leaks}",
+        "text": f"{winner} comes first{uncertainty}: {comparison}; {chance}.{leaks}",
     }
 
 
 def _accuracies(
     prediction: "Prediction", winner: str, second: str
 ) -> tuple[float, str, str] | None:
-    """How far the winner is ahead, the unit of that, and both figures in words."""
+    """The winner's margin, its unit, and both accuracies in words; None without predictions."""
     if not prediction.overall:
         return None
     one, two = prediction.overall[winner], prediction.overall[second]
     margin = one.predicted_accuracy - two.predicted_accuracy
     beyond = ", extrapolated" if one.extrapolated or two.extrapolated else ""
-    figures = (
+    comparison = (
         f"predicted target accuracy {percent(one.predicted_accuracy)} against "
         f"{percent(two.predicted_accuracy)} for {second} ({points(margin)} points{beyond})"
     )
-    return margin, "share", figures
+    return margin, "share", comparison
 
 
 def _scores(
     measured: "StageScores", ranking: "Ranking", winner: str, second: str
 ) -> tuple[float, str, str]:
-    """As `_accuracies`, in the score that ranked.
+    """As `_accuracies`, by the score that the ranking is by.
 
-    With one benchmark that is its own figure: z-scores of two candidates are always -1 and +1.
+    With one benchmark that is its rBridge, since z-scores of two candidates are always -1 and +1.
     """
     stage, tables = measured.stage.number, list(measured.table("rbridge").values())
     if len(tables) == 1:
@@ -132,11 +136,11 @@ def _scores(
         rows = ranking.table.to_dict("index")
         ours, theirs = float(rows[winner]["score"]), float(rows[second]["score"])
         unit, what, decimals = _UNITS[ranking.method], "score", 2
-    figures = (
+    comparison = (
         f"Stage {stage} {what} {number(ours, decimals)} against {number(theirs, decimals)} for "
         f"{second} ({number(theirs - ours, decimals)} {unit}; lower is better)"
     )
-    return theirs - ours, unit, figures
+    return theirs - ours, unit, comparison
 
 
 def _listed(names: list[str]) -> str:

@@ -1,1 +1,1 @@
-"""What commands on tables, models and traces found, as documents and as tables for people."""
+"""Results of the commands on tables, models and traces: JSON documents and terminal tables."""

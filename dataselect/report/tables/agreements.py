@@ -1,7 +1,7 @@
-"""What `dataselect agree` found: as a document for programs, and as tables for people.
+"""The result of `dataselect agree`, as a JSON document and as terminal tables.
 
-The document's fields are described in docs/agreement.md and stay as they are. Tables fit 80
-columns as long as names are short.
+The document's fields are described in docs/agreement.md and must not change. Tables fit 80 columns
+as long as names are short.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,20 +17,20 @@ from dataselect.report import numbers
 from dataselect.report.console import add_row, named_table, say
 
 
-def agreement_document(found: Comparisons, settings: Settings) -> dict[str, Any]:
-    """All figures, ready for JSON; what is not known is None."""
+def agreement_document(comparisons: Comparisons, settings: Settings) -> dict[str, Any]:
+    """All numbers, in JSON types; unknown ones are None."""
     return {
-        "metrics": {name: _comparison(each) for name, each in found.by_name.items()},
-        "ceiling": {name: asdict(each) for name, each in found.ceilings.items()} or None,
-        "stability": {name: asdict(each) for name, each in found.stability.items()} or None,
+        "metrics": {name: _comparison(each) for name, each in comparisons.by_name.items()},
+        "ceiling": {name: asdict(each) for name, each in comparisons.ceilings.items()} or None,
+        "stability": {name: asdict(each) for name, each in comparisons.stability.items()} or None,
         "convention": CONVENTION,
-        "candidates": found.candidates,
+        "candidates": comparisons.candidates,
         "lower_is_better": settings.lower_is_better,
         "target_lower_is_better": settings.target_lower_is_better,
         "confidence": settings.confidence,
         "draws": settings.draws,
         "seed": settings.seed,
-        "notes": list(found.notes),
+        "notes": list(comparisons.notes),
     }
 
 
@@ -69,7 +69,7 @@ def agreement_verdict(document: Mapping[str, Any]) -> str:
 
 
 def print_agreements(document: Mapping[str, Any], console: Console) -> None:
-    """Agreement, what choosing by the proxy costs, the surest pairs, ceiling and stability."""
+    """Print agreement, surest pairs, regret of choosing by the proxy, ceiling and stability."""
     metrics = document["metrics"]
     console.print(_agreement(metrics))
     console.print()
@@ -94,7 +94,7 @@ def _agreement(metrics: Mapping[str, Any]) -> Table:
 
 
 def _choice(metrics: Mapping[str, Any]) -> Table:
-    """Accuracy of the surest pairs, all of them left out, and regret with hit rate."""
+    """Decision accuracy of shares of surest pairs below 100%, and regret with hit rate by k."""
     shares = [kept["share"] for kept in next(iter(metrics.values()))["kept"]][:-1]
     best = list(dict.fromkeys(k for each in metrics.values() for k in each["top"]))
     table = named_table(
@@ -135,13 +135,13 @@ def _remarks(document: Mapping[str, Any]) -> Iterable[str]:
         )
         yield f"Pairs tied by the target and by the proxy: {', '.join(ties)}."
     yield (
-        "Surest: decision accuracy of the pairs with the largest proxy difference. Best: regret of"
-        " choosing among the proxy's best so many, in the target's unit (share of hits)."
+        "Surest: decision accuracy of the pairs with the largest proxy difference. Best k: regret"
+        " of choosing among the proxy's best k, in the target's unit (hit rate)."
     )
     if any(each["stated"] for each in metrics):
         yield (
-            "Stated: decision accuracy (share) of the pairs called with that probability, which"
-            " knows the noise of the proxy's seeds alone."
+            "Stated: decision accuracy (share) of the pairs that the proxy orders with that"
+            " probability, which covers only the noise of the proxy's seeds."
         )
     for name, ceiling in (document["ceiling"] or {}).items():
         low, high = ceiling["one_seed_range"]

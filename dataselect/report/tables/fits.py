@@ -1,7 +1,6 @@
-"""What `dataselect fit` writes and shows: a document for machines and tables for people.
+"""The result of `dataselect fit`, as a JSON document and as terminal tables.
 
-Errors are in points of accuracy, hundredths of a share; floors, ranges of accuracy and coverage
-are shares.
+Errors are in points of accuracy (0..100); floors, accuracy ranges and coverage are shares (0..1).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,7 +29,7 @@ def fit_document(
     facts: Mapping[str, Any],
     notes: Sequence[str],
 ) -> Document:
-    """Everything that was found; `facts` are what the command knows (protocol, seed, ...)."""
+    """The whole result; `facts` come from the caller (file, protocol, seed, ...)."""
     benchmarks = {}
     for name, fitted in fits.items():
         of_one = _paper(fitted) if isinstance(fitted, PaperFit) else _robust(fitted)
@@ -52,7 +51,7 @@ def fit_document(
 
 
 def fit_verdict(document: Document) -> str:
-    """How far off predictions of unseen accuracies were."""
+    """The error of the predictions on held-out accuracies, in one sentence."""
     overall, rows = document["overall"], document["benchmarks"].values()
     names = list(document["benchmarks"])
     over = f"over {len(names)} benchmarks" if len(names) > 1 else f"on {names[0]}"
@@ -69,13 +68,13 @@ def fit_verdict(document: Document) -> str:
         parts.append(f"the score beats tokens alone on {ahead} of {len(timed)}")
     held = overall.get("coverage_cv_mean")
     if held is not None:
-        parts.append(f"{CONFIDENCE:.0%} intervals hold {held:.0%} of unseen accuracies")
+        parts.append(f"{CONFIDENCE:.0%} intervals contain {held:.0%} of held-out accuracies")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
 
 
 def print_fit(document: Document, console: Console) -> None:
-    """The document as a table, with what has to be known to read it."""
+    """Print the document as tables, with an explanation of their columns."""
     paper = document["protocol"] == "paper"
     better = "lower" if document["lower_is_better"] else "higher"
     console.print(
@@ -150,11 +149,11 @@ _PAPER_WORDS = (
 _ROBUST_WORDS = (
     "mean over benchmarks: CV MAE {cv_mae_mean:.2f}, median {cv_mae_median:.2f}",
     "MAE: mean absolute error in points of accuracy, in cross-validation / on the last 20% / last "
-    "40% of each run, fitted on what comes before; 90% held: share of unseen accuracies in 90% "
-    "intervals, likewise.",
-    "tokens alone: MAE of the same fit with no score; a score that does not beat it has shown "
-    "nothing on these runs. isotonic: that half alone, in cross-validation; apart: its largest "
-    "difference from the sigmoid where fitted.",
+    "40% of each run, fitted on what comes before; 90% held: share of held-out accuracies inside "
+    "their 90% intervals, for the same three splits.",
+    "tokens alone: MAE of the same fit on tokens without the score; a score that does not beat it "
+    "adds nothing on these runs. isotonic: CV MAE of the isotonic half alone; apart: its largest "
+    "difference from the sigmoid in the fitted range, in points.",
 )
 
 
@@ -193,20 +192,20 @@ def _robust(fitted: RobustFit) -> Document:
         "floor_from": fitted.floor_from,
         "ceiling": sum(fitted.function.curve.coefficients[:2]),
         "averaged_points": fitted.averaged,
-        "beside": {name: _points(found) for name, found in fitted.beside.items()},
+        "beside": {name: _points(errors) for name, errors in fitted.beside.items()},
         "isotonic_disagreement": 100 * fitted.disagreement,
         "method": fitted.function.provenance.method,
     }
 
 
 def _points(errors: Errors) -> dict[str, float | None]:
-    found = {
+    by_split = {
         "cv_mae": errors.cross_validation,
         "last_20_mae": errors.last_20,
         "last_40_mae": errors.last_40,
         "other_runs_mae": errors.other_runs,
     }
-    return {name: None if value is None else 100 * value for name, value in found.items()}
+    return {name: None if value is None else 100 * value for name, value in by_split.items()}
 
 
 def _overall(rows: Sequence[Document]) -> dict[str, Any]:

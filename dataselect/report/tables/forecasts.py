@@ -1,7 +1,7 @@
-"""What `dataselect predict` writes and shows: a document, a CSV file and tables for people.
+"""The result of `dataselect predict`, as a JSON document, a CSV file and terminal tables.
 
-Accuracies are shares in the document and the file, and out of 100 in the terminal, which is made
-for 80 columns. A view of what `forecast_table` gives; nothing is computed here but places.
+Accuracies are shares (0..1) in the document and the file and percent in the terminal, which is made
+for 80 columns. It is a view of the result of `forecast_table`; only ranks and tiers are added.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,38 +21,38 @@ from dataselect.transfer.forecast_table import Settings, TableForecasts
 Document = dict[str, Any]
 
 _MOST_PAIRS = 9
-"""Candidates up to which everyone's probability against everyone is shown."""
+"""Most candidates for which the table of pairwise probabilities is printed."""
 
 
 def forecast_document(
-    found: TableForecasts, settings: Settings, facts: Mapping[str, Any]
+    table: TableForecasts, settings: Settings, facts: Mapping[str, Any]
 ) -> Document:
-    """Everything, in JSON types; `facts` are what the command knows (its files)."""
-    wins = found.forecasts.wins
+    """The whole result, in JSON types; `facts` come from the caller (its files)."""
+    wins = table.forecasts.wins
     near, tier = not_told_apart(wins, settings.confidence), tiers(wins, settings.confidence)
-    ranked = list(found.forecasts.overall)
+    ranked = list(table.forecasts.overall)
     rows = []
-    for name in [*ranked, *(name for name in found.scores if name not in ranked)]:
+    for name in [*ranked, *(name for name in table.scores if name not in ranked)]:
         rows.append(
             {
                 "id": name,
                 "rank": ranked.index(name) + 1 if name in tier else None,
                 "tier": tier.get(name),
-                **_forecast(found.forecasts.overall.get(name)),
+                **_forecast(table.forecasts.overall.get(name)),
                 "not_told_apart": near.get(name),
                 "benchmarks": {
                     benchmark: {
-                        **dict(zip(("score", "seeds"), found.scores[name][benchmark], strict=True)),
+                        **dict(zip(("score", "seeds"), table.scores[name][benchmark], strict=True)),
                         **_forecast(part),
                     }
-                    for benchmark, part in found.forecasts.by_benchmark[name].items()
+                    for benchmark, part in table.forecasts.by_benchmark[name].items()
                 },
             }
         )
     return {
         **facts,
         **asdict(settings),
-        "overruled": dict(found.overruled),
+        "overruled": dict(table.overruled),
         "functions": {
             name: {
                 "family": each.family,
@@ -62,11 +62,11 @@ def forecast_document(
                 "calibration": each.provenance.calibration,
                 "method": each.provenance.method,
             }
-            for name, each in found.functions.items()
+            for name, each in table.functions.items()
         },
         "candidates": rows,
         "wins": wins.to_dict("index"),
-        "notes": list(found.notes),
+        "notes": list(table.notes),
     }
 
 
@@ -76,9 +76,9 @@ def _forecast(forecast: Forecast | None) -> Document:
 
 
 def forecast_csv(document: Document) -> str:
-    """A row for each candidate, best first; empty where there is no value, and 1 for true.
+    """A row for each candidate, best first; missing values are empty, booleans 0 or 1.
 
-    A benchmark's column is its prediction, so `dataselect agree` reads the file as it is.
+    A benchmark's column holds its predicted accuracy, so `dataselect agree` can read the file.
     """
     import pandas as pd
 
@@ -104,7 +104,7 @@ def _cells(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def forecast_verdict(document: Document) -> str:
-    """Who comes first, and who cannot be told apart from it."""
+    """Which candidate comes first, and which cannot be told apart from it."""
     ranked = [each for each in document["candidates"] if each["rank"]]
     if not ranked:
         return "No candidate has a score on each benchmark, so none is ranked."
@@ -112,7 +112,7 @@ def forecast_verdict(document: Document) -> str:
     ends = numbers.interval(numbers.points(first["low"]), numbers.points(first["high"]))
     accuracy = f"predicted accuracy {numbers.percent(first['predicted_accuracy'])} {ends}"
     if first["extrapolated"]:
-        accuracy += ", beyond the scores fitted"
+        accuracy += ", extrapolated beyond the fitted scores"
     if len(ranked) == 1:
         return f"{first['id']} has {accuracy}."
     near = first["not_told_apart"]
@@ -129,7 +129,7 @@ def forecast_verdict(document: Document) -> str:
 
 
 def print_forecasts(document: Document, console: Console) -> None:
-    """Who comes first and who cannot be told apart; then the benchmarks one by one."""
+    """Print the ranking with its tiers, pairwise probabilities, and each benchmark."""
     for refusal in document["overruled"].values():
         console.print(Text(numbers.one_line(f"FORCED: {refusal}"), style="bold red"))
     console.print(_ranking(document))
@@ -179,14 +179,14 @@ def _remarks(document: Document) -> list[str]:
             lines.append(f"tier {tier}, not told apart from its first: {', '.join(names)}")
     over = " mean over the benchmarks" if len(document["functions"]) > 1 else ""
     lines.append(
-        f"Predicted accuracy of the target,{over} [{share} interval]; * beyond the scores fitted."
+        f"Predicted accuracy of the target,{over} [{share} interval]; * beyond the fitted scores."
         " A tier ends where its first candidate beats the next with probability"
         f" {document['confidence']:g}."
     )
     lines.append(
-        "Intervals hold the functions' errors, which candidates share: they may overlap where the"
-        " order is sure. Probabilities know the noise of seeds and how far targets of like score"
-        " differ."
+        "Intervals include the functions' errors, which candidates share: they may overlap even"
+        " if the order is certain. Probabilities cover the noise of seeds and how far targets of"
+        " similar score differ."
     )
     return lines
 
@@ -208,7 +208,7 @@ def _benchmarks(document: Document, names: Sequence[str]) -> Table:
 
 
 def _table(*headings: str) -> Table:
-    """The rank, maybe the tier, then the candidate and what is to be read across."""
+    """A table of rank, optional tier, candidate, and columns of numbers."""
     table = plain_table()
     for place, each in enumerate(headings):
         names = place and headings[place - 1] in ("", "tier") and each != "tier"

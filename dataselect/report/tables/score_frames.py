@@ -1,6 +1,6 @@
-"""The numbers of `dataselect score`: means over items with their errors, and items side by side.
+"""The numbers of `dataselect score`: means over items with standard errors, and item tables.
 
-What is written, printed and given to Python all comes from here.
+Files, terminal tables and the Python result all use these functions.
 """
 
 import math
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Mean = tuple[float, float, int]
-"""Mean, standard error and number of the items that have a value."""
+"""Mean over the items with a value, its standard error, and the number of these items."""
 
 Metrics = Mapping[str, Mean]
+"""By name of the metric."""
 
 LEGEND = (
     "mean ± standard error over items. rBridge, R^φ, label (its NLL) and ScB in nats per"
@@ -25,7 +26,7 @@ LEGEND = (
     " (accuracy or pass@1 of written answers) and iSFT (the same after fine-tuning): higher is"
     " better."
 )
-"""How the headline metrics are read."""
+"""Explanation of the headline metrics."""
 
 HEADLINES = {
     "rbridge": "rBridge",
@@ -38,17 +39,17 @@ HEADLINES = {
     "correct": "acc",
     "isft_accuracy": "iSFT",
 }
-"""Metrics that are shown to people, with their headings; all of them are in the files."""
+"""Metrics in the terminal table, with their headings; the files have all metrics."""
 
 _COUNTS = ("trace_tokens", "left_out_tokens")
 _UNCONDITIONAL = ("arc_challenge", "commonsense_qa")
-"""Benchmarks whose cloze accuracy OLMES takes from `acc_uncond`; per character for others."""
+"""Benchmarks whose cloze accuracy OLMES takes from `acc_uncond`; else it is `acc_per_char`."""
 
 
 def mean_of(values: "pd.Series[float]") -> Mean | None:
-    """Of the items that have a value; the error of a single one is 0.
+    """Mean over the items with a value; the standard error of a single item is 0.
 
-    None without a value, and where a likelihood ratio has no number.
+    None if no item has a value or the mean is not finite, as of some likelihood ratios.
     """
     values = values.dropna()
     mean = float(values.mean())
@@ -59,8 +60,8 @@ def mean_of(values: "pd.Series[float]") -> Mean | None:
 
 
 def metrics_of(scores: BenchmarkScores, number: int) -> Metrics:
-    """Each metric with a finite mean, of the model that is `number` in `scores`."""
-    table, found = scores.tables[number], {}
+    """Each metric with a finite mean, of the model at index `number` in `scores`."""
+    table, means = scores.tables[number], {}
     for name in table.columns:
         if name == "item" or name in _COUNTS or table[name].dtype.kind not in "bif":
             continue
@@ -71,12 +72,12 @@ def metrics_of(scores: BenchmarkScores, number: int) -> Metrics:
         if name == "correct":
             code = scores.evaluation.benchmark.answer_kind == "code"
             metric = "pass@1" if code else "exact_match"
-        found[metric] = mean
-    return found
+        means[metric] = mean
+    return means
 
 
 def headline(key: str, scores: BenchmarkScores, metrics: Metrics) -> Mean | None:
-    """The metric that stands under a heading, None where the benchmark has none."""
+    """The mean under a heading of `HEADLINES`; None if the benchmark does not have it."""
     if key == "cloze":
         unconditional = scores.evaluation.benchmark.id in _UNCONDITIONAL
         key = "acc_uncond" if unconditional else "acc_per_char"
@@ -85,13 +86,13 @@ def headline(key: str, scores: BenchmarkScores, metrics: Metrics) -> Mean | None
     return metrics.get(key)
 
 
-def figure(value: float) -> str:
-    """Three decimals; what would show none of its digits, a probability of an answer, say so."""
+def number_text(value: float) -> str:
+    """Three decimals; scientific notation for a value that would round to 0.000."""
     return f"{value:.0e}" if 0 < abs(value) < 5e-4 else f"{value:.3f}"
 
 
 def remarks(scores: Sequence[BenchmarkScores]) -> list[str]:
-    """What was left out, counted by reason, and the notes, a line for each."""
+    """A line for each reason of left-out items, with its count, and for each note."""
     lines = []
     for each in scores:
         name = each.evaluation.benchmark.id
@@ -102,7 +103,7 @@ def remarks(scores: Sequence[BenchmarkScores]) -> list[str]:
 
 
 def item_rows(scores: Sequence[BenchmarkScores], number: int) -> "pd.DataFrame":
-    """All that was measured of one model: a row for each benchmark and item."""
+    """All scores of one model: a row for each benchmark and item."""
     import pandas as pd
 
     tables = [each.tables[number].assign(benchmark=each.evaluation.benchmark.id) for each in scores]
@@ -112,7 +113,7 @@ def item_rows(scores: Sequence[BenchmarkScores], number: int) -> "pd.DataFrame":
 
 
 def items_frame(models: Sequence[str], scores: Sequence[BenchmarkScores]) -> "pd.DataFrame":
-    """`item_rows` of all models, which have the same items, with `model` in front."""
+    """`item_rows` of all models, which have the same items, with `model` as the first column."""
     import pandas as pd
 
     rows = pd.concat(
@@ -123,7 +124,7 @@ def items_frame(models: Sequence[str], scores: Sequence[BenchmarkScores]) -> "pd
 
 
 def means_frame(models: Sequence[str], scores: Sequence[BenchmarkScores]) -> "pd.DataFrame":
-    """A row for each model and benchmark; columns `METRIC`, `METRIC_stderr` and `METRIC_items`."""
+    """A row for each model and benchmark: `items`, `METRIC`, `METRIC_stderr`, `METRIC_items`."""
     import pandas as pd
 
     rows = []
@@ -138,7 +139,7 @@ def means_frame(models: Sequence[str], scores: Sequence[BenchmarkScores]) -> "pd
 
 
 def headline_frame(models: Sequence[str], scores: Sequence[BenchmarkScores]) -> "pd.DataFrame":
-    """The headline metrics as people read them: `mean ± standard error`."""
+    """The headline metrics as text: `mean ± standard error`."""
     import pandas as pd
 
     rows = []
@@ -148,8 +149,8 @@ def headline_frame(models: Sequence[str], scores: Sequence[BenchmarkScores]) -> 
             row: dict[str, object] = {"model": model, "benchmark": each.evaluation.benchmark.id}
             row["items"] = len(each.tables[number])
             for key, heading in HEADLINES.items():
-                if (found := headline(key, each, metrics)) is not None:
-                    row[heading] = f"{figure(found[0])} ± {figure(found[1])}"
+                if (mean := headline(key, each, metrics)) is not None:
+                    row[heading] = f"{number_text(mean[0])} ± {number_text(mean[1])}"
             rows.append(row)
     frame = pd.DataFrame(rows).set_index(["model", "benchmark"])
     return frame[["items", *(name for name in HEADLINES.values() if name in frame)]]

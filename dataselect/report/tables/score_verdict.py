@@ -1,7 +1,7 @@
-"""What the scores of models come to, in a sentence: whose rBridge is lowest, and by how much.
+"""The verdict of `dataselect score`: which model has the lowest rBridge, and by how much.
 
-A difference between two models is over the same items, so its standard error is that of the
-differences item by item.
+Two models are compared on the same items, so the standard error of their difference is that of the
+paired differences.
 """
 
 from collections.abc import Sequence

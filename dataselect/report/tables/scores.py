@@ -1,8 +1,8 @@
-"""What `dataselect score` writes and shows: a Parquet table of items and a summary.
+"""Output of `dataselect score`: a Parquet table of items, a summary and terminal tables.
 
 The summary has the shape of lm-evaluation-harness's results files (`results`, `configs`,
-`n-shot`, `n-samples`, ...; metrics are `name,none` with `name_stderr,none`), so that whatever
-reads those reads these. What such a file has no place for stands under `dataselect`.
+`n-shot`, `n-samples`, ...; metrics are `name,none` with `name_stderr,none`), so that programs that
+read those can read these. Everything without a place there is under the key `dataselect`.
 """
 
 import json
@@ -23,10 +23,10 @@ from dataselect.report.tables.score_frames import (
     HEADLINES,
     LEGEND,
     Metrics,
-    figure,
     headline,
     item_rows,
     metrics_of,
+    number_text,
     remarks,
 )
 from dataselect.scoring.checkpoint import ModelCheckpoint
@@ -49,9 +49,9 @@ def summary(
     facts: Mapping[str, Any],
     when: datetime,
 ) -> dict[str, Any]:
-    """The results of the model that is `number` in `scores`.
+    """The results of `model`, which is at index `number` in `scores`.
 
-    `facts` are what the command knows (device, precision, ...).
+    `facts` come from the caller (`device`, `dtype`, `limit`); `when` is the time of the results.
     """
     identity = model.identity["model"]
     revision = identity.get("commit", "local")
@@ -93,7 +93,7 @@ def summary(
                 for name, each in by_id.items()
             },
             "notes": {name: list(each.notes) for name, each in by_id.items()},
-            # Of all models that were scored together; their shares are not kept apart.
+            # Of all models scored together; FLOPs are not recorded by model.
             "flops": {name: each.flops for name, each in by_id.items()},
             "models_scored_together": len(scores[0].tables),
         },
@@ -107,7 +107,7 @@ def write_scores(
     when: datetime,
     out: Path,
 ) -> list[Path]:
-    """Write `<out>/<model>/results_<date>.json` and `items_<date>.parquet`; gives the folders."""
+    """Write `<out>/<model>/results_<date>.json` and `items_<date>.parquet`; returns the folders."""
     stamp = when.strftime("%Y-%m-%dT%H-%M-%S.%f")
     folders = [
         out / folder for folder in distinct([slug(model.name) or "model" for model in models])
@@ -116,8 +116,8 @@ def write_scores(
         folder.mkdir(parents=True, exist_ok=True)
         rows = item_rows(scores, number)
         write_atomic(folder / f"items_{stamp}.parquet", rows.to_parquet(None, index=False))
-        made = summary(model, number, scores, facts, when)
-        text = json.dumps(made, indent=2, ensure_ascii=False, allow_nan=False)
+        results = summary(model, number, scores, facts, when)
+        text = json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False)
         write_atomic(folder / f"results_{stamp}.json", (text + "\n").encode())
     return folders
 
@@ -125,7 +125,7 @@ def write_scores(
 def print_scores(
     models: Sequence[ModelCheckpoint], scores: Sequence[BenchmarkScores], console: Console
 ) -> None:
-    """A table for each model with a row for each benchmark, and what was left out."""
+    """Print a table for each model with a row for each benchmark, the legend and left-out items."""
     for number, model in enumerate(models):
         rows = [(each, metrics_of(each, number)) for each in scores]
         console.print(one_line(model.name), style="bold", markup=False, highlight=False)
@@ -146,13 +146,16 @@ def _table(rows: Sequence[tuple[BenchmarkScores, Metrics]]) -> Table:
         table.add_row(
             escape(each.evaluation.benchmark.id),
             str(len(each.tables[0])),
-            *("–" if cell is None else f"{figure(cell[0])}\n±{figure(cell[1])}" for cell in cells),
+            *(
+                "–" if cell is None else f"{number_text(cell[0])}\n±{number_text(cell[1])}"
+                for cell in cells
+            ),
         )
     return table
 
 
 def print_comparison(tables: Mapping[str, "pd.DataFrame"], console: Console) -> None:
-    """rBridge of each model by frontier model, and how far the rankings agree."""
+    """Print the rBridge of each model by frontier model, and the agreement of the rankings."""
     names = list(tables)
     agreements = compare_frontiers(tables)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -169,7 +172,7 @@ def print_comparison(tables: Mapping[str, "pd.DataFrame"], console: Console) -> 
     for each in agreements:
         lines.append(
             f"{each.first} and {each.second}: {each.same_order:.0%} of the pairs of models in the"
-            f" same order, Kendall's tau {each.kendall_tau:.2f}; on items drawn anew"
+            f" same order, Kendall's tau {each.kendall_tau:.2f}; on resampled items"
             f" {each.first}'s own ranking keeps {each.resampled:.0%}"
         )
     for line in lines:
@@ -177,11 +180,11 @@ def print_comparison(tables: Mapping[str, "pd.DataFrame"], console: Console) -> 
 
 
 def _means(metrics: Metrics) -> dict[str, float]:
-    made = {}
+    results = {}
     for name, (mean, error, _) in metrics.items():
-        made[f"{name},none"] = mean
-        made[f"{name}_stderr,none"] = error
-    return made
+        results[f"{name},none"] = mean
+        results[f"{name}_stderr,none"] = error
+    return results
 
 
 def _lower(metric: str) -> bool:

@@ -1,4 +1,4 @@
-"""What `dataselect traces build` shows: the cost before it starts, and how far it is."""
+"""Display of `dataselect traces build`: the estimated cost, then a progress bar."""
 
 from types import TracebackType
 from typing import Self
@@ -12,12 +12,15 @@ from dataselect.traces.recording.spending import Estimate
 from dataselect.units import format_count, format_seconds
 
 
-class OnlyEstimated(Exception):  # noqa: N818 - it is the wanted end, no error
-    """The estimate was all that was asked for."""
+class OnlyEstimated(Exception):  # noqa: N818 - a normal end, not an error
+    """Ends a dry run after the estimate."""
 
 
 class ShownBuild:
-    """A bar of questions with the money spent; with `dry_run` it ends after the estimate."""
+    """A progress bar of questions with the money spent; `dry_run` ends after the estimate.
+
+    With `dry_run`, `start` raises OnlyEstimated.
+    """
 
     def __init__(self, console: Console, dry_run: bool = False) -> None:
         self._dry_run = dry_run
@@ -27,7 +30,7 @@ class ShownBuild:
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             console=console,
-            # Where there is no terminal, lines say all of it.
+            # Without a terminal, progress is printed as lines.
             disable=not console.is_terminal,
         )
         self._task = self._bar.add_task("asking", visible=False)
@@ -46,7 +49,7 @@ class ShownBuild:
         self._bar.stop()
 
     def start(self, estimate: Estimate, progress: Made) -> None:
-        """Say what is about to be asked and what it is thought to cost."""
+        """Print the number of questions and the estimated cost."""
         tokens = estimate.usage
         cost = "prices not known" if estimate.usd is None else f"about {estimate.usd:.2f} USD"
         kept = f" ({progress.settled} answered before)" if progress.settled else ""
@@ -63,16 +66,16 @@ class ShownBuild:
         self.advance(progress)
 
     def looked(self, queue: Queue, next_look_seconds: float) -> None:
-        """Say how far the batches on the server are."""
+        """Print the progress of the batches on the server."""
         self._bar.console.print(
-            f"{queue.done} of {queue.requests} requests in batches are done, looking again in"
+            f"{queue.done} of {queue.requests} requests in batches are done, checking again in"
             f" {format_seconds(next_look_seconds)}",
             markup=False,
             highlight=False,
         )
 
     def advance(self, progress: Made) -> None:
-        """Show how far it is; every tenth as a line where there is no terminal."""
+        """Update the progress bar; without a terminal, print a line for every tenth."""
         words = ["asking"]
         if progress.excluded:
             words.append(f"{progress.excluded} left out")

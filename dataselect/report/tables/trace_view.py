@@ -1,12 +1,12 @@
-"""One trace and a set of traces, in the terminal.
+"""Terminal views of one trace and of a set of traces.
 
-The reasoning is shaded by the frontier model's probability, which is what each letter weighs in
-rBridge: the darker, the more. Letter and background colours are set together, so that any
-terminal theme will do. Shade alone reaches neither a file nor everybody's eyes: tokens below one
-half are underlined too, and stand in ⟦ ⟧ where there are no colours.
+The reasoning is shaded by the frontier model's probability, which is each letter's weight in
+rBridge: darker is more probable. Text and background colours are set together, so that any
+terminal theme works. Shade is lost in files and to colour-blind readers, so tokens below one half
+are also underlined, and put in ⟦ ⟧ where there are no colours.
 
-Texts of models and benchmarks may hold anything: they are passed to rich as plain text, and what
-a terminal would act on is shown as an escape.
+Texts of models and benchmarks may hold anything: they are passed to rich as plain text, and control
+characters are shown as escapes.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ from dataselect.traces.summary import Spread, Summary
 from dataselect.traces.trace import Trace, TraceHeader
 
 UNCERTAIN = 0.5
-"""Tokens of a lower probability are marked."""
+"""Tokens with a lower probability are marked."""
 
-# Lower ends of the shades; ColorBrewer's Blues, dark enough at the end for white letters.
+# Lower ends of the shades: ColorBrewer's Blues; the two darkest have white text.
 _SHADES = (
     (0.0, "#000000 on #eff3ff"),
     (0.2, "#000000 on #c6dbef"),
@@ -35,14 +35,14 @@ _SHADES = (
 )
 _NO_PROBABILITY = "dim italic"
 _OPEN, _CLOSE = "⟦", "⟧"
-_JOINERS = "\u200c\u200d"  # that Persian, Hindi and emoji are written with
+_JOINERS = "\u200c\u200d"  # needed to write Persian, Hindi and emoji
 _VERDICTS = {True: ("right", "green"), False: ("wrong", "red"), None: ("cannot be told", "dim")}
 
 
 def trace_text(trace: Trace, *, brackets: bool = False) -> Text:
-    """The trace with each run of equal probability shaded; neighbours that are equal look one.
+    """The trace, shaded by probability; neighbouring runs of one shade look like one.
 
-    `brackets` puts tokens below `UNCERTAIN` in ⟦ ⟧, for where there is no colour.
+    `brackets` puts tokens below `UNCERTAIN` in ⟦ ⟧, for output without colour.
     """
     text, at = Text(), 0
     for length, p in trace.runs:
@@ -58,9 +58,9 @@ def trace_text(trace: Trace, *, brackets: bool = False) -> Text:
 def print_trace(
     console: Console, trace: Trace, item: Item | None = None, correct: bool | None = None
 ) -> None:
-    """Question, choices, shaded reasoning and its scale, and the final answer beside the right one.
+    """Print question, choices, shaded reasoning with its scale, the final and the right answer.
 
-    `correct` is None where it cannot be told.
+    `correct` is None if the answer could not be graded.
     """
     coloured = console.color_system is not None and not console.no_color
     console.print(Text(one_line(trace.item), style="bold"))
@@ -83,8 +83,8 @@ def print_trace(
 
 
 def print_summary(console: Console, summary: Summary, header: TraceHeader) -> None:
-    """What the traces are of, their figures and what was left out; then how they were recorded."""
-    console.print(_rows((*_origin(header), *_figures(summary))))
+    """Print the origin of the traces, their statistics, left-out items and recording settings."""
+    console.print(_rows((*_origin(header), *_statistics(summary))))
     if summary.exclusions:
         console.print()
         console.print(Text("left out:", style="dim"))
@@ -121,7 +121,7 @@ def _origin(header: TraceHeader) -> list[tuple[str, str]]:
     return [(name, value) for name, value in rows if value]
 
 
-def _figures(summary: Summary) -> list[tuple[str, str]]:
+def _statistics(summary: Summary) -> list[tuple[str, str]]:
     traces = f"{summary.traces:,}"
     if summary.items is not None:
         traces += f" for {summary.items:,} items, {summary.without:,} of them without"
@@ -174,12 +174,12 @@ def _style(p: float | None) -> str:
 def _gold(item: Item) -> str:
     if item.choices is not None and item.answer_index is not None:
         return f"{item.answer}. {item.choices[item.answer_index]}"
-    # Code begins with its indent, so it has lines of its own.
+    # Code starts with an indent, so it starts on a new line.
     return f"\n{item.answer}" if item.code is not None else item.answer
 
 
 def _shown(text: str) -> str:
-    """`text` with its line ends, and all else that a terminal would act on as an escape."""
+    """`text` with control characters other than line ends shown as escapes."""
     return "".join(
         letter
         if letter.isprintable() or letter == "\n" or letter in _JOINERS

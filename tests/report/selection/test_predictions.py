@@ -1,4 +1,4 @@
-"""Who beats whom at target scale, where transfer functions apply."""
+"""Pairwise probabilities of target accuracy where transfer functions apply."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a report says of leaks, on every face."""
+"""Leaks in the document, the README, the CSV file and the terminal."""
 
 import csv
 import io
@@ -118,7 +118,7 @@ def test_every_face_flags_the_candidate(make_selection: MakeSelection) -> None:
     row = "| `good` | `sums` | 3 of 60 (5.0%) | 1 | 1 | question 3, trace 1 | 4 | 2.0% |"
     assert row in section
     assert "`fair` | `sums` | 1 of 60 (1.7%)" in section
-    assert "no text of theirs is read here: `broken`" in section
+    assert "their text is not read here: `broken`" in section
     assert "Stage 1 again without leaked items (3 of 60 of `sums`), by score:" in section
 
     rows = {row["id"]: row for row in csv.DictReader(io.StringIO(ranking_csv(made)))}

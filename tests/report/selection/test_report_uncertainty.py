@@ -1,4 +1,4 @@
-"""What a report says of how sure Stage 1 is."""
+"""Uncertainty of Stage 1 in the document, the README and the terminal."""
 
 import io
 import json
@@ -29,7 +29,7 @@ FAR = PUBLIC.gap(1e11, PUBLIC.target_flops)
 def with_doubt(
     selection: Selection, gap: Gap | None, seeds: int = 1, rule: PruningRule | None = None
 ) -> Selection:
-    """The selection as Stage 1 leaves it, with as many seeds that differ a little."""
+    """The selection after Stage 1, with this many seeds that differ slightly."""
     screening = selection.screening
     runs = {}
     for name, table in screening.scores.runs.items():
@@ -74,7 +74,7 @@ def texts(selection: Selection) -> tuple[dict[str, Any], str, str]:
 def test_stage_1_speaks_of_the_target_only_with_a_gap(make_selection: MakeSelection) -> None:
     made, text, _ = texts(with_doubt(make_selection(stage2=False), NEAR))
     assert "it is the better one at target size with probability" in made["verdict"]
-    assert "going by published proxies of such a size" in made["verdict"]
+    assert "judging by published proxies of this size" in made["verdict"]
     assert "what one training seed commonly changes" in text
     assert "Probability that the row is the better one at target size" in text
     without, text, _ = texts(with_doubt(make_selection(stage2=False), None))
@@ -130,14 +130,14 @@ def test_who_was_pruned_by_probability_is_told_so(make_selection: MakeSelection)
     made, _, _ = texts(with_doubt(make_selection(stage2=False), NEAR, rule=rule))
     assert made["stages"]["stage1"]["kept_by"]["blend"] == "probability"
     reasons = {c["id"]: c["reason"] for c in made["candidates"]}
-    assert "of which 3 go on; probability to be of the best 2" in reasons["poor"]
+    assert "3 of which go on; probability of being in the best 2" in reasons["poor"]
 
 
 def test_without_targets_the_ablation_says_that_nobody_knows(make_selection: MakeSelection) -> None:
     made, text, shown = texts(with_ablation(make_selection(), None))
     assert made["ablation"]["metrics"]["trace_nll"]["differing"] == [["good", "fair"]]
     assert made["ablation"]["metrics"]["trace_nll"]["gain"] is None
-    assert "83.3% of the pairs in one order, and surely differs on 1 of 6" in text
+    assert "83.3% of the pairs in the same order, and surely differ on 1 of 6" in text
     assert "Which of the two is right is not known" in shown.replace("\n", " ")
     assert "| `good` | 1 | 2 |" in text
 
@@ -149,7 +149,7 @@ def test_with_targets_the_ablation_answers_or_says_that_it_cannot(
     made, text, shown = texts(with_ablation(make_selection(), target))
     assert made["ablation"]["metrics"]["trace_nll"]["gain"] > 0
     assert "cannot be told here" in text
-    assert "less that without, is 16.7 [" in shown.replace("\n", " ")
+    assert "decision accuracy by 16.7 [" in shown.replace("\n", " ")
     assert max(map(len, shown.splitlines())) <= 80
 
 

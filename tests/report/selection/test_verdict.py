@@ -63,14 +63,14 @@ def test_a_lone_survivor_of_the_second_stage_was_compared_with_nothing(
     make_selection: MakeSelection,
 ) -> None:
     made = document(make_selection(fate={"good": ("stage2", "failed")}))
-    assert made["verdict"].startswith("fair is the only survivor that came through Stage 2")
+    assert made["verdict"].startswith("fair is the only survivor scored in Stage 2")
     assert made["decision"]["probability"] is None
 
 
 def test_a_lone_candidate_was_compared_with_nothing(make_selection: MakeSelection) -> None:
     lost = dict.fromkeys(("fair", "blend", "poor"), ("stage1", "diverged"))
     made = document(make_selection(fate=lost))
-    assert made["verdict"].startswith("good is the only candidate that came through")
+    assert made["verdict"].startswith("good is the only candidate scored")
 
 
 def test_over_several_benchmarks_it_compares_aggregated_scores(

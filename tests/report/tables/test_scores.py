@@ -1,4 +1,4 @@
-"""What `dataselect score` writes and shows, made by hand without any model."""
+"""Output of `dataselect score`, from hand-made scores without any model."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What is shown while traces are made: the cost before, the progress after."""
+"""Display while traces are built: the cost estimate, then the progress."""
 
 import io
 

@@ -134,7 +134,7 @@ def test_the_summary_shows_origin_figures_and_what_was_left_out() -> None:
     assert rows["frontier model"] == "gpt-4o"
     assert rows["made"] == "2026 by dataselect 1"
     assert rows["how"] == "by hand"
-    # What a reader asks first comes first.
+    # Most important first.
     assert text.index("letters") < text.index("left out:") < text.index("recorded with:")
     assert rows["letters"] == "mean 19.0, median 19.0, 19 to 19"
     assert rows["probabilities"] == "0.3 to 1.000, mean 0.694"
