@@ -35,8 +35,8 @@ class Job:
     def __post_init__(self) -> None:
         module = getattr(self.function, "__module__", None) or ""
         name = getattr(self.function, "__qualname__", "")
-        found = getattr(sys.modules.get(module), name, None)
-        if module == "__main__" or found is not self.function:
+        importable = getattr(sys.modules.get(module), name, None)
+        if module == "__main__" or importable is not self.function:
             raise ValueError(f"job {self.name!r}: {self.function!r} is not importable by name")
 
 

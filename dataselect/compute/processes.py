@@ -109,7 +109,7 @@ class LocalProcesses:
         while waiting or self._busy():
             while waiting and len(self._busy()) < self.slots:
                 task = waiting.popleft()
-                self._give(task)
+                self._assign(task)
                 on_event(Event(task.job.name, "started", {"attempt": task.attempts}))
             for worker, task in self._ready():
                 try:
@@ -120,7 +120,7 @@ class LocalProcesses:
                         task.attempts -= 1
                         waiting.appendleft(task)
                         continue
-                    outcome = self._bury(worker, task)
+                    outcome = self._end_lost(worker, task)
                     if task.attempts <= self.retries:
                         on_event(Event(task.job.name, "retried", {"reason": str(outcome.error)}))
                         # At the end of the queue, where fewer jobs run beside it and use memory.
@@ -150,7 +150,7 @@ class LocalProcesses:
             if worker.connection in ready or worker.has_ended()
         ]
 
-    def _give(self, task: _Task) -> None:
+    def _assign(self, task: _Task) -> None:
         """Send the task to an idle worker that is still alive, else to a new one."""
         task.attempts += 1
         task.started = time.perf_counter()
@@ -168,7 +168,7 @@ class LocalProcesses:
         with suppress(OSError):
             worker.send(task.payload)
 
-    def _bury(self, worker: WorkerProcess, task: _Task) -> Outcome:
+    def _end_lost(self, worker: WorkerProcess, task: _Task) -> Outcome:
         """Clean up after a dead worker; the task's outcome if this was its last attempt."""
         error = worker.cause_of_death()
         task.wall_lost += time.perf_counter() - task.started

@@ -60,9 +60,9 @@ def leaked(
     kinds: dict[Kind, set[str]] = {}
     documents = text_share = 0.0
     for source, draw in draws.items():
-        found = findings[source]
-        last = draw.reach * found.read.documents
-        for part in found.parts:
+        in_source = findings[source]
+        last = draw.reach * in_source.read.documents
+        for part in in_source.parts:
             if (part.benchmark, part.split) != (benchmark, split) or part.first >= last:
                 continue
             like[part.item] = None
@@ -72,10 +72,10 @@ def leaked(
             kinds.setdefault(part.kind, set()).add(part.item)
             if part.first_whole is not None and part.first_whole < last:
                 whole[part.item] = None
-        holding = found.holding.get((benchmark, split))
+        holding = in_source.holding.get((benchmark, split))
         if holding is not None and holding.documents:
             documents += draw.reach * holding.documents
-            text_share += draw.share * holding.characters / found.read.characters
+            text_share += draw.share * holding.characters / in_source.read.characters
     counts = {kind: len(ids) for kind, ids in kinds.items()}
     alike = tuple(item for item in like if item not in items)
     return Leaked(total, tuple(items), tuple(whole), alike, counts, round(documents), text_share)

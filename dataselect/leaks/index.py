@@ -73,16 +73,16 @@ class LeakIndex:
         self.parts, self.ngram, self.share = tuple(parts), ngram, share
         # Of an extremely long part only the beginning is used.
         texts = [part.text[:_LONGEST] for part in parts]
-        found = [_runs(group, ngram) for group in _groups(texts)]
-        hashes = np.concatenate([h for h, _, _ in found] or [np.empty(0, np.uint64)])
-        part = np.concatenate([p for _, p, _ in found] or [np.empty(0, np.int64)])
-        position = np.concatenate([p for _, _, p in found] or [np.empty(0, np.int64)])
+        runs = [_runs(group, ngram) for group in _groups(texts)]
+        hashes = np.concatenate([h for h, _, _ in runs] or [np.empty(0, np.uint64)])
+        part = np.concatenate([p for _, p, _ in runs] or [np.empty(0, np.int64)])
+        position = np.concatenate([p for _, _, p in runs] or [np.empty(0, np.int64)])
         words = np.zeros(len(parts), np.int64)
         np.maximum.at(words, part, position + ngram)
         self.words = words
         """Words of each part; 0 where it has fewer than n."""
-        telling = _telling(hashes, part, self.parts)
-        hashes, part, position = hashes[telling], part[telling], position[telling]
+        distinctive = _distinctive(hashes, part, self.parts)
+        hashes, part, position = hashes[distinctive], part[distinctive], position[distinctive]
         self.own = _covered_by_part(part, position, ngram, len(parts))
         """Own words of each part; 0 where it is too short or too general to be searched for."""
         self.own[self.own < np.minimum(words, FEWEST_WORDS)] = 0
@@ -100,13 +100,13 @@ class LeakIndex:
 
     def scan(self, texts: Sequence[str]) -> Held:
         """The parts that each text has."""
-        found = [self._hits(group) for group in _groups(texts)]
-        columns = np.concatenate([np.empty((4, 0), np.int64), *found], axis=1)
+        hits = [self._hits(group) for group in _groups(texts)]
+        columns = np.concatenate([np.empty((4, 0), np.int64), *hits], axis=1)
         documents, runs, first, last = _distinct(columns)
         count = self._first[runs + 1] - self._first[runs]
         places = np.repeat(self._first[runs] - np.cumsum(count) + count, count)
         places += np.arange(len(places))
-        documents, first, last = (np.repeat(each, count) for each in (documents, first, last))
+        documents, first, last = (np.repeat(column, count) for column in (documents, first, last))
         parts, positions = self._part[places], self._position[places].astype(np.int64)
         order = np.lexsort((positions, parts, documents))
         documents, parts, positions = documents[order], parts[order], positions[order]
@@ -181,7 +181,7 @@ def _runs(group: list[_Piece], ngram: int) -> tuple[Hashes, Whole, Whole]:
     return hashes, numbers[texts], every - words.words[texts]
 
 
-def _telling(hashes: Hashes, part: Whole, parts: Sequence[Part]) -> NDArray[np.bool_]:
+def _distinctive(hashes: Hashes, part: Whole, parts: Sequence[Part]) -> NDArray[np.bool_]:
     """Which runs are in at most `MOST_ITEMS` items of their benchmark."""
     benchmarks = {name: i for i, name in enumerate(dict.fromkeys(p.benchmark for p in parts))}
     of = np.array([benchmarks[p.benchmark] for p in parts], np.int64)[part]
@@ -193,9 +193,9 @@ def _telling(hashes: Hashes, part: Whole, parts: Sequence[Part]) -> NDArray[np.b
     fresh = np.zeros(len(order), np.int64)
     fresh[changes(hashes, of, item_of)] = 1
     items_with = np.add.reduceat(fresh, begins) if len(begins) else fresh
-    telling = np.empty(len(order), np.bool_)
-    telling[order] = np.repeat(items_with <= MOST_ITEMS, np.diff(np.append(begins, len(order))))
-    return telling
+    distinctive = np.empty(len(order), np.bool_)
+    distinctive[order] = np.repeat(items_with <= MOST_ITEMS, np.diff(np.append(begins, len(order))))
+    return distinctive
 
 
 def _covered_by_part(part: Whole, position: Whole, ngram: int, parts: int) -> Whole:

@@ -30,7 +30,7 @@ MOST_CHARACTERS = 1 << 18
 
 _ASCII, _PLANE = 1 << 7, 1 << 16
 _BASE, _FIRST = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
-_BOUNDARY, _UNSEEN = np.uint64(0), np.uint64(1)
+_BOUNDARY, _IGNORED = np.uint64(0), np.uint64(1)
 # Thai to Khmer, kana and Han.
 _UNSPACED = (
     *((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF)),
@@ -43,11 +43,11 @@ class WordRuns:
 
     def __init__(self, texts: Sequence[str]) -> None:
         values, ends, unspaced = _characters(texts)
-        seen = values != _UNSEEN
-        if not seen.all():
-            ends = np.cumsum(seen)[ends - 1]
-            values = values[seen]
-            unspaced = None if unspaced is None else unspaced[seen]
+        kept = values != _IGNORED
+        if not kept.all():
+            ends = np.cumsum(kept)[ends - 1]
+            values = values[kept]
+            unspaced = None if unspaced is None else unspaced[kept]
         inside = values != _BOUNDARY
         first = inside.copy()
         first[1:] &= ~inside[:-1]
@@ -110,7 +110,7 @@ def _numbers(size: int) -> Hashes:
     for code in range(size):
         letter = folded(chr(code))
         if letter is None:
-            table[code] = _UNSEEN
+            table[code] = _IGNORED
         elif letter:
             table[code] = random[ord(letter)]
     return table
@@ -123,8 +123,8 @@ def folded(character: str) -> str | None:
     parts = unicodedata.normalize("NFKD", character).casefold()
     letter = next((part for part in parts if part.isalnum() and ord(part) < _PLANE), "")
     # Accents written after their letter, soft hyphens, joiners.
-    unseen = unicodedata.category(character) in ("Mn", "Me", "Cf")
-    return None if unseen and not letter else letter
+    ignored = unicodedata.category(character) in ("Mn", "Me", "Cf")
+    return None if ignored and not letter else letter
 
 
 @lru_cache

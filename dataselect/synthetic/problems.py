@@ -97,7 +97,7 @@ class _Scene:
     """The state while a problem is generated: its words, the story and the steps so far."""
 
     def __init__(self, rng: Random, steps: int) -> None:
-        self.rng, self.wanted = rng, steps
+        self.rng, self.target_steps = rng, steps
         self.who, self.friend, self.third = rng.sample(NAMES, 3)
         self.thing, self.other_thing = rng.sample(THINGS, 2)
         self.place = rng.choice(PLACES)
@@ -173,7 +173,7 @@ def _stock(scene: _Scene) -> str:
     scene.value = scene.number(3, 40)
     scene.say(f"{who} has {scene.value} {thing}.", f"At first {who} owns {scene.value} {thing}.")
     first = scene.value
-    while len(scene.steps) < scene.wanted:
+    while len(scene.steps) < scene.target_steps:
         _change(scene)
         if len(scene.steps) == 1:
             opening = scene.steps[0]
@@ -194,7 +194,7 @@ def _compare(scene: _Scene) -> str:
         scene.say(f"{friend} has {more} fewer {thing} than {who}.")
         scene.work(a, "-", more, f"{friend} has {{sum}} {thing}.")
     b = scene.value
-    if scene.wanted == 2:
+    if scene.target_steps == 2:
         scene.work(a, "+", None, f"together they have {{sum}} {thing}.")
         return f"How many {thing} do {who} and {friend} have together?"
     n = scene.rng.choice([2, 3]) if b <= 25 else 1
@@ -205,7 +205,7 @@ def _compare(scene: _Scene) -> str:
     else:
         scene.say(f"{third} has {a - 2} fewer {thing} than {friend}.")
         scene.work(None, "-", a - 2, f"{third} has {{sum}} {thing}.")
-    while len(scene.steps) < scene.wanted:
+    while len(scene.steps) < scene.target_steps:
         scene.who = third
         _change(scene)
     return f"How many {thing} does {third} have?"
@@ -220,7 +220,7 @@ def _shop(scene: _Scene) -> str:
     )
     scene.say(f"{who} buys {n} {thing}.", f"{who} takes {n} of them.")
     scene.work(n, "*", price, f"the {thing} cost {{sum}} dollars.", f"{who} pays {{sum}} dollars.")
-    if scene.wanted >= 3:
+    if scene.target_steps >= 3:
         extra = scene.number(2, min(20, LARGEST - scene.value))
         scene.say(
             f"{who} also buys {other} for {extra} dollars.",
@@ -229,7 +229,7 @@ def _shop(scene: _Scene) -> str:
         scene.work(
             None, "+", extra, "in all it is {sum} dollars.", f"{who} spends {{sum}} dollars."
         )
-    if scene.wanted >= 4 and scene.value % 2 == 0:
+    if scene.target_steps >= 4 and scene.value % 2 == 0:
         scene.say(f"{scene.friend} pays half of it.", f"{who} and {scene.friend} split it equally.")
         scene.work(None, "/", 2, f"{who}'s part is {{sum}} dollars.")
     purse = scene.number(scene.value + 1, LARGEST)
@@ -240,29 +240,33 @@ def _shop(scene: _Scene) -> str:
 
 def _rate(scene: _Scene) -> str:
     who, thing = scene.who, scene.thing
-    each, days = scene.number(2, 12), scene.number(2, 7)
+    per_day, days = scene.number(2, 12), scene.number(2, 7)
     scene.say(
-        f"{who} makes {each} {thing} every day for {days} days.",
-        f"For {days} days, {who} makes {each} {thing} a day.",
-        f"Each day {who} paints {each} {thing}, and this goes on for {days} days.",
+        f"{who} makes {per_day} {thing} every day for {days} days.",
+        f"For {days} days, {who} makes {per_day} {thing} a day.",
+        f"Each day {who} paints {per_day} {thing}, and this goes on for {days} days.",
     )
-    scene.work(each, "*", days, f"{who} makes {{sum}} {thing}.", f"that is {{sum}} {thing}.")
-    while len(scene.steps) < scene.wanted:
+    scene.work(per_day, "*", days, f"{who} makes {{sum}} {thing}.", f"that is {{sum}} {thing}.")
+    while len(scene.steps) < scene.target_steps:
         _change(scene)
     return f"How many {thing} does {who} have now?"
 
 
 def _containers(scene: _Scene) -> str:
     thing, container = scene.thing, scene.rng.choice(CONTAINERS)
-    n, each = scene.number(2, 9), scene.number(2, 10)
+    n, per_container = scene.number(2, 9), scene.number(2, 10)
     scene.say(
-        f"There are {n} {container} at the {scene.place} with {each} {thing} in each.",
-        f"{scene.who} has {n} {container}. Each of the {container} holds {each} {thing}.",
+        f"There are {n} {container} at the {scene.place} with {per_container} {thing} in each.",
+        f"{scene.who} has {n} {container}. Each of the {container} holds {per_container} {thing}.",
     )
     scene.work(
-        n, "*", each, f"there are {{sum}} {thing}.", f"the {container} hold {{sum}} {thing}."
+        n,
+        "*",
+        per_container,
+        f"there are {{sum}} {thing}.",
+        f"the {container} hold {{sum}} {thing}.",
     )
-    while len(scene.steps) < scene.wanted:
+    while len(scene.steps) < scene.target_steps:
         if scene.value > 4 and scene.rng.random() < 0.5:
             bad = scene.number(1, scene.value - 2)
             scene.say(f"{bad} of the {thing} are broken.", f"{bad} {thing} are thrown away.")
@@ -277,7 +281,7 @@ def _parts(scene: _Scene) -> str:
     a, b = scene.number(3, 30), scene.number(3, 30)
     scene.say(f"{who} brings {a} {thing} and {friend} brings {b} {thing}.")
     scene.work(a, "+", b, f"together they bring {{sum}} {thing}.", f"there are {{sum}} {thing}.")
-    while len(scene.steps) < scene.wanted:
+    while len(scene.steps) < scene.target_steps:
         _change(scene)
     return f"How many {thing} does {who} have at last?"
 
