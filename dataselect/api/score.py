@@ -190,7 +190,7 @@ def score(
             kept,
             tell,
             only_correct=only_correct,
-            weights=weights,
+            weight_scope=weights,
             unsafe=unsafe,
         )
         training_sets = load_training_sets(named, local) if isft else {}

@@ -82,7 +82,7 @@ class Replicated(Run):
     def _backward(self, loss: torch.Tensor, is_last: bool) -> None:
         super()._backward(loss, is_last)
         if is_last:
-            _add_up([weight.grad for weight in self.weights.values() if weight.grad is not None])
+            _add_up([p.grad for p in self.parameters.values() if p.grad is not None])
 
 
 class Sharded(Replicated):
@@ -113,14 +113,16 @@ class Sharded(Replicated):
         fully_shard(self._loss, mesh=self._mesh)
         return dict(model.named_parameters())
 
-    def _placed(self, weight: torch.Tensor, saved: list[torch.Tensor]) -> torch.Tensor:
-        assert isinstance(weight, DTensor), "fully_shard makes every weight one"
+    def _placed(self, parameter: torch.Tensor, saved: list[torch.Tensor]) -> torch.Tensor:
+        assert isinstance(parameter, DTensor), "fully_shard makes every parameter one"
         whole = saved[0].to(self.device)
         # Each process has read all of it, so there is nothing to send.
-        return distribute_tensor(whole, weight.device_mesh, weight.placements, src_data_rank=None)
+        return distribute_tensor(
+            whole, parameter.device_mesh, parameter.placements, src_data_rank=None
+        )
 
     def _whole(self, placed: torch.Tensor, member: int) -> torch.Tensor:
-        assert isinstance(placed, DTensor), "fully_shard makes every weight one"
+        assert isinstance(placed, DTensor), "fully_shard makes every parameter one"
         # Taken part in by all, kept by the one that writes.
         whole: torch.Tensor = placed.full_tensor().detach()
         return whole.cpu() if self.rank == 0 else torch.empty(0)
@@ -134,21 +136,21 @@ class Sharded(Replicated):
         (loss * self.size).backward()  # type: ignore[no-untyped-call]
 
     def _clip(self) -> None:
-        torch.nn.utils.clip_grad_norm_(self.weights.values(), self.recipe.grad_clip)
+        torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.recipe.grad_clip)
 
     def _finite_models(self) -> list[bool]:
-        found = [bool(self._local(weight).isfinite().all()) for weight in self.weights.values()]
+        found = [bool(self._local(p).isfinite().all()) for p in self.parameters.values()]
         finite = torch.tensor(int(all(found)))
         dist.all_reduce(finite, op=dist.ReduceOp.MIN)
         return [bool(finite)]
 
     @staticmethod
-    def _local(weight: torch.Tensor) -> torch.Tensor:
-        assert isinstance(weight, DTensor), "fully_shard makes every weight one"
-        return weight.to_local()
+    def _local(parameter: torch.Tensor) -> torch.Tensor:
+        assert isinstance(parameter, DTensor), "fully_shard makes every parameter one"
+        return parameter.to_local()
 
     def _model(self, member: int) -> Olmo2ForCausalLM | None:
-        whole = {name: self._whole(weight, member)[None] for name, weight in self.weights.items()}
+        whole = {name: self._whole(p, member)[None] for name, p in self.parameters.items()}
         if self.rank > 0:
             return None
         return copy_into(build_model(self.recipe, eos_token_id=None), whole, 0)

@@ -33,22 +33,22 @@ def stack(models: Sequence[Olmo2ForCausalLM], device: torch.device) -> dict[str,
 
 
 def copy_into(
-    model: Olmo2ForCausalLM, weights: Mapping[str, torch.Tensor], member: int
+    model: Olmo2ForCausalLM, parameters: Mapping[str, torch.Tensor], member: int
 ) -> Olmo2ForCausalLM:
     """One member of the population, written into `model`."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.copy_(weights[name][member])
+            parameter.copy_(parameters[name][member])
     return model
 
 
-def output_weight(weights: Mapping[str, torch.Tensor]) -> torch.Tensor:
+def output_embeddings(parameters: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """What hidden states are multiplied with to give logits, (models, vocabulary, hidden)."""
-    return weights.get("lm_head.weight", weights["model.embed_tokens.weight"])
+    return parameters.get("lm_head.weight", parameters["model.embed_tokens.weight"])
 
 
 def hidden_states(
-    weights: Mapping[str, torch.Tensor],
+    parameters: Mapping[str, torch.Tensor],
     shape: Shape,
     tokens: torch.Tensor,
     dtype: torch.dtype,
@@ -69,11 +69,11 @@ def hidden_states(
     cosine, sine = _rotation(length, size, attention_dtype, tokens.device)
 
     def linear(x: torch.Tensor, name: str) -> torch.Tensor:
-        return torch.bmm(x.to(dtype), weights[f"{name}.weight"].to(dtype).transpose(1, 2))
+        return torch.bmm(x.to(dtype), parameters[f"{name}.weight"].to(dtype).transpose(1, 2))
 
     def norm(x: torch.Tensor, name: str) -> torch.Tensor:
         scaled = rms_norm(x, x.shape[-1:], eps=NORM_EPSILON)
-        return scaled * weights[f"{name}.weight"].to(x.dtype)[:, None]
+        return scaled * parameters[f"{name}.weight"].to(x.dtype)[:, None]
 
     def heads(x: torch.Tensor, count: int) -> torch.Tensor:
         return x.view(rows, length, count, size).to(attention_dtype)
@@ -103,7 +103,7 @@ def hidden_states(
         mixed = linear(gated, f"{name}.mlp.down_proj")
         return x + norm(mixed, f"{name}.post_feedforward_layernorm")
 
-    embeddings = weights["model.embed_tokens.weight"]
+    embeddings = parameters["model.embed_tokens.weight"]
     first_row = torch.arange(models, device=tokens.device)[:, None] * embeddings.shape[1]
     x = embedding(tokens.flatten(1) + first_row, embeddings.flatten(0, 1))
     for layer in range(shape.layers):

@@ -38,7 +38,7 @@ from dataselect.proxies.layout import slice_sequences
 from dataselect.proxies.loss import ChunkedCrossEntropy
 from dataselect.proxies.model import build_model, save_checkpoint
 from dataselect.proxies.optimizer import clip, make_optimizer, schedule
-from dataselect.proxies.population import copy_into, hidden_states, output_weight, stack
+from dataselect.proxies.population import copy_into, hidden_states, output_embeddings, stack
 from dataselect.proxies.recipe import Recipe
 
 Progress = Callable[[Mapping[str, float]], None]
@@ -143,7 +143,7 @@ def run_to_end(
         if run.step % log_every == 0 or at_checkpoint:
             run.log()
         if at_checkpoint:
-            run.check_weights()
+            run.check_parameters()
             run.save_checkpoints(tokenizer)
         if now - reported_at > 0.5 or run.step == recipe.steps:
             reported_at = now
@@ -195,8 +195,8 @@ class Run:
             assert len(member.data) >= recipe.steps * recipe.batch_size, "too little data"
         self.recipe, self.members, self.device = recipe, members, torch.device(device)
         self.recompute = recompute
-        self.weights = self._build()
-        self.optimizer = make_optimizer(self.weights, recipe)
+        self.parameters = self._build()
+        self.optimizer = make_optimizer(self.parameters, recipe)
         self.step, self.seconds, self.cpu_seconds = 0, 0.0, 0.0
         self.logs = [_Log() for _ in members]
         self._pending = torch.zeros(len(members), device=self.device)
@@ -228,25 +228,25 @@ class Run:
             for each in facts
         ]
 
-        def placed(weight: torch.Tensor, name: str) -> torch.Tensor:
-            return self._placed(weight, [state[name] for state in states])
+        def placed(parameter: torch.Tensor, name: str) -> torch.Tensor:
+            return self._placed(parameter, [state[name] for state in states])
 
         with torch.no_grad():
-            for name, weight in self.weights.items():
-                weight.copy_(placed(weight, f"model.{name}"))
-                self.optimizer.state[weight] = {
+            for name, parameter in self.parameters.items():
+                parameter.copy_(placed(parameter, f"model.{name}"))
+                self.optimizer.state[parameter] = {
                     # The fused optimizer wants its counter where the weights are.
                     "step": torch.tensor(float(self.step), device=self.device),
-                    "exp_avg": placed(weight, f"mean.{name}"),
-                    "exp_avg_sq": placed(weight, f"square.{name}"),
+                    "exp_avg": placed(parameter, f"mean.{name}"),
+                    "exp_avg_sq": placed(parameter, f"square.{name}"),
                 }
 
-    def _placed(self, weight: torch.Tensor, saved: list[torch.Tensor]) -> torch.Tensor:
-        """What the members saved, as `weight` lies in memory."""
+    def _placed(self, parameter: torch.Tensor, saved: list[torch.Tensor]) -> torch.Tensor:
+        """What the members saved, laid out like `parameter`."""
         return torch.stack(saved).to(self.device)
 
     def _whole(self, placed: torch.Tensor, member: int) -> torch.Tensor:
-        """One member's part of a weight or moment, to be written."""
+        """One member's part of a parameter or moment, for writing."""
         return placed.detach()[member]
 
     def save(self) -> None:
@@ -264,9 +264,9 @@ class Run:
                 "pending_steps": self._pending_steps,
             }
             tensors = {"facts": torch.tensor(list(json.dumps(facts).encode()), dtype=torch.uint8)}
-            for name, weight in self.weights.items():
-                moments = self.optimizer.state[weight]
-                tensors[f"model.{name}"] = self._whole(weight, n)
+            for name, parameter in self.parameters.items():
+                moments = self.optimizer.state[parameter]
+                tensors[f"model.{name}"] = self._whole(parameter, n)
                 tensors[f"mean.{name}"] = self._whole(moments["exp_avg"], n)
                 tensors[f"square.{name}"] = self._whole(moments["exp_avg_sq"], n)
             if self.rank == 0:
@@ -307,9 +307,9 @@ class Run:
     def _summed_losses(self, tokens: torch.Tensor) -> torch.Tensor:
         """Nats of each model over a slice of its batch."""
         shape, dtype = self.recipe.shape, DTYPES[self.recipe.precision]
-        hidden = hidden_states(self.weights, shape, tokens[..., :-1], dtype, self.recompute)
+        hidden = hidden_states(self.parameters, shape, tokens[..., :-1], dtype, self.recompute)
         summed: torch.Tensor = ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-            hidden, output_weight(self.weights), tokens[..., 1:].flatten(1), dtype
+            hidden, output_embeddings(self.parameters), tokens[..., 1:].flatten(1), dtype
         )
         return summed
 
@@ -318,7 +318,7 @@ class Run:
         loss.backward()  # type: ignore[no-untyped-call]
 
     def _clip(self) -> None:
-        clip(self.weights.values(), self.recipe.grad_clip)
+        clip(self.parameters.values(), self.recipe.grad_clip)
 
     def log(self) -> None:
         """Close the running means; a loss that is no number ends its model's run."""
@@ -332,14 +332,14 @@ class Run:
         self._pending.zero_()
         self._pending_steps = 0
 
-    def check_weights(self) -> None:
+    def check_parameters(self) -> None:
         """End a model whose last step left weights that are no numbers: no loss shows it yet."""
         for log, good in zip(self.logs, self._finite_models(), strict=True):
             if log.diverged_at is None and not good:
                 log.diverged_at = self.step
 
     def _finite_models(self) -> list[bool]:
-        finite = torch.stack([w.isfinite().flatten(1).all(1) for w in self.weights.values()])
+        finite = torch.stack([p.isfinite().flatten(1).all(1) for p in self.parameters.values()])
         return [bool(good) for good in finite.all(0)]
 
     def save_checkpoints(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -351,7 +351,7 @@ class Run:
 
     def _model(self, member: int) -> Olmo2ForCausalLM | None:
         """One member, whole, to be written; None where another process writes."""
-        return copy_into(self._mould, self.weights, member) if self.rank == 0 else None
+        return copy_into(self._mould, self.parameters, member) if self.rank == 0 else None
 
     @property
     def is_going_on(self) -> bool:

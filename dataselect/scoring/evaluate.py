@@ -58,21 +58,21 @@ class Evaluation:
     traces: tuple[TraceSet, ...]
     left_out: tuple[Exclusion, ...]
     """Malformed items, left out before any scoring."""
-    weights: Scope = "trace"
+    weight_scope: Scope = "trace"
 
     @property
     def traces_hash(self) -> str:
         """Says which scores are comparable; of a single set its own hash."""
         hashes = sorted(traces.hash for traces in self.traces)
-        if len(hashes) == 1 and self.weights == "trace":
+        if len(hashes) == 1 and self.weight_scope == "trace":
             return hashes[0]
-        return hashlib.sha256("\n".join([*hashes, self.weights]).encode()).hexdigest()
+        return hashlib.sha256("\n".join([*hashes, self.weight_scope]).encode()).hexdigest()
 
     def specs(self, checkpoint: Checkpoint, measurement: Measurement) -> list[dict[str, Any]]:
         """All that determines a measurement; one for each set of traces where they matter."""
         of = {**checkpoint.identity, "benchmark": self.benchmark.content_hash}
         if measurement == "scores":
-            scope = {} if self.weights == "trace" else {"weights": self.weights}
+            scope = {} if self.weight_scope == "trace" else {"weights": self.weight_scope}
             of = {"metric": METRIC_VERSION, **of, **scope}
             return [{**of, "traces": traces.hash} for traces in self.traces]
         of["version"] = BASELINES_VERSION
@@ -217,10 +217,14 @@ class _Subject:
         from dataselect.scoring.likelihood.scorer import score
         from dataselect.scoring.prepare import prepare
 
-        key = self._key(evaluation.weights, evaluation, traces.hash)
+        key = self._key(evaluation.weight_scope, evaluation, traces.hash)
         if key not in _prepared:
             _prepared[key] = prepare(
-                evaluation.benchmark, traces, self._tokenizer, self._limit, evaluation.weights
+                evaluation.benchmark,
+                traces,
+                self._tokenizer,
+                self._limit,
+                evaluation.weight_scope,
             )
         prepared = _prepared[key]
         scores = score(self._model, prepared.items, self._device)

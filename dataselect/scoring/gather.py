@@ -64,7 +64,7 @@ def gather(
             traces,
             report,
             only_correct=chosen.only_correct,
-            weights=chosen.weights,
+            weight_scope=chosen.weights,
         )
     return evaluations
 
@@ -109,7 +109,7 @@ def make_evaluation(
     report: Callable[[str], None],
     *,
     only_correct: bool = False,
-    weights: Scope = "trace",
+    weight_scope: Scope = "trace",
     unsafe: bool = False,
 ) -> Evaluation:
     """A benchmark with its traces; worked examples without a rationale get the first model's.
@@ -122,7 +122,7 @@ def make_evaluation(
         report(note)
     if only_correct:
         traces = [_correct(benchmark, each, unsafe) for each in traces]
-    return Evaluation(benchmark, tuple(traces), left_out, weights)
+    return Evaluation(benchmark, tuple(traces), left_out, weight_scope)
 
 
 def gather_named(
@@ -133,7 +133,7 @@ def gather_named(
     report: Callable[[str], None],
     *,
     only_correct: bool = False,
-    weights: Scope = "trace",
+    weight_scope: Scope = "trace",
     unsafe: bool = False,
 ) -> list[Evaluation]:
     """Benchmarks that were asked for by name, with the traces that `find_traces` finds for them.
@@ -150,7 +150,7 @@ def gather_named(
                 found,
                 report,
                 only_correct=only_correct,
-                weights=weights,
+                weight_scope=weight_scope,
                 unsafe=unsafe,
             )
         )

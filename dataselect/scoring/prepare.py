@@ -35,7 +35,7 @@ class PreparedItem:
     item_id: str
     context_ids: tuple[int, ...]
     trace_ids: tuple[int, ...]
-    weights: npt.NDArray[np.float64]
+    token_weights: npt.NDArray[np.float64]
     label_context_ids: tuple[int, ...]
     label_ids: tuple[int, ...]
     shots: int
@@ -82,7 +82,7 @@ def prepare(
         except (RewrittenTextError, TooLongError) as error:
             exclusions.append(Exclusion(item.id, str(error)))
             continue
-        if np.isnan(prepared.weights).all():
+        if np.isnan(prepared.token_weights).all():
             exclusions.append(Exclusion(item.id, "no letter of its trace has a probability"))
             continue
         items.append(prepared)
@@ -151,10 +151,10 @@ def _normalised(items: list[PreparedItem], normalise: str) -> list[PreparedItem]
     if normalise == "none" or not items:
         return items
     if normalise == "trace":
-        return [replace(item, weights=minmax(item.weights)) for item in items]
-    ends = np.cumsum([len(item.weights) for item in items])[:-1]
-    scaled = np.split(minmax(np.concatenate([item.weights for item in items])), ends)
-    return [replace(item, weights=w) for item, w in zip(items, scaled, strict=True)]
+        return [replace(item, token_weights=minmax(item.token_weights)) for item in items]
+    ends = np.cumsum([len(item.token_weights) for item in items])[:-1]
+    scaled = np.split(minmax(np.concatenate([item.token_weights for item in items])), ends)
+    return [replace(item, token_weights=w) for item, w in zip(items, scaled, strict=True)]
 
 
 def _notes(items: list[PreparedItem], normalise: str) -> tuple[str, ...]:

@@ -46,13 +46,13 @@ def token_weights(
     return weights
 
 
-def minmax(weights: npt.ArrayLike) -> FloatArray:
+def minmax(token_weights: npt.ArrayLike) -> FloatArray:
     """Scale the weights of one trace to 0..1 (Algorithm 1, step 2); NaN stays NaN.
 
     Algorithm 1 divides by zero when all weights are equal; there each becomes 1, which makes
     the score the plain mean NLL of the trace.
     """
-    raw = np.asarray(weights, dtype=np.float64)
+    raw = np.asarray(token_weights, dtype=np.float64)
     if np.isnan(raw).all():
         return raw.copy()
     low, high = np.nanmin(raw), np.nanmax(raw)
@@ -63,7 +63,7 @@ def minmax(weights: npt.ArrayLike) -> FloatArray:
     return scaled
 
 
-def rbridge(nll: npt.ArrayLike, weights: npt.ArrayLike) -> float:
+def rbridge(nll: npt.ArrayLike, token_weights: npt.ArrayLike) -> float:
     """Mean over tokens of NLL x normalised weight, in nats per token; lower is better.
 
     Both have shape (tokens,). Tokens whose weight is NaN are left out; the sum is divided by the
@@ -71,7 +71,7 @@ def rbridge(nll: npt.ArrayLike, weights: npt.ArrayLike) -> float:
     no token remains. Raises ValueError when the shapes differ.
     """
     losses = np.asarray(nll, dtype=np.float64)
-    scaled = np.asarray(weights, dtype=np.float64)
+    scaled = np.asarray(token_weights, dtype=np.float64)
     if losses.shape != scaled.shape or losses.ndim != 1:
         raise ValueError(f"{losses.shape} losses do not match {scaled.shape} weights")
     weighed = ~np.isnan(scaled)

@@ -265,6 +265,9 @@ def test_gather_gives_each_benchmark_its_traces_and_options(files: Path) -> None
     found = gather(plan, Store(files / "store"), "cpu", silent)
     models = {name: [t.header.model for t in each.traces] for name, each in found.items()}
     assert models == {"both": ["one", "two"], "gsm8k": ["frontier"], "right": ["one"]}
-    assert (found["right"].weights, found["both"].weights) == ("none", "trace")
+    assert (found["right"].weight_scope, found["both"].weight_scope) == (
+        "none",
+        "trace",
+    )
     assert found["both"].benchmark.content_hash == found["right"].benchmark.content_hash
     assert read_traces(files / "one.jsonl").hash == found["right"].traces[0].hash

@@ -56,11 +56,11 @@ def score(
     traces, labels = likelihoods.nll[: len(prepared)], likelihoods.nll[len(prepared) :]
     rows = []
     for item, trace, label in zip(prepared, traces, labels, strict=True):
-        left_out = np.isnan(item.weights)
+        left_out = np.isnan(item.token_weights)
         rows.append(
             {
                 "item": item.item_id,
-                "rbridge": rbridge(trace, item.weights),
+                "rbridge": rbridge(trace, item.token_weights),
                 # The same tokens as rBridge, so that the two differ by the weights alone.
                 "trace_nll": float(trace[~left_out].mean()),
                 "label_nll": float(label.mean()),
