@@ -296,13 +296,13 @@ class Run:
         self._pending_steps += 1
         self.step += 1
 
-    def agrees(self, wish: bool) -> bool:
-        """Whether to do what this process wishes; several processes follow the first."""
-        return wish
+    def agrees(self, proposal: bool) -> bool:
+        """Whether to do what this process proposes; several processes follow rank 0."""
+        return proposal
 
-    def _total(self, counted: torch.Tensor) -> torch.Tensor:
+    def _total(self, values: torch.Tensor) -> torch.Tensor:
         """The sum over the processes."""
-        return counted
+        return values
 
     def _summed_losses(self, tokens: torch.Tensor) -> torch.Tensor:
         """Nats of each model over a slice of its batch."""
