@@ -1,4 +1,4 @@
-"""How a population's weights move: AdamW, the learning rate's course, and clipped gradients."""
+"""Optimisation of a population: AdamW, the learning-rate schedule, and gradient clipping."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ def schedule(step: int, steps: int, warmup_fraction: float) -> float:
 
 
 def make_optimizer(parameters: Mapping[str, Parameter], recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW with three groups: embeddings, matrices (decayed), and norms (not decayed)."""
+    """AdamW with three groups: embeddings, matrices (with weight decay), and norms (without)."""
     embeddings: list[Parameter] = []
     matrices: list[Parameter] = []
     vectors: list[Parameter] = []
