@@ -67,7 +67,7 @@ class Replicated(Run):
     def _resume(self) -> None:
         super()._resume()
         if self.rank > 0:
-            # The saved sum is over all processes; only rank 0 keeps it, or it would count often.
+            # The saved sum is over all processes; only rank 0 keeps it, to count it once.
             self._pending.zero_()
 
     def agrees(self, proposal: bool) -> bool:
