@@ -191,7 +191,7 @@ def score(
             artifacts,
             notify,
             only_correct=only_correct,
-            weights=weights,
+            weight_scope=weights,
             unsafe=unsafe,
         )
         training_sets = load_training_sets(named, local) if isft else {}

@@ -1,19 +1,20 @@
-"""One proxy trained by several processes, each with a GPU of its own or a core.
+"""Train one proxy with several processes, each with one GPU or CPU core.
 
     python -m torch.distributed.run --nproc-per-node 8 -m dataselect.proxies.distributed SPEC.json
 
-is what `processes` starts on this machine, and what anyone may start with a torchrun or a scheduler
-of their own, on several machines too (`docs/training.md`). Every process takes its even
-share of every batch, so that order of data, schedule and result are those of one process, to the
-rounding of sums. Two kinds of run differ in where the weights are:
+`processes` starts this on the local machine; users may start it with their own torchrun or
+scheduler, also on several machines (`docs/training.md`). Every process takes an equal share of
+every batch, so the data order, the schedule and the result are those of one process, up to the
+rounding of sums. Two kinds of run differ in the placement of the parameters:
 
-- `Replicated` (DDP): whole in every process; gradients are summed once a step, after the last
-  slice of the batch, which at these batch sizes leaves little to hide behind the backward pass;
-- `Sharded` (FSDP): a share in each, gathered block by block by torch's `fully_shard`.
+- `Replicated` (DDP): a whole copy in every process; gradients are summed once a step, after the
+  last slice of the batch, as at these batch sizes there is little to overlap with the backward
+  pass;
+- `Sharded` (FSDP): a shard in each, gathered block by block by torch's `fully_shard`.
 
-Both write the state that a single process writes, whole and from the first process, so a run that
-was killed goes on with any number of processes and in either way; the price is that one process
-writes it all, which bounds the size of models to a few billion parameters.
+Both save the same state as a single process, whole and from rank 0, so a run that was killed
+resumes with any number of processes and in either way. The cost: one process writes everything,
+which limits models to a few billion parameters.
 
 Not here: tensor or pipeline parallelism, processes that join or leave, populations.
 """
@@ -51,13 +52,13 @@ from dataselect.proxies.processes import ENDS_WITH_STDIN, RESULT, Spec
 from dataselect.proxies.recipe import Recipe
 from dataselect.proxies.train import DTYPES, Member, Run, Training, device_bytes, run_to_end
 
-# Others wait while the first process writes a large state or checkpoint.
-_PATIENCE = timedelta(hours=1)
+# The others wait while rank 0 writes a large state or checkpoint.
+_TIMEOUT = timedelta(hours=1)
 _BUCKET_ELEMENTS = 1 << 24
 
 
 class Replicated(Run):
-    """A run whose weights are whole in every process. One member."""
+    """A run with a whole copy of the parameters in every process. One member."""
 
     def __init__(self, recipe: Recipe, member: Member, device: str, recompute: bool) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
@@ -66,31 +67,31 @@ class Replicated(Run):
     def _resume(self) -> None:
         super()._resume()
         if self.rank > 0:
-            # What the first process has counted would be counted once for each.
+            # The saved sum is over all processes; only rank 0 keeps it, to count it once.
             self._pending.zero_()
 
-    def agrees(self, wish: bool) -> bool:
-        wished = torch.tensor(int(wish))
-        dist.broadcast(wished, src=0)
-        return bool(wished)
+    def agrees(self, proposal: bool) -> bool:
+        decision = torch.tensor(int(proposal))
+        dist.broadcast(decision, src=0)
+        return bool(decision)
 
-    def _total(self, counted: torch.Tensor) -> torch.Tensor:
-        total = counted.clone()
+    def _total(self, values: torch.Tensor) -> torch.Tensor:
+        total = values.clone()
         dist.all_reduce(total)
         return total
 
     def _backward(self, loss: torch.Tensor, is_last: bool) -> None:
         super()._backward(loss, is_last)
         if is_last:
-            _add_up([weight.grad for weight in self.weights.values() if weight.grad is not None])
+            _add_up([p.grad for p in self.parameters.values() if p.grad is not None])
 
 
 class Sharded(Replicated):
-    """A run of which every process has a share of the weights, gradients and moments."""
+    """A run with a shard of the parameters, gradients and moments in every process."""
 
     def __init__(self, recipe: Recipe, member: Member, device: str, recompute: bool) -> None:
         super().__init__(recipe, member, device, recompute)
-        # Every slice is gathered for, so all must take as many, whatever memory they have.
+        # Every slice gathers parameters from all, so all must take equally many slices.
         fewest = torch.tensor(self._slice)
         dist.all_reduce(fewest, op=dist.ReduceOp.MIN)
         self._slice = int(fewest)
@@ -101,7 +102,7 @@ class Sharded(Replicated):
         model = build_model(self.recipe, eos_token_id=None)
         dtype = DTYPES[self.recipe.precision]
         self._mesh = init_device_mesh(self.device.type, (self.size,))
-        # What passes between blocks stays in float32, as in a single process.
+        # The residual stream stays in float32, as in a single process.
         policy = MixedPrecisionPolicy(
             param_dtype=dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
         )
@@ -113,15 +114,17 @@ class Sharded(Replicated):
         fully_shard(self._loss, mesh=self._mesh)
         return dict(model.named_parameters())
 
-    def _placed(self, weight: torch.Tensor, saved: list[torch.Tensor]) -> torch.Tensor:
-        assert isinstance(weight, DTensor), "fully_shard makes every weight one"
+    def _placed(self, parameter: torch.Tensor, saved: list[torch.Tensor]) -> torch.Tensor:
+        assert isinstance(parameter, DTensor), "fully_shard makes every parameter one"
         whole = saved[0].to(self.device)
-        # Each process has read all of it, so there is nothing to send.
-        return distribute_tensor(whole, weight.device_mesh, weight.placements, src_data_rank=None)
+        # Each process has read the whole tensor, so nothing is sent.
+        return distribute_tensor(
+            whole, parameter.device_mesh, parameter.placements, src_data_rank=None
+        )
 
     def _whole(self, placed: torch.Tensor, member: int) -> torch.Tensor:
-        assert isinstance(placed, DTensor), "fully_shard makes every weight one"
-        # Taken part in by all, kept by the one that writes.
+        assert isinstance(placed, DTensor), "fully_shard makes every parameter one"
+        # All processes take part; only rank 0, which writes, keeps it.
         whole: torch.Tensor = placed.full_tensor().detach()
         return whole.cpu() if self.rank == 0 else torch.empty(0)
 
@@ -130,34 +133,34 @@ class Sharded(Replicated):
         return losses
 
     def _backward(self, loss: torch.Tensor, is_last: bool) -> None:
-        # It gives every process its share of the mean gradient; wanted is the sum's.
+        # FSDP averages gradients over the processes; the sum is needed.
         (loss * self.size).backward()  # type: ignore[no-untyped-call]
 
     def _clip(self) -> None:
-        torch.nn.utils.clip_grad_norm_(self.weights.values(), self.recipe.grad_clip)
+        torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.recipe.grad_clip)
 
     def _finite_models(self) -> list[bool]:
-        found = [bool(self._local(weight).isfinite().all()) for weight in self.weights.values()]
-        finite = torch.tensor(int(all(found)))
+        finite_shards = [bool(self._local(p).isfinite().all()) for p in self.parameters.values()]
+        finite = torch.tensor(int(all(finite_shards)))
         dist.all_reduce(finite, op=dist.ReduceOp.MIN)
         return [bool(finite)]
 
     @staticmethod
-    def _local(weight: torch.Tensor) -> torch.Tensor:
-        assert isinstance(weight, DTensor), "fully_shard makes every weight one"
-        return weight.to_local()
+    def _local(parameter: torch.Tensor) -> torch.Tensor:
+        assert isinstance(parameter, DTensor), "fully_shard makes every parameter one"
+        return parameter.to_local()
 
     def _model(self, member: int) -> Olmo2ForCausalLM | None:
-        whole = {name: self._whole(weight, member)[None] for name, weight in self.weights.items()}
+        whole = {name: self._whole(p, member)[None] for name, p in self.parameters.items()}
         if self.rank > 0:
             return None
         return copy_into(build_model(self.recipe, eos_token_id=None), whole, 0)
 
 
 class _SummedLoss(torch.nn.Module):
-    """Nats of a model over sequences, (1,); the root of what is sharded.
+    """Summed loss of a model over sequences in nats, shape (1,); the root module of the sharding.
 
-    It multiplies with the output layer itself, so this is where that has to be gathered.
+    It uses the output layer itself, so the output layer is gathered here.
     """
 
     def __init__(self, model: Olmo2ForCausalLM, dtype: torch.dtype) -> None:
@@ -173,12 +176,12 @@ class _SummedLoss(torch.nn.Module):
             tokens[:, 1:].flatten()[None],
             self._dtype,
         )
-        # Not the view of an output, which would not tell when its backward pass begins.
+        # A clone, because FSDP's backward hooks do not fire on a view of an output.
         return summed.clone()
 
 
 def _add_up(tensors: Sequence[torch.Tensor]) -> None:
-    """Sum each tensor over the processes, in place; small ones travel together."""
+    """Sum each tensor over the processes, in place; small ones share one all-reduce."""
     bucket: list[torch.Tensor] = []
     for n, tensor in enumerate(tensors):
         bucket.append(tensor)
@@ -193,7 +196,7 @@ def _add_up(tensors: Sequence[torch.Tensor]) -> None:
 
 
 def _recompute(block: torch.nn.Module) -> None:
-    """Keep only what enters the block; inside of what gathers its weights, which happens once."""
+    """Checkpoint a block's activations, inside of FSDP's hooks, so that it gathers only once."""
     forward = block.forward
 
     def twice(*arguments: Any, **options: Any) -> Any:
@@ -205,7 +208,7 @@ def _recompute(block: torch.nn.Module) -> None:
 
 
 def train_share(spec: Spec) -> Training:
-    """Take part as the process that torchrun's environment names; the first one writes."""
+    """Train as one process of torchrun's group, named by its environment; rank 0 writes."""
     rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
     recipe, layout = spec.recipe, spec.layout
     with _group(spec.device, local) as device:
@@ -214,8 +217,8 @@ def train_share(spec: Spec) -> Training:
         data = PackedData(spec.parts, recipe.sequence_length, recipe.seed, recipe.tokens)
         member = Member(data, spec.folder, recipe.seed)
         memory = device_bytes(torch.device(device))
-        way = Sharded if layout.is_sharded(recipe.parameters, memory) else Replicated
-        run = way(recipe, member, device, layout.recomputes(recipe.parameters))
+        kind = Sharded if layout.is_sharded(recipe.parameters, memory) else Replicated
+        run = kind(recipe, member, device, layout.recomputes(recipe.parameters))
         tokenizer = load_tokenizer(str(spec.tokenizer), None)
         run_to_end(
             run, tokenizer, _report_progress if rank == 0 else _stay_silent, spec.save_seconds
@@ -230,18 +233,18 @@ def train_share(spec: Spec) -> Training:
 
 @contextmanager
 def _group(device: str, local: int) -> Iterator[str]:
-    """The processes joined together; yields this one's device."""
+    """Join the process group; yields this process's device."""
     cuda = device.startswith("cuda")
     if cuda:
-        there = torch.cuda.device_count()
-        if local >= there:
+        gpus = torch.cuda.device_count()
+        if local >= gpus:
             raise InputError(
                 "processes_per_proxy",
-                f"process {local + 1} of this machine has no GPU, there are {there}",
-                f"write {there}, or fewer",
+                f"process {local + 1} of this machine has no GPU, there are {gpus}",
+                f"write {gpus}, or fewer",
             )
         torch.cuda.set_device(local)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_PATIENCE)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_TIMEOUT)
     try:
         yield f"cuda:{local}" if cuda else "cpu"
     finally:
@@ -253,18 +256,18 @@ def _report_progress(fields: Mapping[str, float]) -> None:
 
 
 def _stay_silent(fields: Mapping[str, float]) -> None:
-    """The first process speaks for all."""
+    """Only rank 0 reports."""
 
 
 def _end_with_stdin() -> None:
-    # The parent never writes: the end of the file is its own end, however that came about.
-    # Not through `sys.stdin`, whose lock would be held at the end of the interpreter.
+    # The parent never writes, so end-of-file means that it has ended, for whatever reason.
+    # Not through `sys.stdin`, whose lock would be held when the interpreter exits.
     os.read(0, 1)
     os._exit(1)
 
 
 def main(arguments: list[str]) -> None:
-    """One process: `SPEC.json`, in the environment of torchrun."""
+    """Run one process: `SPEC.json` as argument, torchrun's environment variables set."""
     path = Path(arguments[0]).absolute()
     if ENDS_WITH_STDIN in arguments:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
@@ -272,9 +275,9 @@ def main(arguments: list[str]) -> None:
     try:
         train_share(spec)
     except Exception as error:
-        ours = isinstance(error, DataselectError)
-        told = str(error) if ours else f"{type(error).__name__}: {error}"
-        failure = {"time": time.time(), "error": " ".join(told.split())}
+        is_ours = isinstance(error, DataselectError)
+        message = str(error) if is_ours else f"{type(error).__name__}: {error}"
+        failure = {"time": time.time(), "error": " ".join(message.split())}
         name = f"failure-{os.environ['RANK']}.json"
         (spec.folder / name).write_text(json.dumps(failure), encoding="utf-8")
         traceback.print_exc()

@@ -1,8 +1,8 @@
 """The DataDecide ladder: model sizes by name, and the shape of any proxy.
 
-The ladder (allenai/DataDecide, README; arXiv 2504.11393) is what published proxies of this
-kind are compared on, so a plan may simply say `size: 4M`. All shapes are Olmo2: pre-norm-free
-blocks with RMS norms on the outputs, rotary positions, SwiGLU.
+Published proxies of this kind are compared on the ladder (allenai/DataDecide, README; arXiv
+2504.11393), so a plan may simply say `size: 4M`. All shapes are Olmo2: blocks without pre-norms,
+RMS norms on the outputs, rotary positions, SwiGLU.
 """
 
 from dataclasses import asdict, dataclass
@@ -23,9 +23,9 @@ class Shape:
     tie_embeddings: bool = True
 
     def parameters(self, vocab_size: int) -> int:
-        """Trainable parameters, embeddings counted (once where they are tied).
+        """Trainable parameters with embeddings (counted once if tied): the N of FLOPs = 6ND.
 
-        The N of FLOPs = 6ND. With 50,304 entries it reproduces the ladder's published counts.
+        A vocabulary of 50,304 reproduces the ladder's published counts.
         """
         h, kv = self.hidden_size, self.hidden_size // self.heads * self.kv_heads
         attention = 2 * h * h + 2 * h * kv + h + kv  # q, o, k, v and the norms of q and k
@@ -40,11 +40,13 @@ class Shape:
 
 @dataclass(frozen=True)
 class Rung:
-    """One row of the ladder; `batch_size` in sequences of `LADDER_SEQUENCE_LENGTH` tokens."""
+    """One row of the ladder."""
 
     name: str
     parameters: float
+    """As published."""
     batch_size: int
+    """Sequences of `LADDER_SEQUENCE_LENGTH` tokens."""
     hidden_size: int
     learning_rate: float
     heads: int

@@ -1,12 +1,12 @@
-"""A candidate's proxy as an artifact: trained once, found ever after.
+"""A candidate's proxy as an artifact: trained once, then read from the store.
 
-A proxy is determined by its recipe, its tokenizer and the token streams it was trained on, not
-by the candidate's name or by the run it was made for. So two candidates with the same text share
-a proxy, and a renamed candidate costs nothing.
+A proxy is determined by its recipe, its tokenizer and its token streams, not by the candidate's
+name or the run. So two candidates with the same text share a proxy, and renaming a candidate costs
+nothing.
 
 An artifact holds `step-NNNNNNNN/` (Hugging Face checkpoints) and `training.json`. A run that
-diverged is an artifact too, without a last checkpoint, so that it is not tried again and again.
-How many processes train it is no part of what it is known by (`layout`).
+diverged is an artifact too, without a last checkpoint, so that it is not repeated. The number of
+training processes is not part of the key (`layout`).
 """
 
 import json
@@ -34,16 +34,18 @@ KIND = "proxy"
 
 @dataclass(frozen=True)
 class ProxyRequest:
-    """What to train: `shares` are the candidate's token streams with their budgets."""
+    """A proxy to train."""
 
     recipe: Recipe
     tokenizer: Path
+    """The tokenizer's folder."""
     tokenizer_hash: str
     shares: tuple[Share, ...]
+    """The candidate's token streams with their budgets."""
 
     @property
     def spec(self) -> dict[str, Any]:
-        """All that determines the checkpoints."""
+        """Everything that determines the checkpoints."""
         return {
             "trainer": TRAINER_VERSION,
             "recipe": self.recipe.describe(),
@@ -63,7 +65,7 @@ class Proxy:
 
     @property
     def diverged(self) -> bool:
-        """Whether training ended in a loss that is no number."""
+        """Whether the loss or the weights became non-finite."""
         return bool(self.facts["diverged"])
 
     def checkpoint(self, step: int) -> Path:
@@ -81,7 +83,7 @@ def checkpoint_name(step: int) -> str:
 
 
 def find_proxy(store: Store, request: ProxyRequest) -> Proxy | None:
-    """The proxy if it has been made already."""
+    """The proxy; None if it is not in the store."""
     artifact = store.find(KIND, request.spec)
     if artifact is None:
         return None
@@ -107,21 +109,21 @@ def make_proxies(
     progress: "Progress",
     layout: Layout = ONE_PROCESS,
 ) -> list[Proxy]:
-    """Train what is missing of the proxies, all of one recipe, as one program.
+    """The proxies of the requests, all of one recipe; those not in the store are trained.
 
-    One by one where a proxy has several processes to itself (`layout`). Goes on from where an
-    earlier attempt was killed. The names are for the ledger. Raises whatever training raises,
-    after the time it took is in the ledger as failed.
+    They train as one population, or one after the other where each has several processes
+    (`layout`). Resumes attempts that were killed. The names are for the ledger. Raises whatever
+    training raises, after recording the time in the ledger as failed.
     """
     missing = {name: each for name, each in requests.items() if find_proxy(store, each) is None}
     if layout.processes == 1:
-        together = [missing] if missing else []
+        populations = [missing] if missing else []
     else:
-        together = [{name: request} for name, request in missing.items()]
-    for each in together:
-        _train(store, each, device, progress, layout)
-    made = [find_proxy(store, request) for request in requests.values()]
-    return [proxy for proxy in made if proxy is not None]
+        populations = [{name: request} for name, request in missing.items()]
+    for population in populations:
+        _train(store, population, device, progress, layout)
+    proxies = [find_proxy(store, request) for request in requests.values()]
+    return [proxy for proxy in proxies if proxy is not None]
 
 
 def _train(
@@ -131,7 +133,7 @@ def _train(
     progress: "Progress",
     layout: Layout,
 ) -> None:
-    # Imported here so that a run in which everything is cached never loads torch.
+    # Imported here so that a run with everything in the store never loads torch.
     import torch
 
     first = next(iter(requests.values()))
@@ -165,7 +167,7 @@ def _train(
         for name in requests:
             note(name, "failed", wall / len(requests), cpu / len(requests), tokens=0)
         raise
-    for (name, request), made, training in zip(requests.items(), folders, trained, strict=True):
+    for (name, request), work, training in zip(requests.items(), folders, trained, strict=True):
         facts = {
             **asdict(training),
             "parameters": recipe.parameters,
@@ -179,12 +181,12 @@ def _train(
             "threads": torch.get_num_threads(),
         }
         with store.publish(KIND, request.spec) as folder:
-            for checkpoint in sorted(made.glob("step-*")):
+            for checkpoint in sorted(work.glob("step-*")):
                 if not checkpoint.name.endswith(".unfinished"):
-                    # Linked, not moved: a kill in here must leave the workspace whole.
+                    # Linked, not moved: a kill at this point must leave the workspace complete.
                     shutil.copytree(checkpoint, folder / checkpoint.name, copy_function=os.link)
             (folder / "training.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
-        # Last, or a kill in between would count it twice. It knows what killed attempts took.
+        # Last, or a kill in between would count it twice. The seconds include killed attempts.
         note(name, "done", training.seconds, training.cpu_seconds, training.tokens)
 
 
@@ -223,7 +225,7 @@ def _train_together(
     parts = tuple(_parts(request))
     spec = Spec(request.recipe, request.tokenizer, parts, folder, device, layout)
     training = train_together(spec, progress)
-    # The first process tells of itself, and all work in step.
+    # Rank 0 reports its own CPU time, and all processes work in step.
     return replace(training, cpu_seconds=training.cpu_seconds * layout.processes)
 
 
@@ -234,7 +236,7 @@ def _parts(request: ProxyRequest) -> "list[Part]":
 
 
 def processor_name() -> str:
-    """The CPU of this machine, as it calls itself."""
+    """The name of this machine's CPU."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

@@ -1,4 +1,4 @@
-"""The model that is trained: transformers' Olmo2 of a recipe's shape, made and written."""
+"""The trained model: build transformers' Olmo2 of a recipe's shape, and save its checkpoints."""
 
 import shutil
 from pathlib import Path
@@ -36,7 +36,7 @@ def build_model(recipe: Recipe, eos_token_id: int | None) -> Olmo2ForCausalLM:
 def save_checkpoint(
     model: Olmo2ForCausalLM, tokenizer: PreTrainedTokenizerBase, folder: Path
 ) -> None:
-    """Write a directory that `AutoModelForCausalLM.from_pretrained` loads, all or nothing."""
+    """Write, atomically, a folder that `AutoModelForCausalLM.from_pretrained` loads."""
     unfinished = folder.with_name(folder.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     model.config.eos_token_id = tokenizer.eos_token_id

@@ -1,4 +1,4 @@
-"""How a population's weights move: AdamW, the learning rate's course, and clipped gradients."""
+"""Optimisation of a population: AdamW, the learning-rate schedule, and gradient clipping."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -18,16 +18,16 @@ def schedule(step: int, steps: int, warmup_fraction: float) -> float:
     return 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def make_optimizer(weights: Mapping[str, Parameter], recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW with three groups: embeddings, matrices (decayed), and norms (not decayed)."""
+def make_optimizer(parameters: Mapping[str, Parameter], recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW with three groups: embeddings, matrices (with weight decay), and norms (without)."""
     embeddings: list[Parameter] = []
     matrices: list[Parameter] = []
     vectors: list[Parameter] = []
-    for name, weight in weights.items():
+    for name, parameter in parameters.items():
         if name.startswith(("model.embed_tokens", "lm_head")):
-            embeddings.append(weight)
+            embeddings.append(parameter)
         else:
-            (vectors if name.endswith("norm.weight") else matrices).append(weight)
+            (vectors if name.endswith("norm.weight") else matrices).append(parameter)
     rate, decay = recipe.learning_rate, recipe.weight_decay
     groups = [
         {"params": embeddings, "peak": recipe.embedding_learning_rate, "weight_decay": 0.0},
@@ -37,9 +37,9 @@ def make_optimizer(weights: Mapping[str, Parameter], recipe: Recipe) -> torch.op
     return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.95), eps=1e-8, fused=True)
 
 
-def clip(weights: Iterable[Parameter], limit: float) -> None:
+def clip(parameters: Iterable[Parameter], limit: float) -> None:
     """Scale each model's gradient to a norm of at most `limit`, as torch does for one model."""
-    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients])
     factors = (limit / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp_max(1.0)
     for gradient in gradients:

@@ -1,13 +1,13 @@
-"""Olmo2 models of one shape as one program: their weights stacked, one forward pass for all.
+"""Olmo2 models of one shape as one program: stacked parameters, one forward pass for all.
 
-Tiny models leave a GPU idle: a matrix of 64 x 64 does not fill it, and launching it costs more
-than multiplying it. Stacked, all candidates' proxies take about as many launches as one. Each
-model has its own weights and its own tokens, and nothing passes between them; a population of one
-is how a single model trains, so there is one path to test. On a CPU stacking gains nothing.
+Tiny models leave a GPU idle: a matrix of 64 x 64 does not fill it, and a launch costs more than
+the matmul. Stacked, all candidates' proxies take about as many launches as one. Each model has its
+own parameters and tokens, independent of the others. A single model trains as a population of one,
+so there is one code path to test. On a CPU stacking gains nothing.
 
 The architecture is that of transformers' Olmo2 (norms after attention and feed-forward, norms on
-queries and keys, rotary positions, SwiGLU); checkpoints are written from and into its classes,
-and the tests hold this forward pass against theirs.
+queries and keys, rotary positions, SwiGLU); checkpoints are saved through its classes, and the
+tests compare this forward pass with theirs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from dataselect.proxies.model import NORM_EPSILON, ROPE_THETA
 
 
 def stack(models: Sequence[Olmo2ForCausalLM], device: torch.device) -> dict[str, Parameter]:
-    """The models' weights by their transformers names, each (models, ...)."""
+    """The models' parameters by their transformers names, each of shape (models, ...)."""
     every = [dict(model.named_parameters()) for model in models]
     return {
         name: Parameter(torch.stack([each[name].detach() for each in every]).to(device))
@@ -33,22 +33,22 @@ def stack(models: Sequence[Olmo2ForCausalLM], device: torch.device) -> dict[str,
 
 
 def copy_into(
-    model: Olmo2ForCausalLM, weights: Mapping[str, torch.Tensor], member: int
+    model: Olmo2ForCausalLM, parameters: Mapping[str, torch.Tensor], member: int
 ) -> Olmo2ForCausalLM:
-    """One member of the population, written into `model`."""
+    """Copy one member's parameters into `model`, which is returned."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.copy_(weights[name][member])
+            parameter.copy_(parameters[name][member])
     return model
 
 
-def output_weight(weights: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """What hidden states are multiplied with to give logits, (models, vocabulary, hidden)."""
-    return weights.get("lm_head.weight", weights["model.embed_tokens.weight"])
+def output_embeddings(parameters: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Matrix that maps hidden states to logits, (models, vocabulary, hidden)."""
+    return parameters.get("lm_head.weight", parameters["model.embed_tokens.weight"])
 
 
 def hidden_states(
-    weights: Mapping[str, torch.Tensor],
+    parameters: Mapping[str, torch.Tensor],
     shape: Shape,
     tokens: torch.Tensor,
     dtype: torch.dtype,
@@ -56,9 +56,9 @@ def hidden_states(
 ) -> torch.Tensor:
     """Hidden states after the last norm, (models, sequences * length, hidden), float32.
 
-    `tokens` (models, sequences, length); `dtype` is the type that is multiplied in, while the
-    residual stream stays in float32. With `recompute` only what enters a block is kept for the
-    backward pass, which works the block out again: the same bits in a fraction of the memory.
+    `tokens` (models, sequences, length); `dtype` is the matmul type, while the residual stream
+    stays in float32. With `recompute` only each block's input is kept, and the backward pass
+    recomputes the block: the same bits in a fraction of the memory.
     """
     models, sequences, length = tokens.shape
     rows, size = models * sequences, shape.hidden_size // shape.heads
@@ -69,11 +69,11 @@ def hidden_states(
     cosine, sine = _rotation(length, size, attention_dtype, tokens.device)
 
     def linear(x: torch.Tensor, name: str) -> torch.Tensor:
-        return torch.bmm(x.to(dtype), weights[f"{name}.weight"].to(dtype).transpose(1, 2))
+        return torch.bmm(x.to(dtype), parameters[f"{name}.weight"].to(dtype).transpose(1, 2))
 
     def norm(x: torch.Tensor, name: str) -> torch.Tensor:
         scaled = rms_norm(x, x.shape[-1:], eps=NORM_EPSILON)
-        return scaled * weights[f"{name}.weight"].to(x.dtype)[:, None]
+        return scaled * parameters[f"{name}.weight"].to(x.dtype)[:, None]
 
     def heads(x: torch.Tensor, count: int) -> torch.Tensor:
         return x.view(rows, length, count, size).to(attention_dtype)
@@ -103,11 +103,11 @@ def hidden_states(
         mixed = linear(gated, f"{name}.mlp.down_proj")
         return x + norm(mixed, f"{name}.post_feedforward_layernorm")
 
-    embeddings = weights["model.embed_tokens.weight"]
+    embeddings = parameters["model.embed_tokens.weight"]
     first_row = torch.arange(models, device=tokens.device)[:, None] * embeddings.shape[1]
     x = embedding(tokens.flatten(1) + first_row, embeddings.flatten(0, 1))
     for layer in range(shape.layers):
-        # Nothing in a block is drawn at random, so there is no state to keep for the second pass.
+        # Blocks use no random numbers, so there is no generator state to keep.
         x = (
             checkpoint(block, x, layer, use_reentrant=False, preserve_rng_state=False)
             if recompute

@@ -1,9 +1,8 @@
-"""Several processes for one proxy: the side that starts them, and what it tells them.
+"""Start several processes for one proxy: their input, their result, and the reason of a failure.
 
-torchrun (`torch.distributed.run`) starts the processes and ends them all when one fails; what each
-does is in `distributed`. Here is the description that they read, what came of it, and why it did
-not. They end with the process that called, however that ends: each watches the pipe that it holds
-open.
+torchrun (`torch.distributed.run`) starts the processes and ends them all when one fails; their
+program is `distributed`. They end with the calling process, however it ends: each watches a pipe
+that the caller holds open.
 """
 
 import json
@@ -26,7 +25,7 @@ from dataselect.proxies.recipe import Recipe
 from dataselect.proxies.train import Progress, Training
 
 ENDS_WITH_STDIN = "--ends-with-stdin"
-"""Tells a process that its parent holds its standard input open for as long as it lives."""
+"""Argument that makes a process exit when its standard input, held by its parent, is closed."""
 RESULT = "result.json"
 _TAIL_LINES = 300
 _EXIT_CODE = re.compile(r"exitcode\s*:\s*(-?\d+)")
@@ -35,25 +34,26 @@ _ERROR = re.compile(r"[\w.]*(Error|Exception): \S")
 
 @dataclass(frozen=True)
 class Spec:
-    """All that a process needs to take part, as a JSON file; relative paths are to its folder."""
+    """Input of a training process, as a JSON file; paths in it are relative to its folder."""
 
     recipe: Recipe
     tokenizer: Path
     parts: tuple[Part, ...]
-    """Token streams as `corpus.shards` writes them, with the tokens asked of each."""
+    """Token streams as `corpus.shards` writes them, with the tokens to take from each."""
     folder: Path
-    """Where states, checkpoints and `RESULT` go; all machines see the same."""
+    """For states, checkpoints and `RESULT`; shared by all machines."""
     device: str
     layout: Layout
     save_seconds: float = 15.0
+    """Shortest time between two saved states."""
 
     def write(self, path: Path) -> None:
-        """Write it as JSON."""
+        """Write the spec as JSON."""
         path.write_text(json.dumps(asdict(self), indent=1, default=str), encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read what `write` wrote. Raises InputError for a file that is not that."""
+        """Read a file that `write` wrote. Raises InputError for anything else."""
         try:
             given = json.loads(path.read_bytes())
             recipe = given.pop("recipe")
@@ -79,9 +79,9 @@ class Spec:
 
 
 def train_together(spec: Spec, progress: Progress) -> Training:
-    """Train with `spec.layout.processes` processes of this machine, by torchrun.
+    """Train with `spec.layout.processes` processes on this machine, by torchrun.
 
-    They end when this process does. Raises IncompleteError with the reason when one of them fails.
+    They end when this process does. Raises IncompleteError with the reason when one fails.
     """
     for old in [spec.folder / RESULT, *spec.folder.glob("failure-*.json")]:
         old.unlink(missing_ok=True)
@@ -110,7 +110,7 @@ def train_together(spec: Spec, progress: Progress) -> Training:
                 else:
                     tail.append(line.rstrip())
         finally:
-            # Nothing is left of it after its output has ended; else it is to end now.
+            # After the end of its output it has exited; on an error here it must exit now.
             assert process.stdin is not None, "it is a pipe"
             process.stdin.close()
             with suppress(subprocess.TimeoutExpired):
@@ -128,9 +128,9 @@ def train_together(spec: Spec, progress: Progress) -> Training:
 
 
 def _reason(folder: Path, tail: deque[str]) -> str:
-    """Why a run of several processes ended, in one line."""
+    """Why a run of several processes failed, in one line."""
     codes = [int(code) for code in _EXIT_CODE.findall("\n".join(tail))]
-    # Whoever is left fails too, on a lost connection, and torchrun ends the rest by SIGTERM.
+    # The others then fail on a lost connection, or torchrun ends them by SIGTERM.
     killed = [-code for code in codes if code < 0 and -code != signal.SIGTERM]
     if killed:
         name = signal.Signals(killed[0]).name
@@ -139,6 +139,6 @@ def _reason(folder: Path, tail: deque[str]) -> str:
     failures = [json.loads(path.read_bytes()) for path in folder.glob("failure-*.json")]
     if failures:
         return str(min(failures, key=lambda each: each["time"])["error"])
-    # One that ends before it can say why leaves a traceback, above torchrun's own report.
+    # A process that fails before `main` handles errors leaves a traceback above torchrun's report.
     errors = [line for line in tail if _ERROR.match(line) and "ChildFailedError" not in line]
-    return errors[-1] if errors else "they ended without a word"
+    return errors[-1] if errors else "they ended without an error message"

@@ -1,7 +1,7 @@
-"""From a plan's words to an exact training run: the recipe.
+"""The recipe: an exact training run, made from a plan's `proxy`.
 
-Kept apart from the trainer so that a run's keys and costs can be worked out without importing
-torch (which costs seconds at every start of the command).
+Separate from the trainer so that a run's keys and costs are computed without importing torch
+(which takes seconds at every start of the command).
 """
 
 import math
@@ -14,7 +14,7 @@ from dataselect.proxies.ladder import LADDER, LADDER_SEQUENCE_LENGTH, Shape
 from dataselect.units import chinchilla_tokens
 
 TRAINER_VERSION = 4
-"""Part of every proxy's key; raise it when the same recipe would train to other weights."""
+"""Part of every proxy's key; increase it when the same recipe would give other weights."""
 
 WANTED_STEPS = 250
 """Small budgets get smaller batches until there are about this many steps (docs/decisions.md)."""
@@ -22,7 +22,7 @@ WANTED_STEPS = 250
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that determines a training run besides its data and its tokenizer."""
+    """Everything that determines a training run, except its data and tokenizer."""
 
     shape: Shape
     vocab_size: int
@@ -52,7 +52,7 @@ class Recipe:
         return self.shape.parameters(self.vocab_size)
 
     def checkpoint_steps(self) -> list[int]:
-        """After how many steps a checkpoint is kept."""
+        """The steps after which checkpoints are saved."""
         count = min(self.checkpoints, self.steps)
         return [round(self.steps * (i + 1) / count) for i in range(count)]
 
@@ -63,18 +63,18 @@ class Recipe:
 
 @dataclass(frozen=True)
 class TuneRecipe:
-    """How a model is fine-tuned (`tune`): as in the paper's Table 4, which leaves the rest open."""
+    """How a model is fine-tuned (`tune`): the paper's Table 4, our choices where it is silent."""
 
     epochs: int = 1
     learning_rate: float = 1e-5
     warmup_fraction: float = 0.1
     batch_size: int = 64
-    """Examples in a step; the last one of an epoch takes what is left."""
+    """Examples in a step; the last step of an epoch has the remainder."""
     precision: Literal["fp32", "bf16"] = "fp32"
     grad_clip: float = 1.0
     betas: tuple[float, float] = (0.9, 0.999)
     seed: int = 0
-    """Of the order of the examples."""
+    """Seed of the order of the examples."""
 
     def describe(self) -> dict[str, Any]:
         """As JSON, for artifact keys."""
@@ -82,26 +82,27 @@ class TuneRecipe:
 
 
 def make_recipe(proxy: Proxy, vocab_size: int, device: str, where: str) -> Recipe:
-    """The training run that a plan's `proxy` stands for; `where` names it in errors.
+    """The training run of a plan's `proxy`; `where` names it in errors.
 
-    What the plan leaves open comes from the ladder (shape and learning rate by size, for sizes
-    of one's own by the nearest width), except the batch, which shrinks with the budget.
-    Raises InputError where the budget does not cover one step.
+    Defaults come from the ladder (shape and learning rate by size; for custom architectures by the
+    nearest width), except the batch size, which shrinks with the budget. Raises InputError if the
+    budget does not cover one step.
     """
     if proxy.size is not None:
         rung = LADDER[proxy.size]
         shape = rung.shape
     else:
-        own = proxy.architecture
-        assert own is not None, "the plan guarantees a size or an architecture"
-        rung = min(LADDER.values(), key=lambda r: abs(math.log(r.hidden_size / own.hidden_size)))
+        custom = proxy.architecture
+        assert custom is not None, "the plan guarantees a size or an architecture"
+        width = custom.hidden_size
+        rung = min(LADDER.values(), key=lambda r: abs(math.log(r.hidden_size / width)))
         shape = Shape(
-            own.hidden_size,
-            own.layers,
-            own.heads,
-            own.key_value_heads,
-            own.feed_forward_size,
-            own.tie_embeddings,
+            width,
+            custom.layers,
+            custom.heads,
+            custom.key_value_heads,
+            custom.feed_forward_size,
+            custom.tie_embeddings,
         )
     length = proxy.sequence_length or LADDER_SEQUENCE_LENGTH
     budget = proxy.tokens
@@ -116,7 +117,7 @@ def make_recipe(proxy: Proxy, vocab_size: int, device: str, where: str) -> Recip
             f"a budget of {budget:,} tokens is less than one step of {batch} x {length} tokens",
             "raise tokens, or lower batch_size or sequence_length",
         )
-    # A CPU may multiply faster in bf16, but what comes out would depend on the CPU.
+    # Some CPUs multiply faster in bf16, but the result would depend on the CPU.
     automatic: Literal["fp32", "bf16"] = "bf16" if device.startswith("cuda") else "fp32"
     return Recipe(
         shape=shape,
@@ -138,10 +139,10 @@ def make_recipe(proxy: Proxy, vocab_size: int, device: str, where: str) -> Recip
 
 
 def population_size(wanted: int | Literal["auto"], parameters: int, device: str) -> int:
-    """How many proxies of so many parameters train as one program (`population` of a plan).
+    """How many proxies of this many parameters train as one program (`population` of a plan).
 
-    "auto" is one on a CPU, where stacking gains nothing, and on a GPU what 16 GiB hold of
-    weights, moments and gradients, with their temporaries.
+    "auto" is one on a CPU, where stacking gains nothing, and on a GPU as many as fit 16 GiB with
+    their parameters, moments, gradients and temporaries.
     """
     if wanted != "auto":
         return wanted

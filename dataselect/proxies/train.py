@@ -1,17 +1,17 @@
-"""Train small Olmo2 models on packed sequences: the whole trainer, in the order it happens.
+"""Train small Olmo2 models on packed sequences: the whole trainer, in order of execution.
 
-Next-token prediction with AdamW, warm-up and cosine decay, on one device. It is written for
-many short runs rather than one long one: a few hundred lines without a framework start in no
-time, and a model is a pure function of (recipe, data, seed) which can be killed at any step and
-goes on to the same bits, because everything that moves is either in the saved state (weights,
-moments) or a function of the step (learning rate, position in the data).
+Next-token prediction with AdamW, warm-up and cosine decay, on one device. It is built for many
+short runs rather than one long one: a few hundred lines without a framework start fast. A model is
+a pure function of (recipe, data, seed). A run can be killed at any step and resumes to the same
+bits, because everything that changes is in the saved state (parameters, moments) or a function of
+the step (learning rate, position in the data).
 
 Four things differ from a textbook loop because they matter at this size (docs/decisions.md):
 
-- several models train as one program, a population, which is what fills a GPU (`population`);
+- several models train as one program, a population, to fill a GPU (`population`);
 - the loss never holds the logits of a whole batch (`loss`);
-- a batch is taken in slices that fit the caches, so that memory does not grow with it;
-- embeddings can have a learning rate of their own, because at small token budgets one shared rate
+- a batch is processed in slices that fit the caches, so that memory does not grow with it;
+- embeddings can have a separate learning rate, because at small token budgets one shared rate
   leaves them nearly untrained.
 
 Not here: several devices (`distributed` gives them its own kinds of `Run`, stepped by the same
@@ -38,7 +38,7 @@ from dataselect.proxies.layout import slice_sequences
 from dataselect.proxies.loss import ChunkedCrossEntropy
 from dataselect.proxies.model import build_model, save_checkpoint
 from dataselect.proxies.optimizer import clip, make_optimizer, schedule
-from dataselect.proxies.population import copy_into, hidden_states, output_weight, stack
+from dataselect.proxies.population import copy_into, hidden_states, output_embeddings, stack
 from dataselect.proxies.recipe import Recipe
 
 Progress = Callable[[Mapping[str, float]], None]
@@ -49,10 +49,10 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Training:
-    """What came of a run."""
+    """The result of a run."""
 
     diverged: bool
-    """The loss or the weights stopped being finite; there are no later checkpoints."""
+    """The loss or the parameters became non-finite; there are no later checkpoints."""
     steps: int
     tokens: int
     final_loss: float | None
@@ -76,11 +76,13 @@ class Sequences(Protocol):
 
 @dataclass(frozen=True)
 class Member:
-    """One model of a population: what it reads, where it trains, and its own seed."""
+    """One model of a population."""
 
     data: Sequences
     folder: Path
+    """For its saved state and checkpoints."""
     seed: int
+    """Seed of its initial parameters."""
 
 
 def train(
@@ -107,14 +109,14 @@ def train_population(
     save_seconds: float = 15.0,
     recompute: bool = False,
 ) -> list[Training]:
-    """Train a model for each member, all as one program, going on from the states in their folders.
+    """Train a model for each member as one program, resuming from the states in their folders.
 
     Leaves `step-NNNNNNNN/` Hugging Face checkpoints (safetensors, config, tokenizer) in each
-    member's folder. The data must hold at least `steps * batch_size` sequences. Called again after
-    its end it returns the same at once. A model that diverges leaves the others as they are.
+    member's folder. The data must hold at least `steps * batch_size` sequences. A second call after
+    the end returns the same result at once. A model that diverges does not affect the others.
     `recompute` is activation checkpointing: the same weights in less memory and more time.
     """
-    # One program has one step; members from killed populations may stand at several.
+    # A program has one step; members from killed populations may be at different steps.
     by_step: dict[int, list[Member]] = {}
     for member in members:
         by_step.setdefault(_saved_step(member.folder), []).append(member)
@@ -129,7 +131,7 @@ def train_population(
 def run_to_end(
     run: "Run", tokenizer: PreTrainedTokenizerBase, progress: Progress, save_seconds: float
 ) -> None:
-    """Take all steps that are left, with checkpoints and saved states on the way."""
+    """Take all remaining steps, saving checkpoints and states on the way."""
     recipe, models = run.recipe, len(run.members)
     checkpoint_steps = set(recipe.checkpoint_steps())
     log_every = max(1, recipe.steps // 100)
@@ -143,7 +145,7 @@ def run_to_end(
         if run.step % log_every == 0 or at_checkpoint:
             run.log()
         if at_checkpoint:
-            run.check_weights()
+            run.check_parameters()
             run.save_checkpoints(tokenizer)
         if now - reported_at > 0.5 or run.step == recipe.steps:
             reported_at = now
@@ -158,18 +160,18 @@ def run_to_end(
                     "seconds_left": (recipe.steps - run.step) / rate,
                 }
             )
-        # State of a large model takes seconds to write: spend at most a twentieth on it.
+        # The state of a large model takes seconds to write: spend at most a twentieth on it.
         if run.agrees(now - saved_at > max(save_seconds, 20 * save_cost)):
             run.save()
             saved_at = time.monotonic()
             save_cost = saved_at - now
-    # Between here and the publication of the checkpoints the caller may be killed, too.
+    # The caller may also be killed before it publishes the checkpoints.
     run.save()
 
 
 @dataclass
 class _Log:
-    """What is known of one model's course so far."""
+    """One model's record so far."""
 
     losses: list[tuple[int, float]] = field(default_factory=list)
     diverged_at: int | None = None
@@ -195,8 +197,8 @@ class Run:
             assert len(member.data) >= recipe.steps * recipe.batch_size, "too little data"
         self.recipe, self.members, self.device = recipe, members, torch.device(device)
         self.recompute = recompute
-        self.weights = self._build()
-        self.optimizer = make_optimizer(self.weights, recipe)
+        self.parameters = self._build()
+        self.optimizer = make_optimizer(self.parameters, recipe)
         self.step, self.seconds, self.cpu_seconds = 0, 0.0, 0.0
         self.logs = [_Log() for _ in members]
         self._pending = torch.zeros(len(members), device=self.device)
@@ -206,13 +208,13 @@ class Run:
             self._resume()
 
     def _build(self) -> dict[str, torch.nn.Parameter]:
-        """The weights that are trained, from the members' seeds."""
+        """The parameters, initialised from the members' seeds."""
         models = []
         for member in self.members:
             torch.manual_seed(member.seed)
             models.append(build_model(self.recipe, eos_token_id=None))
-        # Checkpoints are written from it.
-        self._mould = models[0]
+        # Checkpoints are saved through this model.
+        self._template = models[0]
         return stack(models, self.device)
 
     def _resume(self) -> None:
@@ -228,29 +230,29 @@ class Run:
             for each in facts
         ]
 
-        def placed(weight: torch.Tensor, name: str) -> torch.Tensor:
-            return self._placed(weight, [state[name] for state in states])
+        def placed(parameter: torch.Tensor, name: str) -> torch.Tensor:
+            return self._placed(parameter, [state[name] for state in states])
 
         with torch.no_grad():
-            for name, weight in self.weights.items():
-                weight.copy_(placed(weight, f"model.{name}"))
-                self.optimizer.state[weight] = {
-                    # The fused optimizer wants its counter where the weights are.
+            for name, parameter in self.parameters.items():
+                parameter.copy_(placed(parameter, f"model.{name}"))
+                self.optimizer.state[parameter] = {
+                    # The fused optimizer needs its counter on the parameters' device.
                     "step": torch.tensor(float(self.step), device=self.device),
-                    "exp_avg": placed(weight, f"mean.{name}"),
-                    "exp_avg_sq": placed(weight, f"square.{name}"),
+                    "exp_avg": placed(parameter, f"mean.{name}"),
+                    "exp_avg_sq": placed(parameter, f"square.{name}"),
                 }
 
-    def _placed(self, weight: torch.Tensor, saved: list[torch.Tensor]) -> torch.Tensor:
-        """What the members saved, as `weight` lies in memory."""
+    def _placed(self, parameter: torch.Tensor, saved: list[torch.Tensor]) -> torch.Tensor:
+        """What the members saved, laid out like `parameter`."""
         return torch.stack(saved).to(self.device)
 
     def _whole(self, placed: torch.Tensor, member: int) -> torch.Tensor:
-        """One member's part of a weight or moment, to be written."""
+        """One member's part of a parameter or moment, for writing."""
         return placed.detach()[member]
 
     def save(self) -> None:
-        """Write each member's state by rename, in one file, so that its parts cannot disagree."""
+        """Write each member's state atomically, in one file, so that its parts are consistent."""
         for n, (member, log, pending) in enumerate(
             zip(self.members, self.logs, self._total(self._pending).tolist(), strict=True)
         ):
@@ -264,9 +266,9 @@ class Run:
                 "pending_steps": self._pending_steps,
             }
             tensors = {"facts": torch.tensor(list(json.dumps(facts).encode()), dtype=torch.uint8)}
-            for name, weight in self.weights.items():
-                moments = self.optimizer.state[weight]
-                tensors[f"model.{name}"] = self._whole(weight, n)
+            for name, parameter in self.parameters.items():
+                moments = self.optimizer.state[parameter]
+                tensors[f"model.{name}"] = self._whole(parameter, n)
                 tensors[f"mean.{name}"] = self._whole(moments["exp_avg"], n)
                 tensors[f"square.{name}"] = self._whole(moments["exp_avg_sq"], n)
             if self.rank == 0:
@@ -296,32 +298,32 @@ class Run:
         self._pending_steps += 1
         self.step += 1
 
-    def agrees(self, wish: bool) -> bool:
-        """Whether to do what this process wishes; several processes follow the first."""
-        return wish
+    def agrees(self, proposal: bool) -> bool:
+        """Whether to do what this process proposes; several processes follow rank 0."""
+        return proposal
 
-    def _total(self, counted: torch.Tensor) -> torch.Tensor:
+    def _total(self, values: torch.Tensor) -> torch.Tensor:
         """The sum over the processes."""
-        return counted
+        return values
 
     def _summed_losses(self, tokens: torch.Tensor) -> torch.Tensor:
         """Nats of each model over a slice of its batch."""
         shape, dtype = self.recipe.shape, DTYPES[self.recipe.precision]
-        hidden = hidden_states(self.weights, shape, tokens[..., :-1], dtype, self.recompute)
+        hidden = hidden_states(self.parameters, shape, tokens[..., :-1], dtype, self.recompute)
         summed: torch.Tensor = ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-            hidden, output_weight(self.weights), tokens[..., 1:].flatten(1), dtype
+            hidden, output_embeddings(self.parameters), tokens[..., 1:].flatten(1), dtype
         )
         return summed
 
     def _backward(self, loss: torch.Tensor, is_last: bool) -> None:
-        """Add the gradients of a slice; after the last they are those of the whole batch."""
+        """Add the gradients of a slice; after the last slice they are complete."""
         loss.backward()  # type: ignore[no-untyped-call]
 
     def _clip(self) -> None:
-        clip(self.weights.values(), self.recipe.grad_clip)
+        clip(self.parameters.values(), self.recipe.grad_clip)
 
     def log(self) -> None:
-        """Close the running means; a loss that is no number ends its model's run."""
+        """Log the mean losses since the last entry; a non-finite loss ends its model's run."""
         means = (self._total(self._pending) / self._pending_steps).tolist()
         for log, loss in zip(self.logs, means, strict=True):
             if log.diverged_at is None:
@@ -332,14 +334,14 @@ class Run:
         self._pending.zero_()
         self._pending_steps = 0
 
-    def check_weights(self) -> None:
-        """End a model whose last step left weights that are no numbers: no loss shows it yet."""
+    def check_parameters(self) -> None:
+        """End models whose last step gave non-finite parameters, which no loss shows yet."""
         for log, good in zip(self.logs, self._finite_models(), strict=True):
             if log.diverged_at is None and not good:
                 log.diverged_at = self.step
 
     def _finite_models(self) -> list[bool]:
-        finite = torch.stack([w.isfinite().flatten(1).all(1) for w in self.weights.values()])
+        finite = torch.stack([p.isfinite().flatten(1).all(1) for p in self.parameters.values()])
         return [bool(good) for good in finite.all(0)]
 
     def save_checkpoints(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -350,8 +352,8 @@ class Run:
                     save_checkpoint(model, tokenizer, member.folder / f"step-{self.step:08d}")
 
     def _model(self, member: int) -> Olmo2ForCausalLM | None:
-        """One member, whole, to be written; None where another process writes."""
-        return copy_into(self._mould, self.weights, member) if self.rank == 0 else None
+        """One member's whole model for saving; None where another process writes."""
+        return copy_into(self._template, self.parameters, member) if self.rank == 0 else None
 
     @property
     def is_going_on(self) -> bool:
@@ -360,7 +362,7 @@ class Run:
 
     @property
     def latest_loss(self) -> float:
-        """Mean over the models that go on, NaN before the first entry of the log."""
+        """Mean over the models that have not diverged; NaN before the first log entry."""
         last = [log.losses[-1][1] for log in self.logs if log.losses and log.diverged_at is None]
         return sum(last) / len(last) if last else math.nan
 

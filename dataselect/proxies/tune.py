@@ -1,8 +1,8 @@
 """Supervised fine-tuning of any causal LM: prompts with answers, the loss on the answers.
 
-Next-token prediction as in pretraining, but short, from given weights, for architectures that
-transformers knows; AdamW without decay, a linear warm-up and a linear way down to nothing, the
-weights in float32 whatever is multiplied in. A batch goes through in slices of about equal length.
+Short next-token training of a given model of any architecture that transformers knows: AdamW
+without weight decay, linear warm-up and linear decay to zero, weights in float32 whatever the
+matmul type. A batch is processed in slices of about equal length.
 
 Not here: resuming within a run (an epoch is short), several devices, adapters.
 """
@@ -25,10 +25,11 @@ _SLICE_TOKENS = 4096
 
 @dataclass(frozen=True)
 class Example:
-    """Token ids of a prompt, and of the answer after it with what ends it."""
+    """One training example as token ids."""
 
     prompt: list[int]
     answer: list[int]
+    """With the end-of-text token."""
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.answer)
@@ -36,13 +37,13 @@ class Example:
 
 @dataclass(frozen=True)
 class Tuned:
-    """What came of it; the model itself is changed in place."""
+    """The record of a fine-tuning; the model itself is changed in place."""
 
     steps: int
     tokens: int
-    """All that were processed, prompts included."""
+    """All tokens processed, prompts included."""
     losses: list[float]
-    """Of each step, nats per answer token, before the step was taken."""
+    """Loss before each step, nats per answer token."""
 
 
 def tune(
@@ -54,8 +55,8 @@ def tune(
 ) -> Tuned:
     """Fine-tune `model`, whose weights are in float32 on `device`.
 
-    `progress` is told step, steps and loss. Raises IncompleteError when the loss stops being a
-    number.
+    `progress` is called with step, steps and loss. Raises IncompleteError when the loss becomes
+    non-finite.
     """
     parameters = [weight for weight in model.parameters() if weight.requires_grad]
     if Layout().recomputes(sum(weight.numel() for weight in parameters)):
@@ -73,7 +74,7 @@ def tune(
             group["lr"] = recipe.learning_rate * _factor(step, len(batches), recipe)
         loss = _add_gradients(model, [examples[n] for n in chosen], recipe, device)
         if not math.isfinite(loss):
-            raise IncompleteError(f"fine-tuning came to a loss that is no number at step {step}")
+            raise IncompleteError(f"fine-tuning diverged: non-finite loss at step {step}")
         torch.nn.utils.clip_grad_norm_(parameters, recipe.grad_clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -93,7 +94,7 @@ def _batches(examples: int, recipe: TuneRecipe) -> Iterator[list[int]]:
 
 
 def _factor(step: int, steps: int, recipe: TuneRecipe) -> float:
-    """Share of the peak learning rate: up over the warm-up, then down to nothing at the end."""
+    """Share of the peak learning rate: linear warm-up, then linear decay to zero."""
     warmup = round(steps * recipe.warmup_fraction)
     if step < warmup:
         return (step + 1) / warmup
@@ -113,7 +114,7 @@ def _add_gradients(model: Any, batch: Sequence[Example], recipe: TuneRecipe, dev
             wanted[row, len(each.prompt) : len(ids)] = ids[len(each.prompt) :]
         device_type, low = torch.device(device).type, recipe.precision == "bf16"
         with torch.autocast(device_type, torch.bfloat16, enabled=low):
-            # What fills a row up comes after it, where a causal model does not look.
+            # No mask: padding comes last, where a causal model does not attend.
             logits = model(input_ids=tokens.to(device), use_cache=False).logits
         loss = cross_entropy(
             logits[:, :-1].flatten(0, 1).float(),
@@ -126,7 +127,7 @@ def _add_gradients(model: Any, batch: Sequence[Example], recipe: TuneRecipe, dev
 
 
 def _slices(batch: Sequence[Example]) -> Iterator[list[Example]]:
-    """The batch by length, in parts that hold few tokens, fillers counted."""
+    """The batch sorted by length, in parts of few tokens, padding included."""
     part: list[Example] = []
     for each in sorted(batch, key=len):
         if part and (len(part) + 1) * len(each) > _SLICE_TOKENS:

@@ -1,9 +1,8 @@
 """Where a proxy comes from: trained here, given as checkpoints, or trained by a command.
 
-`source` has the interface (`ProxySource`) and its values; `trained`, `given` and `command`
-implement it; `data_export` writes what a command gets, `supervise` looks after its process, and
-`weights`
-reads what a checkpoint's files say of it without loading them.
+`source` has the interface (`ProxySource`) and its records; `trained`, `given` and `command`
+implement it; `data_export` writes a command's training data, `supervise` runs its process, and
+`parameter_count` reads a checkpoint's size from its files without loading them.
 """
 
 from dataselect.proxy_sources.command import CommandSource

@@ -1,16 +1,15 @@
-"""A proxy that a command trains: the team's own trainer, run as a job and held to its checkpoint.
+"""A proxy that a command trains: the team's own trainer, run as a job.
 
-The command gets folders for what it reads and what it leaves, runs under `supervise`, and must
-leave a Hugging Face checkpoint (config.json and safetensors) in {output}, or a folder of each. What
-it leaves is published in the store under everything that determines it: the command with its
-placeholders filled in, the data and the tokenizer. Paths are not part of that, so another store or
-a moved manifest finds the same proxy.
+The command gets folders for its input and output, runs under `supervise`, and must leave a Hugging
+Face checkpoint (config.json and safetensors) in {output}, or several in folders of it. They are
+published in the store under everything that determines them: the command with its placeholders
+filled in, the data and the tokenizer. Paths are not part of the key, so another store or a moved
+manifest finds the same proxy.
 
-The workspace outlives interruptions and failures: {output} is given again as it was, for a trainer
-that can resume. Only what a checkpoint consists of is kept in the end, not the optimiser's state.
+The workspace survives interruptions and failures: the next attempt gets {output} unchanged, for
+trainers that can resume. In the end only the checkpoints' files are kept, no optimizer state.
 
-Not covered: changes of what the command runs. A trainer whose code has changed is another command;
-say so in its arguments (`--version 2`).
+Not covered: changes of the trainer's code. Mark them in the command's arguments (`--version 2`).
 """
 
 import json
@@ -58,7 +57,7 @@ class StoredCheckpoint:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """The key of what the command left, and the name in it."""
+        """The artifact's key and the checkpoint's name in it."""
         return {"external": self.artifact.key, "checkpoint": self.name}
 
     def folder(self) -> Path:
@@ -71,20 +70,22 @@ class StoredCheckpoint:
 
 @dataclass(frozen=True)
 class CommandSource:
-    """See `ProxySource`. `words` hold placeholders, `values` what the plain ones stand for.
-
-    `data` and `tokenizer` are there where the command asks for them. The last `late` of its
-    checkpoints are to be scored.
-    """
+    """See `ProxySource`."""
 
     words: tuple[str, ...]
+    """The command with its placeholders."""
     values: Mapping[str, str]
+    """Values of the placeholders that are not paths."""
     working_folder: Path
     tokens: int | None
+    """Training tokens; None if unknown."""
     seed: int
     tokenizer: Tokenizer | None = None
+    """None unless the command uses it."""
     data: tuple[HandedSource, ...] = ()
+    """Empty unless the command uses {data}."""
     late: int = 1
+    """Score this many of its last checkpoints."""
 
     origin: Origin = "command"
     kind: str = KIND
@@ -103,7 +104,7 @@ class CommandSource:
         }
 
     def find(self, store: Store) -> MadeProxy | None:
-        """The proxy, if the command has left as many checkpoints as are to be scored."""
+        """The proxy; None unless the command has left at least `late` checkpoints."""
         artifact = store.find(KIND, self.spec)
         if artifact is None:
             return None
@@ -128,16 +129,16 @@ class CommandSource:
         )
 
     def make(self, store: Store, name: str, device: str, progress: "Progress") -> MadeProxy:
-        """Run the command, or find what it left. IncompleteError says where its log is."""
+        """Run the command, unless its result is in the store. IncompleteError names its log."""
         if store.find(KIND, self.spec) is None:
             self._make(store, name)
-        made = self.find(store)
-        if made is None:
+        proxy = self.find(store)
+        if proxy is None:
             raise IncompleteError(
                 f"{name}: the command left fewer checkpoints than the {self.late} to be averaged; "
                 "let it leave more ({checkpoints} says how many), or lower 'average'"
             )
-        return made
+        return proxy
 
     def _make(self, store: Store, name: str) -> None:
         work = store.workspace(KIND, self.spec)
@@ -150,9 +151,9 @@ class CommandSource:
             else:
                 self._run(work, output, log, name)
                 spent = clock.read()
-            members = self._left(output, log, name)
+            members = self._checkpoints(output, log, name)
             facts = describe(members[-1].checkpoint.folder())
-            # From here on a kill costs no second training.
+            # After this a kill does not repeat the training.
             write_atomic(finished, json.dumps(spent).encode())
         except BaseException:
             finished.unlink(missing_ok=True)
@@ -178,7 +179,7 @@ class CommandSource:
                 paths["data"] = str(work / "data")
         code = _supervised(self._filled(paths), self.working_folder, log, work / "lock")
         if code:
-            raise IncompleteError(f"{name}: {_ending(code)}; {_told(log)}")
+            raise IncompleteError(f"{name}: {_ending(code)}; {_log_hint(log)}")
 
     def _facts(self) -> dict[str, Any]:
         return {
@@ -191,18 +192,18 @@ class CommandSource:
     def _filled(self, paths: Mapping[str, str]) -> list[str]:
         return [word.format(**{**_PATHS, **self.values, **paths}) for word in self.words]
 
-    def _left(self, output: Path, log: Path, name: str) -> tuple[Member, ...]:
+    def _checkpoints(self, output: Path, log: Path, name: str) -> tuple[Member, ...]:
         """The checkpoints that the command left, oldest first, each with a tokenizer."""
         if not any(output.glob("config.json")) and not any(output.glob("*/config.json")):
             raise IncompleteError(
                 f"{name}: the command ended well and left no config.json in {output}, nor in a "
-                f"folder of it; {_told(log)}"
+                f"folder of it; {_log_hint(log)}"
             )
         try:
             members = resolve(Checkpoints(model=str(output)), output, str(output))
         except InputError as error:
             raise IncompleteError(
-                f"{name}: what the command left cannot be read: {error.problem}; {_told(log)}"
+                f"{name}: what the command left cannot be read: {error.problem}; {_log_hint(log)}"
             ) from error
         for member in members:
             folder = member.place
@@ -212,7 +213,7 @@ class CommandSource:
             if self.tokenizer is None:
                 raise IncompleteError(
                     f"{name}: the command left no tokenizer in {folder}; save it beside the model, "
-                    f"or take the plan's with {{tokenizer}}; {_told(log)}"
+                    f"or take the plan's with {{tokenizer}}; {_log_hint(log)}"
                 )
             for file in self.tokenizer.folder.glob("*.json"):
                 if file.name not in ("artifact.json", "facts.json"):
@@ -231,7 +232,7 @@ def _keep(member: Member, step: int, folder: Path) -> dict[str, Any]:
 
 
 def _link(file: Path, to: Path) -> None:
-    """Linked where that is safe and possible, else copied: checkpoints may be large."""
+    """Hard-link the file where safe and possible, else copy it: checkpoints may be large."""
     if not file.is_symlink():
         with suppress(OSError):
             os.link(file, to)
@@ -240,7 +241,7 @@ def _link(file: Path, to: Path) -> None:
 
 
 class _Clock:
-    """Wall seconds, and CPU seconds of this process and its ended children, since it was made."""
+    """Wall seconds, and CPU seconds of this process and its ended children, since construction."""
 
     def __init__(self) -> None:
         self._wall, self._cpu = time.monotonic(), self._cpu_now()
@@ -266,7 +267,7 @@ def _supervised(words: list[str], folder: Path, log: Path, lock: Path) -> int:
         stderr=subprocess.STDOUT,
         start_new_session=True,
     ) as process:
-        # Not closed before the command has ended: the end of this pipe ends the command.
+        # Kept open until the command has ended: closing this pipe ends the command.
         try:
             return process.wait()
         finally:
@@ -285,7 +286,7 @@ def _ending(code: int) -> str:
     return f"the command ended with exit code {code}"
 
 
-def _told(log: Path) -> str:
+def _log_hint(log: Path) -> str:
     """Where the log is, and its last line."""
     text = log.read_bytes()[-4000:].decode("utf-8", "replace") if log.exists() else ""
     lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]

@@ -1,16 +1,16 @@
-"""What a command is given to train on: the folder that {data} stands for.
+"""A command's training data: the folder that replaces {data}.
 
-    data.json                          what is here, and how the sources are to be mixed
+    data.json                          contents, and how to mix the sources
     tokens/<source>/tokens-00000.bin   token ids of a source, raw and little-endian
-    tokens/<source>/tokens-00000.idx   where its documents are, for Megatron-LM
+    tokens/<source>/tokens-00000.idx   index of its documents, for Megatron-LM
     tokenizer/                         the tokenizer's folder
 
-Raw ids are what OLMo-core maps into memory as they are, and Megatron-LM with the index beside
-them; each document is followed by one end-of-text token. A trainer that reads text (torchtitan)
-finds in `data.json` the files, or the words of `datasets.load_dataset`, of every source.
-Shards are hard links into the store: no space is used, and the folder can be copied as it is.
+OLMo-core maps raw ids into memory directly, Megatron-LM with the index beside them; each document
+is followed by one end-of-text token. For trainers that read text (torchtitan) `data.json` lists
+the files, or the arguments of `datasets.load_dataset`, of every source. Shards are hard links into
+the store: they take no space, and the folder can be copied.
 
-Not covered: the order of the tokens. A proxy that is trained here shuffles sequences of all sources
+Not covered: the order of the tokens. The built-in trainer shuffles sequences of all sources
 together; so should the command.
 """
 
@@ -33,17 +33,21 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class HandedSource:
-    """One source of the candidate: its part of the tokens, its stream, and where its text is."""
+    """One source of the candidate."""
 
     id: str
     weight: float
+    """Its share of the candidate's tokens, 0..1."""
     share: Share
+    """Its token stream and budget."""
     available: int
+    """Tokens in the stream."""
     text: Mapping[str, Any]
+    """Location of its text, as keys of `data.json`."""
 
 
 def hand(stream: Stream, share: Share, weight: float, source: Source, base: Path) -> HandedSource:
-    """A source as `data.json` describes it; paths of its text are absolute."""
+    """A source for `data.json`; paths of its text are absolute."""
     text: dict[str, Any] = {"text_column": source.text_column}
     kind = origin(source, base)
     if kind == "local":
@@ -57,7 +61,7 @@ def hand(stream: Stream, share: Share, weight: float, source: Source, base: Path
 def write_data(
     folder: Path, tokenizer: Tokenizer, sources: tuple[HandedSource, ...], facts: Mapping[str, Any]
 ) -> None:
-    """Fill `folder`, unless an earlier attempt has; `facts` go into data.json as they are."""
+    """Write `folder` unless it exists; `facts` become keys of data.json."""
     if folder.exists():
         return
     unfinished = folder.with_name(f"{folder.name}.unfinished")

@@ -1,7 +1,7 @@
-"""A proxy that exists: checkpoints on the Hub or in folders, which nothing here has to train.
+"""A proxy that exists already: checkpoints on the Hub or in folders.
 
-What has to be known of a checkpoint besides its scores (parameters, tokenizer) is read from its
-files once and kept as an artifact, so that a run in which all is scored needs neither the weights
+The facts about a checkpoint besides its scores (parameters, tokenizer) are read from its files
+once and kept as an artifact, so that a run with all scores in the store needs neither the weights
 nor the network.
 """
 
@@ -28,13 +28,12 @@ KIND = "checkpoint"
 
 @dataclass(frozen=True)
 class GivenCheckpoints:
-    """See `ProxySource`. `members` are the checkpoints to be scored, oldest first.
-
-    `number` tells the series of one candidate apart.
-    """
+    """See `ProxySource`."""
 
     members: tuple[Member, ...]
+    """The checkpoints to score, oldest first."""
     number: int = 0
+    """Number of this series among those of its candidate."""
 
     origin: Origin = "checkpoints"
     kind: str = KIND
@@ -51,19 +50,19 @@ class GivenCheckpoints:
 
     @property
     def precision(self) -> Precision:
-        """What the series says."""
+        """The series' precision."""
         return self.members[-1].precision
 
     def find(self, store: Store) -> MadeProxy | None:
-        """The checkpoints, if their files have been looked at."""
-        found = [store.find(KIND, member.checkpoint.identity) for member in self.members]
-        last = found[-1]
-        if last is None or None in found:
+        """The proxy; None unless the facts of all checkpoints are in the store."""
+        artifacts = [store.find(KIND, member.checkpoint.identity) for member in self.members]
+        last = artifacts[-1]
+        if last is None or None in artifacts:
             return None
         return self._made(last)
 
     def _made(self, artifact: Artifact) -> MadeProxy:
-        """The proxy, by the facts of the last checkpoint."""
+        """The proxy, with the facts of its last checkpoint."""
         facts, last = artifact.json("facts.json"), self.members[-1]
         return MadeProxy(
             points=tuple(
@@ -77,7 +76,7 @@ class GivenCheckpoints:
         )
 
     def make(self, store: Store, name: str, device: str, progress: "Progress") -> MadeProxy:
-        """Bring the files here if they are not, and look at them. Raises InputError."""
+        """Download missing files and read their facts. Raises InputError for unusable files."""
         artifacts = []
         for member in self.members:
 
@@ -95,7 +94,7 @@ def describe(folder: Path) -> dict[str, Any]:
     try:
         tokenizer = tokenizer_hash(folder)
     except InputError:
-        # Tokenizers of other forms than tokenizer.json are loaded all the same.
+        # Tokenizers in other formats than tokenizer.json can still be loaded.
         tokenizer = segmentation
     return {
         "parameters": count_parameters(folder),

@@ -1,8 +1,8 @@
-"""The index that Megatron-LM wants beside a file of raw token ids: where documents begin and end.
+"""The index that Megatron-LM needs beside a file of raw token ids: where documents begin and end.
 
 A shard with its index is one data set of a blend (`tokens/web/tokens-00000`, without the ending).
 Documents are found by their end-of-text token, which is in no text (`corpus.shards`). A document
-that goes on in the next shard counts there as another.
+that continues in the next shard counts there as another.
 
     MMIDIDX\\0\\0   9 bytes
     version 1      uint64
@@ -24,7 +24,7 @@ _TYPES = {"uint16": 8, "uint32": 4}
 
 
 def write_index(shard: Path, dtype: str, end_of_text: int) -> Path:
-    """Write `<shard>.idx` beside `<shard>.bin`; its path."""
+    """Write `<shard>.idx` beside `<shard>.bin` and return its path."""
     ids: np.ndarray[Any, Any] = np.memmap(shard, np.dtype(dtype).newbyteorder("<"), "r")
     ends = np.flatnonzero(ids == end_of_text) + 1
     if len(ends) == 0 or ends[-1] < len(ids):

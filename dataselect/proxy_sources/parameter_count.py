@@ -1,4 +1,4 @@
-"""What the files of a checkpoint say of it, read without torch: how many parameters it has.
+"""The number of parameters of a checkpoint, read from its files without torch.
 
 A safetensors file begins with the length of a JSON header (8 bytes, little-endian) and the header,
 which gives the shape of every tensor. Where the configuration ties the output to the embedding but
@@ -17,7 +17,7 @@ _OUTPUT = ("lm_head.weight", "output.weight")
 
 
 def count_parameters(folder: Path) -> int:
-    """Parameters of the model in a Hugging Face folder; InputError for damaged or no files."""
+    """Parameters of the model in a Hugging Face folder. InputError: damaged or missing files."""
     shapes: dict[str, list[int]] = {}
     for file in _weight_files(folder):
         shapes |= {name: entry["shape"] for name, entry in _header(file).items()}

@@ -1,12 +1,11 @@
-"""The interface between a stage and whatever makes a proxy: one training run of one candidate.
+"""The interface between a stage and a maker of proxies: one training run of one candidate.
 
-A stage asks a source whether its proxy is in the store (`find`) and has it made in a job (`make`),
-never how. A source is plain data: it travels to another process, and its `spec` says all that
-determines the checkpoints, so that equal specs are one proxy and are made once. Whatever is made is
-published whole or not at all. `dataselect.testing.proxy_sources` has the tests that every
-implementation must pass.
+A stage asks a source whether its proxy is in the store (`find`) and calls `make` in a job if not.
+A source is plain data, so it can be sent to another process. Its `spec` holds everything that
+determines the checkpoints: equal specs are one proxy, made once. Artifacts are published whole or
+not at all. `dataselect.testing.proxy_sources` has the tests that every implementation must pass.
 
-Not covered: scores, which are artifacts of their own, and which source a candidate has
+Not covered: scores, which are separate artifacts, and the choice of a candidate's source
 (`stages.proxy_origins`).
 """
 
@@ -27,42 +26,42 @@ Origin = Literal["trained here", "checkpoints", "command"]
 
 @dataclass(frozen=True)
 class Point:
-    """A checkpoint at one moment of its training; `step` is its place in order where none is known.
-
-    `label` is what people call it.
-    """
+    """A checkpoint at one point of its training."""
 
     checkpoint: Checkpoint
     label: str
+    """Name for people."""
     step: int
+    """Training step, or the place in the series where steps are unknown."""
     tokens: int | None
+    """Tokens seen in training; None if unknown."""
 
 
 def steps_of(members: Sequence[Member]) -> list[int]:
-    """The step of each, or its place where not every name tells one."""
+    """The step of each member, or its place in the series unless all steps are known."""
     steps = [member.step for member in members if member.step is not None]
     return steps if len(steps) == len(members) else list(range(len(members)))
 
 
 @dataclass(frozen=True)
 class MadeProxy:
-    """A proxy that there is. `points` are the checkpoints to score, oldest first.
-
-    `tokens`: at the end of training, None where nobody said. `tokenizer` identifies the tokenizer,
-    `segmentation` only how it cuts texts, which is the unit of a score per token. `diverged` says
-    how training failed for good; there are no points then.
-    """
+    """An existing proxy."""
 
     points: tuple[Point, ...]
+    """The checkpoints to score, oldest first; empty if training diverged."""
     parameters: int
     tokens: int | None
+    """Tokens at the end of training; None if unknown."""
     tokenizer: str
+    """Hash of the tokenizer."""
     segmentation: str
+    """Hash of how it splits texts, which is the unit of a score per token."""
     diverged: str | None = None
+    """Why training failed for good; None if it did not."""
 
     @property
     def training_flops(self) -> float:
-        """6ND, 0 where the tokens are not known."""
+        """6ND; 0 if the tokens are unknown."""
         return training_flops(self.parameters, self.tokens or 0)
 
 
@@ -71,30 +70,30 @@ class ProxySource(Protocol):
 
     @property
     def origin(self) -> Origin:
-        """Where the proxy comes from. What is `checkpoints` was paid for elsewhere."""
+        """Where the proxy comes from; `checkpoints` were paid for elsewhere."""
 
     @property
     def kind(self) -> str:
-        """Kind of the artifact that `make` leaves, for the ledger."""
+        """Kind of the artifact that `make` publishes, for the ledger."""
 
     @property
     def spec(self) -> Mapping[str, Any]:
-        """All that determines the checkpoints, as JSON."""
+        """Everything that determines the checkpoints, as JSON."""
 
     @property
     def seed(self) -> int:
-        """Seed of the run; of checkpoints that were given, the number of their series."""
+        """Seed of the run; for given checkpoints, the number of their series."""
 
     @property
     def precision(self) -> Precision:
-        """Arithmetic that the checkpoints are scored in."""
+        """Arithmetic of scoring."""
 
     def find(self, store: Store) -> MadeProxy | None:
-        """The proxy if it is there; costs no more than reading small files."""
+        """The proxy; None if it is not in the store. Reads small files only."""
 
     def make(self, store: Store, name: str, device: str, progress: "Progress") -> MadeProxy:
-        """The proxy, made if it is not there; `name` is for the ledger and messages.
+        """The proxy, made if it is not in the store; `name` is for the ledger and messages.
 
-        Goes on from where an earlier attempt was killed, if the trainer can. Raises whatever
-        training raises; nothing of a failed attempt can be found, its cost is in the ledger.
+        Resumes an attempt that was killed, if the trainer can. Raises whatever training raises;
+        `find` ignores failed attempts, and their cost is in the ledger.
         """

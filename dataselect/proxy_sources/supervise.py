@@ -1,17 +1,17 @@
-"""Look after a command: log what it prints, and end it when whoever asked for it is gone.
+"""Supervise a command: log its output, and end it when the worker that started it has ended.
 
-Run as a program of its own, with nothing but the standard library: LOG LOCK -- WORD...
+A separate program that uses only the standard library: LOG LOCK -- WORD...
 
-A trainer must not outlive the run that wants its checkpoint: the next run would start a second one
-on the same output. A worker can be killed at any moment and clean up nothing, so this process
-stands between. It sees the end of its standard input, which the worker holds open, and then ends
-the command and all that it started: SIGTERM, and SIGKILL after a while. The lock is inherited by
-all of them, so a command that got away is noticed and waited for.
+A trainer must not outlive the run that needs its checkpoint: the next run would start a second one
+on the same output. A worker may be killed at any moment without cleaning up, so this process stands
+between. When its standard input, which the worker holds open, ends, it ends the command and all
+child processes: SIGTERM, then SIGKILL after `GRACE_SECONDS`. They inherit the lock, so a command
+that survived is noticed and waited for.
 
-What looks like a secret in the environment is not written to the log, should the command print it.
+Values of environment variables that look like secrets are masked in the log.
 
-Not covered: processes that leave the command's session, or run on other machines; end a Slurm job
-with the process that waits for it, or let it be one that goes on where it stopped.
+Not covered: processes that leave the command's session, or run on other machines. End a Slurm job
+together with the process that waits for it, or use a job that can resume.
 """
 
 import fcntl
@@ -41,7 +41,7 @@ _HUB_TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{8,}")
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command to its end; its exit code, 128 + n for a signal, or one of ours."""
+    """Run the command; return its exit code, 128 + n for signal n, or one of the codes above."""
     log_path, lock_path, _, *words = arguments
     signal.signal(signal.SIGTERM, _end_of_us)
     with open(log_path, "ab", buffering=0) as file:
@@ -72,14 +72,14 @@ def main(arguments: list[str]) -> int:
 
 
 class Log:
-    """A file that gets whole lines, without the secrets."""
+    """A log file of whole lines with secrets masked."""
 
     def __init__(self, file: BinaryIO, hidden: list[bytes]) -> None:
         self._file, self._hidden = file, hidden
         self._rest = b""
 
     def write(self, data: bytes) -> None:
-        """Take more of the output; what has no end of line yet is kept back."""
+        """Add output; an unfinished line is held back."""
         self._rest += data
         end = max(self._rest.rfind(b"\n"), self._rest.rfind(b"\r")) + 1
         if not end and len(self._rest) > _LONGEST_LINE:
@@ -88,12 +88,12 @@ class Log:
         self._rest = self._rest[end:]
 
     def flush(self) -> None:
-        """Write what was kept back."""
+        """Write the unfinished line."""
         self._put(self._rest)
         self._rest = b""
 
     def say(self, text: str) -> None:
-        """A line of our own."""
+        """Write a message of this program."""
         self.write(f"[dataselect] {text}\n".encode())
 
     def _put(self, data: bytes) -> None:
@@ -103,7 +103,7 @@ class Log:
 
 
 def secrets(environment: dict[str, str]) -> list[bytes]:
-    """Values of variables whose names say that they are secret; longest first."""
+    """Values of variables with the names of secrets, longest first."""
     found = {
         value.encode()
         for name, value in environment.items()
@@ -125,7 +125,7 @@ def _locked(lock: int) -> bool:
 
 
 def _follow(process: "subprocess.Popen[bytes]", log: Log) -> None:
-    """Copy output until the command has ended or our own input has."""
+    """Copy output until the command or this program's standard input has ended."""
     assert process.stdout is not None, "it was opened with a pipe"
     output = process.stdout.fileno()
     watched = [0, output]
@@ -151,7 +151,7 @@ def _end(process: "subprocess.Popen[bytes]", log: Log) -> None:
         _signal(process.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_SECONDS)
-    # What the command left behind in its session goes too.
+    # Also ends processes that the command left in its session.
     _signal(process.pid, signal.SIGKILL)
     log.flush()
 

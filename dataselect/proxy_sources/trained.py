@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainedHere:
-    """See `ProxySource`. The last `late` checkpoints are to be scored."""
+    """See `ProxySource`."""
 
     request: ProxyRequest
     late: int = 1
+    """Score this many of the last checkpoints."""
     layout: Layout = ONE_PROCESS
 
     origin: Origin = "trained here"
@@ -41,16 +42,16 @@ class TrainedHere:
 
     @property
     def seed(self) -> int:
-        """The recipe's."""
+        """The recipe's seed."""
         return self.request.recipe.seed
 
     def find(self, store: Store) -> MadeProxy | None:
-        """The proxy, diverged ones included: they have been judged."""
+        """The proxy, also if it diverged; None if it is not in the store."""
         proxy = find_proxy(store, self.request)
         return None if proxy is None else self._made(proxy)
 
     def make(self, store: Store, name: str, device: str, progress: "Progress") -> MadeProxy:
-        """Train it, or find it."""
+        """The proxy, trained if it is not in the store."""
         made = make_proxy(store, self.request, name, device, progress, self.layout)
         return self._made(made)
 

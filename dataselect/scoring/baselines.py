@@ -1,9 +1,9 @@
 """The paper's likelihood baselines of one checkpoint: MPCA, ScalingBench, and cloze choices.
 
-They are what rBridge is compared with, on the same items and with the same rules: whole worked
-examples are dropped from an input that is too long, nothing is cut, and an item that cannot be
-scored is left out with its reason. The label's NLL and the plain trace's (R^phi) come with
-rBridge itself (`scorer`).
+rBridge is compared with them on the same items and with the same rules: an input that is too long
+loses whole worked examples, no text is truncated, and an item that cannot be scored is left out
+with its reason. The NLL of the label and of the plain trace (R^phi) come with rBridge itself
+(`scorer`).
 
 - MPCA (Schaeffer et al. 2023, arXiv 2304.15004): the probability of the right answer straight
   after the worked examples and the question.
@@ -11,10 +11,11 @@ rBridge itself (`scorer`).
   and answer, with the answer in the phrase of Minerva's prompt (arXiv 2206.14858), which the
   rBridge paper (section 3.1) blames for being unlike pretraining text. With traces of several
   frontier models it is the mean over them, as rBridge is.
-- Choices in cloze form (OLMES): no choice is shown, each is scored as the answer; see `choices`.
+- Choices in cloze form (OLMES): the prompt lists no choices and each one is scored as the answer;
+  see `choices`.
 
-Tokens depend on the tokenizer alone, so they are prepared once for many checkpoints. What the
-choices of an item have in common is computed once (`sharing`).
+Tokens depend on the tokenizer alone, so they are prepared once for many checkpoints. The prefix
+that the choices of an item share is computed once (`sharing`).
 """
 
 from collections.abc import Sequence
@@ -40,49 +41,54 @@ Pair = tuple[tuple[int, ...], tuple[int, ...]]
 
 @dataclass(frozen=True)
 class BaselineItem:
-    """Where the texts of one item are among the pairs that a model scores.
-
-    `traces` has one for each frontier model, and none where one of them gave no final answer;
-    `choices` and `alone` (the same without the question) are empty without choices. `characters`
-    counts each choice's letters with the space in front. `dropped` is the largest number of worked
-    examples that did not fit.
-    """
+    """One item as indices into `PreparedBaselines.pairs`, the pairs that a model scores."""
 
     item_id: str
     answer: int
+    """The right answer after the worked examples and the question."""
     traces: tuple[int, ...]
+    """Reasoning with its answer, one for each frontier model; empty where one gave no answer."""
     choices: tuple[int, ...]
+    """Each choice after the question; empty for items without choices."""
     alone: tuple[int, ...]
+    """Each choice without the question; empty for items without choices."""
     characters: tuple[int, ...]
+    """Length of each choice in letters, with the space in front."""
     gold: int | None
+    """Index of the right choice; None for items without choices."""
     dropped: int
+    """Worked examples that did not fit; the largest number over the item's texts."""
 
 
 @dataclass(frozen=True)
 class PreparedBaselines:
-    """Distinct (context ids, continuation ids) pairs, and the items that refer to them."""
+    """The items of a benchmark in tokens."""
 
     items: tuple[BaselineItem, ...]
     pairs: tuple[Pair, ...]
+    """Distinct (context ids, continuation ids) pairs, which the items refer to by index."""
     exclusions: tuple[Exclusion, ...]
+    """Items that cannot be scored, with the reason."""
     notes: tuple[str, ...]
+    """Remarks for readers of the scores."""
 
 
 @dataclass(frozen=True)
 class Baselines:
-    """A checkpoint's baselines on one benchmark and what they cost.
-
-    `table` has one row an item: item; mpca, a probability; answer_nll and scb_nll, mean nats per
-    token, the latter NaN where the trace has no final answer; and the columns of
-    `choice_metrics` where items have choices. `tokens` counts the tokens processed, `flops` is
-    2 x parameters x tokens.
-    """
+    """A checkpoint's baselines on one benchmark and their cost."""
 
     table: pd.DataFrame
+    """One row per item: item; mpca, a probability; answer_nll and scb_nll, mean nats per token
+    (scb_nll is NaN where the trace has no final answer); and the columns of `choice_metrics` where
+    items have choices."""
     exclusions: tuple[Exclusion, ...]
+    """Items that cannot be scored, with the reason."""
     notes: tuple[str, ...]
+    """Remarks for readers of the scores."""
     tokens: int
+    """Tokens processed."""
     flops: float
+    """2 x parameters x tokens."""
 
 
 def score_baselines(
@@ -94,7 +100,10 @@ def score_baselines(
     device: str = "cpu",
     tokens_per_batch: int | None = None,
 ) -> Baselines:
-    """Prepare and score in one step; without traces `scb_nll` is NaN."""
+    """Prepare and score in one step; without traces `scb_nll` is NaN.
+
+    `traces`: one set for each frontier model; `max_length`: the model's limit in tokens.
+    """
     prepared = prepare_baselines(benchmark, traces, tokenizer, max_length)
     return score_prepared(model, prepared, device, tokens_per_batch)
 
@@ -102,18 +111,18 @@ def score_baselines(
 def prepare_baselines(
     benchmark: BenchmarkItems, traces: Sequence[TraceSet], tokenizer: Any, max_length: int
 ) -> PreparedBaselines:
-    """Tokens of every item whose texts all fit `max_length` tokens; each text once.
+    """Tokens of every item whose texts all fit `max_length` tokens; each distinct text once.
 
-    `traces` are a set for each frontier model.
+    `traces`: one set for each frontier model.
     """
     aligner = Aligner(tokenizer)
     pairs = _Pairs()
     items: list[BaselineItem] = []
     exclusions: list[Exclusion] = []
     for item in benchmark.items:
-        given = [each.traces.get(item.id) for each in traces]
+        item_traces = [trace_set.traces.get(item.id) for trace_set in traces]
         try:
-            items.append(_prepare_item(benchmark, item, given, aligner, max_length, pairs))
+            items.append(_prepare_item(benchmark, item, item_traces, aligner, max_length, pairs))
         except (RewrittenTextError, TooLongError) as error:
             exclusions.append(Exclusion(item.id, str(error)))
     shortened = sum(item.dropped > 0 for item in items)
@@ -137,17 +146,17 @@ def score_prepared(
     lengths = np.array([len(nll) for nll in likelihoods.nll])
     rows: list[dict[str, object]] = []
     for item in prepared.items:
-        reasoned = [likelihoods.nll[trace].mean() for trace in item.traces]
+        trace_nlls = [likelihoods.nll[trace].mean() for trace in item.traces]
         row: dict[str, object] = {
             "item": item.item_id,
             "mpca": float(np.exp(totals[item.answer])),
             "answer_nll": float(likelihoods.nll[item.answer].mean()),
-            "scb_nll": float(np.mean(reasoned)) if reasoned else np.nan,
+            "scb_nll": float(np.mean(trace_nlls)) if trace_nlls else np.nan,
         }
         if item.gold is not None:
-            given, alone = list(item.choices), list(item.alone)
+            choices, alone = list(item.choices), list(item.alone)
             row |= choice_metrics(
-                totals[given], totals[alone], lengths[given], item.characters, item.gold
+                totals[choices], totals[alone], lengths[choices], item.characters, item.gold
             )
         rows.append(row)
     columns = list(max(rows, key=len, default=["item", "mpca", "answer_nll", "scb_nll"]))
@@ -162,7 +171,7 @@ def score_prepared(
 
 
 class _Pairs:
-    """Gives each distinct pair a number, and keeps each distinct context once."""
+    """Numbers the distinct pairs; equal contexts share one tuple."""
 
     def __init__(self) -> None:
         self.ordered: list[Pair] = []
@@ -186,44 +195,44 @@ def _prepare_item(
     max_length: int,
     pairs: _Pairs,
 ) -> BaselineItem:
-    wanted = len(benchmark.examples(item))
+    all_shots = len(benchmark.examples(item))
     context = partial(benchmark.context, item)
-    (answer,), shots = fit(context, wanted, [benchmark.answer_text(item)], aligner, max_length)
+    (answer,), shots = fit(context, all_shots, [benchmark.answer_text(item)], aligner, max_length)
     fewest = shots
-    reasoned: list[int] = []
+    trace_pairs: list[int] = []
     for text in _scaling_bench_texts(benchmark, traces):
-        (aligned,), shots = fit(context, wanted, [text], aligner, max_length)
-        reasoned.append(pairs.add(aligned))
+        (aligned,), shots = fit(context, all_shots, [text], aligner, max_length)
+        trace_pairs.append(pairs.add(aligned))
         fewest = min(fewest, shots)
     texts = [f" {choice.strip()}" for choice in item.choices or ()]
-    given: Sequence[Aligned] = ()
+    choices: Sequence[Aligned] = ()
     alone: Sequence[Aligned] = ()
     if texts:
         # Fitted together: choices after different examples could not be compared.
         cloze = partial(benchmark.cloze_context, item)
-        given, shots = fit(cloze, wanted, texts, aligner, max_length)
+        choices, shots = fit(cloze, all_shots, texts, aligner, max_length)
         fewest = min(fewest, shots)
         bare = benchmark.unconditional_context()
         alone, _ = fit(lambda _: bare, 0, texts, aligner, max_length)
     return BaselineItem(
         item.id,
         pairs.add(answer),
-        tuple(reasoned),
-        tuple(pairs.add(each) for each in given),
-        tuple(pairs.add(each) for each in alone),
+        tuple(trace_pairs),
+        tuple(pairs.add(choice) for choice in choices),
+        tuple(pairs.add(choice) for choice in alone),
         tuple(len(text) for text in texts),
         item.answer_index if texts else None,
-        wanted - fewest,
+        all_shots - fewest,
     )
 
 
 def _scaling_bench_texts(benchmark: BenchmarkItems, traces: Sequence[Trace | None]) -> list[str]:
-    """Reasoning and answer of each frontier model; nothing where one of them gave none."""
+    """Reasoning and answer of each frontier model; empty where one of them has no answer."""
     texts = []
     for trace in traces:
         if trace is None or trace.answer is None:
             return []
-        # An answer that brings its own dollar signs does not get them twice.
+        # An answer that already has dollar signs must not get them twice.
         phrase = _FINAL_ANSWER.replace("{answer}", trace.answer.strip().strip("$"))
         texts.append(benchmark.trace_text(trace.text.strip()) + phrase)
     return texts

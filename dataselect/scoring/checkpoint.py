@@ -1,8 +1,8 @@
-"""What is scored: a causal LM's folder, and what it is known by.
+"""The models that are scored: folders of causal LMs, each with an identity for the store's keys.
 
-A checkpoint is a proxy that was trained here, a folder of the user's own, or a revision on the
-Hub, of which the files that are needed are brought into the Hugging Face cache first. Only
-configuration, tokenizer and safetensors are ever read: no pickle, no code.
+A checkpoint is a proxy that was trained here, a user's folder, or a revision on the Hub, whose
+files are downloaded into the Hugging Face cache first. Only configuration, tokenizer and
+safetensors are read: no pickle, no code.
 """
 
 import re
@@ -24,30 +24,31 @@ _HUB_FILES = ["*.json", "*.safetensors", "*.model", "merges.txt", "vocab.txt"]
 
 
 class Checkpoint(Protocol):
-    """A causal LM at one moment of its training."""
+    """A causal LM at one point of its training."""
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """All that its scores depend on, for the keys of the store."""
+        """Everything about the model that its scores depend on; part of the store's keys."""
 
     def folder(self) -> Path:
-        """The Hugging Face folder. Raises StoreError or InputError when it is damaged."""
+        """The Hugging Face folder. Raises StoreError or InputError if it is damaged."""
 
 
 class NamedCheckpoint(Checkpoint, Protocol):
-    """A checkpoint that people have a name for."""
+    """A checkpoint with a name for people."""
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """Name in reports and messages."""
 
 
 @dataclass(frozen=True)
 class TrainedCheckpoint:
-    """A proxy in the store after so many steps."""
+    """One checkpoint of a proxy in the store."""
 
     proxy: Proxy
     step: int
+    """Training steps taken."""
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -61,30 +62,29 @@ class TrainedCheckpoint:
 
 @dataclass(frozen=True)
 class ModelCheckpoint:
-    """A model that was trained elsewhere.
-
-    `name` is what people call it: a Hub id with its revision, or the folder's name. `identity`
-    is the commit or the hashes of its files, never a path.
-    """
+    """A model that was trained elsewhere."""
 
     name: str
+    """A Hub id with its revision, or the folder's name."""
     path: Path
     identity: Mapping[str, Any]
+    """The commit or the hashes of the files, never a path."""
 
     def folder(self) -> Path:
-        """The folder that was resolved."""
+        """The model's folder."""
         return self.path
 
 
 @dataclass(frozen=True)
 class HubCheckpoint:
-    """A revision on the Hub by its commit, whose files are brought here when they are needed.
+    """A revision on the Hub, downloaded when its folder is first needed.
 
-    `name` is what people call it; the identity is that of `resolve_model`.
+    Its identity equals that of the same commit by `resolve_model`.
     """
 
     name: str
     hub: str
+    """Hub id of the repository."""
     commit: str
     precision: Precision = "float32"
 
@@ -94,18 +94,18 @@ class HubCheckpoint:
         return _identity({"hub": self.hub, "commit": self.commit}, self.precision)
 
     def folder(self) -> Path:
-        """The folder in the Hugging Face cache, brought there first if need be."""
+        """The folder in the Hugging Face cache, downloaded if missing."""
         folder = _from_hub(f"{self.hub}@{self.commit}")
         _require_weights(self.name, folder)
         return folder
 
 
 def resolve_model(model: str, precision: Precision, store: Store | None = None) -> ModelCheckpoint:
-    """The checkpoint that `FOLDER`, `ID` or `ID@REVISION` stands for.
+    """The checkpoint that `FOLDER`, `ID` or `ID@REVISION` names.
 
-    With a store the files of a folder are hashed once and not again until they change. A Hub
-    model is brought into the cache, or found there without a network. Raises InputError
-    when there is no such model or it has no safetensors.
+    With a store the files of a folder are hashed again only after they change. A Hub model is
+    downloaded into the cache, or found there without a network. Raises InputError when there is
+    no such model or it has no safetensors.
     """
     folder = Path(model)
     if folder.is_dir():
@@ -119,19 +119,19 @@ def resolve_model(model: str, precision: Precision, store: Store | None = None) 
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether `name` can be a repository on the Hub; what cannot is a path."""
+    """Whether `name` has the form of a Hub id; anything else is a path."""
     return _HUB_ID.fullmatch(name) is not None
 
 
 def has_weights(folder: Path) -> bool:
-    """Whether a folder holds a model whose weights are read: never pickled ones."""
+    """Whether a folder holds a config.json and safetensors; pickled weights are never read."""
     return (folder / "config.json").exists() and any(folder.glob("*.safetensors"))
 
 
 def model_identity(
     folder: Path, precision: Precision, store: Store | None = None
 ) -> dict[str, Any]:
-    """The identity of a model in a folder of one's own; its files are hashed."""
+    """The identity of a model in a local folder, by the hashes of its files."""
     return _identity({"files": file_hashes(folder, store)}, precision)
 
 
@@ -150,9 +150,9 @@ def _require_weights(model: str, folder: Path) -> None:
 
 
 def file_hashes(folder: Path, store: Store | None = None) -> dict[str, str]:
-    """SHA-256 of a model's configuration, tokenizer and weights by file name.
+    """SHA-256 of a model's configuration, tokenizer and weights, by file name.
 
-    A store remembers them for as long as the files are unchanged.
+    A store caches the hashes of unchanged files.
     """
     files = sorted(p for p in folder.iterdir() if any(p.match(each) for each in _HUB_FILES))
     if store is None:

@@ -1,11 +1,11 @@
 """Greedy decoding in batches, with the probability of every emitted token.
 
 Why not `model.generate`: its per-step bookkeeping costs more than a tiny model's forward pass,
-it keeps finished rows in the batch, and it gives the scores of the whole vocabulary where one
-number a token is needed. Prompts of like length go together, left-padded with true position
-ids and an attention mask; rows that are done leave the batch and its key-value cache.
+it keeps finished rows in the batch, and it returns scores of the whole vocabulary where one
+number per token is needed. Prompts of similar length are batched, left-padded with true position
+ids and an attention mask; finished rows leave the batch and its key-value cache.
 
-Not here: sampling, beams, and what a continuation means (see `generation` and
+Not here: sampling, beam search, and the use of continuations (see `generation` and
 `dataselect.scoring.local_frontier`).
 """
 
@@ -23,19 +23,18 @@ from dataselect.scoring.token_spans import opening_ids
 
 @dataclass(frozen=True)
 class Continuation:
-    """What a model wrote after a prompt.
-
-    `ids` are the emitted tokens without the end token, `probabilities` those that the model
-    gave them (same length), `text` the decoded letters up to the first stop string.
-    """
+    """A model's output after a prompt."""
 
     text: str
+    """Decoded, up to the first stop string."""
     ids: tuple[int, ...]
+    """Emitted tokens, without the end token."""
     probabilities: tuple[float, ...]
+    """The model's probability of each emitted token."""
 
 
 def position_limit(model: Any) -> int | None:
-    """The longest input in tokens that the model's configuration allows, if it says one."""
+    """The longest input in tokens that the model's configuration allows; None without a limit."""
     for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
         limit = getattr(model.config, name, None)
         if isinstance(limit, int) and limit > 0:
@@ -44,7 +43,7 @@ def position_limit(model: Any) -> int | None:
 
 
 def takes_logits_to_keep(model: Any) -> bool:
-    """Whether the model can be asked for the logits of some positions only."""
+    """Whether the model can return the logits of chosen positions only."""
     return "logits_to_keep" in inspect.signature(model.forward).parameters
 
 
@@ -61,10 +60,10 @@ def greedy(
 ) -> list[Continuation]:
     """Continue every prompt with the most probable token until a stop string, EOS or the limit.
 
-    `max_new_tokens` and `stop_from` are for all prompts or one for each. A stop string ends a row
-    only once it has `stop_from` tokens; its text ends before the stop string all the same. A row
-    also ends where the model's position limit is reached. Raises InputError when a prompt leaves
-    no room for a single token.
+    `max_new_tokens` and `stop_from` are one number for all prompts or a sequence with one for each.
+    A stop string ends a row only once it has `stop_from` tokens; its text always ends before the
+    first stop string. A row also ends at the model's position limit. Raises InputError for an
+    empty prompt, or one that leaves no room for a token.
     """
     opening = opening_ids(tokenizer)
     encoded = tokenizer(list(prompts), add_special_tokens=False)["input_ids"] if prompts else []
@@ -110,16 +109,18 @@ def _for_each(value: int | Sequence[int], rows: Sequence[object]) -> list[int]:
 
 @dataclass(frozen=True)
 class _Row:
-    """A prompt's tokens, how many may follow, and after how many stop strings count."""
+    """A prompt and its limits."""
 
     ids: list[int]
     most: int
+    """Tokens that may follow."""
     stop_from: int
+    """Tokens after which stop strings count."""
 
 
 @dataclass(frozen=True)
 class _Decoder:
-    """Everything about a run that is the same for each of its batches."""
+    """Settings that all batches of a run share."""
 
     model: Any
     limit: int | None
@@ -134,7 +135,7 @@ class _Decoder:
         keep = {"logits_to_keep": 1} if takes_logits_to_keep(self.model) else {}
         written: list[list[int]] = [[] for _ in batch]
         chances: list[list[float]] = [[] for _ in batch]
-        present = list(range(len(batch)))  # which prompt each row of the tensors belongs to
+        present = list(range(len(batch)))  # the prompt of each row of the tensors
         done: set[int] = set()
         cache = _roomy_cache(self.model)
         for _ in range(max(row.most for row in batch)):
@@ -170,7 +171,7 @@ class _Decoder:
             running = [slot for slot, row in enumerate(present) if row not in done]
             if not running:
                 break
-            # Dropping rows copies the whole cache, so it waits for a quarter of them to be done.
+            # Dropping rows copies the whole cache, so it waits until a quarter of them are done.
             if len(running) <= 0.75 * len(present):
                 slots = torch.tensor(running, device=self.device)
                 cache.batch_select_indices(slots)
@@ -178,7 +179,7 @@ class _Decoder:
                 present = [present[slot] for slot in running]
             ids = token[:, None]
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
-            # The clamp only matters to rows that are done: a learned position table has an end.
+            # Only finished rows reach the clamp: a learned position table has an end.
             last = None if self.limit is None else self.limit - 1
             positions = (positions[:, -1:] + 1).clamp(max=last)
         return list(zip(written, chances, strict=True))
@@ -197,8 +198,8 @@ def _left_padded(batch: list[list[int]], device: str) -> tuple[torch.Tensor, tor
 class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
     """A cache layer that grows by many tokens at once.
 
-    The stock layer concatenates, and so copies itself, at every token: a third of the time of
-    decoding with a tiny model.
+    transformers' own layer concatenates, and so copies itself, at every token: a third of the
+    decoding time of a tiny model.
     """
 
     room = 64
@@ -239,7 +240,7 @@ def _roomy_cache(model: Any) -> Any:
 
 
 class _Stopping:
-    """Says when a continuation has written a stop string, decoding as seldom as it can."""
+    """Detects stop strings in continuations, decoding as seldom as possible."""
 
     def __init__(self, tokenizer: Any, stop: tuple[str, ...]) -> None:
         self._tokenizer = tokenizer
@@ -247,7 +248,7 @@ class _Stopping:
         self._can_end: dict[int, bool] = {}
 
     def reached(self, ids: list[int], least: int) -> bool:
-        """Whether there is a stop string now that was not there, or did not count, before."""
+        """Whether the last token completed a stop string, or one in the text counts from now on."""
         if not self._stop or len(ids) < least:
             return False
         if len(ids) > least and not self._may_end(ids[-1]):
@@ -256,10 +257,10 @@ class _Stopping:
         return any(stop in text for stop in self._stop)
 
     def cut(self, ids: list[int], before: int) -> str:
-        """The decoded text before the first stop string; `before` is the token ahead of it."""
+        """The decoded text before the first stop string; `before` is the prompt's last token."""
         text = self._decode(ids)
-        # Some tokenizers take a text's first space away, and code needs its indent. A whole
-        # token ahead keeps it there; one that ends within a character has no text of its own.
+        # Some tokenizers drop a text's first space, and code needs its indent. Decoding with the
+        # token before keeps it, unless that token ends within a character.
         ahead, whole = self._decode([before]), self._decode([before, *ids])
         if "\ufffd" not in ahead and whole.startswith(ahead):
             text = whole[len(ahead) :]
@@ -269,7 +270,7 @@ class _Stopping:
     def _may_end(self, token: int) -> bool:
         if token not in self._can_end:
             text = self._decode([token])
-            # A token that holds only a part of a character decodes to a replacement character.
+            # A token with only part of a character decodes to a replacement character.
             lasts = {stop[-1] for stop in self._stop} | {"\ufffd"}
             self._can_end[token] = any(last in text for last in lasts)
         return self._can_end[token]

@@ -1,17 +1,17 @@
-"""A checkpoint's scores on benchmarks as artifacts: measured once, found ever after.
+"""A checkpoint's scores on benchmarks as artifacts: measured once, then read from the store.
 
-What determines a score is the checkpoint, the benchmark's items and prompts, the traces and the
-version of the metric; nothing else is in the key, so a benchmark shared by two stages or two
-runs is scored once for each checkpoint. There are three measurements, each an artifact of its
-own, because they cost very differently and few need all of them:
+A score depends on the checkpoint, the benchmark's items and prompts, the traces and the version
+of the metric. The key holds nothing else, so a benchmark shared by two stages or two runs is
+scored once for each checkpoint. There are three measurements, each a separate artifact, because
+their costs differ widely and few runs need all of them:
 
     scores      rBridge, R^phi and the label's NLL
     baselines   the likelihood of answers and choices
-    answers     what the model itself writes: token edit distance and, if asked, accuracy
+    answers     generation by the model: token edit distance and, if asked, accuracy
 
-Traces of several frontier models are scored apart and averaged when they are read; the one
-baseline that reads them (ScalingBench's) is averaged as it is computed, because all the others
-would be computed again for each model.
+Traces of several frontier models are scored separately and averaged when read. ScalingBench, the
+one baseline that uses traces, is averaged while it is computed: separate artifacts would repeat
+all other baselines for each frontier model.
 """
 
 import hashlib
@@ -39,40 +39,39 @@ METRICS = ("rbridge", "trace_nll", "label_nll")
 _TABLE = "scores.parquet"
 
 BASELINES_VERSION = 1
-"""Raised whenever the same model and benchmark would get other baselines or answers."""
+"""Increase it whenever the same model and benchmark would get other baselines or answers."""
 
 Scope = Literal["trace", "benchmark", "none"]
+"""What token weights are normalised over (`scoring.prepare`)."""
 Measurement = Literal["scores", "baselines", "answers", "graded"]
-"""`graded` is `answers` written to their end and compared with the right ones."""
+"""`graded` is `answers` generated to their end and compared with the right ones."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A benchmark with the reasoning traces that it is scored on.
-
-    `traces` are of one frontier model or several, whose scores are averaged; `weights` is what
-    the weights of a trace are scaled over (`scoring.prepare`).
-    """
+    """A benchmark with the reasoning traces that it is scored on."""
 
     benchmark: BenchmarkItems
     traces: tuple[TraceSet, ...]
+    """One set for each frontier model; scores are averaged over them."""
     left_out: tuple[Exclusion, ...]
     """Malformed items, left out before any scoring."""
-    weights: Scope = "trace"
+    weight_scope: Scope = "trace"
+    """What token weights are normalised over; `weights` in plans and keys."""
 
     @property
     def traces_hash(self) -> str:
-        """Says which scores are comparable; of a single set its own hash."""
+        """Scores are comparable only where this is equal; a single set's own hash by default."""
         hashes = sorted(traces.hash for traces in self.traces)
-        if len(hashes) == 1 and self.weights == "trace":
+        if len(hashes) == 1 and self.weight_scope == "trace":
             return hashes[0]
-        return hashlib.sha256("\n".join([*hashes, self.weights]).encode()).hexdigest()
+        return hashlib.sha256("\n".join([*hashes, self.weight_scope]).encode()).hexdigest()
 
     def specs(self, checkpoint: Checkpoint, measurement: Measurement) -> list[dict[str, Any]]:
-        """All that determines a measurement; one for each set of traces where they matter."""
+        """Everything that determines a measurement; for "scores" one spec for each trace set."""
         of = {**checkpoint.identity, "benchmark": self.benchmark.content_hash}
         if measurement == "scores":
-            scope = {} if self.weights == "trace" else {"weights": self.weights}
+            scope = {} if self.weight_scope == "trace" else {"weights": self.weight_scope}
             of = {"metric": METRIC_VERSION, **of, **scope}
             return [{**of, "traces": traces.hash} for traces in self.traces]
         of["version"] = BASELINES_VERSION
@@ -91,24 +90,24 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Measured:
-    """A measurement of one checkpoint on one benchmark.
-
-    `table`: one row per item, with `item` and the measurement's columns.
-    """
+    """A measurement of one checkpoint on one benchmark."""
 
     table: "pd.DataFrame"
+    """One row per item: `item` and the measurement's columns."""
     exclusions: tuple[Exclusion, ...]
+    """Items that cannot be scored, with the reason."""
     notes: tuple[str, ...]
+    """Remarks for readers of the scores."""
     flops: float
 
 
 def find(
     store: Store, checkpoint: Checkpoint, evaluation: Evaluation, measurement: Measurement
 ) -> Measured | None:
-    """The measurement if it has been made already, averaged over the sets of traces.
+    """The measurement, averaged over the sets of traces; None if it is not in the store.
 
-    An item has a score only where it has a trace of every frontier model; why it has none is
-    what the traces say, not that there is none.
+    An item has a score only where it has a trace of every frontier model. Where a trace set says
+    why it lacks the item's trace, that reason replaces the general one.
     """
     parts = []
     for spec in evaluation.specs(checkpoint, measurement):
@@ -116,16 +115,16 @@ def find(
         if artifact is None:
             return None
         parts.append(_read(artifact))
-    found = parts[0] if len(parts) == 1 else _mean(parts)
-    # Not in the artifact: sets with the same traces may lack the others for different reasons.
+    measured = parts[0] if len(parts) == 1 else _mean(parts)
+    # Not in the artifact: sets with equal traces may give different reasons for missing ones.
     reasons = {
         each.item: each
         for traces in evaluation.traces
         for each in traces.exclusions
         if each.item not in traces.traces and each.reason != NO_TRACE
     }
-    named = (reasons.get(each.item, each) for each in found.exclusions)
-    return replace(found, exclusions=tuple(dict.fromkeys(named)))
+    exclusions = (reasons.get(each.item, each) for each in measured.exclusions)
+    return replace(measured, exclusions=tuple(dict.fromkeys(exclusions)))
 
 
 def is_measured(
@@ -155,10 +154,10 @@ def measure(
     unsafe: bool = False,
     report: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Measure and publish whatever is missing on a checkpoint.
+    """Measure a checkpoint and publish every measurement that the store lacks.
 
     `name` is for the ledger, `unsafe` lets generated programs run without isolation, `report`
-    is told what is being done.
+    is called with progress messages.
     """
     if is_measured(store, checkpoint, evaluations, measurements):
         return
@@ -172,26 +171,26 @@ def measure(
                 by = f" by traces of {traces.header.model}" if len(specs) > 1 else ""
                 report(f"{name}: {measurement} on {evaluation.benchmark.id}{by}")
                 clock = _Clock()
-                made = subject.measure(measurement, evaluation, traces)
+                measured = subject.measure(measurement, evaluation, traces)
                 with store.publish(measurement, spec) as out:
-                    made.table.to_parquet(out / _TABLE, index=False)
+                    measured.table.to_parquet(out / _TABLE, index=False)
                     facts = {
-                        "exclusions": [asdict(exclusion) for exclusion in made.exclusions],
-                        "notes": list(made.notes),
-                        "flops": made.flops,
+                        "exclusions": [asdict(exclusion) for exclusion in measured.exclusions],
+                        "notes": list(measured.notes),
+                        "flops": measured.flops,
                     }
                     (out / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
-                store.note(measurement, spec, clock.facts(name, made.flops, device))
+                store.note(measurement, spec, clock.facts(name, measured.flops, device))
 
 
 _Key = tuple[str, str, str, str, int]
-# Tokens and weights, which all checkpoints of a tokenizer share, kept in this process.
+# Tokens and token weights, cached in this process: all checkpoints of a tokenizer share them.
 _prepared: dict[_Key, "Prepared"] = {}
 _baselines: dict[_Key, "PreparedBaselines"] = {}
 
 
 class _Subject:
-    """A loaded checkpoint and what is done with it."""
+    """A loaded checkpoint and its measurements."""
 
     def __init__(
         self, checkpoint: Checkpoint, device: str, precision: Precision, unsafe: bool
@@ -201,7 +200,7 @@ class _Subject:
 
         self._model, self._tokenizer = load_model(checkpoint.folder(), device, precision)
         self._device, self._unsafe = device, unsafe
-        # Nothing is cut, so a model that names no limit has none.
+        # Inputs are never truncated, so a model that states no limit has none.
         self._limit = position_limit(self._model) or 1 << 30
 
     def measure(
@@ -217,10 +216,14 @@ class _Subject:
         from dataselect.scoring.likelihood.scorer import score
         from dataselect.scoring.prepare import prepare
 
-        key = self._key(evaluation.weights, evaluation, traces.hash)
+        key = self._key(evaluation.weight_scope, evaluation, traces.hash)
         if key not in _prepared:
             _prepared[key] = prepare(
-                evaluation.benchmark, traces, self._tokenizer, self._limit, evaluation.weights
+                evaluation.benchmark,
+                traces,
+                self._tokenizer,
+                self._limit,
+                evaluation.weight_scope,
             )
         prepared = _prepared[key]
         scores = score(self._model, prepared.items, self._device)
@@ -235,13 +238,13 @@ class _Subject:
             _baselines[key] = prepare_baselines(
                 evaluation.benchmark, evaluation.traces, self._tokenizer, self._limit
             )
-        made = score_prepared(self._model, _baselines[key], self._device)
-        return Measured(made.table, made.exclusions, made.notes, made.flops)
+        scored = score_prepared(self._model, _baselines[key], self._device)
+        return Measured(scored.table, scored.exclusions, scored.notes, scored.flops)
 
     def _answers(self, benchmark: BenchmarkItems, graded: bool) -> Measured:
         from dataselect.scoring.generation import generate_answers
 
-        made = generate_answers(
+        generated = generate_answers(
             self._model,
             self._tokenizer,
             benchmark,
@@ -249,7 +252,7 @@ class _Subject:
             accuracy=graded,
             unsafe=self._unsafe,
         )
-        return Measured(made.table, made.exclusions, made.notes, made.flops)
+        return Measured(generated.table, generated.exclusions, generated.notes, generated.flops)
 
     def _key(self, kind: str, evaluation: Evaluation, traces: str) -> _Key:
         vocabulary = self._tokenizer.backend_tokenizer.to_str()
@@ -257,7 +260,7 @@ class _Subject:
 
 
 class _Clock:
-    """Wall and CPU time since it was made, as a ledger record."""
+    """Wall and CPU time since construction, as a ledger record."""
 
     def __init__(self) -> None:
         self._wall, self._cpu = time.monotonic(), time.process_time()

@@ -1,14 +1,13 @@
 """A checkpoint after supervised fine-tuning on a benchmark's training set, as an artifact.
 
-The paper's iSFT baseline takes a proxy's accuracy after one epoch of it; its pre-to-post setting
-takes the target's. A `FinetunedCheckpoint` is a checkpoint like any other, so whatever scores
-checkpoints scores it; the fine-tuning happens when its folder is first asked for. Once it has been
-scored the weights are not needed any more: scores go by its identity, which does not read them.
+The paper's iSFT baseline is a proxy's accuracy after one epoch of fine-tuning; its pre-to-post
+setting uses the target's. A `FinetunedCheckpoint` is a `Checkpoint`, so it is scored like any
+other. It is fine-tuned when its folder is first requested. Scores are stored under its identity,
+which does not read the weights, so the weights may be deleted after scoring.
 
-The paper does not say in what form examples are shown. Here it is the benchmark's own prompt with
-the question alone and the benchmark's gold label (the worked solution, or the letter where there
-are choices), then the end of the text; and it is asked in that form afterwards, without worked
-examples.
+The paper does not give the format of examples. Here an example is the benchmark's prompt with the
+question alone and the benchmark's gold label (the worked solution, or the letter where there are
+choices), then the end-of-text token. Evaluation uses the same format, without worked examples.
 """
 
 import json
@@ -32,28 +31,27 @@ if TYPE_CHECKING:
 
 KIND = "finetuned"
 FINETUNE_VERSION = 1
-"""Raised whenever the same checkpoint and training set would come to other weights."""
+"""Increase it whenever the same checkpoint and training set would give other weights."""
 
 
 @dataclass(frozen=True)
 class FinetunedCheckpoint:
-    """`base` after fine-tuning on `training`; see `dataselect.scoring.checkpoint.Checkpoint`.
-
-    `name` is for the ledger, `precision` that in which it will be scored.
-    """
+    """`base` after fine-tuning on `training`; see `dataselect.scoring.checkpoint.Checkpoint`."""
 
     name: str
+    """Name in the ledger and messages."""
     base: Checkpoint
     training: BenchmarkItems
     recipe: TuneRecipe
     store: Store
     device: str
     precision: Precision = "float32"
+    """Arithmetic of scoring, not of fine-tuning."""
     report: Callable[[str], None] = lambda _: None
 
     @property
     def spec(self) -> dict[str, Any]:
-        """All that determines the weights."""
+        """Everything that determines the weights."""
         return {
             "version": FINETUNE_VERSION,
             "base": dict(self.base.identity),
@@ -63,16 +61,16 @@ class FinetunedCheckpoint:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """The key of the weights, and how they are multiplied."""
+        """The key of the weights and the precision of scoring."""
         scored_in = {} if self.precision == "float32" else {"precision": self.precision}
         return {"finetuned": content_key(KIND, self.spec), **scored_in}
 
     def folder(self) -> Path:
-        """The Hugging Face folder, its files verified; fine-tuned now if it is not there."""
+        """The Hugging Face folder, its files verified; fine-tunes first if it is missing."""
         return self.store.get_or_build(KIND, self.spec, self._make).verified() / "model"
 
     def _make(self, out: Path) -> None:
-        # Imported here so that what is found in the store never loads torch.
+        # Imported here so that a checkpoint in the store is used without loading torch.
         import torch
 
         from dataselect.proxies.tune import tune
@@ -124,16 +122,17 @@ class FinetunedCheckpoint:
 
 
 def asked_as_trained(evaluation: Evaluation) -> Evaluation:
-    """The evaluation of a fine-tuned model: questions in the form of its training."""
+    """The evaluation of a fine-tuned model: questions in the format of its training examples."""
     return replace(evaluation, benchmark=without_examples(evaluation.benchmark))
 
 
 def make_examples(
     training: BenchmarkItems, tokenizer: Any, limit: int | None
 ) -> tuple[list["Example"], int]:
-    """The training set as tokens, and how many of its items the model has no room for.
+    """The training set as tokens, and the number of items that were left out.
 
-    Raises InputError when that is all of them.
+    Items longer than `limit` tokens (None: no limit), or whose text the tokenizer rewrites, are
+    left out. Raises InputError when no item is left.
     """
     from dataselect.proxies.tune import Example
     from dataselect.scoring.token_spans import Aligner, RewrittenTextError

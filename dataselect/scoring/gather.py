@@ -1,8 +1,8 @@
-"""Benchmarks ready to score on: items, worked examples and reasoning traces.
+"""Benchmarks ready for scoring: items, worked examples and reasoning traces.
 
-Traces come from recorded files, from what the authors of the paper released, or from a local
-model that weighs the items' own rationales. The latter two are kept in the store, because they
-take a download or run a model.
+Traces come from recorded files, from the release of the paper's authors, or from a local model
+that weighs the items' own rationales. The latter two are cached in the store, because they need
+a download or a model run.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,9 +27,10 @@ from dataselect.traces.shot_rationales import with_shot_rationales
 from dataselect.traces.trace import TraceSet, read_traces, write_traces
 
 WEIGHING_VERSION = 1
-"""Part of the key of weighed traces; raise it when the same model would give other weights."""
+"""Part of the key of weighed traces; increase it when the same model would give other weights."""
 
 Loaded = tuple[BenchmarkItems, tuple[Exclusion, ...]]
+"""A benchmark and its malformed items, which were left out."""
 
 
 class NamesBenchmarks(Protocol):
@@ -47,7 +48,7 @@ class NamesBenchmarks(Protocol):
 def gather(
     plan: NamesBenchmarks, store: Store, device: str, report: Callable[[str], None]
 ) -> dict[str, Evaluation]:
-    """Every benchmark of the plan by id. Raises InputError for bad files and missing traces."""
+    """The plan's benchmarks by id. Raises InputError for bad files and missing traces."""
     evaluations = {}
     for chosen in plan.benchmarks:
         benchmark, left_out = planned_benchmark(plan, chosen, report)
@@ -64,7 +65,7 @@ def gather(
             traces,
             report,
             only_correct=chosen.only_correct,
-            weights=chosen.weights,
+            weight_scope=chosen.weights,
         )
     return evaluations
 
@@ -72,7 +73,7 @@ def gather(
 def planned_benchmark(
     plan: NamesBenchmarks, chosen: Benchmark, report: Callable[[str], None]
 ) -> Loaded:
-    """A plan's benchmark: items, worked examples, and the malformed items that were left out."""
+    """A plan's benchmark with its worked examples, and the malformed items that were left out."""
     if chosen.is_defined:
         definition = load_definition(chosen.items or chosen.id, plan.base)
         folder = None if chosen.folder is None else plan.base / chosen.folder
@@ -85,12 +86,12 @@ def planned_benchmark(
         benchmark = BenchmarkItems(chosen.id, tuple(items), _shots(plan, chosen))
         left_out = tuple(excluded)
     keys = ("prompt", "label", "task") + (("shot_count",) if chosen.is_defined else ())
-    own = {key: getattr(chosen, key) for key in keys if getattr(chosen, key) is not None}
-    return replace(benchmark, id=chosen.id, **own), left_out
+    overrides = {key: getattr(chosen, key) for key in keys if getattr(chosen, key) is not None}
+    return replace(benchmark, id=chosen.id, **overrides), left_out
 
 
 def planned_training(plan: NamesBenchmarks, chosen: Benchmark) -> tuple[Item, ...]:
-    """The items of the split that a plan's benchmark has its worked examples from, if any."""
+    """All items of the split that a benchmark's worked examples come from; empty without one."""
     if chosen.is_defined:
         definition = load_definition(chosen.items or chosen.id, plan.base)
         return training_items(
@@ -109,20 +110,20 @@ def make_evaluation(
     report: Callable[[str], None],
     *,
     only_correct: bool = False,
-    weights: Scope = "trace",
+    weight_scope: Scope = "trace",
     unsafe: bool = False,
 ) -> Evaluation:
     """A benchmark with its traces; worked examples without a rationale get the first model's.
 
-    With `only_correct`, traces whose answer is wrong, or cannot be told, are left out; `unsafe`
-    lets the programs among them run without isolation.
+    `only_correct` leaves out traces whose answer is wrong or unclear; `unsafe` lets generated
+    programs run without isolation while they are graded.
     """
     benchmark, notes = with_shot_rationales(benchmark, traces[0])
     for note in notes:
         report(note)
     if only_correct:
         traces = [_correct(benchmark, each, unsafe) for each in traces]
-    return Evaluation(benchmark, tuple(traces), left_out, weights)
+    return Evaluation(benchmark, tuple(traces), left_out, weight_scope)
 
 
 def gather_named(
@@ -133,24 +134,24 @@ def gather_named(
     report: Callable[[str], None],
     *,
     only_correct: bool = False,
-    weights: Scope = "trace",
+    weight_scope: Scope = "trace",
     unsafe: bool = False,
 ) -> list[Evaluation]:
-    """Benchmarks that were asked for by name, with the traces that `find_traces` finds for them.
+    """Benchmarks requested by name, each with the traces that `find_traces` returns.
 
-    A trace file among `sources` that is for none of them is reported.
+    Reports trace files among `sources` that belong to none of them.
     """
     evaluations = []
     for each in named:
-        found = find_traces(each.benchmark, sources, default, store, report)
+        traces = find_traces(each.benchmark, sources, default, store, report)
         evaluations.append(
             make_evaluation(
                 each.benchmark,
                 each.left_out,
-                found,
+                traces,
                 report,
                 only_correct=only_correct,
-                weights=weights,
+                weight_scope=weight_scope,
                 unsafe=unsafe,
             )
         )
@@ -168,30 +169,31 @@ def find_traces(
     store: Store,
     report: Callable[[str], None],
 ) -> list[TraceSet]:
-    """Traces for a benchmark from files and folders of them, else the released ones.
+    """Traces for a benchmark from trace files and folders, else the released ones.
 
-    Without `sources` the folder `default` is looked into. A folder may hold one file for the
-    benchmark; several frontier models are averaged only when their files are named.
+    `default` is the folder searched when there are no `sources`. A folder may hold one file for
+    the benchmark; several frontier models are averaged only when their files are named. Raises
+    InputError for several files in one folder, and when `sources` have none for the benchmark.
     """
     named = [path for path in sources if not path.is_dir()]
     files = [path for path in named if trace_benchmark(path) == benchmark.id]
     if not files:
         for folder in [path for path in sources if path.is_dir()] if sources else [default]:
-            found = find_trace_files(folder, benchmark.id)
-            if len(found) > 1:
+            in_folder = find_trace_files(folder, benchmark.id)
+            if len(in_folder) > 1:
                 raise InputError(
                     folder,
-                    f"it has {len(found)} trace files for {benchmark.id}"
-                    f" ({', '.join(path.name for path in found)})",
-                    "name those you mean, each with a --traces of its own",
+                    f"it has {len(in_folder)} trace files for {benchmark.id}"
+                    f" ({', '.join(path.name for path in in_folder)})",
+                    "name the files to use, one --traces for each",
                 )
-            files += found
+            files += in_folder
     if files:
         return recorded(files, benchmark)
     if sources:
         raise InputError(
             "--traces",
-            f"no file there is for benchmark '{benchmark.id}'",
+            f"no file among them is for benchmark '{benchmark.id}'",
             "make one with 'dataselect traces build' or 'traces weigh', or leave --traces off"
             " for the released ones",
         )
@@ -199,12 +201,12 @@ def find_traces(
 
 
 def recorded(files: Sequence[Path], benchmark: BenchmarkItems) -> list[TraceSet]:
-    """The traces of each file. Raises InputError for a bad file, or one for other items."""
+    """The traces of each file. Raises InputError for a bad file or one for other items."""
     return [RecordedFrontier(file).traces(benchmark) for file in files]
 
 
 def released(benchmark: BenchmarkItems, store: Store, report: Callable[[str], None]) -> TraceSet:
-    """The traces that the authors of the paper released, brought from the Hub once."""
+    """The traces that the paper's authors released, downloaded from the Hub once."""
 
     def fetch() -> TraceSet:
         report(f"fetching the released traces of {benchmark.id} from {RELEASED}")
@@ -220,7 +222,7 @@ def weighed(
     device: str,
     report: Callable[[str], None],
 ) -> TraceSet:
-    """The items' own rationales with the letter probabilities of a model, weighed once."""
+    """The items' own rationales with letter probabilities of a model, computed once."""
     resolved = resolve_model(model, "float32", store)
 
     def weigh() -> TraceSet:
@@ -240,9 +242,9 @@ def weighed(
 
 def _kept(store: Store, spec: dict[str, object], make: Callable[[], TraceSet]) -> TraceSet:
     def build(folder: Path) -> None:
-        made = make()
+        traces = make()
         path = folder / "traces.jsonl.gz"
-        write_traces(path, made.header, made.traces.values(), made.exclusions)
+        write_traces(path, traces.header, traces.traces.values(), traces.exclusions)
 
     artifact = store.get_or_build("traces", spec, build)
     return read_traces(artifact.file("traces.jsonl.gz"))
@@ -268,12 +270,12 @@ def _correct(benchmark: BenchmarkItems, traces: TraceSet, unsafe: bool) -> Trace
 def _shots(plan: NamesBenchmarks, chosen: Benchmark) -> tuple[Item, ...]:
     if chosen.shots is None:
         return ()
-    path, wanted = plan.base / chosen.shots, chosen.shot_count or 0
-    shots, _ = load_items(path, wanted)
-    if len(shots) < wanted:
+    path, count = plan.base / chosen.shots, chosen.shot_count or 0
+    shots, _ = load_items(path, count)
+    if len(shots) < count:
         raise InputError(
             path,
-            f"it has {len(shots)} usable examples and {wanted} are asked for",
+            f"it has {len(shots)} usable examples and {count} are asked for",
             f"add examples or set shot_count: {len(shots)}",
         )
     return tuple(shots)

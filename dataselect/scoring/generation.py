@@ -1,18 +1,18 @@
-"""What a model itself writes: token edit distance to the gold label, and accuracy.
+"""Metrics of generated answers: token edit distance to the gold label, and accuracy.
 
 Accuracy is the metric that rBridge stands in for. Small models score near zero on it until late
-in training, which is why it says little about small proxies; it is measured here on targets, and
-on proxies for comparison. Token edit distance (TED; Schaeffer et al. 2023, arXiv 2304.15004) is
-the paper's continuous stand-in: how many token insertions, deletions and substitutions lead from
-the greedy output to the benchmark's own label. The output is compared up to the label's own
-length, so that it costs no more than the label, and so that a model which goes on after a right
-answer, as base models do, is not punished for it.
+in training, so it says little about small proxies; it is measured here on targets, and on proxies
+for comparison. Token edit distance (TED; Schaeffer et al. 2023, arXiv 2304.15004) is the paper's
+continuous substitute: the number of token insertions, deletions and substitutions between the
+greedy output and the benchmark's label. The output is compared up to the label's length, so that
+generation costs no more than the label, and so that a model which writes on after a right answer,
+as base models do, is not penalised.
 
-One generation serves both: a greedy output's beginning does not depend on where it ends, and the
-prompt leaves the same room whether or not accuracy is asked for. A stop string ends a row only
-after the label's length, because labels may hold one ("\\n\\n" in a solution).
+One generation serves both metrics: the beginning of a greedy output does not depend on its end,
+and the prompt leaves the same room with and without accuracy. A stop string ends a row only after
+the label's length, because labels may contain one ("\\n\\n" in a solution).
 
-Not here: how an answer is found in a text and compared (`dataselect.benchmarks.answers`).
+Not here: extracting an answer from a text and grading it (`dataselect.benchmarks.answers`).
 """
 
 from dataclasses import dataclass
@@ -30,19 +30,20 @@ from dataselect.scoring.token_spans import Aligner, RewrittenTextError, opening_
 
 @dataclass(frozen=True)
 class Generated:
-    """A checkpoint's greedy answers on one benchmark and what they cost.
-
-    `table` has one row an item: item; output, the text before the first stop string, with its
-    leading space or indent; ted in tokens and ted_per_token, the same over the label's tokens;
-    and with accuracy, correct: 1.0 or 0.0. `tokens` counts the tokens processed, `flops` is
-    2 x parameters x tokens.
-    """
+    """A checkpoint's greedy answers on one benchmark and their cost."""
 
     table: pd.DataFrame
+    """One row per item: item; output, the text before the first stop string, with its leading
+    space or indent; ted in tokens; ted_per_token, ted divided by the label's tokens; and with
+    accuracy, correct: 1.0 or 0.0."""
     exclusions: tuple[Exclusion, ...]
+    """Items that cannot be asked, with the reason."""
     notes: tuple[str, ...]
+    """Remarks for readers of the scores."""
     tokens: int
+    """Tokens processed."""
     flops: float
+    """2 x parameters x tokens."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,10 @@ def generate_answers(
 ) -> Generated:
     """Greedy answers after the worked examples and the question.
 
-    With `accuracy` they run to `benchmark.new_tokens` and are graded (`unsafe` as in
-    `answers.grade`), else to the length of the label, and never further than `new_tokens`. Worked
-    examples that leave no room for an answer in the model's positions are dropped from the end;
-    an item whose question alone leaves none is excluded.
+    With `accuracy` an answer has up to `benchmark.new_tokens` tokens and is graded (`unsafe` as in
+    `answers.grade`); without, it has the label's length, at most `new_tokens`. Worked examples are
+    dropped from the end until the model's positions have room for an answer; an item whose question
+    alone leaves none is excluded.
     """
     limit = position_limit(model)
     aligner = Aligner(tokenizer)
@@ -125,9 +126,9 @@ def _correct(
 def _prompt(
     benchmark: BenchmarkItems, item: Item, tokenizer: Any, aligner: Aligner, limit: int | None
 ) -> _Prompt:
-    wanted = len(benchmark.examples(item))
+    all_shots = len(benchmark.examples(item))
     opening = len(opening_ids(tokenizer))
-    for shots in range(wanted, -1, -1):
+    for shots in range(all_shots, -1, -1):
         text = benchmark.context(item, shots)
         length = opening + len(tokenizer(text, add_special_tokens=False)["input_ids"])
         if limit is None or length + benchmark.new_tokens <= limit:
@@ -135,4 +136,4 @@ def _prompt(
     if limit is not None and length >= limit:
         raise TooLongError(f"its question takes {length} tokens and the model takes {limit}")
     label = aligner.align(text, benchmark.label_text(item)).ids
-    return _Prompt(item, text, length, label, wanted - shots)
+    return _Prompt(item, text, length, label, all_shots - shots)

@@ -1,8 +1,8 @@
 """Accuracy after fine-tuning: `dataselect score --isft`, and targets of `dataselect calibrate`.
 
-The paper's iSFT baseline: each model is fine-tuned for one epoch on the training set of each
-benchmark, apart, and then asked. A benchmark without a training set is an error before anything
-is measured.
+The paper's iSFT baseline: each model is fine-tuned for one epoch on the training set of one
+benchmark and evaluated on it, separately for each benchmark. A benchmark without a training set
+is an error before anything is measured.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,18 +20,18 @@ COLUMN = "isft_accuracy"
 
 
 def tune_recipe(device: str) -> TuneRecipe:
-    """The paper's fine-tuning; in bf16 on a GPU."""
+    """The paper's fine-tuning recipe; bf16 on a GPU."""
     return TuneRecipe(precision="bf16" if device.startswith("cuda") else "fp32")
 
 
 def with_isft(
     scored: Sequence[BenchmarkScores], finetuned: Sequence[BenchmarkScores]
 ) -> list[BenchmarkScores]:
-    """The scores with a column `isft_accuracy`: 1.0 or 0.0 an item, empty where it had no room.
+    """The scores with a column `isft_accuracy`: 1.0 or 0.0, NaN for items too long to be asked.
 
-    `finetuned` are those of the same models and benchmarks after fine-tuning.
+    `finetuned`: scores of the same models and benchmarks after fine-tuning, in the same order.
     """
-    return [_with_column(own, after) for own, after in zip(scored, finetuned, strict=True)]
+    return [_with_column(before, after) for before, after in zip(scored, finetuned, strict=True)]
 
 
 def score_finetuned(
@@ -45,11 +45,11 @@ def score_finetuned(
     unsafe: bool,
     report: Callable[[str], None],
 ) -> list[BenchmarkScores]:
-    """What models answer after fine-tuning for each benchmark, graded; one result for each.
+    """Graded answers of the models fine-tuned for each benchmark; one result per benchmark.
 
-    `training_sets` are by benchmark id.
+    `training_sets`: by benchmark id.
     """
-    made: list[BenchmarkScores] = []
+    scores: list[BenchmarkScores] = []
     for evaluation in evaluations:
         training = training_sets[evaluation.benchmark.id]
         tuned = [
@@ -58,7 +58,7 @@ def score_finetuned(
             )
             for model in models
         ]
-        made += score_models(
+        scores += score_models(
             store,
             tuned,
             [asked_as_trained(evaluation)],
@@ -68,14 +68,14 @@ def score_finetuned(
             unsafe=unsafe,
             report=report,
         )
-    return made
+    return scores
 
 
 def _with_column(scored: BenchmarkScores, after: BenchmarkScores) -> BenchmarkScores:
     tables = []
-    for table, own in zip(scored.tables, after.tables, strict=True):
-        right = own.set_index("item")["correct"].astype(float)
-        tables.append(table.assign(**{COLUMN: table["item"].map(right)}))
+    for table, graded in zip(scored.tables, after.tables, strict=True):
+        correct = graded.set_index("item")["correct"].astype(float)
+        tables.append(table.assign(**{COLUMN: table["item"].map(correct)}))
     notes = tuple(f"after fine-tuning: {note}" for note in after.notes)
     return replace(
         scored,

@@ -1,13 +1,13 @@
-r"""Tokens of many texts that repeat each other: every distinct line is tokenised once.
+r"""Tokens of many texts with common parts: every distinct line is tokenised once.
 
 All prompts of a benchmark begin with the same worked examples, and ten choices follow the same
-question, so most letters are met again and again. A text may be cut without changing its tokens
-where no token reaches over the cut and none depends on what is behind it. For byte-level BPE with
-the splitting rules below that is so between a line break and an ASCII letter or digit: no rule
-matches such a pair, none looks back, and the only look ahead, `(?!\S)`, asks for a letter there,
-which stays in sight. NFC composes nothing over that place.
+question, so most text repeats. A text may be cut without changing its tokens where no token spans
+the cut and none depends on the text after it. For byte-level BPE with the splitting rules below
+that holds between a line break and an ASCII letter or digit: no rule matches such a pair, none
+looks behind, and the only lookahead, `(?!\S)`, needs one character after the break, for which
+`_BEHIND` is appended. NFC composes nothing across the cut.
 
-For any other tokenizer a text is tokenised whole, so the tokens are the same in every case.
+With any other tokenizer a text is tokenised whole, so the tokens are always the same.
 """
 
 import json
@@ -18,35 +18,35 @@ from typing import Any
 
 _CUT = re.compile(r"\n(?=[A-Za-z0-9])")
 _BEHIND = "A"
-# Of cl100k (Llama 3, OLMo 2) and of Qwen 2. Those of GPT-2 are what ByteLevel itself does.
+# The rules of cl100k (Llama 3, OLMo 2) and of Qwen 2. ByteLevel itself has those of GPT-2.
 _RULES = tuple(
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}" + digits + "|"
     r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     for digits in ("{1,3}", "")
 )
-# What is kept is forgotten when it has more letters than this.
-_HELD_LETTERS = 1 << 24
+# The cache is cleared when it holds more letters than this.
+_CACHED_LETTERS = 1 << 24
 
 
 class LineTokens:
-    """Tokens of texts without special tokens, as `tokenizer` gives them.
+    """Tokens of texts, without special tokens, equal to those of `tokenizer`.
 
-    The tokenizer must stay as it is. `by_line` says whether it allows texts to be cut; where it
-    does not, nothing is kept.
+    The tokenizer must not change. `by_line` is whether texts may be cut; if not, nothing is
+    cached.
     """
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        # By line without its break: with another line behind it, and at the end of a text.
+        # Tokens by line, without its break: lines before another line, and last lines of texts.
         self._inner: dict[str, list[int]] = {}
         self._last: dict[str, list[int]] = {}
         self._letters = 0
-        # The context asked for last: all its lines but the last one in tokens, and that one.
+        # The latest context: the tokens of all its lines but the last, and the last line.
         self._context, self._head, self._rest = "", list[int](), ""
         self.by_line = _may_be_cut(tokenizer) and len(self._encode([_BEHIND])[0]) == 1
 
     def ids(self, context: str, text: str) -> list[int]:
-        """The tokens of `context + text`; texts of one context are best asked for in a row."""
+        """The tokens of `context + text`; fastest when calls for one context follow each other."""
         if not self.by_line:
             return self._encode([context + text])[0]
         self.learn(context, [text])
@@ -54,23 +54,23 @@ class LineTokens:
         return list(chain(self._head, *(self._inner[line] for line in inner), self._last[last]))
 
     def learn(self, context: str, texts: Sequence[str]) -> None:
-        """Tokenise what is new in texts after a context in one go; `ids` then looks it up."""
+        """Tokenise all new lines of texts after a context in one call; `ids` then looks them up."""
         if not self.by_line:
             return
-        if self._letters > _HELD_LETTERS:
+        if self._letters > _CACHED_LETTERS:
             self._inner, self._last, self._letters = {}, {}, 0
         lines: list[str] = []
         rest = self._rest
         if context != self._context:
             *lines, rest = _CUT.split(context)
         tails = [_CUT.split(rest + text) for text in texts]
-        wanted = chain(lines, *(tail[:-1] for tail in tails))
-        inner = list(dict.fromkeys(line for line in wanted if line not in self._inner))
+        needed = chain(lines, *(tail[:-1] for tail in tails))
+        inner = list(dict.fromkeys(line for line in needed if line not in self._inner))
         last = list(dict.fromkeys(tail[-1] for tail in tails if tail[-1] not in self._last))
         if inner or last:
-            found = self._encode([*(f"{line}\n{_BEHIND}" for line in inner), *last])
-            self._inner.update((line, ids[:-1]) for line, ids in zip(inner, found, strict=False))
-            self._last.update(zip(last, found[len(inner) :], strict=True))
+            encoded = self._encode([*(f"{line}\n{_BEHIND}" for line in inner), *last])
+            self._inner.update((line, ids[:-1]) for line, ids in zip(inner, encoded, strict=False))
+            self._last.update(zip(last, encoded[len(inner) :], strict=True))
             self._letters += sum(map(len, chain(inner, last)))
         if context != self._context:
             head = list(chain.from_iterable(self._inner[line] for line in lines))
@@ -88,7 +88,7 @@ def _may_be_cut(tokenizer: Any) -> bool:
     backend = tokenizer.backend_tokenizer
     if type(backend.model).__name__ != "BPE" or backend.model.dropout is not None:
         return False
-    # An added token at a cut is taken out first, and then nothing is in sight behind the break.
+    # Added tokens are split off first; one at a cut would hide the character after the break.
     added = (token.content for token in tokenizer.added_tokens_decoder.values())
     if any(_CUT.search(f"\n{content}") for content in added):
         return False
@@ -100,7 +100,7 @@ def _may_be_cut(tokenizer: Any) -> bool:
 
 
 def _is_known(splitter: dict[str, Any]) -> bool:
-    """Whether a pre-tokenizer splits by the rules that this module knows."""
+    """Whether a pre-tokenizer splits by the rules above."""
     match splitter:
         case {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}:
             return True

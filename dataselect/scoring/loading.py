@@ -1,4 +1,4 @@
-"""Loading a checkpoint's folder: safetensors and a fast tokenizer, no pickle and no remote code."""
+"""Load a checkpoint's folder: safetensors and a fast tokenizer, no pickle and no remote code."""
 
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ from dataselect.scoring.checkpoint import Precision
 
 
 def load_model(folder: Path, device: str, precision: Precision) -> tuple[Any, Any]:
-    """Model, ready to score on `device`, and tokenizer. Raises InputError when it cannot."""
-    # Its bars would tear the run's own display.
+    """The model in evaluation mode on `device`, and its tokenizer. Raises InputError on failure."""
+    # Its progress bars would break the run's own display.
     disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder))
-        model, told = AutoModelForCausalLM.from_pretrained(
+        model, loading = AutoModelForCausalLM.from_pretrained(
             str(folder),
             use_safetensors=True,
             dtype=getattr(torch, precision),
@@ -30,15 +30,15 @@ def load_model(folder: Path, device: str, precision: Precision) -> tuple[Any, An
             folder,
             f"no causal language model can be loaded ({reason})",
             "name a folder with config, tokenizer and safetensors weights of a model that"
-            " transformers knows (code of the model's own is not run)",
+            " transformers knows (custom model code is not run)",
         ) from error
-    # What a checkpoint lacks is drawn at random, and such a model still gives scores.
-    lacking = sorted(map(str, (*told["missing_keys"], *told["mismatched_keys"])))
-    if lacking:
+    # transformers fills missing weights at random, and such a model still gives scores.
+    misfits = sorted(map(str, (*loading["missing_keys"], *loading["mismatched_keys"])))
+    if misfits:
         raise InputError(
             folder,
-            f"its weights do not fit its config.json ({len(lacking)} missing or of another shape,"
-            f" such as {lacking[0]})",
+            f"its weights do not fit its config.json ({len(misfits)} missing or of another shape,"
+            f" such as {misfits[0]})",
             "get the checkpoint again",
         )
     if not getattr(tokenizer, "is_fast", False):

@@ -1,11 +1,11 @@
-"""A frontier model that runs here: any causal LM in a folder or on the Hub.
+"""A frontier model that runs locally: any causal LM in a folder or on the Hub.
 
-It does one of two things. `generate` writes greedy solutions and keeps the probability of each
-emitted token, as Algorithm 1 has it. `weigh` leaves the reasoning to somebody else (a
-benchmark's own rationales) and gives only the letters' probabilities, by teacher-forcing.
+`generate` writes greedy solutions with the probability of each emitted token, as in Algorithm 1.
+`weigh` takes given reasoning (a benchmark's own rationales) and computes the probabilities of its
+letters by teacher forcing.
 
-It runs a model, so it sits on the floor of `scoring`, whose decoding and likelihoods it shares;
-nothing else in `traces` imports it. Not here: models behind a server.
+It runs a model, so it belongs to `scoring`, whose decoding and likelihoods it uses, and not to
+`traces`. Not here: models behind a server.
 """
 
 import logging
@@ -45,7 +45,7 @@ _UNBOUNDED = 1 << 30
 
 
 class LocalFrontier:
-    """A causal LM and its tokenizer: a folder, a Hub id or `ID@REVISION`.
+    """A causal LM and its tokenizer, from a folder, a Hub id or `ID@REVISION`.
 
     Raises InputError when it cannot be loaded.
     """
@@ -57,7 +57,7 @@ class LocalFrontier:
 
     @property
     def name(self) -> str:
-        """The model's Hub id, or the name of its folder (a path says nothing elsewhere)."""
+        """The model's Hub id, or the name of its folder without the path."""
         return self._name
 
     def traces(self, benchmark: BenchmarkItems) -> TraceSet:
@@ -72,10 +72,11 @@ class LocalFrontier:
         return self.weigh(benchmark, texts)
 
     def weigh(self, benchmark: BenchmarkItems, texts: Mapping[str, str]) -> TraceSet:
-        """Letter probabilities of given reasoning, by item id, after each item's context.
+        """Traces of given reasoning with letter probabilities after each item's context.
 
-        The final answer is cut off. Items without reasoning, and those that do not fit the model,
-        have an exclusion in place of a trace.
+        `texts`: reasoning by item id; its final answer is cut off. Items without reasoning, and
+        those that do not fit the model, get an exclusion in place of a trace. Raises InputError
+        when no item gets a trace.
         """
         limit = position_limit(self._model) or _UNBOUNDED
         aligner = Aligner(self._tokenizer)
@@ -101,7 +102,7 @@ class LocalFrontier:
         traces = {}
         for (name, reasoning, answer, aligned), nll in zip(fitted, likelihoods.nll, strict=True):
             letters = letter_probabilities(aligned.spans, np.exp(-nll), len(reasoning) + 1)
-            # The first letter is the space that joins the reasoning to its prompt.
+            # The first letter is the space between the prompt and the reasoning.
             traces[name] = Trace(name, reasoning, runs_of(letters[1:]), answer)
         return self._set(benchmark, traces, reasons, "weighed by teacher-forcing")
 
@@ -113,11 +114,11 @@ class LocalFrontier:
         *,
         batch_size: int = 128,
     ) -> TraceSet:
-        """Greedy reasoning for every item with the probability of each emitted token.
+        """Traces of greedy reasoning for every item, with the probability of each emitted token.
 
         The text ends before the final answer ("The answer is"), which becomes the trace's
-        answer. Items for which the model writes no reasoning have an exclusion in place of a
-        trace.
+        answer. Items for which the model writes no reasoning get an exclusion in place of a
+        trace. Raises InputError when no item gets a trace.
         """
         prompts = [benchmark.context(item) for item in benchmark.items]
         written = greedy(
@@ -183,10 +184,10 @@ class LocalFrontier:
 
 
 def split_answer(text: str) -> tuple[str, str | None]:
-    """Reasoning and final answer: the text around the last "the answer is" or "####".
+    """Reasoning and final answer: the text before and after the last "the answer is" or "####".
 
-    Both without outer whitespace; the answer is the rest of its line without a closing ".", or
-    None when the text names none.
+    Both are stripped. The answer is the rest of its line without a closing ".", or None when the
+    text has none.
     """
     marks = list(_FINAL.finditer(text))
     if not marks:

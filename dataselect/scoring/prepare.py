@@ -1,9 +1,9 @@
-"""From a benchmark and its traces to the tokens and weights that a model is scored on.
+"""From a benchmark and its traces to the tokens and token weights that a model is scored on.
 
-Everything here depends on the tokenizer and not on the model, so it is done once and serves
-every checkpoint and every candidate: all of them are scored on the same items, the same tokens
-and the same weights. Nothing is ever cut: an input that is too long loses whole worked examples,
-and an item that cannot be scored is left out with its reason.
+Everything here depends on the tokenizer and not on the model, so it is computed once for all
+checkpoints and candidates: they are scored on the same items, the same tokens and the same
+weights. No text is truncated: an input that is too long loses whole worked examples, and an item
+that cannot be scored is left out with its reason.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,33 +24,36 @@ _FLAT_RANGE = 1e-3
 
 @dataclass(frozen=True)
 class PreparedItem:
-    """One item in tokens. `weights` has shape (trace tokens,): normalised, NaN where left out.
-
-    The label has its own context ids because a token may merge over one join and not the other.
-    `shots` is the number of worked examples that fitted, `dropped` how many did not, `joint`
-    False when the trace had to be tokenised apart from its context, `weight_range` max − min of
-    the weights before scaling.
-    """
+    """One item in tokens."""
 
     item_id: str
     context_ids: tuple[int, ...]
+    """Context of the trace: worked examples and the question."""
     trace_ids: tuple[int, ...]
-    weights: npt.NDArray[np.float64]
+    token_weights: npt.NDArray[np.float64]
+    """Normalised, shape (trace tokens,); NaN for tokens that are left out of the metric."""
     label_context_ids: tuple[int, ...]
+    """Context of the label; it may differ, because a token may merge over one join only."""
     label_ids: tuple[int, ...]
     shots: int
+    """Worked examples in the context."""
     dropped: int
+    """Worked examples that did not fit."""
     joint: bool
+    """False when the trace was tokenised separately from its context."""
     weight_range: float
+    """max − min of the token weights before normalisation."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What can be scored, what cannot and why, and what a reader of the scores should know."""
+    """A benchmark in tokens."""
 
     items: tuple[PreparedItem, ...]
     exclusions: tuple[Exclusion, ...]
+    """Items that cannot be scored, with the reason."""
     notes: tuple[str, ...]
+    """Remarks for readers of the scores."""
 
 
 class TooLongError(ValueError):
@@ -64,10 +67,10 @@ def prepare(
     max_length: int,
     normalise: Literal["trace", "benchmark", "none"] = "trace",
 ) -> Prepared:
-    """Tokens and weights of every item that has a trace and fits `max_length` tokens.
+    """Tokens and token weights of every item that has a trace and fits `max_length` tokens.
 
-    `normalise` is MinMax per trace (Algorithm 1); "benchmark" (over all traces) and "none" are
-    there to measure what that step does.
+    `normalise` is what MinMax is taken over: each trace as in Algorithm 1, or for ablation all
+    traces of the benchmark, or nothing.
     """
     aligner = Aligner(tokenizer)
     items: list[PreparedItem] = []
@@ -82,7 +85,7 @@ def prepare(
         except (RewrittenTextError, TooLongError) as error:
             exclusions.append(Exclusion(item.id, str(error)))
             continue
-        if np.isnan(prepared.weights).all():
+        if np.isnan(prepared.token_weights).all():
             exclusions.append(Exclusion(item.id, "no letter of its trace has a probability"))
             continue
         items.append(prepared)
@@ -97,11 +100,12 @@ def fit(
     tokenizer: Any,
     max_length: int,
 ) -> tuple[list[Aligned], int]:
-    """The continuations after a context with as many worked examples as fit them all.
+    """Align continuations after one context with as many worked examples as fit all of them.
 
-    `contexts(n)` is the context with n of the `shots` examples; a continuation brings the space
-    in front of it. `tokenizer` is an Aligner where many texts have the same. Raises TooLongError
-    when one does not fit alone, RewrittenTextError as `align` does.
+    Returns them and the number of examples. `contexts(n)` is the context with n of the `shots`
+    examples; a continuation includes the space in front of it. `tokenizer` is a tokenizer, or an
+    Aligner to share its cache. Raises TooLongError when one does not fit even without examples,
+    RewrittenTextError as `align` does.
     """
     aligner = tokenizer if isinstance(tokenizer, Aligner) else Aligner(tokenizer)
     for count in range(shots, -1, -1):
@@ -119,15 +123,15 @@ def _prepare_item(
 ) -> PreparedItem:
     text = trace.text.strip()
     start = trace.text.index(text)
-    wanted = len(benchmark.examples(item))
+    all_shots = len(benchmark.examples(item))
     (reasoning, label), shots = fit(
         partial(benchmark.context, item),
-        wanted,
+        all_shots,
         [benchmark.trace_text(text), benchmark.label_text(item)],
         aligner,
         max_length,
     )
-    # The space before the trace is ours: it has no probability and counts for no token.
+    # The space before the trace comes from the prompt format and has no frontier probability.
     letters = np.concatenate([[np.nan], trace.letter_probs[start : start + len(text)]])
     weights = token_weights(letters, reasoning.spans)
     known = weights[~np.isnan(weights)]
@@ -141,7 +145,7 @@ def _prepare_item(
         context if same else tuple(label.context_ids),
         tuple(label.ids),
         shots,
-        wanted - shots,
+        all_shots - shots,
         reasoning.joint,
         float(known.max() - known.min()) if len(known) else 0.0,
     )
@@ -151,10 +155,10 @@ def _normalised(items: list[PreparedItem], normalise: str) -> list[PreparedItem]
     if normalise == "none" or not items:
         return items
     if normalise == "trace":
-        return [replace(item, weights=minmax(item.weights)) for item in items]
-    ends = np.cumsum([len(item.weights) for item in items])[:-1]
-    scaled = np.split(minmax(np.concatenate([item.weights for item in items])), ends)
-    return [replace(item, weights=w) for item, w in zip(items, scaled, strict=True)]
+        return [replace(item, token_weights=minmax(item.token_weights)) for item in items]
+    ends = np.cumsum([len(item.token_weights) for item in items])[:-1]
+    scaled = np.split(minmax(np.concatenate([item.token_weights for item in items])), ends)
+    return [replace(item, token_weights=w) for item, w in zip(items, scaled, strict=True)]
 
 
 def _notes(items: list[PreparedItem], normalise: str) -> tuple[str, ...]:

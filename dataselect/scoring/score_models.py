@@ -1,7 +1,7 @@
-"""`dataselect score`: models that were trained elsewhere, measured on benchmarks, item by item.
+"""`dataselect score`: measure models that were trained elsewhere on benchmarks, item by item.
 
-All models are compared on the same items: one that cannot be scored for one model is left out
-for all. Each measurement is an artifact, so a command that was stopped goes on where it was.
+All models are compared on the same items: an item that cannot be scored for one model is left
+out for all. Each measurement is an artifact, so an interrupted command resumes.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,17 +25,17 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class BenchmarkScores:
-    """What was measured on one benchmark, on the items that all models have.
-
-    `tables`: one for each model, in the order asked, with `item` and a column for each metric.
-    `exclusions`: each item once, with the first reason.
-    """
+    """Scores on one benchmark, on the items that all models have."""
 
     evaluation: Evaluation
     tables: tuple["pd.DataFrame", ...]
+    """One per model, in the order given: `item` and a column for each metric."""
     exclusions: tuple[Exclusion, ...]
+    """Each item once, with the first reason."""
     notes: tuple[str, ...]
+    """Remarks for readers of the scores."""
     flops: float
+    """Over all models."""
 
 
 def score_models(
@@ -49,10 +49,10 @@ def score_models(
     unsafe: bool,
     report: Report,
 ) -> list[BenchmarkScores]:
-    """Measure what is missing and collect it all; one result for each benchmark.
+    """Measure what the store lacks and collect everything; one result for each benchmark.
 
-    Raises InputError before anything is measured when programs would have to be run without
-    isolation and `unsafe` is not set.
+    Raises InputError before anything is measured if programs could only run without isolation
+    and `unsafe` is not set.
     """
     if "graded" in measurements and any(e.benchmark.answer_kind == "code" for e in evaluations):
         require_isolation(unsafe)
@@ -72,9 +72,9 @@ def score_models(
 
 
 def require_items(scores: Sequence[BenchmarkScores]) -> None:
-    """Raise InputError where not one item of a benchmark is left, with what was most in the way.
+    """Raise InputError, with the most frequent reason, if a benchmark has no item left.
 
-    All else that was measured is kept, so the command without that benchmark takes a moment.
+    Other measurements stay in the store, so a second command without that benchmark is quick.
     """
     for each in scores:
         if len(each.tables[0]) > 0:
@@ -85,7 +85,7 @@ def require_items(scores: Sequence[BenchmarkScores]) -> None:
             f"benchmark '{each.evaluation.benchmark.id}'",
             f"it has no item that {'every' if len(each.tables) > 1 else 'the'} model can be"
             f" scored on{why}",
-            "leave out the benchmark, or the model that cannot take it",
+            "leave out the benchmark, or the model that cannot be scored on it",
         )
 
 
@@ -97,20 +97,20 @@ def score_by_frontier(
     device: str,
     report: Report,
 ) -> dict[str, "pd.DataFrame"]:
-    """rBridge, items x models, by the traces' frontier model, on the items that all have.
+    """rBridge scores, items x models, by the name of the traces' frontier model.
 
-    Raises InputError when there is none.
+    Only items that all models and trace sets have; raises InputError when there is none.
     """
     import pandas as pd
 
-    apart = [replace(evaluation, traces=(traces,)) for traces in evaluation.traces]
+    single = [replace(evaluation, traces=(traces,)) for traces in evaluation.traces]
     for model in models:
-        measure(store, model, apart, ("scores",), device=device, name=model.name, report=report)
+        measure(store, model, single, ("scores",), device=device, name=model.name, report=report)
     names = distinct([model.name for model in models])
     tables = []
-    for each in apart:
-        made = _collect(store, models, each, ("scores",))
-        columns = [table.set_index("item")["rbridge"] for table in made.tables]
+    for each in single:
+        scores = _collect(store, models, each, ("scores",))
+        columns = [table.set_index("item")["rbridge"] for table in scores.tables]
         tables.append(pd.concat(columns, axis=1, keys=names))
     shared = [item for item in tables[0].index if all(item in table.index for table in tables)]
     if not shared:
@@ -122,26 +122,26 @@ def score_by_frontier(
     named: dict[str, pd.DataFrame] = {}
     for traces, table in zip(evaluation.traces, tables, strict=True):
         name = traces.header.model
-        # Two files of one model, say with two prompts, are told apart by their traces.
+        # Two files of one model, say with two prompts, are distinguished by the traces' hash.
         named[f"{name} ({traces.hash[:8]})" if name in named else name] = table.loc[shared]
     return named
 
 
 def _numbered(report: Report, number: int, count: int) -> Report:
-    """The report with the model's place among several in front."""
+    """Prefix messages with the model's number, if there are several."""
     return report if count == 1 else lambda text: report(f"{number}/{count} {text}")
 
 
 def distinct(names: Sequence[str]) -> list[str]:
-    """The names, with a number behind those that came before: two folders may be called alike."""
-    made: list[str] = []
+    """The names, with a number appended to repeated ones: two folders may have one name."""
+    unique: list[str] = []
     for name in names:
-        if name not in made:
-            made.append(name)
+        if name not in unique:
+            unique.append(name)
             continue
         numbered = (f"{name}-{number}" for number in count(2))
-        made.append(next(each for each in numbered if each not in {*names, *made}))
-    return made
+        unique.append(next(each for each in numbered if each not in {*names, *unique}))
+    return unique
 
 
 def _collect(
@@ -150,31 +150,33 @@ def _collect(
     evaluation: Evaluation,
     measurements: Sequence[Measurement],
 ) -> BenchmarkScores:
-    found = [[_found(store, model, evaluation, each) for each in measurements] for model in models]
-    parts = [part for of_model in found for part in of_model]
+    by_model = [
+        [_read(store, model, evaluation, each) for each in measurements] for model in models
+    ]
+    parts = [part for of_model in by_model for part in of_model]
     items = set.intersection(*(set(part.table["item"]) for part in parts))
     excluded: dict[str, Exclusion] = {}
     for each in (*evaluation.left_out, *(each for part in parts for each in part.exclusions)):
         excluded.setdefault(each.item, each)
     return BenchmarkScores(
         evaluation,
-        tuple(_joined(of_model, items) for of_model in found),
+        tuple(_joined(of_model, items) for of_model in by_model),
         tuple(excluded.values()),
         tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         sum(part.flops for part in parts),
     )
 
 
-def _found(
+def _read(
     store: Store, model: NamedCheckpoint, evaluation: Evaluation, measurement: Measurement
 ) -> Measured:
     measured = find(store, model, evaluation, measurement)
-    assert measured is not None, "it was measured before it is collected"
+    assert measured is not None, "everything is measured before it is collected"
     return measured
 
 
 def _joined(parts: Sequence[Measured], items: set[str]) -> "pd.DataFrame":
-    """Measurements side by side, in the order of the first, on the given items."""
+    """Measurements of one model side by side on the given items, in the order of the first."""
     table = parts[0].table[parts[0].table["item"].isin(items)]
     for part in parts[1:]:
         table = table.merge(part.table, on="item", how="left", validate="one_to_one")

@@ -1,12 +1,12 @@
-"""Checkpoints that were trained elsewhere, found: revisions on the Hub or folders, in order.
+"""Find checkpoints that were trained elsewhere: revisions on the Hub or folders, in order.
 
-Finding is cheap: the Hub is asked once for the names and commits of all revisions, and folders are
-looked at, not read. Weights are brought here, and files hashed, only when a checkpoint is used, so
-that of a thousand revisions those that are scored are paid for. A revision is known by its commit:
-a pinned one (`NAME@COMMIT`) needs no network to be found, nor to be used once its files are in the
-Hugging Face cache; without a network other names are looked up in that cache.
+Finding is cheap: one request lists the names and commits of all revisions, and folders are listed,
+not read. Weights are downloaded, and files hashed, only when a checkpoint is used, so that of a
+thousand revisions only those that are scored cost anything. A revision is identified by its commit.
+A pinned one (`NAME@COMMIT`) is found without a network, and used without one once its files are in
+the Hugging Face cache. Without a network other names are looked up in that cache.
 
-Not covered: what weights are for; nothing here loads a model or imports torch.
+Not covered: loading models; nothing here imports torch.
 """
 
 import glob
@@ -39,26 +39,29 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Member:
-    """One checkpoint of a series, by what its name tells; `tokens` and `step` where known.
-
-    `place` is its folder, or (Hub id, commit). A store remembers the hashes of a folder's files.
-    """
+    """One checkpoint of a series."""
 
     label: str
+    """The revision or the folder's name."""
     step: int | None
+    """Training step, from the name; None if the name has none."""
     tokens: int | None
+    """Tokens seen in training; None if unknown."""
     place: Path | tuple[str, str]
+    """Its folder, or (Hub id, commit)."""
     precision: Precision
+    """Arithmetic of scoring."""
     store: Store | None = field(default=None, compare=False, repr=False)
+    """Caches the hashes of a folder's files; None hashes them each time."""
 
     @property
     def commit(self) -> str | None:
-        """The commit of a revision on the Hub."""
+        """The commit of a revision on the Hub; None for a folder."""
         return None if isinstance(self.place, Path) else self.place[1]
 
     @cached_property
     def checkpoint(self) -> ModelCheckpoint | HubCheckpoint:
-        """What is scored; the files of a folder are hashed when this is first asked for."""
+        """The checkpoint to score; the first access hashes the files of a folder."""
         if isinstance(self.place, Path):
             identity = model_identity(self.place, self.precision, self.store)
             return ModelCheckpoint(self.label, self.place, identity)
@@ -67,10 +70,10 @@ class Member:
 
 
 def resolve(section: Checkpoints, base: Path, where: str) -> tuple[Member, ...]:
-    """The checkpoints that a section names, by rising tokens (or steps, where these are unknown).
+    """The checkpoints that a section names, by rising tokens (by steps where tokens are unknown).
 
     Folders are relative to `base`. Raises InputError, naming `where`, when there is none, when two
-    are at the same point of training, or when a name does not tell the order.
+    are at the same point of training, or when a name has neither tokens nor a step.
     """
     folders = _folders(section, base, where)
     found: Mapping[str, Path | tuple[str, str]]
@@ -102,7 +105,7 @@ def resolve(section: Checkpoints, base: Path, where: str) -> tuple[Member, ...]:
 
 
 def pinned(section: Checkpoints, members: Sequence[Member]) -> Checkpoints:
-    """The section with the commits of its revisions, so that it means the same ever after."""
+    """The section with its revisions pinned to commits, so that it always means the same."""
     if any(member.commit is None for member in members):
         return section
     names = [f"{m.label}@{m.commit}" if m.label != m.commit else m.label for m in members]
@@ -120,10 +123,10 @@ def _ordered(members: Sequence[Member], where: str) -> tuple[Member, ...]:
         if point is None:
             raise InputError(
                 where,
-                f"the name {quoted(member.label)} does not tell where in training it is",
-                "state 'tokens' by name for those that do not, or leave them out",
+                f"the name {quoted(member.label)} does not say where in training it is",
+                "give 'tokens' by name for such checkpoints, or leave them out",
             )
-        # Tokens in names are rounded, so that early ones may be the same at different steps.
+        # Tokens in names are rounded, so early checkpoints of different steps may have the same.
         key = (point, member.step or 0)
         if key in points:
             at = f"{format_count(point)} tokens" if by_tokens else f"step {point}"
@@ -137,7 +140,7 @@ def _ordered(members: Sequence[Member], where: str) -> tuple[Member, ...]:
 
 
 def _folders(section: Checkpoints, base: Path, where: str) -> dict[str, Path] | None:
-    """Folders of checkpoints by their path below the fixed part; None for a Hub model."""
+    """Folders of checkpoints by their path below the pattern's fixed part; None for a Hub model."""
     model = section.model
     top = base / model
     if top.is_dir():
@@ -164,7 +167,7 @@ def _folders(section: Checkpoints, base: Path, where: str) -> dict[str, Path] | 
 
 
 def _with_weights(folders: Mapping[str, Path], where: str, top: Path) -> dict[str, Path]:
-    """Those that hold a checkpoint; one with a configuration alone is an error, not a gap."""
+    """The folders that hold a checkpoint. Raises InputError for one with a config.json alone."""
     configured = {name: path for name, path in folders.items() if (path / "config.json").exists()}
     if not configured:
         raise InputError(
@@ -182,16 +185,18 @@ def _with_weights(folders: Mapping[str, Path], where: str, top: Path) -> dict[st
     return configured
 
 
-def _some(wanted: str, names: Iterable[str]) -> str:
-    """The names most like the one wanted, and how many there are besides."""
+def _some(name: str, names: Iterable[str]) -> str:
+    """The names most similar to `name`, and the number of others."""
     known = sorted(names)
-    shown = get_close_matches(wanted, known, n=_SHOWN, cutoff=0.0)
-    rest = len(known) - len(shown)
-    return ", ".join(shown) + (f" and {rest} more" if rest else "") if shown else "nothing"
+    nearest_names = get_close_matches(name, known, n=_SHOWN, cutoff=0.0)
+    rest = len(known) - len(nearest_names)
+    if not nearest_names:
+        return "nothing"
+    return ", ".join(nearest_names) + (f" and {rest} more" if rest else "")
 
 
 def _revisions(section: Checkpoints, where: str) -> tuple[str, dict[str, str]]:
-    """The Hub id and commits by the name of the revision."""
+    """The Hub id, and commits by revision name."""
     hub, _, single = section.model.partition("@")
     if single and section.revisions is not None:
         raise InputError(
@@ -218,7 +223,7 @@ def _revisions(section: Checkpoints, where: str) -> tuple[str, dict[str, str]]:
 
 
 def _known_revisions(hub: str, where: str) -> dict[str, str]:
-    """Commits of all branches and tags of a repository, or of those in the cache when offline."""
+    """Commits by name of a repository's branches and tags; offline, those in the cache."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
@@ -230,7 +235,7 @@ def _known_revisions(hub: str, where: str) -> dict[str, str]:
             f"it is no folder, and the Hub does not give {quoted(hub)} ({_first_line(error)})",
             "check the id and HF_TOKEN, or name a folder",
         ) from error
-    except Exception as error:  # clients raise through httpx, OSError and classes of their own
+    except Exception as error:  # httpx errors, OSError and custom classes of clients
         if cached := _cached_revisions(hub):
             return cached
         raise InputError(

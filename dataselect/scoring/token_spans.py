@@ -1,16 +1,15 @@
-"""Which letters each token of a text holds, exact to the byte.
+"""The letters in each token of a text, exact to the byte.
 
-A frontier probability belongs to letters, a proxy's NLL to its tokens; these spans join them. A
-letter is a Unicode character, and a token that holds only some bytes of a character counts that
-character.
+Frontier probabilities belong to letters, a proxy's NLL to its tokens; these spans connect them. A
+letter is a Unicode character; a token with only some bytes of a character counts that character.
 
 The offsets that a tokenizer reports are not enough: some leave out the leading space, some give
-a token that is part of a character no width. For byte-level BPE (GPT-2, Llama 3, OLMo, and what
-is trained here) every token is a string of bytes, so the bytes are laid out and must tile the
-text. Only for other tokenizers are the offsets taken.
+zero width to a token that is part of a character. For byte-level BPE (GPT-2, Llama 3, OLMo, and
+the tokenizers trained here) every token is a string of bytes, and these bytes must tile the text.
+Only for other tokenizers are the offsets used.
 
 Not here: texts that a tokenizer rewrites before it splits them (NFC). They are refused, because
-their letters are then not the letters that have probabilities.
+their letters are no longer those that have probabilities.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,35 +27,34 @@ Offsets = list[tuple[int, int]]
 
 
 class RewrittenTextError(ValueError):
-    """The tokenizer does not keep the letters of a text, so no token can be traced to them."""
+    """The tokenizer changes the letters of a text, so its tokens cannot be mapped to them."""
 
 
 @dataclass(frozen=True)
 class Aligned:
-    """A continuation's tokens after its context.
-
-    `joint` is False when a token merged over the join and the continuation had to be encoded
-    alone.
-    """
+    """A continuation's tokens after its context."""
 
     context_ids: list[int]
     ids: list[int]
+    """Tokens of the continuation."""
     joint: bool
+    """False when a token merged over the join, so that the continuation was encoded alone."""
     find_spans: Callable[[], Spans]
+    """Computes `spans`."""
 
     @property
     def spans(self) -> Spans:
         """Letters of the continuation in each token, half-open; shape (tokens, 2).
 
-        Found when asked for, since most continuations need none.
+        Computed on demand, since most continuations need none.
         """
         return self.find_spans()
 
 
 class Aligner:
-    """Tokens of continuations after their contexts; what texts repeat is tokenised once.
+    """Tokens of continuations after their contexts; repeated text is tokenised once.
 
-    For many texts of one tokenizer, which must stay as it is.
+    For many texts of one tokenizer, which must not change.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -67,30 +65,30 @@ class Aligner:
         self._bytes: dict[int, bytes | None] = {}
 
     def learn(self, context: str, continuations: Sequence[str]) -> None:
-        """Tokenise in one go what will be asked for next."""
+        """Tokenise in one call the texts that `align` will be called for next."""
         self._lines.learn(context, continuations)
 
     def align(self, context: str, continuation: str) -> Aligned:
-        """Tokenise `context + continuation` together and find the continuation in it.
+        """Tokenise `context + continuation` together and locate the continuation.
 
-        The context's tokens begin with what the tokenizer puts before a text (a BOS, or
+        The context's tokens begin with those that the tokenizer puts before a text (a BOS, or
         nothing). Raises RewrittenTextError when the tokenizer changes the continuation.
         """
         ids, offsets = self._encode(context, continuation)
-        found = self._tail(ids, offsets, len(context), continuation)
-        if found is not None:
-            first, find_spans = found
+        tail = self._tail(ids, offsets, len(context), continuation)
+        if tail is not None:
+            first, find_spans = tail
             return Aligned(self._opening + ids[:first], ids[first:], True, find_spans)
         alone, offsets = self._encode("", continuation)
-        found = self._tail(alone, offsets, 0, continuation)
-        if found is None or found[0] != 0:
+        tail = self._tail(alone, offsets, 0, continuation)
+        if tail is None or tail[0] != 0:
             raise RewrittenTextError(
                 "the tokenizer rewrites the text, so its letters cannot be found"
             )
-        return Aligned(self._opening + self._encode(context, "")[0], alone, False, found[1])
+        return Aligned(self._opening + self._encode(context, "")[0], alone, False, tail[1])
 
     def _encode(self, context: str, text: str) -> tuple[list[int], Offsets | None]:
-        # Where tokens are bytes, the bytes say more than offsets.
+        # Where tokens are bytes, their bytes are more exact than offsets.
         if self._byte_level or not getattr(self._tokenizer, "is_fast", False):
             return self._lines.ids(context, text), None
         encoded = self._tokenizer(
@@ -102,17 +100,17 @@ class Aligner:
         self, ids: list[int], offsets: Offsets | None, join: int, continuation: str
     ) -> tuple[int, Callable[[], Spans]] | None:
         """First token of the continuation and its spans; None when no token begins at the join."""
-        wanted = continuation.encode()
-        # A token has a byte at least, so the continuation is within as many tokens from the end;
-        # the context is most of the text, and of no concern.
-        before = max(len(ids) - len(wanted), 0)
+        data = continuation.encode()
+        # A token has at least one byte, so the continuation has at most this many tokens; the
+        # context, most of the text, is skipped.
+        before = max(len(ids) - len(data), 0)
         pieces = self._pieces(ids[before:])
         if pieces is not None:
-            left, first = len(wanted), len(pieces)
+            left, first = len(data), len(pieces)
             while left > 0 and first > 0:
                 first -= 1
                 left -= len(pieces[first])
-            if left == 0 and b"".join(pieces[first:]) == wanted:
+            if left == 0 and b"".join(pieces[first:]) == data:
                 return before + first, partial(_spans_of_pieces, pieces[first:], continuation)
         if offsets is None:
             return None
@@ -123,7 +121,7 @@ class Aligner:
         return first, lambda: spans
 
     def _pieces(self, ids: list[int]) -> list[bytes] | None:
-        """As `token_bytes`, which is asked once for each token of the vocabulary."""
+        """`token_bytes`, cached by token."""
         new = [token for token in dict.fromkeys(ids) if token not in self._bytes]
         if new:
             self._bytes.update(zip(new, _spelt(self._tokenizer, new), strict=True))
@@ -136,9 +134,10 @@ def align(tokenizer: Any, context: str, continuation: str) -> Aligned:
 
 
 def decode(tokenizer: Any, ids: Sequence[int]) -> tuple[str, Spans]:
-    """The text of emitted tokens and the letters of each; shape (tokens, 2).
+    """The text of emitted tokens and the letters of each token, shape (tokens, 2).
 
-    A character that is not finished at the end is left out, its tokens then hold no letter.
+    An unfinished character at the end is left out, and its tokens hold no letter. Raises
+    RewrittenTextError when the tokens' bytes are not UTF-8.
     """
     pieces = token_bytes(tokenizer, ids)
     if pieces is not None:
@@ -157,7 +156,7 @@ def decode(tokenizer: Any, ids: Sequence[int]) -> tuple[str, Spans]:
         for n in range(len(ids) + 1)
     ]
     text = str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
-    # A replacement character may take back letters that shorter prefixes seemed to have.
+    # A replacement character may remove letters that shorter prefixes seemed to have.
     stops = np.minimum.accumulate(np.array(ends[::-1]))[::-1]
     return text, np.stack([stops[:-1], stops[1:]], axis=1).astype(np.int64)
 
@@ -167,7 +166,7 @@ def letter_probabilities(
 ) -> npt.NDArray[np.float64]:
     """Probability of each letter, shape (letters,): the mean over the tokens that hold it.
 
-    NaN where no token does.
+    NaN for a letter that no token holds.
     """
     total, count = np.zeros(letters), np.zeros(letters)
     for (start, end), p in zip(spans, token_probs, strict=True):
@@ -201,7 +200,7 @@ def _spelt(tokenizer: Any, ids: Sequence[int]) -> list[bytes | None]:
     added = getattr(tokenizer, "added_tokens_decoder", {})
     pieces: list[bytes | None] = []
     for token, name in zip(ids, tokenizer.convert_ids_to_tokens(list(ids)), strict=True):
-        if token in added:  # added tokens are kept as they are written, not as mapped bytes
+        if token in added:  # added tokens are stored literally, not in the byte alphabet
             pieces.append(added[token].content.encode())
         elif name is not None and all(letter in alphabet for letter in name):
             pieces.append(bytes(alphabet[letter] for letter in name))
@@ -211,9 +210,9 @@ def _spelt(tokenizer: Any, ids: Sequence[int]) -> list[bytes | None]:
 
 
 def _spans_of_pieces(pieces: Sequence[bytes], text: str) -> Spans:
-    """Letters of `text` in each piece; none, at the text's end, for what is behind it."""
+    """Letters of `text` in each piece; pieces behind the text have an empty span at its end."""
     data = np.frombuffer(text.encode(), dtype=np.uint8)
-    # Bytes that go on with a letter have 10 for their first bits.
+    # UTF-8 continuation bytes begin with the bits 10.
     letters_before = np.concatenate([[0], np.cumsum((data & 0xC0) != 0x80)])
     ends = np.minimum(np.cumsum([len(piece) for piece in pieces], dtype=np.int64), len(data))
     starts = np.concatenate([[0], ends])[:-1]

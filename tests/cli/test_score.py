@@ -293,7 +293,7 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "traces of another benchmark": (
         ("--traces", "others.jsonl.gz"),
-        ("no file there is for benchmark 'sums'", "traces build"),
+        ("no file among them is for benchmark 'sums'", "traces build"),
     ),
     "traces of other items": (
         ("--traces", "strangers.jsonl.gz"),

@@ -16,7 +16,7 @@ from dataselect.proxies import train as trainer
 from dataselect.proxies.ladder import Shape
 from dataselect.proxies.model import build_model
 from dataselect.proxies.optimizer import clip
-from dataselect.proxies.population import copy_into, hidden_states, output_weight, stack
+from dataselect.proxies.population import copy_into, hidden_states, output_embeddings, stack
 from dataselect.proxies.recipe import Recipe
 from dataselect.proxies.train import Member, Training, train, train_population
 
@@ -48,17 +48,17 @@ SHAPES = {
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_hidden_states_and_gradients_are_those_of_transformers(shape: Shape) -> None:
     models = models_of(shape, 3)
-    weights = stack(models, CPU)
+    parameters = stack(models, CPU)
     tokens = torch.randint(300, (3, 2, 21))
-    hidden = hidden_states(weights, shape, tokens, torch.float32)
-    logits = torch.bmm(hidden, output_weight(weights).transpose(1, 2)).view(3, 2, 21, 300)
+    hidden = hidden_states(parameters, shape, tokens, torch.float32)
+    logits = torch.bmm(hidden, output_embeddings(parameters).transpose(1, 2)).view(3, 2, 21, 300)
     logits.square().mean((1, 2, 3)).sum().backward()
     for n, model in enumerate(models):
         theirs = model(input_ids=tokens[n]).logits
         torch.testing.assert_close(logits[n], theirs, rtol=1e-4, atol=1e-4)
         theirs.square().mean().backward()
         for name, parameter in model.named_parameters():
-            mine, wanted = weights[name].grad, parameter.grad
+            mine, wanted = parameters[name].grad, parameter.grad
             assert mine is not None
             assert wanted is not None
             torch.testing.assert_close(
@@ -67,10 +67,10 @@ def test_hidden_states_and_gradients_are_those_of_transformers(shape: Shape) -> 
 
 
 def test_in_bf16_they_are_near_those_in_fp32() -> None:
-    weights = stack(models_of(SHAPE, 2), CPU)
+    parameters = stack(models_of(SHAPE, 2), CPU)
     tokens = torch.randint(300, (2, 3, 20))
-    low = hidden_states(weights, SHAPE, tokens, torch.bfloat16)
-    high = hidden_states(weights, SHAPE, tokens, torch.float32)
+    low = hidden_states(parameters, SHAPE, tokens, torch.bfloat16)
+    high = hidden_states(parameters, SHAPE, tokens, torch.float32)
     assert low.dtype == torch.float32
     assert (low - high).square().mean() < 1e-3 * high.square().mean()
 
@@ -84,22 +84,22 @@ def test_a_member_comes_out_as_it_went_in() -> None:
 
 def test_each_gradient_is_clipped_as_torch_clips_that_of_one_model() -> None:
     models = models_of(SHAPE, 2)
-    weights = stack(models, CPU)
+    parameters = stack(models, CPU)
     generator = torch.Generator().manual_seed(0)
-    for weight in weights.values():
+    for weight in parameters.values():
         weight.grad = torch.randn(weight.shape, generator=generator)
         weight.grad[1] *= 1e-4  # below the limit
     for n, model in enumerate(models):
         for name, parameter in model.named_parameters():
-            grad = weights[name].grad
+            grad = parameters[name].grad
             assert grad is not None
             parameter.grad = grad[n].clone()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    clip(weights.values(), 1.0)
+    clip(parameters.values(), 1.0)
     for n, model in enumerate(models):
         for name, parameter in model.named_parameters():
-            assert weights[name].grad is not None
-            torch.testing.assert_close(weights[name].grad[n], parameter.grad)  # type: ignore[index]
+            assert parameters[name].grad is not None
+            torch.testing.assert_close(parameters[name].grad[n], parameter.grad)  # type: ignore[index]
 
 
 def trained(folder: Path) -> dict[str, torch.Tensor]:
@@ -155,9 +155,9 @@ def test_a_member_that_diverges_leaves_the_others_as_they_are(
     untroubled = population(members_in(tmp_path / "untroubled", [0, 1]), tokenizer)
     calls: list[float] = []
 
-    def overflow(weights: Any, limit: float) -> None:
+    def overflow(parameters: Any, limit: float) -> None:
         calls.append(limit)
-        kept = list(weights)
+        kept = list(parameters)
         clip(kept, limit)
         if len(calls) == 15:
             kept[0].grad[0].fill_(float("inf"))

@@ -127,4 +127,4 @@ def test_a_process_that_cannot_even_begin_is_the_reason(tmp_path: Path) -> None:
     told = ["Traceback (most recent call last):", "NameError: name 'x' is not defined", "=" * 20]
     told += ["torch.distributed.elastic.ChildFailedError: FAILED", "  exitcode  : 1 (pid: 5)"]
     assert processes._reason(tmp_path, deque(told)) == "NameError: name 'x' is not defined"
-    assert processes._reason(tmp_path, deque(["-" * 20])) == "they ended without a word"
+    assert processes._reason(tmp_path, deque(["-" * 20])) == "they ended without an error message"

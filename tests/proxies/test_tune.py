@@ -91,7 +91,7 @@ def test_an_epoch_takes_every_example_once_in_an_order_of_its_own() -> None:
 def test_a_loss_that_is_no_number_is_an_error(model: Any) -> None:
     with torch.no_grad():
         model.get_output_embeddings().weight.fill_(math.inf)
-    with pytest.raises(IncompleteError, match="no number at step 0"):
+    with pytest.raises(IncompleteError, match="non-finite loss at step 0"):
         tune(model, examples(4), FAST, "cpu")
 
 

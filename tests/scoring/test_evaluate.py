@@ -65,7 +65,7 @@ def test_nothing_else_than_what_scores_depend_on_is_in_a_key() -> None:
         (evaluation(benchmark=replace(ADDING, prompt="{question}")), set(KINDS)),
         (evaluation(benchmark=replace(ADDING, items=ITEMS[:2])), set(KINDS)),
         (evaluation(traces("oracle", "Two more.")), {"scores", "baselines"}),
-        (evaluation(weights="none"), {"scores"}),
+        (evaluation(weight_scope="none"), {"scores"}),
         (evaluation(benchmark=replace(ADDING, stop=("\n",))), {"answers", "graded"}),
         (evaluation(benchmark=replace(ADDING, new_tokens=9)), {"answers", "graded"}),
         (evaluation(benchmark=replace(ADDING, answers="text")), {"graded"}),
@@ -105,8 +105,8 @@ def test_hash_of_traces_says_which_scores_are_comparable() -> None:
         evaluation(one),
         evaluation(two),
         evaluation(one, two),
-        evaluation(one, weights="none"),
-        evaluation(one, weights="benchmark"),
+        evaluation(one, weight_scope="none"),
+        evaluation(one, weight_scope="benchmark"),
     ]
     assert len({each.traces_hash for each in made}) == len(made)
 

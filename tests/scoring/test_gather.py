@@ -86,7 +86,7 @@ def test_files_of_other_benchmarks_are_for_those(find: Any, tmp_path: Path) -> N
     other = put(tmp_path / "other.jsonl", traces("other", benchmark="products"))
     one = put(tmp_path / "one.jsonl", traces("one"))
     assert find(other, one) == ["one"]
-    with pytest.raises(InputError, match="--traces: no file there is for benchmark 'adding'"):
+    with pytest.raises(InputError, match="--traces: no file among them is for benchmark 'adding'"):
         find(other)
 
 
@@ -111,7 +111,7 @@ def test_the_default_folder_is_used_where_nothing_is_named(find: Any, tmp_path: 
     put(tmp_path / "traces" / "adding.default.jsonl.gz", traces("default"))
     assert find() == ["default"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no file there is for"):
+    with pytest.raises(InputError, match="no file among them is for"):
         find(tmp_path / "empty")
 
 
@@ -265,6 +265,9 @@ def test_gather_gives_each_benchmark_its_traces_and_options(files: Path) -> None
     found = gather(plan, Store(files / "store"), "cpu", silent)
     models = {name: [t.header.model for t in each.traces] for name, each in found.items()}
     assert models == {"both": ["one", "two"], "gsm8k": ["frontier"], "right": ["one"]}
-    assert (found["right"].weights, found["both"].weights) == ("none", "trace")
+    assert (found["right"].weight_scope, found["both"].weight_scope) == (
+        "none",
+        "trace",
+    )
     assert found["both"].benchmark.content_hash == found["right"].benchmark.content_hash
     assert read_traces(files / "one.jsonl").hash == found["right"].traces[0].hash

@@ -151,7 +151,7 @@ def test_each_distinct_line_is_tokenised_once(
     assert len(asked) == len(set(asked)) == 2 + 20 + 4
     assert sum(map(len, asked)) * 30 < sum(len(c + t) for c in contexts for t in texts)
     asked.clear()
-    monkeypatch.setattr("dataselect.scoring.line_tokens._HELD_LETTERS", 0)
+    monkeypatch.setattr("dataselect.scoring.line_tokens._CACHED_LETTERS", 0)
     assert lines.ids(contexts[0], " E") == whole(tokenizer, f"{contexts[0]} E")
     assert lines.ids(contexts[1], " E") == whole(tokenizer, f"{contexts[1]} E")
     assert len(asked) > 2

@@ -52,9 +52,9 @@ def test_context_and_trace_are_the_joint_tokens_of_prompt_space_trace(
 def test_weights_are_scaled_to_each_trace(benchmark_items: BenchmarkItems, tokenizer: Any) -> None:
     prepared = prepare(benchmark_items, traces_for(benchmark_items), tokenizer, 512)
     for item in prepared.items:
-        assert len(item.weights) == len(item.trace_ids)
-        assert np.nanmin(item.weights) == 0
-        assert np.nanmax(item.weights) == 1
+        assert len(item.token_weights) == len(item.trace_ids)
+        assert np.nanmin(item.token_weights) == 0
+        assert np.nanmax(item.token_weights) == 1
 
 
 def test_other_scalings_are_there_for_comparison(
@@ -63,9 +63,9 @@ def test_other_scalings_are_there_for_comparison(
     traces = traces_for(benchmark_items)
     raw = prepare(benchmark_items, traces, tokenizer, 512, "none").items
     over_all = prepare(benchmark_items, traces, tokenizer, 512, "benchmark").items
-    everything = np.concatenate([item.weights for item in raw])
+    everything = np.concatenate([item.token_weights for item in raw])
     low, high = np.nanmin(everything), np.nanmax(everything)
-    scaled = np.concatenate([item.weights for item in over_all])
+    scaled = np.concatenate([item.token_weights for item in over_all])
     assert scaled == pytest.approx((everything - low) / (high - low), nan_ok=True)
 
 
@@ -76,8 +76,8 @@ def test_the_added_space_has_no_probability_of_its_own(
     trace = Trace("q1", "한 is 3", ((2, 0.5), (4, 0.9)))
     prepared = prepare(benchmark_items, traces_for(benchmark_items, q1=trace), tokenizer, 512)
     first = prepared.items[0]
-    assert np.isnan(first.weights[0])
-    assert not np.isnan(first.weights[1:]).any()
+    assert np.isnan(first.token_weights[0])
+    assert not np.isnan(first.token_weights[1:]).any()
 
 
 def test_outer_whitespace_of_a_trace_is_dropped_with_its_probabilities(
@@ -88,7 +88,7 @@ def test_outer_whitespace_of_a_trace_is_dropped_with_its_probabilities(
     one = prepare(benchmark_items, traces_for(benchmark_items, q1=padded), tokenizer, 512)
     other = prepare(benchmark_items, traces_for(benchmark_items, q1=bare), tokenizer, 512)
     assert one.items[0].trace_ids == other.items[0].trace_ids
-    assert np.array_equal(one.items[0].weights, other.items[0].weights, equal_nan=True)
+    assert np.array_equal(one.items[0].token_weights, other.items[0].token_weights, equal_nan=True)
 
 
 def test_too_long_an_input_loses_whole_examples_and_says_so(
@@ -138,7 +138,7 @@ def test_equal_and_nearly_equal_weights_are_reported(
     prepared = prepare(
         benchmark_items, traces_for(benchmark_items, q1=flat, q2=narrow), tokenizer, 512
     )
-    weights = prepared.items[0].weights
+    weights = prepared.items[0].token_weights
     assert (weights[~np.isnan(weights)] == 1).all()
     assert "equal weights, where each token counts fully: 1" in prepared.notes[0]
     assert "within 0.001, stretched to 0..1: 1" in prepared.notes[1]
@@ -209,4 +209,4 @@ def test_many_items_have_the_tokens_and_weights_of_the_plain_definition(
         got = kept[item.id]
         assert [*got.context_ids, *got.trace_ids] == ids
         assert list(got.trace_ids) == ids[first:]
-        assert np.array_equal(got.weights, weights, equal_nan=True)
+        assert np.array_equal(got.token_weights, weights, equal_nan=True)

@@ -178,7 +178,7 @@ def test_what_is_not_there_is_said_with_what_is(hub: list[str]) -> None:
     stated = message(model="lab/model", revisions="stage1-*", tokens={"stage1-step0": "1B"})
     assert "'tokens' names 'stage1-step0', not found there; did you mean" in stated
     mixed = message(model="lab/model", revisions=["main", "stage1-*"])
-    assert "the name 'main' does not tell where in training it is" in mixed
+    assert "the name 'main' does not say where in training it is" in mixed
     assert "names a revision, and 'revisions' too" in message(model="lab/model@v1", revisions="v1")
 
 

@@ -87,7 +87,7 @@ def _benchmark(evaluation: "Evaluation") -> dict[str, Any]:
         "items": len(benchmark.items),
         "shots": len(benchmark.shots),
         "label": benchmark.label,
-        "weights": evaluation.weights,
+        "weights": evaluation.weight_scope,
         "traces_hash": evaluation.traces_hash,
         "traces": [
             {"hash": traces.hash, "count": len(traces.traces), **asdict(traces.header)}

@@ -207,7 +207,7 @@ def _config(evaluation: Evaluation) -> dict[str, Any]:
         "metadata": {
             "items_hash": benchmark.content_hash,
             "label": benchmark.label,
-            "weights": evaluation.weights,
+            "weights": evaluation.weight_scope,
             "traces": [
                 {
                     "hash": traces.hash,

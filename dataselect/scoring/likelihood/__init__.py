@@ -1,1 +1,1 @@
-"""Negative log-likelihoods of texts under a causal LM, computed once for what texts share."""
+"""Negative log-likelihoods of texts under a causal LM; shared parts of texts are computed once."""

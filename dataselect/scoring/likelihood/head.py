@@ -1,9 +1,9 @@
-"""From a model's last states to losses, without the logits of a whole vocabulary.
+"""Losses from a model's last hidden states, without logits of the whole vocabulary.
 
-A tiny proxy's time and memory go into its vocabulary, so only the states that predict an asked-for
-token meet the output layer, in tiles of rows x vocabulary with a running log-sum-exp: memory
-grows with neither. For models that do more to their logits (a cap, a scale) this does not hold,
-which is noticed by trying.
+The vocabulary takes most of a tiny proxy's time and memory. So the output layer is applied only to
+the states that predict a requested token, in tiles of rows x vocabulary with a running log-sum-exp:
+memory grows with neither. This is wrong for models that change their logits further (a cap, a
+scale); `head_is_linear` detects them.
 """
 
 from collections.abc import Sequence
@@ -12,22 +12,22 @@ from typing import Any
 import torch
 
 _ROW_TILE = 1024
-# A tile that fits a core's cache is half the time of one that does not; a GPU wants wide ones.
+# A tile that fits a core's cache takes half the time of one that does not; a GPU needs wide ones.
 _VOCABULARY_TILE = 1024
 _VOCABULARY_TILE_ELSEWHERE = 8192
 
 
 def tiled_nll(hidden: torch.Tensor, head: Any, target: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of (rows, hidden size) against (rows,), one tile of logits at a time.
+    """Cross-entropy in nats, shape (rows,), of `hidden` (rows, hidden size) and `target` (rows,).
 
-    Without gradients. All tiles are written to the same memory: fresh memory for each would take
-    longer than the product.
+    No gradients. All tiles use the same buffer: allocating each would take longer than the
+    product.
     """
     wide = _VOCABULARY_TILE if hidden.device.type == "cpu" else _VOCABULARY_TILE_ELSEWHERE
     tile = hidden.new_empty(min(_ROW_TILE, len(hidden)) * min(wide, len(head.weight)))
     losses = []
     for first in range(0, len(hidden), _ROW_TILE):
-        states, wanted = hidden[first : first + _ROW_TILE], target[first : first + _ROW_TILE]
+        states, token = hidden[first : first + _ROW_TILE], target[first : first + _ROW_TILE]
         total = torch.full((len(states),), -torch.inf, device=hidden.device)
         gold = torch.zeros(len(states), device=hidden.device)
         for start in range(0, len(head.weight), wide):
@@ -37,8 +37,8 @@ def tiled_nll(hidden: torch.Tensor, head: Any, target: torch.Tensor) -> torch.Te
             if head.bias is not None:
                 product += head.bias[start : start + wide]
             logits = product.float()
-            place = (wanted - start).clamp(0, len(weight) - 1)
-            inside = (wanted >= start) & (wanted < start + len(weight))
+            place = (token - start).clamp(0, len(weight) - 1)
+            inside = (token >= start) & (token < start + len(weight))
             gold = torch.where(inside, logits.gather(1, place[:, None])[:, 0], gold)
             largest = logits.amax(-1)
             sums = logits.sub_(largest[:, None]).exp_().sum(-1)
@@ -48,7 +48,7 @@ def tiled_nll(hidden: torch.Tensor, head: Any, target: torch.Tensor) -> torch.Te
 
 
 def head_is_linear(model: Any, pair: tuple[Sequence[int], Sequence[int]], device: str) -> bool:
-    """Whether base model + output layer give this model's logits: tried on a few tokens."""
+    """Whether base model + output layer give this model's logits; tested on a few tokens."""
     head = model.get_output_embeddings()
     if not isinstance(head, torch.nn.Linear) or model.base_model is model:
         return False
@@ -56,5 +56,5 @@ def head_is_linear(model: Any, pair: tuple[Sequence[int], Sequence[int]], device
     states = model.base_model(input_ids=probe, use_cache=False).last_hidden_state
     if states.shape[-1] != head.in_features:
         return False
-    own = model(input_ids=probe, use_cache=False).logits
-    return bool(torch.allclose(head(states).float(), own.float(), atol=1e-4, rtol=1e-4))
+    logits = model(input_ids=probe, use_cache=False).logits
+    return bool(torch.allclose(head(states).float(), logits.float(), atol=1e-4, rtol=1e-4))

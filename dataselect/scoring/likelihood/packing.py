@@ -1,9 +1,9 @@
-"""Which continuations are computed together, so that no token is computed twice.
+"""Pack continuations into rows, so that no shared token is computed twice.
 
-Continuations of one context (a trace and a label, the choices of an item) stand behind it in one
-row, each seeing the context and itself. Contexts that begin alike (the worked examples of a
-benchmark, or of one of its categories) leave that beginning out of their rows: its keys and
-values are computed once. Pure functions of token ids; the forward pass is `scorer`'s.
+Continuations of one context (a trace and a label, the choices of an item) follow it in one row;
+each attends to the context and itself. Rows of contexts with a common prefix (the worked examples
+of a benchmark, or of one of its categories) leave it out: its keys and values are computed once.
+Pure functions of token ids; the forward pass is in `sharing`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,23 +16,21 @@ Pair = tuple[Ids, Ids]
 
 _SHORTEST_PREFIX = 16
 _KEPT_SHARE = 0.75
-# Tokens of continuations in one row. They do not see each other, and what is not seen is still
-# multiplied: with "Answer:" alone thousands of choices have the same context.
+# Most tokens of continuations in one row. Masked scores are still computed, and after "Answer:"
+# alone thousands of choices have the same context.
 _LONGEST_SHARED = 256
 
 
 @dataclass(frozen=True)
 class Row:
-    """What follows the shared beginning of one context: the rest of it, and its continuations.
-
-    `rest` has one token at least, the last one of the context, which predicts the first of each
-    continuation. `numbers` say which pair a continuation is of. A continuation's last token is
-    no input: it predicts nothing that is asked for.
-    """
+    """One context without its shared prefix, and its continuations."""
 
     rest: tuple[int, ...]
+    """The context after the prefix; at least its last token, which predicts continuations."""
     continuations: tuple[tuple[int, ...], ...]
+    """All their tokens; the last one of each is no input, as it predicts nothing requested."""
     numbers: tuple[int, ...]
+    """Index of each continuation's pair."""
 
     @property
     def width(self) -> int:
@@ -49,7 +47,7 @@ class Group:
 
 
 def pack(pairs: Sequence[Pair]) -> list[Group]:
-    """Group the (context ids, continuation ids) pairs; none of them empty."""
+    """Group (context ids, continuation ids) pairs, all non-empty, by common prefix."""
     numbers: dict[tuple[int, ...], list[int]] = {}
     for number, (context, _) in enumerate(pairs):
         numbers.setdefault(tuple(context), []).append(number)
@@ -66,9 +64,9 @@ def pack(pairs: Sequence[Pair]) -> list[Group]:
 
 
 def batches(group: Group, tokens: int, max_keys: int) -> Iterator[list[Row]]:
-    """Rows of like width, longest first: at most `tokens` of input and `max_keys` keys in each.
+    """Batches of rows of similar width, widest first: at most `tokens` inputs and `max_keys` keys.
 
-    A row that is larger goes alone.
+    A larger row is a batch alone.
     """
     batch: list[Row] = []
     for row in group.rows:
@@ -84,28 +82,30 @@ def batches(group: Group, tokens: int, max_keys: int) -> Iterator[list[Row]]:
 
 @dataclass(frozen=True)
 class Layout:
-    """A batch as tensors; R rows of W tokens after P tokens of prefix.
-
-    `inputs` and `positions` have shape (R, W); `seen` (R, W, P + W) says what each token sees.
-    `sources` are (row, column) of the states that predict `targets`, and `lengths` and `numbers`
-    the continuations that these are of, in order.
-    """
+    """A batch as tensors: R rows of W tokens after P tokens of prefix."""
 
     inputs: torch.Tensor
+    """Token ids, shape (R, W)."""
     positions: torch.Tensor
-    seen: torch.Tensor
+    """Shape (R, W)."""
+    visible: torch.Tensor
+    """Boolean attention mask, shape (R, W, P + W): the keys that each token attends to."""
     sources: tuple[list[int], list[int]]
+    """Rows and columns of the states that predict `targets`."""
     targets: list[int]
+    """Tokens of all continuations, one after the other."""
     lengths: list[int]
+    """Tokens of each continuation."""
     numbers: list[int]
+    """Index of each continuation's pair."""
 
 
 def lay_out(rows: Sequence[Row], prefix: int) -> Layout:
-    """Place the rows; padding is behind them, sees everything and is seen by nothing."""
+    """The rows as tensors, padded on the right; padding sees everything, nothing sees it."""
     width = max(row.width for row in rows)
     inputs = torch.zeros(len(rows), width, dtype=torch.long)
     positions = torch.zeros(len(rows), width, dtype=torch.long)
-    seen = torch.ones(len(rows), width, prefix + width, dtype=torch.bool)
+    visible = torch.ones(len(rows), width, prefix + width, dtype=torch.bool)
     source_rows: list[int] = []
     source_columns: list[int] = []
     targets: list[int] = []
@@ -115,28 +115,29 @@ def lay_out(rows: Sequence[Row], prefix: int) -> Layout:
         rest = len(row.rest)
         inputs[r, :rest] = torch.tensor(row.rest)
         positions[r, :rest] = torch.arange(prefix, prefix + rest)
-        own = seen[r, :, prefix:]
-        own[: row.width] = False
-        own[:rest, :rest] = torch.ones(rest, rest, dtype=torch.bool).tril()
+        in_row = visible[r, :, prefix:]
+        in_row[: row.width] = False
+        in_row[:rest, :rest] = torch.ones(rest, rest, dtype=torch.bool).tril()
         at = rest
         for ids in row.continuations:
             size = len(ids) - 1
             end = at + size
             inputs[r, at:end] = torch.tensor(ids[:-1], dtype=torch.long)
             positions[r, at:end] = torch.arange(prefix + rest, prefix + rest + size)
-            own[at:end, :rest] = True
-            own[at:end, at:end] = torch.ones(size, size, dtype=torch.bool).tril()
+            in_row[at:end, :rest] = True
+            in_row[at:end, at:end] = torch.ones(size, size, dtype=torch.bool).tril()
             source_rows += [r] * len(ids)
             source_columns += [rest - 1, *range(at, end)]
             targets += ids
             lengths.append(len(ids))
             at = end
         numbers += row.numbers
-    return Layout(inputs, positions, seen, (source_rows, source_columns), targets, lengths, numbers)
+    sources = source_rows, source_columns
+    return Layout(inputs, positions, visible, sources, targets, lengths, numbers)
 
 
 def _shares(numbers: Sequence[int], pairs: Sequence[Pair]) -> Iterator[list[int]]:
-    """The continuations of one context, as many in a row as are not long together."""
+    """The continuations of one context in rows of at most `_LONGEST_SHARED` tokens."""
     chosen: list[int] = []
     total = 0
     for number in numbers:
@@ -152,9 +153,9 @@ def _shares(numbers: Sequence[int], pairs: Sequence[Pair]) -> Iterator[list[int]
 def _alike(
     contexts: Sequence[tuple[int, ...]],
 ) -> Iterator[tuple[int, Sequence[tuple[int, ...]]]]:
-    """Runs of sorted contexts with the length of their common beginning.
+    """Runs of sorted contexts, each with the length of their common prefix.
 
-    A run ends where going on would cost it a quarter of what its first two have in common.
+    A run ends where the next context would shorten the prefix of its first two by over a quarter.
     """
     start = 0
     while start < len(contexts):

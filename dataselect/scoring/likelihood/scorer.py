@@ -1,10 +1,10 @@
 """Negative log-likelihoods of given continuations under a causal LM, and the per-item table.
 
-Traces are a small part of a long prompt, most of which all items share. So what texts have in
-common is computed once (`sharing`) where the model allows it, else each text by itself
-(`separate`), and only what predicts an asked-for token meets the output layer (`head`).
+A trace is a small part of a long prompt, and items share most of the prompt. So the common parts
+are computed once (`sharing`) where the model allows it, else each text alone (`separate`), and the
+output layer is applied only to states that predict a requested token (`head`).
 
-Not here: answers by generation (`generation`).
+Not here: generated answers (`generation`).
 """
 
 from collections.abc import Sequence
@@ -24,23 +24,22 @@ from dataselect.scoring.likelihood.sharing import shared_nll, try_sharing
 from dataselect.scoring.prepare import PreparedItem
 from dataselect.scoring.rbridge import rbridge
 
-# What a batch leaves in memory should fit a core's cache; a GPU wants work.
+# On a CPU a batch's activations should fit a core's cache; a GPU needs larger batches.
 _TOKENS_PER_BATCH = 1024
 _TOKENS_PER_BATCH_ELSEWHERE = 8192
 
 
 @dataclass(frozen=True)
 class Scores:
-    """A checkpoint's scores on one benchmark and what they cost.
-
-    `table` has one row an item: item, rbridge, trace_nll, label_nll (mean nats per token, lower
-    is better), trace_tokens, left_out_tokens. `tokens` counts the tokens processed, without
-    padding; `flops` is 2 x parameters x tokens.
-    """
+    """A checkpoint's scores on one benchmark and their cost."""
 
     table: pd.DataFrame
+    """One row per item: item, rbridge, trace_nll, label_nll (mean nats per token, lower is
+    better), trace_tokens, left_out_tokens."""
     tokens: int
+    """Tokens processed, without padding."""
     flops: float
+    """2 x parameters x tokens."""
 
 
 def score(
@@ -49,18 +48,18 @@ def score(
     device: str = "cpu",
     tokens_per_batch: int | None = None,
 ) -> Scores:
-    """Score every prepared item. Equal to one item at a time up to rounding (1e-5 nats)."""
+    """Score every prepared item; equal to scoring one at a time up to rounding (1e-5 nats)."""
     pairs = [(item.context_ids, item.trace_ids) for item in prepared]
     pairs += [(item.label_context_ids, item.label_ids) for item in prepared]
     likelihoods = token_nll(model, pairs, device, tokens_per_batch)
     traces, labels = likelihoods.nll[: len(prepared)], likelihoods.nll[len(prepared) :]
     rows = []
     for item, trace, label in zip(prepared, traces, labels, strict=True):
-        left_out = np.isnan(item.weights)
+        left_out = np.isnan(item.token_weights)
         rows.append(
             {
                 "item": item.item_id,
-                "rbridge": rbridge(trace, item.weights),
+                "rbridge": rbridge(trace, item.token_weights),
                 # The same tokens as rBridge, so that the two differ by the weights alone.
                 "trace_nll": float(trace[~left_out].mean()),
                 "label_nll": float(label.mean()),
@@ -85,9 +84,9 @@ def token_nll(
 ) -> Likelihoods:
     """−ln p(token | context, tokens before) for each (context ids, continuation ids) pair.
 
-    `tokens_per_batch` bounds the padded tokens of one forward pass, by default to what suits the
-    device; a longer sequence goes alone. Raises InputError when a token is outside the
-    vocabulary, ValueError when a context or a continuation is empty.
+    `tokens_per_batch` bounds the padded tokens of one forward pass (default by device); a longer
+    sequence is a batch alone. Raises InputError when a token is outside the vocabulary,
+    ValueError when a context or a continuation is empty.
     """
     if not all(context and ids for context, ids in pairs):
         raise ValueError("a context or a continuation is empty")

@@ -1,7 +1,8 @@
-"""Likelihoods of continuations with every text in a row of its own.
+"""Likelihoods of continuations with one text per row.
 
-Sequences are sorted by length and padded on the right, where a causal model never looks: no mask,
-so any causal LM is computed right. What `sharing` cannot do is done here.
+Sequences are sorted by length and padded on the right, which no token of a causal model attends
+to. So no mask is needed and every causal LM is computed correctly. For models that `sharing`
+cannot handle.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,16 +20,18 @@ from dataselect.scoring.likelihood.packing import Pair
 
 @dataclass(frozen=True)
 class Likelihoods:
-    """NLL of each continuation's tokens in nats, in the order asked, and the tokens it took."""
+    """Negative log-likelihoods of continuations."""
 
     nll: list[npt.NDArray[np.float64]]
+    """For each pair in order, nats of each token of its continuation."""
     tokens: int
+    """Tokens processed, without padding."""
 
 
 def separate_nll(
     model: Any, pairs: Sequence[Pair], tiled: bool, device: str, tokens_per_batch: int
 ) -> Likelihoods:
-    """Every pair in a row of its own."""
+    """Likelihoods of all pairs, one pair per row; `tiled` applies the output layer in tiles."""
     nll: list[npt.NDArray[np.float64]] = [np.empty(0)] * len(pairs)
     tokens = 0
     for batch in _batches(pairs, tokens_per_batch):
@@ -44,7 +47,7 @@ def _batches(pairs: Sequence[Pair], tokens_per_batch: int) -> Iterator[list[int]
     lengths = [len(context) + len(ids) for context, ids in pairs]
     batch: list[int] = []
     for i in sorted(range(len(pairs)), key=lambda i: (-lengths[i], i)):
-        # Longest first, so the batch's first sequence is its width, and too big a batch fails now.
+        # Longest first: the first sequence is the batch's width, and memory runs out early if ever.
         if batch and lengths[batch[0]] * (len(batch) + 1) > tokens_per_batch:
             yield batch
             batch = []
@@ -59,7 +62,7 @@ def _batch_nll(
     tiled: bool,
     device: str,
 ) -> list[npt.NDArray[np.float64]]:
-    # The last token is predicted but predicts nothing that is asked for.
+    # The last token is no input: it predicts nothing requested.
     width = max(len(context) + len(ids) for context, ids in pairs) - 1
     inputs = torch.zeros(len(pairs), width, dtype=torch.long)
     rows: list[int] = []
@@ -71,7 +74,7 @@ def _batch_nll(
         rows += [r] * len(ids)
         columns += range(len(context) - 1, len(sequence) - 1)
         targets += ids
-    # No attention mask: padding comes after everything that counts, out of a causal model's sight.
+    # No attention mask: padding comes last, where a causal model does not attend.
     inputs, target = inputs.to(device), torch.tensor(targets, device=device)
     if tiled:
         hidden = model.base_model(input_ids=inputs, use_cache=False).last_hidden_state
@@ -89,20 +92,20 @@ def _plain_nll(
     columns: list[int],
     target: torch.Tensor,
 ) -> torch.Tensor:
-    """The same through the model's own logits, a sequence at a time.
+    """Losses from the model's own logits, one sequence at a time.
 
-    For models that do more to their logits than a linear layer (a cap, a scale).
+    For models whose logits are not a linear layer of the hidden states (a cap, a scale).
     """
     losses = []
     for r in range(len(inputs)):
         places = [c for row, c in zip(rows, columns, strict=True) if row == r]
-        mine = torch.tensor([i for i, row in enumerate(rows) if row == r], device=inputs.device)
+        in_row = torch.tensor([i for i, row in enumerate(rows) if row == r], device=inputs.device)
         kept = torch.tensor(places, device=inputs.device)
         if takes_logits_to_keep(model):
             logits = model(input_ids=inputs[r : r + 1], use_cache=False, logits_to_keep=kept).logits
         else:
             logits = model(input_ids=inputs[r : r + 1], use_cache=False).logits[:, kept]
         losses.append(
-            torch.nn.functional.cross_entropy(logits[0].float(), target[mine], reduction="none")
+            torch.nn.functional.cross_entropy(logits[0].float(), target[in_row], reduction="none")
         )
     return torch.cat(losses)

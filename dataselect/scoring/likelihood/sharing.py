@@ -1,9 +1,9 @@
-"""Likelihoods of continuations with everything that their texts have in common computed once.
+"""Likelihoods of continuations with the common parts of their texts computed once.
 
-With five worked examples most of a text is what all items share, and with ten choices the rest is
-shared too. `packing` says what stands in a row; here are the forward pass over such rows, with a
-mask that says what each token sees, and the cache that holds a shared beginning. Not every model
-allows it, so it is tried before it is trusted.
+With five worked examples all items share most of their text, and with ten choices the choices
+share the rest. `packing` lays out the rows; here are the forward pass over them, with an attention
+mask, and the key-value cache of a shared prefix. Not every model supports this, so each is tested
+first.
 """
 
 import logging
@@ -22,12 +22,12 @@ from dataselect.scoring.likelihood.separate import Likelihoods, separate_nll
 _log = logging.getLogger("dataselect")
 
 PrefixCaches = dict[tuple[int, ...], Any]
-"""Caches by the prefix that they hold."""
+"""Key-value caches by prefix."""
 
-# Keys that a batch may see for each of its input tokens: what one layer holds of them at a time.
-_HELD_PER_INPUT = 8
-_APART = 1e-3
-_APART_HALF = 0.25
+# Most keys in a batch per input token; bounds the memory of one layer's keys.
+_KEYS_PER_INPUT = 8
+_TOLERANCE = 1e-3
+_TOLERANCE_HALF = 0.25
 
 
 def shared_nll(
@@ -38,9 +38,9 @@ def shared_nll(
     tokens_per_batch: int,
     prefix_caches: PrefixCaches,
 ) -> Likelihoods:
-    """Everything that pairs have in common is computed once.
+    """Likelihoods of `count` pairs, packed into `groups`; common parts are computed once.
 
-    `prefix_caches` are those that trying it out has left.
+    `prefix_caches`: caches that `try_sharing` has computed already.
     """
     nll: list[npt.NDArray[np.float64]] = [np.empty(0)] * count
     tokens = 0
@@ -52,7 +52,7 @@ def shared_nll(
             else _compute_prefix(model, prefix, device)
         )
         tokens += len(prefix)
-        for rows in batches(group, tokens_per_batch, _HELD_PER_INPUT * tokens_per_batch):
+        for rows in batches(group, tokens_per_batch, _KEYS_PER_INPUT * tokens_per_batch):
             for number, losses in _rows_nll(model, rows, len(prefix), prefix_cache, device):
                 nll[number] = losses
             tokens += sum(row.width for row in rows)
@@ -62,12 +62,12 @@ def shared_nll(
 def _rows_nll(
     model: Any, rows: Sequence[Row], prefix: int, prefix_cache: Any, device: str
 ) -> list[tuple[int, npt.NDArray[np.float64]]]:
-    """(number of a pair, its losses) for the continuations of a batch."""
+    """(index of a pair, its losses) for the continuations of a batch."""
     layout = lay_out(rows, prefix)
-    seen = layout.seen.to(device)
-    # Additive, because not every implementation of attention takes truth values.
-    mask = torch.zeros(seen.shape, dtype=model.dtype, device=device)
-    mask.masked_fill_(~seen, torch.finfo(model.dtype).min)
+    visible = layout.visible.to(device)
+    # Additive, because not every implementation of attention takes a boolean mask.
+    mask = torch.zeros(visible.shape, dtype=model.dtype, device=device)
+    mask.masked_fill_(~visible, torch.finfo(model.dtype).min)
     hidden = model.base_model(
         input_ids=layout.inputs.to(device),
         position_ids=layout.positions.to(device),
@@ -81,8 +81,8 @@ def _rows_nll(
     return list(zip(layout.numbers, np.split(losses.double().cpu().numpy(), ends), strict=True))
 
 
-class _HeldLayer(DynamicLayer):  # type: ignore[misc]
-    """Keys and values of a prefix, which every row sees and none adds to."""
+class _PrefixLayer(DynamicLayer):  # type: ignore[misc]
+    """Keys and values of a prefix, shared by all rows; updates do not change it."""
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class _HeldLayer(DynamicLayer):  # type: ignore[misc]
 
 
 def _compute_prefix(model: Any, prefix: Sequence[int], device: str) -> Any:
-    """The cache of a prefix; None without one. Raises _UnfitError for another kind of cache."""
+    """The cache of a prefix; None for an empty one. Raises _UnfitError for other cache types."""
     if not prefix:
         return None
     cache = DynamicCache(config=model.config)
@@ -107,7 +107,7 @@ def _compute_prefix(model: Any, prefix: Sequence[int], device: str) -> Any:
     model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
     if not cache.layers or any(type(layer) is not DynamicLayer for layer in cache.layers):
         raise _UnfitError("its cache is not one of keys and values of every token")
-    cache.layers = [_HeldLayer(layer.keys, layer.values) for layer in cache.layers]
+    cache.layers = [_PrefixLayer(layer.keys, layer.values) for layer in cache.layers]
     return cache
 
 
@@ -118,17 +118,17 @@ class _UnfitError(Exception):
 def try_sharing(
     model: Any, groups: Sequence[Group], pairs: Sequence[Pair], device: str
 ) -> PrefixCaches | None:
-    """What the trial leaves for `shared_nll`; None when nothing is shared or it would not fit.
+    """Prefix caches for `shared_nll`; None when nothing is shared or the model cannot share.
 
-    Tried on the longest row after a shared prefix, and on the longest without one: what does not
-    fit (a sliding window, positions that are not told, a state in place of a cache) shows there.
+    Tested on the longest row after a shared prefix, and on the longest without one. That finds
+    sliding windows, models without explicit positions, and recurrent states in place of a cache.
     """
     shared = [g for g in groups if len(g.rows) > 1 or len(g.rows[0].continuations) > 1]
     prefix_caches: PrefixCaches = {}
-    for kind in (True, False):
-        alike = [group for group in shared if bool(group.prefix) is kind]
-        if alike:
-            longest = max(alike, key=lambda group: len(group.prefix) + group.rows[0].width)
+    for has_prefix in (True, False):
+        groups_of_kind = [group for group in shared if bool(group.prefix) is has_prefix]
+        if groups_of_kind:
+            longest = max(groups_of_kind, key=lambda group: len(group.prefix) + group.rows[0].width)
             reason = _misfit(model, longest, pairs, device, prefix_caches)
             if reason is not None:
                 _log.warning(
@@ -143,17 +143,17 @@ def try_sharing(
 def _misfit(
     model: Any, group: Group, pairs: Sequence[Pair], device: str, prefix_caches: PrefixCaches
 ) -> str | None:
-    """Why a group's first row cannot be computed behind a shared prefix; None when it can."""
+    """Why a group's first row cannot be computed after a shared prefix; None when it can."""
     row = group.rows[0]
     try:
         prefix_cache = prefix_caches[group.prefix] = _compute_prefix(model, group.prefix, device)
-        found = dict(_rows_nll(model, [row], len(group.prefix), prefix_cache, device))
+        losses = dict(_rows_nll(model, [row], len(group.prefix), prefix_cache, device))
     except (_UnfitError, RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
         return (str(error).strip() or repr(error)).splitlines()[0]
-    # The last continuation has everything before it that it must not see.
+    # The last continuation comes after all others, which it must not attend to.
     number = row.numbers[-1]
     alone = separate_nll(model, [pairs[number]], True, device, 1).nll[0]
-    apart = float(np.abs(found[number] - alone).max())
+    difference = float(np.abs(losses[number] - alone).max())
     # In half precision any two ways of batching differ by this much.
-    allowed = _APART if model.dtype == torch.float32 else _APART_HALF
-    return None if apart <= allowed else f"its scores would be {apart:.1g} nats off"
+    tolerance = _TOLERANCE if model.dtype == torch.float32 else _TOLERANCE_HALF
+    return None if difference <= tolerance else f"its scores would be {difference:.1g} nats off"

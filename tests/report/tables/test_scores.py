@@ -126,7 +126,7 @@ def test_a_single_item_has_no_standard_error_and_none_no_metric() -> None:
 def test_the_rest_is_where_lm_eval_has_it() -> None:
     left_out = (Exclusion("line 9", "it has no id"),)
     made = scores(
-        of=evaluation(weights="none", left_out=left_out),
+        of=evaluation(weight_scope="none", left_out=left_out),
         exclusions=[*left_out, Exclusion("q7", "too long")],
         notes=["a note"],
     )

@@ -59,7 +59,7 @@ def test_a_token_sees_its_context_and_the_part_of_its_continuation_before_it(
                     source_row, column = sources[at]
                     assert (source_row, layout.targets[at]) == (r, target)
                     whole = [*group.prefix, *layout.inputs[r].tolist()]
-                    seen = [whole[i] for i in layout.seen[r, column].nonzero()[:, 0].tolist()]
+                    seen = [whole[i] for i in layout.visible[r, column].nonzero()[:, 0].tolist()]
                     assert seen == [*context, *ids[:place]]
                     assert layout.positions[r, column] == len(context) + place - 1
                     at += 1

@@ -48,8 +48,8 @@ def test_equals_one_item_at_a_time(
     assert list(table["item"]) == [item.item_id for item in prepared]
     for item, row in zip(prepared, table.to_dict("records"), strict=True):
         trace = reference_nll(model, item.context_ids, item.trace_ids)
-        kept = ~np.isnan(item.weights)
-        assert row["rbridge"] == pytest.approx((trace * item.weights)[kept].mean(), abs=1e-5)
+        kept = ~np.isnan(item.token_weights)
+        assert row["rbridge"] == pytest.approx((trace * item.token_weights)[kept].mean(), abs=1e-5)
         assert row["trace_nll"] == pytest.approx(trace[kept].mean(), abs=1e-5)
         label = reference_nll(model, item.label_context_ids, item.label_ids).mean()
         assert row["label_nll"] == pytest.approx(label, abs=1e-5)
