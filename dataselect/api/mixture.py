@@ -31,7 +31,7 @@ from dataselect.mixture.model_file import Provenance, read_model, to_json
 from dataselect.mixture.objective import find_objective
 from dataselect.mixture.predictions import column_names, columns_of, to_csv
 from dataselect.mixture.single_share import Rankings, compare_rankings
-from dataselect.mixture.swarm import read_epochs, read_swarm, read_weights, with_epochs
+from dataselect.mixture.swarm import read_epochs, read_shares, read_swarm, with_epochs
 from dataselect.mixture.target_epochs import (
     at_epochs,
     fitted_repetition,
@@ -93,14 +93,14 @@ class MixtureFit(Result):
         """
         swarm, stack = self.model.swarm, self.model.stack
         _, averaged = self.model.errors
-        largest = stack.shares.argmax(axis=0)
+        largest = stack.stacking_weights.argmax(axis=0)
         names = list(stack.whole)
         return pd.DataFrame(
             {
                 "error": averaged,
                 "of_spread": averaged / swarm.values.std(axis=0),
                 "by": [names[i] for i in largest],
-                "share": stack.shares.max(axis=0),
+                "share": stack.stacking_weights.max(axis=0),
             },
             index=pd.Index(swarm.metrics, name="metric"),
         )
@@ -179,7 +179,7 @@ class MixturePredictions(Result):
     runs: tuple[str, ...]
     """Names of the mixtures."""
 
-    weights: pd.DataFrame
+    shares: pd.DataFrame
     """Their weights: a row for each mixture, a column for each source of the model."""
 
     model: MixtureModel
@@ -205,8 +205,8 @@ class MixturePredictions(Result):
     @property
     def notes(self) -> tuple[str, ...]:
         """Mixtures that have more of a source than any run of the model."""
-        most = self.model.swarm.weights.max(axis=0)
-        beyond = (self.weights.to_numpy() > most + 1e-6).any(axis=1)
+        most = self.model.swarm.shares.max(axis=0)
+        beyond = (self.shares.to_numpy() > most + 1e-6).any(axis=1)
         if not beyond.any():
             return ()
         return (f"{beyond.sum()} of {len(beyond)} have more of a source than any run has",)
@@ -261,12 +261,12 @@ def predict_mixtures(
     """
     check_confidence(confidence)
     fitted = fit_of(model).model
-    runs, weights = read_weights(as_table("at", at), fitted.swarm.sources)
+    runs, shares = read_shares(as_table("at", at), fitted.swarm.sources)
     if epochs is not None:
-        rates = read_epochs(as_table("epochs", epochs), fitted.swarm.sources, runs, weights)
+        rates = read_epochs(as_table("epochs", epochs), fitted.swarm.sources, runs, shares)
         fitted = at_epochs(fitted, rates)
-    predicted = fitted.predict(weights, confidence)
-    mixtures = pd.DataFrame(weights, index=pd.Index(runs, name="run"), columns=fitted.swarm.sources)
+    predicted = fitted.predict(shares, confidence)
+    mixtures = pd.DataFrame(shares, index=pd.Index(runs, name="run"), columns=fitted.swarm.sources)
     return MixturePredictions(runs, mixtures, fitted, predicted, confidence)
 
 

@@ -63,7 +63,7 @@ class MixtureProposal(Result):
         return tuple(self.document["notes"])
 
     @property
-    def weights(self) -> dict[str, float]:
+    def shares(self) -> dict[str, float]:
         """The proposed share of the tokens by source; they sum to 1."""
         return {name: each["weight"] for name, each in self.document["sources"].items()}
 
@@ -146,7 +146,7 @@ class MixtureProposal(Result):
         files = {**self.exports, "proposal.json": self.to_json()}
         told = {**self.document, "notes": [*self.document["notes"], *self.export_notes]}
         page = mixture_readme(told, files)
-        pictures = missing_pictures(self.document, self.model.swarm.weights, out)
+        pictures = missing_pictures(self.document, self.model.swarm.shares, out)
         for name, text in {**files, "README.md": page, **pictures}.items():
             write_out(out / name, text)
 
@@ -202,7 +202,7 @@ def propose_mixture(
     found = propose(fitted, limits, confidence, seed)
     others = trade_offs(fitted, limits, pareto, seed) if pareto else []
     sources = sources_of(
-        swarm.sources, found.weights, limits.paths, limits.tokens, limits.tokens_per_document
+        swarm.sources, found.shares, limits.paths, limits.tokens, limits.tokens_per_document
     )
     exports, export_notes = export_all(sources, limits.target_tokens, seed)
     facts = {
@@ -216,5 +216,5 @@ def propose_mixture(
     rankings = compare_rankings(fitted, confidence)
     grid = response_map(fitted, confidence)
     document = proposal_document(fitted, limits, found, others, rankings, grid, facts)
-    document["notes"] += notes_on_epochs(fitted, limits, found.weights)
+    document["notes"] += notes_on_epochs(fitted, limits, found.shares)
     return MixtureProposal(document, fitted, limits, exports, tuple(export_notes))

@@ -41,20 +41,20 @@ _SLICE_DRAWS = 500
 class TargetAccuracy:
     """The mean accuracy over benchmarks by `shares`, summing to 1; no function where that is 0."""
 
-    shares: Array
+    weights: Array
     functions: tuple[TransferFunction | None, ...]
 
     def of(self, scores: Array) -> Array:
         """Accuracy, 0..1, of scores of shape (..., benchmarks)."""
-        parts = [share * f.predict(scores[..., k]) for k, share, f in self.parts]
+        parts = [weight * f.predict(scores[..., k]) for k, weight, f in self.parts]
         found: Array = np.sum(parts, axis=0)
         return found
 
     @property
     def parts(self) -> list[tuple[int, float, TransferFunction]]:
         """Place, share and function of the benchmarks that count."""
-        both = zip(self.shares.tolist(), self.functions, strict=True)
-        return [(k, share, f) for k, (share, f) in enumerate(both) if f is not None]
+        both = zip(self.weights.tolist(), self.functions, strict=True)
+        return [(k, weight, f) for k, (weight, f) in enumerate(both) if f is not None]
 
     def costs(self, scores: Array, by_scores: Array) -> Array:
         """What is minimised, with the objective of scores where accuracies tie."""
@@ -87,13 +87,13 @@ class AccuracyModel(MixtureModel):
         tie, tie_expected = self.by_scores.objective_costs(members)
         return wrong + _TIE * tie, expected + _TIE * tie_expected
 
-    def tolerance(self, weights: Array) -> float:
+    def tolerance(self, shares: Array) -> float:
         """The expected error of the accuracy at `weights`."""
-        _, expected = self._wrong(self.stack.members(weights[None]))
+        _, expected = self._wrong(self.stack.members(shares[None]))
         return float(expected[0])
 
     def _wrong(self, members: Array) -> tuple[Array, Array]:
-        costs = average(members, self.stack.shares)
+        costs = average(members, self.stack.stacking_weights)
         wrong = self.objective.of(costs)
         errors = self.units[:, None, :] * self.metric_errors(members)
         away = self.objective.of(np.concatenate([costs + errors, costs - errors])) - wrong
@@ -108,17 +108,17 @@ def by_accuracy(model: MixtureModel, target: TargetAccuracy) -> AccuracyModel:
 
 
 def score_draws(
-    model: MixtureModel, weights: Array, draws: int, rng: np.random.Generator
+    model: MixtureModel, shares: Array, draws: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """Predicted scores of mixtures (mixtures, benchmarks), and plausible ones (draws, ...).
 
     A draw takes the errors that some held-out run had, of either sign. The run to come errs as
     the worst did, which stands for the finite-sample correction.
     """
-    members = model.stack.members(weights)
-    costs = average(members, model.stack.shares)
+    members = model.stack.members(shares)
+    costs = average(members, model.stack.stacking_weights)
     units = np.vstack([model.units, model.units[(model.units**2).sum(axis=1).argmax()]])
-    shape = (draws, len(weights))
+    shape = (draws, len(shares))
     picked = units[rng.integers(len(units), size=shape)]
     signs = rng.choice(np.array([-1.0, 1.0]), size=(*shape, 1))
     return costs, costs + signs * picked * model.metric_errors(members)
@@ -156,10 +156,10 @@ def compare(
     """Of mixtures' scores (mixtures, benchmarks) and plausible ones (draws, ...)."""
     level, against = np.zeros(draws.shape[:2]), np.zeros(draws.shape[:2])
     single: list[dict[int, Forecast]] = [{} for _ in scores]
-    for k, share, function in target.parts:
+    for k, weight, function in target.parts:
         drawn = function.prediction_draws(draws[..., k], rng)
-        level += share * drawn
-        against += share * function.comparison_draws(draws[..., k], rng)
+        level += weight * drawn
+        against += weight * function.comparison_draws(draws[..., k], rng)
         predicted, beyond = function.predict(scores[:, k]), function.extrapolated(scores[:, k])
         for i, each in enumerate(single):
             found = _range(float(predicted[i]), drawn[:, i], confidence)
@@ -204,11 +204,11 @@ def forecast(
         scores, plausible = score_draws(model, points, count, rng)
         return compare(target, scores, plausible, confidence, rng)
 
-    mixtures = [proposal.weights, *(each.weights for each in proposal.beside.values())]
+    mixtures = [proposal.shares, *(each.shares for each in proposal.beside.values())]
     compared = of(np.array(mixtures), draws)
     slices = []
     for source, each in enumerate(proposal.slices):
-        points = along(proposal.weights, source, each.weights)
+        points = along(proposal.shares, source, each.shares)
         slices.append(of(points, min(draws, _SLICE_DRAWS)).overall)
     return Forecasts(compared, tuple(proposal.beside), tuple(slices))
 

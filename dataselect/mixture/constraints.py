@@ -255,8 +255,8 @@ def _prior(
             raise InputError(where, f"{quoted(file.prior)} is no run of the swarm", fix)
         return runs[file.prior], f"run {file.prior}"
     if file.prior is not None:
-        for name, weight in file.prior.items():
-            if name not in sources and weight > 0:
+        for name, share in file.prior.items():
+            if name not in sources and share > 0:
                 _unknown(file.where("prior", name), name, sources)
         prior = np.array([file.prior.get(name, 0.0) for name in sources])
         if abs(prior.sum() - 1) > 0.01:

@@ -38,7 +38,7 @@ def check_direction(path: Table, swarm: Swarm, lower_is_better: bool) -> None:
         )
     costs = swarm.values if lower_is_better else -swarm.values
     stated, turned = (
-        ((fit_law(EffectiveData(), swarm.weights, c).predict(swarm.weights) - c) ** 2).sum(axis=0)
+        ((fit_law(EffectiveData(), swarm.shares, c).predict(swarm.shares) - c) ** 2).sum(axis=0)
         for c in (costs, -costs)
     )
     if np.median(stated / np.maximum(turned, 1e-300)) > _SUSPECT:

@@ -28,7 +28,7 @@ class Source:
     """A source with a weight above 0; what is not known is None."""
 
     name: str
-    weight: float
+    share: float
     paths: tuple[str, ...]
     tokens: int | None
     tokens_per_document: float | None
@@ -40,7 +40,7 @@ Export = Callable[[Sequence[Source], int | None, int], str]
 
 def sources_of(
     names: Sequence[str],
-    weights: Array,
+    shares: Array,
     paths: Sequence[tuple[str, ...]],
     tokens: Array,
     tokens_per_document: Array,
@@ -48,11 +48,11 @@ def sources_of(
     """The sources that have weight."""
     found = []
     for i, name in enumerate(names):
-        if weights[i] > 0:
+        if shares[i] > 0:
             known = None if np.isnan(tokens[i]) else int(tokens[i])
             length = tokens_per_document[i]
             mean = None if np.isnan(length) else float(length)
-            found.append(Source(name, float(weights[i]), paths[i], known, mean))
+            found.append(Source(name, float(shares[i]), paths[i], known, mean))
     return found
 
 
@@ -78,7 +78,7 @@ def export_all(
 
 def weights_json(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
     """A mapping from source to weight."""
-    return _json({each.name: each.weight for each in sources})
+    return _json({each.name: each.share for each in sources})
 
 
 def weights_csv(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
@@ -86,7 +86,7 @@ def weights_csv(sources: Sequence[Source], target_tokens: int | None, seed: int)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["source", "weight"])
-    rows.writerows([each.name, repr(each.weight)] for each in sources)
+    rows.writerows([each.name, repr(each.share)] for each in sources)
     return text.getvalue()
 
 
@@ -96,11 +96,11 @@ def olmo_core(sources: Sequence[Source], target_tokens: int | None, seed: int) -
     for each in sources:
         entry: dict[str, Any] = {
             "source_name": each.name,
-            "target_ratio": each.weight,
+            "target_ratio": each.share,
             "paths": list(each.paths),
         }
         if each.tokens is not None and target_tokens is not None:
-            needed = each.weight * target_tokens / each.tokens
+            needed = each.share * target_tokens / each.tokens
             entry["max_repetition_ratio"] = round(max(1.0, needed * _HEADROOM), 6)
         entries.append(entry)
     return _yaml({"sources": entries})
@@ -108,15 +108,15 @@ def olmo_core(sources: Sequence[Source], target_tokens: int | None, seed: int) -
 
 def megatron(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
     """Weights and prefixes for `--data-args-path`; several paths share a source's weight."""
-    parts = [f"{each.weight / len(each.paths):.10g} {p}" for each in sources for p in each.paths]
+    parts = [f"{each.share / len(each.paths):.10g} {p}" for each in sources for p in each.paths]
     return " ".join(parts) + "\n"
 
 
 def nanotron(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
     """One stage of `data_stages`."""
     folders = [path for each in sources for path in each.paths]
-    weights = [each.weight / len(each.paths) for each in sources for _ in each.paths]
-    dataset = {"dataset_folder": folders, "dataset_weights": weights}
+    shares = [each.share / len(each.paths) for each in sources for _ in each.paths]
+    dataset = {"dataset_folder": folders, "dataset_weights": shares}
     stage = {
         "name": "mixture",
         "start_training_step": 1,
@@ -132,7 +132,7 @@ def streaming(sources: Sequence[Source], target_tokens: int | None, seed: int) -
         for i, path in enumerate(each.paths):
             name = each.name if len(each.paths) == 1 else f"{each.name}-{i}"
             where = "remote" if "://" in path else "local"
-            streams[name] = {where: path, "proportion": each.weight / len(each.paths)}
+            streams[name] = {where: path, "proportion": each.share / len(each.paths)}
     return _yaml({"streams": streams})
 
 
@@ -143,7 +143,7 @@ def interleave_datasets(sources: Sequence[Source], target_tokens: int | None, se
     even = len(known) < len(lengths)
     documents = np.array(
         [
-            each.weight
+            each.share
             / (1.0 if even or each.tokens_per_document is None else each.tokens_per_document)
             for each in sources
         ]
@@ -172,7 +172,7 @@ def torchtitan(sources: Sequence[Source], target_tokens: int | None, seed: int) 
 
 def levanter(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
     """`train_weights` of a data configuration."""
-    return _yaml({"train_weights": {each.name: each.weight for each in sources}})
+    return _yaml({"train_weights": {each.name: each.share for each in sources}})
 
 
 def litgpt(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
@@ -207,7 +207,7 @@ EXPORTS: Mapping[str, Export] = {
 
 def _literal(sources: Sequence[Source]) -> str:
     # JSON's escapes are Python's, and a name cannot end its string.
-    lines = "".join(f"    {json.dumps(each.name)}: {each.weight!r},\n" for each in sources)
+    lines = "".join(f"    {json.dumps(each.name)}: {each.share!r},\n" for each in sources)
     return "{\n" + lines + "}"
 
 

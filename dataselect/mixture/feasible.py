@@ -56,22 +56,22 @@ def project(points: Array, lower: Array, upper: Array) -> Array:
     return _exact(found, lower, upper)
 
 
-def _exact(weights: Array, lower: Array, upper: Array) -> Array:
+def _exact(shares: Array, lower: Array, upper: Array) -> Array:
     """The rounding error of the sum, put where there is room for it."""
-    missing = 1 - weights.sum(axis=1)
-    room = np.where(missing[:, None] > 0, upper - weights, weights - lower)
+    missing = 1 - shares.sum(axis=1)
+    room = np.where(missing[:, None] > 0, upper - shares, shares - lower)
     total = room.sum(axis=1, keepdims=True)
     share = np.divide(room, total, out=np.zeros_like(room), where=total > 0)
-    exact: Array = np.clip(weights + share * missing[:, None], lower, upper)
+    exact: Array = np.clip(shares + share * missing[:, None], lower, upper)
     return exact
 
 
-def divergence(weights: Array, prior: Array) -> Array:
+def divergence(shares: Array, prior: Array) -> Array:
     """KL(w ‖ prior) in nats; infinite where a source of no prior weight is used."""
-    used = weights > 0
+    used = shares > 0
     with np.errstate(divide="ignore"):
-        logs = np.log(np.where(used, weights, 1.0)) - np.log(np.where(used, prior, 1.0))
-    found: Array = (np.where(used, weights, 0.0) * logs).sum(axis=-1)
+        logs = np.log(np.where(used, shares, 1.0)) - np.log(np.where(used, prior, 1.0))
+    found: Array = (np.where(used, shares, 0.0) * logs).sum(axis=-1)
     return np.maximum(found, 0.0)
 
 

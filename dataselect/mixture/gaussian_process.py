@@ -40,29 +40,29 @@ class FittedProcess:
     scale: Array
     alphas: Array
 
-    def predict(self, weights: Array) -> Array:
+    def predict(self, shares: Array) -> Array:
         """Costs of mixtures, shape (mixtures, metrics)."""
-        found = np.empty((len(weights), len(self.roots)))
+        found = np.empty((len(shares), len(self.roots)))
         for root in np.unique(self.roots):
             known = _coordinates(self.runs, self.runs, root)
-            for begin in range(0, len(weights), _BLOCK):
+            for begin in range(0, len(shares), _BLOCK):
                 block = slice(begin, begin + _BLOCK)
-                asked = _coordinates(weights[block], self.runs, root)
+                asked = _coordinates(shares[block], self.runs, root)
                 for k in np.flatnonzero(self.roots == root):
                     found[block, k] = _kernel(asked, known, self.sizes[k]) @ self.alphas[:, k]
         return self.centre + self.scale * found
 
 
 def fit_process(
-    weights: Array, costs: Array, seed: int, near: FittedProcess | None = None
+    shares: Array, costs: Array, seed: int, near: FittedProcess | None = None
 ) -> FittedProcess:
     """Fit to costs of shape (runs, metrics); `near` is a fit to more runs to begin from."""
     centre, scale = costs.mean(axis=0), costs.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
     targets = (costs - centre) / scale
-    some = np.random.default_rng(seed).permutation(len(weights))[:_FITTED_ON]
-    squares = {root: _squares(_coordinates(weights, weights, root)[some]) for root in ROOTS}
-    linear = {root: _coordinates(weights, weights, root)[some] for root in ROOTS}
+    some = np.random.default_rng(seed).permutation(len(shares))[:_FITTED_ON]
+    squares = {root: _squares(_coordinates(shares, shares, root)[some]) for root in ROOTS}
+    linear = {root: _coordinates(shares, shares, root)[some] for root in ROOTS}
     roots, sizes = [], []
     for k in range(costs.shape[1]):
         tried = ROOTS if near is None else (near.roots[k],)
@@ -73,29 +73,29 @@ def fit_process(
         )
         roots.append(root)
         sizes.append(found)
-    return with_sizes(weights, costs, np.array(roots), np.array(sizes))
+    return with_sizes(shares, costs, np.array(roots), np.array(sizes))
 
 
-def with_sizes(weights: Array, costs: Array, roots: Array, sizes: Array) -> FittedProcess:
+def with_sizes(shares: Array, costs: Array, roots: Array, sizes: Array) -> FittedProcess:
     """The processes of known roots and sizes, given the runs."""
     centre, scale = costs.mean(axis=0), costs.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
     alphas = np.empty_like(costs)
     for k, (root, size) in enumerate(zip(roots, sizes, strict=True)):
-        at = _coordinates(weights, weights, root)
+        at = _coordinates(shares, shares, root)
         covariance = _kernel(at, at, size)
         covariance[np.diag_indices(len(at))] += np.exp(2 * size[-2]) + _JITTER
         alphas[:, k] = cho_solve(
             cho_factor(covariance, lower=True), (costs[:, k] - centre[k]) / scale[k]
         )
-    return FittedProcess(weights, roots, sizes, centre, scale, alphas)
+    return FittedProcess(shares, roots, sizes, centre, scale, alphas)
 
 
-def _coordinates(weights: Array, runs: Array, root: float) -> Array:
+def _coordinates(shares: Array, runs: Array, root: float) -> Array:
     """Roots of the weights in standard units of the runs'."""
     of_runs = runs**root
     spread = of_runs.std(axis=0)
-    coordinates: Array = (weights**root - of_runs.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    coordinates: Array = (shares**root - of_runs.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     return coordinates
 
 

@@ -35,30 +35,30 @@ class FittedLaw:
     centre: Array
     scale: Array
 
-    def predict(self, weights: Array) -> Array:
+    def predict(self, shares: Array) -> Array:
         """Costs of mixtures, shape (mixtures, metrics)."""
-        values = self.law.values(self.parameters, weights)
+        values = self.law.values(self.parameters, shares)
         return self.centre + self.scale * values.T
 
 
-def fit_law(law: Law, weights: Array, costs: Array) -> FittedLaw:
+def fit_law(law: Law, shares: Array, costs: Array) -> FittedLaw:
     """Fit to costs of shape (runs, metrics), lower being better."""
     centre, scale = costs.mean(axis=0), costs.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
     targets = ((costs - centre) / scale).T
-    metrics, sources = len(targets), weights.shape[1]
+    metrics, sources = len(targets), shares.shape[1]
     vague = law.prior(sources)
     prior = _repeated(vague, metrics)
     best = np.full(metrics, np.inf)
     parameters = np.zeros((metrics, len(vague.mean)))
     for start in law.starts(targets, sources):
-        found, fit = _least_squares(law, weights, targets, prior, start)
+        found, fit = _least_squares(law, shares, targets, prior, start)
         better = fit < best
         parameters[better], best[better] = found[better], fit[better]
     if metrics >= _POOLED_FROM:
         for _ in range(_POOLINGS):
             prior = _repeated(_pooled(parameters, vague), metrics)
-            parameters, _ = _least_squares(law, weights, targets, prior, parameters)
+            parameters, _ = _least_squares(law, shares, targets, prior, parameters)
     return FittedLaw(law, parameters, centre, scale)
 
 
@@ -80,17 +80,17 @@ def _pooled(parameters: Array, vague: Prior) -> Prior:
 
 
 def _least_squares(
-    law: Law, weights: Array, targets: Array, prior: Prior, start: Array
+    law: Law, shares: Array, targets: Array, prior: Prior, start: Array
 ) -> tuple[Array, Array]:
     """Parameters, and what to compare fits of the same prior by (lower is better)."""
     parameters = start.copy()
-    runs = weights.shape[0]
+    runs = shares.shape[0]
     active = np.arange(len(targets))
     noise, damping = np.full(len(targets), 0.01), np.full(len(targets), 0.01)
     identity = np.eye(parameters.shape[1])
     for step_number in range(_MOST_STEPS):
         at, mean, precision = parameters[active], prior.mean[active], prior.precision[active]
-        values, slopes = law.values_and_slopes(at, weights)
+        values, slopes = law.values_and_slopes(at, shares)
         left = targets[active] - values
         curvature = np.matmul(slopes.transpose(0, 2, 1), slopes)
         if step_number % 5 == 4:
@@ -104,7 +104,7 @@ def _least_squares(
         step = np.linalg.solve(damped, gradient[:, :, None])[:, :, 0]
         step *= np.minimum(1, 2 / np.maximum(np.abs(step[:, 1:]).max(axis=1), 1e-12))[:, None]
         before = _loss(left, at, mean, weight)
-        after = _loss(targets[active] - law.values(at + step, weights), at + step, mean, weight)
+        after = _loss(targets[active] - law.values(at + step, shares), at + step, mean, weight)
         down = after < before
         parameters[active[down]] = (at + step)[down]
         damping[active] = np.clip(damping[active] * np.where(down, 0.3, 5.0), 1e-8, 1e8)
@@ -113,7 +113,7 @@ def _least_squares(
         active = active[~(settled | (damping[active] > 1e7))]
         if not len(active):
             break
-    squares = ((targets - law.values(parameters, weights)) ** 2).sum(axis=1)
+    squares = ((targets - law.values(parameters, shares)) ** 2).sum(axis=1)
     misfit = runs * np.log(squares / runs + 1e-12)
     return parameters, misfit + (prior.precision * (parameters - prior.mean) ** 2).sum(axis=1)
 

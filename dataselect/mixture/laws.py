@@ -64,13 +64,13 @@ class EffectiveData:
             found.append(point)
         return np.array(found)
 
-    def values(self, parameters: Array, weights: Array) -> Array:
+    def values(self, parameters: Array, shares: Array) -> Array:
         """Costs, shape (metrics, mixtures)."""
-        return self._parts(parameters, weights)[0]
+        return self._parts(parameters, shares)[0]
 
-    def values_and_slopes(self, parameters: Array, weights: Array) -> tuple[Array, Array]:
+    def values_and_slopes(self, parameters: Array, shares: Array) -> tuple[Array, Array]:
         """Costs and their derivatives by the parameters, (metrics, mixtures, parameters)."""
-        values, above, per_data, data, powers, logs, worth = self._parts(parameters, weights)
+        values, above, per_data, data, powers, logs, worth = self._parts(parameters, shares)
         alpha = np.exp(parameters[:, 3, None])
         slopes = np.empty((*values.shape, parameters.shape[1]))
         slopes[:, :, 0] = 1
@@ -84,19 +84,19 @@ class EffectiveData:
         slopes[:, :, 4] = per_data * beta * np.einsum(f"mnj,{by_metric}->mn", weighed, logs)
         return values, slopes
 
-    def slopes_by_weights(self, parameters: Array, weights: Array) -> Array:
+    def slopes_by_shares(self, parameters: Array, shares: Array) -> Array:
         """Derivatives of the costs by the weights, (metrics, mixtures, sources); 0 where unused."""
-        _, _, per_data, _, powers, _, worth = self._parts(parameters, weights)
+        _, _, per_data, _, powers, _, worth = self._parts(parameters, shares)
         beta = np.exp(parameters[:, 4, None, None])
-        used = weights > 0
-        per_weight = beta * powers * worth[:, None, :] / np.where(used, weights, 1.0)
-        slopes: Array = per_data[:, :, None] * per_weight
+        used = shares > 0
+        per_share = beta * powers * worth[:, None, :] / np.where(used, shares, 1.0)
+        slopes: Array = per_data[:, :, None] * per_share
         return slopes
 
-    def _parts(self, parameters: Array, weights: Array) -> tuple[Array, ...]:
+    def _parts(self, parameters: Array, shares: Array) -> tuple[Array, ...]:
         offset, log_scale, log_start, log_alpha, log_beta = parameters[:, :5].T[:, :, None]
-        used = weights > 0
-        logs = np.log(np.where(used, weights, 1.0))
+        used = shares > 0
+        logs = np.log(np.where(used, shares, 1.0))
         powers = np.exp(np.exp(log_beta)[:, :, None] * logs) * used
         worth = np.exp(parameters[:, 5:])
         data = np.exp(log_start) + np.matmul(powers, worth[:, :, None])[:, :, 0]
@@ -124,22 +124,22 @@ class Exponential:
             found.append(point)
         return np.array(found)
 
-    def values(self, parameters: Array, weights: Array) -> Array:
+    def values(self, parameters: Array, shares: Array) -> Array:
         """Costs, shape (metrics, mixtures)."""
-        return parameters[:, :1] + self._above(parameters, weights)
+        return parameters[:, :1] + self._above(parameters, shares)
 
-    def values_and_slopes(self, parameters: Array, weights: Array) -> tuple[Array, Array]:
+    def values_and_slopes(self, parameters: Array, shares: Array) -> tuple[Array, Array]:
         """As of the effective-data law."""
-        above = self._above(parameters, weights)
+        above = self._above(parameters, shares)
         slopes = np.empty((*above.shape, parameters.shape[1]))
         slopes[:, :, 0] = 1
         slopes[:, :, 1] = above
-        slopes[:, :, 2:] = above[:, :, None] * weights
+        slopes[:, :, 2:] = above[:, :, None] * shares
         return parameters[:, :1] + above, slopes
 
-    def _above(self, parameters: Array, weights: Array) -> Array:
+    def _above(self, parameters: Array, shares: Array) -> Array:
         # A trial step may overshoot; it is then refused for its cost, so it only has to be finite.
-        exponent = np.clip(parameters[:, 1:2] + parameters[:, 2:] @ weights.T, -50, 30)
+        exponent = np.clip(parameters[:, 1:2] + parameters[:, 2:] @ shares.T, -50, 30)
         above: Array = np.exp(exponent)
         return above
 
@@ -167,30 +167,30 @@ class RepeatedData:
         repetition = np.full((*found.shape[:2], 1), np.log(PUBLISHED_REPETITION))
         return np.concatenate([found, repetition], axis=2)
 
-    def values(self, parameters: Array, weights: Array) -> Array:
+    def values(self, parameters: Array, shares: Array) -> Array:
         """Costs, shape (metrics, mixtures)."""
-        worth, _ = _worth(weights, self.rates, parameters[:, -1])
+        worth, _ = _worth(shares, self.rates, parameters[:, -1])
         return _PLAIN.values(parameters[:, :-1], worth)
 
-    def values_and_slopes(self, parameters: Array, weights: Array) -> tuple[Array, Array]:
+    def values_and_slopes(self, parameters: Array, shares: Array) -> tuple[Array, Array]:
         """As of the effective-data law."""
-        worth, per_log = _worth(weights, self.rates, parameters[:, -1])
+        worth, per_log = _worth(shares, self.rates, parameters[:, -1])
         values, slopes = _PLAIN.values_and_slopes(parameters[:, :-1], worth)
-        by_repetition = (_PLAIN.slopes_by_weights(parameters[:, :-1], worth) * per_log).sum(axis=2)
+        by_repetition = (_PLAIN.slopes_by_shares(parameters[:, :-1], worth) * per_log).sum(axis=2)
         return values, np.concatenate([slopes, by_repetition[:, :, None]], axis=2)
 
 
-def _worth(weights: Array, rates: Array, log_repetition: Array) -> tuple[Array, Array]:
+def _worth(shares: Array, rates: Array, log_repetition: Array) -> tuple[Array, Array]:
     """Weights by what their text is worth, and slopes by ln R, (metrics, mixtures, sources).
 
     Weights of text that is read once at most are as they are.
     """
     repetition = np.exp(log_repetition)[:, None, None]
-    again = np.maximum(rates * weights - 1, 0)
-    rates = np.broadcast_to(rates, weights.shape)
+    again = np.maximum(rates * shares - 1, 0)
+    rates = np.broadcast_to(rates, shares.shape)
     decay = np.exp(-again / repetition)
     size = repetition / np.where(again > 0, rates, 1.0)
-    worth = np.where(again > 0, 1 / np.where(again > 0, rates, 1.0) + size * (1 - decay), weights)
+    worth = np.where(again > 0, 1 / np.where(again > 0, rates, 1.0) + size * (1 - decay), shares)
     return worth, np.where(again > 0, size * (1 - decay * (1 + again / repetition)), 0.0)
 
 

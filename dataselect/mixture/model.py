@@ -62,10 +62,10 @@ class MixtureModel:
         """Root mean squared held-out errors, as `stack.errors_of`."""
         return errors_of(self.stack, self.costs)
 
-    def predict(self, weights: Array, confidence: float = 0.9) -> Predictions:
+    def predict(self, shares: Array, confidence: float = 0.9) -> Predictions:
         """Metrics and objective of mixtures, with intervals of that confidence."""
-        members = self.stack.members(weights)
-        costs = average(members, self.stack.shares)
+        members = self.stack.members(shares)
+        costs = average(members, self.stack.stacking_weights)
         spread, objective_spread = self._disagreement(members)
         expected, of_objective = self._expected
         units, objective_units = self._held_out_errors
@@ -80,10 +80,10 @@ class MixtureModel:
     def objective_costs(self, members: Array) -> tuple[Array, Array]:
         """Cost of the objective and its expected error, (mixtures,), of what surrogates predict."""
         _, spread = self._disagreement(members)
-        costs = self.objective.of(average(members, self.stack.shares))
+        costs = self.objective.of(average(members, self.stack.stacking_weights))
         return costs, _expect(self._expected[1], spread)
 
-    def tolerance(self, weights: Array) -> float:
+    def tolerance(self, shares: Array) -> float:
         """Root mean squared held-out error of the objective; the same for all `weights` here."""
         return float(np.sqrt((self.objective.of(self.stack.honest - self.costs) ** 2).mean()))
 
@@ -99,11 +99,11 @@ class MixtureModel:
 
     def _disagreement(self, members: Array) -> tuple[Array, Array]:
         """Variance among surrogates by share: of metrics (n, metrics), of the objective (n,)."""
-        shares = self.stack.shares
-        mean = average(members, shares)
-        spread = np.einsum("skm,sm->km", (members - mean) ** 2, shares)
+        stacking = self.stack.stacking_weights
+        mean = average(members, stacking)
+        spread = np.einsum("skm,sm->km", (members - mean) ** 2, stacking)
         weights = self.objective.weights
-        overall = shares @ weights / weights.sum()
+        overall = stacking @ weights / weights.sum()
         away = self.objective.of(members) - self.objective.of(mean)
         return spread, overall @ away**2
 
@@ -134,9 +134,9 @@ def fit_model(
 ) -> MixtureModel:
     """Fit every surrogate to a swarm; epochs matter where any is above 1."""
     costs = swarm.values if lower_is_better else -swarm.values
-    if swarm.rates is not None and not repeats(swarm.weights, swarm.rates):
+    if swarm.rates is not None and not repeats(swarm.shares, swarm.rates):
         swarm = replace(swarm, rates=None)
-    stack = fit_stack(swarm.weights, costs, surrogates(seed, trees), seed, swarm.rates)
+    stack = fit_stack(swarm.shares, costs, surrogates(seed, trees), seed, swarm.rates)
     return MixtureModel(swarm, lower_is_better, objective, stack, seed)
 
 

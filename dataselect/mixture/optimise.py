@@ -65,14 +65,14 @@ def search(
     return points[order], broken[order]
 
 
-def breaks(feasible: Feasible, weights: Array, costs: Array, spread: Array) -> Array:
+def breaks(feasible: Feasible, shares: Array, costs: Array, spread: Array) -> Array:
     """By how much mixtures break the cap on distance and the floors, 0 where they hold.
 
     `costs` are of the metrics, (mixtures, metrics), and measured by their `spread`.
     """
-    broken = np.zeros(len(weights))
+    broken = np.zeros(len(shares))
     if feasible.prior is not None and np.isfinite(feasible.most_kl):
-        distance = np.minimum(divergence(weights, feasible.prior), 1e6)
+        distance = np.minimum(divergence(shares, feasible.prior), 1e6)
         broken += np.maximum(distance - feasible.most_kl - 1e-9, 0)
     if feasible.worst is not None:
         over = np.where(np.isfinite(feasible.worst), costs - feasible.worst, -np.inf)

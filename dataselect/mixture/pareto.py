@@ -25,7 +25,7 @@ _STARTS = 600
 class TradeOff:
     """A mixture, and its metrics and objective as predicted, with half intervals."""
 
-    weights: Array
+    shares: Array
     metrics: Array
     metrics_half: Array
     objective: float
@@ -42,7 +42,7 @@ def trade_offs(
     spread = model.swarm.values.std(axis=0)
     feasible = limits.feasible
     starts = feasible.project(
-        starting_points(model.swarm.weights, len(feasible.lower), _STARTS, seed)
+        starting_points(model.swarm.shares, len(feasible.lower), _STARTS, seed)
     )
     costs = model.stack.predict(starts)
     ideal = costs.min(axis=0)
@@ -52,26 +52,26 @@ def trade_offs(
     found = []
     for preference in preferences:
 
-        def score(weights: Array, preference: Array = preference) -> tuple[Array, Array]:
-            predicted = model.stack.predict(weights)
+        def score(shares: Array, preference: Array = preference) -> tuple[Array, Array]:
+            predicted = model.stack.predict(shares)
             short = (predicted - ideal)[:, chosen] / spread[chosen] * preference
             # The mean breaks ties, so that no metric is left worse for nothing.
             value = short.max(axis=1) + 0.05 * short.mean(axis=1)
-            return value, breaks(feasible, weights, predicted, spread)
+            return value, breaks(feasible, shares, predicted, spread)
 
         best, broken = search(score, feasible, starts, QUICK, seed)
         if broken[0] == 0:
             found.append(best[0])
     if not found:
         return []
-    weights = np.array(found)
-    predicted = model.predict(weights, confidence)
+    shares = np.array(found)
+    predicted = model.predict(shares, confidence)
     costs = model.sign * predicted.metrics
     kept = [i for i in range(len(costs)) if not _beaten(costs[:, chosen], i)]
     kept.sort(key=lambda i: float(model.sign * predicted.objective[i]))
     return [
         TradeOff(
-            weights[i],
+            shares[i],
             predicted.metrics[i],
             predicted.metrics_half[i],
             float(predicted.objective[i]),

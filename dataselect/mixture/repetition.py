@@ -30,31 +30,31 @@ class Moved:
     whole: FittedLaw
     folds: tuple[FittedLaw, ...]
 
-    def harm(self, weights: Array, without: int | None = None) -> Array:
+    def harm(self, shares: Array, without: int | None = None) -> Array:
         """What costs rise by from the usual rates to those asked, (mixtures, metrics)."""
-        return harm(self.whole if without is None else self.folds[without], weights, self.asked)
+        return harm(self.whole if without is None else self.folds[without], shares, self.asked)
 
 
-def repeats(weights: Array, rates: Array) -> bool:
+def repeats(shares: Array, rates: Array) -> bool:
     """Whether any run reads a source more than once, so that there is anything to fit."""
-    return bool((rates * weights > 1).any())
+    return bool((rates * shares > 1).any())
 
 
-def usual_rates(weights: Array, rates: Array) -> Array:
+def usual_rates(shares: Array, rates: Array) -> Array:
     """By source, epochs over all runs by its weights in them."""
-    total = weights.sum(axis=0)
-    usual: Array = (rates * weights).sum(axis=0) / np.where(total > 0, total, 1.0)
+    total = shares.sum(axis=0)
+    usual: Array = (rates * shares).sum(axis=0) / np.where(total > 0, total, 1.0)
     return usual
 
 
-def fit_repeated(weights: Array, costs: Array, rates: Array, usual: Array) -> FittedLaw:
+def fit_repeated(shares: Array, costs: Array, rates: Array, usual: Array) -> FittedLaw:
     """The law of repeated data fitted at the rates of each run, predicting at the usual ones."""
-    return read_at(fit_law(RepeatedData(rates), weights, costs), usual)
+    return read_at(fit_law(RepeatedData(rates), shares, costs), usual)
 
 
-def harm(law: FittedLaw, weights: Array, rates: Array) -> Array:
+def harm(law: FittedLaw, shares: Array, rates: Array) -> Array:
     """What costs rise by from the law's own rates to these, (mixtures, metrics)."""
-    return read_at(law, rates).predict(weights) - law.predict(weights)
+    return read_at(law, rates).predict(shares) - law.predict(shares)
 
 
 def read_at(law: FittedLaw, rates: Array) -> FittedLaw:

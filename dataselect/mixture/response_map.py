@@ -21,7 +21,7 @@ _PARTS = 40
 class ResponseMap:
     """Mixtures (points, 3) on a regular grid, the objective of each, and its half interval."""
 
-    weights: Array
+    shares: Array
     objective: Array
     half: Array
 
@@ -31,6 +31,6 @@ def response_map(model: MixtureModel, confidence: float) -> ResponseMap | None:
     if len(model.swarm.sources) != 3:
         return None
     steps = [(i, j) for i in range(_PARTS + 1) for j in range(_PARTS + 1 - i)]
-    weights = np.array([(i, j, _PARTS - i - j) for i, j in steps]) / _PARTS
-    found = model.predict(weights, confidence)
-    return ResponseMap(weights, found.objective, found.objective_half)
+    shares = np.array([(i, j, _PARTS - i - j) for i, j in steps]) / _PARTS
+    found = model.predict(shares, confidence)
+    return ResponseMap(shares, found.objective, found.objective_half)

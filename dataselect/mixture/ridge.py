@@ -24,14 +24,14 @@ class FittedRidge:
     centre: Array
     slopes: Array
 
-    def predict(self, weights: Array) -> Array:
+    def predict(self, shares: Array) -> Array:
         """Costs of mixtures, shape (mixtures, metrics)."""
-        return self.centre + _features(weights, self.transforms) @ self.slopes
+        return self.centre + _features(shares, self.transforms) @ self.slopes
 
 
-def fit_ridge(transforms: bool, weights: Array, costs: Array) -> FittedRidge:
+def fit_ridge(transforms: bool, shares: Array, costs: Array) -> FittedRidge:
     """Fit to costs of shape (runs, metrics)."""
-    features = _features(weights, transforms)
+    features = _features(shares, transforms)
     middle, spread = features.mean(axis=0), features.std(axis=0)
     spread = np.where(spread > 1e-12, spread, np.inf)
     left, sizes, right = np.linalg.svd((features - middle) / spread, full_matrices=False)
@@ -51,8 +51,8 @@ def fit_ridge(transforms: bool, weights: Array, costs: Array) -> FittedRidge:
     return FittedRidge(transforms, mean - middle @ slopes, slopes)
 
 
-def _features(weights: Array, transforms: bool) -> Array:
+def _features(shares: Array, transforms: bool) -> Array:
     if not transforms:
-        return weights
-    logs = np.log(weights + _LOG_FLOOR)
-    return np.hstack([weights, np.sqrt(weights), weights**0.25, logs])
+        return shares
+    logs = np.log(shares + _LOG_FLOOR)
+    return np.hstack([shares, np.sqrt(shares), shares**0.25, logs])

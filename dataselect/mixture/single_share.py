@@ -50,12 +50,12 @@ class Rankings:
 def compare_rankings(model: MixtureModel, confidence: float = 0.9) -> Rankings:
     """How well held-out runs are ranked by the model and by the best single share."""
     observed = model.objective.of(model.costs)
-    weights, fold_of = model.swarm.weights, model.stack.fold_of
+    shares, fold_of = model.swarm.shares, model.stack.fold_of
     rival = np.empty(len(observed))
     for fold in range(int(fold_of.max()) + 1):
         rest = fold_of != fold
-        rival[~rest] = _by_share(weights[rest], observed[rest], weights[~rest])
-    source, sign = _best_share(weights, observed)
+        rival[~rest] = _by_share(shares[rest], observed[rest], shares[~rest])
+    source, sign = _best_share(shares, observed)
     both = np.vstack([model.objective.of(model.stack.honest), rival])
     ours, theirs = _spearman(both, observed)
     rng = np.random.default_rng(model.seed)
@@ -77,18 +77,18 @@ def compare_rankings(model: MixtureModel, confidence: float = 0.9) -> Rankings:
     )
 
 
-def _best_share(weights: Array, costs: Array) -> tuple[int, float]:
+def _best_share(shares: Array, costs: Array) -> tuple[int, float]:
     """The source whose share goes most with the costs, and whether up (+1) or down (−1)."""
-    found = _spearman(weights.T, costs)
+    found = _spearman(shares.T, costs)
     source = int(np.argmax(np.abs(found)))
     return source, 1.0 if found[source] > 0 else -1.0
 
 
-def _by_share(known: Array, costs: Array, weights: Array) -> Array:
+def _by_share(known: Array, costs: Array, shares: Array) -> Array:
     """Quantiles of the cost that mixtures have by the best single share of the known runs."""
     source, sign = _best_share(known, costs)
-    shares = np.sort(sign * known[:, source])
-    return np.searchsorted(shares, sign * weights[:, source]) / len(shares)
+    ranked = np.sort(sign * known[:, source])
+    return np.searchsorted(ranked, sign * shares[:, source]) / len(ranked)
 
 
 def _spearman(of: Array, observed: Array) -> Array:

@@ -45,25 +45,25 @@ class Stack:
     folds: tuple[Mapping[str, Fitted], ...]
     fold_of: Index
     held_out: Array
-    shares: Array
+    stacking_weights: Array
     honest: Array
     """Held-out predictions of the average, with shares found without the fold: (runs, metrics)."""
     moved: Moved | None = None
     """To which epochs predictions are moved, if not to the runs' usual ones."""
 
-    def predict(self, weights: Array, without: int | None = None) -> Array:
+    def predict(self, shares: Array, without: int | None = None) -> Array:
         """Costs, (mixtures, metrics), by the fits to all runs or to all but a fold's."""
-        return self.averaged(self.members(weights, without))
+        return self.averaged(self.members(shares, without))
 
-    def members(self, weights: Array, without: int | None = None) -> Array:
+    def members(self, shares: Array, without: int | None = None) -> Array:
         """What each surrogate predicts, (surrogates, mixtures, metrics); 0 without any share."""
         fitted = self.whole if without is None else self.folds[without]
-        found = np.zeros((len(fitted), len(weights), self.shares.shape[1]))
+        found = np.zeros((len(fitted), len(shares), self.stacking_weights.shape[1]))
         for i, each in enumerate(fitted.values()):
-            if self.shares[i].any():
-                found[i] = each.predict(weights)
+            if self.stacking_weights[i].any():
+                found[i] = each.predict(shares)
         if self.moved is not None:
-            found += self.moved.harm(weights, without)
+            found += self.moved.harm(shares, without)
         return found
 
     def at_rates(self, asked: Array, repetition: float | None = None) -> "Stack":
@@ -88,47 +88,49 @@ class Stack:
 
     def averaged(self, members: Array) -> Array:
         """What the average predicts, (mixtures, metrics)."""
-        return average(members, self.shares)
+        return average(members, self.stacking_weights)
 
 
-def average(members: Array, shares: Array) -> Array:
+def average(members: Array, stacking: Array) -> Array:
     """Members (surrogates, mixtures, metrics) averaged by shares (surrogates, metrics)."""
-    averaged: Array = np.einsum("skm,sm->km", members, shares)
+    averaged: Array = np.einsum("skm,sm->km", members, stacking)
     return averaged
 
 
 def fit_stack(
-    weights: Array, costs: Array, fits: Mapping[str, Fit], seed: int, rates: Array | None = None
+    shares: Array, costs: Array, fits: Mapping[str, Fit], seed: int, rates: Array | None = None
 ) -> Stack:
     """Fit all surrogates and find their shares; costs (runs, metrics) are better when lower.
 
     `rates`, (runs, sources), are the epochs of a weight of 1, given where runs read text twice.
     """
-    fold_of = deal(weights, seed)
-    usual = None if rates is None else usual_rates(weights, rates)
+    fold_of = deal(shares, seed)
+    usual = None if rates is None else usual_rates(shares, rates)
 
     def fit_all(rows: Flags, near: Mapping[str, Fitted]) -> dict[str, Fitted]:
-        at, targets = weights[rows], costs[rows]
+        at, targets = shares[rows], costs[rows]
         known: dict[str, Fitted] = {}
         if rates is not None and usual is not None:
             law, known = repeated_surrogates(at, targets, rates[rows], usual, near, seed)
             targets = targets - harm(law, at, rates[rows])
         return {name: fit(at, targets, near.get(name)) for name, fit in fits.items()} | known
 
-    whole = fit_all(np.ones(len(weights), dtype=np.bool_), {})
+    whole = fit_all(np.ones(len(shares), dtype=np.bool_), {})
     held_out = np.empty((len(whole), *costs.shape))
     folds = []
     for fold in range(fold_of.max() + 1):
         rest = fold_of != fold
         fitted = fit_all(rest, whole)
         for i, each in enumerate(fitted.values()):
-            held_out[i, ~rest] = each.predict(weights[~rest])
+            held_out[i, ~rest] = each.predict(shares[~rest])
         law = fitted.get(REPEATED)
         if rates is not None and isinstance(law, FittedLaw):
-            held_out[:, ~rest] += harm(law, weights[~rest], rates[~rest])
+            held_out[:, ~rest] += harm(law, shares[~rest], rates[~rest])
         folds.append(fitted)
     honest = honest_average(held_out, costs, fold_of)
-    return Stack(whole, tuple(folds), fold_of, held_out, find_shares(held_out, costs), honest)
+    return Stack(
+        whole, tuple(folds), fold_of, held_out, find_stacking_weights(held_out, costs), honest
+    )
 
 
 def honest_average(held_out: Array, costs: Array, fold_of: Index) -> Array:
@@ -136,22 +138,22 @@ def honest_average(held_out: Array, costs: Array, fold_of: Index) -> Array:
     honest = np.empty_like(costs)
     for fold in range(int(fold_of.max()) + 1):
         rest = fold_of != fold
-        shares = find_shares(held_out[:, rest], costs[rest])
-        honest[~rest] = average(held_out[:, ~rest], shares)
+        stacking = find_stacking_weights(held_out[:, rest], costs[rest])
+        honest[~rest] = average(held_out[:, ~rest], stacking)
     return honest
 
 
-def deal(weights: Array, seed: int) -> Index:
+def deal(shares: Array, seed: int) -> Index:
     """The fold of each run: 10 folds of few runs, 5 of many; equal mixtures share a fold."""
-    _, kind = np.unique(weights, axis=0, return_inverse=True)
+    _, kind = np.unique(shares, axis=0, return_inverse=True)
     kinds = int(kind.max()) + 1
-    folds = min(10 if len(weights) <= _MANY_RUNS else 5, kinds)
+    folds = min(10 if len(shares) <= _MANY_RUNS else 5, kinds)
     of_kind = np.random.default_rng(seed).permutation(kinds) % folds
     fold_of: Index = of_kind[kind.ravel()]
     return fold_of
 
 
-def find_shares(held_out: Array, costs: Array) -> Array:
+def find_stacking_weights(held_out: Array, costs: Array) -> Array:
     """Shares (surrogates, metrics) for predictions (surrogates, runs, metrics) of the costs."""
     spread = costs.std(axis=0)
     errors = (held_out - costs) / np.where(spread > 0, spread, 1.0)
@@ -160,14 +162,14 @@ def find_shares(held_out: Array, costs: Array) -> Array:
     everywhere = overall <= _WORST * overall.min()
     pooled = np.zeros(len(errors))
     pooled[everywhere] = _least_error(errors[everywhere].reshape(everywhere.sum(), -1).T)
-    shares = np.zeros(squares.shape)
+    stacking = np.zeros(squares.shape)
     for k in range(squares.shape[1]):
         able = squares[:, k] <= _WORST * squares[:, k].min()
         towards = pooled[able] if pooled[able].sum() > 0 else np.ones(able.sum())
         away = np.eye(len(towards)) - towards / towards.sum()
         strength = np.sqrt(_POOLED_RUNS * squares[:, k].min())
-        shares[able, k] = _least_error(np.vstack([errors[able, :, k].T, strength * away]))
-    return shares
+        stacking[able, k] = _least_error(np.vstack([errors[able, :, k].T, strength * away]))
+    return stacking
 
 
 def _least_error(errors: Array) -> Array:
@@ -178,8 +180,8 @@ def _least_error(errors: Array) -> Array:
     target = np.zeros(len(errors) + 1)
     target[-1] = heavy
     found, _ = nnls(np.vstack([errors, np.full(count, heavy)]), target)
-    shares: Array = found / found.sum()
-    return shares
+    stacking: Array = found / found.sum()
+    return stacking
 
 
 def errors_of(stack: Stack, costs: Array) -> tuple[Array, Array]:

@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 class Surrogate(Protocol):
     """What predicts costs of mixtures, lower being better."""
 
-    def predict(self, weights: Array) -> Array:
+    def predict(self, shares: Array) -> Array:
         """Costs, shape (mixtures, metrics)."""
         ...
 
@@ -38,9 +38,9 @@ class FittedSum:
     law: FittedLaw
     process: FittedProcess
 
-    def predict(self, weights: Array) -> Array:
+    def predict(self, shares: Array) -> Array:
         """Costs of mixtures, shape (mixtures, metrics)."""
-        return self.law.predict(weights) + self.process.predict(weights)
+        return self.law.predict(shares) + self.process.predict(shares)
 
 
 DATA_LAW = "data law"
@@ -55,14 +55,14 @@ Fit = Callable[[Array, Array, Fitted | None], Fitted]
 def surrogates(seed: int, trees: bool = False) -> dict[str, Fit]:
     """All surrogates by name; trees only where wanted, for they need a library of their own."""
 
-    def process(weights: Array, costs: Array, near: Fitted | None) -> FittedProcess:
-        return fit_process(weights, costs, seed, near if isinstance(near, FittedProcess) else None)
+    def process(shares: Array, costs: Array, near: Fitted | None) -> FittedProcess:
+        return fit_process(shares, costs, seed, near if isinstance(near, FittedProcess) else None)
 
-    def law_and_process(weights: Array, costs: Array, near: Fitted | None) -> Fitted:
-        law = fit_law(EffectiveData(), weights, costs)
-        left = costs - law.predict(weights)
+    def law_and_process(shares: Array, costs: Array, near: Fitted | None) -> Fitted:
+        law = fit_law(EffectiveData(), shares, costs)
+        left = costs - law.predict(shares)
         near = near.process if isinstance(near, FittedSum) else None
-        return FittedSum(law, process(weights, left, near))
+        return FittedSum(law, process(shares, left, near))
 
     found: dict[str, Fit] = {
         DATA_LAW: lambda w, c, _: fit_law(EffectiveData(), w, c),
@@ -79,7 +79,7 @@ def surrogates(seed: int, trees: bool = False) -> dict[str, Fit]:
 
 
 def repeated_surrogates(
-    weights: Array,
+    shares: Array,
     costs: Array,
     rates: Array,
     usual: Array,
@@ -87,9 +87,9 @@ def repeated_surrogates(
     seed: int,
 ) -> tuple[FittedLaw, dict[str, Fitted]]:
     """The law that knows how often runs read each source, and all surrogates made with it."""
-    law = fit_repeated(weights, costs, rates, usual)
+    law = fit_repeated(shares, costs, rates, usual)
     of_more = near.get(REPEATED_AND_PROCESS)
     of_more = of_more.process if isinstance(of_more, FittedSum) else None
-    left = costs - harm(law, weights, rates) - law.predict(weights)
-    process = fit_process(weights, left, seed, of_more)
+    left = costs - harm(law, shares, rates) - law.predict(shares)
+    process = fit_process(shares, left, seed, of_more)
     return law, {REPEATED: law, REPEATED_AND_PROCESS: FittedSum(law, process)}

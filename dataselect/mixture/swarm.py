@@ -41,7 +41,7 @@ class Swarm:
     runs: tuple[str, ...]
     sources: tuple[str, ...]
     metrics: tuple[str, ...]
-    weights: Array
+    shares: Array
     values: Array
     notes: tuple[str, ...] = field(default=())
     rates: Array | None = None
@@ -50,14 +50,14 @@ class Swarm:
 
 def read_swarm(ratios: Table, metrics: Table) -> Swarm:
     """Runs of both files; InputError with file and line for what is wrong in them."""
-    sources, weights_of, notes = _read_weights(ratios)
+    sources, shares_of, notes = _read_shares(ratios)
     names, values_of = _read_metrics(metrics)
-    common = [run for run in weights_of if run in values_of]
+    common = [run for run in shares_of if run in values_of]
     if not common:
         raise InputError(
             metrics, f"it has no run of {ratios.name}", "name runs alike in column 'run'"
         )
-    for path, there, other in ((ratios, weights_of, values_of), (metrics, values_of, weights_of)):
+    for path, there, other in ((ratios, shares_of, values_of), (metrics, values_of, shares_of)):
         alone = [run for run in there if run not in other]
         if alone:
             notes.append(f"{_count(len(alone), 'run')} only in {path.name} left out: {_few(alone)}")
@@ -65,9 +65,9 @@ def read_swarm(ratios: Table, metrics: Table) -> Swarm:
     if len(complete) < len(common):
         left = [run for run in common if run not in set(complete)]
         notes.append(f"{_count(len(left), 'run')} without every metric left out: {_few(left)}")
-    weights = np.array([weights_of[run] for run in complete]).reshape(-1, len(sources))
+    shares = np.array([shares_of[run] for run in complete]).reshape(-1, len(sources))
     values = np.array([values_of[run] for run in complete]).reshape(-1, len(names))
-    used: Flags = np.atleast_1d((weights > 0).any(axis=0))
+    used: Flags = np.atleast_1d((shares > 0).any(axis=0))
     varied: Flags = np.zeros(len(names), dtype=np.bool_)
     if complete:
         varied = np.atleast_1d(np.ptp(values, axis=0) > 1e-9 * np.abs(values).max(axis=0))
@@ -84,43 +84,43 @@ def read_swarm(ratios: Table, metrics: Table) -> Swarm:
         raise InputError(metrics, "every metric is the same in every run", "give one that varies")
     if len(sources) < 2:
         raise InputError(ratios, "one source has all the weight", "give runs that mix two or more")
-    if (np.ptp(weights[:, used], axis=0) == 0).all():
+    if (np.ptp(shares[:, used], axis=0) == 0).all():
         raise InputError(ratios, "every run has the same mixture", "give runs whose weights differ")
     return Swarm(
         tuple(complete),
         sources,
         tuple(name for name, keep in zip(names, varied, strict=True) if keep),
-        weights[:, used],
+        shares[:, used],
         values[:, varied],
         tuple(notes),
     )
 
 
-def read_weights(path: Table, sources: Sequence[str]) -> tuple[tuple[str, ...], Array]:
+def read_shares(path: Table, sources: Sequence[str]) -> tuple[tuple[str, ...], Array]:
     """Runs and weights of a file of mixtures of the known `sources`, in their order.
 
     A source that the file does not have has no weight. InputError for one that is not known, unless
     all its weights are 0.
     """
-    columns, weights_of, _ = _read_weights(path)
+    columns, shares_of, _ = _read_shares(path)
     unknown = [name for name in columns if name not in sources]
     for name in unknown:
-        if any(row[columns.index(name)] > 0 for row in weights_of.values()):
+        if any(row[columns.index(name)] > 0 for row in shares_of.values()):
             raise InputError(
                 f"{path}:1",
                 f"{quoted(name)} is no source of the model",
                 nearest(name, sources) or f"the sources are {_few(sources)}",
             )
-    weights = np.zeros((len(weights_of), len(sources)))
+    shares = np.zeros((len(shares_of), len(sources)))
     for i, source in enumerate(sources):
         if source in columns:
-            weights[:, i] = [row[columns.index(source)] for row in weights_of.values()]
-    if not len(weights):
+            shares[:, i] = [row[columns.index(source)] for row in shares_of.values()]
+    if not len(shares):
         raise InputError(path, "it has no row", "add one for each mixture")
-    return tuple(weights_of), weights
+    return tuple(shares_of), shares
 
 
-def read_epochs(path: Table, sources: Sequence[str], runs: Sequence[str], weights: Array) -> Array:
+def read_epochs(path: Table, sources: Sequence[str], runs: Sequence[str], shares: Array) -> Array:
     """Epochs that a weight of 1 is, (runs, sources), of a file of the epochs of these runs.
 
     A source without a column is one of text without end. InputError for a run that is not in the
@@ -144,22 +144,22 @@ def read_epochs(path: Table, sources: Sequence[str], runs: Sequence[str], weight
         raise InputError(
             path, f"it has no row of {_few(missing)}", "add how often each source was read"
         )
-    rates = np.zeros(weights.shape)
+    rates = np.zeros(shares.shape)
     for i, run in enumerate(runs):
         for j, name in enumerate(sources):
             if name in columns:
-                rates[i, j] = _rate(row_of[run], name, float(weights[i, j]))
+                rates[i, j] = _rate(row_of[run], name, float(shares[i, j]))
     return rates
 
 
 def with_epochs(swarm: Swarm, path: Table) -> Swarm:
     """The swarm with the epochs of its runs, and notes of what they tell."""
-    rates = read_epochs(path, swarm.sources, swarm.runs, swarm.weights)
+    rates = read_epochs(path, swarm.sources, swarm.runs, swarm.shares)
     notes = list(swarm.notes)
-    if not repeats(swarm.weights, rates):
+    if not repeats(swarm.shares, rates):
         notes.append("no run reads a source more than once, so epochs tell nothing")
     else:
-        away = rates * swarm.weights - usual_rates(swarm.weights, rates) * swarm.weights
+        away = rates * swarm.shares - usual_rates(swarm.shares, rates) * swarm.shares
         if np.abs(away).max() > _SAME_EPOCHS:
             notes.append(
                 "runs of the same weight read a source differently often; predictions are at the "
@@ -168,15 +168,15 @@ def with_epochs(swarm: Swarm, path: Table) -> Swarm:
     return replace(swarm, rates=rates, notes=tuple(notes))
 
 
-def _rate(row: Row, source: str, weight: float) -> float:
+def _rate(row: Row, source: str, share: float) -> float:
     epochs = row.number(source)
     if not epochs >= 0:
         what = "negative" if epochs < 0 else "no number"
         problem = f"the epochs of {quoted(source)} are {what}"
-    elif epochs > 0 and weight == 0:
+    elif epochs > 0 and share == 0:
         problem = f"{quoted(source)} is read {epochs:g} times and has weight 0"
     else:
-        return epochs / weight if weight > 0 else 0.0
+        return epochs / share if share > 0 else 0.0
     raise InputError(row.where, problem, "write how often the run read the source's text")
 
 
@@ -194,22 +194,22 @@ def _check_enough(path: Table, runs: int, sources: int, notes: list[str]) -> Non
         )
 
 
-def _read_weights(path: Table) -> tuple[tuple[str, ...], dict[str, Array], list[str]]:
+def _read_shares(path: Table) -> tuple[tuple[str, ...], dict[str, Array], list[str]]:
     sources, rows = _read(path, "source")
     notes: list[str] = []
     found: dict[str, Array] = {}
     largest = 0.0
     for row in rows:
-        weights = np.array([row.number(name) for name in sources])
-        for name, weight in zip(sources, weights, strict=True):
-            if not weight >= 0:
-                what = "negative" if weight < 0 else "empty"
+        shares = np.array([row.number(name) for name in sources])
+        for name, share in zip(sources, shares, strict=True):
+            if not share >= 0:
+                what = "negative" if share < 0 else "empty"
                 raise InputError(
                     row.where,
                     f"the weight of {quoted(name)} is {what}",
                     "write a share from 0 to 1",
                 )
-        total = weights.sum()
+        total = shares.sum()
         if abs(total - 1) > SUM_TOLERANCE:
             percent = abs(total - 100) <= 100 * SUM_TOLERANCE
             raise InputError(
@@ -218,7 +218,7 @@ def _read_weights(path: Table) -> tuple[tuple[str, ...], dict[str, Array], list[
                 "divide percentages by 100" if percent else "write shares of the tokens trained on",
             )
         largest = max(largest, abs(total - 1))
-        found[_run(row, found)] = weights / total
+        found[_run(row, found)] = shares / total
     if largest > 1e-6:
         notes.append(f"weights scaled to sum to 1; they were off by up to {largest:.2g}")
     return sources, found, notes

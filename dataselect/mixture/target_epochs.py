@@ -64,15 +64,15 @@ def fitted_repetition(model: MixtureModel) -> list[str]:
 
 
 def notes_on_epochs(
-    model: MixtureModel, limits: Limits, weights: Array, *, searched: bool = False
+    model: MixtureModel, limits: Limits, shares: Array, *, searched: bool = False
 ) -> list[str]:
     """Where the target reads text more often than the runs did, and whether that is counted.
 
     A search, whose runs can be trained otherwise, is told so.
     """
     law = model.stack.repeated
-    usual = np.zeros(len(weights)) if law is None else rates_of(law)
-    target, runs = limits.rates * weights, usual * weights
+    usual = np.zeros(len(shares)) if law is None else rates_of(law)
+    target, runs = limits.rates * shares, usual * shares
     differ = (np.maximum(target, 1) > _OTHER * np.maximum(runs, 1)) | (
         np.maximum(runs, 1) > _OTHER * np.maximum(target, 1)
     )

@@ -40,9 +40,9 @@ class FittedTrees:
 
     texts: tuple[str, ...]
 
-    def predict(self, weights: Array) -> Array:
+    def predict(self, shares: Array) -> Array:
         """Costs of mixtures, shape (mixtures, metrics)."""
-        return np.stack([booster.predict(weights) for booster in self._boosters], axis=1)
+        return np.stack([booster.predict(shares) for booster in self._boosters], axis=1)
 
     @cached_property
     def _boosters(self) -> list[Any]:
@@ -50,12 +50,12 @@ class FittedTrees:
         return [lightgbm.Booster(model_str=text) for text in self.texts]
 
 
-def fit_trees(weights: Array, costs: Array, seed: int) -> FittedTrees:
+def fit_trees(shares: Array, costs: Array, seed: int) -> FittedTrees:
     """Fit to costs of shape (runs, metrics)."""
     lightgbm = _library()
     texts = []
     for cost in costs.T:
-        data = lightgbm.Dataset(weights, cost, params={"verbosity": -1})
+        data = lightgbm.Dataset(shares, cost, params={"verbosity": -1})
         booster = lightgbm.train({**_SETTINGS, "seed": seed}, data, num_boost_round=_ROUNDS)
         texts.append(booster.model_to_string())
     return FittedTrees(tuple(texts))

@@ -44,11 +44,11 @@ def confirm(
     both."""
     settings = worker.settings
     first = settings.proxy_seed + _FRESH_SEEDS
-    best, prior = rounded(proposal.weights), rounded(settings.prior)
+    best, prior = rounded(proposal.shares), rounded(settings.prior)
     if best == prior:
         return None
     numbers = range(first, first + seeds)
-    trials = [Trial(weights, seed) for seed in numbers for weights in (best, prior)]
+    trials = [Trial(shares, seed) for seed in numbers for shares in (best, prior)]
     worker.finish(trials, "confirm", CONFIRMATION)
     values = {e.trial: e.values for e in worker.study.entries() if e.values is not None}
     pairs = [[values.get(Trial(w, seed)) for w in (best, prior)] for seed in numbers]

@@ -24,13 +24,13 @@ def suggested(
     """`count` mixtures within the bounds."""
     names = [str(i) for i in range(len(settings.sources))]
     space = {name: FloatDistribution(_EDGE, 1 - _EDGE) for name in names}
-    trials = sorted(values, key=lambda trial: (trial.weights, trial.seed))
+    trials = sorted(values, key=lambda trial: (trial.shares, trial.seed))
     table = np.array([values[trial] for trial in trials])
     objective = judged(settings, table)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="minimize")
     for trial, value in zip(trials, objective.tolist(), strict=True):
-        place = np.clip(np.exp(-len(names) * np.array(trial.weights)), _EDGE, 1 - _EDGE)
+        place = np.clip(np.exp(-len(names) * np.array(trial.shares)), _EDGE, 1 - _EDGE)
         params = dict(zip(names, place.tolist(), strict=True))
         study.add_trial(
             optuna.trial.create_trial(params=params, distributions=dict(space), value=value)

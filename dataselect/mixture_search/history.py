@@ -44,7 +44,7 @@ def history(
 
 
 def _role(entry: Entry, prior: tuple[float, ...]) -> Role:
-    of_prior = entry.trial.weights == prior
+    of_prior = entry.trial.shares == prior
     if entry.round == CONFIRMATION:
         return "confirms prior" if of_prior else "confirms proposal"
     if entry.round > 0:

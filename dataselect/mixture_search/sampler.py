@@ -47,12 +47,12 @@ def designed(settings: SearchSettings) -> list[Trial]:
 
 def fit(settings: SearchSettings, values: Mapping[Trial, Sequence[float]]) -> MixtureModel:
     """The model of all trials, which does not depend on their order."""
-    trials = sorted(values, key=lambda trial: (trial.weights, trial.seed))
-    weights = np.array([trial.weights for trial in trials])
+    trials = sorted(values, key=lambda trial: (trial.shares, trial.seed))
+    shares = np.array([trial.shares for trial in trials])
     table = np.array([values[trial] for trial in trials])
     runs = tuple(f"run-{i + 1}" for i in range(len(trials)))
     rates = None if settings.rates is None else np.tile(settings.rates, (len(trials), 1))
-    swarm = Swarm(runs, settings.sources, settings.benchmarks, weights, table, rates=rates)
+    swarm = Swarm(runs, settings.sources, settings.benchmarks, shares, table, rates=rates)
     return fit_model(swarm, by_scores(settings, table), True, settings.seed)
 
 
@@ -103,11 +103,11 @@ def _unlike(trial: Trial, taken: set[Trial], settings: SearchSettings, draw: int
     for _ in range(100):
         if fresh not in taken:
             return fresh
-        other = rng.dirichlet(np.ones(len(trial.weights)))
-        mixed = (1 - _STRANGER) * np.array(trial.weights) + _STRANGER * other
-        fresh = replace(trial, weights=rounded(settings.limits.feasible.project(mixed)[0]))
+        other = rng.dirichlet(np.ones(len(trial.shares)))
+        mixed = (1 - _STRANGER) * np.array(trial.shares) + _STRANGER * other
+        fresh = replace(trial, shares=rounded(settings.limits.feasible.project(mixed)[0]))
     # Bounds that leave no other mixture: another seed of this one tells of the noise at least.
     seed = trial.seed
-    while Trial(trial.weights, seed) in taken:
+    while Trial(trial.shares, seed) in taken:
         seed += 1
-    return Trial(trial.weights, seed)
+    return Trial(trial.shares, seed)

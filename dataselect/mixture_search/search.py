@@ -109,7 +109,7 @@ def search(
                 notes.append(
                     "not confirmed: the proposal is the prior, or a proxy of each pair diverged"
                 )
-        notes += notes_on_epochs(model, limits, proposal.weights, searched=True)
+        notes += notes_on_epochs(model, limits, proposal.shares, searched=True)
     study.drop_waiting()
     accuracies = None
     if settings.target is not None:
@@ -154,11 +154,11 @@ def settle(runner: TrialRunner) -> tuple[Limits, SearchSettings, list[str]]:
         limits = replace(limits, prior=prior, prior_from="the same of each source")
     # Floors need a model; they bound the proposal alone.
     upper = np.minimum(limits.feasible.upper, np.array(runner.most))
-    for name, most, weight in zip(sources, runner.most, prior.tolist(), strict=True):
+    for name, most, share in zip(sources, runner.most, prior.tolist(), strict=True):
         if most < 1:
             notes.append(f"{name}: its text allows weights of up to {most:.3g} in trials")
-        if weight > most + 1e-9:
-            notes.append(f"{name}: the prior's {weight:.3g} reads it more often than is allowed")
+        if share > most + 1e-9:
+            notes.append(f"{name}: the prior's {share:.3g} reads it more often than is allowed")
     if runner.cut:
         cut = ", ".join(runner.cut)
         notes.append(f"{cut}: cut, so that proxies read it as often as the target")

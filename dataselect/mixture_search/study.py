@@ -160,9 +160,9 @@ class SharedStudy:
 
     def enqueue(self, trial: Trial, role: str, tag: str, number: int) -> None:
         """Put a mixture up for whoever is free."""
-        attributes = {"mixture": list(trial.weights), "seed": trial.seed, "role": role}
+        attributes = {"mixture": list(trial.shares), "seed": trial.seed, "role": role}
         self._study.enqueue_trial(
-            dict(zip(self._sources, trial.weights, strict=True)),
+            dict(zip(self._sources, trial.shares, strict=True)),
             user_attrs={**attributes, "tag": tag, "round": number},
         )
 

@@ -20,7 +20,7 @@ _PARTS = 10_000
 class Trial:
     """A mixture to train, by its weights, and the seed of its proxy."""
 
-    weights: tuple[float, ...]
+    shares: tuple[float, ...]
     seed: int
 
 
@@ -64,13 +64,13 @@ class SearchSettings:
         }
         if self.target is not None:
             functions = [f for _, _, f in self.target.parts]
-            spec["target"] = [self.target.shares.tolist(), to_json(functions)]
+            spec["target"] = [self.target.weights.tolist(), to_json(functions)]
         return content_key("course", spec)[:8]
 
 
-def rounded(weights: Array) -> tuple[float, ...]:
+def rounded(shares: Array) -> tuple[float, ...]:
     """Multiples of 1/10,000 that sum to 1, by largest remainder."""
-    scaled = np.maximum(weights, 0) / np.maximum(weights, 0).sum() * _PARTS
+    scaled = np.maximum(shares, 0) / np.maximum(shares, 0).sum() * _PARTS
     parts = np.floor(scaled + 1e-9).astype(int)
     order = np.argsort(-(scaled - parts), kind="stable")
     parts[order[: _PARTS - parts.sum()]] += 1

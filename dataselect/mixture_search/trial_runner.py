@@ -94,13 +94,13 @@ class TrialRunner:
     def source(self, trial: Trial) -> TrainedHere:
         """The training run of a mixture."""
         tokenizer, tokens = self.corpus.tokenizer, self.recipe.tokens
-        shares = []
-        for name, weight in zip(self.sources, trial.weights, strict=True):
-            if weight > 0:
+        parts = []
+        for name, share in zip(self.sources, trial.shares, strict=True):
+            if share > 0:
                 stream = self.corpus.streams[name]
-                shares.append(Share(stream.key, stream.folder, round(weight * tokens)))
+                parts.append(Share(stream.key, stream.folder, round(share * tokens)))
         recipe = replace(self.recipe, seed=trial.seed)
-        request = ProxyRequest(recipe, tokenizer.folder, tokenizer.hash, tuple(shares))
+        request = ProxyRequest(recipe, tokenizer.folder, tokenizer.hash, tuple(parts))
         return TrainedHere(request, self.mix.average)
 
     def keys(self, trial: Trial) -> list[str]:

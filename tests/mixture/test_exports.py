@@ -43,11 +43,11 @@ def test_sources_without_weight_are_left_out_everywhere() -> None:
 
 
 def test_plain_files_hold_the_weights() -> None:
-    assert json.loads(text("weights.json")) == {each.name: each.weight for each in SOURCES}
+    assert json.loads(text("weights.json")) == {each.name: each.share for each in SOURCES}
     rows = list(csv.reader(io.StringIO(text("weights.csv"))))
     assert rows[0] == ["source", "weight"]
     assert [(name, float(weight)) for name, weight in rows[1:]] == [
-        (each.name, each.weight) for each in SOURCES
+        (each.name, each.share) for each in SOURCES
     ]
 
 
@@ -92,7 +92,7 @@ def test_streams_have_a_place_and_a_proportion() -> None:
 
 
 def test_levanter_gets_weights_by_name() -> None:
-    assert yaml("levanter.yaml") == {"train_weights": {each.name: each.weight for each in SOURCES}}
+    assert yaml("levanter.yaml") == {"train_weights": {each.name: each.share for each in SOURCES}}
 
 
 def test_interleaved_documents_come_to_the_shares_of_tokens() -> None:
@@ -133,7 +133,7 @@ def test_torchtitan_gets_weighted_datasets(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setitem(sys.modules, name, fake)
     made = module("torchtitan_mixture.py", tmp_path).mixture({s.name: s.name for s in SOURCES})
     assert isinstance(made.datasets, tuple)
-    assert [(d.dataset, d.weight) for d in made.datasets] == [(s.name, s.weight) for s in SOURCES]
+    assert [(d.dataset, d.weight) for d in made.datasets] == [(s.name, s.share) for s in SOURCES]
 
 
 def test_litgpt_gets_datasets_with_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

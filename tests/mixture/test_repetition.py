@@ -26,10 +26,10 @@ NEW = design(np.array([0.6, 0.2, 0.15, 0.05]), 102, 9)[2:]
 PROVENANCE = Provenance(command="dataselect mix fit", version="0", files={})
 
 
-def true(weights: np.ndarray, rates: np.ndarray) -> np.ndarray:
-    again = np.maximum(rates * weights - 1, 0)
+def true(shares: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    again = np.maximum(rates * shares - 1, 0)
     new = REPETITION * (1 - np.exp(-again / REPETITION))
-    return losses(np.where(again > 0, (1 + new) / np.maximum(rates, 1), weights))
+    return losses(np.where(again > 0, (1 + new) / np.maximum(rates, 1), shares))
 
 
 def repeating() -> Swarm:
@@ -38,7 +38,7 @@ def repeating() -> Swarm:
     rates = np.tile(RATES, (30, 1))
     rates[::2] /= 5
     noise = 0.01 * np.random.default_rng(0).standard_normal(swarm.values.shape)
-    return replace(swarm, values=true(swarm.weights, rates) + noise, rates=rates)
+    return replace(swarm, values=true(swarm.shares, rates) + noise, rates=rates)
 
 
 @pytest.fixture(scope="module")

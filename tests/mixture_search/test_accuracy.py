@@ -86,29 +86,29 @@ def test_what_two_mixtures_share_of_a_function_s_error_is_not_in_their_differenc
     assert gain.low < gain.value < gain.high
     assert gain.high - gain.low < 0.8 * np.hypot(first.high - first.low, prior.high - prior.low)
     assert first.predicted_accuracy == pytest.approx(wanted.of(proposal.metrics))
-    assert [len(each) for each in made.slices] == [len(s.weights) for s in proposal.slices]
+    assert [len(each) for each in made.slices] == [len(s.shares) for s in proposal.slices]
     again = forecast(model, wanted, proposal, 0.9, 2000, 0)
     assert again == made
 
 
 def test_intervals_hold_the_function_s_own_error(model: MixtureModel) -> None:
-    weights = np.array([[0.25, 0.25, 0.25, 0.25]])
+    shares = np.array([[0.25, 0.25, 0.25, 0.25]])
     widths = []
     for noise in (0.001, 0.2):
         wanted = target(function(2, 4, noise=noise), function(2, 4, noise=noise))
         rng = np.random.default_rng(0)
-        seen, draws = score_draws(model, weights, 1000, rng)
+        seen, draws = score_draws(model, shares, 1000, rng)
         level = compare(wanted, seen, draws, 0.9, rng).overall[0]
         widths.append(level.high - level.low)
     assert widths[1] > 3 * widths[0]
 
 
 def test_scores_vary_as_held_out_runs_erred(model: MixtureModel) -> None:
-    weights = model.swarm.weights[:6]
-    seen, draws = score_draws(model, weights, 4000, np.random.default_rng(0))
-    assert seen == pytest.approx(model.predict(weights).metrics)
+    shares = model.swarm.shares[:6]
+    seen, draws = score_draws(model, shares, 4000, np.random.default_rng(0))
+    assert seen == pytest.approx(model.predict(shares).metrics)
     half = np.quantile(np.abs(draws - seen), 0.8, axis=0)
-    assert half == pytest.approx(model.predict(weights, 0.8).metrics_half, rel=0.35)
+    assert half == pytest.approx(model.predict(shares, 0.8).metrics_half, rel=0.35)
 
 
 def test_a_score_beyond_the_calibration_is_marked(model: MixtureModel) -> None:

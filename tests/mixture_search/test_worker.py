@@ -37,7 +37,7 @@ def run(mine: Worker) -> dict[Trial, tuple[float, ...]]:
 
 def proposal(values: Mapping[Trial, tuple[float, ...]]) -> list[float]:
     found = propose(fit(SETTINGS, values), SETTINGS.limits, 0.9, 0)
-    return found.weights.tolist()
+    return found.shares.tolist()
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +92,12 @@ def test_the_proposal_is_better_than_the_prior_and_any_trial_s_law(
 ) -> None:
     scale = np.array(list(undisturbed.values())).std(axis=0)
 
-    def cost(weights: tuple[float, ...]) -> float:
-        return float((np.array(law(Trial(weights, 7))) / scale).mean())
+    def cost(shares: tuple[float, ...]) -> float:
+        return float((np.array(law(Trial(shares, 7))) / scale).mean())
 
     best = cost(tuple(proposal(undisturbed)))
     assert best < cost(tuple(SETTINGS.prior.tolist()))
-    assert best < np.median([cost(trial.weights) for trial in undisturbed])
+    assert best < np.median([cost(trial.shares) for trial in undisturbed])
 
 
 def test_a_search_that_is_over_trains_nothing_again_and_a_longer_one_only_what_is_new(
@@ -117,7 +117,7 @@ def test_a_search_that_is_over_trains_nothing_again_and_a_longer_one_only_what_i
 def test_a_trial_that_fails_is_told_after_all_others_and_tried_again_by_the_next_run(
     tmp_path: Path, short: dict[Trial, tuple[float, ...]]
 ) -> None:
-    culprit = sorted(short, key=lambda trial: trial.weights)[4]
+    culprit = sorted(short, key=lambda trial: trial.shares)[4]
 
     class Failing(Proxies):
         def __call__(self, trials: Mapping[str, Trial]) -> dict[str, Result]:
@@ -139,11 +139,11 @@ def test_a_diverged_trial_is_judged_and_the_search_goes_on_without_it(tmp_path: 
         def __call__(self, trials: Mapping[str, Trial]) -> dict[str, Result]:
             made = super().__call__(trials)
             lost = Result(None, 0.0, "the loss was no number", diverged=True)
-            return {n: lost if trials[n].weights[1] > 0.4 else each for n, each in made.items()}
+            return {n: lost if trials[n].shares[1] > 0.4 else each for n, each in made.items()}
 
     proxies = Diverging()
     values = run(worker(tmp_path, proxies, SHORT))
-    lost = [trial for trial in proxies.asked if trial.weights[1] > 0.4]
+    lost = [trial for trial in proxies.asked if trial.shares[1] > 0.4]
     assert lost
     assert len(proxies.asked) == len(set(proxies.asked)) == SHORT.trials
     assert set(values) == set(proxies.asked) - set(lost)

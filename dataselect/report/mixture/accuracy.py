@@ -22,7 +22,7 @@ def accuracy_document(found: Found) -> dict[str, Any] | None:
     proposal, *others = compared.overall
     return {
         "transfer": found.transfer,
-        "weights": {names[k]: share for k, share, _ in target.parts},
+        "weights": {names[k]: weight for k, weight, _ in target.parts},
         **_level(proposal),
         "benchmarks": {names[k]: _level(each) for k, each in compared.benchmarks[0].items()},
         "beside": {
@@ -31,7 +31,7 @@ def accuracy_document(found: Found) -> dict[str, Any] | None:
         },
         "slices": {
             source: {
-                "weight": each.weights.tolist(),
+                "weight": each.shares.tolist(),
                 "value": [level.predicted_accuracy for level in levels],
                 "low": [level.low for level in levels],
                 "high": [level.high for level in levels],

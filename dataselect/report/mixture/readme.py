@@ -74,7 +74,7 @@ def mixture_lines(document: Mapping[str, Any], folder: str = "") -> list[str]:
     return [
         f"**{escape(mixture_verdict(document))}**",
         *_pictures(document, folder, "weights"),
-        _weights(document),
+        _shares(document),
         "Interval: where the optimum lies when runs are left out. Near-equal: how far a weight "
         "alone may move, the others scaled, before the objective is worse by one held-out error.",
         _beside(document),
@@ -124,7 +124,7 @@ def _pictures(document: Mapping[str, Any], folder: str, *names: str) -> list[str
     ]
 
 
-def _weights(document: Mapping[str, Any]) -> str:
+def _shares(document: Mapping[str, Any]) -> str:
     sources = document["sources"]
     shown = [
         key for key in ("prior", "epochs") if any(_has(each, key) for each in sources.values())
@@ -212,9 +212,9 @@ def _trade_offs(document: Mapping[str, Any]) -> list[str]:
     rows = [
         [
             ", ".join(
-                f"{numbers.percent(weight)} {escape(name)}"
-                for name, weight in each["weights"].items()
-                if weight >= 0.005
+                f"{numbers.percent(share)} {escape(name)}"
+                for name, share in each["weights"].items()
+                if share >= 0.005
             ),
             *(gain_text(each["metrics"][name]) for name in metrics),
             *([numbers.points(each["accuracy"])] if accurate else []),

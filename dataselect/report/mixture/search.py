@@ -74,7 +74,7 @@ def write_search(
     limits, model, seed = found.limits, found.model, found.settings.seed
     sources = sources_of(
         model.swarm.sources,
-        found.proposal.weights,
+        found.proposal.shares,
         limits.paths,
         limits.tokens,
         limits.tokens_per_document,
@@ -86,14 +86,14 @@ def write_search(
     swarm = model.swarm
     texts |= {
         "model.json": to_json(model, provenance),
-        "ratios.csv": _table(swarm.runs, swarm.sources, swarm.weights),
+        "ratios.csv": _table(swarm.runs, swarm.sources, swarm.shares),
         "metrics.csv": _table(swarm.runs, swarm.metrics, swarm.values),
         "proposal.json": json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
-        **missing_pictures(document, swarm.weights, out),
+        **missing_pictures(document, swarm.shares, out),
     }
     rates = found.settings.rates
     if rates is not None:
-        texts["epochs.csv"] = _table(swarm.runs, swarm.sources, swarm.weights * np.array(rates))
+        texts["epochs.csv"] = _table(swarm.runs, swarm.sources, swarm.shares * np.array(rates))
     texts["README.md"] = mixture_readme(document, texts)
     out.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():

@@ -32,19 +32,19 @@ def mixture_verdict(document: Mapping[str, Any]) -> str:
         parts.append(f"measured {text} with {seeds} fresh seed{'s' * (seeds != 1)} of each")
     if gain["low"] is None or gain["low"] <= 0:
         parts.append("which may be nothing")
-    return f"{weights_listed(document)}: {', '.join(parts)}."
+    return f"{shares_listed(document)}: {', '.join(parts)}."
 
 
 ENDS = {"value": "", "low": "_low", "high": "_high"}
 """What a gain's ends are called beside it, as `gain_low`."""
 
 
-def weights_listed(document: Mapping[str, Any]) -> str:
+def shares_listed(document: Mapping[str, Any]) -> str:
     """The largest weights in words."""
-    weights = {name: each["weight"] for name, each in document["sources"].items()}
-    ranked = sorted(weights, key=lambda name: -weights[name])
-    named = [name for name in ranked if weights[name] >= _WORTH_NAMING]
-    listed = [f"{numbers.percent(weights[name])} {name}" for name in named[:_LISTED]]
+    shares = {name: each["weight"] for name, each in document["sources"].items()}
+    ranked = sorted(shares, key=lambda name: -shares[name])
+    named = [name for name in ranked if shares[name] >= _WORTH_NAMING]
+    listed = [f"{numbers.percent(shares[name])} {name}" for name in named[:_LISTED]]
     rest = len(named) - len(listed)
     return ", ".join([*listed, *([f"{rest} more"] if rest else [])])
 

@@ -80,9 +80,9 @@ def _curves(document: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[float, f
 
 
 def _slice(axes: Axes, each: Mapping[str, Any], path: Mapping[str, Any], runs: Array) -> None:
-    weights = np.array(path["weight"])
-    axes.fill_between(weights, path["low"], path["high"], color=PALE, linewidth=0, label="interval")
-    axes.plot(weights, path["value"], color=BLUE, linewidth=1.6)
+    shares = np.array(path["weight"])
+    axes.fill_between(shares, path["low"], path["high"], color=PALE, linewidth=0, label="interval")
+    axes.plot(shares, path["value"], color=BLUE, linewidth=1.6)
     if each["prior"] is not None:
         axes.axvline(each["prior"], color=INK, linewidth=1, linestyle=":", label="prior")
     right = max(runs.max(), each["weight"], each["prior"] or 0.0)
@@ -91,7 +91,7 @@ def _slice(axes: Axes, each: Mapping[str, Any], path: Mapping[str, Any], runs: A
             each["cap"], color=GREY, linewidth=1.4, linestyle=(0, (4, 2)), label="most allowed"
         )
         right = max(right, each["cap"])
-    at = int(np.argmin(np.abs(weights - each["weight"])))
+    at = int(np.argmin(np.abs(shares - each["weight"])))
     axes.plot([each["weight"]], [path["value"][at]], **PROPOSAL, label="proposal")
     axes.plot(
         runs,

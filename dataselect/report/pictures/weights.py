@@ -19,7 +19,7 @@ MOST_SOURCES = 40
 """More rows than this nobody reads; the table has all."""
 
 
-def draw_weights(document: Mapping[str, Any]) -> Figure:
+def draw_shares(document: Mapping[str, Any]) -> Figure:
     """A row for each source, the largest weight first."""
     ranked = sorted(
         document["sources"].items(), key=lambda item: (-item[1]["weight"], -(item[1]["prior"] or 0))
