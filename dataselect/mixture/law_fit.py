@@ -2,13 +2,13 @@
 
 Metrics are independent problems of one shape, so their steps are taken together in batched linear
 algebra; 13 metrics on 512 runs take under a second. The weight of the prior against the data is the
-variance of the noise, found along the way from the residuals, so nothing has to be tuned.
+variance of the noise, estimated from the residuals during the fit, so nothing has to be tuned.
 
 Metrics of one swarm resemble each other: the same sources are rich or poor for most of them, with
-much the same exponents. So with several metrics the first fit's parameters say what to expect of
-each (an empirical Bayes prior, twice over), which is what makes few runs go far.
+much the same exponents. So with several metrics the parameters of the first fit become the
+prior of each (empirical Bayes, done twice), which makes few runs enough.
 
-Not covered: uncertainty of parameters; predictions get theirs from cross-validation.
+Not covered: uncertainty of parameters; that of predictions comes from cross-validation.
 """
 
 from dataclasses import dataclass
@@ -22,18 +22,22 @@ Array = NDArray[np.float64]
 
 _MOST_STEPS = 80
 _POOLED_FROM = 5
-"""Metrics from which on their spread says something about a further one."""
+"""Fewest metrics whose spread says something about a further one."""
 _POOLINGS = 2
 
 
 @dataclass(frozen=True)
 class FittedLaw:
-    """A law with `parameters` of shape (metrics, parameters); costs are `centre` + `scale` × it."""
+    """A law fitted to each metric: costs are centre + scale × law."""
 
     law: Law
+    """The form of the law, the same for all metrics."""
     parameters: Array
+    """(metrics, parameters)."""
     centre: Array
+    """Means of the costs over the runs, (metrics,)."""
     scale: Array
+    """Standard deviations of the costs, (metrics,)."""
 
     def predict(self, shares: Array) -> Array:
         """Costs of mixtures, shape (mixtures, metrics)."""
@@ -67,10 +71,10 @@ def _repeated(prior: Prior, times: int) -> Prior:
 
 
 def _pooled(parameters: Array, vague: Prior) -> Prior:
-    """What the metrics' parameters say of a further metric's.
+    """The prior of a further metric's parameters, given those of all metrics.
 
-    Never vaguer than before, nor surer than a quarter of that spread: some metric may differ from
-    all others. Offset and scale are the metric's own.
+    Never wider than before, nor narrower than a quarter of that: some metric may differ from all
+    others. Offset and scale are not pooled.
     """
     with np.errstate(divide="ignore"):
         widest = vague.precision**-0.5
@@ -82,7 +86,7 @@ def _pooled(parameters: Array, vague: Prior) -> Prior:
 def _least_squares(
     law: Law, shares: Array, targets: Array, prior: Prior, start: Array
 ) -> tuple[Array, Array]:
-    """Parameters, and what to compare fits of the same prior by (lower is better)."""
+    """Parameters, and the criterion to compare fits with the same prior by (lower is better)."""
     parameters = start.copy()
     runs = shares.shape[0]
     active = np.arange(len(targets))
@@ -119,7 +123,7 @@ def _least_squares(
 
 
 def _noise(left: Array, curvature: Array, precision: Array, noise: Array) -> Array:
-    """Variance of the noise: squared residuals over the runs that parameters do not use up."""
+    """Variance of the noise: squared residuals over the degrees of freedom that remain."""
     identity = np.eye(curvature.shape[1])
     whole = curvature + ((noise[:, None] * precision) + 1e-9)[:, :, None] * identity
     used = np.trace(np.linalg.solve(whole, curvature), axis1=1, axis2=2)

@@ -1,9 +1,9 @@
 """The JSON file of a fitted model: the runs, what was fitted, and where it came from.
 
-Parameters are in it and closed forms are not: a Gaussian process comes back from its kernel and the
-runs, shares from the held-out predictions. No pickle, so a file from elsewhere is safe to read;
-whatever does not fit together is refused. Written by the same command from the same files it has
-the same bytes.
+It holds parameters, and what follows from them in closed form is computed again: a Gaussian process
+from its kernel and the runs, stacking weights from the held-out predictions. No pickle, so a file
+from elsewhere is safe to read; inconsistent content is refused. The same command with the same
+files writes the same bytes.
 """
 
 import base64
@@ -93,11 +93,14 @@ class _Surrogate(_Part):
 
 
 class Provenance(_Part):
-    """Where a model came from: files by role with their hashes, and the command."""
+    """Where a model came from."""
 
     command: str
+    """The command or call that fitted it."""
     version: str
+    """Version of dataselect."""
     files: dict[str, dict[str, str]]
+    """By role, the name and SHA-256 of each table."""
 
 
 class _File(_Part):
@@ -112,7 +115,7 @@ class _File(_Part):
     weights: Table
     values: Table
     rates: Table | None = None
-    """Epochs of a weight of 1; not written where runs read nothing twice."""
+    """Epochs at a share of 1; absent where no run read text twice."""
     fold_of: list[int]
     surrogates: dict[str, _Surrogate]
     relative_errors: dict[str, dict[str, float]]
@@ -156,7 +159,7 @@ def to_json(model: MixtureModel, provenance: Provenance) -> str:
 
 
 def read_model(path: Path) -> tuple[MixtureModel, Provenance]:
-    """A model from its file; InputError for whatever is wrong in it."""
+    """The model in a file, and its provenance. InputError for anything wrong in the file."""
     file = read_json(_File, path, _FIX)
     try:
         return _model(file), file.provenance
@@ -212,7 +215,7 @@ def _model(file: _File) -> MixtureModel:
 def _all_fitted(
     states: Mapping[str, Any], swarm: Swarm, costs: Array, rows: Flags
 ) -> dict[str, Fitted]:
-    """The surrogates that were fitted to some of the runs."""
+    """The surrogates that were fitted to these rows of the runs."""
     shares, costs = swarm.shares[rows], costs[rows]
     usual = None
     if swarm.rates is None and REPEATED in states:
@@ -252,7 +255,7 @@ def _state(fitted: Fitted) -> Any:
 
 
 def _fitted(state: Any, shares: Array, costs: Array, usual: Array | None) -> Fitted:
-    """What `state` says, given the runs that it was fitted to."""
+    """The surrogate that `state` describes, given the runs that it was fitted to."""
     sources, metrics = shares.shape[1], costs.shape[1]
     match state:
         case _Law():
@@ -273,7 +276,7 @@ def _fitted(state: Any, shares: Array, costs: Array, usual: Array | None) -> Fit
 
 
 def _packed(text: str) -> str:
-    """Trees are long and alike, and several hundred of them stand in a file."""
+    """Compressed: a file holds several hundred trees, which are long and alike."""
     return base64.b64encode(zlib.compress(text.encode(), 9)).decode("ascii")
 
 

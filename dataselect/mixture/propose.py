@@ -1,14 +1,15 @@
-"""Propose a mixture: the best one of a model within limits, what it gains, and how sure that is.
+"""Propose a mixture: a model's optimum within limits, its gain, and the uncertainty.
 
-The best observed run is never shipped: the model, fitted to all runs, is optimised. An optimum of a
-model is where it is most wrong in its own favour, so what is minimised is the objective plus one
+The best observed run is never proposed as such: the model, fitted to all runs, is optimised. A
+model's optimum is where its errors flatter it most, so what is minimised is the objective plus one
 expected error of the prediction, which grows where the surrogates disagree.
 
-Weights are uncertain in two ways. Each fit without a fold has an optimum of its own, and their
-spread (the jackknife of groups) gives an interval for each weight. And many mixtures are about as
-good: how far each weight alone may move, the others scaled to make room, before the objective is
-worse by one held-out error. Gains are differences of predictions, their intervals the two
-predictions' intervals in quadrature, which is wide, since both err alike.
+Shares are uncertain in two ways. Each fit without a fold has an optimum of its own, and their
+spread (the jackknife of groups) gives an interval for each share. And many mixtures are about as
+good: the near-equal range is how far each share alone may move, the others scaled to make room,
+before the objective is worse by one held-out error. Gains are differences of predictions, and their
+intervals add those of the two predictions in quadrature, which is too wide, since both predictions
+have similar errors.
 """
 
 from collections.abc import Mapping
@@ -30,49 +31,71 @@ Array = NDArray[np.float64]
 _STARTS = 600
 _GRID = np.union1d(np.geomspace(1e-3, 1.0, 40), np.linspace(0.0, 1.0, 41))
 _NONE = 5e-4
-"""Weights below this are set to 0: no trainer would notice them."""
+"""Shares below this are set to 0: they would make no difference in training."""
 
 
 @dataclass(frozen=True)
 class Beside:
-    """A mixture to compare with: its objective, and what the proposal gains over it."""
+    """A mixture to compare the proposal with."""
 
     shares: Array
+    """(sources,), summing to 1."""
     label: str
+    """Which source, run or prior it is; empty where its name says it."""
     objective: float
+    """Predicted objective."""
     half: float
+    """Half width of its interval."""
     gain: float
+    """What the proposal gains over it; above 0 the proposal is better."""
     gain_half: float
+    """Half width of the gain's interval."""
 
 
 @dataclass(frozen=True)
 class Slice:
-    """The objective as one weight moves and the others keep their ratios."""
+    """The objective as one share moves and the others keep their ratios."""
 
     shares: Array
+    """Shares of the source that moves, (points,), ascending."""
     objective: Array
+    """Predicted objective, (points,)."""
     half: Array
+    """Half widths of its intervals, (points,)."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """Weights with `low` and `high`, their range of near-equal mixtures, and what is predicted."""
+    """The proposed shares, their uncertainty, and what is predicted of the mixture."""
 
     shares: Array
+    """(sources,), summing to 1."""
     low: Array
+    """Lower ends of the shares' intervals, (sources,)."""
     high: Array
+    """Upper ends, (sources,)."""
     near_low: Array
+    """Lower ends of the near-equal ranges, (sources,)."""
     near_high: Array
+    """Upper ends, (sources,)."""
     objective: float
+    """Predicted objective."""
     objective_half: float
+    """Half width of its interval."""
     metrics: Array
+    """Predicted metrics in their units, (metrics,)."""
     metrics_half: Array
+    """Half widths of their intervals, (metrics,)."""
     beside: Mapping[str, Beside]
+    """By name, the mixtures that the proposal is compared with."""
     slices: tuple[Slice, ...]
+    """By source, the objective along its share."""
     tolerance: float
+    """How much worse near-equal mixtures may be: one held-out error of the objective."""
     divergence: float | None
+    """KL(shares ‖ prior) in nats; None without a prior."""
     outside: tuple[int, ...]
-    """Sources whose weight is beyond that of every run."""
+    """Places of the sources with a larger share than in any run."""
 
 
 def propose(
@@ -82,10 +105,10 @@ def propose(
     seed: int,
     by: MixtureModel | None = None,
 ) -> Proposal:
-    """The best mixture within limits; InputError if none keeps the floors.
+    """The best mixture within limits. InputError if no mixture keeps them.
 
-    `by` is the same model with another objective, which finds the mixture where it is given; what
-    is predicted of it is then still in the objective of `model`, but for the near-equal range.
+    `by`, if given, is the same model with another objective, by which the mixture and its
+    near-equal ranges are found; predictions are in the objective of `model` all the same.
     """
     by = by or model
     limits = with_floors(model, limits)
@@ -131,10 +154,10 @@ def best_mixture(
     near: Array | None = None,
     caution: float = 1.0,
 ) -> Array:
-    """The mixture of least cost plus `caution` expected errors, by the fits to all runs or to all
-    but a fold's.
+    """The mixture of least cost plus `caution` expected errors: (sources,).
 
-    `near` is a mixture to begin from, and makes the search a short one.
+    `without` takes the fits without that fold in place of those to all runs. `near` is a mixture to
+    start from, which makes the search short. InputError if no mixture keeps the limits.
     """
     feasible = limits.feasible
     spread = model.swarm.values.std(axis=0)
@@ -173,7 +196,7 @@ def with_runs(model: MixtureModel) -> dict[str, Array]:
 
 
 def with_floors(model: MixtureModel, limits: Limits) -> Limits:
-    """Floors as costs, that of the prior being what is predicted for it."""
+    """The limits with floors turned into costs; a floor of the prior is its predicted cost."""
     if not limits.floors:
         return limits
     worst = np.full(len(model.swarm.metrics), np.inf)
@@ -204,7 +227,7 @@ def _refuse(model: MixtureModel, limits: Limits, shares: Array) -> None:
 
 
 def _cleaned(shares: Array, limits: Limits) -> Array:
-    """Weights without specks, which the search leaves where 0 is best."""
+    """Shares without the tiny ones that the search leaves where 0 is best."""
     feasible = limits.feasible
     specks = (shares < _NONE) & (feasible.lower <= 0)
     rest = np.where(specks, 0.0, shares)
@@ -220,12 +243,12 @@ def _cleaned(shares: Array, limits: Limits) -> Array:
 def _beside(
     model: MixtureModel, by: MixtureModel, limits: Limits, shares: Array, confidence: float
 ) -> dict[str, Beside]:
-    """The prior, uniform weights, the best single source, the best run: all but the last predicted
-    though they may break limits."""
+    """The prior, uniform shares, the best single source and the best run, all as predicted; they
+    may break limits."""
     sources = model.swarm.sources
     singles = np.eye(len(sources))
     costs, _ = by.objective_costs(by.stack.members(singles))
-    # Accuracies may tie; then it is the model's own objective that tells.
+    # Accuracies may tie; then the model's own objective decides.
     top = int(np.lexsort((model.objective.of(model.costs), by.objective.of(by.costs)))[0])
     single = int(np.argmin(costs))
     mixtures: dict[str, tuple[str, Array]] = {}
@@ -253,7 +276,7 @@ def _beside(
 def _slice(
     model: MixtureModel, limits: Limits, shares: Array, source: int, confidence: float
 ) -> Slice:
-    """Mixtures within the bounds along one weight, the proposal among them."""
+    """Mixtures within the bounds along one share, the proposal among them."""
     low, high = limits.feasible.lower[source], limits.feasible.upper[source]
     grid = np.unique([*_GRID, shares[source], low, high])
     grid = grid[(grid >= low) & (grid <= high)]
@@ -262,7 +285,7 @@ def _slice(
 
 
 def along(shares: Array, source: int, grid: Array) -> Array:
-    """Mixtures in which a source has the weights of the grid and the others keep their ratios."""
+    """Mixtures in which a source has the shares in the grid and the others keep their ratios."""
     others = np.delete(shares, source)
     others = others / others.sum() if others.sum() > 0 else np.full_like(others, 1 / len(others))
     points: Array = np.insert((1 - grid)[:, None] * others, source, grid, axis=1)
@@ -272,7 +295,7 @@ def along(shares: Array, source: int, grid: Array) -> Array:
 def _near(
     model: MixtureModel, each: Slice, shares: Array, source: int, tolerance: float
 ) -> tuple[float, float]:
-    """The stretch of a slice about the proposal that is worse by no more than `tolerance`."""
+    """Ends of the part of a slice around the proposal that is at most `tolerance` worse."""
     cost = model.sign * each.objective
     at = int(np.argmin(np.abs(each.shares - shares[source])))
     limit = cost[at] + tolerance
@@ -283,7 +306,7 @@ def _near(
 
 
 def _crossing(shares: Array, cost: Array, limit: float) -> float:
-    """Where costs along a slice first rise above the limit, or its end."""
+    """The share where costs along a slice first rise above the limit; else the slice's end."""
     above = np.flatnonzero(cost > limit)
     if not len(above):
         return float(shares[-1])

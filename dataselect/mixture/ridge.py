@@ -1,7 +1,7 @@
-"""Ridge regression on transforms of the weights; on the weights alone it is the linear baseline.
+"""Ridge regression on transforms of the shares; on the shares alone it is the linear baseline.
 
-Closed form by one singular value decomposition for all metrics; how much to shrink is chosen by
-leaving out one run at a time, which is closed form too.
+One singular value decomposition gives the closed form for all metrics. Leave-one-out errors, which
+have a closed form too, choose how much to shrink.
 """
 
 from dataclasses import dataclass
@@ -13,16 +13,19 @@ Array = NDArray[np.float64]
 
 _SHRINKAGES = 10.0 ** np.arange(-4, 4.5, 0.5)
 _LOG_FLOOR = 1e-3
-"""Added to weights under the logarithm: smaller weights than this count as about none."""
+"""Added to shares before the logarithm: smaller shares count as about 0."""
 
 
 @dataclass(frozen=True)
 class FittedRidge:
-    """Costs are `centre` + features(weights) @ `slopes`, of shape (features, metrics)."""
+    """A ridge regression of each metric: costs are centre + features(shares) @ slopes."""
 
     transforms: bool
+    """Whether features are roots and logarithms of the shares too, or the shares alone."""
     centre: Array
+    """(metrics,)."""
     slopes: Array
+    """(features, metrics)."""
 
     def predict(self, shares: Array) -> Array:
         """Costs of mixtures, shape (mixtures, metrics)."""

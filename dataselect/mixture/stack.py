@@ -1,15 +1,15 @@
-"""Average surrogates by what each predicts for runs that it was not fitted on.
+"""Stacking: average the surrogates, weighted by how well each predicts held-out runs.
 
 No form of surrogate wins on every swarm, so none is chosen by hand. Runs are dealt into folds,
-replicates of a mixture together; every surrogate is fitted without each fold and predicts it. A
-metric's shares are those, not negative and summing to 1, whose mixture of held-out predictions errs
-least, drawn towards the shares that are best for all metrics together with the weight of
-`_POOLED_RUNS` runs, for one metric's runs alone choose noisily.
+replicates of a mixture together; every surrogate is fitted without each fold and predicts it. The
+stacking weights of a metric are 0 or more, sum to 1, and minimise the error of the averaged
+held-out predictions. They are shrunk towards the weights that are best for all metrics together, as
+if by `_POOLED_RUNS` more runs, because a single metric's runs choose noisily.
 
-The error that is reported is that of the average, with shares found without the fold as well.
+The reported error is that of the average, with stacking weights found without the fold as well.
 
-Where runs read text more than once, every prediction is at the epochs that a weight usually is in
-the runs, or that were asked for (`repetition`); each run is held out and predicted at its own.
+Where runs read text more than once, predictions are at the usual rates of the runs, or at those
+asked for (`repetition`); a held-out run is predicted at its own rates.
 """
 
 from collections.abc import Mapping
@@ -30,33 +30,35 @@ Flags = NDArray[np.bool_]
 _MANY_RUNS = 128
 _POOLED_RUNS = 10
 _WORST = 2.0
-"""A surrogate whose mean squared error is more than this many times the best one's has no share."""
+"""A surrogate with a mean squared error above this many times the best one's gets weight 0."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Surrogates fitted to all runs and without each fold, and their shares by metric.
-
-    `whole` has a surrogate by name and `folds` one such mapping for each fold; `fold_of` says which
-    fold held a run out, `held_out` what was predicted then, (surrogates, runs, metrics).
-    """
+    """Surrogates fitted to all runs and without each fold, and their stacking weights."""
 
     whole: Mapping[str, Fitted]
+    """By name, the surrogates fitted to all runs."""
     folds: tuple[Mapping[str, Fitted], ...]
+    """For each fold, the surrogates fitted without it, by name."""
     fold_of: Index
+    """The fold that holds each run out, (runs,)."""
     held_out: Array
+    """What each surrogate predicts for held-out runs, (surrogates, runs, metrics)."""
     stacking_weights: Array
+    """(surrogates, metrics), 0 or more; they sum to 1 for each metric."""
     honest: Array
-    """Held-out predictions of the average, with shares found without the fold: (runs, metrics)."""
+    """Held-out predictions of the average, with stacking weights found without the fold as well,
+    (runs, metrics)."""
     moved: Moved | None = None
-    """To which epochs predictions are moved, if not to the runs' usual ones."""
+    """Moves predictions to other epochs; None: they are at the runs' usual ones."""
 
     def predict(self, shares: Array, without: int | None = None) -> Array:
-        """Costs, (mixtures, metrics), by the fits to all runs or to all but a fold's."""
+        """Costs, (mixtures, metrics), by the fits to all runs, or by those `without` a fold."""
         return self.averaged(self.members(shares, without))
 
     def members(self, shares: Array, without: int | None = None) -> Array:
-        """What each surrogate predicts, (surrogates, mixtures, metrics); 0 without any share."""
+        """Predictions (surrogates, mixtures, metrics); 0 for a surrogate with no weight at all."""
         fitted = self.whole if without is None else self.folds[without]
         found = np.zeros((len(fitted), len(shares), self.stacking_weights.shape[1]))
         for i, each in enumerate(fitted.values()):
@@ -67,10 +69,10 @@ class Stack:
         return found
 
     def at_rates(self, asked: Array, repetition: float | None = None) -> "Stack":
-        """The same, predicting at these epochs of a weight of 1: (sources,), or by mixture.
+        """The stack, predicting at these epochs of a share of 1: (sources,) or (mixtures, sources).
 
-        `repetition` is R of the law where it is not to be as fitted; it has to be given where no
-        run read anything twice.
+        `repetition` sets R of the law in place of the fitted one; it is needed where no run read
+        any text twice.
         """
         name = REPEATED if REPEATED in self.whole else DATA_LAW
         laws = [fitted[name] for fitted in (self.whole, *self.folds)]
@@ -82,17 +84,17 @@ class Stack:
 
     @property
     def repeated(self) -> FittedLaw | None:
-        """The law of repeated data, where runs read text more than once."""
+        """The law of repeated data; None where no run read text more than once."""
         law = self.whole.get(REPEATED)
         return law if isinstance(law, FittedLaw) else None
 
     def averaged(self, members: Array) -> Array:
-        """What the average predicts, (mixtures, metrics)."""
+        """The average of the members' predictions, (mixtures, metrics)."""
         return average(members, self.stacking_weights)
 
 
 def average(members: Array, stacking: Array) -> Array:
-    """Members (surrogates, mixtures, metrics) averaged by shares (surrogates, metrics)."""
+    """Members (surrogates, mixtures, metrics) averaged by weights (surrogates, metrics)."""
     averaged: Array = np.einsum("skm,sm->km", members, stacking)
     return averaged
 
@@ -100,9 +102,9 @@ def average(members: Array, stacking: Array) -> Array:
 def fit_stack(
     shares: Array, costs: Array, fits: Mapping[str, Fit], seed: int, rates: Array | None = None
 ) -> Stack:
-    """Fit all surrogates and find their shares; costs (runs, metrics) are better when lower.
+    """Fit all surrogates and find their stacking weights; costs (runs, metrics), lower is better.
 
-    `rates`, (runs, sources), are the epochs of a weight of 1, given where runs read text twice.
+    `rates`, (runs, sources), are epochs at a share of 1; None where no run read text twice.
     """
     fold_of = deal(shares, seed)
     usual = None if rates is None else usual_rates(shares, rates)
@@ -134,7 +136,7 @@ def fit_stack(
 
 
 def honest_average(held_out: Array, costs: Array, fold_of: Index) -> Array:
-    """Held-out predictions averaged with shares that were found without the fold as well."""
+    """Held-out predictions averaged by stacking weights found without the fold as well."""
     honest = np.empty_like(costs)
     for fold in range(int(fold_of.max()) + 1):
         rest = fold_of != fold
@@ -154,7 +156,7 @@ def deal(shares: Array, seed: int) -> Index:
 
 
 def find_stacking_weights(held_out: Array, costs: Array) -> Array:
-    """Shares (surrogates, metrics) for predictions (surrogates, runs, metrics) of the costs."""
+    """Stacking weights (surrogates, metrics), by predictions (surrogates, runs, metrics)."""
     spread = costs.std(axis=0)
     errors = (held_out - costs) / np.where(spread > 0, spread, 1.0)
     squares = np.maximum((errors**2).mean(axis=1), 1e-12)
@@ -173,9 +175,9 @@ def find_stacking_weights(held_out: Array, costs: Array) -> Array:
 
 
 def _least_error(errors: Array) -> Array:
-    """Shares, not negative and of sum 1, whose average of the columns has the least squares."""
+    """Weights, 0 or more and of sum 1, whose average of the columns has the least squares."""
     count = errors.shape[1]
-    # The sum of 1 is one more equation, so heavy that it leaves no choice.
+    # The sum of 1 is one more equation, weighted so heavily that it always holds.
     heavy = 1e3 * max(float(np.linalg.norm(errors)), 1e-9)
     target = np.zeros(len(errors) + 1)
     target[-1] = heavy

@@ -1,9 +1,9 @@
-"""The surrogates: what predicts all metrics of a mixture, fitted to runs, by name.
+"""The surrogates: models that predict all metrics of a mixture, fitted to runs, by name.
 
-Each is a different guess of how metrics depend on weights: two laws, a Gaussian process, a process
-on what a law leaves over, ridge regressions, and trees where LightGBM is. Where runs read text more
-than once, there are a law that knows of it, and a process on what that leaves over. `stack` says
-how much each is worth on a swarm.
+Each makes another assumption on how metrics depend on shares: two laws, a Gaussian process, a
+process on the residuals of a law, ridge regressions, and trees where LightGBM is installed. Where
+runs read text more than once, a law of repeated data and a process on its residuals are added.
+`stack` finds how much each is worth on a swarm.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 
 
 class Surrogate(Protocol):
-    """What predicts costs of mixtures, lower being better."""
+    """A model that predicts costs of mixtures, lower being better."""
 
     def predict(self, shares: Array) -> Array:
         """Costs, shape (mixtures, metrics)."""
@@ -33,10 +33,12 @@ class Surrogate(Protocol):
 
 @dataclass(frozen=True)
 class FittedSum:
-    """A law, and a process on what it leaves over."""
+    """A law plus a process on its residuals."""
 
     law: FittedLaw
+    """The law, fitted first."""
     process: FittedProcess
+    """The process, fitted to what the law leaves."""
 
     def predict(self, shares: Array) -> Array:
         """Costs of mixtures, shape (mixtures, metrics)."""
@@ -49,11 +51,11 @@ REPEATED_AND_PROCESS = "repeated data law + process"
 
 Fitted = FittedLaw | FittedProcess | FittedSum | FittedRidge | FittedTrees
 Fit = Callable[[Array, Array, Fitted | None], Fitted]
-"""From weights (runs, sources), costs (runs, metrics), and a fit to more of the runs, if any."""
+"""Of shares (runs, sources), costs (runs, metrics), and a fit to more of the runs or None."""
 
 
 def surrogates(seed: int, trees: bool = False) -> dict[str, Fit]:
-    """All surrogates by name; trees only where wanted, for they need a library of their own."""
+    """All surrogates by name; trees only on request, since they need another library."""
 
     def process(shares: Array, costs: Array, near: Fitted | None) -> FittedProcess:
         return fit_process(shares, costs, seed, near if isinstance(near, FittedProcess) else None)
@@ -86,7 +88,7 @@ def repeated_surrogates(
     near: Mapping[str, Fitted],
     seed: int,
 ) -> tuple[FittedLaw, dict[str, Fitted]]:
-    """The law that knows how often runs read each source, and all surrogates made with it."""
+    """The law of repeated data fitted to the runs, and all surrogates with it, by name."""
     law = fit_repeated(shares, costs, rates, usual)
     of_more = near.get(REPEATED_AND_PROCESS)
     of_more = of_more.process if isinstance(of_more, FittedSum) else None

@@ -1,10 +1,10 @@
 """Runs that were trained on different mixtures of the same sources, read from two CSV tables.
 
 `ratios.csv` has a column `run` and one for each source; `metrics.csv` a column `run` and one for
-each metric. Weights are shares of the tokens trained on. They come rounded, so a row that sums to 1
-within a hundredth is scaled to 1; any other is refused. Runs that lack a metric, or stand in one of
-the files alone, are left out and counted. A source that no run used, and a metric that is the same
-everywhere, tell nothing and are left out as well, since a model of them would be made up.
+each metric. Shares are of the tokens trained on. They are often rounded, so a row that sums to 1
+within a hundredth is scaled to 1; any other is refused. Runs that lack a metric, or are in only one
+of the files, are left out and counted. A source that no run used, and a metric that is the same in
+every run, are left out as well: the runs say nothing about them.
 
 `epochs.csv` may say how often each run read each source, in columns like those of `ratios.csv`.
 
@@ -29,27 +29,33 @@ Flags = NDArray[np.bool_]
 FEWEST_RUNS = 8
 SUM_TOLERANCE = 0.01
 _SAME_EPOCHS = 0.2
-"""Weights and epochs come rounded: rates that differ by less of an epoch are the same."""
+"""Shares and epochs are often rounded: rates that differ by less than this are the same."""
 _RUN = ("run", "run_id")
 _LABELS = ("name", "index")
 
 
 @dataclass(frozen=True)
 class Swarm:
-    """Runs: `weights` of shape (runs, sources), each row summing to 1; `values` (runs, metrics)."""
+    """Runs that were trained on different mixtures of the same sources, and their metrics."""
 
     runs: tuple[str, ...]
+    """Names of the runs."""
     sources: tuple[str, ...]
+    """Names of the sources."""
     metrics: tuple[str, ...]
+    """Names of the metrics."""
     shares: Array
+    """Shares of the tokens, (runs, sources); each row sums to 1."""
     values: Array
+    """Metrics in their own units, (runs, metrics)."""
     notes: tuple[str, ...] = field(default=())
+    """What was left out or changed when reading, for the user."""
     rates: Array | None = None
-    """Epochs over a source's text that a weight of 1 is in a run, (runs, sources), where known."""
+    """Epochs over each source's text at a share of 1, (runs, sources); None: not known."""
 
 
 def read_swarm(ratios: Table, metrics: Table) -> Swarm:
-    """Runs of both files; InputError with file and line for what is wrong in them."""
+    """The runs that are in both tables. InputError names the file and line of what is wrong."""
     sources, shares_of, notes = _read_shares(ratios)
     names, values_of = _read_metrics(metrics)
     common = [run for run in shares_of if run in values_of]
@@ -97,10 +103,10 @@ def read_swarm(ratios: Table, metrics: Table) -> Swarm:
 
 
 def read_shares(path: Table, sources: Sequence[str]) -> tuple[tuple[str, ...], Array]:
-    """Runs and weights of a file of mixtures of the known `sources`, in their order.
+    """Names of mixtures and their shares (mixtures, sources), in the order of `sources`.
 
-    A source that the file does not have has no weight. InputError for one that is not known, unless
-    all its weights are 0.
+    A source without a column has a share of 0. InputError for an unknown source, unless all its
+    shares are 0.
     """
     columns, shares_of, _ = _read_shares(path)
     unknown = [name for name in columns if name not in sources]
@@ -121,10 +127,10 @@ def read_shares(path: Table, sources: Sequence[str]) -> tuple[tuple[str, ...], A
 
 
 def read_epochs(path: Table, sources: Sequence[str], runs: Sequence[str], shares: Array) -> Array:
-    """Epochs that a weight of 1 is, (runs, sources), of a file of the epochs of these runs.
+    """Epochs at a share of 1, (runs, sources), from a file of the epochs of these runs.
 
-    A source without a column is one of text without end. InputError for a run that is not in the
-    file, and for epochs that do not fit the weights.
+    A source without a column counts as unlimited text: 0. InputError for a run that is not in the
+    file, and for epochs that contradict the shares.
     """
     columns, rows = _read(path, "source")
     unknown = [name for name in columns if name not in sources]
@@ -153,11 +159,11 @@ def read_epochs(path: Table, sources: Sequence[str], runs: Sequence[str], shares
 
 
 def with_epochs(swarm: Swarm, path: Table) -> Swarm:
-    """The swarm with the epochs of its runs, and notes of what they tell."""
+    """The swarm with the epochs of its runs, and notes on them."""
     rates = read_epochs(path, swarm.sources, swarm.runs, swarm.shares)
     notes = list(swarm.notes)
     if not repeats(swarm.shares, rates):
-        notes.append("no run reads a source more than once, so epochs tell nothing")
+        notes.append("no run reads a source more than once, so epochs change nothing")
     else:
         away = rates * swarm.shares - usual_rates(swarm.shares, rates) * swarm.shares
         if np.abs(away).max() > _SAME_EPOCHS:
@@ -227,7 +233,9 @@ def _read_shares(path: Table) -> tuple[tuple[str, ...], dict[str, Array], list[s
 def _read_metrics(path: Table) -> tuple[tuple[str, ...], dict[str, Array]]:
     metrics, rows = _read(path, "metric")
     if "objective" in metrics:
-        raise InputError(f"{path}:1", "'objective' is what metrics are combined to", "rename it")
+        raise InputError(
+            f"{path}:1", "'objective' is reserved for the combined metrics", "rename it"
+        )
     found: dict[str, Array] = {}
     for row in rows:
         found[_run(row, found)] = np.array([row.number(name) for name in metrics])
@@ -235,7 +243,7 @@ def _read_metrics(path: Table) -> tuple[tuple[str, ...], dict[str, Array]]:
 
 
 def _read(path: Table, each: str) -> tuple[tuple[str, ...], list[Row]]:
-    """Columns but run and labels, and the rows, whose run is made the cell `run`."""
+    """Columns except run and labels, and the rows, each with its run in the cell `run`."""
     columns, rows = read_csv(path)
     key = next((name for name in _RUN if name in columns), None)
     names = tuple(name for name in columns if name != key and name not in _LABELS)

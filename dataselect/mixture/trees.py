@@ -1,8 +1,8 @@
-"""Gradient-boosted trees by LightGBM, the published method for such swarms; an extra.
+"""Gradient-boosted trees by LightGBM, the published method for such swarms; optional.
 
-They need several hundred runs to rank mixtures well and do not extrapolate, but they see
-interactions that no law has. Trained on one thread with a fixed seed, so that the same runs give
-the same trees.
+They need several hundred runs to rank mixtures well and do not extrapolate, but they model
+interactions that no law has. They are trained on one thread with a fixed seed, so that the same
+runs give the same trees.
 """
 
 from dataclasses import dataclass
@@ -36,9 +36,10 @@ _ROUNDS = 300
 
 @dataclass(frozen=True)
 class FittedTrees:
-    """The trees of each metric, in LightGBM's own text."""
+    """Gradient-boosted trees of each metric."""
 
     texts: tuple[str, ...]
+    """By metric, the trees in LightGBM's text format."""
 
     def predict(self, shares: Array) -> Array:
         """Costs of mixtures, shape (mixtures, metrics)."""
@@ -51,7 +52,7 @@ class FittedTrees:
 
 
 def fit_trees(shares: Array, costs: Array, seed: int) -> FittedTrees:
-    """Fit to costs of shape (runs, metrics)."""
+    """Fit to costs of shape (runs, metrics). InputError if LightGBM is not installed."""
     lightgbm = _library()
     texts = []
     for cost in costs.T:

@@ -1,4 +1,4 @@
-"""`ds.fit_mixture`, `predict_mixtures`, `propose_mixture`: what the commands give, and errors."""
+"""`ds.fit_mixture`, `predict_mixtures`, `propose_mixture`: the commands' results, and errors."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def proposal(fitted: ds.MixtureFit) -> ds.MixtureProposal:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model file that the command has written, beside its tables."""
+    """A model file written by the command, beside its tables."""
     folder = tmp_path_factory.mktemp("swarm")
     ratios, metrics = swarm_tables()
     given = list(written(folder, ratios=ratios, metrics=metrics))

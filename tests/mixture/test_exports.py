@@ -1,4 +1,4 @@
-"""Weights as trainers read them: the consumers that are here read them, the others' rules hold."""
+"""Files for trainers: installed trainers read them, and the rules of the others hold."""
 
 import csv
 import importlib.util
@@ -58,7 +58,7 @@ def test_olmo_core_may_repeat_as_much_as_the_target_needs() -> None:
         assert (entry["source_name"], entry["paths"]) == (source.name, list(source.paths))
         assert 0 < entry["target_ratio"] <= 1
         if source.tokens is not None:
-            # Its own check: what a source can give is at least what the mixture needs.
+            # OLMo-core's check: a source has at least as many tokens as the mixture needs.
             given = int(source.tokens * 1.0 * entry["max_repetition_ratio"])
             assert given >= int(TARGET * entry["target_ratio"])
             assert entry["max_repetition_ratio"] >= 1
@@ -118,7 +118,7 @@ def module(name: str, tmp_path: Path) -> ModuleType:
 
 
 def test_torchtitan_gets_weighted_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its two classes take keywords alone."""
+    """torchtitan's two classes take keywords only."""
 
     class Weighted:
         def __init__(self, *, dataset: Any, weight: float) -> None:

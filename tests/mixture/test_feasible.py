@@ -12,7 +12,7 @@ from dataselect.mixture.optimise import THOROUGH, breaks, search, starting_point
 
 @st.composite
 def bounded(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A point and bounds that hold some mixture."""
+    """A point, and bounds that allow some mixture."""
     n = draw(st.integers(2, 12))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     inside = rng.dirichlet(np.full(n, draw(st.sampled_from([0.1, 1.0, 10.0]))))
@@ -34,7 +34,7 @@ def test_a_projection_is_feasible_and_no_feasible_point_is_nearer(
     assert (found >= lower).all()
     assert (found <= upper).all()
     assert project(found, lower, upper)[0] == pytest.approx(found, abs=1e-9)
-    # The mark of the nearest point: no mass can move downhill without leaving the bounds.
+    # Optimality of the nearest point: no mass can move downhill within the bounds.
     slope = found - point
     gives, takes = found > lower + 1e-9, found < upper - 1e-9
     if gives.any() and takes.any():

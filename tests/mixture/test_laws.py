@@ -1,4 +1,4 @@
-"""Laws: slopes are those of the values, and known parameters' predictions are found again."""
+"""Laws: slopes match the values, and fits recover the predictions of known parameters."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A model's predictions and intervals, its file, and what is proposed from it."""
+"""A model's predictions and intervals, its file, and proposals from it."""
 
 import json
 from dataclasses import replace
@@ -170,7 +170,7 @@ def test_trade_offs_are_none_better_in_both(model: MixtureModel) -> None:
         ),
         ("sources: {web: {min: 0.6, max: 0.5}}", "'min' 0.6 is above 'max' 0.5"),
         ("sources: {web: {weight: 0.6, max: 0.7}}", "'min' or 'max' is given as well"),
-        ("sources: {web: {max_repetition: 2}}", "without 'tokens' it means nothing"),
+        ("sources: {web: {max_repetition: 2}}", "without 'tokens' it has no effect"),
         ("max_kl: 0.1", "there is no prior"),
         ("kl_penalty: 0.1", "there is no prior"),
         (

@@ -18,7 +18,7 @@ SOURCES = ("a", "b", "c")
 
 
 def modelled(values: np.ndarray, shares: np.ndarray, lower: bool = True) -> MixtureModel:
-    """By ridge regression alone, which takes no time."""
+    """A model by ridge regression alone, which is fast."""
     runs = tuple(map(str, range(len(shares))))
     swarm = Swarm(runs, SOURCES, ("m",), shares, values[:, None])
     costs = values[:, None] if lower else -values[:, None]
@@ -51,7 +51,7 @@ def test_where_balance_decides_the_model_is_ahead(shares: np.ndarray) -> None:
 
 
 def test_the_rival_has_not_seen_what_it_ranks(shares: np.ndarray) -> None:
-    """Of pure noise the best share of many looks good on the runs it was chosen on."""
+    """On pure noise, the best share of many looks good on the runs that it was chosen on."""
     noise = np.random.default_rng(2).standard_normal(60)
     model = modelled(noise, shares)
     seen = max(abs(spearmanr(share, noise).statistic) for share in shares.T)

@@ -1,4 +1,4 @@
-"""Surrogates keep one contract, and each is right where its assumption is."""
+"""Surrogates keep one contract, and each is right where its assumption holds."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def test_every_surrogate_beats_the_mean_and_is_deterministic(name: str) -> None:
     error = np.sqrt(((predicted - COSTS[32:]) ** 2).mean(axis=0)) / COSTS.std(axis=0)
     assert (error < 0.9).all()
     assert (fit(WEIGHTS[:32], COSTS[:32], None).predict(WEIGHTS[32:]) == predicted).all()
-    # From a fit to more of the runs, and in any units.
+    # Starting from a fit to more of the runs, and in any units.
     near = fit(WEIGHTS, COSTS, None)
     scaled = fit(WEIGHTS[:32], 1000 * COSTS[:32] - 5, near).predict(WEIGHTS[32:])
     assert np.isfinite(scaled).all()

@@ -1,4 +1,4 @@
-"""Reading a swarm: what is tolerated, what is said, what is refused."""
+"""Reading a swarm: what is tolerated, noted and refused."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -71,7 +71,7 @@ def test_what_tells_nothing_is_left_out(tmp_path: Path) -> None:
         (["run,a,", "r1,1,0"], METRICS, "ratios.csv:1: a column has no name"),
         (RATIOS, ["run,x", "q1,2"], "metrics.csv: it has no run of ratios.csv"),
         (RATIOS[:6], METRICS, "5 complete runs for 3 sources; give 8 or more (better 9)"),
-        (RATIOS, ["run,objective", "r1,2"], "'objective' is what metrics are combined to"),
+        (RATIOS, ["run,objective", "r1,2"], "'objective' is reserved for the combined metrics"),
         (RATIOS, ["run,x", *(f"r{i},1" for i in range(1, 9))], "every metric is the same"),
         (["run,a", *(f"r{i},1" for i in range(1, 9))], METRICS, "one source has all the weight"),
         (
@@ -107,8 +107,8 @@ def test_mixtures_to_predict_may_lack_sources_but_not_have_others(tmp_path: Path
     ("name", "lower", "problem"),
     [
         ("x_loss", True, None),
-        ("arc_bpb", False, "'arc_bpb' is lower when better by its name; give --lower-is-better"),
-        ("val/Perplexity", False, "is lower when better by its name"),
+        ("arc_bpb", False, "'arc_bpb' is better when lower, by its name; give --lower-is-better"),
+        ("val/Perplexity", False, "is better when lower, by its name"),
         ("arc_acc", True, "leave out --lower-is-better"),
         ("arc", False, "as if lower were better"),
         ("accuracy_loss", True, None),

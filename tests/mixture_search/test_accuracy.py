@@ -1,4 +1,4 @@
-"""Accuracy of the target as what a search maximises, and how sure it is."""
+"""Searches that maximise the target's accuracy, and the intervals of it."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from dataselect.mixture.accuracy import TargetAccuracy, by_accuracy, compare, fo
 from dataselect.mixture.model import MixtureModel
 from dataselect.mixture.propose import best_mixture, propose
 from dataselect.mixture_search.sampler import designed, fit, proposed
-from dataselect.mixture_search.trial import judged
+from dataselect.mixture_search.trial import costs
 from dataselect.transfer.function import Provenance, Setting, TransferFunction
 from dataselect.transfer.function import fit as fit_function
 
@@ -40,13 +40,13 @@ def target(*functions: TransferFunction) -> TargetAccuracy:
 
 
 def scores(model: MixtureModel, wanted: TargetAccuracy | None = None) -> np.ndarray:
-    """Predicted of the best mixture."""
+    """Predicted scores of the best mixture."""
     by = model if wanted is None else by_accuracy(model, wanted)
     return model.predict(best_mixture(by, SETTINGS.limits, 0)[None]).metrics[0]
 
 
 def flat() -> TransferFunction:
-    """Full marks whatever the score."""
+    """Full marks for every score."""
     return replace(function(2, 4), bounds=(0.9, 0.9))
 
 
@@ -128,7 +128,7 @@ def test_rounds_are_proposed_for_accuracy_and_told_apart_from_those_for_scores()
     (ours,) = proposed(accuracy, values, [], 1, 1)
     assert proposed(SETTINGS, values, [], 1, 1) != [ours]
     table = np.array(list(values.values()))
-    assert (np.argsort(judged(accuracy, table)) == np.argsort(table[:, 0])).all()
+    assert (np.argsort(costs(accuracy, table)) == np.argsort(table[:, 0])).all()
     assert accuracy.tag != SETTINGS.tag
     assert accuracy.tag == replace(accuracy).tag
     assert accuracy.tag != replace(accuracy, target=target(function(2, 5), flat())).tag

@@ -1,4 +1,4 @@
-"""The course of a search as a report shows it."""
+"""The history of a search as a report shows it."""
 
 from types import SimpleNamespace
 from typing import Any, cast

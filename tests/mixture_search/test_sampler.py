@@ -1,4 +1,4 @@
-"""Which mixtures a search trains: within bounds, none twice, the same whatever the order."""
+"""Which mixtures a search trains: within bounds, none twice, the same in any order."""
 
 from dataclasses import replace
 

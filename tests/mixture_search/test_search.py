@@ -1,4 +1,4 @@
-"""A whole search with real proxies, and what it refuses before it spends anything."""
+"""A whole search with real proxies, and the input errors before any training."""
 
 import csv
 import json
@@ -166,7 +166,7 @@ def test_a_run_searches_after_its_stages_where_the_plan_says_so(
     assert mixture["status"] == "done"
     assert mixture["verdict"].startswith(f"{100 * max(shares.values()):.1f}% worked")
     assert cost["flops"]["mixture"] == mixture["proposal"]["search"]["flops"] > 0
-    # One trial has the weights of a candidate, and so its proxy.
+    # One trial has the shares of a candidate, and so the same proxy.
     trained = [r["key"] for r in Store(folder / "store").ledger() if r["kind"] == "proxy"]
     assert cost["spent"]["stage1"]["jobs"] + cost["spent"]["mixture"]["jobs"] == len(
         Store(folder / "store").ledger()

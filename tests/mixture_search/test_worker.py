@@ -1,4 +1,4 @@
-"""Workers on one board: every trial once, whoever is killed, and the same proposal."""
+"""Workers of one study: every trial once, whichever is killed, and the same proposal."""
 
 import os
 import signal
@@ -70,7 +70,7 @@ def test_a_killed_worker_loses_no_trial_and_the_proposal_is_that_of_an_undisturb
         time.sleep(0.02)
     other = start(tmp_path)
     seen = study(tmp_path)
-    while sum(entry.judged for entry in seen.entries()) < 5:
+    while sum(entry.finished for entry in seen.entries()) < 5:
         assert other.poll() is None
         time.sleep(0.02)
     os.kill(killed.pid, signal.SIGKILL)
@@ -83,7 +83,7 @@ def test_a_killed_worker_loses_no_trial_and_the_proposal_is_that_of_an_undisturb
     (lost,) = [entry for entry in entries if entry.state == TrialState.FAIL]
     assert "its worker died" in (lost.why or "")
     assert lost.trial in values
-    assert len({entry.number for entry in entries if entry.judged}) == SETTINGS.trials
+    assert len({entry.number for entry in entries if entry.finished}) == SETTINGS.trials
     assert proposal(values) == proposal(undisturbed)
 
 
@@ -173,7 +173,7 @@ def test_a_worker_elsewhere_counts_as_dead_after_a_long_silence(tmp_path: Path) 
     now += 200
     (lost,) = here.release_orphans()
     assert (lost.number, lost.why) == (claimed.number, f"its worker died ({away.worker})")
-    # It was not dead after all: what it tells comes too late and changes nothing.
+    # It was not dead after all: its report comes too late and changes nothing.
     away.tell(claimed.number, (1.0, 2.0), 3.0)
     assert [entry.state for entry in here.entries()] == [TrialState.FAIL]
 
@@ -225,7 +225,7 @@ def test_a_torn_end_of_the_journal_is_cut_off_and_the_search_goes_on(
     journal.write_bytes(journal.read_bytes() + torn)
     assert run(mine) == short
     assert caplog.text.count("cut off 20 bytes") == 2
-    # What optuna-dashboard reads it with.
+    # As optuna-dashboard reads it.
     storage = JournalStorage(JournalFileBackend(str(journal)))
     trials = optuna.load_study(study_name="study", storage=storage).trials
     assert sum(trial.values is not None for trial in trials) == SHORT.trials

@@ -1,4 +1,4 @@
-"""A proposal from a small swarm, as the document that pages and pictures are views of."""
+"""The document of a proposal from a small swarm, from which pages and pictures are made."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ CONFIRMED: dict[str, Any] = {
 
 
 def made_model(names: tuple[str, ...]) -> MixtureModel:
-    """Of 12 runs; the first source is worth most, the last nothing."""
+    """A model of 12 runs; the first source is worth most, the last nothing."""
     count = len(names)
     shares = design(np.full(count, 1 / count), 12, 0)
     worth = np.linspace(2.0, 0.0, count)
@@ -62,7 +62,7 @@ def made_model(names: tuple[str, ...]) -> MixtureModel:
 
 
 def made_document(model: MixtureModel, **facts: Any) -> dict[str, Any]:
-    """What `mix propose` writes of it; `facts` are added, as those of a search."""
+    """The document that `mix propose` writes, with `facts` added, such as those of a search."""
     limits = no_limits(model.swarm.sources)
     found = propose(model, limits, 0.9, 0)
     rankings, grid = compare_rankings(model), response_map(model, 0.9)

@@ -1,4 +1,4 @@
-"""What `dataselect mix` found: a document for programs, and tables for people."""
+"""A fit and a proposal of `dataselect mix`: a document for programs, and tables for people."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -21,7 +21,7 @@ _SHOWN_SHARE = 0.1
 
 
 def print_fit(model: MixtureModel, rankings: Rankings, console: Console) -> None:
-    """What each metric is predicted by, and how well runs were that were held out."""
+    """Print which surrogates predict each metric, and how well they predict held-out runs."""
     swarm, stack = model.swarm, model.stack
     better = "lower" if model.lower_is_better else "higher"
     say(
@@ -66,7 +66,7 @@ def print_fit(model: MixtureModel, rankings: Rankings, console: Console) -> None
 
 
 def fit_verdict(model: MixtureModel, rankings: Rankings) -> str:
-    """How well held-out runs are predicted, beside a ranking by the share of one source."""
+    """How well held-out runs are predicted, and ranked compared with the share of one source."""
     _, averaged = model.errors
     error = float(np.median(averaged / model.swarm.values.std(axis=0)))
     ours, single = rankings.model, rankings.single_share
@@ -89,7 +89,7 @@ def proposal_document(
     grid: ResponseMap | None,
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Everything that was found, ready for JSON; what is not known is None."""
+    """The whole result, ready for JSON; what is not known is None."""
     names = model.swarm.sources
     sources = {}
     for i, name in enumerate(names):
@@ -180,7 +180,7 @@ def _map(grid: ResponseMap) -> dict[str, Any]:
 
 
 def print_proposal(document: Mapping[str, Any], console: Console) -> None:
-    """Weights with intervals, the objective beside others', and what to beware of."""
+    """Print shares with intervals, the mixtures compared with, and notes."""
     better = "lower" if document["lower_is_better"] else "higher"
     objective = document["objective"]
     say(

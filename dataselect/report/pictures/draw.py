@@ -1,4 +1,4 @@
-"""Draw a picture by its name. Importing this loads matplotlib; nothing else in the report does."""
+"""Draw a picture by its name. Only this module and those it imports load matplotlib."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -26,7 +26,7 @@ Made = tuple[MixtureModel, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def three() -> Made:
-    """Of a search, with names that mean harm."""
+    """The document of a search, with malicious names."""
     model = made_model(HOSTILE)
     facts = {"search": SEARCH, "confirmed": CONFIRMED, "objective_unit": "standard deviations"}
     return model, made_document(model, **facts)
@@ -40,7 +40,7 @@ def four() -> Made:
 
 @pytest.fixture(scope="module")
 def drawn(three: Made, four: Made, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """All pictures of both."""
+    """All pictures of both documents."""
     empty = tmp_path_factory.mktemp("none")
     found = {}
     for count, (model, document) in {"3": three, "4": four}.items():
@@ -134,7 +134,7 @@ def test_slices_show_target_accuracy_where_it_was_predicted(
 
 
 def with_accuracy(document: dict[str, Any]) -> dict[str, Any]:
-    """The document, had it been a search for accuracy."""
+    """The document as of a search for accuracy."""
     level = {"value": 0.42, "low": 0.40, "high": 0.44, "extrapolated": False}
     gain = {"gain": 0.015, "gain_low": 0.005, "gain_high": 0.025}
     slices = {
