@@ -128,7 +128,7 @@ def main() -> None:
             name: find(folder, others, option, store, compute, watch)
             for name, option in SEARCHES.items()
         }
-        proposals = {name: rounded(each.proposal.weights) for name, each in found.items()}
+        proposals = {name: rounded(each.proposal.shares) for name, each in found.items()}
         again = {name: others[name] for name in best_of(first)}
         repeated = targets(proposals | again, CONFIRMED)
     results = {
@@ -218,7 +218,7 @@ def outcome(
         "trials": found.trials,
         "flops": found.flops,
         "trial_seconds": found.trial_seconds,
-        "weights": dict(zip(SOURCES, found.proposal.weights.tolist(), strict=True)),
+        "weights": dict(zip(SOURCES, found.proposal.shares.tolist(), strict=True)),
         "low": dict(zip(SOURCES, found.proposal.low.tolist(), strict=True)),
         "high": dict(zip(SOURCES, found.proposal.high.tolist(), strict=True)),
         "gain_over_prior": {

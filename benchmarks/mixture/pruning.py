@@ -72,7 +72,7 @@ def train(folder: Path) -> None:
                 values = [[float(m.table["rbridge"].mean()) for m in each] for each in found]
                 scoring = sum(m.flops for m in found[0])
                 rows.append(
-                    {"weights": trial.weights, "seed": trial.seed, "values": values}
+                    {"weights": trial.shares, "seed": trial.seed, "values": values}
                     | {"training_flops": proxy.training_flops, "scoring_flops": scoring}
                 )
                 results[name] = Result(tuple(values[-1]), made[name].flops)

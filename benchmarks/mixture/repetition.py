@@ -120,7 +120,7 @@ def study(kind: str, sources: int, runs: int, seed: int) -> dict[str, float]:
         away = np.abs(np.log(repetition_of(law) / truth.repetition))
         found["repetition_off_by"] = float(np.exp(np.median(away)))
         names = list(models["aware"].stack.whole)
-        shares = models["aware"].stack.shares.mean(axis=1)
+        shares = models["aware"].stack.stacking_weights.mean(axis=1)
         aware = [i for i, each in enumerate(names) if each.startswith("repeated")]
         found["share_of_aware"] = float(shares[aware].sum())
     found["most_epochs"] = float((rates * weights).max())

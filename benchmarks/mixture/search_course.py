@@ -75,9 +75,9 @@ def search(
     settings: SearchSettings, truth: Callable[[np.ndarray], np.ndarray], noise: float
 ) -> Trial:
     def measured(trial: Trial) -> tuple[float, ...]:
-        places = [round(1e4 * w) for w in trial.weights]
+        places = [round(1e4 * w) for w in trial.shares]
         rng = np.random.default_rng([settings.seed, trial.seed, *places])
-        values = truth(np.array([trial.weights]))[0]
+        values = truth(np.array([trial.shares]))[0]
         return tuple((values + noise * rng.standard_normal(len(values))).tolist())
 
     values = {trial: measured(trial) for trial in designed(settings)}
@@ -111,7 +111,7 @@ def main() -> None:
             regrets = []
             for seed in range(given.first, given.first + given.seeds):
                 settings = replace(world.settings(seed), **course)
-                found = world.truth(np.array([search(settings, world.truth, noise).weights]))[0]
+                found = world.truth(np.array([search(settings, world.truth, noise).shares]))[0]
                 regrets.append(((found / scale).mean() - best) / spread)
             error = np.std(regrets, ddof=1) / np.sqrt(len(regrets))
             print(f"  {name}: {np.mean(regrets):.3f} ± {error:.3f}, {max(regrets):.3f}", flush=True)

@@ -31,7 +31,7 @@ from dataselect.mixture.model_file import Provenance, read_model, to_json
 from dataselect.mixture.objective import find_objective
 from dataselect.mixture.predictions import column_names, columns_of, to_csv
 from dataselect.mixture.single_share import Rankings, compare_rankings
-from dataselect.mixture.swarm import read_epochs, read_swarm, read_weights, with_epochs
+from dataselect.mixture.swarm import read_epochs, read_shares, read_swarm, with_epochs
 from dataselect.mixture.target_epochs import (
     at_epochs,
     fitted_repetition,
@@ -49,10 +49,10 @@ class MixtureFit(Result):
     """The runs and what was fitted to them."""
 
     provenance: Provenance
-    """Files with their hashes, and the command or call."""
+    """The tables with their hashes, and the command or call that fitted it."""
 
     origin: Origin
-    """The model's file, or what stands for it where it was fitted here."""
+    """The model's file, or a description of the object where there is none."""
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -62,19 +62,19 @@ class MixtureFit(Result):
 
     @property
     def verdict(self) -> str:
-        """How well held-out runs are predicted, beside a ranking by the share of one source."""
+        """How well held-out runs are predicted, and ranked compared with one source's share."""
         return fit_verdict(self.model, self.rankings)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Runs, sources and metrics that were left out, and what else to know of the runs."""
+        """Which runs, sources and metrics were left out, and cautions on the runs."""
         return self.model.swarm.notes
 
     @cached_property
     def rankings(self) -> Rankings:
-        """Rank correlation with the objective of held-out runs: the model's, and a single share's.
+        """Rank correlation with the objective of held-out runs: the model's, and a rival's.
 
-        The rival ranks mixtures by the share of the one source that goes best with the objective.
+        The rival ranks mixtures by the share of the source that correlates most with the objective.
         """
         return compare_rankings(self.model)
 
@@ -85,29 +85,29 @@ class MixtureFit(Result):
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row for each metric: how well runs are predicted that were held out.
+        """A row for each metric: how well held-out runs are predicted.
 
         `error` is the root mean square in the metric's unit, `of_spread` the same divided by the
         metric's standard deviation over the runs (1 is no better than their mean). `by` is the
-        surrogate with the largest share in the average, `share`.
+        surrogate with the largest stacking weight, `share` that weight.
         """
         swarm, stack = self.model.swarm, self.model.stack
         _, averaged = self.model.errors
-        largest = stack.shares.argmax(axis=0)
+        largest = stack.stacking_weights.argmax(axis=0)
         names = list(stack.whole)
         return pd.DataFrame(
             {
                 "error": averaged,
                 "of_spread": averaged / swarm.values.std(axis=0),
                 "by": [names[i] for i in largest],
-                "share": stack.shares.max(axis=0),
+                "share": stack.stacking_weights.max(axis=0),
             },
             index=pd.Index(swarm.metrics, name="metric"),
         )
 
     @property
     def errors(self) -> pd.DataFrame:
-        """Held-out errors as shares of a metric's spread, by surrogate and metric."""
+        """Held-out errors divided by the metric's spread, by surrogate and metric."""
         swarm, names = self.model.swarm, [*self.model.stack.whole, "average"]
         single, averaged = self.model.errors
         values = np.vstack([single, averaged]) / swarm.values.std(axis=0)
@@ -119,7 +119,7 @@ class MixtureFit(Result):
 
     def save(self, path: FilePath) -> None:
         """Write the model file, which `predict_mixtures`, `propose_mixture` and `dataselect mix`
-        read; InputError where it cannot be written."""
+        read. InputError if it cannot be written."""
         write_out(Path(path), self.to_json(), "--json")
 
     def _shown(self) -> Mapping[str, pd.DataFrame]:
@@ -143,17 +143,17 @@ def fit_mixture(
         ds.fit_mixture("ratios.csv", "metrics.csv", lower_is_better=True).save("model.json")
 
     Tables are CSV files or frames with a column `run`. `ratios` has a column for each source: its
-    share of the tokens, each row summing to 1. `metrics` has a column for each metric, of which
-    lower or higher values are better alike (`lower_is_better`); names and shape are checked against
-    that unless `trust_direction`. `epochs` says how often runs read each source, in the columns of
-    `ratios`. `objective` is what to be good at: a metric, several as "a=2,b=1", a mapping from
-    metric to weight, or a YAML file (default: their mean). `trees` tries gradient-boosted trees too
-    (needs LightGBM). `seed` deals the folds. `command` is what the model file says it was made by
-    (default: this call).
+    share of the tokens, each row summing to 1. `metrics` has a column for each metric; lower
+    values are better for all of them (`lower_is_better`) or higher ones for all, and names and
+    shape are checked against that unless `trust_direction`. `epochs` says how often runs read each
+    source, in the columns of `ratios`. `objective` is what to optimise: a metric, several as
+    "a=2,b=1", a mapping from metric to weight, or a YAML file (default: their mean). `trees` tries
+    gradient-boosted trees too (needs LightGBM). `seed` assigns runs to folds. `command` is recorded
+    in the model file (default: this call).
 
-    Raises InputError for what is wrong in a table, with its line, for fewer than eight complete
-    runs or two more than there are sources, for an unknown metric, and for a direction that names
-    or shape of the metrics speak against.
+    Raises InputError for an error in a table, with its line; for fewer complete runs than eight, or
+    than two more than sources; for an unknown metric; and for a direction that names or shape of
+    the metrics contradict.
     """
     by = command or python_call(fit_mixture, locals())
     check_seed(seed)
@@ -165,8 +165,8 @@ def fit_mixture(
     if not trust_direction:
         check_direction(tables["metrics"], swarm, lower_is_better)
     spec = os.fspath(objective) if isinstance(objective, os.PathLike) else objective
-    wanted = find_objective(spec, swarm.metrics, swarm.values)
-    model = fit_model(swarm, wanted, lower_is_better, seed, trees)
+    mean = find_objective(spec, swarm.metrics, swarm.values)
+    model = fit_model(swarm, mean, lower_is_better, seed, trees)
     files = {role: {"name": each.name, "sha256": _sha256(each)} for role, each in tables.items()}
     provenance = Provenance(command=by, version=__version__, files=files)
     return MixtureFit(model, provenance, InMemory("model", "a MixtureFit"))
@@ -174,22 +174,22 @@ def fit_mixture(
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MixturePredictions(Result):
-    """What a model predicts of mixtures."""
+    """A model's predictions for mixtures."""
 
     runs: tuple[str, ...]
     """Names of the mixtures."""
 
-    weights: pd.DataFrame
-    """Their weights: a row for each mixture, a column for each source of the model."""
+    shares: pd.DataFrame
+    """Their shares: a row for each mixture, a column for each source of the model."""
 
     model: MixtureModel
-    """What predicted them."""
+    """The model that predicted them, at the epochs asked for."""
 
     predicted: ModelPredictions
-    """Values and half intervals."""
+    """Values, and half widths of their intervals."""
 
     confidence: float
-    """Share that intervals are to cover."""
+    """Probability that an interval covers the value."""
 
     @property
     def verdict(self) -> str:
@@ -204,9 +204,9 @@ class MixturePredictions(Result):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Mixtures that have more of a source than any run of the model."""
-        most = self.model.swarm.weights.max(axis=0)
-        beyond = (self.weights.to_numpy() > most + 1e-6).any(axis=1)
+        """How many mixtures have more of a source than any run of the model."""
+        most = self.model.swarm.shares.max(axis=0)
+        beyond = (self.shares.to_numpy() > most + 1e-6).any(axis=1)
         if not beyond.any():
             return ()
         return (f"{beyond.sum()} of {len(beyond)} have more of a source than any run has",)
@@ -226,9 +226,9 @@ class MixturePredictions(Result):
     @overload
     def to_csv(self, path: FilePath) -> None: ...
     def to_csv(self, path: FilePath | None = None) -> str | None:
-        """Write the file that `dataselect mix predict --out` writes, or give its text.
+        """Write the file that `dataselect mix predict --out` writes, or return its text.
 
-        InputError where it cannot be written.
+        InputError if it cannot be written.
         """
         text = to_csv(self.runs, self.model.swarm.metrics, self.predicted)
         if path is None:
@@ -252,26 +252,26 @@ def predict_mixtures(
         ds.predict_mixtures("model.json", "mixtures.csv").table
 
     `model` is a model file or what `fit_mixture` returned. `at` is a CSV file or a frame of
-    mixtures, with the columns of `ratios` there; a source without a column has no weight. `epochs`
+    mixtures, with the columns of `ratios` there; a source without a column has no share. `epochs`
     says how often each mixture reads each source (default: as often as the runs did). Intervals
-    cover the share `confidence`, for mixtures like those of the runs.
+    cover with probability `confidence`, for mixtures like those of the runs.
 
-    Raises InputError for what is wrong in a table or the model file, with its line or field, for a
+    Raises InputError for an error in a table or the model file, with its line or field, for a
     source that the model does not know, and for epochs where no run repeated text.
     """
     check_confidence(confidence)
     fitted = fit_of(model).model
-    runs, weights = read_weights(as_table("at", at), fitted.swarm.sources)
+    runs, shares = read_shares(as_table("at", at), fitted.swarm.sources)
     if epochs is not None:
-        rates = read_epochs(as_table("epochs", epochs), fitted.swarm.sources, runs, weights)
+        rates = read_epochs(as_table("epochs", epochs), fitted.swarm.sources, runs, shares)
         fitted = at_epochs(fitted, rates)
-    predicted = fitted.predict(weights, confidence)
-    mixtures = pd.DataFrame(weights, index=pd.Index(runs, name="run"), columns=fitted.swarm.sources)
+    predicted = fitted.predict(shares, confidence)
+    mixtures = pd.DataFrame(shares, index=pd.Index(runs, name="run"), columns=fitted.swarm.sources)
     return MixturePredictions(runs, mixtures, fitted, predicted, confidence)
 
 
 def fit_of(given: FilePath | MixtureFit) -> MixtureFit:
-    """The model that a function was given: as it is, or from its file."""
+    """The fitted model given to a function, read from its file if it is a path."""
     if isinstance(given, MixtureFit):
         return given
     fix = "give the path of a model file, or what fit_mixture returned"
@@ -280,7 +280,7 @@ def fit_of(given: FilePath | MixtureFit) -> MixtureFit:
 
 
 def _sha256(table: Table) -> str:
-    """Of the file, or of the one that a frame would be."""
+    """SHA-256 of a file, or of the CSV text of a frame."""
     if isinstance(table, Frame):
         return hashlib.sha256(table.csv_text().encode()).hexdigest()
     return sha256_of(table)

@@ -35,47 +35,47 @@ from dataselect.report.pictures import missing_pictures
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MixtureProposal(Result):
-    """The best mixture within constraints, and what stands beside it."""
+    """The best mixture within constraints, compared with others."""
 
     document: dict[str, Any]
-    """Everything found, as `dataselect mix propose --json` writes it."""
+    """The whole result, as `dataselect mix propose --json` writes it."""
 
     model: MixtureModel
-    """What predicted it, at the epochs of the next run where the constraints ask for that."""
+    """The model that predicted it, at the target's epochs if the constraints ask for them."""
 
     limits: Limits
-    """The constraints, made out for the model's sources."""
+    """The constraints, resolved for the model's sources."""
 
     exports: Mapping[str, str]
-    """The weights as files for trainers, text by name."""
+    """The shares as files for trainers: text by file name."""
 
     export_notes: tuple[str, ...]
-    """What to know about these files."""
+    """Notes on these files."""
 
     @property
     def verdict(self) -> str:
-        """The weights and what they are predicted to gain."""
+        """The shares and their predicted gain, in a sentence."""
         return mixture_verdict(self.document)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to beware of."""
+        """Cautions on the proposal."""
         return tuple(self.document["notes"])
 
     @property
-    def weights(self) -> dict[str, float]:
+    def shares(self) -> dict[str, float]:
         """The proposed share of the tokens by source; they sum to 1."""
         return {name: each["weight"] for name, each in self.document["sources"].items()}
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row for each source, largest weight first.
+        """A row for each source, largest share first.
 
         `weight` is the proposed share of the tokens; `low` and `high` where the optimum lies when
-        runs are left out; `near_equal_low` and `near_equal_high` how far the weight alone may move
+        runs are left out; `near_equal_low` and `near_equal_high` how far the share alone may move
         before the objective is worse by one held-out error. `prior` is the mixture compared with,
         `epochs` how often the source is read; both are missing where not known. `cap` is the
-        largest weight allowed, `capped_by` the constraint that holds the weight down, if any, and
+        largest share allowed, `capped_by` the constraint that holds the share down, if any, and
         `beyond_runs` says that no run has as much.
         """
         sources = self.document["sources"]
@@ -89,10 +89,10 @@ class MixtureProposal(Result):
 
     @property
     def beside(self) -> pd.DataFrame:
-        """What else one might train on: the prior, uniform weights, the best source, the best run.
+        """A row for each mixture compared with: prior, uniform shares, best source, best run.
 
         `objective` is predicted in the metrics' unit with the ends of its interval, and `gain` is
-        what the proposal gains over it (above 0 the proposal is better, whichever way is better).
+        what the proposal gains over it (above 0 the proposal is better, in either direction).
         """
         rows = {
             name: {
@@ -109,8 +109,8 @@ class MixtureProposal(Result):
 
     @property
     def trade_offs(self) -> pd.DataFrame:
-        """A row for each trade-off asked for by `pareto`: weights by source, then the predicted
-        metrics and the objective, under a first column level that says which."""
+        """A row for each trade-off (`pareto`), with two levels of columns: `weight` has shares by
+        source, `metric` the predicted metrics, `objective` the predicted objective."""
         swarm, rows = self.model.swarm, self.document["trade_offs"]
         columns = [
             *(("weight", name) for name in swarm.sources),
@@ -128,14 +128,13 @@ class MixtureProposal(Result):
         return pd.DataFrame(values, columns=pd.MultiIndex.from_tuples(columns))
 
     def to_json(self) -> str:
-        """Text of `document`."""
+        """JSON text of `document`."""
         return json.dumps(self.document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     def write(self, folder: FilePath) -> None:
-        """Write the weights for trainers, a README with pictures and proposal.json to a folder.
+        """Write shares for trainers, a README with pictures and proposal.json to a folder.
 
-        The folder is made where it is not there. InputError, with the file that it is about, where
-        that fails.
+        The folder is created if absent. InputError names the file that cannot be written.
         """
         out = Path(folder)
         try:
@@ -144,9 +143,9 @@ class MixtureProposal(Result):
             problem = f"cannot be made: {failed.strerror}"
             raise InputError(out, problem, "give another --out") from None
         files = {**self.exports, "proposal.json": self.to_json()}
-        told = {**self.document, "notes": [*self.document["notes"], *self.export_notes]}
-        page = mixture_readme(told, files)
-        pictures = missing_pictures(self.document, self.model.swarm.weights, out)
+        noted = {**self.document, "notes": [*self.document["notes"], *self.export_notes]}
+        page = mixture_readme(noted, files)
+        pictures = missing_pictures(self.document, self.model.swarm.shares, out)
         for name, text in {**files, "README.md": page, **pictures}.items():
             write_out(out / name, text)
 
@@ -174,12 +173,12 @@ def propose_mixture(
 
     `model` is a model file or what `fit_mixture` returned. `constraints` is a YAML file, or a
     mapping of its content: tokens of the sources and of the target, repetition, bounds, prior,
-    floors (docs/mixture.md). `pareto` asks for so many trade-offs between the metrics as well.
-    Intervals cover the share `confidence`; `seed` is of the search. `command` is what the files say
-    they were made by (default: this call).
+    floors (docs/mixture.md). `pareto` is the number of trade-offs between metrics to find.
+    Intervals cover with probability `confidence`; `seed` is of the search. `command` is recorded in
+    the files (default: this call).
 
-    Raises InputError for what is wrong in the model file or the constraints, with the place, and
-    for constraints that contradict each other or that no mixture keeps.
+    Raises InputError for an error in the model file or the constraints, with the place, and for
+    constraints that contradict each other or that no mixture satisfies.
     """
     by = command or python_call(propose_mixture, locals())
     check_confidence(confidence)
@@ -202,7 +201,7 @@ def propose_mixture(
     found = propose(fitted, limits, confidence, seed)
     others = trade_offs(fitted, limits, pareto, seed) if pareto else []
     sources = sources_of(
-        swarm.sources, found.weights, limits.paths, limits.tokens, limits.tokens_per_document
+        swarm.sources, found.shares, limits.paths, limits.tokens, limits.tokens_per_document
     )
     exports, export_notes = export_all(sources, limits.target_tokens, seed)
     facts = {
@@ -216,5 +215,5 @@ def propose_mixture(
     rankings = compare_rankings(fitted, confidence)
     grid = response_map(fitted, confidence)
     document = proposal_document(fitted, limits, found, others, rankings, grid, facts)
-    document["notes"] += notes_on_epochs(fitted, limits, found.weights)
+    document["notes"] += notes_on_epochs(fitted, limits, found.shares)
     return MixtureProposal(document, fitted, limits, exports, tuple(export_notes))

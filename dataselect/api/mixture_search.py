@@ -1,4 +1,4 @@
-"""`ds.search_mixture`: the shares of a manifest's sources, as `dataselect mix MANIFEST` does it."""
+"""`ds.search_mixture`: search for the shares of a manifest's sources, as `dataselect mix` does."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,21 +29,26 @@ _SHARE_COLUMNS = ("weight", "low", "high", "prior", "epochs", "cap")
 
 @dataclass(frozen=True, repr=False)
 class MixtureSearch(Result):
-    """What a search found, as tables."""
+    """The result of a search, as tables."""
 
     document: Mapping[str, Any]
-    """Everything that was found: the content of proposal.json."""
+    """The whole result: the content of proposal.json."""
     found: Found = field(compare=False)
     """The objects behind it: the model, the trials, the limits."""
     _inputs: tuple[Manifest, Plan] = field(compare=False)
 
     @property
     def verdict(self) -> str:
-        """The proposed shares, what they are to gain and what was measured, in a sentence."""
+        """The proposed shares, their predicted gain and the measured one, in a sentence."""
         return mixture_verdict(self.document)
 
     @property
-    def shares(self) -> "pd.DataFrame":
+    def shares(self) -> dict[str, float]:
+        """The proposed share of the tokens of each source, in 0..1; they sum to 1."""
+        return {name: each["weight"] for name, each in self.document["sources"].items()}
+
+    @property
+    def table(self) -> "pd.DataFrame":
         """A row for each source: its proposed share `weight` of the tokens in 0..1 with `low` and
         `high`, the `prior`, the `epochs` over its text and the `cap` on its share."""
         import pandas as pd
@@ -56,23 +61,23 @@ class MixtureSearch(Result):
 
     @property
     def trials(self) -> "pd.DataFrame":
-        """A row for each finished trial: `round` (-1 where it confirms), `role`, `objective`."""
+        """A row for each finished trial: `round` (-1: confirmation), `role`, `objective`."""
         import pandas as pd
 
         return pd.DataFrame(self.document["search"]["steps"]).set_index("trial")
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What should be known of the proposal."""
+        """Cautions on the proposal."""
         return tuple(self.document["notes"])
 
     def write(self, out: str | Path, command: str = "dataselect.search_mixture(...)") -> Path:
-        """Write proposal, model, tables and the files of trainers into `out`; its README.md."""
+        """Write proposal, model, tables and files for trainers into `out`; returns its README."""
         write_search(self.found, *self._inputs, Path(out), command)
         return Path(out) / "README.md"
 
     def _shown(self) -> "Mapping[str, pd.DataFrame]":
-        return {"Shares of the tokens": self.shares}
+        return {"Shares of the tokens": self.table}
 
 
 def search_mixture(
@@ -91,8 +96,8 @@ def search_mixture(
 
     `manifest` and `plan` as for `run`. `trials`: proxies to train, and `pareto`: trade-offs between
     benchmarks to find, in place of the plan's. `storage`: URL of an Optuna storage that several
-    machines share, by default a journal in the `store`. `out`: folder of the results; none is
-    written without it. `command` is what they say that they were made by.
+    machines share, by default a journal in the `store`. `out`: folder for the results, which are
+    not written without it. `command` is recorded in them.
 
     Raises InputError before anything is trained, IncompleteError where too many trials failed.
 
@@ -124,7 +129,7 @@ def search_mixture(
 
 
 def _with_trials(mix: Mix, trials: int) -> Mix:
-    """The search with another number of trials, checked as if the plan had said so."""
+    """The search with another number of trials, checked as in a plan."""
     if trials < FEWEST_DESIGNED:
         raise InputError(
             "--trials", f"{trials} are too few for a model", f"give {FEWEST_DESIGNED} or more"

@@ -2,7 +2,7 @@
 
 All keys are optional. With tokens of the sources and of the target, no source is repeated more than
 `max_repetition` times: w ≤ repetition · available / target. Contradictions are found before any
-search and name the constraint, since "infeasible" alone helps nobody.
+search, and the error names the constraint, since "infeasible" alone helps nobody.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,25 +28,25 @@ class SourceLimits(Section):
     """One source: how much of it there is, and how much may be used."""
 
     tokens: Count | None = None
-    """Tokens available, such as 1.2T."""
+    """Tokens available, such as 1.2T. None: not known."""
 
     weight: Share | None = None
-    """Fixes the weight."""
+    """Fixes the share."""
 
     min: Share = 0.0
-    """Least weight."""
+    """Smallest share."""
 
     max: Share = 1.0
-    """Largest weight."""
+    """Largest share."""
 
     max_repetition: Annotated[Number, Field(gt=0)] | None = None
-    """How often its tokens may be repeated. Default: the file's."""
+    """How often its tokens may be read. Default: that of the whole file."""
 
     path: Text | list[Text] | None = None
-    """Where its data lies, for the files of trainers. Default: its name."""
+    """Where its data is, for the files of trainers. Default: its name."""
 
     tokens_per_document: Annotated[Number, Field(gt=0)] | None = None
-    """Mean length, for trainers that draw documents and not tokens."""
+    """Mean length, for trainers that draw documents instead of tokens."""
 
 
 class Constraints(Document):
@@ -56,7 +56,7 @@ class Constraints(Document):
     """Tokens of the next pretraining run."""
 
     max_repetition: Annotated[Number, Field(gt=0)] = 4.0
-    """How often tokens of a source may be repeated."""
+    """How often tokens of a source may be read."""
 
     repetition: Annotated[Number, Field(gt=0)] | Literal["fitted"] | None = None
     """How often text can be repeated before it is worth little: R of the law of repeated data, a
@@ -64,42 +64,50 @@ class Constraints(Document):
     epochs. Default: for those of the runs."""
 
     sources: dict[str, SourceLimits] = Field(default_factory=dict)
-    """By name as in the runs; those not named are free."""
+    """By name as in the runs; a source that is not named has no limits."""
 
     prior: dict[str, Share] | Text | None = None
-    """The mixture to compare with: weights, or a run of the swarm. Default: available tokens."""
+    """The mixture to compare with: shares, or a run of the swarm. Default: available tokens."""
 
     max_kl: Annotated[Number, Field(ge=0)] | None = None
-    """Largest distance KL(weights ‖ prior), in nats."""
+    """Largest distance KL(shares ‖ prior), in nats."""
 
     kl_penalty: Annotated[Number, Field(ge=0)] = 0.0
-    """Units of the objective that a nat of distance to the prior costs."""
+    """Cost of a nat of distance to the prior, in units of the objective."""
 
     floors: dict[str, Number | Text] | Text | None = None
-    """What a metric must not be worse than: a number, or `prior`; or `prior` for all metrics."""
+    """By metric, the value that it must not be worse than: a number, or `prior` for the prior's.
+    `prior` alone: for all metrics."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """A constraints file made out for the sources of a model, in their order.
-
-    `caps` says in words what bounds a weight from above; `tokens` are nan where not given.
-    """
+    """A constraints file resolved for the sources of a model; arrays are in their order."""
 
     feasible: Feasible
+    """Bounds on shares and on the distance to the prior."""
     prior: Array | None
+    """The mixture to compare with, (sources,); None where there is none."""
     prior_from: str
+    """Where the prior comes from, in words."""
     tokens: Array
+    """Tokens available, (sources,); nan where not given."""
     target_tokens: int | None
+    """Tokens of the next pretraining run; None where not given."""
     caps: tuple[str, ...]
+    """What bounds each share from above, in words; empty for no bound."""
     floors: Mapping[str, float | None]
+    """By metric, the value that it must not be worse than; None for the prior's."""
     paths: tuple[tuple[str, ...], ...]
+    """Where each source's data is."""
     tokens_per_document: Array
+    """Mean length of documents, (sources,); nan where not given."""
     repetition: float | Literal["fitted"] | None = None
+    """R of the law of repeated data, for predictions at the target's epochs; None: at the runs'."""
 
     @property
     def rates(self) -> Array:
-        """Epochs of the target at a weight of 1, (sources,); 0 where that is not known."""
+        """Epochs that the target would read each source at a share of 1, (sources,); 0: unknown."""
         if self.target_tokens is None:
             return np.zeros(len(self.tokens))
         rates: Array = np.nan_to_num(self.target_tokens / self.tokens)
@@ -107,7 +115,7 @@ class Limits:
 
 
 def no_limits(sources: Sequence[str]) -> Limits:
-    """Without a file."""
+    """Limits where no file is given: any share of every source."""
     n = len(sources)
     unknown = np.full(n, np.nan)
     paths = tuple((name,) for name in sources)
@@ -121,10 +129,10 @@ def read_limits(
     runs: Mapping[str, Array],
     target_tokens: int | None = None,
 ) -> Limits:
-    """Limits of the `sources` of a model; `runs` are its mixtures, which a prior may be.
+    """Limits on the `sources` of a model, from a YAML file or its content.
 
-    They are given by a YAML file or as its content. `target_tokens` are those of a file that names
-    none.
+    `runs` are the model's mixtures by name, any of which may be the prior. `target_tokens` is the
+    default for a file without that key. InputError names the file and the constraint.
     """
     file = read(Constraints, given) if isinstance(given, Path) else in_memory(Constraints, given)
     if file.target_tokens is None:
@@ -137,7 +145,7 @@ def read_limits(
     if file.repetition is not None and (file.target_tokens is None or np.isnan(tokens).all()):
         missing = "target_tokens" if file.target_tokens is None else "tokens"
         raise InputError(
-            file.where("repetition"), f"without {missing!r} it means nothing", "add it"
+            file.where("repetition"), f"without {missing!r} it has no effect", "add it"
         )
     lower, upper, caps = _bounds(file, sources, limits_of, tokens)
     _check_bounds(file, sources, lower, upper, tokens)
@@ -190,7 +198,7 @@ def _bounds(
         elif each.max_repetition is not None:
             missing = "tokens" if each.tokens is None else "target_tokens"
             raise InputError(
-                file.where(*at, "max_repetition"), f"without {missing!r} it means nothing", "add it"
+                file.where(*at, "max_repetition"), f"without {missing!r} it has no effect", "add it"
             )
         low, high = each.min, each.max
         if each.weight is not None:
@@ -255,8 +263,8 @@ def _prior(
             raise InputError(where, f"{quoted(file.prior)} is no run of the swarm", fix)
         return runs[file.prior], f"run {file.prior}"
     if file.prior is not None:
-        for name, weight in file.prior.items():
-            if name not in sources and weight > 0:
+        for name, share in file.prior.items():
+            if name not in sources and share > 0:
                 _unknown(file.where("prior", name), name, sources)
         prior = np.array([file.prior.get(name, 0.0) for name in sources])
         if abs(prior.sum() - 1) > 0.01:
@@ -272,7 +280,7 @@ def _prior(
 def _floors(
     file: Constraints, metrics: Sequence[str], prior: Array | None
 ) -> dict[str, float | None]:
-    """By metric the value, or None for that of the prior."""
+    """By metric the value; None for the prior's."""
     if file.floors is None:
         return {}
     where = file.where("floors")

@@ -1,9 +1,9 @@
-"""Which mixtures to train: a design around a prior.
+"""A design: which mixtures to train around a prior.
 
 A low-discrepancy sequence (scrambled Sobol') is turned into Dirichlet draws through the gamma
-distribution's quantiles, so that few mixtures cover the simplex evenly. Their mean is the prior,
-their concentration varies from sparse to close to it, since laws need small weights and large ones.
-The prior itself comes first, with replicates: they show what training noise alone does.
+distribution's quantiles, so that few mixtures cover the simplex evenly. Their mean is the prior;
+their concentration varies from sparse to close to it, since laws need small and large shares.
+The prior itself comes first, with replicates: they measure the noise of training.
 """
 
 import numpy as np
@@ -13,9 +13,9 @@ from scipy.stats import gamma, qmc
 Array = NDArray[np.float64]
 
 _CONCENTRATIONS = (0.5, 8.0)
-"""Per source, from the sparsest draws to the closest to the prior; spaced evenly in logarithms."""
+"""Per source, from the sparsest draws to those closest to the prior; evenly spaced in logs."""
 _PRIOR_FLOOR = 0.02
-"""A source of almost no prior weight still has to be seen."""
+"""A source with almost no share of the prior still has to be in some runs."""
 
 
 def design(prior: Array, count: int, seed: int, replicates: int = 2) -> Array:

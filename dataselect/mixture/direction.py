@@ -1,10 +1,10 @@
-"""Check which way metrics were said to be better, for the wrong way makes the worst mixture best.
+"""Check the stated direction of the metrics: the wrong one makes the worst mixture the best.
 
-Two things speak. Names: losses that were not said to be better when lower, and accuracies that
-were. And shape: more data of the right kind helps less and less, so a law of diminishing returns
-fits metrics turned the right way several times better than turned the wrong way, and alike where
-they are linear. On a public swarm (RegMix, from 24 runs on) the misfit the right way was 0.1 of
-that the other way, and never above 0.5.
+There are two signs. Names: losses stated as better when higher, and accuracies stated as better
+when lower. And shape: more data of the right kind helps less and less, so a law of diminishing
+returns fits metrics several times better in the right direction than in the wrong one, and equally
+well where they are linear. On a public swarm (RegMix, from 24 runs on) the misfit in the right
+direction was 0.1 of that in the wrong one, and never above 0.5.
 """
 
 import re
@@ -26,19 +26,19 @@ _FIX = "or --trust-direction if it is right all the same"
 
 
 def check_direction(path: Table, swarm: Swarm, lower_is_better: bool) -> None:
-    """Raise InputError, naming the file of metrics, where names or shape speak against it."""
+    """Raise InputError, naming the file of metrics, where names or shape contradict it."""
     wrong = _named(swarm.metrics, _HIGHER if lower_is_better else _LOWER)
     way, other = ("lower", "higher") if lower_is_better else ("higher", "lower")
     change = "leave out --lower-is-better" if lower_is_better else "give --lower-is-better"
     if wrong:
         raise InputError(
             f"{path}:1",
-            f"{quoted(wrong[0])} is {other} when better by its name",
+            f"{quoted(wrong[0])} is better when {other}, by its name",
             f"{change}, {_FIX}",
         )
     costs = swarm.values if lower_is_better else -swarm.values
     stated, turned = (
-        ((fit_law(EffectiveData(), swarm.weights, c).predict(swarm.weights) - c) ** 2).sum(axis=0)
+        ((fit_law(EffectiveData(), swarm.shares, c).predict(swarm.shares) - c) ** 2).sum(axis=0)
         for c in (costs, -costs)
     )
     if np.median(stated / np.maximum(turned, 1e-300)) > _SUSPECT:
@@ -51,7 +51,7 @@ def check_direction(path: Table, swarm: Swarm, lower_is_better: bool) -> None:
 
 
 def _named(metrics: Sequence[str], words: set[str]) -> list[str]:
-    """Metrics that one of the words names; both kinds in a name say nothing."""
+    """Metrics with one of the words in their name, and no word of the other direction."""
     other = _HIGHER if words is _LOWER else _LOWER
     split = {name: set(re.split(r"[^a-z0-9]+", name.casefold())) for name in metrics}
     return [name for name, parts in split.items() if parts & words and not parts & other]

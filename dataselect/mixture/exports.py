@@ -1,9 +1,8 @@
-"""A mixture's weights as the files that pretraining code reads.
+"""A mixture's shares as the files that pretraining code reads.
 
-Weights are shares of tokens. Most trainers draw tokens or fixed-length sequences by weight and take
-them as they are; those that draw documents need them divided by a source's mean document length.
-Sources of no weight are left out, since several trainers refuse them. Where a source has no path,
-its name stands in its place.
+Most trainers draw tokens or fixed-length sequences, and take shares of tokens unchanged as weights;
+those that draw documents need them divided by a source's mean document length. Sources with a share
+of 0 are left out, since several trainers refuse them. A source without a path is written by name.
 """
 
 import csv
@@ -20,65 +19,70 @@ from ruamel.yaml import YAML
 Array = NDArray[np.float64]
 
 _HEADROOM = 1.001
-"""On the repetition that OLMo-core is allowed, for it compares rounded counts of tokens."""
+"""Factor on the repetition allowed in OLMo-core's file: OLMo-core compares rounded token counts."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A source with a weight above 0; what is not known is None."""
+    """A source of the mixture."""
 
     name: str
-    weight: float
+    """Its name in the runs."""
+    share: float
+    """Its share of the tokens, above 0."""
     paths: tuple[str, ...]
+    """Where its data is; its name where that is not known."""
     tokens: int | None
+    """Tokens available; None: not known."""
     tokens_per_document: float | None
+    """Mean length of its documents; None: not known."""
 
 
 Export = Callable[[Sequence[Source], int | None, int], str]
-"""Sources, target tokens if known, and a seed, to the text of a file."""
+"""From sources, target tokens (None: not known) and a seed to the text of a file."""
 
 
 def sources_of(
     names: Sequence[str],
-    weights: Array,
+    shares: Array,
     paths: Sequence[tuple[str, ...]],
     tokens: Array,
     tokens_per_document: Array,
 ) -> list[Source]:
-    """The sources that have weight."""
+    """The sources with a share above 0; arrays are (sources,), nan where not known."""
     found = []
     for i, name in enumerate(names):
-        if weights[i] > 0:
+        if shares[i] > 0:
             known = None if np.isnan(tokens[i]) else int(tokens[i])
             length = tokens_per_document[i]
             mean = None if np.isnan(length) else float(length)
-            found.append(Source(name, float(weights[i]), paths[i], known, mean))
+            found.append(Source(name, float(shares[i]), paths[i], known, mean))
     return found
 
 
 def export_all(
     sources: Sequence[Source], target_tokens: int | None, seed: int
 ) -> tuple[dict[str, str], list[str]]:
-    """Text by file name, and what to know about them."""
+    """Text by file name, and notes on the files for the user."""
     notes = []
     if any(each.paths == (each.name,) for each in sources):
-        notes.append("sources without 'path' stand by their names in the trainers' files")
+        notes.append("sources without 'path' are written by name in the trainers' files")
     if any(each.tokens_per_document is None for each in sources):
         notes.append(
-            "interleave_datasets.json takes documents of all sources to be equally long; give "
+            "interleave_datasets.json assumes documents of equal length in all sources; give "
             "'tokens_per_document' of every source"
         )
     if any(each.tokens is None for each in sources) or target_tokens is None:
         notes.append(
-            "olmo-core.yaml takes every source to be used at most once; give 'tokens' of every "
+            "olmo-core.yaml assumes that every source is read at most once; give 'tokens' of every "
             "source and 'target_tokens'"
         )
     return {name: write(sources, target_tokens, seed) for name, write in EXPORTS.items()}, notes
 
 
 def weights_json(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
-    """A mapping from source to weight."""
-    return _json({each.name: each.weight for each in sources})
+    """A mapping from source to share."""
+    return _json({each.name: each.share for each in sources})
 
 
 def weights_csv(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
@@ -86,7 +90,7 @@ def weights_csv(sources: Sequence[Source], target_tokens: int | None, seed: int)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["source", "weight"])
-    rows.writerows([each.name, repr(each.weight)] for each in sources)
+    rows.writerows([each.name, repr(each.share)] for each in sources)
     return text.getvalue()
 
 
@@ -96,27 +100,27 @@ def olmo_core(sources: Sequence[Source], target_tokens: int | None, seed: int) -
     for each in sources:
         entry: dict[str, Any] = {
             "source_name": each.name,
-            "target_ratio": each.weight,
+            "target_ratio": each.share,
             "paths": list(each.paths),
         }
         if each.tokens is not None and target_tokens is not None:
-            needed = each.weight * target_tokens / each.tokens
+            needed = each.share * target_tokens / each.tokens
             entry["max_repetition_ratio"] = round(max(1.0, needed * _HEADROOM), 6)
         entries.append(entry)
     return _yaml({"sources": entries})
 
 
 def megatron(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
-    """Weights and prefixes for `--data-args-path`; several paths share a source's weight."""
-    parts = [f"{each.weight / len(each.paths):.10g} {p}" for each in sources for p in each.paths]
+    """Weights and prefixes for `--data-args-path`; paths of a source share it equally."""
+    parts = [f"{each.share / len(each.paths):.10g} {p}" for each in sources for p in each.paths]
     return " ".join(parts) + "\n"
 
 
 def nanotron(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
     """One stage of `data_stages`."""
     folders = [path for each in sources for path in each.paths]
-    weights = [each.weight / len(each.paths) for each in sources for _ in each.paths]
-    dataset = {"dataset_folder": folders, "dataset_weights": weights}
+    shares = [each.share / len(each.paths) for each in sources for _ in each.paths]
+    dataset = {"dataset_folder": folders, "dataset_weights": shares}
     stage = {
         "name": "mixture",
         "start_training_step": 1,
@@ -126,13 +130,13 @@ def nanotron(sources: Sequence[Source], target_tokens: int | None, seed: int) ->
 
 
 def streaming(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
-    """`streams` of MosaicML Streaming, as composed in YAML: a remote or local folder each."""
+    """`streams` of MosaicML Streaming in YAML, each a remote or local folder."""
     streams = {}
     for each in sources:
         for i, path in enumerate(each.paths):
             name = each.name if len(each.paths) == 1 else f"{each.name}-{i}"
             where = "remote" if "://" in path else "local"
-            streams[name] = {where: path, "proportion": each.weight / len(each.paths)}
+            streams[name] = {where: path, "proportion": each.share / len(each.paths)}
     return _yaml({"streams": streams})
 
 
@@ -143,7 +147,7 @@ def interleave_datasets(sources: Sequence[Source], target_tokens: int | None, se
     even = len(known) < len(lengths)
     documents = np.array(
         [
-            each.weight
+            each.share
             / (1.0 if even or each.tokens_per_document is None else each.tokens_per_document)
             for each in sources
         ]
@@ -172,7 +176,7 @@ def torchtitan(sources: Sequence[Source], target_tokens: int | None, seed: int) 
 
 def levanter(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
     """`train_weights` of a data configuration."""
-    return _yaml({"train_weights": {each.name: each.weight for each in sources}})
+    return _yaml({"train_weights": {each.name: each.share for each in sources}})
 
 
 def litgpt(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
@@ -207,7 +211,7 @@ EXPORTS: Mapping[str, Export] = {
 
 def _literal(sources: Sequence[Source]) -> str:
     # JSON's escapes are Python's, and a name cannot end its string.
-    lines = "".join(f"    {json.dumps(each.name)}: {each.weight!r},\n" for each in sources)
+    lines = "".join(f"    {json.dumps(each.name)}: {each.share!r},\n" for each in sources)
     return "{\n" + lines + "}"
 
 

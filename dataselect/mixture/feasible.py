@@ -1,9 +1,9 @@
-"""The mixtures that may be proposed: bounds on each weight, a distance to the prior, floors.
+"""The mixtures that may be proposed: bounds on each share, a distance to the prior, floors.
 
-Weights are between bounds and sum to 1. The nearest such point to any other is found in closed
-form: it is the point minus one number, clipped to the bounds, and that number is linear in the sum
-between the 2·n places where a weight meets a bound. A cap on the distance to the prior,
-KL(w ‖ prior), and floors of metrics are checked where points are compared (`search`).
+Shares are between bounds and sum to 1. The feasible point nearest to a given one is found in closed
+form: it is the given point minus one number, clipped to the bounds, and that number is linear in
+the sum between the 2·n places where a share meets a bound. A cap on the distance to the prior,
+KL(w ‖ prior), and floors of metrics are checked where points are compared (`optimise`).
 """
 
 from dataclasses import dataclass
@@ -16,18 +16,20 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Feasible:
-    """Bounds of shape (sources,), lower ≤ upper, that sum to at most and at least 1.
-
-    `prior` is the mixture that distance is measured from; `most_kl` caps it, `kl_penalty` costs it.
-    `worst` has, for each metric, the highest cost that is let through; infinity for no floor.
-    """
+    """Which mixtures may be proposed."""
 
     lower: Array
+    """Smallest shares, (sources,); they sum to at most 1."""
     upper: Array
+    """Largest shares, (sources,); not below `lower`, and they sum to at least 1."""
     prior: Array | None = None
+    """The mixture that distance is measured from, (sources,)."""
     most_kl: float = np.inf
+    """Largest distance KL(w ‖ prior), in nats."""
     kl_penalty: float = 0.0
+    """Cost of a nat of distance, in units of the objective."""
     worst: Array | None = None
+    """Highest cost allowed by metric, (metrics,), infinity for no floor; None: no floors at all."""
 
     def project(self, points: Array) -> Array:
         """The nearest mixtures within the bounds, shape (mixtures, sources)."""
@@ -35,17 +37,17 @@ class Feasible:
 
 
 def everywhere(sources: int) -> Feasible:
-    """No constraint but that weights are shares."""
+    """No constraint, except that shares are 0 or more and sum to 1."""
     return Feasible(np.zeros(sources), np.ones(sources))
 
 
 def project(points: Array, lower: Array, upper: Array) -> Array:
-    """The nearest points (Euclid) with lower ≤ w ≤ upper and sum 1, row by row."""
+    """The points nearest in Euclidean distance with lower ≤ w ≤ upper and sum 1, row by row."""
     points = np.atleast_2d(points)
-    # Sorted shifts at which some weight leaves its upper or reaches its lower bound.
+    # Sorted shifts at which some share leaves its upper or reaches its lower bound.
     shifts = np.sort(np.hstack([points - upper, points - lower]), axis=1)
     sums = np.clip(points[:, None, :] - shifts[:, :, None], lower, upper).sum(axis=2)
-    # Sums fall with the shift: the last that is at least 1 begins the piece that holds 1.
+    # Sums fall with the shift: the last one that is at least 1 begins the piece with the sum 1.
     first = np.maximum((sums >= 1).sum(axis=1) - 1, 0)
     second = np.minimum(first + 1, shifts.shape[1] - 1)
     rows = np.arange(len(points))
@@ -56,22 +58,22 @@ def project(points: Array, lower: Array, upper: Array) -> Array:
     return _exact(found, lower, upper)
 
 
-def _exact(weights: Array, lower: Array, upper: Array) -> Array:
-    """The rounding error of the sum, put where there is room for it."""
-    missing = 1 - weights.sum(axis=1)
-    room = np.where(missing[:, None] > 0, upper - weights, weights - lower)
+def _exact(shares: Array, lower: Array, upper: Array) -> Array:
+    """Spread the rounding error of the sum over the shares that have room for it."""
+    missing = 1 - shares.sum(axis=1)
+    room = np.where(missing[:, None] > 0, upper - shares, shares - lower)
     total = room.sum(axis=1, keepdims=True)
     share = np.divide(room, total, out=np.zeros_like(room), where=total > 0)
-    exact: Array = np.clip(weights + share * missing[:, None], lower, upper)
+    exact: Array = np.clip(shares + share * missing[:, None], lower, upper)
     return exact
 
 
-def divergence(weights: Array, prior: Array) -> Array:
-    """KL(w ‖ prior) in nats; infinite where a source of no prior weight is used."""
-    used = weights > 0
+def divergence(shares: Array, prior: Array) -> Array:
+    """KL(w ‖ prior) in nats; infinite where a source with no share of the prior is used."""
+    used = shares > 0
     with np.errstate(divide="ignore"):
-        logs = np.log(np.where(used, weights, 1.0)) - np.log(np.where(used, prior, 1.0))
-    found: Array = (np.where(used, weights, 0.0) * logs).sum(axis=-1)
+        logs = np.log(np.where(used, shares, 1.0)) - np.log(np.where(used, prior, 1.0))
+    found: Array = (np.where(used, shares, 0.0) * logs).sum(axis=-1)
     return np.maximum(found, 0.0)
 
 

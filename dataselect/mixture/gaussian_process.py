@@ -1,10 +1,10 @@
-"""A Gaussian process over roots of the weights, with a length of its own for each source.
+"""A Gaussian process over roots of the shares, with one length scale for each source.
 
-The distance between two mixtures is taken between square or fourth roots of their weights: going
-from none of a source to a little changes a model more than going from much to a little more, and
-which root fits is told by the likelihood. The kernel is Matérn 5/2 plus a linear one. Lengths,
-sizes and noise are the most probable under weak priors, found on at most `_FITTED_ON` runs by
-L-BFGS-B with exact gradients; predictions use all runs.
+The distance between two mixtures is taken between square or fourth roots of their shares: the
+first tokens of a source change a model more than later ones. The likelihood decides which root
+fits. The kernel is Matérn 5/2 plus a linear one. Lengths, sizes and noise are the most probable
+under weak priors, fitted on at most `_FITTED_ON` runs by L-BFGS-B with exact gradients; predictions
+use all runs.
 """
 
 from dataclasses import dataclass
@@ -20,49 +20,51 @@ ROOTS = (0.25, 0.5)
 _FITTED_ON = 192
 _JITTER = 1e-8
 _SIZES = {"signal": (0.0, 1.0), "noise": (-2.0, 1.5), "linear": (-1.0, 1.5)}
-"""Mean and spread of the priors of the kernel's sizes, natural logarithms in standard units."""
+"""Mean and standard deviation of the priors of the kernel's log sizes, in standard units."""
 _LENGTH_SPREAD = 1.5
 _BLOCK = 2048
 
 
 @dataclass(frozen=True)
 class FittedProcess:
-    """Processes of all metrics; rows of `sizes` are logs of lengths, signal, noise, linear.
-
-    `runs` are the weights fitted on and `alphas`, of shape (runs, metrics), the inverse covariance
-    times the standardised costs.
-    """
+    """A Gaussian process for each metric."""
 
     runs: Array
+    """Shares of the runs fitted to, (runs, sources)."""
     roots: Array
+    """The root taken of shares, (metrics,): 0.25 or 0.5."""
     sizes: Array
+    """(metrics, sources + 3): logs of the lengths, then of signal, noise and linear part."""
     centre: Array
+    """Means of the costs over the runs, (metrics,)."""
     scale: Array
+    """Standard deviations of the costs, (metrics,)."""
     alphas: Array
+    """Inverse covariance times the standardised costs, (runs, metrics)."""
 
-    def predict(self, weights: Array) -> Array:
+    def predict(self, shares: Array) -> Array:
         """Costs of mixtures, shape (mixtures, metrics)."""
-        found = np.empty((len(weights), len(self.roots)))
+        found = np.empty((len(shares), len(self.roots)))
         for root in np.unique(self.roots):
             known = _coordinates(self.runs, self.runs, root)
-            for begin in range(0, len(weights), _BLOCK):
+            for begin in range(0, len(shares), _BLOCK):
                 block = slice(begin, begin + _BLOCK)
-                asked = _coordinates(weights[block], self.runs, root)
+                asked = _coordinates(shares[block], self.runs, root)
                 for k in np.flatnonzero(self.roots == root):
                     found[block, k] = _kernel(asked, known, self.sizes[k]) @ self.alphas[:, k]
         return self.centre + self.scale * found
 
 
 def fit_process(
-    weights: Array, costs: Array, seed: int, near: FittedProcess | None = None
+    shares: Array, costs: Array, seed: int, near: FittedProcess | None = None
 ) -> FittedProcess:
-    """Fit to costs of shape (runs, metrics); `near` is a fit to more runs to begin from."""
+    """Fit to costs of shape (runs, metrics), starting from `near`, a fit to more of the runs."""
     centre, scale = costs.mean(axis=0), costs.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
     targets = (costs - centre) / scale
-    some = np.random.default_rng(seed).permutation(len(weights))[:_FITTED_ON]
-    squares = {root: _squares(_coordinates(weights, weights, root)[some]) for root in ROOTS}
-    linear = {root: _coordinates(weights, weights, root)[some] for root in ROOTS}
+    some = np.random.default_rng(seed).permutation(len(shares))[:_FITTED_ON]
+    squares = {root: _squares(_coordinates(shares, shares, root)[some]) for root in ROOTS}
+    linear = {root: _coordinates(shares, shares, root)[some] for root in ROOTS}
     roots, sizes = [], []
     for k in range(costs.shape[1]):
         tried = ROOTS if near is None else (near.roots[k],)
@@ -73,29 +75,29 @@ def fit_process(
         )
         roots.append(root)
         sizes.append(found)
-    return with_sizes(weights, costs, np.array(roots), np.array(sizes))
+    return with_sizes(shares, costs, np.array(roots), np.array(sizes))
 
 
-def with_sizes(weights: Array, costs: Array, roots: Array, sizes: Array) -> FittedProcess:
-    """The processes of known roots and sizes, given the runs."""
+def with_sizes(shares: Array, costs: Array, roots: Array, sizes: Array) -> FittedProcess:
+    """The processes with these roots and sizes, given the runs."""
     centre, scale = costs.mean(axis=0), costs.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
     alphas = np.empty_like(costs)
     for k, (root, size) in enumerate(zip(roots, sizes, strict=True)):
-        at = _coordinates(weights, weights, root)
+        at = _coordinates(shares, shares, root)
         covariance = _kernel(at, at, size)
         covariance[np.diag_indices(len(at))] += np.exp(2 * size[-2]) + _JITTER
         alphas[:, k] = cho_solve(
             cho_factor(covariance, lower=True), (costs[:, k] - centre[k]) / scale[k]
         )
-    return FittedProcess(weights, roots, sizes, centre, scale, alphas)
+    return FittedProcess(shares, roots, sizes, centre, scale, alphas)
 
 
-def _coordinates(weights: Array, runs: Array, root: float) -> Array:
-    """Roots of the weights in standard units of the runs'."""
+def _coordinates(shares: Array, runs: Array, root: float) -> Array:
+    """Roots of the shares, standardised by those of the runs."""
     of_runs = runs**root
     spread = of_runs.std(axis=0)
-    coordinates: Array = (weights**root - of_runs.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    coordinates: Array = (shares**root - of_runs.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     return coordinates
 
 
@@ -117,7 +119,7 @@ def _kernel(a: Array, b: Array, sizes: Array) -> Array:
 def _most_probable(
     squares: Array, at: Array, target: Array, start: Array | None, root: float
 ) -> tuple[float, float, Array]:
-    """Negative log-probability, the root, and the sizes."""
+    """Negative log-probability, the root, and the most probable sizes."""
     count = len(squares)
     first = np.array([*[0.5 * np.log(count)] * count, *(mean for mean, _ in _SIZES.values())])
     bounds = [(-4.0, 6.0)] * count + [(-5.0, 4.0), (-6.0, 1.0), (-8.0, 3.0)]

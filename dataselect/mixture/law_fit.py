@@ -2,13 +2,13 @@
 
 Metrics are independent problems of one shape, so their steps are taken together in batched linear
 algebra; 13 metrics on 512 runs take under a second. The weight of the prior against the data is the
-variance of the noise, found along the way from the residuals, so nothing has to be tuned.
+variance of the noise, estimated from the residuals during the fit, so nothing has to be tuned.
 
 Metrics of one swarm resemble each other: the same sources are rich or poor for most of them, with
-much the same exponents. So with several metrics the first fit's parameters say what to expect of
-each (an empirical Bayes prior, twice over), which is what makes few runs go far.
+much the same exponents. So with several metrics the parameters of the first fit become the
+prior of each (empirical Bayes, done twice), which makes few runs enough.
 
-Not covered: uncertainty of parameters; predictions get theirs from cross-validation.
+Not covered: uncertainty of parameters; that of predictions comes from cross-validation.
 """
 
 from dataclasses import dataclass
@@ -22,43 +22,47 @@ Array = NDArray[np.float64]
 
 _MOST_STEPS = 80
 _POOLED_FROM = 5
-"""Metrics from which on their spread says something about a further one."""
+"""Fewest metrics whose spread says something about a further one."""
 _POOLINGS = 2
 
 
 @dataclass(frozen=True)
 class FittedLaw:
-    """A law with `parameters` of shape (metrics, parameters); costs are `centre` + `scale` × it."""
+    """A law fitted to each metric: costs are centre + scale × law."""
 
     law: Law
+    """The form of the law, the same for all metrics."""
     parameters: Array
+    """(metrics, parameters)."""
     centre: Array
+    """Means of the costs over the runs, (metrics,)."""
     scale: Array
+    """Standard deviations of the costs, (metrics,)."""
 
-    def predict(self, weights: Array) -> Array:
+    def predict(self, shares: Array) -> Array:
         """Costs of mixtures, shape (mixtures, metrics)."""
-        values = self.law.values(self.parameters, weights)
+        values = self.law.values(self.parameters, shares)
         return self.centre + self.scale * values.T
 
 
-def fit_law(law: Law, weights: Array, costs: Array) -> FittedLaw:
+def fit_law(law: Law, shares: Array, costs: Array) -> FittedLaw:
     """Fit to costs of shape (runs, metrics), lower being better."""
     centre, scale = costs.mean(axis=0), costs.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
     targets = ((costs - centre) / scale).T
-    metrics, sources = len(targets), weights.shape[1]
+    metrics, sources = len(targets), shares.shape[1]
     vague = law.prior(sources)
     prior = _repeated(vague, metrics)
     best = np.full(metrics, np.inf)
     parameters = np.zeros((metrics, len(vague.mean)))
     for start in law.starts(targets, sources):
-        found, fit = _least_squares(law, weights, targets, prior, start)
+        found, fit = _least_squares(law, shares, targets, prior, start)
         better = fit < best
         parameters[better], best[better] = found[better], fit[better]
     if metrics >= _POOLED_FROM:
         for _ in range(_POOLINGS):
             prior = _repeated(_pooled(parameters, vague), metrics)
-            parameters, _ = _least_squares(law, weights, targets, prior, parameters)
+            parameters, _ = _least_squares(law, shares, targets, prior, parameters)
     return FittedLaw(law, parameters, centre, scale)
 
 
@@ -67,10 +71,10 @@ def _repeated(prior: Prior, times: int) -> Prior:
 
 
 def _pooled(parameters: Array, vague: Prior) -> Prior:
-    """What the metrics' parameters say of a further metric's.
+    """The prior of a further metric's parameters, given those of all metrics.
 
-    Never vaguer than before, nor surer than a quarter of that spread: some metric may differ from
-    all others. Offset and scale are the metric's own.
+    Never wider than before, nor narrower than a quarter of that: some metric may differ from all
+    others. Offset and scale are not pooled.
     """
     with np.errstate(divide="ignore"):
         widest = vague.precision**-0.5
@@ -80,17 +84,17 @@ def _pooled(parameters: Array, vague: Prior) -> Prior:
 
 
 def _least_squares(
-    law: Law, weights: Array, targets: Array, prior: Prior, start: Array
+    law: Law, shares: Array, targets: Array, prior: Prior, start: Array
 ) -> tuple[Array, Array]:
-    """Parameters, and what to compare fits of the same prior by (lower is better)."""
+    """Parameters, and the criterion to compare fits with the same prior by (lower is better)."""
     parameters = start.copy()
-    runs = weights.shape[0]
+    runs = shares.shape[0]
     active = np.arange(len(targets))
     noise, damping = np.full(len(targets), 0.01), np.full(len(targets), 0.01)
     identity = np.eye(parameters.shape[1])
     for step_number in range(_MOST_STEPS):
         at, mean, precision = parameters[active], prior.mean[active], prior.precision[active]
-        values, slopes = law.values_and_slopes(at, weights)
+        values, slopes = law.values_and_slopes(at, shares)
         left = targets[active] - values
         curvature = np.matmul(slopes.transpose(0, 2, 1), slopes)
         if step_number % 5 == 4:
@@ -104,7 +108,7 @@ def _least_squares(
         step = np.linalg.solve(damped, gradient[:, :, None])[:, :, 0]
         step *= np.minimum(1, 2 / np.maximum(np.abs(step[:, 1:]).max(axis=1), 1e-12))[:, None]
         before = _loss(left, at, mean, weight)
-        after = _loss(targets[active] - law.values(at + step, weights), at + step, mean, weight)
+        after = _loss(targets[active] - law.values(at + step, shares), at + step, mean, weight)
         down = after < before
         parameters[active[down]] = (at + step)[down]
         damping[active] = np.clip(damping[active] * np.where(down, 0.3, 5.0), 1e-8, 1e8)
@@ -113,13 +117,13 @@ def _least_squares(
         active = active[~(settled | (damping[active] > 1e7))]
         if not len(active):
             break
-    squares = ((targets - law.values(parameters, weights)) ** 2).sum(axis=1)
+    squares = ((targets - law.values(parameters, shares)) ** 2).sum(axis=1)
     misfit = runs * np.log(squares / runs + 1e-12)
     return parameters, misfit + (prior.precision * (parameters - prior.mean) ** 2).sum(axis=1)
 
 
 def _noise(left: Array, curvature: Array, precision: Array, noise: Array) -> Array:
-    """Variance of the noise: squared residuals over the runs that parameters do not use up."""
+    """Variance of the noise: squared residuals over the degrees of freedom that remain."""
     identity = np.eye(curvature.shape[1])
     whole = curvature + ((noise[:, None] * precision) + 1e-9)[:, :, None] * identity
     used = np.trace(np.linalg.solve(whole, curvature), axis1=1, axis2=2)

@@ -1,20 +1,19 @@
-"""Laws of how a metric falls with the data: one curve of the weights with few parameters.
+"""Laws of how a metric falls with the data: one curve of the shares with few parameters.
 
-The effective-data law says that source j is worth t_j tokens of the metric's own kind for each of
-its own, with diminishing returns: cost = c + A·(s + Σ_j t_j·w_j^β)^(-α), t_j ≥ 0. The exponential
+In the effective-data law a token of source j is worth t_j tokens of the metric's own kind, with
+diminishing returns: cost = c + A·(s + Σ_j t_j·w_j^β)^(-α), t_j ≥ 0. The exponential
 mixing law is cost = c + A·exp(Σ_j t_j·w_j), t_j of either sign. Both are fitted one metric at a
-time; a monotone law of the mean of metrics would say that more of everything is better.
+time; a monotone law of the mean of metrics would imply that more of everything is better.
 
-What must be positive is a parameter by its logarithm. So fitting has no bounds, a prior that is
-normal is a natural one, and a swarm with fewer runs than parameters still has one best fit.
+Positive quantities are parameters by their logarithms. So fitting has no bounds, normal priors are
+natural, and a swarm with fewer runs than parameters still has one best fit.
 
-A parameter vector is (c, ln A, ...); in standard units of the metric, costs being better when
-lower.
+A parameter vector is (c, ln A, ...), in standard units of the metric; lower costs are better.
 
-Text that is read again is worth less than new text. `RepeatedData` is the effective-data law of
-weights that count so: of U tokens read e > 1 times, as many as U·(1 + R·(1 − exp(−(e − 1)/R))) new
-ones would be (Muennighoff et al. 2023, arXiv 2305.16264). R is one parameter of a metric, the same
-for all sources, around the published one where runs do not tell.
+Text that is read again is worth less than new text. `RepeatedData` is the effective-data law in
+which U tokens read e > 1 times count as U·(1 + R·(1 − exp(−(e − 1)/R))) new ones (Muennighoff et
+al. 2023, arXiv 2305.16264). R is one parameter of a metric, the same for all sources, and stays
+near the published value where the runs say little about it.
 """
 
 from dataclasses import dataclass
@@ -25,28 +24,31 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _LOWEST_COSTS = (0.3, 1.0)
-"""Where starts put the asymptote, in standard deviations below the lowest cost."""
+"""The asymptotes that fits start from, in standard deviations below the lowest cost."""
 
 PUBLISHED_REPETITION = 15.0
-"""R of the paper: the value of repeated tokens falls to 1/e at so many repetitions."""
+"""R of the paper: after this many repetitions the value of repeated tokens has fallen to 1/e."""
 
 
 @dataclass(frozen=True)
 class Prior:
-    """Independent normals: `mean` and `precision` of shape (parameters,); precision 0 is flat."""
+    """Independent normal priors of the parameters."""
 
     mean: Array
+    """(parameters,)."""
     precision: Array
+    """(parameters,), 1 / variance; 0 is a flat prior."""
 
 
 @dataclass(frozen=True)
 class EffectiveData:
-    """The effective-data law, with the exponent of weights free or fixed at `beta`."""
+    """The effective-data law."""
 
     beta: float | None = None
+    """The exponent of shares; None: it is fitted."""
 
     def prior(self, sources: int) -> Prior:
-        """Weak: each source worth the same, give or take a factor of e²."""
+        """Weak: each source is worth the same, within a factor of e²."""
         exponent = 0.7 if self.beta is None else self.beta
         spread = 0.5 if self.beta is None else 1e-4
         mean = np.array([0.0, 0.0, np.log(0.1), np.log(0.5), np.log(exponent), *[0.0] * sources])
@@ -64,13 +66,13 @@ class EffectiveData:
             found.append(point)
         return np.array(found)
 
-    def values(self, parameters: Array, weights: Array) -> Array:
+    def values(self, parameters: Array, shares: Array) -> Array:
         """Costs, shape (metrics, mixtures)."""
-        return self._parts(parameters, weights)[0]
+        return self._parts(parameters, shares)[0]
 
-    def values_and_slopes(self, parameters: Array, weights: Array) -> tuple[Array, Array]:
+    def values_and_slopes(self, parameters: Array, shares: Array) -> tuple[Array, Array]:
         """Costs and their derivatives by the parameters, (metrics, mixtures, parameters)."""
-        values, above, per_data, data, powers, logs, worth = self._parts(parameters, weights)
+        values, above, per_data, data, powers, logs, worth = self._parts(parameters, shares)
         alpha = np.exp(parameters[:, 3, None])
         slopes = np.empty((*values.shape, parameters.shape[1]))
         slopes[:, :, 0] = 1
@@ -84,19 +86,19 @@ class EffectiveData:
         slopes[:, :, 4] = per_data * beta * np.einsum(f"mnj,{by_metric}->mn", weighed, logs)
         return values, slopes
 
-    def slopes_by_weights(self, parameters: Array, weights: Array) -> Array:
-        """Derivatives of the costs by the weights, (metrics, mixtures, sources); 0 where unused."""
-        _, _, per_data, _, powers, _, worth = self._parts(parameters, weights)
+    def slopes_by_shares(self, parameters: Array, shares: Array) -> Array:
+        """Derivatives of the costs by the shares, (metrics, mixtures, sources); 0 where unused."""
+        _, _, per_data, _, powers, _, worth = self._parts(parameters, shares)
         beta = np.exp(parameters[:, 4, None, None])
-        used = weights > 0
-        per_weight = beta * powers * worth[:, None, :] / np.where(used, weights, 1.0)
-        slopes: Array = per_data[:, :, None] * per_weight
+        used = shares > 0
+        per_share = beta * powers * worth[:, None, :] / np.where(used, shares, 1.0)
+        slopes: Array = per_data[:, :, None] * per_share
         return slopes
 
-    def _parts(self, parameters: Array, weights: Array) -> tuple[Array, ...]:
+    def _parts(self, parameters: Array, shares: Array) -> tuple[Array, ...]:
         offset, log_scale, log_start, log_alpha, log_beta = parameters[:, :5].T[:, :, None]
-        used = weights > 0
-        logs = np.log(np.where(used, weights, 1.0))
+        used = shares > 0
+        logs = np.log(np.where(used, shares, 1.0))
         powers = np.exp(np.exp(log_beta)[:, :, None] * logs) * used
         worth = np.exp(parameters[:, 5:])
         data = np.exp(log_start) + np.matmul(powers, worth[:, :, None])[:, :, 0]
@@ -110,7 +112,7 @@ class Exponential:
     """The exponential mixing law."""
 
     def prior(self, sources: int) -> Prior:
-        """Weak: rates of either sign, up to a few."""
+        """Weak: t_j of either sign, with a standard deviation of 4."""
         sd = np.array([np.inf, np.inf, *[4.0] * sources])
         return Prior(np.zeros(sources + 2), 1 / sd**2)
 
@@ -124,35 +126,33 @@ class Exponential:
             found.append(point)
         return np.array(found)
 
-    def values(self, parameters: Array, weights: Array) -> Array:
+    def values(self, parameters: Array, shares: Array) -> Array:
         """Costs, shape (metrics, mixtures)."""
-        return parameters[:, :1] + self._above(parameters, weights)
+        return parameters[:, :1] + self._above(parameters, shares)
 
-    def values_and_slopes(self, parameters: Array, weights: Array) -> tuple[Array, Array]:
+    def values_and_slopes(self, parameters: Array, shares: Array) -> tuple[Array, Array]:
         """As of the effective-data law."""
-        above = self._above(parameters, weights)
+        above = self._above(parameters, shares)
         slopes = np.empty((*above.shape, parameters.shape[1]))
         slopes[:, :, 0] = 1
         slopes[:, :, 1] = above
-        slopes[:, :, 2:] = above[:, :, None] * weights
+        slopes[:, :, 2:] = above[:, :, None] * shares
         return parameters[:, :1] + above, slopes
 
-    def _above(self, parameters: Array, weights: Array) -> Array:
+    def _above(self, parameters: Array, shares: Array) -> Array:
         # A trial step may overshoot; it is then refused for its cost, so it only has to be finite.
-        exponent = np.clip(parameters[:, 1:2] + parameters[:, 2:] @ weights.T, -50, 30)
+        exponent = np.clip(parameters[:, 1:2] + parameters[:, 2:] @ shares.T, -50, 30)
         above: Array = np.exp(exponent)
         return above
 
 
 @dataclass(frozen=True, eq=False)
 class RepeatedData:
-    """The effective-data law of weights by what their text is worth, R being the last parameter.
-
-    `rates` are the epochs over a source's text that a weight of 1 is, (sources,) or for each of the
-    mixtures that costs are asked of; 0 for text without end.
-    """
+    """The effective-data law with repeated text counted at its worth; R is the last parameter."""
 
     rates: Array
+    """Epochs over each source's text at a share of 1, (sources,) or (mixtures, sources); 0 for
+    unlimited text."""
 
     def prior(self, sources: int) -> Prior:
         """As of the effective-data law; R within a factor of e of the published one."""
@@ -167,30 +167,30 @@ class RepeatedData:
         repetition = np.full((*found.shape[:2], 1), np.log(PUBLISHED_REPETITION))
         return np.concatenate([found, repetition], axis=2)
 
-    def values(self, parameters: Array, weights: Array) -> Array:
+    def values(self, parameters: Array, shares: Array) -> Array:
         """Costs, shape (metrics, mixtures)."""
-        worth, _ = _worth(weights, self.rates, parameters[:, -1])
+        worth, _ = _worth(shares, self.rates, parameters[:, -1])
         return _PLAIN.values(parameters[:, :-1], worth)
 
-    def values_and_slopes(self, parameters: Array, weights: Array) -> tuple[Array, Array]:
+    def values_and_slopes(self, parameters: Array, shares: Array) -> tuple[Array, Array]:
         """As of the effective-data law."""
-        worth, per_log = _worth(weights, self.rates, parameters[:, -1])
+        worth, per_log = _worth(shares, self.rates, parameters[:, -1])
         values, slopes = _PLAIN.values_and_slopes(parameters[:, :-1], worth)
-        by_repetition = (_PLAIN.slopes_by_weights(parameters[:, :-1], worth) * per_log).sum(axis=2)
+        by_repetition = (_PLAIN.slopes_by_shares(parameters[:, :-1], worth) * per_log).sum(axis=2)
         return values, np.concatenate([slopes, by_repetition[:, :, None]], axis=2)
 
 
-def _worth(weights: Array, rates: Array, log_repetition: Array) -> tuple[Array, Array]:
-    """Weights by what their text is worth, and slopes by ln R, (metrics, mixtures, sources).
+def _worth(shares: Array, rates: Array, log_repetition: Array) -> tuple[Array, Array]:
+    """Shares by what their text is worth, and slopes by ln R, (metrics, mixtures, sources).
 
-    Weights of text that is read once at most are as they are.
+    Shares of text that is read at most once are unchanged.
     """
     repetition = np.exp(log_repetition)[:, None, None]
-    again = np.maximum(rates * weights - 1, 0)
-    rates = np.broadcast_to(rates, weights.shape)
+    again = np.maximum(rates * shares - 1, 0)
+    rates = np.broadcast_to(rates, shares.shape)
     decay = np.exp(-again / repetition)
     size = repetition / np.where(again > 0, rates, 1.0)
-    worth = np.where(again > 0, 1 / np.where(again > 0, rates, 1.0) + size * (1 - decay), weights)
+    worth = np.where(again > 0, 1 / np.where(again > 0, rates, 1.0) + size * (1 - decay), shares)
     return worth, np.where(again > 0, size * (1 - decay * (1 + again / repetition)), 0.0)
 
 

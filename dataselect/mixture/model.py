@@ -1,9 +1,9 @@
 """A swarm's model: every metric of any mixture of its sources, and the objective, with intervals.
 
-Intervals are conformal: as wide as held-out errors were. An error is measured in units of what was
-expected of it, which is larger where the surrogates disagree, so that intervals widen away from the
-runs. For runs like those of the swarm they hold their confidence; at another scale, or far from all
-runs, they do not.
+Intervals are conformal: as wide as held-out errors were. An error is measured in units of the
+expected error, which is larger where the surrogates disagree, so that intervals widen away from the
+runs. For mixtures like those of the swarm they cover at the stated confidence; at another scale, or
+far from all runs, they do not.
 """
 
 import math
@@ -24,48 +24,57 @@ from dataselect.mixture.swarm import Swarm
 Array = NDArray[np.float64]
 
 _LEAST_SHARE = 0.25
-"""Of the squared error that is taken to be there however much the surrogates agree."""
+"""Least part of the squared error that counts as independent of the surrogates' disagreement."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Of mixtures: metrics (mixtures, metrics), objective (mixtures,), and half intervals."""
+    """What a model predicts of mixtures."""
 
     metrics: Array
+    """In their own units, (mixtures, metrics)."""
     metrics_half: Array
+    """Half widths of their intervals, (mixtures, metrics)."""
     objective: Array
+    """(mixtures,)."""
     objective_half: Array
+    """Half widths of its intervals, (mixtures,)."""
 
 
 @dataclass(frozen=True)
 class MixtureModel:
-    """Everything needed to predict; `stack` predicts costs, which are values with lower better."""
+    """A swarm, and what was fitted to it to predict other mixtures."""
 
     swarm: Swarm
+    """The runs."""
     lower_is_better: bool
+    """Direction of all metrics."""
     objective: Objective
+    """The weighted mean of metrics to optimise."""
     stack: Stack
+    """Predicts costs: the metrics with their sign changed where higher is better."""
     seed: int
+    """Of the folds and of what the surrogates draw."""
 
     @property
     def sign(self) -> float:
-        """What turns costs into values and back."""
+        """Factor that turns costs into values and back: 1 or −1."""
         return 1.0 if self.lower_is_better else -1.0
 
     @cached_property
     def costs(self) -> Array:
-        """Of the runs, (runs, metrics)."""
+        """Costs of the runs, (runs, metrics)."""
         return self.sign * self.swarm.values
 
     @cached_property
     def errors(self) -> tuple[Array, Array]:
-        """Root mean squared held-out errors, as `stack.errors_of`."""
+        """Root mean squared held-out errors, see `stack.errors_of`."""
         return errors_of(self.stack, self.costs)
 
-    def predict(self, weights: Array, confidence: float = 0.9) -> Predictions:
+    def predict(self, shares: Array, confidence: float = 0.9) -> Predictions:
         """Metrics and objective of mixtures, with intervals of that confidence."""
-        members = self.stack.members(weights)
-        costs = average(members, self.stack.shares)
+        members = self.stack.members(shares)
+        costs = average(members, self.stack.stacking_weights)
         spread, objective_spread = self._disagreement(members)
         expected, of_objective = self._expected
         units, objective_units = self._held_out_errors
@@ -78,32 +87,32 @@ class MixtureModel:
         )
 
     def objective_costs(self, members: Array) -> tuple[Array, Array]:
-        """Cost of the objective and its expected error, (mixtures,), of what surrogates predict."""
+        """Cost and expected error of the objective, (mixtures,), given what surrogates predict."""
         _, spread = self._disagreement(members)
-        costs = self.objective.of(average(members, self.stack.shares))
+        costs = self.objective.of(average(members, self.stack.stacking_weights))
         return costs, _expect(self._expected[1], spread)
 
-    def tolerance(self, weights: Array) -> float:
-        """Root mean squared held-out error of the objective; the same for all `weights` here."""
+    def tolerance(self, shares: Array) -> float:
+        """Root mean squared held-out error of the objective; here the same for all `shares`."""
         return float(np.sqrt((self.objective.of(self.stack.honest - self.costs) ** 2).mean()))
 
     def metric_errors(self, members: Array) -> Array:
-        """Expected errors of metrics, (mixtures, metrics), of what surrogates predict."""
+        """Expected errors of metrics, (mixtures, metrics), given what surrogates predict."""
         return _expect(self._expected[0], self._disagreement(members)[0])
 
     @cached_property
     def units(self) -> Array:
-        """Held-out errors of metrics in units of the expected ones, signed: (runs, metrics)."""
+        """Signed held-out errors of metrics, divided by the expected ones: (runs, metrics)."""
         away: Array = self.stack.honest - self.costs
         return away / self.metric_errors(self.stack.held_out)
 
     def _disagreement(self, members: Array) -> tuple[Array, Array]:
-        """Variance among surrogates by share: of metrics (n, metrics), of the objective (n,)."""
-        shares = self.stack.shares
-        mean = average(members, shares)
-        spread = np.einsum("skm,sm->km", (members - mean) ** 2, shares)
+        """Weighted variance among surrogates: of metrics (n, metrics), of the objective (n,)."""
+        stacking = self.stack.stacking_weights
+        mean = average(members, stacking)
+        spread = np.einsum("skm,sm->km", (members - mean) ** 2, stacking)
         weights = self.objective.weights
-        overall = shares @ weights / weights.sum()
+        overall = stacking @ weights / weights.sum()
         away = self.objective.of(members) - self.objective.of(mean)
         return spread, overall @ away**2
 
@@ -120,7 +129,7 @@ class MixtureModel:
 
     @cached_property
     def _held_out_errors(self) -> tuple[Array, Array]:
-        """Held-out errors of metrics and objective in units of the expected ones."""
+        """Held-out errors of metrics and objective, divided by the expected ones."""
         _, objective_spread = self._disagreement(self.stack.held_out)
         away = self.stack.honest - self.costs
         return (
@@ -132,11 +141,11 @@ class MixtureModel:
 def fit_model(
     swarm: Swarm, objective: Objective, lower_is_better: bool, seed: int, trees: bool = False
 ) -> MixtureModel:
-    """Fit every surrogate to a swarm; epochs matter where any is above 1."""
+    """Fit every surrogate to a swarm; epochs are used only if some are above 1."""
     costs = swarm.values if lower_is_better else -swarm.values
-    if swarm.rates is not None and not repeats(swarm.weights, swarm.rates):
+    if swarm.rates is not None and not repeats(swarm.shares, swarm.rates):
         swarm = replace(swarm, rates=None)
-    stack = fit_stack(swarm.weights, costs, surrogates(seed, trees), seed, swarm.rates)
+    stack = fit_stack(swarm.shares, costs, surrogates(seed, trees), seed, swarm.rates)
     return MixtureModel(swarm, lower_is_better, objective, stack, seed)
 
 
@@ -157,9 +166,9 @@ def _expect(fixed: Array, spread: Array) -> Array:
 
 
 def _quantile(errors: Array, confidence: float) -> Array:
-    """What errors (runs, metrics) of a further run are below with that confidence.
+    """The bound that errors of a further run stay below with that confidence, (metrics,).
 
-    Where the runs are too few for the confidence, what normal errors would give.
+    With too few runs for the confidence, the bound of normal errors.
     """
     runs = len(errors)
     rank = math.ceil((runs + 1) * confidence)

@@ -1,9 +1,9 @@
 """The JSON file of a fitted model: the runs, what was fitted, and where it came from.
 
-Parameters are in it and closed forms are not: a Gaussian process comes back from its kernel and the
-runs, shares from the held-out predictions. No pickle, so a file from elsewhere is safe to read;
-whatever does not fit together is refused. Written by the same command from the same files it has
-the same bytes.
+It holds parameters, and what follows from them in closed form is computed again: a Gaussian process
+from its kernel and the runs, stacking weights from the held-out predictions. No pickle, so a file
+from elsewhere is safe to read; inconsistent content is refused. The same command with the same
+files writes the same bytes.
 """
 
 import base64
@@ -25,7 +25,7 @@ from dataselect.mixture.model import MixtureModel, error_table
 from dataselect.mixture.objective import Objective
 from dataselect.mixture.repetition import harm, usual_rates
 from dataselect.mixture.ridge import FittedRidge
-from dataselect.mixture.stack import Stack, find_shares, honest_average
+from dataselect.mixture.stack import Stack, find_stacking_weights, honest_average
 from dataselect.mixture.surrogates import REPEATED, Fitted, FittedSum
 from dataselect.mixture.swarm import Swarm
 from dataselect.mixture.trees import FittedTrees
@@ -93,11 +93,14 @@ class _Surrogate(_Part):
 
 
 class Provenance(_Part):
-    """Where a model came from: files by role with their hashes, and the command."""
+    """Where a model came from."""
 
     command: str
+    """The command or call that fitted it."""
     version: str
+    """Version of dataselect."""
     files: dict[str, dict[str, str]]
+    """By role, the name and SHA-256 of each table."""
 
 
 class _File(_Part):
@@ -112,7 +115,7 @@ class _File(_Part):
     weights: Table
     values: Table
     rates: Table | None = None
-    """Epochs of a weight of 1; not written where runs read nothing twice."""
+    """Epochs at a share of 1; absent where no run read text twice."""
     fold_of: list[int]
     surrogates: dict[str, _Surrogate]
     relative_errors: dict[str, dict[str, float]]
@@ -141,13 +144,13 @@ def to_json(model: MixtureModel, provenance: Provenance) -> str:
         standardised=model.objective.standardised,
         seed=model.seed,
         runs=list(swarm.runs),
-        weights=swarm.weights.tolist(),
+        weights=swarm.shares.tolist(),
         values=swarm.values.tolist(),
         rates=None if swarm.rates is None else swarm.rates.tolist(),
         fold_of=stack.fold_of.tolist(),
         surrogates=surrogates,
         relative_errors={name: dict(row) for name, row in error_table(model).items()},
-        shares=dict(zip(stack.whole, stack.shares.tolist(), strict=True)),
+        shares=dict(zip(stack.whole, stack.stacking_weights.tolist(), strict=True)),
         notes=list(swarm.notes),
         provenance=provenance,
     )
@@ -156,7 +159,7 @@ def to_json(model: MixtureModel, provenance: Provenance) -> str:
 
 
 def read_model(path: Path) -> tuple[MixtureModel, Provenance]:
-    """A model from its file; InputError for whatever is wrong in it."""
+    """The model in a file, and its provenance. InputError for anything wrong in the file."""
     file = read_json(_File, path, _FIX)
     try:
         return _model(file), file.provenance
@@ -166,9 +169,9 @@ def read_model(path: Path) -> tuple[MixtureModel, Provenance]:
 
 def _model(file: _File) -> MixtureModel:
     runs, sources, metrics = len(file.runs), len(file.sources), len(file.metrics)
-    weights = _table(file.weights, (runs, sources))
+    shares = _table(file.weights, (runs, sources))
     values = _table(file.values, (runs, metrics))
-    if (weights < 0).any() or not np.allclose(weights.sum(axis=1), 1):
+    if (shares < 0).any() or not np.allclose(shares.sum(axis=1), 1):
         raise ValueError("weights")
     rates = None if file.rates is None else _table(file.rates, (runs, sources))
     if rates is not None and (rates < 0).any():
@@ -177,7 +180,7 @@ def _model(file: _File) -> MixtureModel:
         tuple(file.runs),
         tuple(file.sources),
         tuple(file.metrics),
-        weights,
+        shares,
         values,
         tuple(file.notes),
         rates,
@@ -200,7 +203,7 @@ def _model(file: _File) -> MixtureModel:
         tuple(by_fold),
         fold_of,
         held_out,
-        find_shares(held_out, costs),
+        find_stacking_weights(held_out, costs),
         honest_average(held_out, costs, fold_of),
     )
     objective = Objective(_row(file.objective, metrics), file.standardised)
@@ -212,19 +215,19 @@ def _model(file: _File) -> MixtureModel:
 def _all_fitted(
     states: Mapping[str, Any], swarm: Swarm, costs: Array, rows: Flags
 ) -> dict[str, Fitted]:
-    """The surrogates that were fitted to some of the runs."""
-    weights, costs = swarm.weights[rows], costs[rows]
+    """The surrogates that were fitted to these rows of the runs."""
+    shares, costs = swarm.shares[rows], costs[rows]
     usual = None
     if swarm.rates is None and REPEATED in states:
         raise ValueError("rates")
     if swarm.rates is not None:
-        usual = usual_rates(swarm.weights, swarm.rates)
+        usual = usual_rates(swarm.shares, swarm.rates)
         state = states[REPEATED]
         if not isinstance(state, _Law) or state.form != "repeated data":
             raise ValueError("repeated")
-        law = _law(state, usual, weights.shape[1], costs.shape[1])
-        costs = costs - harm(law, weights, swarm.rates[rows])
-    return {name: _fitted(state, weights, costs, usual) for name, state in states.items()}
+        law = _law(state, usual, shares.shape[1], costs.shape[1])
+        costs = costs - harm(law, shares, swarm.rates[rows])
+    return {name: _fitted(state, shares, costs, usual) for name, state in states.items()}
 
 
 def _state(fitted: Fitted) -> Any:
@@ -251,17 +254,17 @@ def _state(fitted: Fitted) -> Any:
             return _Trees(texts=[_packed(text) for text in fitted.texts])
 
 
-def _fitted(state: Any, weights: Array, costs: Array, usual: Array | None) -> Fitted:
-    """What `state` says, given the runs that it was fitted to."""
-    sources, metrics = weights.shape[1], costs.shape[1]
+def _fitted(state: Any, shares: Array, costs: Array, usual: Array | None) -> Fitted:
+    """The surrogate that `state` describes, given the runs that it was fitted to."""
+    sources, metrics = shares.shape[1], costs.shape[1]
     match state:
         case _Law():
             return _law(state, usual, sources, metrics)
         case _Process():
-            return _process(state, weights, costs)
+            return _process(state, shares, costs)
         case _Sum():
             law = _law(state.law, usual, sources, metrics)
-            return FittedSum(law, _process(state.process, weights, costs - law.predict(weights)))
+            return FittedSum(law, _process(state.process, shares, costs - law.predict(shares)))
         case _Ridge():
             features = 4 * sources if state.transforms else sources
             slopes = _table(state.slopes, (features, metrics))
@@ -273,7 +276,7 @@ def _fitted(state: Any, weights: Array, costs: Array, usual: Array | None) -> Fi
 
 
 def _packed(text: str) -> str:
-    """Trees are long and alike, and several hundred of them stand in a file."""
+    """Compressed: a file holds several hundred trees, which are long and alike."""
     return base64.b64encode(zlib.compress(text.encode(), 9)).decode("ascii")
 
 
@@ -307,10 +310,10 @@ def _law(state: _Law, usual: Array | None, sources: int, metrics: int) -> Fitted
     )
 
 
-def _process(state: _Process, weights: Array, costs: Array) -> FittedProcess:
-    sources, metrics = weights.shape[1], costs.shape[1]
+def _process(state: _Process, shares: Array, costs: Array) -> FittedProcess:
+    sources, metrics = shares.shape[1], costs.shape[1]
     sizes = _table(state.sizes, (metrics, sources + 3))
-    return with_sizes(weights, costs, _row(state.roots, metrics), sizes)
+    return with_sizes(shares, costs, _row(state.roots, metrics), sizes)
 
 
 def _table(rows: Table, shape: tuple[int, ...]) -> Array:

@@ -1,6 +1,6 @@
-"""What a mixture is to be good at: a weighted mean of metrics.
+"""The objective of a mixture: a weighted mean of metrics.
 
-Metrics of one kind (losses in nats, accuracies) are averaged as they are. With `standardise`, each
+Metrics of one kind (losses in nats, accuracies) are averaged unchanged. With `standardise`, each
 is divided by its spread over the runs first, for metrics of different units. One metric is modelled
 at a time and the objective computed from the predictions, so it can be changed without new runs.
 
@@ -28,7 +28,7 @@ class ObjectiveFile(Document):
     """An objective in YAML."""
 
     metrics: dict[str, Number] = Field(default_factory=dict)
-    """Weight by metric, 0 or more; a metric that is not named has none. Default: all alike."""
+    """Weight by metric, 0 or more; a metric that is not named has weight 0. Default: all equal."""
 
     standardise: bool = False
     """Divide each metric by its standard deviation over the runs."""
@@ -36,10 +36,12 @@ class ObjectiveFile(Document):
 
 @dataclass(frozen=True)
 class Objective:
-    """`weights` by metric, not negative; of metrics as they are they sum to 1."""
+    """A weighted mean of metrics."""
 
     weights: Array
+    """(metrics,), 0 or more. They sum to 1, or are divided by each metric's spread after that."""
     standardised: bool
+    """Whether weights are divided by the metrics' standard deviations over the runs."""
 
     def of(self, values: Array) -> Array:
         """The objective of metrics, shape (..., metrics)."""
@@ -50,9 +52,9 @@ class Objective:
 def find_objective(
     spec: str | Mapping[str, float] | None, metrics: Sequence[str], values: Array
 ) -> Objective:
-    """The objective meant by `spec`, as on the command line or weights by metric.
+    """The objective given by `spec`: text as on the command line, or weights by metric.
 
-    InputError for an unknown metric or no weight.
+    InputError for an unknown metric, a negative weight, and where all weights are 0.
     """
     where, standardised = "--objective", False
     named: dict[str, float] = {}

@@ -1,10 +1,10 @@
-"""Find the best mixtures of a score within what is feasible.
+"""Find the feasible mixtures with the best score.
 
 Surrogates differ in kind (trees have no slope, and the slope of w^β is infinite at 0), so the
-search needs values alone: many points climb side by side, each by trying changes of its weights and
-keeping what is better. Changes are multiples of weights, moves from one source to another, steps
+search uses values alone: many points climb side by side, each by trying changes of its shares and
+keeping improvements. Changes are multiples of shares, moves from one source to another, steps
 along the difference of two other points, and leaving a source out; all are projected onto the
-bounds. Steps shrink, so the end is local and exact to about a thousandth of a weight.
+bounds. Steps shrink, so the end is local and exact to about a thousandth of a share.
 
 Points that break a floor or the cap on the distance to the prior are ordered by how far they break
 it, after all that do not.
@@ -20,18 +20,21 @@ from dataselect.mixture.feasible import Feasible, divergence
 
 Array = NDArray[np.float64]
 Score = Callable[[Array], tuple[Array, Array]]
-"""Of mixtures: what to minimise, and by how much constraints are broken (0 where they hold)."""
+"""From mixtures to what is minimised, and by how much constraints are broken (0: they hold)."""
 
 _FIRST_STEP, _LAST_STEP = 0.6, 0.01
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How many points climb, how many changes of each are tried at a time, and how often."""
+    """How much a search tries."""
 
     points: int
+    """Points that climb side by side."""
     changes: int
+    """Changes tried of each point in a round."""
     rounds: int
+    """Rounds, with smaller and smaller steps."""
 
 
 THOROUGH = Effort(12, 12, 50)
@@ -41,7 +44,7 @@ QUICK = Effort(3, 12, 25)
 def search(
     score: Score, feasible: Feasible, starts: Array, effort: Effort, seed: int
 ) -> tuple[Array, Array]:
-    """Mixtures, best first, and by how much each breaks constraints."""
+    """Mixtures (points, sources), best first, and by how much each breaks constraints."""
     rng = np.random.default_rng(seed)
     points = feasible.project(starts)
     values, broken = score(points)
@@ -52,7 +55,7 @@ def search(
         tried = feasible.project(_changes(points, effort.changes, step, rng))
         new_values, new_broken = score(tried)
         shape = (len(points), effort.changes)
-        # The best change of each point, by what it breaks and then by value.
+        # The best change of each point: by broken constraints first, then by value.
         rank = np.empty(len(tried))
         rank[np.lexsort((new_values, new_broken))] = np.arange(len(tried))
         best = rank.reshape(shape).argmin(axis=1) + np.arange(len(points)) * effort.changes
@@ -65,14 +68,14 @@ def search(
     return points[order], broken[order]
 
 
-def breaks(feasible: Feasible, weights: Array, costs: Array, spread: Array) -> Array:
+def breaks(feasible: Feasible, shares: Array, costs: Array, spread: Array) -> Array:
     """By how much mixtures break the cap on distance and the floors, 0 where they hold.
 
-    `costs` are of the metrics, (mixtures, metrics), and measured by their `spread`.
+    `costs` (mixtures, metrics) above a floor are divided by the metrics' `spread`, (metrics,).
     """
-    broken = np.zeros(len(weights))
+    broken = np.zeros(len(shares))
     if feasible.prior is not None and np.isfinite(feasible.most_kl):
-        distance = np.minimum(divergence(weights, feasible.prior), 1e6)
+        distance = np.minimum(divergence(shares, feasible.prior), 1e6)
         broken += np.maximum(distance - feasible.most_kl - 1e-9, 0)
     if feasible.worst is not None:
         over = np.where(np.isfinite(feasible.worst), costs - feasible.worst, -np.inf)
@@ -81,7 +84,7 @@ def breaks(feasible: Feasible, weights: Array, costs: Array, spread: Array) -> A
 
 
 def starting_points(known: Array, sources: int, count: int, seed: int) -> Array:
-    """Known mixtures, single sources mixed with uniform, and random ones, sparse and even."""
+    """Known mixtures, uniform, single sources mixed with it, and random ones, sparse and even."""
     rng = np.random.default_rng(seed)
     uniform = np.full(sources, 1 / sources)
     corners = 0.9 * np.eye(sources) + 0.1 * uniform
@@ -90,7 +93,7 @@ def starting_points(known: Array, sources: int, count: int, seed: int) -> Array:
 
 
 def _changes(points: Array, count: int, step: float, rng: np.random.Generator) -> Array:
-    """`count` changes of each point, points in turn."""
+    """`count` changes of each point, those of a point in sequence: (points × count, sources)."""
     n, sources = points.shape
     changed = np.repeat(points, count, axis=0)
     kind = np.tile(np.arange(count) % 4, n)

@@ -1,9 +1,8 @@
 """Trade-offs between metrics: mixtures of which none is better than another in every metric.
 
-Each is the best one for metrics weighted anew at random, by the largest weighted shortfall from the
-best that each metric can have (Chebyshev), which also finds trade-offs that no weighted mean has.
-With many metrics almost every mixture is one; a few metrics with a weight in the objective is what
-this is for.
+Each one minimises, for random weights of the metrics, the largest weighted shortfall from the best
+that each metric can have (Chebyshev); this also finds trade-offs that no weighted mean finds. With
+many metrics almost every mixture is a trade-off, so use it with few metrics in the objective.
 """
 
 from dataclasses import dataclass
@@ -23,26 +22,31 @@ _STARTS = 600
 
 @dataclass(frozen=True)
 class TradeOff:
-    """A mixture, and its metrics and objective as predicted, with half intervals."""
+    """A mixture that no other one beats in every metric, and what is predicted of it."""
 
-    weights: Array
+    shares: Array
+    """(sources,), summing to 1."""
     metrics: Array
+    """Predicted metrics in their units, (metrics,)."""
     metrics_half: Array
+    """Half widths of their intervals, (metrics,)."""
     objective: float
+    """Predicted objective."""
     objective_half: float
+    """Half width of its interval."""
 
 
 def trade_offs(
     model: MixtureModel, limits: Limits, count: int, seed: int, confidence: float = 0.9
 ) -> list[TradeOff]:
-    """Up to `count` mixtures, best objective first; single metrics' optima are among them."""
+    """Up to `count` mixtures, best objective first; optima of single metrics are among them."""
     limits = with_floors(model, limits)
     rng = np.random.default_rng(seed)
     chosen = np.flatnonzero(model.objective.weights > 0)
     spread = model.swarm.values.std(axis=0)
     feasible = limits.feasible
     starts = feasible.project(
-        starting_points(model.swarm.weights, len(feasible.lower), _STARTS, seed)
+        starting_points(model.swarm.shares, len(feasible.lower), _STARTS, seed)
     )
     costs = model.stack.predict(starts)
     ideal = costs.min(axis=0)
@@ -52,26 +56,26 @@ def trade_offs(
     found = []
     for preference in preferences:
 
-        def score(weights: Array, preference: Array = preference) -> tuple[Array, Array]:
-            predicted = model.stack.predict(weights)
+        def score(shares: Array, preference: Array = preference) -> tuple[Array, Array]:
+            predicted = model.stack.predict(shares)
             short = (predicted - ideal)[:, chosen] / spread[chosen] * preference
-            # The mean breaks ties, so that no metric is left worse for nothing.
+            # The mean breaks ties, so that no metric is needlessly worse.
             value = short.max(axis=1) + 0.05 * short.mean(axis=1)
-            return value, breaks(feasible, weights, predicted, spread)
+            return value, breaks(feasible, shares, predicted, spread)
 
         best, broken = search(score, feasible, starts, QUICK, seed)
         if broken[0] == 0:
             found.append(best[0])
     if not found:
         return []
-    weights = np.array(found)
-    predicted = model.predict(weights, confidence)
+    shares = np.array(found)
+    predicted = model.predict(shares, confidence)
     costs = model.sign * predicted.metrics
     kept = [i for i in range(len(costs)) if not _beaten(costs[:, chosen], i)]
     kept.sort(key=lambda i: float(model.sign * predicted.objective[i]))
     return [
         TradeOff(
-            weights[i],
+            shares[i],
             predicted.metrics[i],
             predicted.metrics_half[i],
             float(predicted.objective[i]),
@@ -82,7 +86,7 @@ def trade_offs(
 
 
 def _beaten(costs: Array, i: int) -> bool:
-    """Whether another is as good in every metric and better in one, or the same and earlier."""
+    """Whether another one is as good in every metric and better in one, or equal and earlier."""
     as_good = (costs <= costs[i]).all(axis=1)
     better = (costs < costs[i]).any(axis=1)
     same = as_good & ~better

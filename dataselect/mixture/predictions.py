@@ -18,14 +18,14 @@ def column_names(metrics: Sequence[str]) -> list[str]:
 
 
 def columns_of(predicted: Predictions) -> Array:
-    """Their values, (mixtures, columns)."""
+    """Values of the columns, (mixtures, columns)."""
     values = np.column_stack([predicted.metrics, predicted.objective])
     half = np.column_stack([predicted.metrics_half, predicted.objective_half])
     return np.stack([values, values - half, values + half], axis=2).reshape(len(values), -1)
 
 
 def to_csv(runs: Sequence[str], metrics: Sequence[str], predicted: Predictions) -> str:
-    """A row for each run, in order."""
+    """Text of the CSV file: a row for each mixture, in order."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["run", *column_names(metrics)])

@@ -1,14 +1,15 @@
-"""Propose a mixture: the best one of a model within limits, what it gains, and how sure that is.
+"""Propose a mixture: a model's optimum within limits, its gain, and the uncertainty.
 
-The best observed run is never shipped: the model, fitted to all runs, is optimised. An optimum of a
-model is where it is most wrong in its own favour, so what is minimised is the objective plus one
+The best observed run is never proposed as such: the model, fitted to all runs, is optimised. A
+model's optimum is where its errors flatter it most, so what is minimised is the objective plus one
 expected error of the prediction, which grows where the surrogates disagree.
 
-Weights are uncertain in two ways. Each fit without a fold has an optimum of its own, and their
-spread (the jackknife of groups) gives an interval for each weight. And many mixtures are about as
-good: how far each weight alone may move, the others scaled to make room, before the objective is
-worse by one held-out error. Gains are differences of predictions, their intervals the two
-predictions' intervals in quadrature, which is wide, since both err alike.
+Shares are uncertain in two ways. Each fit without a fold has an optimum of its own, and their
+spread (the jackknife of groups) gives an interval for each share. And many mixtures are about as
+good: the near-equal range is how far each share alone may move, the others scaled to make room,
+before the objective is worse by one held-out error. Gains are differences of predictions, and their
+intervals add those of the two predictions in quadrature, which is too wide, since both predictions
+have similar errors.
 """
 
 from collections.abc import Mapping
@@ -30,49 +31,71 @@ Array = NDArray[np.float64]
 _STARTS = 600
 _GRID = np.union1d(np.geomspace(1e-3, 1.0, 40), np.linspace(0.0, 1.0, 41))
 _NONE = 5e-4
-"""Weights below this are set to 0: no trainer would notice them."""
+"""Shares below this are set to 0: they would make no difference in training."""
 
 
 @dataclass(frozen=True)
 class Beside:
-    """A mixture to compare with: its objective, and what the proposal gains over it."""
+    """A mixture to compare the proposal with."""
 
-    weights: Array
+    shares: Array
+    """(sources,), summing to 1."""
     label: str
+    """Which source, run or prior it is; empty where its name says it."""
     objective: float
+    """Predicted objective."""
     half: float
+    """Half width of its interval."""
     gain: float
+    """What the proposal gains over it; above 0 the proposal is better."""
     gain_half: float
+    """Half width of the gain's interval."""
 
 
 @dataclass(frozen=True)
 class Slice:
-    """The objective as one weight moves and the others keep their ratios."""
+    """The objective as one share moves and the others keep their ratios."""
 
-    weights: Array
+    shares: Array
+    """Shares of the source that moves, (points,), ascending."""
     objective: Array
+    """Predicted objective, (points,)."""
     half: Array
+    """Half widths of its intervals, (points,)."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """Weights with `low` and `high`, their range of near-equal mixtures, and what is predicted."""
+    """The proposed shares, their uncertainty, and what is predicted of the mixture."""
 
-    weights: Array
+    shares: Array
+    """(sources,), summing to 1."""
     low: Array
+    """Lower ends of the shares' intervals, (sources,)."""
     high: Array
+    """Upper ends, (sources,)."""
     near_low: Array
+    """Lower ends of the near-equal ranges, (sources,)."""
     near_high: Array
+    """Upper ends, (sources,)."""
     objective: float
+    """Predicted objective."""
     objective_half: float
+    """Half width of its interval."""
     metrics: Array
+    """Predicted metrics in their units, (metrics,)."""
     metrics_half: Array
+    """Half widths of their intervals, (metrics,)."""
     beside: Mapping[str, Beside]
+    """By name, the mixtures that the proposal is compared with."""
     slices: tuple[Slice, ...]
+    """By source, the objective along its share."""
     tolerance: float
+    """How much worse near-equal mixtures may be: one held-out error of the objective."""
     divergence: float | None
+    """KL(shares ‖ prior) in nats; None without a prior."""
     outside: tuple[int, ...]
-    """Sources whose weight is beyond that of every run."""
+    """Places of the sources with a larger share than in any run."""
 
 
 def propose(
@@ -82,44 +105,44 @@ def propose(
     seed: int,
     by: MixtureModel | None = None,
 ) -> Proposal:
-    """The best mixture within limits; InputError if none keeps the floors.
+    """The best mixture within limits. InputError if no mixture keeps them.
 
-    `by` is the same model with another objective, which finds the mixture where it is given; what
-    is predicted of it is then still in the objective of `model`, but for the near-equal range.
+    `by`, if given, is the same model with another objective, by which the mixture and its
+    near-equal ranges are found; predictions are in the objective of `model` all the same.
     """
     by = by or model
     limits = with_floors(model, limits)
-    weights = best_mixture(by, limits, seed)
+    shares = best_mixture(by, limits, seed)
     lower, upper = limits.feasible.lower, limits.feasible.upper
     optima = np.array(
-        [best_mixture(by, limits, seed, k, weights) for k in range(len(model.stack.folds))]
+        [best_mixture(by, limits, seed, k, shares) for k in range(len(model.stack.folds))]
     )
     folds = len(optima)
     spread = np.sqrt((folds - 1) / folds * ((optima - optima.mean(axis=0)) ** 2).sum(axis=0))
     reach = stats.t.ppf((1 + confidence) / 2, folds - 1) * spread
-    predicted = model.predict(weights[None], confidence)
-    tolerance = by.tolerance(weights)
-    slices = tuple(_slice(model, limits, weights, i, confidence) for i in range(len(weights)))
+    predicted = model.predict(shares[None], confidence)
+    tolerance = by.tolerance(shares)
+    slices = tuple(_slice(model, limits, shares, i, confidence) for i in range(len(shares)))
     lines = slices
     if by is not model:
-        lines = tuple(_slice(by, limits, weights, i, confidence) for i in range(len(weights)))
-    near = [_near(by, each, weights, i, tolerance) for i, each in enumerate(lines)]
+        lines = tuple(_slice(by, limits, shares, i, confidence) for i in range(len(shares)))
+    near = [_near(by, each, shares, i, tolerance) for i, each in enumerate(lines)]
     prior = limits.prior
     return Proposal(
-        weights,
-        np.clip(weights - reach, lower, upper),
-        np.clip(weights + reach, lower, upper),
+        shares,
+        np.clip(shares - reach, lower, upper),
+        np.clip(shares + reach, lower, upper),
         np.array([low for low, _ in near]),
         np.array([high for _, high in near]),
         float(predicted.objective[0]),
         float(predicted.objective_half[0]),
         predicted.metrics[0],
         predicted.metrics_half[0],
-        _beside(model, by, limits, weights, confidence),
+        _beside(model, by, limits, shares, confidence),
         slices,
         tolerance,
-        None if prior is None else float(divergence(weights, prior)),
-        tuple(np.flatnonzero(weights > model.swarm.weights.max(axis=0) + 1e-6).tolist()),
+        None if prior is None else float(divergence(shares, prior)),
+        tuple(np.flatnonzero(shares > model.swarm.shares.max(axis=0) + 1e-6).tolist()),
     )
 
 
@@ -131,30 +154,30 @@ def best_mixture(
     near: Array | None = None,
     caution: float = 1.0,
 ) -> Array:
-    """The mixture of least cost plus `caution` expected errors, by the fits to all runs or to all
-    but a fold's.
+    """The mixture of least cost plus `caution` expected errors: (sources,).
 
-    `near` is a mixture to begin from, and makes the search a short one.
+    `without` takes the fits without that fold in place of those to all runs. `near` is a mixture to
+    start from, which makes the search short. InputError if no mixture keeps the limits.
     """
     feasible = limits.feasible
     spread = model.swarm.values.std(axis=0)
     floors = feasible.worst is not None
 
-    def score(weights: Array) -> tuple[Array, Array]:
-        members = model.stack.members(weights, without)
+    def score(shares: Array) -> tuple[Array, Array]:
+        members = model.stack.members(shares, without)
         costs, expected = model.objective_costs(members)
         value = costs + caution * expected
         if feasible.kl_penalty and feasible.prior is not None:
-            distance = divergence(weights, feasible.prior)
+            distance = divergence(shares, feasible.prior)
             value = value + feasible.kl_penalty * np.minimum(distance, 1e6)
         metrics = model.stack.averaged(members) if floors else members[0]
-        return value, breaks(feasible, weights, metrics, spread)
+        return value, breaks(feasible, shares, metrics, spread)
 
     sources = len(feasible.lower)
     known = (
-        model.swarm.weights
+        model.swarm.shares
         if feasible.prior is None
-        else np.vstack([feasible.prior, model.swarm.weights])
+        else np.vstack([feasible.prior, model.swarm.shares])
     )
     if near is None:
         starts = starting_points(known, sources, _STARTS, seed)
@@ -169,11 +192,11 @@ def best_mixture(
 
 def with_runs(model: MixtureModel) -> dict[str, Array]:
     """The mixture of each run."""
-    return dict(zip(model.swarm.runs, model.swarm.weights, strict=True))
+    return dict(zip(model.swarm.runs, model.swarm.shares, strict=True))
 
 
 def with_floors(model: MixtureModel, limits: Limits) -> Limits:
-    """Floors as costs, that of the prior being what is predicted for it."""
+    """The limits with floors turned into costs; a floor of the prior is its predicted cost."""
     if not limits.floors:
         return limits
     worst = np.full(len(model.swarm.metrics), np.inf)
@@ -187,10 +210,10 @@ def with_floors(model: MixtureModel, limits: Limits) -> Limits:
     return replace(limits, feasible=replace(limits.feasible, worst=worst))
 
 
-def _refuse(model: MixtureModel, limits: Limits, weights: Array) -> None:
+def _refuse(model: MixtureModel, limits: Limits, shares: Array) -> None:
     feasible = limits.feasible
     if feasible.worst is not None:
-        costs = model.stack.predict(weights[None])[0]
+        costs = model.stack.predict(shares[None])[0]
         over = np.where(np.isfinite(feasible.worst), costs - feasible.worst, -np.inf)
         k = int(np.argmax(over / model.swarm.values.std(axis=0)))
         if over[k] > 0:
@@ -203,29 +226,29 @@ def _refuse(model: MixtureModel, limits: Limits, weights: Array) -> None:
     raise InputError("max_kl", "no mixture within the bounds is that near the prior", "raise it")
 
 
-def _cleaned(weights: Array, limits: Limits) -> Array:
-    """Weights without specks, which the search leaves where 0 is best."""
+def _cleaned(shares: Array, limits: Limits) -> Array:
+    """Shares without the tiny ones that the search leaves where 0 is best."""
     feasible = limits.feasible
-    specks = (weights < _NONE) & (feasible.lower <= 0)
-    rest = np.where(specks, 0.0, weights)
+    specks = (shares < _NONE) & (feasible.lower <= 0)
+    rest = np.where(specks, 0.0, shares)
     if not specks.any() or feasible.worst is not None or np.isfinite(feasible.most_kl):
-        return weights
+        return shares
     upper = np.where(specks, 0.0, feasible.upper)
     if upper.sum() < 1:
-        return weights
+        return shares
     cleaned: Array = replace(feasible, upper=upper).project(rest)[0]
     return cleaned
 
 
 def _beside(
-    model: MixtureModel, by: MixtureModel, limits: Limits, weights: Array, confidence: float
+    model: MixtureModel, by: MixtureModel, limits: Limits, shares: Array, confidence: float
 ) -> dict[str, Beside]:
-    """The prior, uniform weights, the best single source, the best run: all but the last predicted
-    though they may break limits."""
+    """The prior, uniform shares, the best single source and the best run, all as predicted; they
+    may break limits."""
     sources = model.swarm.sources
     singles = np.eye(len(sources))
     costs, _ = by.objective_costs(by.stack.members(singles))
-    # Accuracies may tie; then it is the model's own objective that tells.
+    # Accuracies may tie; then the model's own objective decides.
     top = int(np.lexsort((model.objective.of(model.costs), by.objective.of(by.costs)))[0])
     single = int(np.argmin(costs))
     mixtures: dict[str, tuple[str, Array]] = {}
@@ -233,8 +256,8 @@ def _beside(
         mixtures["prior"] = (limits.prior_from, limits.prior)
     mixtures["uniform"] = ("", np.full(len(sources), 1 / len(sources)))
     mixtures["best single source"] = (sources[single], singles[single])
-    mixtures["best run"] = (model.swarm.runs[top], model.swarm.weights[top])
-    points = np.array([weights, *(point for _, point in mixtures.values())])
+    mixtures["best run"] = (model.swarm.runs[top], model.swarm.shares[top])
+    points = np.array([shares, *(point for _, point in mixtures.values())])
     found = model.predict(points, confidence)
     cost, half = model.sign * found.objective, found.objective_half
     return {
@@ -251,42 +274,42 @@ def _beside(
 
 
 def _slice(
-    model: MixtureModel, limits: Limits, weights: Array, source: int, confidence: float
+    model: MixtureModel, limits: Limits, shares: Array, source: int, confidence: float
 ) -> Slice:
-    """Mixtures within the bounds along one weight, the proposal among them."""
+    """Mixtures within the bounds along one share, the proposal among them."""
     low, high = limits.feasible.lower[source], limits.feasible.upper[source]
-    grid = np.unique([*_GRID, weights[source], low, high])
+    grid = np.unique([*_GRID, shares[source], low, high])
     grid = grid[(grid >= low) & (grid <= high)]
-    found = model.predict(along(weights, source, grid), confidence)
+    found = model.predict(along(shares, source, grid), confidence)
     return Slice(grid, found.objective, found.objective_half)
 
 
-def along(weights: Array, source: int, grid: Array) -> Array:
-    """Mixtures in which a source has the weights of the grid and the others keep their ratios."""
-    others = np.delete(weights, source)
+def along(shares: Array, source: int, grid: Array) -> Array:
+    """Mixtures in which a source has the shares in the grid and the others keep their ratios."""
+    others = np.delete(shares, source)
     others = others / others.sum() if others.sum() > 0 else np.full_like(others, 1 / len(others))
     points: Array = np.insert((1 - grid)[:, None] * others, source, grid, axis=1)
     return points
 
 
 def _near(
-    model: MixtureModel, each: Slice, weights: Array, source: int, tolerance: float
+    model: MixtureModel, each: Slice, shares: Array, source: int, tolerance: float
 ) -> tuple[float, float]:
-    """The stretch of a slice about the proposal that is worse by no more than `tolerance`."""
+    """Ends of the part of a slice around the proposal that is at most `tolerance` worse."""
     cost = model.sign * each.objective
-    at = int(np.argmin(np.abs(each.weights - weights[source])))
+    at = int(np.argmin(np.abs(each.shares - shares[source])))
     limit = cost[at] + tolerance
     return (
-        _crossing(each.weights[at::-1], cost[at::-1], limit),
-        _crossing(each.weights[at:], cost[at:], limit),
+        _crossing(each.shares[at::-1], cost[at::-1], limit),
+        _crossing(each.shares[at:], cost[at:], limit),
     )
 
 
-def _crossing(weights: Array, cost: Array, limit: float) -> float:
-    """Where costs along a slice first rise above the limit, or its end."""
+def _crossing(shares: Array, cost: Array, limit: float) -> float:
+    """The share where costs along a slice first rise above the limit; else the slice's end."""
     above = np.flatnonzero(cost > limit)
     if not len(above):
-        return float(weights[-1])
+        return float(shares[-1])
     i = int(above[0])
     part = (limit - cost[i - 1]) / (cost[i] - cost[i - 1])
-    return float(weights[i - 1] + part * (weights[i] - weights[i - 1]))
+    return float(shares[i - 1] + part * (shares[i] - shares[i - 1]))

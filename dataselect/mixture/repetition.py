@@ -1,13 +1,13 @@
-"""What it costs a mixture that its text is read again and again.
+"""What repeated text costs a mixture.
 
-A weight alone does not say it: reading a source at weight w is rate·w epochs, and the rate, tokens
-of a run by tokens of the source, may differ between runs and for the target. So the law of repeated
-data is fitted to runs at the rates of each. The other surrogates know nothing of rates. They are
-fitted to costs that the law has moved to the usual rates, which moves nothing where all runs have
-the same; and what is predicted at other rates is moved by the law as well.
+A share alone does not say it: reading a source at share w is rate·w epochs, and the rate, tokens of
+a run divided by tokens of the source, may differ between runs and for the target. So the law of
+repeated data is fitted to runs at the rates of each. The other surrogates do not know rates. They
+are fitted to costs that the law has moved to the usual rates, which changes nothing where all runs
+have the same rates; predictions at other rates are moved by the law as well.
 
-Not covered: overfitting, where one more epoch is worse than none. The law only says that it is
-worth less and less, and takes room from other text.
+Not covered: overfitting, where one more epoch is worse than none. In the law another epoch is worth
+less and less, and takes room from other text.
 """
 
 from dataclasses import dataclass, replace
@@ -23,38 +23,40 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Moved:
-    """Predictions at the `asked` rates, (sources,) or for each mixture, by laws of all runs and
-    without each fold."""
+    """Laws of repeated data that move predictions from the usual rates to others."""
 
     asked: Array
+    """Rates to predict at: (sources,), or (mixtures, sources)."""
     whole: FittedLaw
+    """The law fitted to all runs."""
     folds: tuple[FittedLaw, ...]
+    """The laws fitted without each fold."""
 
-    def harm(self, weights: Array, without: int | None = None) -> Array:
-        """What costs rise by from the usual rates to those asked, (mixtures, metrics)."""
-        return harm(self.whole if without is None else self.folds[without], weights, self.asked)
-
-
-def repeats(weights: Array, rates: Array) -> bool:
-    """Whether any run reads a source more than once, so that there is anything to fit."""
-    return bool((rates * weights > 1).any())
+    def harm(self, shares: Array, without: int | None = None) -> Array:
+        """Rise of the costs from the usual rates to those asked, (mixtures, metrics)."""
+        return harm(self.whole if without is None else self.folds[without], shares, self.asked)
 
 
-def usual_rates(weights: Array, rates: Array) -> Array:
-    """By source, epochs over all runs by its weights in them."""
-    total = weights.sum(axis=0)
-    usual: Array = (rates * weights).sum(axis=0) / np.where(total > 0, total, 1.0)
+def repeats(shares: Array, rates: Array) -> bool:
+    """Whether any run reads a source more than once; otherwise there is nothing to fit."""
+    return bool((rates * shares > 1).any())
+
+
+def usual_rates(shares: Array, rates: Array) -> Array:
+    """Usual rates, (sources,): epochs summed over the runs, divided by the sum of shares."""
+    total = shares.sum(axis=0)
+    usual: Array = (rates * shares).sum(axis=0) / np.where(total > 0, total, 1.0)
     return usual
 
 
-def fit_repeated(weights: Array, costs: Array, rates: Array, usual: Array) -> FittedLaw:
+def fit_repeated(shares: Array, costs: Array, rates: Array, usual: Array) -> FittedLaw:
     """The law of repeated data fitted at the rates of each run, predicting at the usual ones."""
-    return read_at(fit_law(RepeatedData(rates), weights, costs), usual)
+    return read_at(fit_law(RepeatedData(rates), shares, costs), usual)
 
 
-def harm(law: FittedLaw, weights: Array, rates: Array) -> Array:
-    """What costs rise by from the law's own rates to these, (mixtures, metrics)."""
-    return read_at(law, rates).predict(weights) - law.predict(weights)
+def harm(law: FittedLaw, shares: Array, rates: Array) -> Array:
+    """Rise of the costs from the law's own rates to these, (mixtures, metrics)."""
+    return read_at(law, rates).predict(shares) - law.predict(shares)
 
 
 def read_at(law: FittedLaw, rates: Array) -> FittedLaw:
@@ -76,7 +78,7 @@ def repetition_of(law: FittedLaw) -> Array:
 
 
 def with_repetition(law: FittedLaw, repetition: float) -> FittedLaw:
-    """A law with R as given instead of as fitted; one of data read once gets it."""
+    """The law with R set instead of fitted; an effective-data law becomes one of repeated data."""
     if isinstance(law.law, EffectiveData):
         sources = law.parameters.shape[1] - 5
         law = replace(law, law=RepeatedData(np.zeros(sources)))

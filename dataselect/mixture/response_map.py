@@ -1,8 +1,7 @@
-"""What a model predicts of every mixture of three sources: the grid under a ternary picture.
+"""Predictions for every mixture of three sources: the grid under a ternary picture.
 
-Of more sources no picture shows every mixture; there the slices of a proposal have to do. The grid
-covers the whole triangle, beyond runs and bounds as well: the half interval says where the model
-guesses.
+No picture shows every mixture of more sources; a proposal's slices serve there. The grid covers the
+whole triangle, beyond runs and bounds as well: wide intervals show where the model extrapolates.
 """
 
 from dataclasses import dataclass
@@ -19,18 +18,21 @@ _PARTS = 40
 
 @dataclass(frozen=True)
 class ResponseMap:
-    """Mixtures (points, 3) on a regular grid, the objective of each, and its half interval."""
+    """Predictions on a regular grid of mixtures."""
 
-    weights: Array
+    shares: Array
+    """(points, 3), each row summing to 1."""
     objective: Array
+    """Predicted objective, (points,)."""
     half: Array
+    """Half widths of its intervals, (points,)."""
 
 
 def response_map(model: MixtureModel, confidence: float) -> ResponseMap | None:
-    """The grid of a model of three sources; None for any other number."""
+    """The grid for a model of three sources; None for any other number of sources."""
     if len(model.swarm.sources) != 3:
         return None
     steps = [(i, j) for i in range(_PARTS + 1) for j in range(_PARTS + 1 - i)]
-    weights = np.array([(i, j, _PARTS - i - j) for i, j in steps]) / _PARTS
-    found = model.predict(weights, confidence)
-    return ResponseMap(weights, found.objective, found.objective_half)
+    shares = np.array([(i, j, _PARTS - i - j) for i, j in steps]) / _PARTS
+    found = model.predict(shares, confidence)
+    return ResponseMap(shares, found.objective, found.objective_half)

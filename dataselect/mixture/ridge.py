@@ -1,7 +1,7 @@
-"""Ridge regression on transforms of the weights; on the weights alone it is the linear baseline.
+"""Ridge regression on transforms of the shares; on the shares alone it is the linear baseline.
 
-Closed form by one singular value decomposition for all metrics; how much to shrink is chosen by
-leaving out one run at a time, which is closed form too.
+One singular value decomposition gives the closed form for all metrics. Leave-one-out errors, which
+have a closed form too, choose how much to shrink.
 """
 
 from dataclasses import dataclass
@@ -13,25 +13,28 @@ Array = NDArray[np.float64]
 
 _SHRINKAGES = 10.0 ** np.arange(-4, 4.5, 0.5)
 _LOG_FLOOR = 1e-3
-"""Added to weights under the logarithm: smaller weights than this count as about none."""
+"""Added to shares before the logarithm: smaller shares count as about 0."""
 
 
 @dataclass(frozen=True)
 class FittedRidge:
-    """Costs are `centre` + features(weights) @ `slopes`, of shape (features, metrics)."""
+    """A ridge regression of each metric: costs are centre + features(shares) @ slopes."""
 
     transforms: bool
+    """Whether features are roots and logarithms of the shares too, or the shares alone."""
     centre: Array
+    """(metrics,)."""
     slopes: Array
+    """(features, metrics)."""
 
-    def predict(self, weights: Array) -> Array:
+    def predict(self, shares: Array) -> Array:
         """Costs of mixtures, shape (mixtures, metrics)."""
-        return self.centre + _features(weights, self.transforms) @ self.slopes
+        return self.centre + _features(shares, self.transforms) @ self.slopes
 
 
-def fit_ridge(transforms: bool, weights: Array, costs: Array) -> FittedRidge:
+def fit_ridge(transforms: bool, shares: Array, costs: Array) -> FittedRidge:
     """Fit to costs of shape (runs, metrics)."""
-    features = _features(weights, transforms)
+    features = _features(shares, transforms)
     middle, spread = features.mean(axis=0), features.std(axis=0)
     spread = np.where(spread > 1e-12, spread, np.inf)
     left, sizes, right = np.linalg.svd((features - middle) / spread, full_matrices=False)
@@ -51,8 +54,8 @@ def fit_ridge(transforms: bool, weights: Array, costs: Array) -> FittedRidge:
     return FittedRidge(transforms, mean - middle @ slopes, slopes)
 
 
-def _features(weights: Array, transforms: bool) -> Array:
+def _features(shares: Array, transforms: bool) -> Array:
     if not transforms:
-        return weights
-    logs = np.log(weights + _LOG_FLOOR)
-    return np.hstack([weights, np.sqrt(weights), weights**0.25, logs])
+        return shares
+    logs = np.log(shares + _LOG_FLOOR)
+    return np.hstack([shares, np.sqrt(shares), shares**0.25, logs])

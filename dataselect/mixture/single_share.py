@@ -1,12 +1,11 @@
 """Is a model of mixtures worth more than "more of X"? Its ranking beside that of a single share.
 
-The rival ranks mixtures by the share of one source alone, more or less of it being better. Which
-source that is, and which way, is chosen by rank correlation with the objective on the runs outside
-a fold, and judged on the runs inside it, as the model is: neither has seen what it ranks. Folds may
-choose different sources, so a share counts as the objective's quantile that it stood for on the
-runs it was chosen on, which can be compared across folds.
+The rival ranks mixtures by the share of one source alone. The source and the direction are chosen
+by rank correlation with the objective on the runs outside a fold, and judged on the runs inside it,
+as the model is: neither is fitted to what it ranks. Folds may choose different sources, so a share
+counts as its quantile among the runs that it was chosen on, which can be compared across folds.
 
-Not covered: how good the level of a prediction is (`model.errors`); a single share predicts none.
+Not covered: the error of predicted levels (`model.errors`); a single share predicts none.
 """
 
 from dataclasses import dataclass
@@ -24,38 +23,43 @@ _DRAWS = 1_000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with the interval that resampled runs give it."""
+    """A number with its interval by resampled runs."""
 
     value: float
+    """By all runs."""
     low: float
+    """Lower end of the interval."""
     high: float
+    """Upper end."""
 
 
 @dataclass(frozen=True)
 class Rankings:
-    """Spearman's correlation with the observed objective of held-out runs, model and rival.
-
-    `source` is the rival's by all runs and `more_is_better` its direction; `ahead` is how far the
-    model's correlation is above the rival's.
-    """
+    """Spearman's correlation with the observed objective of held-out runs, model and rival."""
 
     runs: int
+    """How many runs were ranked."""
     model: Estimate
+    """Correlation of the model's predictions."""
     single_share: Estimate
+    """Correlation of the rival's ranking."""
     source: int
+    """Place of the source that the rival ranks by, chosen on all runs."""
     more_is_better: bool
+    """Whether the rival ranks more of that source first."""
     ahead: Estimate
+    """The model's correlation less the rival's."""
 
 
 def compare_rankings(model: MixtureModel, confidence: float = 0.9) -> Rankings:
     """How well held-out runs are ranked by the model and by the best single share."""
     observed = model.objective.of(model.costs)
-    weights, fold_of = model.swarm.weights, model.stack.fold_of
+    shares, fold_of = model.swarm.shares, model.stack.fold_of
     rival = np.empty(len(observed))
     for fold in range(int(fold_of.max()) + 1):
         rest = fold_of != fold
-        rival[~rest] = _by_share(weights[rest], observed[rest], weights[~rest])
-    source, sign = _best_share(weights, observed)
+        rival[~rest] = _by_share(shares[rest], observed[rest], shares[~rest])
+    source, sign = _best_share(shares, observed)
     both = np.vstack([model.objective.of(model.stack.honest), rival])
     ours, theirs = _spearman(both, observed)
     rng = np.random.default_rng(model.seed)
@@ -77,22 +81,22 @@ def compare_rankings(model: MixtureModel, confidence: float = 0.9) -> Rankings:
     )
 
 
-def _best_share(weights: Array, costs: Array) -> tuple[int, float]:
-    """The source whose share goes most with the costs, and whether up (+1) or down (−1)."""
-    found = _spearman(weights.T, costs)
+def _best_share(shares: Array, costs: Array) -> tuple[int, float]:
+    """The source whose share correlates most with the costs, and the sign: +1 or −1."""
+    found = _spearman(shares.T, costs)
     source = int(np.argmax(np.abs(found)))
     return source, 1.0 if found[source] > 0 else -1.0
 
 
-def _by_share(known: Array, costs: Array, weights: Array) -> Array:
-    """Quantiles of the cost that mixtures have by the best single share of the known runs."""
+def _by_share(known: Array, costs: Array, shares: Array) -> Array:
+    """Cost of mixtures, as quantiles of the best single share among the known runs."""
     source, sign = _best_share(known, costs)
-    shares = np.sort(sign * known[:, source])
-    return np.searchsorted(shares, sign * weights[:, source]) / len(shares)
+    ranked = np.sort(sign * known[:, source])
+    return np.searchsorted(ranked, sign * shares[:, source]) / len(ranked)
 
 
 def _spearman(of: Array, observed: Array) -> Array:
-    """Correlation of ranks of each row with the observed; 0 for a row that is all the same."""
+    """Rank correlation of each row with the observed values; 0 for a constant row."""
     ranks = stats.rankdata(np.vstack([of, observed]), axis=1)
     ranks -= ranks.mean(axis=1, keepdims=True)
     size = np.sqrt((ranks**2).sum(axis=1))

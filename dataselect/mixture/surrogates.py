@@ -1,9 +1,9 @@
-"""The surrogates: what predicts all metrics of a mixture, fitted to runs, by name.
+"""The surrogates: models that predict all metrics of a mixture, fitted to runs, by name.
 
-Each is a different guess of how metrics depend on weights: two laws, a Gaussian process, a process
-on what a law leaves over, ridge regressions, and trees where LightGBM is. Where runs read text more
-than once, there are a law that knows of it, and a process on what that leaves over. `stack` says
-how much each is worth on a swarm.
+Each makes another assumption on how metrics depend on shares: two laws, a Gaussian process, a
+process on the residuals of a law, ridge regressions, and trees where LightGBM is installed. Where
+runs read text more than once, a law of repeated data and a process on its residuals are added.
+`stack` finds how much each is worth on a swarm.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,23 +24,25 @@ Array = NDArray[np.float64]
 
 
 class Surrogate(Protocol):
-    """What predicts costs of mixtures, lower being better."""
+    """A model that predicts costs of mixtures, lower being better."""
 
-    def predict(self, weights: Array) -> Array:
+    def predict(self, shares: Array) -> Array:
         """Costs, shape (mixtures, metrics)."""
         ...
 
 
 @dataclass(frozen=True)
 class FittedSum:
-    """A law, and a process on what it leaves over."""
+    """A law plus a process on its residuals."""
 
     law: FittedLaw
+    """The law, fitted first."""
     process: FittedProcess
+    """The process, fitted to what the law leaves."""
 
-    def predict(self, weights: Array) -> Array:
+    def predict(self, shares: Array) -> Array:
         """Costs of mixtures, shape (mixtures, metrics)."""
-        return self.law.predict(weights) + self.process.predict(weights)
+        return self.law.predict(shares) + self.process.predict(shares)
 
 
 DATA_LAW = "data law"
@@ -49,20 +51,20 @@ REPEATED_AND_PROCESS = "repeated data law + process"
 
 Fitted = FittedLaw | FittedProcess | FittedSum | FittedRidge | FittedTrees
 Fit = Callable[[Array, Array, Fitted | None], Fitted]
-"""From weights (runs, sources), costs (runs, metrics), and a fit to more of the runs, if any."""
+"""Of shares (runs, sources), costs (runs, metrics), and a fit to more of the runs or None."""
 
 
 def surrogates(seed: int, trees: bool = False) -> dict[str, Fit]:
-    """All surrogates by name; trees only where wanted, for they need a library of their own."""
+    """All surrogates by name; trees only on request, since they need another library."""
 
-    def process(weights: Array, costs: Array, near: Fitted | None) -> FittedProcess:
-        return fit_process(weights, costs, seed, near if isinstance(near, FittedProcess) else None)
+    def process(shares: Array, costs: Array, near: Fitted | None) -> FittedProcess:
+        return fit_process(shares, costs, seed, near if isinstance(near, FittedProcess) else None)
 
-    def law_and_process(weights: Array, costs: Array, near: Fitted | None) -> Fitted:
-        law = fit_law(EffectiveData(), weights, costs)
-        left = costs - law.predict(weights)
+    def law_and_process(shares: Array, costs: Array, near: Fitted | None) -> Fitted:
+        law = fit_law(EffectiveData(), shares, costs)
+        left = costs - law.predict(shares)
         near = near.process if isinstance(near, FittedSum) else None
-        return FittedSum(law, process(weights, left, near))
+        return FittedSum(law, process(shares, left, near))
 
     found: dict[str, Fit] = {
         DATA_LAW: lambda w, c, _: fit_law(EffectiveData(), w, c),
@@ -79,17 +81,17 @@ def surrogates(seed: int, trees: bool = False) -> dict[str, Fit]:
 
 
 def repeated_surrogates(
-    weights: Array,
+    shares: Array,
     costs: Array,
     rates: Array,
     usual: Array,
     near: Mapping[str, Fitted],
     seed: int,
 ) -> tuple[FittedLaw, dict[str, Fitted]]:
-    """The law that knows how often runs read each source, and all surrogates made with it."""
-    law = fit_repeated(weights, costs, rates, usual)
+    """The law of repeated data fitted to the runs, and all surrogates with it, by name."""
+    law = fit_repeated(shares, costs, rates, usual)
     of_more = near.get(REPEATED_AND_PROCESS)
     of_more = of_more.process if isinstance(of_more, FittedSum) else None
-    left = costs - harm(law, weights, rates) - law.predict(weights)
-    process = fit_process(weights, left, seed, of_more)
+    left = costs - harm(law, shares, rates) - law.predict(shares)
+    process = fit_process(shares, left, seed, of_more)
     return law, {REPEATED: law, REPEATED_AND_PROCESS: FittedSum(law, process)}

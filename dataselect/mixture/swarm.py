@@ -1,10 +1,10 @@
 """Runs that were trained on different mixtures of the same sources, read from two CSV tables.
 
 `ratios.csv` has a column `run` and one for each source; `metrics.csv` a column `run` and one for
-each metric. Weights are shares of the tokens trained on. They come rounded, so a row that sums to 1
-within a hundredth is scaled to 1; any other is refused. Runs that lack a metric, or stand in one of
-the files alone, are left out and counted. A source that no run used, and a metric that is the same
-everywhere, tell nothing and are left out as well, since a model of them would be made up.
+each metric. Shares are of the tokens trained on. They are often rounded, so a row that sums to 1
+within a hundredth is scaled to 1; any other is refused. Runs that lack a metric, or are in only one
+of the files, are left out and counted. A source that no run used, and a metric that is the same in
+every run, are left out as well: the runs say nothing about them.
 
 `epochs.csv` may say how often each run read each source, in columns like those of `ratios.csv`.
 
@@ -29,35 +29,41 @@ Flags = NDArray[np.bool_]
 FEWEST_RUNS = 8
 SUM_TOLERANCE = 0.01
 _SAME_EPOCHS = 0.2
-"""Weights and epochs come rounded: rates that differ by less of an epoch are the same."""
+"""Shares and epochs are often rounded: rates that differ by less than this are the same."""
 _RUN = ("run", "run_id")
 _LABELS = ("name", "index")
 
 
 @dataclass(frozen=True)
 class Swarm:
-    """Runs: `weights` of shape (runs, sources), each row summing to 1; `values` (runs, metrics)."""
+    """Runs that were trained on different mixtures of the same sources, and their metrics."""
 
     runs: tuple[str, ...]
+    """Names of the runs."""
     sources: tuple[str, ...]
+    """Names of the sources."""
     metrics: tuple[str, ...]
-    weights: Array
+    """Names of the metrics."""
+    shares: Array
+    """Shares of the tokens, (runs, sources); each row sums to 1."""
     values: Array
+    """Metrics in their own units, (runs, metrics)."""
     notes: tuple[str, ...] = field(default=())
+    """What was left out or changed when reading, for the user."""
     rates: Array | None = None
-    """Epochs over a source's text that a weight of 1 is in a run, (runs, sources), where known."""
+    """Epochs over each source's text at a share of 1, (runs, sources); None: not known."""
 
 
 def read_swarm(ratios: Table, metrics: Table) -> Swarm:
-    """Runs of both files; InputError with file and line for what is wrong in them."""
-    sources, weights_of, notes = _read_weights(ratios)
+    """The runs that are in both tables. InputError names the file and line of what is wrong."""
+    sources, shares_of, notes = _read_shares(ratios)
     names, values_of = _read_metrics(metrics)
-    common = [run for run in weights_of if run in values_of]
+    common = [run for run in shares_of if run in values_of]
     if not common:
         raise InputError(
             metrics, f"it has no run of {ratios.name}", "name runs alike in column 'run'"
         )
-    for path, there, other in ((ratios, weights_of, values_of), (metrics, values_of, weights_of)):
+    for path, there, other in ((ratios, shares_of, values_of), (metrics, values_of, shares_of)):
         alone = [run for run in there if run not in other]
         if alone:
             notes.append(f"{_count(len(alone), 'run')} only in {path.name} left out: {_few(alone)}")
@@ -65,9 +71,9 @@ def read_swarm(ratios: Table, metrics: Table) -> Swarm:
     if len(complete) < len(common):
         left = [run for run in common if run not in set(complete)]
         notes.append(f"{_count(len(left), 'run')} without every metric left out: {_few(left)}")
-    weights = np.array([weights_of[run] for run in complete]).reshape(-1, len(sources))
+    shares = np.array([shares_of[run] for run in complete]).reshape(-1, len(sources))
     values = np.array([values_of[run] for run in complete]).reshape(-1, len(names))
-    used: Flags = np.atleast_1d((weights > 0).any(axis=0))
+    used: Flags = np.atleast_1d((shares > 0).any(axis=0))
     varied: Flags = np.zeros(len(names), dtype=np.bool_)
     if complete:
         varied = np.atleast_1d(np.ptp(values, axis=0) > 1e-9 * np.abs(values).max(axis=0))
@@ -84,47 +90,47 @@ def read_swarm(ratios: Table, metrics: Table) -> Swarm:
         raise InputError(metrics, "every metric is the same in every run", "give one that varies")
     if len(sources) < 2:
         raise InputError(ratios, "one source has all the weight", "give runs that mix two or more")
-    if (np.ptp(weights[:, used], axis=0) == 0).all():
+    if (np.ptp(shares[:, used], axis=0) == 0).all():
         raise InputError(ratios, "every run has the same mixture", "give runs whose weights differ")
     return Swarm(
         tuple(complete),
         sources,
         tuple(name for name, keep in zip(names, varied, strict=True) if keep),
-        weights[:, used],
+        shares[:, used],
         values[:, varied],
         tuple(notes),
     )
 
 
-def read_weights(path: Table, sources: Sequence[str]) -> tuple[tuple[str, ...], Array]:
-    """Runs and weights of a file of mixtures of the known `sources`, in their order.
+def read_shares(path: Table, sources: Sequence[str]) -> tuple[tuple[str, ...], Array]:
+    """Names of mixtures and their shares (mixtures, sources), in the order of `sources`.
 
-    A source that the file does not have has no weight. InputError for one that is not known, unless
-    all its weights are 0.
+    A source without a column has a share of 0. InputError for an unknown source, unless all its
+    shares are 0.
     """
-    columns, weights_of, _ = _read_weights(path)
+    columns, shares_of, _ = _read_shares(path)
     unknown = [name for name in columns if name not in sources]
     for name in unknown:
-        if any(row[columns.index(name)] > 0 for row in weights_of.values()):
+        if any(row[columns.index(name)] > 0 for row in shares_of.values()):
             raise InputError(
                 f"{path}:1",
                 f"{quoted(name)} is no source of the model",
                 nearest(name, sources) or f"the sources are {_few(sources)}",
             )
-    weights = np.zeros((len(weights_of), len(sources)))
+    shares = np.zeros((len(shares_of), len(sources)))
     for i, source in enumerate(sources):
         if source in columns:
-            weights[:, i] = [row[columns.index(source)] for row in weights_of.values()]
-    if not len(weights):
+            shares[:, i] = [row[columns.index(source)] for row in shares_of.values()]
+    if not len(shares):
         raise InputError(path, "it has no row", "add one for each mixture")
-    return tuple(weights_of), weights
+    return tuple(shares_of), shares
 
 
-def read_epochs(path: Table, sources: Sequence[str], runs: Sequence[str], weights: Array) -> Array:
-    """Epochs that a weight of 1 is, (runs, sources), of a file of the epochs of these runs.
+def read_epochs(path: Table, sources: Sequence[str], runs: Sequence[str], shares: Array) -> Array:
+    """Epochs at a share of 1, (runs, sources), from a file of the epochs of these runs.
 
-    A source without a column is one of text without end. InputError for a run that is not in the
-    file, and for epochs that do not fit the weights.
+    A source without a column counts as unlimited text: 0. InputError for a run that is not in the
+    file, and for epochs that contradict the shares.
     """
     columns, rows = _read(path, "source")
     unknown = [name for name in columns if name not in sources]
@@ -144,22 +150,22 @@ def read_epochs(path: Table, sources: Sequence[str], runs: Sequence[str], weight
         raise InputError(
             path, f"it has no row of {_few(missing)}", "add how often each source was read"
         )
-    rates = np.zeros(weights.shape)
+    rates = np.zeros(shares.shape)
     for i, run in enumerate(runs):
         for j, name in enumerate(sources):
             if name in columns:
-                rates[i, j] = _rate(row_of[run], name, float(weights[i, j]))
+                rates[i, j] = _rate(row_of[run], name, float(shares[i, j]))
     return rates
 
 
 def with_epochs(swarm: Swarm, path: Table) -> Swarm:
-    """The swarm with the epochs of its runs, and notes of what they tell."""
-    rates = read_epochs(path, swarm.sources, swarm.runs, swarm.weights)
+    """The swarm with the epochs of its runs, and notes on them."""
+    rates = read_epochs(path, swarm.sources, swarm.runs, swarm.shares)
     notes = list(swarm.notes)
-    if not repeats(swarm.weights, rates):
-        notes.append("no run reads a source more than once, so epochs tell nothing")
+    if not repeats(swarm.shares, rates):
+        notes.append("no run reads a source more than once, so epochs change nothing")
     else:
-        away = rates * swarm.weights - usual_rates(swarm.weights, rates) * swarm.weights
+        away = rates * swarm.shares - usual_rates(swarm.shares, rates) * swarm.shares
         if np.abs(away).max() > _SAME_EPOCHS:
             notes.append(
                 "runs of the same weight read a source differently often; predictions are at the "
@@ -168,15 +174,15 @@ def with_epochs(swarm: Swarm, path: Table) -> Swarm:
     return replace(swarm, rates=rates, notes=tuple(notes))
 
 
-def _rate(row: Row, source: str, weight: float) -> float:
+def _rate(row: Row, source: str, share: float) -> float:
     epochs = row.number(source)
     if not epochs >= 0:
         what = "negative" if epochs < 0 else "no number"
         problem = f"the epochs of {quoted(source)} are {what}"
-    elif epochs > 0 and weight == 0:
+    elif epochs > 0 and share == 0:
         problem = f"{quoted(source)} is read {epochs:g} times and has weight 0"
     else:
-        return epochs / weight if weight > 0 else 0.0
+        return epochs / share if share > 0 else 0.0
     raise InputError(row.where, problem, "write how often the run read the source's text")
 
 
@@ -194,22 +200,22 @@ def _check_enough(path: Table, runs: int, sources: int, notes: list[str]) -> Non
         )
 
 
-def _read_weights(path: Table) -> tuple[tuple[str, ...], dict[str, Array], list[str]]:
+def _read_shares(path: Table) -> tuple[tuple[str, ...], dict[str, Array], list[str]]:
     sources, rows = _read(path, "source")
     notes: list[str] = []
     found: dict[str, Array] = {}
     largest = 0.0
     for row in rows:
-        weights = np.array([row.number(name) for name in sources])
-        for name, weight in zip(sources, weights, strict=True):
-            if not weight >= 0:
-                what = "negative" if weight < 0 else "empty"
+        shares = np.array([row.number(name) for name in sources])
+        for name, share in zip(sources, shares, strict=True):
+            if not share >= 0:
+                what = "negative" if share < 0 else "empty"
                 raise InputError(
                     row.where,
                     f"the weight of {quoted(name)} is {what}",
                     "write a share from 0 to 1",
                 )
-        total = weights.sum()
+        total = shares.sum()
         if abs(total - 1) > SUM_TOLERANCE:
             percent = abs(total - 100) <= 100 * SUM_TOLERANCE
             raise InputError(
@@ -218,7 +224,7 @@ def _read_weights(path: Table) -> tuple[tuple[str, ...], dict[str, Array], list[
                 "divide percentages by 100" if percent else "write shares of the tokens trained on",
             )
         largest = max(largest, abs(total - 1))
-        found[_run(row, found)] = weights / total
+        found[_run(row, found)] = shares / total
     if largest > 1e-6:
         notes.append(f"weights scaled to sum to 1; they were off by up to {largest:.2g}")
     return sources, found, notes
@@ -227,7 +233,9 @@ def _read_weights(path: Table) -> tuple[tuple[str, ...], dict[str, Array], list[
 def _read_metrics(path: Table) -> tuple[tuple[str, ...], dict[str, Array]]:
     metrics, rows = _read(path, "metric")
     if "objective" in metrics:
-        raise InputError(f"{path}:1", "'objective' is what metrics are combined to", "rename it")
+        raise InputError(
+            f"{path}:1", "'objective' is reserved for the combined metrics", "rename it"
+        )
     found: dict[str, Array] = {}
     for row in rows:
         found[_run(row, found)] = np.array([row.number(name) for name in metrics])
@@ -235,7 +243,7 @@ def _read_metrics(path: Table) -> tuple[tuple[str, ...], dict[str, Array]]:
 
 
 def _read(path: Table, each: str) -> tuple[tuple[str, ...], list[Row]]:
-    """Columns but run and labels, and the rows, whose run is made the cell `run`."""
+    """Columns except run and labels, and the rows, each with its run in the cell `run`."""
     columns, rows = read_csv(path)
     key = next((name for name in _RUN if name in columns), None)
     names = tuple(name for name in columns if name != key and name not in _LABELS)

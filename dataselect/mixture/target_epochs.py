@@ -1,9 +1,9 @@
 """A model's predictions at the epochs that the next pretraining run will have.
 
 Runs of a swarm are short, so they read a scarce source once where the target reads it ten times.
-What that costs is told by the law of repeated data: with R as fitted where runs repeated text, or
-as given where they did not. Both are assumptions about the target, so nothing is moved unless the
-constraints ask for it ('repetition'); without it a note says where the epochs differ.
+The law of repeated data says what that costs: with R as fitted where runs repeated text, or as the
+user gives it where they did not. Both are assumptions about the target, so predictions are moved
+only if the constraints ask for it ('repetition'); otherwise a note says where the epochs differ.
 """
 
 from dataclasses import replace
@@ -25,8 +25,10 @@ _OTHER = 1.25
 
 
 def at_epochs(model: MixtureModel, rates: Array) -> MixtureModel:
-    """The model at these epochs of a weight of 1, (sources,) or by mixture; InputError if it was
-    fitted without any."""
+    """The model, predicting at these epochs of a share of 1: (sources,), or (mixtures, sources).
+
+    InputError if no run repeated text.
+    """
     if model.stack.repeated is None:
         raise InputError(
             "--epochs",
@@ -37,7 +39,10 @@ def at_epochs(model: MixtureModel, rates: Array) -> MixtureModel:
 
 
 def for_target(model: MixtureModel, limits: Limits) -> MixtureModel:
-    """The model at the target's epochs where the limits ask for it, else as it is."""
+    """The model, predicting at the target's epochs if the limits ask for it; else unchanged.
+
+    InputError if R is to be the fitted one and no run repeated text.
+    """
     asked = limits.repetition
     if asked is None:
         return model
@@ -52,7 +57,7 @@ def for_target(model: MixtureModel, limits: Limits) -> MixtureModel:
 
 
 def fitted_repetition(model: MixtureModel) -> list[str]:
-    """A line on the value of repeated text in the runs, where any was."""
+    """A line on the value of repeated text in the runs; none if no run repeated any."""
     if model.stack.repeated is None:
         return []
     found = repetition_of(model.stack.repeated)
@@ -64,15 +69,15 @@ def fitted_repetition(model: MixtureModel) -> list[str]:
 
 
 def notes_on_epochs(
-    model: MixtureModel, limits: Limits, weights: Array, *, searched: bool = False
+    model: MixtureModel, limits: Limits, shares: Array, *, searched: bool = False
 ) -> list[str]:
-    """Where the target reads text more often than the runs did, and whether that is counted.
+    """A note on where the target reads text more often than the runs, and whether that counts.
 
-    A search, whose runs can be trained otherwise, is told so.
+    After a search (`searched`) the note says how to train trials at the target's epochs.
     """
     law = model.stack.repeated
-    usual = np.zeros(len(weights)) if law is None else rates_of(law)
-    target, runs = limits.rates * weights, usual * weights
+    usual = np.zeros(len(shares)) if law is None else rates_of(law)
+    target, runs = limits.rates * shares, usual * shares
     differ = (np.maximum(target, 1) > _OTHER * np.maximum(runs, 1)) | (
         np.maximum(runs, 1) > _OTHER * np.maximum(target, 1)
     )

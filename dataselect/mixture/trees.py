@@ -1,8 +1,8 @@
-"""Gradient-boosted trees by LightGBM, the published method for such swarms; an extra.
+"""Gradient-boosted trees by LightGBM, the published method for such swarms; optional.
 
-They need several hundred runs to rank mixtures well and do not extrapolate, but they see
-interactions that no law has. Trained on one thread with a fixed seed, so that the same runs give
-the same trees.
+They need several hundred runs to rank mixtures well and do not extrapolate, but they model
+interactions that no law has. They are trained on one thread with a fixed seed, so that the same
+runs give the same trees.
 """
 
 from dataclasses import dataclass
@@ -36,13 +36,14 @@ _ROUNDS = 300
 
 @dataclass(frozen=True)
 class FittedTrees:
-    """The trees of each metric, in LightGBM's own text."""
+    """Gradient-boosted trees of each metric."""
 
     texts: tuple[str, ...]
+    """By metric, the trees in LightGBM's text format."""
 
-    def predict(self, weights: Array) -> Array:
+    def predict(self, shares: Array) -> Array:
         """Costs of mixtures, shape (mixtures, metrics)."""
-        return np.stack([booster.predict(weights) for booster in self._boosters], axis=1)
+        return np.stack([booster.predict(shares) for booster in self._boosters], axis=1)
 
     @cached_property
     def _boosters(self) -> list[Any]:
@@ -50,12 +51,12 @@ class FittedTrees:
         return [lightgbm.Booster(model_str=text) for text in self.texts]
 
 
-def fit_trees(weights: Array, costs: Array, seed: int) -> FittedTrees:
-    """Fit to costs of shape (runs, metrics)."""
+def fit_trees(shares: Array, costs: Array, seed: int) -> FittedTrees:
+    """Fit to costs of shape (runs, metrics). InputError if LightGBM is not installed."""
     lightgbm = _library()
     texts = []
     for cost in costs.T:
-        data = lightgbm.Dataset(weights, cost, params={"verbosity": -1})
+        data = lightgbm.Dataset(shares, cost, params={"verbosity": -1})
         booster = lightgbm.train({**_SETTINGS, "seed": seed}, data, num_boost_round=_ROUNDS)
         texts.append(booster.model_to_string())
     return FittedTrees(tuple(texts))

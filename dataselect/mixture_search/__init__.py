@@ -1,6 +1,6 @@
-"""The search for mixture weights: proxies on mixtures, and a model of them that proposes the best.
+"""The search for the shares of a mixture: train proxies on mixtures, model them, propose the best.
 
-`journal` keeps the trials on disk, `study` shares them out among workers, `sampler` says which
-mixtures to train, `trial_runner` trains and scores them through the stages' machinery, `search`
-does all of it in order and confirms what comes out.
+`journal` keeps the trials on disk, `study` distributes them among workers, `sampler` chooses the
+mixtures to train, `trial_runner` trains and scores them with the machinery of the stages, `search`
+runs all of it in order, and `confirm` measures what is proposed.
 """

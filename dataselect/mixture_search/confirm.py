@@ -1,4 +1,4 @@
-"""What a proposal promises, measured: it and the prior trained with seeds that no trial had."""
+"""Measure a proposal's gain: train it and the prior with seeds that no trial had."""
 
 from dataclasses import dataclass, replace
 
@@ -18,41 +18,45 @@ from dataselect.transfer.forecast import seed_scores
 Array = NDArray[np.float64]
 
 _FRESH_SEEDS = 1_000
-"""Seeds of confirmation are so far beyond those of trials."""
+"""Distance of the seeds of confirmation from those of trials."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The proposal against the prior on the same fresh seeds: gains, above 0 better, mean ± half.
-
-    `metrics` are by benchmark, (benchmarks,), in nats; `objective` is of the objective of scores,
-    `accuracy` the target's by transfer functions, whose own error is in its interval.
-    """
+    """Gains of the proposal over the prior on the same fresh seeds; above 0 is better."""
 
     seeds: int
+    """Pairs of proxies that were compared."""
     metrics: Array
+    """Mean gains by benchmark in nats, (benchmarks,)."""
     metrics_half: Array
+    """Half widths of their intervals; infinite for one seed."""
     objective: float
+    """Mean gain in the objective of scores."""
     objective_half: float
+    """Half width of its interval; infinite for one seed."""
     accuracy: Range | None = None
+    """Gain in the target's accuracy by transfer functions, their error included; None without."""
 
 
 def confirm(
     worker: Worker, model: MixtureModel, proposal: Proposal, seeds: int, plan: Plan
 ) -> Measured | None:
-    """Train proposal and prior with fresh seeds; None where they are the same, or where no seed has
-    both."""
+    """Train proposal and prior with fresh seeds.
+
+    None where both are the same mixture, or where one of every pair diverged.
+    """
     settings = worker.settings
     first = settings.proxy_seed + _FRESH_SEEDS
-    best, prior = rounded(proposal.weights), rounded(settings.prior)
+    best, prior = rounded(proposal.shares), rounded(settings.prior)
     if best == prior:
         return None
     numbers = range(first, first + seeds)
-    trials = [Trial(weights, seed) for seed in numbers for weights in (best, prior)]
+    trials = [Trial(shares, seed) for seed in numbers for shares in (best, prior)]
     worker.finish(trials, "confirm", CONFIRMATION)
     values = {e.trial: e.values for e in worker.study.entries() if e.values is not None}
     pairs = [[values.get(Trial(w, seed)) for w in (best, prior)] for seed in numbers]
-    # A proxy that diverged takes the other of its seed with it.
+    # If one proxy of a pair diverged, the pair is left out.
     both = np.array([pair for pair in pairs if None not in pair])
     if not len(both):
         return None
@@ -63,18 +67,22 @@ def confirm(
 
 
 def _accuracy(scores: Array, target: TargetAccuracy, plan: Plan) -> Range:
-    """The gain in accuracy by scores (seeds, 2, benchmarks); of one seed nothing says how sure."""
+    """The gain in accuracy by scores (seeds, 2, benchmarks); one seed gives no interval."""
     rng = np.random.default_rng(plan.seed)
-    seen = [seed_scores(each.T, plan.bootstrap_draws, rng) for each in np.moveaxis(scores, 2, 0)]
-    observed = np.stack([each.observed for each in seen], axis=-1)
-    draws = np.stack([each.draws for each in seen], axis=-1)
+    resampled = [
+        seed_scores(each.T, plan.bootstrap_draws, rng) for each in np.moveaxis(scores, 2, 0)
+    ]
+    observed = np.stack([each.observed for each in resampled], axis=-1)
+    draws = np.stack([each.draws for each in resampled], axis=-1)
     (gain,) = compare_accuracies(target, observed, draws, plan.confidence, rng).gains
     return gain if len(scores) > 1 else Range(gain.value, -np.inf, np.inf)
 
 
 def compare(scores: Array, model: MixtureModel, confidence: float) -> Measured:
-    """Gains by scores (seeds, 2, benchmarks) of proposal and prior; intervals by Student's t over
-    the seeds, infinite of a single one."""
+    """Gains by scores (seeds, 2, benchmarks) of proposal and prior.
+
+    Intervals are Student's t over the seeds, infinite for a single one.
+    """
     gains = scores[:, 1] - scores[:, 0]
     count = len(gains)
     both = np.column_stack([gains, model.objective.of(gains)])

@@ -1,7 +1,7 @@
-"""The course of a search, trial by trial, for people to see whether proposals beat the design.
+"""The history of a search, trial by trial: do proposals beat the design?
 
-The objective of every trial is that of the last model, so that trials of different rounds can be
-compared: where benchmarks are divided by their spread, each round's own model had another spread.
+Every trial's objective is that of the last model, so that trials of different rounds can be
+compared: where benchmarks are divided by their spread, that changed from round to round.
 """
 
 from collections.abc import Sequence
@@ -20,18 +20,22 @@ Role = Literal["designed", "prior", "proposed", "confirms prior", "confirms prop
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """A finished trial by its number in the study; `round` is -1 where it confirms."""
+    """A finished trial."""
 
     trial: int
+    """Its number in the study."""
     round: int
+    """Its round: 0 for the design, -1 for a confirmation."""
     role: Role
+    """What it was trained for."""
     objective: float
+    """The objective of its scores, by the last model."""
 
 
 def history(
     entries: Sequence[Entry], settings: SearchSettings, model: MixtureModel
 ) -> tuple[HistoryEntry, ...]:
-    """The trials that came to a value, in order of their numbers."""
+    """The trials with values, in order of their numbers."""
     prior = rounded(settings.prior)
     found = []
     for entry in entries:
@@ -44,7 +48,7 @@ def history(
 
 
 def _role(entry: Entry, prior: tuple[float, ...]) -> Role:
-    of_prior = entry.trial.weights == prior
+    of_prior = entry.trial.shares == prior
     if entry.round == CONFIRMATION:
         return "confirms prior" if of_prior else "confirms proposal"
     if entry.round > 0:

@@ -1,11 +1,11 @@
 """An Optuna journal in a file that survives its writers.
 
-Optuna's own file backend writes the same lines, and reads this file; but its lock is a file that a
-killed process leaves behind, and after a line that a killed process tore, the next one is glued to
-it and nobody can read the journal any more. Here the lock is the kernel's (`flock`), which dies
-with its holder, and whoever appends first cuts off a torn end: that line was never acknowledged.
+Optuna's own file backend uses the same format. But its lock is a file that a killed process leaves
+behind, and if a killed process leaves half a line, the next line is appended to it and the journal
+becomes unreadable. Here the lock is the kernel's (`flock`), which is released when its holder dies,
+and the next writer cuts off a torn end: that line was never acknowledged.
 
-Not covered: file systems without `flock`, for which there are databases.
+Not covered: file systems without `flock`; use a database there.
 """
 
 import fcntl
@@ -25,7 +25,7 @@ logger = logging.getLogger("dataselect")
 
 
 class JournalFile(BaseJournalBackend):
-    """JSON lines, appended by many processes; made if absent."""
+    """JSON lines, appended by many processes; the file is created if absent."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

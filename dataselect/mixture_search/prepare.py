@@ -1,8 +1,8 @@
-"""Everything before the first trial: checks, a recipe, bounds, and streams of the sources.
+"""What happens before the first trial: checks, a recipe, bounds, and streams of the sources.
 
-With `target_epochs` a source that the target would read again is cut to a stream of its own: as
-much of it as the proxy's tokens are of the target's, so that equal weights are equal epochs
-(arXiv 2606.07597). A source that is long enough for any weight stays as it is.
+With `target_epochs` a source that the target would read more than once is cut, by the ratio of the
+proxy's tokens to the target's, so that equal shares are equal epochs (arXiv 2606.07597). A source
+that is long enough for any share is not cut.
 """
 
 import math
@@ -24,11 +24,11 @@ from dataselect.stages.experiment import Experiment
 from dataselect.wording import nearest, quoted
 
 _ANY = 1e9
-"""Epochs over a text that a stream is prepared for; how many there may be is for the bounds."""
+"""Epochs that streams are prepared for: no limit here, since the bounds on shares limit them."""
 
 
 def chosen_mix(plan: Plan) -> Mix:
-    """The plan's search, with what it leaves to Stage 1 filled in."""
+    """The plan's search, with benchmarks taken from Stage 1 where it names none."""
     mix = plan.mix or Mix()
     if mix.benchmarks is None:
         named = [each.id for each in plan.benchmarks_of(plan.screen)]
@@ -37,7 +37,7 @@ def chosen_mix(plan: Plan) -> Mix:
 
 
 def check(manifest: Manifest, plan: Plan) -> None:
-    """What a search needs of manifest and plan together. Raises InputError."""
+    """Check what a search needs of manifest and plan together. Raises InputError."""
     mix = chosen_mix(plan)
     texts = manifest.text_sources()
     for i, name in enumerate(mix.sources or ()):
@@ -82,7 +82,7 @@ def check(manifest: Manifest, plan: Plan) -> None:
 
 
 def _read_bounds(manifest: Manifest, plan: Plan, mix: Mix, sources: Sequence[str]) -> Limits:
-    """What the next pretraining run allows, by the plan's file of constraints."""
+    """Limits of the next pretraining run, from the plan's file of constraints."""
     if mix.constraints is None:
         return no_limits(sources)
     benchmarks = [each.id for each in plan.benchmarks if each.id in (mix.benchmarks or ())]
@@ -108,11 +108,14 @@ def _check_target_epochs(plan: Plan, mix: Mix, sources: Sequence[str], limits: L
 def cut_to_target(
     plan: Plan, mix: Mix, sources: Sequence[str], limits: Limits, recipe: Recipe
 ) -> dict[str, int]:
-    """Tokens of the sources that have to be cut for proxies to see the target's epochs."""
-    target, wanted = limits.target_tokens, mix.target_epochs
-    if wanted is None:
-        wanted = target is not None and bool(np.isfinite(limits.tokens).all())
-    if not wanted:
+    """Tokens to keep of each source that is cut so that proxies read it as often as the target.
+
+    InputError where that is less than a sequence.
+    """
+    target, enabled = limits.target_tokens, mix.target_epochs
+    if enabled is None:
+        enabled = target is not None and bool(np.isfinite(limits.tokens).all())
+    if not enabled:
         return {}
     assert target is not None, "checked"
     share = recipe.tokens / target
@@ -128,9 +131,9 @@ def cut_to_target(
 
 
 def prepare(experiment: Experiment) -> TrialRunner:
-    """What the search needs besides the benchmarks: a recipe, bounds, and streams of all sources.
+    """The runner of a search's trials: a recipe, bounds, and streams of all sources.
 
-    Tokenizer and streams that Stage 1 has are used as they are. Raises InputError.
+    Stage 1's tokenizer and streams are reused. Raises InputError.
     """
     manifest, plan = experiment.manifest, experiment.plan
     store, watch = experiment.store, experiment.watch
@@ -153,7 +156,7 @@ def prepare(experiment: Experiment) -> TrialRunner:
     limits = _read_bounds(manifest, plan, mix, sources)
     cut = cut_to_target(plan, mix, sources, limits, recipe)
     texts = manifest.text_sources()
-    # A source with too little text bounds its weight instead of ending the search.
+    # A source with too little text bounds its share instead of ending the search.
     lenient = manifest.model_copy(
         update={
             "sources": [texts[name].model_copy(update={"max_repeats": _ANY}) for name in sources],
@@ -183,7 +186,7 @@ def prepare(experiment: Experiment) -> TrialRunner:
 
 
 def search_proxy(plan: Plan, mix: Mix) -> tuple[Proxy, str]:
-    """The proxy of a search and the place that names it."""
+    """The proxy of a search, and where it is named. InputError if none is."""
     if mix.proxy is not None:
         return mix.proxy, plan.where("mix", "proxy")
     if plan.screen.proxy is None:

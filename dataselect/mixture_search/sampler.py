@@ -1,14 +1,15 @@
-"""Which mixtures a search trains: a design, then rounds of proposals, each from what is known.
+"""Which mixtures a search trains: a design, then rounds of proposals.
 
-A round is proposed from the set of all trials before it, whatever order they came in and whoever
-trained them, and waits until the round before is over. So a search that was killed and resumed, or
-shared by many workers, trains the same mixtures as one that was not disturbed. What that costs is
+A round is proposed from the set of all earlier trials, in whatever order and by whichever worker
+they were trained, and waits until the round before is over. So a search that was killed and
+resumed, or shared by many workers, trains the same mixtures as an undisturbed one. The price is
 idle workers at the end of a round.
 
-In a round the first mixture is the best one by all fits. The others are the best by fits without
-one fold each, with a bonus where surrogates disagree: optima that the runs do not rule out.
+The first mixture of a round is the best one by the fits to all trials. The others are the best ones
+by fits without one fold, with a bonus where surrogates disagree: optima that the runs do not rule
+out.
 
-Weights are multiples of 1/10,000, so that a mixture is the same in every file.
+Shares are multiples of 1/10,000, so that a mixture is the same in every file.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +27,7 @@ from dataselect.mixture_search.trial import SearchSettings, Trial, by_scores, ro
 
 Array = NDArray[np.float64]
 _STRANGER = 0.3
-"""Share of a random mixture in one that would otherwise be trained a second time."""
+"""How much of a random mixture is added to one that would otherwise be trained again."""
 
 
 def designed(settings: SearchSettings) -> list[Trial]:
@@ -46,18 +47,18 @@ def designed(settings: SearchSettings) -> list[Trial]:
 
 
 def fit(settings: SearchSettings, values: Mapping[Trial, Sequence[float]]) -> MixtureModel:
-    """The model of all trials, which does not depend on their order."""
-    trials = sorted(values, key=lambda trial: (trial.weights, trial.seed))
-    weights = np.array([trial.weights for trial in trials])
+    """The model fitted to all trials; it does not depend on their order."""
+    trials = sorted(values, key=lambda trial: (trial.shares, trial.seed))
+    shares = np.array([trial.shares for trial in trials])
     table = np.array([values[trial] for trial in trials])
     runs = tuple(f"run-{i + 1}" for i in range(len(trials)))
     rates = None if settings.rates is None else np.tile(settings.rates, (len(trials), 1))
-    swarm = Swarm(runs, settings.sources, settings.benchmarks, weights, table, rates=rates)
+    swarm = Swarm(runs, settings.sources, settings.benchmarks, shares, table, rates=rates)
     return fit_model(swarm, by_scores(settings, table), True, settings.seed)
 
 
-def wanted(settings: SearchSettings, model: MixtureModel) -> MixtureModel:
-    """The model with the objective that the search is for."""
+def with_objective(settings: SearchSettings, model: MixtureModel) -> MixtureModel:
+    """The model with the search's objective: the target's accuracy, or that of scores."""
     return model if settings.target is None else by_accuracy(model, settings.target)
 
 
@@ -68,7 +69,7 @@ def proposed(
     count: int,
     number: int,
 ) -> list[Trial]:
-    """Round `number`: `count` mixtures that the trials so far suggest, none of them `taken`."""
+    """Round `number`: `count` mixtures proposed from the trials so far, none of them `taken`."""
     draw = settings.seed + 1000 * number
     if settings.sampler == "gp":
         from dataselect.mixture_search.gp_sampler import suggested
@@ -87,7 +88,7 @@ def proposed(
 def _by_surrogates(
     settings: SearchSettings, values: Mapping[Trial, Sequence[float]], count: int, draw: int
 ) -> list[Array]:
-    model = wanted(settings, fit(settings, values))
+    model = with_objective(settings, fit(settings, values))
     points = [best_mixture(model, settings.limits, draw)]
     folds = len(model.stack.folds)
     for i in range(1, count):
@@ -97,17 +98,17 @@ def _by_surrogates(
 
 
 def _unlike(trial: Trial, taken: set[Trial], settings: SearchSettings, draw: int) -> Trial:
-    """The item, or one near it that is not taken."""
+    """The trial, or one near it that is not taken."""
     rng = np.random.default_rng(draw)
     fresh = trial
     for _ in range(100):
         if fresh not in taken:
             return fresh
-        other = rng.dirichlet(np.ones(len(trial.weights)))
-        mixed = (1 - _STRANGER) * np.array(trial.weights) + _STRANGER * other
-        fresh = replace(trial, weights=rounded(settings.limits.feasible.project(mixed)[0]))
-    # Bounds that leave no other mixture: another seed of this one tells of the noise at least.
+        other = rng.dirichlet(np.ones(len(trial.shares)))
+        mixed = (1 - _STRANGER) * np.array(trial.shares) + _STRANGER * other
+        fresh = replace(trial, shares=rounded(settings.limits.feasible.project(mixed)[0]))
+    # The bounds leave no other mixture: another seed of this one at least measures the noise.
     seed = trial.seed
-    while Trial(trial.weights, seed) in taken:
+    while Trial(trial.shares, seed) in taken:
         seed += 1
-    return Trial(trial.weights, seed)
+    return Trial(trial.shares, seed)

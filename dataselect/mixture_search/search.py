@@ -1,11 +1,11 @@
-"""The search for weights of a mixture, from the first trial to a confirmed proposal.
+"""The search for the shares of a mixture, from the first trial to a confirmed proposal.
 
-The best trial is never shipped: a model is fitted to all of them and its optimum within the
-constraints is proposed. What the model promises is then measured: the proposal and the prior are
-trained with seeds that no trial had, and compared pair by pair.
+The best trial is never proposed as such: a model is fitted to all trials, and its optimum within
+the constraints is proposed. The predicted gain is then measured: the proposal and the prior are
+trained with seeds that no trial had, and compared in pairs.
 
-Not covered: a pruner. Half-trained proxies tell how they end, but a search has few trials to stop
-(docs/decisions.md, with figures).
+Not covered: a pruner. Half-trained proxies predict their end, but a search has few trials to stop
+(docs/decisions.md, with numbers).
 """
 
 import time
@@ -28,7 +28,7 @@ from dataselect.mixture.target_epochs import for_target, notes_on_epochs
 from dataselect.mixture_search.confirm import Measured, confirm
 from dataselect.mixture_search.history import HistoryEntry, history
 from dataselect.mixture_search.prepare import prepare
-from dataselect.mixture_search.sampler import fit, wanted
+from dataselect.mixture_search.sampler import fit, with_objective
 from dataselect.mixture_search.study import SharedStudy, open_storage
 from dataselect.mixture_search.target_objective import find_target, transfer_file
 from dataselect.mixture_search.trial import SearchSettings
@@ -41,35 +41,48 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found. `failed` counts trials that came to nothing and were done again."""
+    """What a search found, and what it cost."""
 
     study: str
+    """Name of the Optuna study."""
     settings: SearchSettings
+    """What the trials were chosen by."""
     limits: Limits
+    """Limits on the proposal."""
     model: MixtureModel
+    """Fitted to all trials."""
     proposal: Proposal
+    """The optimum of the model within the limits."""
     accuracies: Forecasts | None
-    """Of the target, where transfer functions apply: what the proposal was found by."""
+    """Predicted accuracies of the target, which were maximised; None: the search was by scores."""
     transfer: str | None
-    """The file of the functions, as the plan names it."""
+    """The file of transfer functions, as the plan names it; None: the search was by scores."""
     trade_offs: tuple[TradeOff, ...]
+    """Mixtures that no other one beats on every benchmark, if asked for."""
     measured: Measured | None
+    """The measured gain of the proposal; None where it was not confirmed."""
     trials: int
+    """Trials that the model is fitted to."""
     diverged: int
+    """Trials that diverged."""
     failed: int
+    """Trials that failed and were run again."""
     flops: float
-    """Training and scoring of all trials, wherever they ran."""
+    """Training and scoring of all trials, on any machine."""
     trial_seconds: float
-    """Sum over the trials that were kept, from claim to result."""
+    """Sum over the finished trials, from claim to result."""
     spent: Spent
     """By the ledger of this store, failed work included."""
     keys: frozenset[str]
     """Of the trials' artifacts; Stage 1 may share some."""
     history: tuple[HistoryEntry, ...]
+    """The finished trials in order."""
     rankings: Rankings
+    """How well held-out trials are ranked by the model and by a single share."""
     grid: ResponseMap | None
-    """What is predicted of every mixture, where there are three sources."""
+    """Predictions for every mixture of three sources; None for another number of sources."""
     notes: tuple[str, ...]
+    """What the user should know."""
 
 
 def search(
@@ -78,9 +91,10 @@ def search(
     storage: str | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Found:
-    """Take part in the search until it is over. `storage` is an Optuna URL, before the plan's.
+    """Take part in the search until it is over.
 
-    Raises InputError before any training, IncompleteError where trials failed.
+    `storage` is an Optuna URL that replaces the plan's. Raises InputError before any training,
+    IncompleteError where trials failed.
     """
     manifest, plan = experiment.manifest, experiment.plan
     store, watch = experiment.store, experiment.watch
@@ -99,7 +113,7 @@ def search(
     with study.at_work():
         values = worker.search()
         model = for_target(fit(settings, values), limits)
-        by = wanted(settings, model)
+        by = with_objective(settings, model)
         proposal = propose(model, limits, plan.confidence, plan.seed, by)
         measured = None
         if runner.mix.confirm:
@@ -109,7 +123,7 @@ def search(
                 notes.append(
                     "not confirmed: the proposal is the prior, or a proxy of each pair diverged"
                 )
-        notes += notes_on_epochs(model, limits, proposal.weights, searched=True)
+        notes += notes_on_epochs(model, limits, proposal.shares, searched=True)
     study.drop_waiting()
     accuracies = None
     if settings.target is not None:
@@ -144,7 +158,7 @@ def search(
 
 
 def settle(runner: TrialRunner) -> tuple[Limits, SearchSettings, list[str]]:
-    """Limits of the proposal, the settings of the trials, and what the user should know."""
+    """Limits of the proposal, settings of the trials, and notes for the user. Raises InputError."""
     mix, plan = runner.mix, runner.experiment.plan
     sources, notes = runner.sources, []
     limits = runner.limits
@@ -152,13 +166,13 @@ def settle(runner: TrialRunner) -> tuple[Limits, SearchSettings, list[str]]:
     if prior is None:
         prior = np.full(len(sources), 1 / len(sources))
         limits = replace(limits, prior=prior, prior_from="the same of each source")
-    # Floors need a model; they bound the proposal alone.
+    # Floors need a model, so they bound the proposal only.
     upper = np.minimum(limits.feasible.upper, np.array(runner.most))
-    for name, most, weight in zip(sources, runner.most, prior.tolist(), strict=True):
+    for name, most, share in zip(sources, runner.most, prior.tolist(), strict=True):
         if most < 1:
             notes.append(f"{name}: its text allows weights of up to {most:.3g} in trials")
-        if weight > most + 1e-9:
-            notes.append(f"{name}: the prior's {weight:.3g} reads it more often than is allowed")
+        if share > most + 1e-9:
+            notes.append(f"{name}: the prior's {share:.3g} reads it more often than is allowed")
     if runner.cut:
         cut = ", ".join(runner.cut)
         notes.append(f"{cut}: cut, so that proxies read it as often as the target")
@@ -174,7 +188,7 @@ def settle(runner: TrialRunner) -> tuple[Limits, SearchSettings, list[str]]:
     if mix.objective is None:
         objective = np.ones(len(runner.benchmarks))
     objective /= objective.sum()
-    target, told = find_target(runner, objective.tolist())
+    target, target_notes = find_target(runner, objective.tolist())
     settings = SearchSettings(
         sources=sources,
         benchmarks=runner.benchmarks,
@@ -192,4 +206,4 @@ def settle(runner: TrialRunner) -> tuple[Limits, SearchSettings, list[str]]:
         rates=runner.rates,
         target=target,
     )
-    return limits, settings, [*notes, *told]
+    return limits, settings, [*notes, *target_notes]

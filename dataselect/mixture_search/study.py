@@ -1,10 +1,10 @@
-"""Trials shared out among workers: an Optuna study in which each trial is a mixture to train.
+"""Trials shared among workers: an Optuna study in which each trial is a mixture to train.
 
-Mixtures are enqueued and claimed, never drawn by Optuna, so a sampler that is made again cannot
-replay its first draws. A trial is known by its mixture and seed: what is enqueued twice is trained
-once. A worker that dies leaves its trial RUNNING; the others see that (by a lock file where they
-share its store, by the silence of its heartbeat where they do not), mark it failed, and the same
-mixture is enqueued again.
+Mixtures are enqueued and claimed, never drawn by Optuna, so a sampler that is created again cannot
+repeat its first draws. A trial is identified by its mixture and seed: if it is enqueued twice, it
+is trained once. A worker that dies leaves its trial RUNNING. The others notice that (by a lock file
+in a shared store, else by a missing heartbeat) and mark it failed, and the same mixture is enqueued
+again.
 """
 
 import fcntl
@@ -29,65 +29,79 @@ from dataselect.mixture_search.trial import Trial
 
 HEARTBEAT_SECONDS = 60.0
 SILENT_SECONDS = 900.0
-"""After so long a worker whose lock file cannot be seen counts as dead."""
+"""After so long without a heartbeat a worker without a visible lock file counts as dead."""
 _OPENINGS, _OPENING_SECONDS = 5, 1.0
-"""How often a database is asked, and for how long at most is waited in between."""
+"""Attempts to open a database, and the longest wait in between."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A trial of the study. `values` are by benchmark; `why` says what became of a failed one."""
+    """A trial as it stands in the study."""
 
     number: int
+    """Its number in the study."""
     state: TrialState
+    """Optuna's state."""
     trial: Trial
+    """The mixture and seed."""
     tag: str
+    """The search that enqueued it, see `SearchSettings.tag`."""
     round: int
+    """Its round: 0 for the design, -1 for a confirmation."""
     values: tuple[float, ...] | None = None
+    """Scores by benchmark; None unless it is complete."""
     flops: float = 0.0
+    """Of training and scoring."""
     seconds: float = 0.0
+    """From claim to result."""
     diverged: bool = False
+    """Whether training diverged."""
     why: str | None = None
+    """Why it failed."""
     worker: str | None = None
-    seen: float = 0.0
+    """Who claimed it."""
+    last_seen: float = 0.0
+    """Last heartbeat of its worker, seconds since 1970."""
 
     @property
     def active(self) -> bool:
-        """Whether it is waiting or somebody is at it."""
+        """Whether it waits or runs."""
         return self.state in (TrialState.WAITING, TrialState.RUNNING)
 
     @property
     def running(self) -> bool:
-        """Whether somebody is at it."""
+        """Whether a worker has claimed it."""
         return self.state == TrialState.RUNNING
 
     @property
-    def judged(self) -> bool:
+    def finished(self) -> bool:
         """Whether it need not be trained again."""
         return self.state == TrialState.COMPLETE or self.diverged
 
     @property
     def lost(self) -> bool:
-        """Whether work on it came to nothing."""
+        """Whether a worker failed on it and it has to be trained again."""
         return self.state == TrialState.FAIL and self.worker is not None and not self.diverged
 
 
 @dataclass(frozen=True)
 class Claimed:
-    """A trial that this worker has taken."""
+    """A trial that this worker has claimed."""
 
     number: int
+    """Its number in the study."""
     trial: Trial
+    """The mixture and seed."""
 
 
 def open_storage(
     url: str | None, where: str, journal: Path, sleep: Callable[[float], None] = time.sleep
 ) -> BaseStorage:
-    """The storage at `url`, or the journal; InputError when there is no getting at it."""
+    """The storage at `url`, or the journal if None. InputError if it cannot be opened."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if url is None:
         return JournalStorage(JournalFile(journal))
-    # Loaded here, as a journal needs none of it.
+    # Imported here: a journal does not need it.
     from sqlalchemy.exc import DBAPIError
 
     failed = ""
@@ -97,11 +111,11 @@ def open_storage(
         except ImportError as error:
             raise InputError(where, f"{error}", "install what connects to this database") from None
         except Exception as error:
-            # Whatever a driver raises; its text may hold the password of the URL.
+            # Drivers raise many kinds of errors; the text may hold the password of the URL.
             failed = type(error).__name__
             if not isinstance(error, DBAPIError):
                 break
-        # Workers that begin together make the same tables, and all but one of them fail.
+        # Workers that start together create the same tables, and all but one of them fail.
         sleep(_OPENING_SECONDS * secrets.SystemRandom().random())
     raise InputError(where, f"the storage cannot be opened ({failed})", "fix the URL")
 
@@ -159,20 +173,20 @@ class SharedStudy:
         ]
 
     def enqueue(self, trial: Trial, role: str, tag: str, number: int) -> None:
-        """Put a mixture up for whoever is free."""
-        attributes = {"mixture": list(trial.weights), "seed": trial.seed, "role": role}
+        """Add a trial to the queue."""
+        attributes = {"mixture": list(trial.shares), "seed": trial.seed, "role": role}
         self._study.enqueue_trial(
-            dict(zip(self._sources, trial.weights, strict=True)),
+            dict(zip(self._sources, trial.shares, strict=True)),
             user_attrs={**attributes, "tag": tag, "round": number},
         )
 
-    def claim(self, most: int, wanted: set[Trial]) -> list[Claimed]:
-        """Take up to `most` of the wanted mixtures that wait."""
+    def claim(self, most: int, needed: set[Trial]) -> list[Claimed]:
+        """Claim up to `most` of the needed trials that wait."""
         claimed: list[Claimed] = []
         for entry in self.entries():
             if len(claimed) == most:
                 break
-            if entry.state != TrialState.WAITING or entry.trial not in wanted:
+            if entry.state != TrialState.WAITING or entry.trial not in needed:
                 continue
             optuna_trial = self._take(entry.number)
             if optuna_trial is None:
@@ -188,13 +202,13 @@ class SharedStudy:
         return claimed
 
     def drop_waiting(self) -> None:
-        """Mark what still waits as failed: it was planned by settings that are no longer used."""
+        """Mark waiting trials as failed: they were enqueued under settings no longer in use."""
         for entry in self.entries():
             if entry.state == TrialState.WAITING and self._take(entry.number) is not None:
                 self._fail(entry.number, "not needed: the settings of the search have changed")
 
     def _take(self, number: int) -> optuna.Trial | None:
-        """The trial, if it was waiting; whoever is first has it."""
+        """The trial, if it was waiting and this worker is the first to claim it; else None."""
         trial_id = self._study.get_trials(deepcopy=False)[number]._trial_id
         try:
             if self._storage.set_trial_state_values(trial_id, state=TrialState.RUNNING):
@@ -204,27 +218,27 @@ class SharedStudy:
         return None
 
     def _is_second(self, entry: Entry) -> bool:
-        """Whether two workers enqueued the same mixture: the first one counts."""
+        """Whether the same trial was enqueued before, by another worker: the first one counts."""
         return any(
             each.trial == entry.trial
             and each.number < entry.number
-            and (each.active or each.judged)
+            and (each.active or each.finished)
             for each in self.entries()
         )
 
     def tell(self, number: int, values: Sequence[float], flops: float) -> None:
-        """A trial is done."""
+        """Report the scores by benchmark of a finished trial."""
         self._set(number, "flops", flops)
         self._study.tell(number, list(values), skip_if_finished=True)
 
     def give_up(self, number: int, why: str, diverged: bool = False) -> None:
-        """A trial of this worker came to nothing; a diverged one is not tried again."""
+        """Report that a trial failed; a diverged one is not tried again."""
         if diverged:
             self._set(number, "diverged", True)
         self._fail(number, why)
 
     def release_orphans(self) -> list[Entry]:
-        """Mark trials of dead workers as failed; those trials."""
+        """Mark trials of dead workers as failed, and return them."""
         lost = []
         for entry in self.entries():
             if entry.running and self._is_dead(entry):
@@ -235,13 +249,13 @@ class SharedStudy:
 
     @contextmanager
     def heartbeat(self, claimed: Sequence[Claimed]) -> Iterator[None]:
-        """Say now and then that these trials are being worked on."""
+        """Record regularly, within the context, that these trials are still running."""
         over = threading.Event()
 
         def beat() -> None:
             while not over.wait(HEARTBEAT_SECONDS):
                 for each in claimed:
-                    # A trial may be finished by now, or the storage away for a while.
+                    # The trial may be finished by now, or the storage temporarily unavailable.
                     with suppress(Exception):
                         self._set(each.number, "seen", self._clock())
 
@@ -259,9 +273,9 @@ class SharedStudy:
         if entry.worker is not None:
             with suppress(OSError):
                 return not _is_held(self._folder / entry.worker)
-        # A trial is claimed and signed at once, so one without a name has been left.
+        # A worker signs right after claiming, so a trial without a worker has been abandoned.
         patience = HEARTBEAT_SECONDS if entry.worker is None else SILENT_SECONDS
-        return self._clock() - entry.seen > patience
+        return self._clock() - entry.last_seen > patience
 
     def _entry(self, optuna_trial: FrozenTrial) -> Entry | None:
         attributes = optuna_trial.user_attrs
@@ -282,7 +296,7 @@ class SharedStudy:
             attributes.get("diverged", False),
             attributes.get("why"),
             attributes.get("worker"),
-            # Killed between claiming a trial and saying who did: its start is all that is known.
+            # A worker killed between claiming and signing leaves only the start time.
             attributes.get("seen", started),
         )
 
@@ -291,7 +305,7 @@ class SharedStudy:
         self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
 
     def _set(self, number: int, key: str, value: Any) -> None:
-        # Another worker may have taken this one for dead and finished the trial.
+        # Another worker may have considered this one dead and finished the trial.
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
             trials = self._study.get_trials(deepcopy=False)
             optuna.Trial(self._study, trials[number]._trial_id).set_user_attr(key, value)
@@ -304,7 +318,7 @@ def _trial(attributes: Mapping[str, Any]) -> Trial | None:
 
 
 def _is_held(path: Path) -> bool:
-    """Whether the file's lock is held; OSError where there is no such file."""
+    """Whether the file's lock is held; OSError if there is no such file."""
     descriptor = os.open(path, os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,10 +1,10 @@
-"""Which transfer functions a search maximises accuracy by, if any.
+"""The transfer functions by which a search maximises accuracy, if any.
 
-Those that the search's section names; or those of Stage 2 where the proxies are the same, since
-they were fitted for it. Whether they apply is asked as in Stage 2. There a function that does not
-leaves a ranking by scores; here too where it came from Stage 2, but where the search itself names
-the file it is refused, for another objective is another search. A function that rises with the loss
-is warned of in Stage 2; what maximises it is the worst mixture, so here it does not apply.
+They are those that the search's section names, or those of Stage 2 if it uses the same proxy. The
+same checks as in Stage 2 decide whether they apply. If functions of Stage 2 do not apply, the
+search is by scores; if those that the search itself names do not, it is an error, since another
+objective would be another search. Stage 2 only warns of a function that rises with the loss; here
+it does not apply, since its maximum is the worst mixture.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _FIX = "name a file that has them, or leave out 'transfer' to search by rBridge"
 
 
 def transfer_file(plan: Plan, mix: Mix) -> str | None:
-    """The file, as it is written in the plan; None to search by rBridge."""
+    """The file of transfer functions as the plan writes it; None: search by rBridge."""
     if mix.transfer is not None:
         return mix.transfer or None
     stage = plan.predict
@@ -37,15 +37,19 @@ def transfer_file(plan: Plan, mix: Mix) -> str | None:
 def find_target(
     runner: TrialRunner, weights: Sequence[float]
 ) -> tuple[TargetAccuracy | None, list[str]]:
-    """What to maximise, `weights` being those of the benchmarks, and what to say of it."""
+    """The accuracy to maximise (None: search by rBridge), and notes for the user.
+
+    `weights` are of the benchmarks. InputError for functions that the search names and that do not
+    apply.
+    """
     mix, plan = runner.mix, runner.experiment.plan
     name = transfer_file(plan, mix)
     if name is None:
         return None, []
-    wanted = [b for b, weight in zip(runner.benchmarks, weights, strict=True) if weight > 0]
+    weighted = [b for b, weight in zip(runner.benchmarks, weights, strict=True) if weight > 0]
     functions = read_transfer_file(plan.base / name)
-    problems = [f"{name} has no transfer function for {b}" for b in wanted if b not in functions]
-    chosen = {b: functions[b] for b in wanted if b in functions}
+    problems = [f"{name} has no transfer function for {b}" for b in weighted if b not in functions]
+    chosen = {b: functions[b] for b in weighted if b in functions}
     problems += [
         f"the transfer function of {b} rises with the score, so its best would be the worst mixture"
         for b, function in chosen.items()
@@ -62,7 +66,7 @@ def find_target(
 
 
 def check_transfer(plan: Plan, mix: Mix, benchmarks: Sequence[str]) -> None:
-    """What is wrong with a file that the search names and can be told before anything is made."""
+    """Check that the file that the search names has its benchmarks. Raises InputError."""
     if not mix.transfer:
         return
     functions = read_transfer_file(plan.base / mix.transfer)

@@ -1,4 +1,4 @@
-"""A trial of a search, one mixture with one seed, and what a search compares trials by."""
+"""A trial of a search: one mixture with one seed; and the objective that trials are compared by."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,41 +18,52 @@ _PARTS = 10_000
 
 @dataclass(frozen=True)
 class Trial:
-    """A mixture to train, by its weights, and the seed of its proxy."""
+    """A mixture to train."""
 
-    weights: tuple[float, ...]
+    shares: tuple[float, ...]
+    """By source, multiples of 1/10,000 that sum to 1."""
     seed: int
+    """Of the proxy."""
 
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """What determines the course besides the trials' values.
-
-    `limits` are those of trials, `seed` is that of all draws, `proxy_seed` the first of proxies.
-    """
+    """What determines a search's trials, apart from their values."""
 
     sources: tuple[str, ...]
+    """Ids of the sources that are mixed."""
     benchmarks: tuple[str, ...]
+    """Ids of the benchmarks that trials are scored on."""
     prior: Array
+    """The mixture to compare with, (sources,)."""
     limits: Limits
+    """Limits on the trials."""
     trials: int
+    """Trials in all, without those that confirm."""
     designed: int
+    """Trials of the first round."""
     replicates: int
+    """Trials of the prior among them."""
     together: int
+    """Trials of each later round."""
     objective: Array
     """Weights of the benchmarks, summing to 1."""
     standardise: bool
+    """Divide each benchmark by its standard deviation over the trials."""
     sampler: Literal["surrogate", "gp"]
+    """What proposes mixtures: our surrogates, or Optuna's GPSampler."""
     seed: int
+    """Of all draws."""
     proxy_seed: int
+    """Of the first proxy; replicates of the prior count up from it."""
     target: TargetAccuracy | None = None
-    """What is maximised, where transfer functions apply; else it is the objective of scores."""
+    """What is maximised where transfer functions apply; None: the objective of scores."""
     rates: tuple[float, ...] | None = None
-    """Epochs over the text of each source that a weight of 1 is in a trial, where known."""
+    """Epochs over each source's text at a share of 1 in a trial; None: not known."""
 
     @property
     def tag(self) -> str:
-        """Tells trials of this course from those of another with the same proxies."""
+        """Distinguishes trials of this search from others with the same proxies."""
         feasible = self.limits.feasible
         spec: dict[str, Any] = {
             "trials": [self.trials, self.designed, self.replicates, self.together, self.seed],
@@ -64,13 +75,13 @@ class SearchSettings:
         }
         if self.target is not None:
             functions = [f for _, _, f in self.target.parts]
-            spec["target"] = [self.target.shares.tolist(), to_json(functions)]
+            spec["target"] = [self.target.weights.tolist(), to_json(functions)]
         return content_key("course", spec)[:8]
 
 
-def rounded(weights: Array) -> tuple[float, ...]:
-    """Multiples of 1/10,000 that sum to 1, by largest remainder."""
-    scaled = np.maximum(weights, 0) / np.maximum(weights, 0).sum() * _PARTS
+def rounded(shares: Array) -> tuple[float, ...]:
+    """Shares as multiples of 1/10,000 that sum to 1, by largest remainder."""
+    scaled = np.maximum(shares, 0) / np.maximum(shares, 0).sum() * _PARTS
     parts = np.floor(scaled + 1e-9).astype(int)
     order = np.argsort(-(scaled - parts), kind="stable")
     parts[order[: _PARTS - parts.sum()]] += 1
@@ -78,14 +89,14 @@ def rounded(weights: Array) -> tuple[float, ...]:
 
 
 def by_scores(settings: SearchSettings, table: Array) -> Objective:
-    """The objective of scores, given those of all trials: (trials, benchmarks)."""
+    """The objective of scores, given the scores of all trials, (trials, benchmarks)."""
     scale = table.std(axis=0) if settings.standardise else np.ones(table.shape[1])
-    # A benchmark that is the same everywhere decides nothing.
+    # A benchmark with the same score in every trial decides nothing, whatever its scale.
     objective = settings.objective / np.where(scale > 0, scale, 1.0)
     return Objective(objective, settings.standardise)
 
 
-def judged(settings: SearchSettings, table: Array) -> Array:
-    """What trials of these scores (trials, benchmarks) have that is to become less."""
+def costs(settings: SearchSettings, table: Array) -> Array:
+    """What the search minimises, (trials,), for scores (trials, benchmarks)."""
     scores = by_scores(settings, table).of(table)
     return scores if settings.target is None else settings.target.costs(table, scores)

@@ -1,7 +1,7 @@
-"""Trials of a search, trained and scored by the stages' own machinery.
+"""Train and score the trials of a search with the machinery of the stages.
 
-A mixture's proxy is the artifact that a candidate of the same mixture has in Stage 1, and neither
-is ever trained twice. Proxies are trained here; a plan's own trainer is not asked.
+A mixture's proxy is the same artifact as that of a Stage 1 candidate with the same mixture, so it
+is never trained twice. Proxies are trained here; a trainer command of the plan is not used.
 """
 
 import math
@@ -23,15 +23,16 @@ from dataselect.store import content_key
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a mixture's proxy. `values`: mean rBridge by benchmark, None without one.
-
-    `why` says what went wrong, `diverged` that it would again.
-    """
+    """The outcome of a trial."""
 
     values: tuple[float, ...] | None
+    """Mean rBridge by benchmark; None where it failed."""
     flops: float
+    """Of training and scoring."""
     why: str = ""
+    """What went wrong; empty where nothing did."""
     diverged: bool = False
+    """Whether training diverged, as it would again."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,11 @@ class TrialRunner:
     """Trains and scores the trials of one search."""
 
     experiment: Experiment
-    """Manifest, plan, benchmarks and what a run works with."""
+    """Manifest, plan, benchmarks and runtime."""
     corpus: Corpus
     """Tokenizer, and a stream of each source that is as long as trials need it."""
     mix: Mix
-    """The plan's search, with what it leaves to Stage 1 filled in."""
+    """The plan's search, with benchmarks filled in."""
     sources: tuple[str, ...]
     """Ids of the sources that are mixed."""
     benchmarks: tuple[str, ...]
@@ -51,7 +52,7 @@ class TrialRunner:
     recipe: Recipe
     """The training run of a trial, with the first seed."""
     limits: Limits
-    """Of the proposal."""
+    """Limits on the proposal."""
     most: tuple[float, ...]
     """By source, the largest share that it has enough text for."""
     rates: tuple[float, ...]
@@ -75,13 +76,13 @@ class TrialRunner:
     @property
     def at_once(self) -> int:
         """Trials that this machine can train side by side."""
-        runtime, wanted = self.experiment.runtime, self.experiment.plan.compute.population
+        runtime, population = self.experiment.runtime, self.experiment.plan.compute.population
         return runtime.compute.slots * population_size(
-            wanted, self.recipe.parameters, runtime.device
+            population, self.recipe.parameters, runtime.device
         )
 
     def measure(self, trials: Mapping[str, Trial]) -> dict[str, Result]:
-        """Train and score the proxies of mixtures, by names for whoever looks on."""
+        """Train and score proxies; trials and results by a name for the progress display."""
         sources = {name: self.source(trial) for name, trial in trials.items()}
         runs = {name: Run(name, f"mix/{name}", source) for name, source in sources.items()}
         outcomes = run_jobs(self.experiment, list(runs.values()), self._evaluations, ("scores",))
@@ -94,22 +95,22 @@ class TrialRunner:
     def source(self, trial: Trial) -> TrainedHere:
         """The training run of a mixture."""
         tokenizer, tokens = self.corpus.tokenizer, self.recipe.tokens
-        shares = []
-        for name, weight in zip(self.sources, trial.weights, strict=True):
-            if weight > 0:
+        parts = []
+        for name, share in zip(self.sources, trial.shares, strict=True):
+            if share > 0:
                 stream = self.corpus.streams[name]
-                shares.append(Share(stream.key, stream.folder, round(weight * tokens)))
+                parts.append(Share(stream.key, stream.folder, round(share * tokens)))
         recipe = replace(self.recipe, seed=trial.seed)
-        request = ProxyRequest(recipe, tokenizer.folder, tokenizer.hash, tuple(shares))
+        request = ProxyRequest(recipe, tokenizer.folder, tokenizer.hash, tuple(parts))
         return TrainedHere(request, self.mix.average)
 
     def keys(self, trial: Trial) -> list[str]:
-        """Of a mixture's artifacts, as far as this store knows them."""
+        """Keys of a trial's artifacts, as far as they are in this store."""
         source = self.source(trial)
         keys = [content_key(source.kind, source.spec)]
-        made = source.find(self.experiment.store)
+        proxy = source.find(self.experiment.store)
         for evaluation in self._evaluations:
-            for point in made.points if made is not None else ():
+            for point in proxy.points if proxy is not None else ():
                 keys += evaluation.keys(point.checkpoint, "scores")
         return keys
 
@@ -119,15 +120,15 @@ class TrialRunner:
 
     def _result(self, source: TrainedHere, error: str | None) -> Result:
         store, evaluations = self.experiment.store, self._evaluations
-        made = source.find(store)
-        if made is not None and made.diverged is not None:
-            return Result(None, 0.0, made.diverged, diverged=True)
-        if made is None or not is_scored(store, made, evaluations, ("scores",)):
+        proxy = source.find(store)
+        if proxy is not None and proxy.diverged is not None:
+            return Result(None, 0.0, proxy.diverged, diverged=True)
+        if proxy is None or not is_scored(store, proxy, evaluations, ("scores",)):
             return Result(None, 0.0, error or "its scores are missing")
-        values, flops = [], made.training_flops
+        values, flops = [], proxy.training_flops
         for evaluation in evaluations:
             means = []
-            for point in made.points:
+            for point in proxy.points:
                 measured = find(store, point.checkpoint, evaluation, "scores")
                 assert measured is not None, "it was scored"
                 flops += measured.flops

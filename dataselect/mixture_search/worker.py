@@ -1,7 +1,7 @@
-"""A worker's part in a search: claim trials, have them measured, tell, until all are judged.
+"""A worker of a search: claim trials, measure them, report the results, until all are done.
 
-Any number of workers do this on one board. What is wanted follows from what the board holds
-(`sampler`), so a worker may come and go at any time.
+Any number of workers share one study. The trials to do follow from those in the study (`sampler`),
+so a worker may start and stop at any time.
 """
 
 import time
@@ -18,27 +18,36 @@ from dataselect.stages.watch import Watch
 
 POLL_SECONDS = 1.0
 CONFIRMATION = -1
-"""The round of the trials that confirm; no model is fitted to them."""
+"""Round number of the trials that confirm; no model is fitted to them."""
 
 Measure = Callable[[Mapping[str, Trial]], dict[str, Result]]
 
 
 @dataclass
 class Worker:
-    """One process at a search. `at_once` trials are claimed at a time."""
+    """One process of a search."""
 
     study: SharedStudy
+    """The trials of all workers."""
     settings: SearchSettings
+    """What the trials are chosen by."""
     measure: Measure
+    """Trains and scores trials, by name."""
     at_once: int
+    """How many trials to claim at a time."""
     watch: Watch
+    """Where progress is reported."""
     sleep: Callable[[float], None] = time.sleep
+    """Waits between looks at the study."""
     failed: dict[Trial, str] = field(default_factory=dict)
-    """What went wrong here, and is not tried again by this worker."""
+    """Why trials failed here; this worker does not try them again."""
     _rounds: list[list[Trial]] = field(default_factory=list)
 
     def search(self) -> dict[Trial, tuple[float, ...]]:
-        """All trials but those that confirm, and that diverged, once every round is over."""
+        """Scores by trial, once every round is over; without confirmations and diverged trials.
+
+        IncompleteError where trials failed, or too few are left for a model.
+        """
         self._rounds = self._rounds or [designed(self.settings)]
         while True:
             for number, trials in enumerate(self._rounds):
@@ -59,14 +68,14 @@ class Worker:
             self._rounds.append(self._round(entries, known, planned, count, number))
 
     def finish(self, trials: Sequence[Trial], role: str, number: int) -> None:
-        """Have these mixtures judged, by this worker or others."""
+        """Work or wait until these trials are done. IncompleteError where some failed here."""
         waiting = False
         while True:
             for lost in self.study.release_orphans():
                 self.watch.note(f"trial {lost.number}: {lost.why}; its mixture is trained again")
             entries = self.study.entries()
-            judged = {entry.trial for entry in entries if entry.judged}
-            left = [trial for trial in trials if trial not in judged]
+            finished = {entry.trial for entry in entries if entry.finished}
+            left = [trial for trial in trials if trial not in finished]
             if not left:
                 return
             active = {entry.trial for entry in entries if entry.active}
@@ -88,9 +97,9 @@ class Worker:
                 self.watch.note("waiting for trials of other workers")
             self.sleep(POLL_SECONDS)
 
-    def _work(self, wanted: set[Trial]) -> bool:
-        """Do some of what waits; whether there was any."""
-        claimed = self.study.claim(self.at_once, wanted)
+    def _work(self, needed: set[Trial]) -> bool:
+        """Claim and measure some of the needed trials that wait; False if there were none."""
+        claimed = self.study.claim(self.at_once, needed)
         if not claimed:
             return False
         open_trials = {each.number for each in claimed}
@@ -116,13 +125,13 @@ class Worker:
     def _known(
         self, entries: Sequence[Entry], planned: Sequence[Trial]
     ) -> dict[Trial, tuple[float, ...]]:
-        """Values of planned trials, and of those of an earlier course on the same board."""
-        wanted, tag = set(planned), self.settings.tag
+        """Values of planned trials, and of those of earlier searches in the same study."""
+        needed, tag = set(planned), self.settings.tag
         return {
             entry.trial: entry.values
             for entry in reversed(entries)
             if entry.values is not None
-            and (entry.trial in wanted or (entry.tag != tag and entry.round != CONFIRMATION))
+            and (entry.trial in needed or (entry.tag != tag and entry.round != CONFIRMATION))
         }
 
     def _round(
@@ -133,11 +142,11 @@ class Worker:
         count: int,
         number: int,
     ) -> list[Trial]:
-        """The round as somebody has enqueued it already, else as it is proposed now."""
+        """The trials of a round: those enqueued by any worker, and new proposals for the rest."""
         tag = self.settings.tag
-        there = dict.fromkeys(e.trial for e in entries if (e.tag, e.round) == (tag, number))
-        trials = list(there)[:count]
+        enqueued = dict.fromkeys(e.trial for e in entries if (e.tag, e.round) == (tag, number))
+        trials = list(enqueued)[:count]
         if len(trials) == count:
             return trials
         fresh = proposed(self.settings, known, planned, count, number)
-        return [*trials, *(trial for trial in fresh if trial not in there)][:count]
+        return [*trials, *(trial for trial in fresh if trial not in enqueued)][:count]

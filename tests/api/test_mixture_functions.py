@@ -131,7 +131,7 @@ def test_a_proposal_from_memory_is_that_of_the_files(
     limits = tmp_path / "limits.yaml"
     limits.write_text(json.dumps(LIMITS))
     from_files = ds.propose_mixture(model, constraints=limits, pareto=2)
-    assert proposal.weights == pytest.approx(from_files.weights, abs=1e-6)
+    assert proposal.shares == pytest.approx(from_files.shares, abs=1e-6)
     document = proposal.document
     assert (document["model"], document["constraints"]) == (
         "model (a MixtureFit)",
@@ -142,7 +142,7 @@ def test_a_proposal_from_memory_is_that_of_the_files(
 
 
 def test_a_proposal_comes_as_frames(proposal: ds.MixtureProposal) -> None:
-    assert sum(proposal.weights.values()) == pytest.approx(1)
+    assert sum(proposal.shares.values()) == pytest.approx(1)
     assert proposal.table["weight"].is_monotonic_decreasing
     assert proposal.table.loc["wiki", "capped_by"] == "20B tokens 4 times"
     assert proposal.table.loc["wiki", "epochs"] == pytest.approx(4, abs=1e-3)

@@ -191,7 +191,7 @@ def test_bad_input_is_one_line_and_exit_code_2(folder: Path, tmp_path: Path) -> 
     again.write_text("repetition: fitted\ntarget_tokens: 1T\nsources: {web: {tokens: 1T}}\n")
     out = ("--out", tmp_path / "out.csv")
     for result, problem in (
-        (fit(folder), "'qa_loss' is lower when better by its name; give --lower-is-better"),
+        (fit(folder), "'qa_loss' is better when lower, by its name; give --lower-is-better"),
         (fit(folder, "--objective", "qa", "--lower-is-better"), "'qa' is no metric"),
         (mix("predict", *model, "--at", wrong, *out), "'books' is no source of the model"),
         (mix("predict", "--model", wrong, "--at", wrong, *out), "Invalid JSON"),

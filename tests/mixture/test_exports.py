@@ -1,4 +1,4 @@
-"""Weights as trainers read them: the consumers that are here read them, the others' rules hold."""
+"""Files for trainers: installed trainers read them, and the rules of the others hold."""
 
 import csv
 import importlib.util
@@ -43,11 +43,11 @@ def test_sources_without_weight_are_left_out_everywhere() -> None:
 
 
 def test_plain_files_hold_the_weights() -> None:
-    assert json.loads(text("weights.json")) == {each.name: each.weight for each in SOURCES}
+    assert json.loads(text("weights.json")) == {each.name: each.share for each in SOURCES}
     rows = list(csv.reader(io.StringIO(text("weights.csv"))))
     assert rows[0] == ["source", "weight"]
     assert [(name, float(weight)) for name, weight in rows[1:]] == [
-        (each.name, each.weight) for each in SOURCES
+        (each.name, each.share) for each in SOURCES
     ]
 
 
@@ -58,7 +58,7 @@ def test_olmo_core_may_repeat_as_much_as_the_target_needs() -> None:
         assert (entry["source_name"], entry["paths"]) == (source.name, list(source.paths))
         assert 0 < entry["target_ratio"] <= 1
         if source.tokens is not None:
-            # Its own check: what a source can give is at least what the mixture needs.
+            # OLMo-core's check: a source has at least as many tokens as the mixture needs.
             given = int(source.tokens * 1.0 * entry["max_repetition_ratio"])
             assert given >= int(TARGET * entry["target_ratio"])
             assert entry["max_repetition_ratio"] >= 1
@@ -92,7 +92,7 @@ def test_streams_have_a_place_and_a_proportion() -> None:
 
 
 def test_levanter_gets_weights_by_name() -> None:
-    assert yaml("levanter.yaml") == {"train_weights": {each.name: each.weight for each in SOURCES}}
+    assert yaml("levanter.yaml") == {"train_weights": {each.name: each.share for each in SOURCES}}
 
 
 def test_interleaved_documents_come_to_the_shares_of_tokens() -> None:
@@ -118,7 +118,7 @@ def module(name: str, tmp_path: Path) -> ModuleType:
 
 
 def test_torchtitan_gets_weighted_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its two classes take keywords alone."""
+    """torchtitan's two classes take keywords only."""
 
     class Weighted:
         def __init__(self, *, dataset: Any, weight: float) -> None:
@@ -133,7 +133,7 @@ def test_torchtitan_gets_weighted_datasets(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setitem(sys.modules, name, fake)
     made = module("torchtitan_mixture.py", tmp_path).mixture({s.name: s.name for s in SOURCES})
     assert isinstance(made.datasets, tuple)
-    assert [(d.dataset, d.weight) for d in made.datasets] == [(s.name, s.weight) for s in SOURCES]
+    assert [(d.dataset, d.weight) for d in made.datasets] == [(s.name, s.share) for s in SOURCES]
 
 
 def test_litgpt_gets_datasets_with_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from dataselect.mixture.optimise import THOROUGH, breaks, search, starting_point
 
 @st.composite
 def bounded(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A point and bounds that hold some mixture."""
+    """A point, and bounds that allow some mixture."""
     n = draw(st.integers(2, 12))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     inside = rng.dirichlet(np.full(n, draw(st.sampled_from([0.1, 1.0, 10.0]))))
@@ -34,7 +34,7 @@ def test_a_projection_is_feasible_and_no_feasible_point_is_nearer(
     assert (found >= lower).all()
     assert (found <= upper).all()
     assert project(found, lower, upper)[0] == pytest.approx(found, abs=1e-9)
-    # The mark of the nearest point: no mass can move downhill without leaving the bounds.
+    # Optimality of the nearest point: no mass can move downhill within the bounds.
     slope = found - point
     gives, takes = found > lower + 1e-9, found < upper - 1e-9
     if gives.any() and takes.any():
@@ -68,8 +68,8 @@ def test_the_search_finds_the_least_of_a_known_function(upper: float) -> None:
     target = np.array([0.5, 0.3, 0.2, 0.0, 0.0])
     feasible = Feasible(np.zeros(5), np.full(5, upper))
 
-    def score(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return ((weights - target) ** 2).sum(axis=1), np.zeros(len(weights))
+    def score(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return ((shares - target) ** 2).sum(axis=1), np.zeros(len(shares))
 
     starts = starting_points(np.full((1, 5), 0.2), 5, 100, 0)
     found, broken = search(score, feasible, starts, THOROUGH, 0)
@@ -80,11 +80,11 @@ def test_the_search_finds_the_least_of_a_known_function(upper: float) -> None:
 def test_what_breaks_a_constraint_comes_after_all_that_do_not() -> None:
     prior = np.array([0.8, 0.1, 0.1])
     feasible = Feasible(np.zeros(3), np.ones(3), prior, 0.05, 0.0, np.array([np.inf, 0.5]))
-    weights = np.array([prior, [0.1, 0.8, 0.1]])
+    shares = np.array([prior, [0.1, 0.8, 0.1]])
     costs = np.array([[9.0, 0.5], [0.0, 0.7]])
-    broken = breaks(feasible, weights, costs, np.array([1.0, 0.1]))
+    broken = breaks(feasible, shares, costs, np.array([1.0, 0.1]))
     assert broken[0] == 0
-    assert broken[1] == pytest.approx(divergence(weights[1], prior) - 0.05 + 2, abs=1e-6)
+    assert broken[1] == pytest.approx(divergence(shares[1], prior) - 0.05 + 2, abs=1e-6)
 
 
 def test_a_design_holds_the_prior_twice_and_has_it_as_its_mean() -> None:

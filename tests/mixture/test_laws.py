@@ -1,4 +1,4 @@
-"""Laws: slopes are those of the values, and known parameters' predictions are found again."""
+"""Laws: slopes match the values, and fits recover the predictions of known parameters."""
 
 import numpy as np
 import pytest
@@ -39,9 +39,9 @@ def test_slopes_are_those_of_the_values(law: Law) -> None:
         assert slopes[:, :, i] == pytest.approx(change / 2e-6, rel=1e-4, abs=1e-6)
 
 
-def truth(weights: np.ndarray, beta: float) -> np.ndarray:
+def truth(shares: np.ndarray, beta: float) -> np.ndarray:
     worth = np.exp(np.random.default_rng(1).normal(0, 1, (6, 5)))
-    cost: np.ndarray = 2 + (0.1 + weights**beta @ worth.T) ** -0.7
+    cost: np.ndarray = 2 + (0.1 + shares**beta @ worth.T) ** -0.7
     return cost
 
 
@@ -93,9 +93,9 @@ def test_fewer_runs_than_parameters_still_have_one_fit() -> None:
     st.floats(0.5, 100),
 )
 def test_repeated_text_is_worth_what_the_published_law_says(
-    weights: list[float], rates: list[float], repetition: float
+    shares: list[float], rates: list[float], repetition: float
 ) -> None:
-    shares = np.array(weights) / sum(weights)
+    shares = np.array(shares) / sum(shares)
     counted = []
     for share, rate in zip(shares.tolist(), rates, strict=True):
         epochs = rate * share

@@ -1,4 +1,4 @@
-"""A model's predictions and intervals, its file, and what is proposed from it."""
+"""A model's predictions and intervals, its file, and proposals from it."""
 
 import json
 from dataclasses import replace
@@ -83,15 +83,15 @@ def test_the_proposal_is_near_the_true_best_and_not_a_run(model: MixtureModel) -
     found = propose(model, no_limits(SOURCES), 0.9, 0)
     grid = np.random.default_rng(0).dirichlet(np.ones(4), 20_000)
     best = losses(grid).mean(axis=1).min()
-    true = losses(found.weights[None]).mean()
-    spread = losses(model.swarm.weights).mean(axis=1).std()
+    true = losses(found.shares[None]).mean()
+    spread = losses(model.swarm.shares).mean(axis=1).std()
     assert true - best < 0.1 * spread
-    assert found.weights.sum() == pytest.approx(1)
-    assert np.abs(found.weights - model.swarm.weights).max(axis=1).min() > 1e-3
-    assert (found.low <= found.weights).all()
-    assert (found.weights <= found.high).all()
-    assert (found.near_low <= found.weights + 1e-9).all()
-    assert (found.near_high >= found.weights - 1e-9).all()
+    assert found.shares.sum() == pytest.approx(1)
+    assert np.abs(found.shares - model.swarm.shares).max(axis=1).min() > 1e-3
+    assert (found.low <= found.shares).all()
+    assert (found.shares <= found.high).all()
+    assert (found.near_low <= found.shares + 1e-9).all()
+    assert (found.near_high >= found.shares - 1e-9).all()
     single = found.beside["best single source"]
     assert single.gain > 0
     assert single.label in SOURCES
@@ -124,8 +124,8 @@ def test_a_proposal_keeps_every_constraint(model: MixtureModel, tmp_path: Path) 
     assert limits.feasible.upper == pytest.approx([1, 0.2, 0.05, 0.08])
     assert limits.prior == pytest.approx(np.array([3000, 100, 50, 40]) / 3190)
     found = propose(model, limits, 0.9, 0)
-    assert (found.weights <= limits.feasible.upper + 1e-9).all()
-    assert found.weights[3] >= 0.05
+    assert (found.shares <= limits.feasible.upper + 1e-9).all()
+    assert found.shares[3] >= 0.05
     prior = model.predict(limits.prior[None]).metrics[0, 1]
     assert found.metrics[1] <= prior + 1e-6
     assert found.beside["prior"].gain > 0
@@ -170,7 +170,7 @@ def test_trade_offs_are_none_better_in_both(model: MixtureModel) -> None:
         ),
         ("sources: {web: {min: 0.6, max: 0.5}}", "'min' 0.6 is above 'max' 0.5"),
         ("sources: {web: {weight: 0.6, max: 0.7}}", "'min' or 'max' is given as well"),
-        ("sources: {web: {max_repetition: 2}}", "without 'tokens' it means nothing"),
+        ("sources: {web: {max_repetition: 2}}", "without 'tokens' it has no effect"),
         ("max_kl: 0.1", "there is no prior"),
         ("kl_penalty: 0.1", "there is no prior"),
         (
@@ -213,16 +213,16 @@ def test_a_run_can_be_the_prior(model: MixtureModel, tmp_path: Path) -> None:
 
 def test_accuracies_and_thirty_sources_with_few_runs_are_no_trouble() -> None:
     rng = np.random.default_rng(0)
-    weights = rng.dirichlet(np.full(30, 0.3), 34)
-    score = 1 / (1 + np.exp(-2 * np.sqrt(weights) @ rng.normal(0, 1, 30)))
+    shares = rng.dirichlet(np.full(30, 0.3), 34)
+    score = 1 / (1 + np.exp(-2 * np.sqrt(shares) @ rng.normal(0, 1, 30)))
     swarm = replace(
         made(34, 0),
         sources=tuple(f"s{i}" for i in range(30)),
         metrics=("acc",),
-        weights=weights,
+        shares=shares,
         values=score[:, None],
     )
     model = fit_model(swarm, Objective(np.ones(1), False), False, 0)
-    found = model.predict(np.vstack([np.eye(30), weights]))
+    found = model.predict(np.vstack([np.eye(30), shares]))
     assert np.isfinite(found.metrics).all()
     assert np.isfinite(found.objective_half).all()

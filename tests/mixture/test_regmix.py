@@ -22,36 +22,36 @@ def table(kind: str, which: str) -> pd.DataFrame:
     return pd.read_csv(RESULTS / f"regmix_{split}_{kind}_{size}.csv").set_index("index")
 
 
-def shares(which: str) -> np.ndarray:
-    weights = table("mixture", which).to_numpy()
-    found: np.ndarray = weights / weights.sum(axis=1, keepdims=True)
+def mixtures(which: str) -> np.ndarray:
+    shares = table("mixture", which).to_numpy()
+    found: np.ndarray = shares / shares.sum(axis=1, keepdims=True)
     return found
 
 
 def test_64_runs_rank_as_well_as_the_published_method_does_with_512() -> None:
-    weights, values = shares("train_1m"), table("loss", "train_1m").to_numpy()
+    shares, values = mixtures("train_1m"), table("loss", "train_1m").to_numpy()
     some = np.random.default_rng(1).permutation(512)[:64]
     rest = np.setdiff1d(np.arange(512), some)
     names = tuple(table("loss", "train_1m").columns)
     swarm = Swarm(
-        tuple(map(str, some)), tuple(f"s{i}" for i in range(17)), names, weights[some], values[some]
+        tuple(map(str, some)), tuple(f"s{i}" for i in range(17)), names, shares[some], values[some]
     )
     model = fit_model(swarm, Objective(np.full(13, 1 / 13), False), True, 0)
     true = table("loss", "test_60m").to_numpy()
-    found = model.predict(shares("test_60m"))
+    found = model.predict(mixtures("test_60m"))
     assert spearmanr(found.objective, true.mean(axis=1)).statistic > 0.95
     regret = true.mean(axis=1)[found.objective.argmin()] - true.mean(axis=1).min()
     assert regret <= 0.008
     cc = next(k for k, name in enumerate(names) if "pile_cc" in name)
     assert spearmanr(found.metrics[:, cc], true[:, cc]).statistic > 0.98
-    at = model.predict(weights[rest], 0.9)
+    at = model.predict(shares[rest], 0.9)
     inside = np.abs(at.metrics - values[rest]) <= at.metrics_half
     assert 0.85 < inside.mean() < 0.95
 
 
 def test_the_law_alone_fits_all_runs() -> None:
     fitted = fit_law(
-        EffectiveData(), shares("train_1m"), table("loss", "train_1m").to_numpy()
-    ).predict(shares("test_60m"))
+        EffectiveData(), mixtures("train_1m"), table("loss", "train_1m").to_numpy()
+    ).predict(mixtures("test_60m"))
     true = table("loss", "test_60m").to_numpy()
     assert spearmanr(fitted.mean(axis=1), true.mean(axis=1)).statistic > 0.961

@@ -1,4 +1,4 @@
-"""Runs that read text again and again: what is fitted then, and predictions at other epochs."""
+"""Runs that repeat text: the fit, and predictions at other epochs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,19 +26,19 @@ NEW = design(np.array([0.6, 0.2, 0.15, 0.05]), 102, 9)[2:]
 PROVENANCE = Provenance(command="dataselect mix fit", version="0", files={})
 
 
-def true(weights: np.ndarray, rates: np.ndarray) -> np.ndarray:
-    again = np.maximum(rates * weights - 1, 0)
+def true(shares: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    again = np.maximum(rates * shares - 1, 0)
     new = REPETITION * (1 - np.exp(-again / REPETITION))
-    return losses(np.where(again > 0, (1 + new) / np.maximum(rates, 1), weights))
+    return losses(np.where(again > 0, (1 + new) / np.maximum(rates, 1), shares))
 
 
 def repeating() -> Swarm:
-    """Every second run had a fifth of the text."""
+    """A swarm in which every second run had a fifth of the text."""
     swarm = made(30, 0)
     rates = np.tile(RATES, (30, 1))
     rates[::2] /= 5
     noise = 0.01 * np.random.default_rng(0).standard_normal(swarm.values.shape)
-    return replace(swarm, values=true(swarm.weights, rates) + noise, rates=rates)
+    return replace(swarm, values=true(swarm.shares, rates) + noise, rates=rates)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_runs_that_repeat_are_predicted_by_laws_that_know_of_it(known: MixtureMo
     assert known.errors[0][aware].sum(axis=1).min() < blind.errors[0].sum(axis=1).min()
     law = known.stack.repeated
     assert law is not None
-    # The second metric does not care for the source that is read most.
+    # The second metric does not depend on the source that is read most.
     assert repetition_of(law)[0] == pytest.approx(REPETITION, rel=0.5)
     assert (rates_of(law) < RATES).all()
 
@@ -114,7 +114,7 @@ def test_a_file_holds_a_model_that_knows_epochs(known: MixtureModel, tmp_path: P
 def test_a_target_that_repeats_takes_less_of_what_is_scarce(
     model: MixtureModel, tmp_path: Path
 ) -> None:
-    """Runs that never repeated say nothing of it: R is given."""
+    """Runs without repetition say nothing about R, so the user gives it."""
     plain, told = limits(tmp_path), limits(tmp_path, "repetition: 3")
     assert for_target(model, plain) is model
     moved = for_target(model, told)
@@ -147,8 +147,8 @@ def test_r_as_fitted_is_for_runs_that_repeated(
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("repetition: 15", "limits.yaml:1:1: without 'target_tokens' it means nothing"),
-        ("repetition: 15\ntarget_tokens: 1T", "without 'tokens' it means nothing"),
+        ("repetition: 15", "limits.yaml:1:1: without 'target_tokens' it has no effect"),
+        ("repetition: 15\ntarget_tokens: 1T", "without 'tokens' it has no effect"),
         ("repetition: 0\ntarget_tokens: 1T", "repetition"),
         ("repetition: fited\ntarget_tokens: 1T", "repetition"),
     ],

@@ -1,4 +1,4 @@
-"""Surrogates keep one contract, and each is right where its assumption is."""
+"""Surrogates keep one contract, and each is right where its assumption holds."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from dataselect.mixture.model import fit_model
 from dataselect.mixture.model_file import Provenance, read_model, to_json
 from dataselect.mixture.objective import Objective
 from dataselect.mixture.ridge import fit_ridge
-from dataselect.mixture.stack import deal, find_shares, fit_stack
+from dataselect.mixture.stack import deal, find_stacking_weights, fit_stack
 from dataselect.mixture.surrogates import surrogates
 from dataselect.mixture.trees import fit_trees
 
@@ -30,7 +30,7 @@ def test_every_surrogate_beats_the_mean_and_is_deterministic(name: str) -> None:
     error = np.sqrt(((predicted - COSTS[32:]) ** 2).mean(axis=0)) / COSTS.std(axis=0)
     assert (error < 0.9).all()
     assert (fit(WEIGHTS[:32], COSTS[:32], None).predict(WEIGHTS[32:]) == predicted).all()
-    # From a fit to more of the runs, and in any units.
+    # Starting from a fit to more of the runs, and in any units.
     near = fit(WEIGHTS, COSTS, None)
     scaled = fit(WEIGHTS[:32], 1000 * COSTS[:32] - 5, near).predict(WEIGHTS[32:])
     assert np.isfinite(scaled).all()
@@ -68,8 +68,8 @@ def test_a_process_follows_its_runs_where_noise_is_small() -> None:
 
 
 def test_folds_keep_replicates_together() -> None:
-    weights = np.repeat(WEIGHTS[:12], 3, axis=0)
-    fold_of = deal(weights, 0)
+    shares = np.repeat(WEIGHTS[:12], 3, axis=0)
+    fold_of = deal(shares, 0)
     assert len(set(fold_of)) == 10
     assert all(len(set(fold_of[3 * i : 3 * i + 3])) == 1 for i in range(12))
     assert set(deal(WEIGHTS[:3], 0)) == {0, 1, 2}
@@ -80,11 +80,11 @@ def test_shares_go_to_what_predicts_and_sum_to_one() -> None:
     good = costs + 0.1 * RNG.standard_normal(costs.shape)
     other = costs + 0.1 * RNG.standard_normal(costs.shape)
     bad = RNG.standard_normal(costs.shape)
-    shares = find_shares(np.stack([good, other, bad]), costs)
-    assert shares.sum(axis=0) == pytest.approx(1)
-    assert (shares >= 0).all()
-    assert (shares[2] == 0).all()
-    assert (shares[:2] > 0.2).all()
+    stacking = find_stacking_weights(np.stack([good, other, bad]), costs)
+    assert stacking.sum(axis=0) == pytest.approx(1)
+    assert (stacking >= 0).all()
+    assert (stacking[2] == 0).all()
+    assert (stacking[:2] > 0.2).all()
 
 
 def test_the_reported_error_knows_nothing_of_the_fold() -> None:
@@ -115,8 +115,8 @@ def test_trees_come_back_from_a_model_file(tmp_path: Path) -> None:
 
 def test_trees_learn_an_interaction() -> None:
     pytest.importorskip("lightgbm")
-    weights = RNG.dirichlet(np.ones(3), 400)
-    costs = ((weights[:, 0] > 0.3) & (weights[:, 1] > 0.3)).astype(float)[:, None]
-    fitted = fit_trees(weights[:300], costs[:300], 0)
-    away = ((fitted.predict(weights[300:]) > 0.5) != (costs[300:] > 0.5)).mean()
+    shares = RNG.dirichlet(np.ones(3), 400)
+    costs = ((shares[:, 0] > 0.3) & (shares[:, 1] > 0.3)).astype(float)[:, None]
+    fitted = fit_trees(shares[:300], costs[:300], 0)
+    away = ((fitted.predict(shares[300:]) > 0.5) != (costs[300:] > 0.5)).mean()
     assert away < 0.1

@@ -1,4 +1,4 @@
-"""Reading a swarm: what is tolerated, what is said, what is refused."""
+"""Reading a swarm: what is tolerated, noted and refused."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from small_swarms import made
 from dataselect.errors import InputError
 from dataselect.mixture.direction import check_direction
 from dataselect.mixture.objective import find_objective
-from dataselect.mixture.swarm import read_epochs, read_swarm, read_weights, with_epochs
+from dataselect.mixture.swarm import read_epochs, read_shares, read_swarm, with_epochs
 
 RATIOS = ["run,a,b,c", *(f"r{i},0.{i},0.{9 - i},0.1" for i in range(1, 9))]
 METRICS = ["run,x_loss,y_loss", *(f"r{i},{3 + i / 10},{2 + i / 7}" for i in range(1, 9))]
@@ -30,7 +30,7 @@ def test_runs_are_joined_whatever_their_order(tmp_path: Path) -> None:
     assert swarm.runs == tuple(f"r{i}" for i in range(1, 9))
     assert (swarm.sources, swarm.metrics) == (("a", "b", "c"), ("x_loss", "y_loss"))
     assert swarm.values[0] == pytest.approx([3.1, 2 + 1 / 7])
-    assert swarm.weights.sum(axis=1) == pytest.approx(1)
+    assert swarm.shares.sum(axis=1) == pytest.approx(1)
     assert "1 run only in metrics.csv left out: 'r99'" in swarm.notes
     assert "8 runs for 3 sources are few; 9 or more predict better" in swarm.notes
 
@@ -43,7 +43,7 @@ def test_labels_and_other_names_of_the_run_are_known(tmp_path: Path) -> None:
 def test_rounded_weights_are_scaled_and_that_is_said(tmp_path: Path) -> None:
     ratios = [*RATIOS[:-1], "r8,0.8,0.1,0.104"]
     swarm = read_swarm(*files(tmp_path, ratios, METRICS))
-    assert swarm.weights[-1] == pytest.approx(np.array([0.8, 0.1, 0.104]) / 1.004)
+    assert swarm.shares[-1] == pytest.approx(np.array([0.8, 0.1, 0.104]) / 1.004)
     assert swarm.notes[0] == "weights scaled to sum to 1; they were off by up to 0.004"
 
 
@@ -71,7 +71,7 @@ def test_what_tells_nothing_is_left_out(tmp_path: Path) -> None:
         (["run,a,", "r1,1,0"], METRICS, "ratios.csv:1: a column has no name"),
         (RATIOS, ["run,x", "q1,2"], "metrics.csv: it has no run of ratios.csv"),
         (RATIOS[:6], METRICS, "5 complete runs for 3 sources; give 8 or more (better 9)"),
-        (RATIOS, ["run,objective", "r1,2"], "'objective' is what metrics are combined to"),
+        (RATIOS, ["run,objective", "r1,2"], "'objective' is reserved for the combined metrics"),
         (RATIOS, ["run,x", *(f"r{i},1" for i in range(1, 9))], "every metric is the same"),
         (["run,a", *(f"r{i},1" for i in range(1, 9))], METRICS, "one source has all the weight"),
         (
@@ -92,23 +92,23 @@ def test_bad_files_are_refused_with_file_and_line(
 def test_mixtures_to_predict_may_lack_sources_but_not_have_others(tmp_path: Path) -> None:
     path = tmp_path / "at.csv"
     path.write_text("run,c,a,zero\nm1,0.25,0.75,0\n")
-    runs, weights = read_weights(path, ("a", "b", "c"))
+    runs, shares = read_shares(path, ("a", "b", "c"))
     assert runs == ("m1",)
-    assert weights.tolist() == [[0.75, 0, 0.25]]
+    assert shares.tolist() == [[0.75, 0, 0.25]]
     path.write_text("run,a,wiki\nm1,0.5,0.5\n")
     with pytest.raises(InputError, match=r"'wiki' is no source of the model; did you mean 'wik'"):
-        read_weights(path, ("a", "wik"))
+        read_shares(path, ("a", "wik"))
     path.write_text("run,a\n")
     with pytest.raises(InputError, match="it has no row"):
-        read_weights(path, ("a", "b"))
+        read_shares(path, ("a", "b"))
 
 
 @pytest.mark.parametrize(
     ("name", "lower", "problem"),
     [
         ("x_loss", True, None),
-        ("arc_bpb", False, "'arc_bpb' is lower when better by its name; give --lower-is-better"),
-        ("val/Perplexity", False, "is lower when better by its name"),
+        ("arc_bpb", False, "'arc_bpb' is better when lower, by its name; give --lower-is-better"),
+        ("val/Perplexity", False, "is better when lower, by its name"),
         ("arc_acc", True, "leave out --lower-is-better"),
         ("arc", False, "as if lower were better"),
         ("accuracy_loss", True, None),
@@ -134,7 +134,7 @@ def test_accuracies_turned_into_losses_are_noticed_and_linear_metrics_pass() -> 
     check_direction(Path("metrics.csv"), scores, False)
     with pytest.raises(InputError, match="as if higher were better"):
         check_direction(Path("metrics.csv"), scores, True)
-    line = replace(scores, values=swarm.weights[:, :2] + 0.02 * (swarm.values - 2))
+    line = replace(scores, values=swarm.shares[:, :2] + 0.02 * (swarm.values - 2))
     for lower in (True, False):
         check_direction(Path("metrics.csv"), line, lower)
 
@@ -183,8 +183,8 @@ def test_a_wrong_objective_is_refused(spec: str, problem: str) -> None:
 def test_epochs_are_read_by_run_and_made_rates_of_a_weight(tmp_path: Path) -> None:
     path = tmp_path / "epochs.csv"
     path.write_text("run,b,a,unused\nr2,0,3,0\nr1,4,0.5,0\nother,1,1,0\n")
-    weights = np.array([[0.5, 0.4, 0.1], [1.0, 0, 0]])
-    rates = read_epochs(path, ("a", "b", "c"), ("r1", "r2"), weights)
+    shares = np.array([[0.5, 0.4, 0.1], [1.0, 0, 0]])
+    rates = read_epochs(path, ("a", "b", "c"), ("r1", "r2"), shares)
     assert rates.tolist() == [[1, 10, 0], [3, 0, 0]]
 
 
@@ -221,7 +221,7 @@ def test_what_epochs_tell_is_said(
 ) -> None:
     swarm = made(20, 0)
     lines = [",".join(("run", *swarm.sources))]
-    for run, row in zip(swarm.runs, (swarm.weights * epochs).tolist(), strict=True):
+    for run, row in zip(swarm.runs, (swarm.shares * epochs).tolist(), strict=True):
         lines.append(",".join((run, *(f"{value:.4f}" for value in row))))
     path = tmp_path / "epochs.csv"
     path.write_text("\n".join(lines) + "\n")

@@ -1,4 +1,4 @@
-"""Accuracy of the target as what a search maximises, and how sure it is."""
+"""Searches that maximise the target's accuracy, and the intervals of it."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from dataselect.mixture.accuracy import TargetAccuracy, by_accuracy, compare, fo
 from dataselect.mixture.model import MixtureModel
 from dataselect.mixture.propose import best_mixture, propose
 from dataselect.mixture_search.sampler import designed, fit, proposed
-from dataselect.mixture_search.trial import judged
+from dataselect.mixture_search.trial import costs
 from dataselect.transfer.function import Provenance, Setting, TransferFunction
 from dataselect.transfer.function import fit as fit_function
 
@@ -40,13 +40,13 @@ def target(*functions: TransferFunction) -> TargetAccuracy:
 
 
 def scores(model: MixtureModel, wanted: TargetAccuracy | None = None) -> np.ndarray:
-    """Predicted of the best mixture."""
+    """Predicted scores of the best mixture."""
     by = model if wanted is None else by_accuracy(model, wanted)
     return model.predict(best_mixture(by, SETTINGS.limits, 0)[None]).metrics[0]
 
 
 def flat() -> TransferFunction:
-    """Full marks whatever the score."""
+    """Full marks for every score."""
     return replace(function(2, 4), bounds=(0.9, 0.9))
 
 
@@ -86,29 +86,29 @@ def test_what_two_mixtures_share_of_a_function_s_error_is_not_in_their_differenc
     assert gain.low < gain.value < gain.high
     assert gain.high - gain.low < 0.8 * np.hypot(first.high - first.low, prior.high - prior.low)
     assert first.predicted_accuracy == pytest.approx(wanted.of(proposal.metrics))
-    assert [len(each) for each in made.slices] == [len(s.weights) for s in proposal.slices]
+    assert [len(each) for each in made.slices] == [len(s.shares) for s in proposal.slices]
     again = forecast(model, wanted, proposal, 0.9, 2000, 0)
     assert again == made
 
 
 def test_intervals_hold_the_function_s_own_error(model: MixtureModel) -> None:
-    weights = np.array([[0.25, 0.25, 0.25, 0.25]])
+    shares = np.array([[0.25, 0.25, 0.25, 0.25]])
     widths = []
     for noise in (0.001, 0.2):
         wanted = target(function(2, 4, noise=noise), function(2, 4, noise=noise))
         rng = np.random.default_rng(0)
-        seen, draws = score_draws(model, weights, 1000, rng)
+        seen, draws = score_draws(model, shares, 1000, rng)
         level = compare(wanted, seen, draws, 0.9, rng).overall[0]
         widths.append(level.high - level.low)
     assert widths[1] > 3 * widths[0]
 
 
 def test_scores_vary_as_held_out_runs_erred(model: MixtureModel) -> None:
-    weights = model.swarm.weights[:6]
-    seen, draws = score_draws(model, weights, 4000, np.random.default_rng(0))
-    assert seen == pytest.approx(model.predict(weights).metrics)
+    shares = model.swarm.shares[:6]
+    seen, draws = score_draws(model, shares, 4000, np.random.default_rng(0))
+    assert seen == pytest.approx(model.predict(shares).metrics)
     half = np.quantile(np.abs(draws - seen), 0.8, axis=0)
-    assert half == pytest.approx(model.predict(weights, 0.8).metrics_half, rel=0.35)
+    assert half == pytest.approx(model.predict(shares, 0.8).metrics_half, rel=0.35)
 
 
 def test_a_score_beyond_the_calibration_is_marked(model: MixtureModel) -> None:
@@ -128,7 +128,7 @@ def test_rounds_are_proposed_for_accuracy_and_told_apart_from_those_for_scores()
     (ours,) = proposed(accuracy, values, [], 1, 1)
     assert proposed(SETTINGS, values, [], 1, 1) != [ours]
     table = np.array(list(values.values()))
-    assert (np.argsort(judged(accuracy, table)) == np.argsort(table[:, 0])).all()
+    assert (np.argsort(costs(accuracy, table)) == np.argsort(table[:, 0])).all()
     assert accuracy.tag != SETTINGS.tag
     assert accuracy.tag == replace(accuracy).tag
     assert accuracy.tag != replace(accuracy, target=target(function(2, 5), flat())).tag

@@ -1,4 +1,4 @@
-"""Which mixtures a search trains: within bounds, none twice, the same whatever the order."""
+"""Which mixtures a search trains: within bounds, none twice, the same in any order."""
 
 from dataclasses import replace
 
@@ -25,31 +25,31 @@ BOUNDED = replace(
 
 @settings(deadline=None, max_examples=50)
 @given(arrays(float, 6, elements=st.floats(0, 1)).filter(lambda w: w.sum() > 1e-3))
-def test_rounded_weights_sum_to_one_and_are_near_what_they_round(weights: np.ndarray) -> None:
-    found = np.array(rounded(weights))
+def test_rounded_weights_sum_to_one_and_are_near_what_they_round(shares: np.ndarray) -> None:
+    found = np.array(rounded(shares))
     parts = np.round(found * 10_000).astype(int)
     assert parts.sum() == 10_000
     assert (parts >= 0).all()
-    assert np.abs(found - weights / weights.sum()).max() <= 1.0001e-4
+    assert np.abs(found - shares / shares.sum()).max() <= 1.0001e-4
     assert rounded(found) == tuple(found)
 
 
 def test_the_design_begins_with_the_prior_on_seeds_of_its_own_and_keeps_the_bounds() -> None:
     trials = designed(BOUNDED)
-    assert [trial.weights for trial in trials[:2]] == [(0.6, 0.2, 0.15, 0.05)] * 2
+    assert [trial.shares for trial in trials[:2]] == [(0.6, 0.2, 0.15, 0.05)] * 2
     assert [trial.seed for trial in trials] == [0, 1, 0, 0, 0, 0, 0, 0]
     assert len(set(trials)) == 8
-    weights = np.array([trial.weights for trial in trials[2:]])
-    assert (weights[:, 0] >= 0.1 - 1e-4).all()
-    assert (weights[:, 1] <= 0.3 + 1e-4).all()
-    assert (weights[:, 2] <= 0.2 + 1e-4).all()
+    shares = np.array([trial.shares for trial in trials[2:]])
+    assert (shares[:, 0] >= 0.1 - 1e-4).all()
+    assert (shares[:, 1] <= 0.3 + 1e-4).all()
+    assert (shares[:, 2] <= 0.2 + 1e-4).all()
 
 
 def test_a_design_within_bounds_that_leave_one_mixture_trains_it_with_other_seeds() -> None:
     one = np.array([0.4, 0.3, 0.2, 0.1])
     narrow = replace(SETTINGS.limits, feasible=Feasible(one, one))
     trials = designed(replace(SETTINGS, prior=one, limits=narrow))
-    assert {trial.weights for trial in trials} == {tuple(one.tolist())}
+    assert {trial.shares for trial in trials} == {tuple(one.tolist())}
     assert len(set(trials)) == 8
 
 
@@ -60,8 +60,8 @@ def test_a_round_keeps_the_bounds_and_does_not_depend_on_the_order_of_trials(sam
     round_one = proposed(chosen, values, [], 2, 1)
     assert len(set(round_one) | set(values)) == 10
     for trial in round_one:
-        assert trial.weights[1] <= 0.3 + 1e-4
-        assert trial.weights[0] >= 0.1 - 1e-4
+        assert trial.shares[1] <= 0.3 + 1e-4
+        assert trial.shares[0] >= 0.1 - 1e-4
     if sampler == "gp":
         other = proposed(chosen, values, round_one, 2, 1)
         assert not set(other) & set(round_one), "they may have diverged, and have no values"

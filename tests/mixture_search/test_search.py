@@ -1,4 +1,4 @@
-"""A whole search with real proxies, and what it refuses before it spends anything."""
+"""A whole search with real proxies, and the input errors before any training."""
 
 import csv
 import json
@@ -99,8 +99,8 @@ def test_every_trial_is_trained_once_and_the_proposal_is_confirmed_with_fresh_se
     assert len(trained) == len({record["key"] for record in trained}) == 13
     assert found.spent.jobs == len(Store(folder / "store").ledger())
     assert found.spent.flops == pytest.approx(found.flops)
-    assert found.proposal.weights.sum() == pytest.approx(1)
-    assert found.proposal.weights[0] <= 0.8 + 1e-9, "8M tokens twice, of the target's 20M"
+    assert found.proposal.shares.sum() == pytest.approx(1)
+    assert found.proposal.shares[0] <= 0.8 + 1e-9, "8M tokens twice, of the target's 20M"
 
 
 def test_a_mixture_s_proxy_is_the_one_that_stage_1_trains(
@@ -126,15 +126,15 @@ def test_the_command_finds_all_trials_and_writes_what_trainers_and_mix_read(
     assert "9 trials" in text
     out = folder / "out"
     document = json.loads((out / "proposal.json").read_text())
-    weights = dict(zip(("worked", "prose"), found.proposal.weights.tolist(), strict=True))
-    assert {k: v["weight"] for k, v in document["sources"].items()} == weights
-    assert document["sources"]["worked"]["epochs"] == pytest.approx(weights["worked"] * 20 / 8)
+    shares = dict(zip(("worked", "prose"), found.proposal.shares.tolist(), strict=True))
+    assert {k: v["weight"] for k, v in document["sources"].items()} == shares
+    assert document["sources"]["worked"]["epochs"] == pytest.approx(shares["worked"] * 20 / 8)
     assert set(document["beside"]) == {"prior", "uniform", "best single source", "best run"}
     confirmed = document["confirmed"]
     assert set(confirmed["benchmarks"]) == {"short", "long"}
     assert confirmed["objective"]["low"] < confirmed["objective"]["value"]
     assert document["search"]["share_of_target"] == pytest.approx(found.flops / (6e6 * 20e6))
-    assert json.loads((out / "weights.json").read_text()) == {k: v for k, v in weights.items() if v}
+    assert json.loads((out / "weights.json").read_text()) == {k: v for k, v in shares.items() if v}
     assert "measured " in (out / "README.md").read_text()
     assert (out / "course.svg").is_file()
     assert [step["trial"] for step in document["search"]["steps"]] == list(range(13))
@@ -158,15 +158,15 @@ def test_a_run_searches_after_its_stages_where_the_plan_says_so(
     result = CliRunner().invoke(app, ["run", *given, *stored])
     assert result.exit_code == 0, result.output
     out = folder / "reports" / "run"
-    weights = json.loads((out / "mixture" / "weights.json").read_text())
-    assert sum(weights.values()) == pytest.approx(1)
-    assert max(weights.values()) == pytest.approx(found.proposal.weights.max())
+    shares = json.loads((out / "mixture" / "weights.json").read_text())
+    assert sum(shares.values()) == pytest.approx(1)
+    assert max(shares.values()) == pytest.approx(found.proposal.shares.max())
     report = json.loads((out / "report.json").read_text())
     mixture, cost = report["mixture"], report["cost"]
     assert mixture["status"] == "done"
-    assert mixture["verdict"].startswith(f"{100 * max(weights.values()):.1f}% worked")
+    assert mixture["verdict"].startswith(f"{100 * max(shares.values()):.1f}% worked")
     assert cost["flops"]["mixture"] == mixture["proposal"]["search"]["flops"] > 0
-    # One trial has the weights of a candidate, and so its proxy.
+    # One trial has the shares of a candidate, and so the same proxy.
     trained = [r["key"] for r in Store(folder / "store").ledger() if r["kind"] == "proxy"]
     assert cost["spent"]["stage1"]["jobs"] + cost["spent"]["mixture"]["jobs"] == len(
         Store(folder / "store").ledger()
@@ -426,7 +426,7 @@ def test_the_functions_of_stage_2_are_the_objective_where_the_proxies_are_the_sa
     assert proxy is not None
     found, notes = settled(proxy)
     assert found is not None
-    assert found.shares.tolist() == [0.75, 0.25]
+    assert found.weights.tolist() == [0.75, 0.25]
     assert notes == []
     assert settled(proxy, False) == (None, [])
     assert settled(proxy.model_copy(update={"seed": 7})) == (None, [])

@@ -1,4 +1,4 @@
-"""Workers on one board: every trial once, whoever is killed, and the same proposal."""
+"""Workers of one study: every trial once, whichever is killed, and the same proposal."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ def run(mine: Worker) -> dict[Trial, tuple[float, ...]]:
 
 def proposal(values: Mapping[Trial, tuple[float, ...]]) -> list[float]:
     found = propose(fit(SETTINGS, values), SETTINGS.limits, 0.9, 0)
-    return found.weights.tolist()
+    return found.shares.tolist()
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_a_killed_worker_loses_no_trial_and_the_proposal_is_that_of_an_undisturb
         time.sleep(0.02)
     other = start(tmp_path)
     seen = study(tmp_path)
-    while sum(entry.judged for entry in seen.entries()) < 5:
+    while sum(entry.finished for entry in seen.entries()) < 5:
         assert other.poll() is None
         time.sleep(0.02)
     os.kill(killed.pid, signal.SIGKILL)
@@ -83,7 +83,7 @@ def test_a_killed_worker_loses_no_trial_and_the_proposal_is_that_of_an_undisturb
     (lost,) = [entry for entry in entries if entry.state == TrialState.FAIL]
     assert "its worker died" in (lost.why or "")
     assert lost.trial in values
-    assert len({entry.number for entry in entries if entry.judged}) == SETTINGS.trials
+    assert len({entry.number for entry in entries if entry.finished}) == SETTINGS.trials
     assert proposal(values) == proposal(undisturbed)
 
 
@@ -92,12 +92,12 @@ def test_the_proposal_is_better_than_the_prior_and_any_trial_s_law(
 ) -> None:
     scale = np.array(list(undisturbed.values())).std(axis=0)
 
-    def cost(weights: tuple[float, ...]) -> float:
-        return float((np.array(law(Trial(weights, 7))) / scale).mean())
+    def cost(shares: tuple[float, ...]) -> float:
+        return float((np.array(law(Trial(shares, 7))) / scale).mean())
 
     best = cost(tuple(proposal(undisturbed)))
     assert best < cost(tuple(SETTINGS.prior.tolist()))
-    assert best < np.median([cost(trial.weights) for trial in undisturbed])
+    assert best < np.median([cost(trial.shares) for trial in undisturbed])
 
 
 def test_a_search_that_is_over_trains_nothing_again_and_a_longer_one_only_what_is_new(
@@ -117,7 +117,7 @@ def test_a_search_that_is_over_trains_nothing_again_and_a_longer_one_only_what_i
 def test_a_trial_that_fails_is_told_after_all_others_and_tried_again_by_the_next_run(
     tmp_path: Path, short: dict[Trial, tuple[float, ...]]
 ) -> None:
-    culprit = sorted(short, key=lambda trial: trial.weights)[4]
+    culprit = sorted(short, key=lambda trial: trial.shares)[4]
 
     class Failing(Proxies):
         def __call__(self, trials: Mapping[str, Trial]) -> dict[str, Result]:
@@ -139,11 +139,11 @@ def test_a_diverged_trial_is_judged_and_the_search_goes_on_without_it(tmp_path: 
         def __call__(self, trials: Mapping[str, Trial]) -> dict[str, Result]:
             made = super().__call__(trials)
             lost = Result(None, 0.0, "the loss was no number", diverged=True)
-            return {n: lost if trials[n].weights[1] > 0.4 else each for n, each in made.items()}
+            return {n: lost if trials[n].shares[1] > 0.4 else each for n, each in made.items()}
 
     proxies = Diverging()
     values = run(worker(tmp_path, proxies, SHORT))
-    lost = [trial for trial in proxies.asked if trial.weights[1] > 0.4]
+    lost = [trial for trial in proxies.asked if trial.shares[1] > 0.4]
     assert lost
     assert len(proxies.asked) == len(set(proxies.asked)) == SHORT.trials
     assert set(values) == set(proxies.asked) - set(lost)
@@ -173,7 +173,7 @@ def test_a_worker_elsewhere_counts_as_dead_after_a_long_silence(tmp_path: Path) 
     now += 200
     (lost,) = here.release_orphans()
     assert (lost.number, lost.why) == (claimed.number, f"its worker died ({away.worker})")
-    # It was not dead after all: what it tells comes too late and changes nothing.
+    # It was not dead after all: its report comes too late and changes nothing.
     away.tell(claimed.number, (1.0, 2.0), 3.0)
     assert [entry.state for entry in here.entries()] == [TrialState.FAIL]
 
@@ -225,7 +225,7 @@ def test_a_torn_end_of_the_journal_is_cut_off_and_the_search_goes_on(
     journal.write_bytes(journal.read_bytes() + torn)
     assert run(mine) == short
     assert caplog.text.count("cut off 20 bytes") == 2
-    # What optuna-dashboard reads it with.
+    # As optuna-dashboard reads it.
     storage = JournalStorage(JournalFileBackend(str(journal)))
     trials = optuna.load_study(study_name="study", storage=storage).trials
     assert sum(trial.values is not None for trial in trials) == SHORT.trials

@@ -50,14 +50,14 @@ CONFIRMED: dict[str, Any] = {
 def made_model(names: tuple[str, ...]) -> MixtureModel:
     """A model of 12 runs; the first source helps most, the last not at all."""
     count = len(names)
-    weights = design(np.full(count, 1 / count), 12, 0)
+    shares = design(np.full(count, 1 / count), 12, 0)
     worth = np.linspace(2.0, 0.0, count)
     noise = 0.01 * np.random.default_rng(0).standard_normal(12)
-    losses = 2 + (0.05 + weights**0.5 @ worth) ** -0.5 + noise
+    losses = 2 + (0.05 + shares**0.5 @ worth) ** -0.5 + noise
     runs = tuple(f"r{i}" for i in range(12))
-    swarm = Swarm(runs, names, ("loss",), weights, losses[:, None])
+    swarm = Swarm(runs, names, ("loss",), shares, losses[:, None])
     quick = {"ridge": surrogates(0)["ridge"]}
-    stack = fit_stack(weights, losses[:, None], quick, 0)
+    stack = fit_stack(shares, losses[:, None], quick, 0)
     return MixtureModel(swarm, True, Objective(np.ones(1), False), stack, 0)
 
 

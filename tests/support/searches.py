@@ -44,7 +44,7 @@ SHORT = replace(SETTINGS, trials=9)
 
 def law(trial: Trial) -> tuple[float, ...]:
     """What a mixture's proxy scores: a law and the noise of its seed."""
-    values = losses(np.array([trial.weights]))[0]
+    values = losses(np.array([trial.shares]))[0]
     values += 0.005 * np.random.default_rng([trial.seed, 1]).standard_normal(len(values))
     return tuple(values.tolist())
 

@@ -12,15 +12,15 @@ METRICS = ("qa_loss", "code_loss")
 WORTH = np.array([[1.0, 0.2, 0.5, 3.0], [0.5, 4.0, 0.1, 0.3]])
 
 
-def losses(weights: Array) -> Array:
+def losses(shares: Array) -> Array:
     """The effective-data law with β = 0.6 and α = 0.5."""
-    data = 0.05 + (weights**0.6) @ WORTH.T
+    data = 0.05 + (shares**0.6) @ WORTH.T
     law: Array = 1.5 + 1.2 * data**-0.5
     return law
 
 
 def made(runs: int, noise: float, seed: int = 0) -> Swarm:
-    weights = design(np.array([0.6, 0.2, 0.15, 0.05]), runs, seed)
-    values = losses(weights)
+    shares = design(np.array([0.6, 0.2, 0.15, 0.05]), runs, seed)
+    values = losses(shares)
     values += noise * np.random.default_rng(seed).standard_normal(values.shape)
-    return Swarm(tuple(f"r{i}" for i in range(runs)), SOURCES, METRICS, weights, values)
+    return Swarm(tuple(f"r{i}" for i in range(runs)), SOURCES, METRICS, shares, values)

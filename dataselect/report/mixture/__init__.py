@@ -1,1 +1,1 @@
-"""What is known of mixtures, as a document for programs and as pages and tables for people."""
+"""Results on mixtures: a document for programs, pages and tables for people."""

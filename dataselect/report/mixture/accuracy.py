@@ -14,7 +14,7 @@ from dataselect.transfer.forecast import Forecast
 
 
 def accuracy_document(found: Found) -> dict[str, Any] | None:
-    """Accuracies 0..1, gains above 0 better; None where the search was by scores."""
+    """Accuracies in 0..1, gains above 0 are better; None where the search was by scores."""
     target, forecasts = found.settings.target, found.accuracies
     if target is None or forecasts is None:
         return None
@@ -22,7 +22,7 @@ def accuracy_document(found: Found) -> dict[str, Any] | None:
     proposal, *others = compared.overall
     return {
         "transfer": found.transfer,
-        "weights": {names[k]: share for k, share, _ in target.parts},
+        "weights": {names[k]: weight for k, weight, _ in target.parts},
         **_level(proposal),
         "benchmarks": {names[k]: _level(each) for k, each in compared.benchmarks[0].items()},
         "beside": {
@@ -31,7 +31,7 @@ def accuracy_document(found: Found) -> dict[str, Any] | None:
         },
         "slices": {
             source: {
-                "weight": each.weights.tolist(),
+                "weight": each.shares.tolist(),
                 "value": [level.predicted_accuracy for level in levels],
                 "low": [level.low for level in levels],
                 "high": [level.high for level in levels],
@@ -46,13 +46,13 @@ def accuracy_document(found: Found) -> dict[str, Any] | None:
 def gain_document(
     gain: Range, value: str = "value", low: str = "low", high: str = "high"
 ) -> dict[str, float | None]:
-    """A range under these names; without an end that is not known."""
+    """A range under these names; an end is None where there is no interval."""
     ends = [end if math.isfinite(end) else None for end in (gain.low, gain.high)]
     return {value: gain.value, low: ends[0], high: ends[1]}
 
 
 def accuracy_notes(accuracy: Mapping[str, Any] | None) -> list[str]:
-    """What to beware of."""
+    """Cautions on predicted accuracies."""
     if accuracy is None:
         return []
     beyond = [name for name, each in accuracy["benchmarks"].items() if each["extrapolated"]]
@@ -68,7 +68,7 @@ def accuracy_notes(accuracy: Mapping[str, Any] | None) -> list[str]:
 
 
 def print_accuracy(accuracy: Mapping[str, Any], console: Console) -> None:
-    """The accuracy that the target is to have, and what the proposal gains in points."""
+    """Print the target's predicted accuracy, and what the proposal gains in points."""
     line = f"predicted accuracy of the target {_percent(accuracy)}: what was maximised"
     single = "; ".join(f"{n} {_percent(each)}" for n, each in accuracy["benchmarks"].items())
     say(console, f"{line} ({single})")

@@ -1,6 +1,6 @@
-"""The part of report.json on the weights of a mixture: what proposal.json has, without its bulk.
+"""The part of report.json on a mixture: the content of proposal.json, without its bulk.
 
-Curves, runs and steps of the search are in the folder's own file, where the pictures come from.
+Curves, runs and steps of the search are only in proposal.json, from which pictures are drawn.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from dataselect.pipeline import Selection
 
 FOLDER = "mixture"
-"""Where in a report the files of the mixture are."""
+"""The folder of a report with the files of the mixture."""
 
 
 def mixture_part(selection: "Selection") -> dict[str, Any] | None:
-    """What became of the search that the plan asks for; None where it asks for none."""
+    """Status and result of the search that the plan asks for; None if it asks for none."""
     experiment, found = selection.experiment, selection.mixture
     if experiment.plan.mix is None:
         return None
@@ -30,7 +30,7 @@ def mixture_part(selection: "Selection") -> dict[str, Any] | None:
     }
     if found is None or isinstance(found, DataselectError):
         return part
-    # Not above: few reports have a mixture, and its libraries take a second to load.
+    # Imported here: few reports have a mixture, and its libraries take a second to load.
     from dataselect.report.mixture.search import search_document
 
     whole = search_document(found, experiment.manifest, experiment.plan, "")
@@ -44,7 +44,7 @@ def _slim(document: dict[str, Any]) -> dict[str, Any]:
     slim["beside"] = {name: _without(each, "weights") for name, each in slim["beside"].items()}
     slim["held_out"] = {"rank_correlation": slim["held_out"]["rank_correlation"]}
     slim["search"] = _without(slim["search"], "steps")
-    # What stands in its place says that there is a picture of it.
+    # An empty mapping says that there is a picture of it.
     slim["map"] = None if slim["map"] is None else {}
     if slim.get("accuracy"):
         slim["accuracy"] = _without(slim["accuracy"], "slices")

@@ -1,4 +1,4 @@
-"""What `dataselect mix` found: a document for programs, and tables for people."""
+"""A fit and a proposal of `dataselect mix`: a document for programs, and tables for people."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -21,7 +21,7 @@ _SHOWN_SHARE = 0.1
 
 
 def print_fit(model: MixtureModel, rankings: Rankings, console: Console) -> None:
-    """What each metric is predicted by, and how well runs were that were held out."""
+    """Print which surrogates predict each metric, and how well they predict held-out runs."""
     swarm, stack = model.swarm, model.stack
     better = "lower" if model.lower_is_better else "higher"
     say(
@@ -33,14 +33,18 @@ def print_fit(model: MixtureModel, rankings: Rankings, console: Console) -> None
     single, averaged = model.errors
     spread = swarm.values.std(axis=0)
     for k, name in enumerate(swarm.metrics):
-        order = np.argsort(-stack.shares[:, k])
-        shares = [
-            f"{list(stack.whole)[i]} {stack.shares[i, k]:.0%}"
+        order = np.argsort(-stack.stacking_weights[:, k])
+        largest = [
+            f"{list(stack.whole)[i]} {stack.stacking_weights[i, k]:.0%}"
             for i in order[:2]
-            if stack.shares[i, k] >= _SHOWN_SHARE
+            if stack.stacking_weights[i, k] >= _SHOWN_SHARE
         ]
         add_row(
-            table, name, f"{averaged[k]:.3g}", f"{averaged[k] / spread[k]:.0%}", ", ".join(shares)
+            table,
+            name,
+            f"{averaged[k]:.3g}",
+            f"{averaged[k] / spread[k]:.0%}",
+            ", ".join(largest),
         )
     console.print(table)
     say(
@@ -62,7 +66,7 @@ def print_fit(model: MixtureModel, rankings: Rankings, console: Console) -> None
 
 
 def fit_verdict(model: MixtureModel, rankings: Rankings) -> str:
-    """How well held-out runs are predicted, beside a ranking by the share of one source."""
+    """How well held-out runs are predicted, and ranked compared with the share of one source."""
     _, averaged = model.errors
     error = float(np.median(averaged / model.swarm.values.std(axis=0)))
     ours, single = rankings.model, rankings.single_share
@@ -85,18 +89,18 @@ def proposal_document(
     grid: ResponseMap | None,
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Everything that was found, ready for JSON; what is not known is None."""
+    """The whole result, ready for JSON; what is not known is None."""
     names = model.swarm.sources
     sources = {}
     for i, name in enumerate(names):
         tokens = limits.tokens[i]
         epochs = None
         if limits.target_tokens is not None and np.isfinite(tokens):
-            epochs = float(found.weights[i] * limits.target_tokens / tokens)
+            epochs = float(found.shares[i] * limits.target_tokens / tokens)
         upper = limits.feasible.upper[i]
         each = found.slices[i]
         sources[name] = {
-            "weight": float(found.weights[i]),
+            "weight": float(found.shares[i]),
             "low": float(found.low[i]),
             "high": float(found.high[i]),
             "near_equal_low": float(found.near_low[i]),
@@ -104,10 +108,10 @@ def proposal_document(
             "prior": None if limits.prior is None else float(limits.prior[i]),
             "epochs": epochs,
             "cap": float(upper),
-            "capped_by": (limits.caps[i] or None) if found.weights[i] > upper - 1e-6 else None,
+            "capped_by": (limits.caps[i] or None) if found.shares[i] > upper - 1e-6 else None,
             "beyond_runs": i in found.outside,
             "slice": {
-                "weight": each.weights.tolist(),
+                "weight": each.shares.tolist(),
                 "objective": each.objective.tolist(),
                 "low": (each.objective - each.half).tolist(),
                 "high": (each.objective + each.half).tolist(),
@@ -145,7 +149,7 @@ def _trade_off(each: TradeOff, names: Sequence[str], metrics: Sequence[str]) -> 
     ends = zip(metrics, each.metrics.tolist(), each.metrics_half.tolist(), strict=True)
     objective = _ends(each.objective, each.objective_half)
     return {
-        "weights": dict(zip(names, each.weights.tolist(), strict=True)),
+        "weights": dict(zip(names, each.shares.tolist(), strict=True)),
         "metrics": {name: _ends(value, half) for name, value, half in ends},
         "objective": objective["value"],
         "low": objective["low"],
@@ -168,7 +172,7 @@ def _rankings(found: Rankings, names: Sequence[str]) -> dict[str, Any]:
 
 def _map(grid: ResponseMap) -> dict[str, Any]:
     return {
-        "weights": grid.weights.round(6).tolist(),
+        "weights": grid.shares.round(6).tolist(),
         "objective": grid.objective.tolist(),
         "low": (grid.objective - grid.half).tolist(),
         "high": (grid.objective + grid.half).tolist(),
@@ -176,7 +180,7 @@ def _map(grid: ResponseMap) -> dict[str, Any]:
 
 
 def print_proposal(document: Mapping[str, Any], console: Console) -> None:
-    """Weights with intervals, the objective beside others', and what to beware of."""
+    """Print shares with intervals, the mixtures compared with, and notes."""
     better = "lower" if document["lower_is_better"] else "higher"
     objective = document["objective"]
     say(
@@ -221,15 +225,14 @@ def print_proposal(document: Mapping[str, Any], console: Console) -> None:
     )
     say(console, ranking_words(document["held_out"]["rank_correlation"]))
     for number, each in enumerate(document["trade_offs"], start=1):
-        weights = ", ".join(
-            f"{name} {weight:.2f}" for name, weight in each["weights"].items() if weight >= 0.005
+        shares = ", ".join(
+            f"{name} {share:.2f}" for name, share in each["weights"].items() if share >= 0.005
         )
         metrics = ", ".join(f"{name} {value_text(m)}" for name, m in each["metrics"].items())
         accuracy = f" (accuracy {numbers.percent(each['accuracy'])})" if "accuracy" in each else ""
         say(
             console,
-            f"trade-off {number}: objective {each['objective']:.4g}{accuracy}; {metrics}: "
-            f"{weights}",
+            f"trade-off {number}: objective {each['objective']:.4g}{accuracy}; {metrics}: {shares}",
         )
     for note in document["notes"]:
         say(console, f"note: {note}")
@@ -256,7 +259,7 @@ def _beside(each: Beside, names: Sequence[str]) -> dict[str, Any]:
         "gain": each.gain,
         "gain_low": each.gain - each.gain_half,
         "gain_high": each.gain + each.gain_half,
-        "weights": dict(zip(names, each.weights.tolist(), strict=True)),
+        "weights": dict(zip(names, each.shares.tolist(), strict=True)),
     }
 
 

@@ -1,9 +1,8 @@
-"""README.md of a mixture: for a person who was handed the folder, most important first.
+"""README.md of a mixture, for a reader who has only the folder; the most important comes first.
 
-Verdict, weights, what they gain over what else one might train on, how the objective responds, how
-well runs were predicted that were held out, what the search cost, which file is for which trainer,
-and how to do it again. The report of a run has the first of these. It is a view of the document
-alone.
+Verdict, shares, gains over other mixtures, how the objective responds, how well held-out runs were
+predicted, what the search cost, which file is for which trainer, and how to repeat it. The report
+of a run has the first of these. The page is made from the document alone.
 """
 
 from collections.abc import Collection, Mapping
@@ -33,7 +32,7 @@ READERS = {
     "levanter.yaml": "levanter, `train_weights`",
     "litgpt_mixture.py": "litgpt, `CombinedStreamingDataset`",
 }
-"""Who reads which file of weights."""
+"""By file of shares, the trainer that reads it."""
 _FILES = {
     **READERS,
     "proposal.json": "everything on this page, with the curves behind the pictures",
@@ -45,7 +44,7 @@ _FILES = {
 
 
 def mixture_readme(document: Mapping[str, Any], files: Collection[str]) -> str:
-    """Markdown text of the folder's own README; `files` are the others in the folder."""
+    """Markdown text of the folder's README; `files` are the names of its other files."""
     searched = "search" in document
     parts = [
         "# Proposed mixture",
@@ -70,11 +69,11 @@ def mixture_readme(document: Mapping[str, Any], files: Collection[str]) -> str:
 
 
 def mixture_lines(document: Mapping[str, Any], folder: str = "") -> list[str]:
-    """Verdict, weights and what stands beside them; `folder` is where the pictures are, with /."""
+    """Verdict, shares and comparison; `folder` is the path of the pictures, with its final /."""
     return [
         f"**{escape(mixture_verdict(document))}**",
         *_pictures(document, folder, "weights"),
-        _weights(document),
+        _shares(document),
         "Interval: where the optimum lies when runs are left out. Near-equal: how far a weight "
         "alone may move, the others scaled, before the objective is worse by one held-out error.",
         _beside(document),
@@ -83,17 +82,17 @@ def mixture_lines(document: Mapping[str, Any], folder: str = "") -> list[str]:
 
 
 def response_lines(document: Mapping[str, Any], folder: str = "") -> list[str]:
-    """What is predicted of other mixtures: a map for three sources, and a curve for each."""
+    """Predictions for other mixtures: a map for three sources, and a curve for each source."""
     return [*_pictures(document, folder, "map", "slices"), _response_words(document)]
 
 
 def search_lines(document: Mapping[str, Any]) -> list[str]:
-    """What a search did and cost; nothing where runs were given."""
+    """Trials and cost of a search; empty where the runs were given."""
     search = document.get("search")
     if search is None:
         return []
-    told = {"diverged": "diverged", "pruned": "stopped early", "failed": "done again"}
-    fates = [f"{search[key]} {words}" for key, words in told.items() if search.get(key)]
+    outcomes = {"diverged": "diverged", "pruned": "stopped early", "failed": "done again"}
+    fates = [f"{search[key]} {words}" for key, words in outcomes.items() if search.get(key)]
     spent = search["spent_in_this_store"]
     used = [f"{format_seconds(spent['cpu_seconds'])} of CPU"]
     if spent["gpu_seconds"]:
@@ -124,7 +123,7 @@ def _pictures(document: Mapping[str, Any], folder: str, *names: str) -> list[str
     ]
 
 
-def _weights(document: Mapping[str, Any]) -> str:
+def _shares(document: Mapping[str, Any]) -> str:
     sources = document["sources"]
     shown = [
         key for key in ("prior", "epochs") if any(_has(each, key) for each in sources.values())
@@ -212,9 +211,9 @@ def _trade_offs(document: Mapping[str, Any]) -> list[str]:
     rows = [
         [
             ", ".join(
-                f"{numbers.percent(weight)} {escape(name)}"
-                for name, weight in each["weights"].items()
-                if weight >= 0.005
+                f"{numbers.percent(share)} {escape(name)}"
+                for name, share in each["weights"].items()
+                if share >= 0.005
             ),
             *(gain_text(each["metrics"][name]) for name in metrics),
             *([numbers.points(each["accuracy"])] if accurate else []),

@@ -1,8 +1,8 @@
-"""What a search for weights found: the folder `mixture/` of a report, and tables for people.
+"""The result of a search for shares: the folder `mixture/` of a report, and tables for people.
 
-`proposal.json` has all of it and `README.md` what people want to know, with pictures. `model.json`,
-`ratios.csv`, `metrics.csv` and `epochs.csv` are what `dataselect mix` reads, so that another
-objective or other constraints need no new trial. The rest are weights for trainers.
+`proposal.json` has all of it, and `README.md` is the page for people, with pictures. `dataselect
+mix` reads `model.json`, `ratios.csv`, `metrics.csv` and `epochs.csv`, so that another objective or
+other constraints need no new trial. The rest are shares for trainers.
 """
 
 import csv
@@ -44,7 +44,7 @@ _UNITS = {True: "standard deviations", False: "nats per token"}
 
 
 def search_document(found: Found, manifest: Manifest, plan: Plan, command: str) -> dict[str, Any]:
-    """The content of proposal.json; `command` is what does it again."""
+    """The content of proposal.json; `command` is the one that repeats the search."""
     limits, model = found.limits, found.model
     facts = {
         "model": "model.json",
@@ -70,11 +70,11 @@ def search_document(found: Found, manifest: Manifest, plan: Plan, command: str) 
 def write_search(
     found: Found, manifest: Manifest, plan: Plan, out: Path, command: str
 ) -> dict[str, Any]:
-    """Write the folder, made if need be; returns the content of proposal.json."""
+    """Write the folder, created if absent; returns the content of proposal.json."""
     limits, model, seed = found.limits, found.model, found.settings.seed
     sources = sources_of(
         model.swarm.sources,
-        found.proposal.weights,
+        found.proposal.shares,
         limits.paths,
         limits.tokens,
         limits.tokens_per_document,
@@ -86,14 +86,14 @@ def write_search(
     swarm = model.swarm
     texts |= {
         "model.json": to_json(model, provenance),
-        "ratios.csv": _table(swarm.runs, swarm.sources, swarm.weights),
+        "ratios.csv": _table(swarm.runs, swarm.sources, swarm.shares),
         "metrics.csv": _table(swarm.runs, swarm.metrics, swarm.values),
         "proposal.json": json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
-        **missing_pictures(document, swarm.weights, out),
+        **missing_pictures(document, swarm.shares, out),
     }
     rates = found.settings.rates
     if rates is not None:
-        texts["epochs.csv"] = _table(swarm.runs, swarm.sources, swarm.weights * np.array(rates))
+        texts["epochs.csv"] = _table(swarm.runs, swarm.sources, swarm.shares * np.array(rates))
     texts["README.md"] = mixture_readme(document, texts)
     out.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
@@ -102,7 +102,7 @@ def write_search(
 
 
 def print_search(document: Mapping[str, Any], console: Console) -> None:
-    """The proposal, what was measured of it, and what the search cost."""
+    """Print the proposal, its measured gain, and what the search cost."""
     if document["accuracy"] is not None:
         print_accuracy(document["accuracy"], console)
     print_proposal(document, console)
@@ -180,7 +180,7 @@ def _confirmed(found: Found) -> dict[str, Any] | None:
 
 
 def _gain(value: float, half: float) -> dict[str, float | None]:
-    """A single pair has no interval."""
+    """A gain with its interval; None for the ends where a single pair gives none."""
     if not np.isfinite(half):
         return {"value": value, "low": None, "high": None}
     return {"value": value, "low": value - half, "high": value + half}

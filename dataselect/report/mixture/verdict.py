@@ -1,7 +1,7 @@
-"""What a mixture comes to in a sentence: the weights, what they are to gain, what was measured.
+"""A mixture in a sentence: its shares, the predicted gain, the measured gain.
 
-The gain is over the prior, the mixture that would be trained on otherwise; where none is known,
-over the best run. Where target accuracy was predicted, the gain is of that.
+The gain is over the prior, the mixture that would otherwise be trained on, or over the best run if
+no prior is known. Where target accuracy was predicted, the gain is in accuracy.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ _WORTH_NAMING = 0.005
 
 
 def mixture_verdict(document: Mapping[str, Any]) -> str:
-    """The sentence."""
+    """The sentence on a document's mixture."""
     over = "prior" if "prior" in document["beside"] else "best run"
     accuracy, confirmed = document.get("accuracy"), document.get("confirmed")
     each = (accuracy or document)["beside"][over]
@@ -32,25 +32,25 @@ def mixture_verdict(document: Mapping[str, Any]) -> str:
         parts.append(f"measured {text} with {seeds} fresh seed{'s' * (seeds != 1)} of each")
     if gain["low"] is None or gain["low"] <= 0:
         parts.append("which may be nothing")
-    return f"{weights_listed(document)}: {', '.join(parts)}."
+    return f"{shares_listed(document)}: {', '.join(parts)}."
 
 
 ENDS = {"value": "", "low": "_low", "high": "_high"}
-"""What a gain's ends are called beside it, as `gain_low`."""
+"""Suffixes of the keys of a gain and its ends, as in `gain_low`."""
 
 
-def weights_listed(document: Mapping[str, Any]) -> str:
-    """The largest weights in words."""
-    weights = {name: each["weight"] for name, each in document["sources"].items()}
-    ranked = sorted(weights, key=lambda name: -weights[name])
-    named = [name for name in ranked if weights[name] >= _WORTH_NAMING]
-    listed = [f"{numbers.percent(weights[name])} {name}" for name in named[:_LISTED]]
+def shares_listed(document: Mapping[str, Any]) -> str:
+    """The largest shares in words."""
+    shares = {name: each["weight"] for name, each in document["sources"].items()}
+    ranked = sorted(shares, key=lambda name: -shares[name])
+    named = [name for name in ranked if shares[name] >= _WORTH_NAMING]
+    listed = [f"{numbers.percent(shares[name])} {name}" for name in named[:_LISTED]]
     rest = len(named) - len(listed)
     return ", ".join([*listed, *([f"{rest} more"] if rest else [])])
 
 
 def gain_text(each: Mapping[str, float | None]) -> str:
-    """A figure with its interval, if it has one, to three digits: units differ widely."""
+    """A number with its interval, if any, to three digits, since units differ widely."""
     value, low, high = (each[key] for key in ENDS)
     assert value is not None, "a gain without value is no gain"
     if low is None or high is None:
@@ -59,13 +59,13 @@ def gain_text(each: Mapping[str, float | None]) -> str:
 
 
 def points_text(each: Mapping[str, float | None]) -> str:
-    """A share with its interval out of 100."""
+    """A fraction with its interval, out of 100."""
     value, low, high = (numbers.points(each[key]) for key in ENDS)
     return value if each["low"] is None else f"{value} {numbers.interval(low, high)}"
 
 
 def ranking_words(found: Mapping[str, Any]) -> str:
-    """Whether the model is worth more than "more of X", in a sentence or two."""
+    """Whether the model ranks better than "more of X" does, in a sentence or two."""
     model, single, ahead = (_correlation(found[key]) for key in ("model", "single_share", "ahead"))
     which = found["single_share"]
     more = "more" if which["more_is_better"] else "less"

@@ -1,8 +1,8 @@
 """Pictures of a mixture, drawn from its document.
 
-A picture that is there already for the same content is left as it is, so that a run whose results
-are all in the store neither loads matplotlib nor spends time on drawing. What a picture shows is
-said in words too, for those who do not see it.
+A picture that exists with the same content is kept, so that a run whose results are all in the
+store neither loads matplotlib nor draws. Each picture has a text that says what it shows, for
+readers who cannot see it.
 """
 
 import hashlib
@@ -32,21 +32,23 @@ _DRAWN = (
     ),
     *("map", "accuracy"),
 )
-"""What pictures show of a document, besides the steps of a search."""
+"""Keys of a document that pictures show, besides the steps of a search."""
 _HEAD = 4_000
-"""Bytes at the start of a picture, which have its key."""
+"""Bytes at the start of a picture that contain its key."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A file of a mixture's folder and what it shows in words."""
+    """A picture in the folder of a mixture."""
 
     file: str
+    """Name of the file."""
     alt: str
+    """What it shows, in words."""
 
 
 def pictures(document: Mapping[str, Any]) -> dict[str, Picture]:
-    """The pictures of a document by what they show."""
+    """The pictures of a document, by a short name of what they show."""
     confidence = f"{document['confidence']:.0%}"
     ranked = sorted(document["sources"].items(), key=lambda item: -item[1]["weight"])
     listed = ", ".join(
@@ -80,7 +82,7 @@ def pictures(document: Mapping[str, Any]) -> dict[str, Picture]:
 
 
 def missing_pictures(document: Mapping[str, Any], runs: Array, folder: Path) -> dict[str, str]:
-    """The SVG, by file, of those that the folder has not; `runs` are weights (runs, sources)."""
+    """SVG text by file of the pictures missing in the folder; `runs` are shares (runs, sources)."""
     key = _key(document, runs)
     missing = {
         name: picture.file

@@ -1,4 +1,4 @@
-"""Draw a picture by its name. Importing this loads matplotlib; nothing else in the report does."""
+"""Draw a picture by its name. Only this module and those it imports load matplotlib."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from dataselect.report.pictures.slices import draw_slices
 from dataselect.report.pictures.style import look, to_svg
 from dataselect.report.pictures.trials import draw_course, draw_held_out
 from dataselect.report.pictures.triangle import draw_triangle
-from dataselect.report.pictures.weights import draw_weights
+from dataselect.report.pictures.weights import draw_shares
 
 Array = NDArray[np.float64]
 
@@ -20,7 +20,7 @@ def drawn(name: str, document: Mapping[str, Any], runs: Array, key: str, plain: 
     with look():
         match name:
             case "weights":
-                figure = draw_weights(document)
+                figure = draw_shares(document)
             case "slices":
                 figure = draw_slices(document, runs)
             case "map":

@@ -1,8 +1,8 @@
-"""The objective along each weight: one weight moves, the others keep their ratios in the proposal.
+"""The objective along each share: one share moves, the others keep their ratios in the proposal.
 
-A curve does not pass through the prior, whose weight is marked by a line. The axis is that of what
-was observed; what is predicted far beyond all runs is cut off. Where target accuracy was predicted,
-that is what is shown.
+A curve does not pass through the prior, so a line marks the prior's share. The axis covers what was
+observed, and predictions far beyond all runs are cut off. Where target accuracy was predicted, it
+is shown in place of the objective.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,14 +32,14 @@ MOST_PANELS = 24
 
 
 def draw_slices(document: Mapping[str, Any], runs: Array) -> Figure:
-    """A panel for each source, the largest weights first; `runs` are weights (runs, sources)."""
+    """A panel for each source, the largest shares first; `runs` are shares (runs, sources)."""
     sources = list(document["sources"])
     shares = {name: runs[:, i] for i, name in enumerate(sources)}
     ranked = sorted(sources, key=lambda name: -document["sources"][name]["weight"])[:MOST_PANELS]
     columns = _columns(len(ranked))
     rows = -(-len(ranked) // columns)
-    made = new_figure(7.8 if columns > 2 else 5.6, 1.0 + 1.75 * rows)
-    panels = made.subplots(rows, columns, sharey=True, squeeze=False)
+    figure = new_figure(7.8 if columns > 2 else 5.6, 1.0 + 1.75 * rows)
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
     curves, (low, high) = _curves(document)
     for name, axes in zip(ranked, panels.flat, strict=False):
         _slice(axes, document["sources"][name], curves[name], shares[name])
@@ -51,19 +51,19 @@ def draw_slices(document: Mapping[str, Any], runs: Array) -> Figure:
     if document.get("accuracy"):
         words = "predicted accuracy of the target"
         percent_axis(panels[0, 0], "y")
-    made.supylabel(words, fontsize=9)
-    made.supxlabel("weight of the source, the others scaled", fontsize=9)
-    _legend(made, panels.flat[: len(ranked)], f"{document['confidence']:.0%} interval")
-    return made
+    figure.supylabel(words, fontsize=9)
+    figure.supxlabel("weight of the source, the others scaled", fontsize=9)
+    _legend(figure, panels.flat[: len(ranked)], f"{document['confidence']:.0%} interval")
+    return figure
 
 
 def _columns(panels: int) -> int:
-    """At most 4, without a last row of one where 3 do better."""
+    """At most 4 columns; 3 where 4 would leave a nearly empty last row."""
     return min(panels, 3 if panels in (5, 6, 9) else 4)
 
 
 def _curves(document: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[float, float]]:
-    """By source the weights, values and ends to draw, and what to show of them."""
+    """By source the shares, values and ends to draw; and the range of the axis."""
     accuracy = document.get("accuracy")
     if accuracy:
         curves = {name: {**each} for name, each in accuracy["slices"].items()}
@@ -80,9 +80,9 @@ def _curves(document: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[float, f
 
 
 def _slice(axes: Axes, each: Mapping[str, Any], path: Mapping[str, Any], runs: Array) -> None:
-    weights = np.array(path["weight"])
-    axes.fill_between(weights, path["low"], path["high"], color=PALE, linewidth=0, label="interval")
-    axes.plot(weights, path["value"], color=BLUE, linewidth=1.6)
+    shares = np.array(path["weight"])
+    axes.fill_between(shares, path["low"], path["high"], color=PALE, linewidth=0, label="interval")
+    axes.plot(shares, path["value"], color=BLUE, linewidth=1.6)
     if each["prior"] is not None:
         axes.axvline(each["prior"], color=INK, linewidth=1, linestyle=":", label="prior")
     right = max(runs.max(), each["weight"], each["prior"] or 0.0)
@@ -91,7 +91,7 @@ def _slice(axes: Axes, each: Mapping[str, Any], path: Mapping[str, Any], runs: A
             each["cap"], color=GREY, linewidth=1.4, linestyle=(0, (4, 2)), label="most allowed"
         )
         right = max(right, each["cap"])
-    at = int(np.argmin(np.abs(weights - each["weight"])))
+    at = int(np.argmin(np.abs(shares - each["weight"])))
     axes.plot([each["weight"]], [path["value"][at]], **PROPOSAL, label="proposal")
     axes.plot(
         runs,
@@ -111,13 +111,13 @@ def _slice(axes: Axes, each: Mapping[str, Any], path: Mapping[str, Any], runs: A
     percent_axis(axes, "x")
 
 
-def _legend(made: Figure, panels: Iterable[Axes], interval: str) -> None:
-    """One for all panels, since not every panel has every mark."""
+def _legend(figure: Figure, panels: Iterable[Axes], interval: str) -> None:
+    """Draw one legend for all panels, since not every panel has every mark."""
     found: dict[str, Any] = {}
     for axes in panels:
         marks, words = axes.get_legend_handles_labels()
         found |= dict(zip(words, marks, strict=True))
     named = [interval if each == "interval" else each for each in found]
-    made.legend(
+    figure.legend(
         [*found.values()], named, loc="outside upper left", ncols=len(named), handlelength=1.4
     )

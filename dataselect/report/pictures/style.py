@@ -1,9 +1,9 @@
-"""One look for all pictures of a report, and how they become files.
+"""The common style of all pictures of a report, and how they become files.
 
 Pictures are SVG from matplotlib: small, without JavaScript, legible when printed and in dark mode
-(the ground is white). The same content gives the same bytes, so a report that is written again does
-not change. Names come from users: they are drawn as shapes where they are plain letters, so that
-no font of the reader's matters, never parsed as mathematics, and shortened.
+(the background is white). The same content gives the same bytes, so a report that is written again
+does not change. Names come from users: ASCII names are drawn as shapes, so that the reader's fonts
+do not matter; names are never parsed as mathematics, and are shortened.
 """
 
 import io
@@ -21,7 +21,7 @@ from dataselect.report.numbers import one_line
 
 BLUE, ORANGE, GREEN, GREY, INK = "#0072b2", "#d55e00", "#009e73", "#8a8a8a", "#222222"
 PALE = "#bcdcee"
-"""Of Okabe and Ito's colours, which colour-blind people tell apart; shapes differ as well."""
+"""Colours of Okabe and Ito, which colour-blind people can tell apart; shapes differ as well."""
 
 PROPOSAL: Mapping[str, Any] = {
     "marker": "*",
@@ -39,7 +39,7 @@ PRIOR: Mapping[str, Any] = {
     "linestyle": "none",
     "zorder": 4,
 }
-"""The same marks in every picture."""
+"""Markers of proposal and prior, the same in every picture."""
 
 _LOOK: dict[str, Any] = {
     "svg.hashsalt": "dataselect",
@@ -61,7 +61,7 @@ _LOOK: dict[str, Any] = {
 }
 
 _SHOWN = 0.85
-"""Share of the runs, the best ones, that an axis of the objective reaches to."""
+"""Fraction of the runs, the best ones, that an axis of the objective covers."""
 _NEAR = ("prior", "uniform", "best run")
 
 
@@ -72,9 +72,9 @@ def new_figure(width: float, height: float) -> Figure:
 
 @contextmanager
 def look() -> Iterator[None]:
-    """Draw in the look of a report in the meantime, whatever the user's settings are."""
+    """Draw in the style of a report within the context, whatever the user's settings are."""
     with rc_context(), warnings.catch_warnings():
-        # A letter that no font of ours has is drawn by the reader's, see `to_svg`.
+        # The reader's fonts draw letters that matplotlib's do not have, see `to_svg`.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         rcdefaults()
         rcParams.update(_LOOK)  # type: ignore[arg-type]
@@ -82,9 +82,9 @@ def look() -> Iterator[None]:
 
 
 def to_svg(drawn: Figure, key: str, plain: bool) -> str:
-    """The picture, with a key to know it again by.
+    """SVG text of a picture, with a key to recognise it by.
 
-    `plain` is whether all names in it can be drawn as shapes.
+    `plain`: all names in it can be drawn as shapes.
     """
     out = io.BytesIO()
     about = {"Date": None, "Creator": None, "Identifier": key}
@@ -94,14 +94,14 @@ def to_svg(drawn: Figure, key: str, plain: bool) -> str:
 
 
 def label(name: str, longest: int = 26) -> str:
-    """A user's name for a picture: one line, not too long; names often begin alike."""
+    """A user's name on one line, shortened in the middle, since names often begin alike."""
     shown = one_line(name)
     head = longest // 3
     return shown if len(shown) <= longest else f"{shown[:head]}…{shown[1 + head - longest :]}"
 
 
 def objective_label(document: Mapping[str, Any]) -> str:
-    """What the axis of the objective says: unit and direction."""
+    """Label of the objective's axis, with unit and direction."""
     unit = document.get("objective_unit")
     better = "lower" if document["lower_is_better"] else "higher"
     return f"objective{f', {one_line(unit)}' if unit else ''} ({better} is better)"
@@ -114,9 +114,9 @@ def percent_axis(axes: Axes, which: str) -> None:
 
 
 def objective_range(document: Mapping[str, Any]) -> tuple[float, float]:
-    """What to show of the objective: what was observed and matters, without the worst runs.
+    """Range of the objective's axis, without the worst runs.
 
-    The worst of mixtures, which a design tries as well, would flatten all differences.
+    A design tries very bad mixtures too, which would flatten all differences.
     """
     objective, observed = document["objective"], sorted(document["held_out"]["observed"])
     if not document["lower_is_better"]:

@@ -1,6 +1,6 @@
-"""Pictures of runs: predicted against observed where held out, and the course of a search.
+"""Pictures of runs: predicted against observed when held out, and the course of a search.
 
-Both use the objective, so one picture serves any number of metrics.
+Both show the objective, so one picture serves any number of metrics.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,13 +30,13 @@ _ROLES: Mapping[str, tuple[str, str, str]] = {
 
 
 def draw_held_out(document: Mapping[str, Any]) -> Figure:
-    """Each run, predicted by fits without it, against what was observed."""
+    """Observed objective of each run against its prediction by fits without it."""
     held_out = document["held_out"]
     observed, predicted = held_out["observed"], held_out["predicted"]
     correlation = held_out["rank_correlation"]["model"]
     ends = min([*observed, *predicted]), max([*observed, *predicted])
-    made = new_figure(4.6, 4.4)
-    axes = made.add_subplot()
+    figure = new_figure(4.6, 4.4)
+    axes = figure.add_subplot()
     axes.axline((ends[0], ends[0]), (ends[1], ends[1]), color=GREY, linewidth=1)
     axes.scatter(
         predicted, observed, s=22, color=BLUE, alpha=0.75, edgecolors="white", linewidths=0.5
@@ -50,24 +50,24 @@ def draw_held_out(document: Mapping[str, Any]) -> Figure:
     axes.set_ylabel("observed")
     rank = numbers.with_interval(correlation["value"], (correlation["low"], correlation["high"]))
     axes.set_title(f"{len(observed)} held-out runs, Spearman {rank}", fontsize=9)
-    return made
+    return figure
 
 
 def draw_course(document: Mapping[str, Any]) -> Figure:
     """The objective of each trial, in the order of their numbers."""
     steps: Sequence[Mapping[str, Any]] = document["search"]["steps"]
-    made = new_figure(7.2, 3.2)
-    axes = made.add_subplot()
+    figure = new_figure(7.2, 3.2)
+    axes = figure.add_subplot()
     objective = document["objective"]
     axes.axhspan(objective["low"], objective["high"], color="#fbe3d2", linewidth=0, zorder=0)
     axes.axhline(
         objective["value"], color=ORANGE, linewidth=1, label="predicted of the proposal", zorder=1
     )
     for role, (words, marker, colour) in _ROLES.items():
-        own = [(each["trial"], each["objective"]) for each in steps if each["role"] == role]
-        if own:
+        of_role = [(each["trial"], each["objective"]) for each in steps if each["role"] == role]
+        if of_role:
             axes.plot(
-                *zip(*own, strict=True),
+                *zip(*of_role, strict=True),
                 marker=marker,
                 color=colour,
                 markeredgecolor=INK if colour == "white" else "white",
@@ -76,8 +76,8 @@ def draw_course(document: Mapping[str, Any]) -> Figure:
                 label=words,
             )
     axes.set_xlabel("trial")
-    # On two lines, as the picture is lower than the words are long.
+    # On two lines: the picture is too low for one.
     axes.set_ylabel(objective_label(document).replace(" (", "\n("))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    made.legend(loc="outside upper left", ncols=3, handlelength=1.4)
-    return made
+    figure.legend(loc="outside upper left", ncols=3, handlelength=1.4)
+    return figure

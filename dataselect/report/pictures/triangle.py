@@ -1,4 +1,4 @@
-"""The response over the triangle of three sources: the predicted objective and how sure it is."""
+"""The triangle of mixtures of three sources: the predicted objective and its uncertainty."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,14 +25,14 @@ _CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
 
 
 def draw_triangle(document: Mapping[str, Any], runs: Array) -> Figure:
-    """The predicted objective of all mixtures of three sources, and its half interval."""
+    """The predicted objective of all mixtures of three sources, and half widths of intervals."""
     names, grid = list(document["sources"]), document["map"]
     points = np.array(grid["weights"]) @ _CORNERS
     value = np.array(grid["objective"])
     half = (np.array(grid["high"]) - np.array(grid["low"])) / 2
     low, high = objective_range(document)
-    made = new_figure(8.4, 4.2)
-    left, right = made.subplots(1, 2)
+    figure = new_figure(8.4, 4.2)
+    left, right = figure.subplots(1, 2)
     sign = "_r" if document["lower_is_better"] else ""
     observed = np.array(document["held_out"]["observed"])
     _surface(left, points, value, (low, high), f"viridis{sign}", objective_label(document))
@@ -60,8 +60,8 @@ def draw_triangle(document: Mapping[str, Any], runs: Array) -> Figure:
         _frame(axes, names, document)
     marks, words = left.get_legend_handles_labels()
     once = dict(zip(words, marks, strict=True))
-    made.legend([*once.values()], [*once], loc="outside upper left", ncols=4, handlelength=1.4)
-    return made
+    figure.legend([*once.values()], [*once], loc="outside upper left", ncols=4, handlelength=1.4)
+    return figure
 
 
 def _surface(
@@ -72,7 +72,7 @@ def _surface(
     colours: str,
     words: str,
 ) -> None:
-    """The values as areas of colour, all beyond the ends alike, with a scale below."""
+    """The values as filled contours, one colour for all beyond each end, with a scale below."""
     filled = axes.tricontourf(
         points[:, 0],
         points[:, 1],
@@ -90,7 +90,7 @@ def _surface(
 
 
 def _frame(axes: Axes, names: Sequence[str], document: Mapping[str, Any]) -> None:
-    """Edges, their scale, the names of the corners, what is allowed, and what is marked."""
+    """Draw edges, grid, names of the corners, caps, prior and proposal."""
     axes.set_aspect("equal")
     axes.set_axis_off()
     axes.plot(*_CORNERS[[0, 1, 2, 0]].T, color=INK, linewidth=1)

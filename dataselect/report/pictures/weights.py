@@ -1,4 +1,4 @@
-"""The picture of weights: the proposal with its interval and near-equal range, beside the prior."""
+"""The picture of shares: the proposal with its interval and near-equal range, beside the prior."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,17 +16,17 @@ from dataselect.report.pictures.style import (
 )
 
 MOST_SOURCES = 40
-"""More rows than this nobody reads; the table has all."""
+"""Most rows of the picture; the table has all sources."""
 
 
-def draw_weights(document: Mapping[str, Any]) -> Figure:
-    """A row for each source, the largest weight first."""
+def draw_shares(document: Mapping[str, Any]) -> Figure:
+    """A row for each source, the largest share first."""
     ranked = sorted(
         document["sources"].items(), key=lambda item: (-item[1]["weight"], -(item[1]["prior"] or 0))
     )
     shown = ranked[:MOST_SOURCES]
-    made = new_figure(7.2, 1.5 + 0.3 * len(shown))
-    axes = made.add_subplot()
+    figure = new_figure(7.2, 1.5 + 0.3 * len(shown))
+    axes = figure.add_subplot()
     places = range(len(shown))
     for place, (_, each) in zip(places, shown, strict=True):
         near = (each["near_equal_low"], each["near_equal_high"])
@@ -49,5 +49,5 @@ def draw_weights(document: Mapping[str, Any]) -> Figure:
     axes.set_xlim(left=min(-0.01, axes.get_xlim()[0]))
     axes.set_xlabel("share of the training tokens")
     percent_axis(axes, "x")
-    made.legend(loc="outside upper left", ncols=4, handlelength=1.6)
-    return made
+    figure.legend(loc="outside upper left", ncols=4, handlelength=1.6)
+    return figure

@@ -44,7 +44,7 @@ def drawn(three: Made, four: Made, tmp_path_factory: pytest.TempPathFactory) -> 
     empty = tmp_path_factory.mktemp("none")
     found = {}
     for count, (model, document) in {"3": three, "4": four}.items():
-        for file, text in missing_pictures(document, model.swarm.weights, empty).items():
+        for file, text in missing_pictures(document, model.swarm.shares, empty).items():
             found[f"{count}/{file}"] = text
     return found
 
@@ -78,7 +78,7 @@ def test_the_same_content_gives_the_same_bytes(
     model, document = three
     for name in ("slices.svg", "weights.svg", "course.svg"):
         (tmp_path / name).write_text(drawn[f"3/{name}"])
-    again = missing_pictures(copy.deepcopy(document), model.swarm.weights, tmp_path)
+    again = missing_pictures(copy.deepcopy(document), model.swarm.shares, tmp_path)
     assert again == {name: drawn[f"3/{name}"] for name in ("map.svg", "held-out.svg")}
 
 
@@ -94,7 +94,7 @@ def test_a_picture_that_is_there_is_not_drawn_again_until_its_content_changes(
     four: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, document = four
-    runs = model.swarm.weights
+    runs = model.swarm.shares
     monkeypatch.setattr(
         "dataselect.report.pictures.draw.drawn", lambda *given: f"<!-- {given[3]} -->"
     )
@@ -124,7 +124,7 @@ def test_slices_show_target_accuracy_where_it_was_predicted(
 ) -> None:
     model, document = four
     known = with_accuracy(document)
-    found = missing_pictures(known, model.swarm.weights, tmp_path)
+    found = missing_pictures(known, model.swarm.shares, tmp_path)
     assert found["slices.svg"] != drawn["4/slices.svg"]
     assert "target accuracy" in pictures(known)["slices"].alt
     page = mixture_readme(known, READERS)
@@ -195,8 +195,8 @@ def test_the_verdict_says_when_a_gain_may_be_nothing(four: Made) -> None:
     one = {**CONFIRMED, "seeds": 1, "objective": {"value": 0.2, "low": None, "high": None}}
     told = mixture_verdict({**document, "confirmed": one})
     assert told.endswith("measured 0.200 with 1 fresh seed of each, which may be nothing.")
-    weights = sorted((each["weight"] for each in document["sources"].values()), reverse=True)
-    assert told.startswith(f"{100 * weights[0]:.1f}% данные, ")
+    shares = sorted((each["weight"] for each in document["sources"].values()), reverse=True)
+    assert told.startswith(f"{100 * shares[0]:.1f}% данные, ")
 
 
 @pytest.mark.parametrize(
