@@ -197,7 +197,7 @@ def test_a_search_that_fails_leaves_the_report_of_the_selection(
     code: int,
 ) -> None:
     def fail(*_: object) -> None:
-        assert "is not over. The command" in (out / "README.md").read_text(), "written before"
+        assert "is not finished. The command" in (out / "README.md").read_text(), "written before"
         raise problem
 
     folder, out = world[0], world[0] / "reports" / "failing"
