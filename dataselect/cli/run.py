@@ -26,10 +26,10 @@ def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the new project.")],
 ) -> None:
     """Write candidates/, stages/ and reports/ with examples to start from."""
-    from dataselect.config.project import write_project
-
     with errors():
-        for path in write_project(folder):
+        import dataselect as ds
+
+        for path in ds.init(folder):
             typer.echo(path)
         there = shlex.quote(str(folder))
         typer.echo(f"next: cd {there} && dataselect run candidates/quickstart.yaml")
