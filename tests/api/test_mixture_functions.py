@@ -175,7 +175,10 @@ def test_errors_name_the_frame_the_mapping_or_the_argument(
     (tmp_path / "a-file").write_text("")
     low = {"sources": {"web": {"min": 0.5, "max": 0.2}}}
     for call, problem in (
-        (lambda: ds.fit_mixture(ratios, metrics), "metrics .a frame.:1: 'qa_loss' is better when lower"),
+        (
+            lambda: ds.fit_mixture(ratios, metrics),
+            "metrics .a frame.:1: 'qa_loss' is better when lower",
+        ),
         (lambda: ds.fit_mixture(ratios, metrics.head(3)), "ratios .a frame.: 3 complete runs"),
         (lambda: ds.fit_mixture(ratios.assign(web=2), metrics), "ratios .a frame.:2: the weights"),
         (lambda: ds.predict_mixtures(fitted, ratios.assign(wiki=-1)), "at .a frame.:2: the wei"),
