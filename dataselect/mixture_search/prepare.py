@@ -115,9 +115,8 @@ def cut_to_target(
     target, enabled = limits.target_tokens, mix.target_epochs
     if enabled is None:
         enabled = target is not None and bool(np.isfinite(limits.tokens).all())
-    if not enabled:
+    if not enabled or target is None:
         return {}
-    assert target is not None, "checked"
     share = recipe.tokens / target
     parts = {n: round(t * share) for n, t in zip(sources, limits.tokens.tolist(), strict=True)}
     for name, tokens in parts.items():

@@ -15,7 +15,7 @@ from dataselect.mixture_search.trial import Trial
 from dataselect.proxies.make import ProxyRequest
 from dataselect.proxies.recipe import Recipe, population_size
 from dataselect.proxy_sources import TrainedHere
-from dataselect.scoring.evaluate import Evaluation, find
+from dataselect.scoring.evaluate import Evaluation, read
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.jobs import Run, is_scored, run_jobs
 from dataselect.store import content_key
@@ -129,8 +129,7 @@ class TrialRunner:
         for evaluation in evaluations:
             means = []
             for point in proxy.points:
-                measured = find(store, point.checkpoint, evaluation, "scores")
-                assert measured is not None, "it was scored"
+                measured = read(store, point.checkpoint, evaluation, "scores")
                 flops += measured.flops
                 means.append(float(measured.table["rbridge"].mean()))
             values.append(math.fsum(means) / len(means))

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion
+from dataselect.errors import IncompleteError
 from dataselect.scoring.checkpoint import Checkpoint, Precision
 from dataselect.scoring.rbridge import METRIC_VERSION
 from dataselect.store import Artifact, Store, content_key
@@ -125,6 +126,22 @@ def find(
     }
     exclusions = (reasons.get(each.item, each) for each in measured.exclusions)
     return replace(measured, exclusions=tuple(dict.fromkeys(exclusions)))
+
+
+def read(
+    store: Store, checkpoint: Checkpoint, evaluation: Evaluation, measurement: Measurement
+) -> Measured:
+    """The measurement, as `find` gives it, of a checkpoint that has been measured.
+
+    Raises IncompleteError when it has gone from the store since.
+    """
+    measured = find(store, checkpoint, evaluation, measurement)
+    if measured is None:
+        raise IncompleteError(
+            f"{measurement} of {evaluation.benchmark.id} have gone from the store {store.root}; "
+            "run the same command again to measure them anew"
+        )
+    return measured
 
 
 def is_measured(

@@ -13,7 +13,7 @@ from dataselect.benchmarks.items import Exclusion
 from dataselect.benchmarks.sandbox import require_isolation
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import NamedCheckpoint, Precision
-from dataselect.scoring.evaluate import Evaluation, Measured, Measurement, find, measure
+from dataselect.scoring.evaluate import Evaluation, Measured, Measurement, measure, read
 from dataselect.store import Store
 from dataselect.traces.summary import grouped
 
@@ -150,9 +150,7 @@ def _collect(
     evaluation: Evaluation,
     measurements: Sequence[Measurement],
 ) -> BenchmarkScores:
-    by_model = [
-        [_read(store, model, evaluation, each) for each in measurements] for model in models
-    ]
+    by_model = [[read(store, model, evaluation, each) for each in measurements] for model in models]
     parts = [part for of_model in by_model for part in of_model]
     items = set.intersection(*(set(part.table["item"]) for part in parts))
     excluded: dict[str, Exclusion] = {}
@@ -165,14 +163,6 @@ def _collect(
         tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         sum(part.flops for part in parts),
     )
-
-
-def _read(
-    store: Store, model: NamedCheckpoint, evaluation: Evaluation, measurement: Measurement
-) -> Measured:
-    measured = find(store, model, evaluation, measurement)
-    assert measured is not None, "everything is measured before it is collected"
-    return measured
 
 
 def _joined(parts: Sequence[Measured], items: set[str]) -> "pd.DataFrame":

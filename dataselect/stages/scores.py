@@ -14,7 +14,7 @@ from dataselect.config.plan import Stage
 from dataselect.proxies.recipe import Recipe
 from dataselect.proxy_sources import MadeProxy, Point
 from dataselect.proxy_sources.source import Origin
-from dataselect.scoring.evaluate import METRICS, Evaluation, Measured, Measurement, find
+from dataselect.scoring.evaluate import METRICS, Evaluation, Measured, Measurement, read
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.jobs import Run
 from dataselect.stages.proxy_origins import StageName
@@ -231,12 +231,10 @@ def _measured(
     store: Store, evaluation: Evaluation, measurement: Measurement, points: _Points
 ) -> dict[tuple[str, int, int], Measured]:
     """One measurement of each checkpoint, by candidate, seed and step."""
-    results = {}
-    for index, point in points.items():
-        measured = find(store, point.checkpoint, evaluation, measurement)
-        assert measured is not None, "only runs that were scored are collected"
-        results[index] = measured
-    return results
+    return {
+        index: read(store, point.checkpoint, evaluation, measurement)
+        for index, point in points.items()
+    }
 
 
 def _table(measured: Mapping[tuple[str, int, int], Measured], metric: str) -> "pd.DataFrame":

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
-from dataselect.scoring.evaluate import Evaluation, find, is_measured, measure
+from dataselect.errors import IncompleteError
+from dataselect.scoring.evaluate import Evaluation, find, is_measured, measure, read
 from dataselect.store import Store
 from dataselect.traces.trace import Trace, TraceHeader, TraceSet
 
@@ -175,3 +176,9 @@ def test_what_is_measured_is_not_measured_again(tmp_path: Path) -> None:
     assert is_measured(store, Known(), [made], ["scores"])
     measure(store, Known(), [made], ["scores"], device="cpu", name="one")
     assert not is_measured(store, Known(), [made], ["scores", "answers"])
+
+
+def test_a_measurement_that_has_gone_says_so_and_what_to_do(tmp_path: Path) -> None:
+    evaluation = Evaluation(ADDING, (traces(),), ())
+    with pytest.raises(IncompleteError, match="scores of adding have gone from the store"):
+        read(Store(tmp_path), Known(), evaluation, "scores")

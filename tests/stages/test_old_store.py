@@ -1,12 +1,6 @@
-"""A store that an older version made is found again in full: its keys hold no names of modules.
-
-`store_of_bf6979b.tar.xz` holds a manifest, a plan with both stages, the same plan with a search for
-a mixture, and the store that commit bf6979b, the last before the modules moved, left after it had
-run them.
-"""
+"""A store that an older version filled is found again in full: its keys hold no module names."""
 
 import shutil
-import tarfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from old_store import unpack
 from stage_world import Counted, runtime
 
 from dataselect.config.manifest import load_manifest
@@ -24,8 +19,6 @@ from dataselect.pipeline import run
 from dataselect.stages.prepare import gather_inputs
 from dataselect.stages.watch import SilentWatch
 
-OLD = Path(__file__).with_name("store_of_bf6979b.tar.xz")
-
 
 def files(folder: Path) -> set[Path]:
     return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
@@ -34,8 +27,7 @@ def files(folder: Path) -> set[Path]:
 def test_nothing_is_computed_anew_from_a_store_made_before_the_modules_moved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with tarfile.open(OLD) as archive:
-        archive.extractall(tmp_path, filter="data")
+    unpack(tmp_path)
     before = files(tmp_path / "store")
     # What is found must not need what it was made from either.
     for module in ("corpus.shards.write_tokens", "corpus.tokenizer.train_tokenizer"):
@@ -54,8 +46,7 @@ def test_nothing_is_computed_anew_from_a_store_made_before_the_modules_moved(
 
 
 def test_a_store_that_lacks_a_proxy_trains_that_one_alone(tmp_path: Path) -> None:
-    with tarfile.open(OLD) as archive:
-        archive.extractall(tmp_path, filter="data")
+    unpack(tmp_path)
     manifest, plan = load_manifest(tmp_path / "manifest.yaml"), load_plan("plan.yaml", tmp_path)
     complete = run(manifest, plan, runtime(tmp_path, Counted()))
     key = complete.screening.scores.candidates["blend"].keys[0]
@@ -66,8 +57,7 @@ def test_a_store_that_lacks_a_proxy_trains_that_one_alone(tmp_path: Path) -> Non
 
 
 def test_a_search_made_before_the_modules_moved_is_over_at_once(tmp_path: Path) -> None:
-    with tarfile.open(OLD) as archive:
-        archive.extractall(tmp_path, filter="data")
+    unpack(tmp_path)
     before = files(tmp_path / "store" / "artifacts")
     compute = Counted()
     manifest, plan = load_manifest(tmp_path / "manifest.yaml"), load_plan("mix.yaml", tmp_path)
@@ -96,8 +86,7 @@ class Listening(SilentWatch):
 def test_a_run_with_a_mixture_prepares_its_inputs_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with tarfile.open(OLD) as archive:
-        archive.extractall(tmp_path, filter="data")
+    unpack(tmp_path)
     calls: Counter[str] = Counter()
 
     def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:

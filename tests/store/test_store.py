@@ -460,3 +460,29 @@ def test_the_store_and_compute_import_nothing_heavy() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout == "set()\n"
+
+
+def test_what_is_missing_is_built_once_and_then_found(tmp_path: Path) -> None:
+    store, built = Store(tmp_path), []
+
+    def build(folder: Path) -> None:
+        built.append(folder)
+        (folder / "value.json").write_text("[1]")
+
+    first = store.get_or_build("thing", {"a": 1}, build)
+    assert first.json("value.json") == [1]
+    assert store.get_or_build("thing", {"a": 1}, build).path == first.path
+    assert len(built) == 1
+
+
+def test_a_build_that_fails_leaves_nothing_and_its_error_is_raised(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    def build(folder: Path) -> None:
+        (folder / "half").write_text("half")
+        raise InputError("here", "it is wrong", "write another")
+
+    with pytest.raises(InputError, match="it is wrong"):
+        store.get_or_build("thing", {"a": 1}, build)
+    assert store.find("thing", {"a": 1}) is None
+    assert list((tmp_path / "tmp").iterdir()) == []
