@@ -69,13 +69,17 @@ class Spent:
     """Sums over ledger records."""
 
     jobs: int = 0
+    """Records counted."""
     failed_jobs: int = 0
+    """Those of them that failed."""
     attempts: int = 0
     """More than `jobs` when work was repeated."""
     wall_seconds: float = 0.0
     """Summed over jobs, so parallel jobs add up to more than the time that passed."""
     cpu_seconds: float = 0.0
+    """Summed over jobs and their processes."""
     gpu_seconds: float = 0.0
+    """Summed over jobs."""
     flops: float = 0.0
     """FLOPs of the jobs that succeeded."""
     failed_flops: float = 0.0

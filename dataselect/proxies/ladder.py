@@ -16,11 +16,17 @@ class Shape:
     """The architecture of an Olmo2 model, without its vocabulary."""
 
     hidden_size: int
+    """Width of the residual stream."""
     layers: int
+    """Transformer blocks."""
     heads: int
+    """Attention heads of the queries."""
     kv_heads: int
+    """Attention heads of keys and values."""
     intermediate_size: int
+    """Width of the feed-forward layer."""
     tie_embeddings: bool = True
+    """Whether the output layer is the embedding matrix."""
 
     def parameters(self, vocab_size: int) -> int:
         """Trainable parameters with embeddings (counted once if tied): the N of FLOPs = 6ND.
@@ -43,15 +49,21 @@ class Rung:
     """One row of the ladder."""
 
     name: str
+    """What a plan calls this size."""
     parameters: float
     """As published."""
     batch_size: int
     """Sequences of `LADDER_SEQUENCE_LENGTH` tokens."""
     hidden_size: int
+    """Width of the residual stream."""
     learning_rate: float
+    """Peak."""
     heads: int
+    """Attention heads."""
     layers: int
+    """Transformer blocks."""
     steps: int
+    """Optimizer steps of the published run."""
 
     @property
     def shape(self) -> Shape:

@@ -25,21 +25,31 @@ class Recipe:
     """Everything that determines a training run, except its data and tokenizer."""
 
     shape: Shape
+    """The architecture."""
     vocab_size: int
+    """Entries of the tokenizer, and rows of the embeddings."""
     steps: int
+    """Optimizer steps."""
     batch_size: int
     """Sequences in a step."""
     sequence_length: int
+    """Tokens in a sequence."""
     learning_rate: float
     """Peak, for everything but the embeddings."""
     embedding_learning_rate: float
+    """Peak, for the embeddings."""
     weight_decay: float
+    """AdamW's, of all matrices but the embeddings."""
     warmup_fraction: float
+    """Share of the steps in which learning rates rise."""
     grad_clip: float
+    """Largest norm of all gradients together."""
     precision: Literal["fp32", "bf16"]
+    """Number format of matrix products; parameters stay in fp32."""
     checkpoints: int
     """Evenly spaced; the last one is the end of training."""
     seed: int
+    """Of the initial parameters and the order of the data."""
 
     @property
     def tokens(self) -> int:
@@ -66,13 +76,19 @@ class TuneRecipe:
     """How a model is fine-tuned (`tune`): the paper's Table 4, our choices where it is silent."""
 
     epochs: int = 1
+    """Passes over the training set."""
     learning_rate: float = 1e-5
+    """Peak."""
     warmup_fraction: float = 0.1
+    """Share of the steps in which it rises."""
     batch_size: int = 64
     """Examples in a step; the last step of an epoch has the remainder."""
     precision: Literal["fp32", "bf16"] = "fp32"
+    """Number format of matrix products."""
     grad_clip: float = 1.0
+    """Largest norm of all gradients together."""
     betas: tuple[float, float] = (0.9, 0.999)
+    """AdamW's."""
     seed: int = 0
     """Seed of the order of the examples."""
 
