@@ -7,16 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from dataselect.api.arguments import as_confidence, as_count, as_counts, as_flag
 from dataselect.api.result import Result
 from dataselect.api.table_options import (
+    LEAST_DRAWS,
     TableInput,
     as_table,
-    check_confidence,
-    check_draws,
-    check_seed,
 )
 from dataselect.decisions.comparisons import LABELS, Comparisons, Settings, compare_tables
-from dataselect.errors import InputError
 from dataselect.formats.score_table import read_score_table
 from dataselect.report.tables.agreements import agreement_document, agreement_verdict
 
@@ -126,13 +124,13 @@ def agree(
     Raises InputError with the line for an error in a table, when the tables share fewer than three
     candidates, when no column of one matches the other's, and for an option out of its range.
     """
-    check_confidence(confidence)
-    check_draws(draws)
-    check_seed(seed)
-    if wrong := [k for k in top if k < 1]:
-        raise InputError("--top", f"{wrong[0]} is not a count", "give counts like 1, 3 and 5")
     settings = Settings(
-        lower_is_better, target_lower_is_better, tuple(top), draws, seed, confidence
+        lower_is_better=as_flag("--lower-is-better", lower_is_better),
+        target_lower_is_better=as_flag("--target-lower-is-better", target_lower_is_better),
+        top=as_counts("--top", top),
+        draws=as_count("--draws", draws, LEAST_DRAWS),
+        seed=as_count("--seed", seed, 0),
+        confidence=as_confidence(confidence),
     )
     proxies = read_score_table(as_table("proxy", proxy), LABELS)
     targets = read_score_table(as_table("target", target), LABELS)

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from dataselect.api.options import require_one_of
+from dataselect.api.arguments import as_folder, require_one_of
 from dataselect.api.result import Result
 from dataselect.api.score import Device
 from dataselect.calibration.calibrate import Measured, Paired, fit, measure, pair
@@ -129,8 +129,8 @@ def calibrate(
         require_one_of("--protocol", protocol, get_args(Protocol))
     loaded = spec if isinstance(spec, CalibrationSpec) else load_calibration(Path(spec))
     paired = pair(loaded)
-    files = None if out is None else CalibrationFiles(Path(out))
-    kept = Store(Path(store))
+    files = None if out is None else CalibrationFiles(as_folder("--out", out))
+    kept = Store(as_folder("--store", store))
     with lock(kept.root, "the store"):
         kept.clean()
         measured = measure(paired, kept, resolve_device(device), unsafe, watch or _Silent())

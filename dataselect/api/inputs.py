@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from dataselect.api.arguments import as_path
 from dataselect.config.manifest import Manifest, load_manifest
 from dataselect.config.plan import Plan, load_plan
 
@@ -17,11 +18,17 @@ def load_inputs(
     `plan` is a name in stages/, a file relative to the working folder, or a loaded plan. Raises
     InputError for an invalid file; `where` is the place that messages name for `plan`.
     """
-    loaded = manifest if isinstance(manifest, Manifest) else load_manifest(Path(manifest))
+    loaded = (
+        manifest
+        if isinstance(manifest, Manifest)
+        else load_manifest(as_path("manifest", manifest, "give the path of a manifest"))
+    )
     if isinstance(plan, Plan):
         return loaded, plan
     if plan is not None:
-        return loaded, load_plan(str(plan), Path(), where)
+        return loaded, load_plan(
+            as_path(where, plan, "give a name in stages/, or a file"), where=where
+        )
     if isinstance(loaded.plan, dict):
         return loaded, loaded.document_at(Plan, "plan")
     return loaded, load_plan(loaded.plan or DEFAULT_PLAN, loaded.base, loaded.where("plan"))

@@ -13,14 +13,12 @@ import numpy as np
 import pandas as pd
 
 from dataselect._version import __version__
+from dataselect.api.arguments import as_confidence, as_count, as_flag, as_path
 from dataselect.api.result import Result
 from dataselect.api.table_options import (
     FilePath,
     TableInput,
-    as_path,
     as_table,
-    check_confidence,
-    check_seed,
     python_call,
 )
 from dataselect.formats.in_memory import Frame, InMemory, Origin, Table
@@ -156,7 +154,10 @@ def fit_mixture(
     the metrics contradict.
     """
     by = command or python_call(fit_mixture, locals())
-    check_seed(seed)
+    seed = as_count("--seed", seed, 0)
+    lower_is_better = as_flag("--lower-is-better", lower_is_better)
+    trust_direction = as_flag("--trust-direction", trust_direction)
+    trees = as_flag("--trees", trees)
     tables = {"ratios": as_table("ratios", ratios), "metrics": as_table("metrics", metrics)}
     swarm = read_swarm(tables["ratios"], tables["metrics"])
     if epochs is not None:
@@ -259,7 +260,7 @@ def predict_mixtures(
     Raises InputError for an error in a table or the model file, with its line or field, for a
     source that the model does not know, and for epochs where no run repeated text.
     """
-    check_confidence(confidence)
+    confidence = as_confidence(confidence)
     fitted = fit_of(model).model
     runs, shares = read_shares(as_table("at", at), fitted.swarm.sources)
     if epochs is not None:

@@ -8,16 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from dataselect.api.arguments import as_confidence, as_count, as_path
 from dataselect.api.mixture import MixtureFit, fit_of
 from dataselect.api.result import Result
 from dataselect.api.table_options import (
     FilePath,
-    as_path,
-    check_confidence,
-    check_seed,
     python_call,
 )
-from dataselect.errors import InputError
 from dataselect.mixture.constraints import Limits, no_limits, read_limits
 from dataselect.mixture.exports import export_all, sources_of
 from dataselect.mixture.model import MixtureModel
@@ -29,7 +26,7 @@ from dataselect.mixture.target_epochs import for_target, notes_on_epochs
 from dataselect.report.mixture.proposal import proposal_document
 from dataselect.report.mixture.readme import mixture_readme
 from dataselect.report.mixture.verdict import mixture_verdict
-from dataselect.report.output import write_out
+from dataselect.report.output import make_folder, write_out
 from dataselect.report.pictures import missing_pictures
 
 
@@ -136,12 +133,7 @@ class MixtureProposal(Result):
 
         The folder is created if absent. InputError names the file that cannot be written.
         """
-        out = Path(folder)
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as failed:
-            problem = f"cannot be made: {failed.strerror}"
-            raise InputError(out, problem, "give another --out") from None
+        out = make_folder(as_path("folder", folder, "give the path of a folder"))
         files = {**self.exports, "proposal.json": self.to_json()}
         noted = {**self.document, "notes": [*self.document["notes"], *self.export_notes]}
         page = mixture_readme(noted, files)
@@ -181,10 +173,8 @@ def propose_mixture(
     constraints that contradict each other or that no mixture satisfies.
     """
     by = command or python_call(propose_mixture, locals())
-    check_confidence(confidence)
-    check_seed(seed)
-    if pareto < 0:
-        raise InputError("--pareto", f"{pareto} is below 0", "give 0 or more")
+    confidence, seed = as_confidence(confidence), as_count("--seed", seed, 0)
+    pareto = as_count("--pareto", pareto, 0)
     given = fit_of(model)
     fitted, swarm = given.model, given.model.swarm
     limits, name = no_limits(swarm.sources), None

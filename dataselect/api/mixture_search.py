@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dataselect.api.arguments import as_count, as_folder
 from dataselect.api.inputs import load_inputs
 from dataselect.api.result import Result
 from dataselect.compute import default_compute, resolve_device
@@ -16,6 +17,7 @@ from dataselect.mixture_search.prepare import check
 from dataselect.mixture_search.search import Found, search
 from dataselect.report.mixture.search import search_document, write_search
 from dataselect.report.mixture.verdict import mixture_verdict
+from dataselect.report.output import make_folder
 from dataselect.stages.prepare import gather_inputs
 from dataselect.stages.runtime import Runtime
 from dataselect.stages.watch import SilentWatch, Watch
@@ -73,8 +75,9 @@ class MixtureSearch(Result):
 
     def write(self, out: str | Path, command: str = "dataselect.search_mixture(...)") -> Path:
         """Write proposal, model, tables and files for trainers into `out`; returns its README."""
-        write_search(self.found, *self._inputs, Path(out), command)
-        return Path(out) / "README.md"
+        folder = make_folder(as_folder("out", out))
+        write_search(self.found, *self._inputs, folder, command)
+        return folder / "README.md"
 
     def _shown(self) -> "Mapping[str, pd.DataFrame]":
         return {"Shares of the tokens": self.table}
@@ -107,13 +110,14 @@ def search_mixture(
     loaded, chosen = load_inputs(manifest, plan)
     mix = chosen.mix or Mix()
     if trials is not None:
-        mix = _with_trials(mix, trials)
+        mix = _with_trials(mix, as_count("--trials", trials, 1))
     if pareto is not None:
-        mix = mix.model_copy(update={"pareto": pareto})
+        mix = mix.model_copy(update={"pareto": as_count("--pareto", pareto, 0)})
     if trials is not None or pareto is not None:
         chosen = chosen.model_copy(update={"mix": mix})
     check(loaded, chosen)
-    kept = Store(Path(store))
+    kept = Store(as_folder("--store", store))
+    folder = None if out is None else make_folder(as_folder("--out", out))
     device = resolve_device(chosen.compute.device)
     with (
         lock(kept.root, "the store", shared=True),
@@ -121,10 +125,10 @@ def search_mixture(
     ):
         runtime = Runtime(kept, compute, device, watch or SilentWatch())
         found = search(gather_inputs(loaded, chosen, runtime), storage=storage)
-    if out is None:
+    if folder is None:
         document = search_document(found, loaded, chosen, command)
     else:
-        document = write_search(found, loaded, chosen, Path(out), command)
+        document = write_search(found, loaded, chosen, folder, command)
     return MixtureSearch(document, found, (loaded, chosen))
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from dataselect.api.arguments import as_folder
 from dataselect.config.project import write_project
 
 
@@ -13,4 +14,4 @@ def init(folder: str | Path) -> list[Path]:
         ds.init("my-project")
         ds.run("my-project/candidates/quickstart.yaml")
     """
-    return list(write_project(Path(folder)))
+    return list(write_project(as_folder("folder", folder)))

@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dataselect.api.arguments import as_folder
 from dataselect.api.inputs import load_inputs
 from dataselect.api.result import Result
 from dataselect.compute import default_compute, resolve_device
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
-from dataselect.errors import DataselectError
+from dataselect.errors import DataselectError, InputError
 from dataselect.pipeline import Selection
 from dataselect.pipeline import run as run_pipeline
+from dataselect.report.output import make_folder
 from dataselect.report.selection.document import document
 from dataselect.report.selection.files import ranking_rows, write_report
 from dataselect.stages.runtime import Runtime
@@ -130,8 +132,9 @@ class RunResult(Result):
 
     def write(self, out: str | Path) -> Path:
         """Write the report into the folder `out`, created if missing; returns its README.md."""
-        write_report(self.selection, Path(out))
-        return Path(out) / "README.md"
+        folder = make_folder(as_folder("out", out))
+        write_report(self.selection, folder)
+        return folder / "README.md"
 
     def _shown(self) -> "Mapping[str, pd.DataFrame]":
         ranking = self.ranking
@@ -167,7 +170,10 @@ def run(
         selection.ranking
     """
     loaded, chosen = load_inputs(manifest, plan)
-    artifacts, folder = Store(Path(store)), None if out is None else Path(out)
+    artifacts = Store(as_folder("--store", store))
+    folder = None if out is None else make_folder(as_folder("--out", out))
+    if folder is not None and folder.resolve() == artifacts.root.resolve():
+        raise InputError("--out", "it is the store", "give the report a folder of its own")
     device = resolve_device(chosen.compute.device)
     folder_lock = nullcontext() if folder is None else lock(folder, "the report folder")
 

@@ -7,11 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from dataselect.api.options import Paths, require_one_of, several
+from dataselect.api.arguments import Paths, as_count, as_folder, require_one_of, several
 from dataselect.api.result import Result
 from dataselect.benchmarks.named import load_benchmarks, load_training_sets, split_names
 from dataselect.compute import resolve_device
 from dataselect.errors import InputError
+from dataselect.report.output import make_folder
 from dataselect.report.tables.score_frames import (
     LEGEND,
     exclusions_frame,
@@ -118,7 +119,9 @@ class Scores(Result):
 
     def write(self, out: str | Path = "scores") -> list[Path]:
         """Write `OUT/MODEL/items_DATE.parquet` and `results_DATE.json`; returns the folders."""
-        return write_scores(self.models, self.benchmarks, self.facts, self.when, Path(out))
+        return write_scores(
+            self.models, self.benchmarks, self.facts, self.when, make_folder(as_folder("out", out))
+        )
 
     def _shown(self) -> "Mapping[str, pd.DataFrame]":
         return {LEGEND: headline_frame(self.names, self.benchmarks)}
@@ -172,21 +175,24 @@ def score(
     require_one_of("--weights", weights, get_args(Scope))
     require_one_of("--device", device, get_args(Device))
     require_one_of("--precision", precision, get_args(Precision))
-    if limit is not None and limit < 1:
-        raise InputError("--limit", f"{limit} is not positive", "give 1 or more")
-    names = several(models)
+    limit = None if limit is None else as_count("--limit", limit, 1)
+    names = several("models", models)
     if not names:
         raise InputError("models", "no model is named", "name a folder, a Hub id or ID@REVISION")
-    chosen = split_names(benchmarks) if isinstance(benchmarks, str) else several(benchmarks)
-    local = None if folder is None else Path(folder)
+    chosen = (
+        split_names(benchmarks)
+        if isinstance(benchmarks, str)
+        else several("benchmarks", benchmarks)
+    )
+    local = None if folder is None else as_folder("--folder", folder)
     used_device, notify = resolve_device(device), report or _silent
-    artifacts = Store(Path(store))
+    artifacts = Store(as_folder("--store", store))
     with lock(artifacts.root, "the store"):
         artifacts.clean()
         named = load_benchmarks(chosen, local, limit, notify)
         evaluations = gather_named(
             named,
-            [Path(each) for each in several(traces)],
+            [Path(each) for each in several("--traces", traces)],
             Path(TRACES_FOLDER),
             artifacts,
             notify,

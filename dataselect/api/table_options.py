@@ -7,11 +7,11 @@ import inspect
 import json
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from dataselect.api.arguments import as_path
 from dataselect.errors import InputError
 from dataselect.formats.in_memory import Table, frame
 from dataselect.formats.jsonfile import parse_json
@@ -32,13 +32,6 @@ def as_table(argument: str, given: TableInput) -> Table:
     return as_path(argument, given, "give the path of a CSV file or a pandas frame")
 
 
-def as_path(argument: str, given: object, fix: str) -> Path:
-    """A path. Raises InputError for anything else."""
-    if isinstance(given, str | os.PathLike):
-        return Path(given)
-    raise InputError(argument, f"{type(given).__name__} does not fit", fix)
-
-
 def as_setting(given: FilePath | Mapping[str, Any] | None) -> SettingFile | None:
     """A setting from a JSON file, or from the content of one. Raises InputError."""
     if given is None:
@@ -50,26 +43,6 @@ def as_setting(given: FilePath | Mapping[str, Any] | None) -> SettingFile | None
             raise InputError("setting (a mapping)", str(error), "write plain values") from None
         return parse_json(SettingFile, text, "setting (a mapping)", "fix or leave out that field")
     return read_setting(as_path("setting", given, "give the path of a JSON file or a mapping"))
-
-
-def check_confidence(confidence: float) -> None:
-    """Raise InputError unless `confidence` is between 0 and 1."""
-    if not 0 < confidence < 1:
-        raise InputError(
-            "--confidence", f"{confidence:g} is not between 0 and 1", "write one like 0.9"
-        )
-
-
-def check_draws(draws: int) -> None:
-    """Raise InputError for fewer than `LEAST_DRAWS` draws."""
-    if draws < LEAST_DRAWS:
-        raise InputError("--draws", f"{draws} are too few", f"give {LEAST_DRAWS} or more")
-
-
-def check_seed(seed: int) -> None:
-    """Raise InputError for a seed below 0."""
-    if seed < 0:
-        raise InputError("--seed", f"{seed} is below 0", "give 0 or more")
 
 
 def python_call(function: Callable[..., object], given: Mapping[str, Any]) -> str:

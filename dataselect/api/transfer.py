@@ -8,16 +8,14 @@ from typing import Any, Literal, get_args, overload
 
 import pandas as pd
 
+from dataselect.api.arguments import as_confidence, as_count, as_flag, as_path
 from dataselect.api.result import Result
 from dataselect.api.table_options import (
+    LEAST_DRAWS,
     FilePath,
     TableInput,
-    as_path,
     as_setting,
     as_table,
-    check_confidence,
-    check_draws,
-    check_seed,
     python_call,
 )
 from dataselect.errors import InputError
@@ -109,7 +107,7 @@ class TransferFit(Result):
 
     def write(self, path: FilePath) -> None:
         """Write the transfer file, which `predict` and plans read. Raises InputError on failure."""
-        write_out(Path(path), self.to_json())
+        write_out(as_path("path", path, "give the path of a file"), self.to_json())
 
     def _shown(self) -> Mapping[str, pd.DataFrame]:
         return {f"Transfer functions, {self.facts['protocol']} protocol": self.table}
@@ -145,7 +143,9 @@ def fit_transfer(
         raise InputError(
             "--protocol", f"{quoted(protocol)} is not a protocol", "write robust or paper"
         )
-    check_seed(seed)
+    seed = as_count("--seed", seed, 0)
+    if lower_is_better is not None:
+        lower_is_better = as_flag("--lower-is-better", lower_is_better)
     table = as_table("pairs", pairs)
     read = read_pairs(table)
     settings = as_setting(setting) or SettingFile()
@@ -285,9 +285,9 @@ def predict(
     Raises InputError for an error in a table or file, when no function matches any of the
     benchmarks, and for functions that are refused.
     """
-    check_confidence(confidence)
-    check_draws(draws)
-    check_seed(seed)
+    confidence = as_confidence(confidence)
+    draws, seed = as_count("--draws", draws, LEAST_DRAWS), as_count("--seed", seed, 0)
+    force = as_flag("--force", force)
     settings = Settings(confidence, draws, seed)
     table = as_table("scores", scores)
     proxies = read_proxy_scores(table)

@@ -89,6 +89,7 @@ def score(
     from rich.console import Console
 
     import dataselect as ds
+    from dataselect.report.output import check_folder
     from dataselect.report.tables.scores import print_scores
 
     console, progress = Console(), Console(stderr=True)
@@ -97,6 +98,7 @@ def score(
         progress.print(text, style="dim", markup=False, highlight=False)
 
     with errors(resume=True), notes(report):
+        check_folder(out)  # before scoring, which takes long
         scores = ds.score(
             models,
             benchmarks,

@@ -245,6 +245,6 @@ class Manifest(Document):
         return {source: share / total for source, share in mixture.items()}
 
 
-def load_manifest(path: Path) -> Manifest:
+def load_manifest(path: str | Path) -> Manifest:
     """The manifest in the file `path`; raises InputError with line, column and fix."""
-    return read(Manifest, path)
+    return read(Manifest, Path(path))

@@ -248,13 +248,14 @@ def project_folder() -> Path:
     return packaged if packaged.is_dir() else package.parent
 
 
-def load_plan(name_or_path: str, base: Path, where: str = "plan") -> Plan:
+def load_plan(name_or_path: str | Path, base: str | Path = ".", where: str = "plan") -> Plan:
     """The plan that a manifest in the folder `base` names by `name_or_path`.
 
     A text ending in .yaml or .yml is a file relative to `base`. Any other is a name, looked up in
     `stages/` beside the manifest, then in `stages/` beside its folder, then among the plans that
     come with dataselect. Raises InputError; `where` is the place that names the plan.
     """
+    name_or_path, base = str(name_or_path), Path(base)
     if name_or_path.endswith((".yaml", ".yml")):
         return read(Plan, base / name_or_path)
     folders = [base / "stages", base / os.pardir / "stages", project_folder() / "stages"]

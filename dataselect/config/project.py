@@ -25,6 +25,10 @@ def write_project(folder: Path) -> Iterator[Path]:
         if (folder / name).exists():
             raise InputError(folder / name, "this file is there already", "choose another folder")
     for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / name, folder / name)
+        try:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, folder / name)
+        except OSError as error:
+            problem = f"cannot be written: {error.strerror}"
+            raise InputError(folder / name, problem, "choose another folder") from None
         yield folder / name

@@ -1,8 +1,24 @@
-"""Atomic writing of a file that the user named; failures are user errors, not bugs."""
+"""Folders and files that the user named; what cannot be written is a user error, not a bug."""
 
 from pathlib import Path
 
 from dataselect.errors import InputError
+
+
+def make_folder(folder: Path, option: str = "--out") -> Path:
+    """The folder that `option` names, created if absent. Raises InputError if it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = f"cannot be made: {error.strerror}"
+        raise InputError(folder, problem, f"give another {option}") from None
+    return folder
+
+
+def check_folder(folder: Path, option: str = "--out") -> None:
+    """Raise InputError if there is something else than a folder; nothing is created."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(folder, "is not a folder", f"give another {option}")
 
 
 def write_out(path: Path, text: str, option: str = "--out") -> None:

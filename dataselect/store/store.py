@@ -17,6 +17,7 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,6 +33,11 @@ from dataselect.store.keys import content_key
 from dataselect.store.known_hashes import known_hashes
 
 logger = logging.getLogger("dataselect")
+
+# The names that this class gives. Whatever else lies under the root, which may be any folder of
+# the user's, is left alone.
+_WORKSPACE = re.compile(r"(?P<kind>.+)-(?P<key>[0-9a-f]{32})")
+_UNPUBLISHED = re.compile(r".+-[0-9a-f]{32}-[0-9a-f]{8}")
 
 
 class Store:
@@ -130,10 +136,11 @@ class Store:
         Call it with the store's lock held. Folders whose writer is alive are kept.
         """
         for folder in _folders(self.root / "tmp"):
-            _remove_unless_alive(folder)
+            if _UNPUBLISHED.fullmatch(folder.name):
+                _remove_unless_alive(folder)
         for folder in _folders(self.root / "work"):
-            kind, _, key = folder.name.rpartition("-")
-            if self._path(kind, key).exists():
+            made_here = _WORKSPACE.fullmatch(folder.name)
+            if made_here and self._path(made_here["kind"], made_here["key"]).exists():
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _path(self, kind: str, key: str) -> Path:

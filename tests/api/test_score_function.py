@@ -124,7 +124,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"precision": "double"},
         "name one that there is (float32, bfloat16, float16)",
     ),
-    "a limit of no items": ({"limit": 0}, "--limit: 0 is not positive"),
+    "a limit of no items": ({"limit": 0}, "--limit: 0 is below 1"),
     "fine-tuning without a training set": ({"isft": True}, "no training set to fine-tune on"),
 }
 

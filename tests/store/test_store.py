@@ -486,3 +486,19 @@ def test_a_build_that_fails_leaves_nothing_and_its_error_is_raised(tmp_path: Pat
         store.get_or_build("thing", {"a": 1}, build)
     assert store.find("thing", {"a": 1}) is None
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_clean_leaves_folders_alone_that_no_store_has_named(tmp_path: Path) -> None:
+    # As where a store is put into a folder of the user's that has a `tmp` and a `work`.
+    store = Store(tmp_path)
+    with store.publish("thing", {"a": 1}) as folder:
+        (folder / "value").write_text("1")
+    key = content_key("thing", {"a": 1})
+    mine = [tmp_path / name for name in ("tmp/my_results", "tmp/thing-1", "work/thing", "work/-x")]
+    left = [tmp_path / "tmp" / f"thing-{key}-0123abcd", tmp_path / "work" / f"thing-{key}"]
+    for folder in (*mine, *left):
+        folder.mkdir(parents=True)
+        (folder / "file").write_text("x")
+    store.clean()
+    assert all((folder / "file").exists() for folder in mine)
+    assert not any(folder.exists() for folder in left)
