@@ -171,6 +171,18 @@ def test_reference_pages_are_up_to_date() -> None:
         assert (ROOT / "docs" / name).read_text() == text, "run python docs/make_reference.py"
 
 
+def test_relative_links_of_the_documents_lead_somewhere() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/README.md")]
+    pages += ROOT.glob("benchmarks/*/README.md")
+    broken = [
+        f"{page.relative_to(ROOT)}: {link}"
+        for page in pages
+        for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
+        if "://" not in link and not (page.parent / link).exists()
+    ]
+    assert broken == []
+
+
 def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys\nfrom dataselect.cli import app\n"

@@ -64,10 +64,11 @@ class RunResult(Result):
         """A row for each candidate, best first, indexed by its id.
 
         Columns are those of ranking.csv: `rank` (from 1, missing for candidates that were not
-        ranked), `status`, `reason`; `stage1_score`, `stage1_low`, `stage1_high` (lower is better,
-        in standard deviations over the candidates, or ranks), `stage1_p_top_k`;
-        `predicted_accuracy`, `predicted_low`, `predicted_high` in 0..1 where a transfer function
-        applies; and `stageN_BENCHMARK_METRIC` in nats per token.
+        ranked), `title`, `status`, `reason`; `stage1_score`, `stage1_low`, `stage1_high` (lower is
+        better, in standard deviations over the candidates, or ranks), `stage1_p_top_k`;
+        `stage2_score`; `predicted_accuracy`, `predicted_low`, `predicted_high` in 0..1 where a
+        transfer function applies; `leaked_items_BENCHMARK` where text was searched; and
+        `stageN_BENCHMARK_METRIC` in nats per token.
         """
         import pandas as pd
 
@@ -112,7 +113,8 @@ class RunResult(Result):
     @property
     def cost(self) -> "pd.Series":
         """FLOPs of Stage 1, Stage 2 and one target run, their `total`, and `naive`: a target run
-        for every candidate."""
+        for every candidate. Besides, `elsewhere`: the part of the stages that was spent on given
+        checkpoints; and `mixture`: the search, which is not in the total."""
         import pandas as pd
 
         return pd.Series(self.document["cost"]["flops"], name="FLOPs")

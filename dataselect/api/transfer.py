@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, get_args, overload
 
 import pandas as pd
@@ -241,13 +240,14 @@ class Predictions(Result):
     def to_csv(self, path: FilePath | None = None) -> str | None:
         """Write the CSV file of `dataselect predict --out`; without a path, return its text.
 
-        A row for each candidate, best first, with a column for each benchmark, so that `agree`
-        can read it. Raises InputError if the file cannot be written.
+        A row for each candidate, best first, with a column of predicted accuracy for each
+        benchmark, which `agree` compares with a target's column of that name; give it the columns
+        that you mean. Raises InputError if the file cannot be written.
         """
         text = forecast_csv(self.document)
         if path is None:
             return text
-        write_out(Path(path), text)
+        write_out(as_path("path", path, "give the path of a file"), text)
         return None
 
     def _shown(self) -> Mapping[str, pd.DataFrame]:

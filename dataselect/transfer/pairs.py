@@ -104,7 +104,20 @@ def read_pairs(path: Table) -> PairsFile:
     benchmarks = {
         name: _pairs(name, of_one, scale, chance_scale) for name, of_one in by_benchmark.items()
     }
+    notes += [note for pairs in benchmarks.values() for note in _token_doubts(pairs)]
     return PairsFile(benchmarks, unit, (*notes, *doubts, *chance_doubts))
+
+
+def _token_doubts(pairs: Pairs) -> list[str]:
+    """A note where some of a benchmark's pairs lack their tokens, which changes what is fitted."""
+    unknown = int(np.isnan(pairs.tokens).sum())
+    if not 0 < unknown < len(pairs.tokens):
+        return []
+    which = f"{pairs.benchmark}: {unknown} of {len(pairs.tokens)} pairs have no tokens"
+    return [
+        f"{which}, so their scores are not averaged with those of neighbouring checkpoints, and "
+        "tokens alone are not compared"
+    ]
 
 
 def _rows(path: Table) -> list[_Pair]:

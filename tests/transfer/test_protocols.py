@@ -241,3 +241,13 @@ class TestOlmoLadder:
         assert robust.errors.last_20 is not None
         assert robust.errors.last_20 < 0.015
         assert robust.coverage.cross_validation > 0.85
+
+
+def test_pairs_that_lack_tokens_are_said_for_they_change_the_fit(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    rows = [f"q,{3 - i / 10},{0.3 + i / 40},{'' if i == 3 else 10**i}" for i in range(1, 13)]
+    path.write_text("\n".join(["benchmark,metric,accuracy,tokens", *rows]))
+    (note,) = read_pairs(path).notes
+    assert note.startswith("q: 1 of 12 pairs have no tokens, so their scores are not averaged")
+    path.write_text(path.read_text().replace("accuracy,tokens", "accuracy,other"))
+    assert read_pairs(path).notes == ()

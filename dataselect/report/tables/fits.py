@@ -68,7 +68,8 @@ def fit_verdict(document: Document) -> str:
         parts.append(f"the score beats tokens alone on {ahead} of {len(timed)}")
     held = overall.get("coverage_cv_mean")
     if held is not None:
-        parts.append(f"{CONFIDENCE:.0%} intervals contain {held:.0%} of held-out accuracies")
+        share = f"{CONFIDENCE:.0%} intervals contain {held:.0%} of held-out accuracies"
+        parts.append(f"{share} in cross-validation")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
 
