@@ -48,7 +48,9 @@ class Row:
         if text.casefold() in _NO_NUMBER:
             return math.nan
         try:
-            value = float(text)
+            # Python also reads 2_5 as 25, and digits of other scripts: nothing else that writes
+            # CSV files means that.
+            value = float(text) if "_" not in text and text.isascii() else math.inf
         except ValueError:
             value = math.inf
         if not math.isfinite(value):

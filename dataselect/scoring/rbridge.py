@@ -5,7 +5,7 @@ token none of whose letters has a probability has the weight NaN and is left out
 the maximum and the mean.
 
 Not here: the probabilities of letters (`dataselect.traces`), the letters in each token
-(`token_spans`), and the proxy's log-probabilities (`scorer`).
+(`token_spans`), and the proxy's log-probabilities (`likelihood.scorer`).
 """
 
 from collections.abc import Sequence

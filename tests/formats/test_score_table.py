@@ -70,6 +70,8 @@ def test_a_missing_value_may_be_written_in_many_ways(tmp_path: Path, cell: str) 
         ("id,arc,csqa\nweb,0.5\n", ":2", "2 cells under 3 columns"),
         ("id,arc\nweb,0.5,0.6\n", ":2", "3 cells under 2 columns"),
         ("id,arc\nweb,good\n", ":2", "column 'arc' says 'good', which is not a finite number"),
+        ("id,arc\nweb,2_5\n", ":2", "column 'arc' says '2_5', which is not a finite number"),
+        ("id,arc\nweb,\u0662.5\n", ":2", "which is not a finite number"),
         ("id,arc\n\n\nweb,inf\n", ":4", "column 'arc' says 'inf'"),
         ("id,arc\nweb,50%\n", ":2", "column 'arc' says '50%'"),
         ("id,arc\nweb,1\nweb,2\n", ":3", "'web' comes twice (before in line 2)"),
