@@ -248,3 +248,18 @@ def test_proxies_of_different_tokenizers_are_not_compared(tmp_path: Path) -> Non
     )
     with pytest.raises(InputError, match=r"given.yaml:6:.*another tokenizer than that of 'worked'"):
         stage(made)
+
+
+def test_a_candidate_whose_checkpoint_has_a_nan_fails_and_the_others_go_on(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    made = elsewhere(tmp_path)
+    weights = tmp_path / "series" / "worked" / "step10" / "model.safetensors"
+    tensors = load_file(weights)
+    tensors["model.norm.weight"][0] = torch.nan
+    save_file(tensors, weights, metadata={"format": "pt"})
+    made = replace(made, given=resolve_given(made.manifest, made.plan))
+    scores = stage(made)
+    assert scores.status == {"worked": "failed", "prose": "scored"}
+    assert "step10: its losses are not finite numbers on 12 of 12 texts" in scores.reasons["worked"]

@@ -85,8 +85,8 @@ def token_nll(
     """−ln p(token | context, tokens before) for each (context ids, continuation ids) pair.
 
     `tokens_per_batch` bounds the padded tokens of one forward pass (default by device); a longer
-    sequence is a batch alone. Raises InputError when a token is outside the vocabulary,
-    ValueError when a context or a continuation is empty.
+    sequence is a batch alone. Raises InputError when a token is outside the vocabulary or a loss is
+    not a finite number, ValueError when a context or a continuation is empty.
     """
     if not all(context and ids for context, ids in pairs):
         raise ValueError("a context or a continuation is empty")
@@ -94,7 +94,7 @@ def token_nll(
     largest = max((max(*context, *ids) for context, ids in pairs), default=0)
     if largest >= vocabulary:
         raise InputError(
-            getattr(model.config, "name_or_path", "") or "model",
+            _name(model),
             f"the tokenizer gives token {largest} and the model has {vocabulary}",
             "score a model with the tokenizer it was trained with",
         )
@@ -108,7 +108,26 @@ def token_nll(
             groups = pack(pairs)
             prefix_caches = try_sharing(model, groups, pairs, device) if tiled else None
             if prefix_caches is not None:
-                return shared_nll(model, groups, len(pairs), device, tokens, prefix_caches)
-            return separate_nll(model, pairs, tiled, device, tokens)
+                likelihoods = shared_nll(model, groups, len(pairs), device, tokens, prefix_caches)
+            else:
+                likelihoods = separate_nll(model, pairs, tiled, device, tokens)
     finally:
         model.train(was_training)
+    _refuse_non_finite(model, likelihoods)
+    return likelihoods
+
+
+def _refuse_non_finite(model: Any, likelihoods: Likelihoods) -> None:
+    """Raise InputError where a loss is no finite number: the mean of the others would be better
+    than that of the intact model, since what is left out is what broke."""
+    bad = sum(not np.isfinite(nll).all() for nll in likelihoods.nll)
+    if bad:
+        raise InputError(
+            _name(model),
+            f"its losses are not finite numbers on {bad} of {len(likelihoods.nll)} texts",
+            "score an intact checkpoint, or give another precision",
+        )
+
+
+def _name(model: Any) -> str:
+    return getattr(model.config, "name_or_path", "") or "model"

@@ -147,3 +147,16 @@ def test_a_tokenizer_larger_than_the_model_is_refused(
 def test_an_empty_context_is_refused(make_model: Callable[..., Any]) -> None:
     with pytest.raises(ValueError, match="empty"):
         token_nll(make_model("olmo2"), [((), (1, 2))])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_a_model_with_a_broken_number_is_refused_and_not_scored_on_what_is_left(
+    make_model: Callable[..., Any], prepared: tuple[PreparedItem, ...], kind: str, broken: float
+) -> None:
+    model = make_model(kind)
+    # A token of one item alone: leaving that item out would change the mean in silence.
+    token = next(t for t in prepared[-1].trace_ids if t not in prepared[0].trace_ids)
+    model.get_input_embeddings().weight.data[token, 0] = broken
+    with pytest.raises(InputError, match="its losses are not finite numbers on [0-9]+ of 12 texts"):
+        score(model, prepared)
