@@ -47,6 +47,14 @@ def takes_logits_to_keep(model: Any) -> bool:
     return "logits_to_keep" in inspect.signature(model.forward).parameters
 
 
+def takes_cache(model: Any) -> bool:
+    """Whether the model can go on from keys and values of earlier tokens.
+
+    State-space models have another kind of state, and would silently go on without it.
+    """
+    return "past_key_values" in inspect.signature(model.forward).parameters
+
+
 def greedy(
     model: Any,
     tokenizer: Any,
@@ -130,6 +138,8 @@ class _Decoder:
 
     def run(self, batch: list[_Row]) -> list[tuple[list[int], list[float]]]:
         """The emitted tokens and their probabilities for each row."""
+        if not takes_cache(self.model):
+            return [self._alone(row) for row in batch]
         ids, mask = _left_padded([row.ids for row in batch], self.device)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         keep = {"logits_to_keep": 1} if takes_logits_to_keep(self.model) else {}
@@ -161,12 +171,7 @@ class _Decoder:
                     continue
                 written[row].append(emitted)
                 chances[row].append(p)
-                length = len(written[row])
-                if (
-                    length == batch[row].most
-                    or len(batch[row].ids) + length == self.limit
-                    or self.stopping.reached(written[row], batch[row].stop_from)
-                ):
+                if self._is_over(batch[row], written[row]):
                     done.add(row)
             running = [slot for slot, row in enumerate(present) if row not in done]
             if not running:
@@ -179,10 +184,35 @@ class _Decoder:
                 present = [present[slot] for slot in running]
             ids = token[:, None]
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
-            # Only finished rows reach the clamp: a learned position table has an end.
-            last = None if self.limit is None else self.limit - 1
-            positions = (positions[:, -1:] + 1).clamp(max=last)
+            positions = positions[:, -1:] + 1
+            if self.limit is not None:
+                # Only finished rows reach this: a learned position table has an end.
+                positions = positions.clamp(max=self.limit - 1)
         return list(zip(written, chances, strict=True))
+
+    def _alone(self, row: _Row) -> tuple[list[int], list[float]]:
+        """As `run` for one row, without padding or cache: the whole text again for each token."""
+        written: list[int] = []
+        chances: list[float] = []
+        while True:
+            ids = torch.tensor([[*row.ids, *written]], device=self.device)
+            logits = self.model(input_ids=ids, use_cache=False).logits[0, -1].float()
+            top, token = logits.max(-1)
+            if int(token) in self.ends:
+                break
+            written.append(int(token))
+            chances.append(float((top - logits.logsumexp(-1)).exp().clamp(max=1.0)))
+            if self._is_over(row, written):
+                break
+        return written, chances
+
+    def _is_over(self, row: _Row, written: list[int]) -> bool:
+        """Whether nothing may follow what was written."""
+        return (
+            len(written) == row.most
+            or len(row.ids) + len(written) == self.limit
+            or self.stopping.reached(written, row.stop_from)
+        )
 
 
 def _left_padded(batch: list[list[int]], device: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -4,9 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.utils.logging import disable_progress_bar
+from transformers.utils.logging import (
+    disable_progress_bar,
+    get_verbosity,
+    set_verbosity,
+    set_verbosity_error,
+)
 
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import Precision
@@ -14,8 +18,10 @@ from dataselect.scoring.checkpoint import Precision
 
 def load_model(folder: Path, device: str, precision: Precision) -> tuple[Any, Any]:
     """The model in evaluation mode on `device`, and its tokenizer. Raises InputError on failure."""
-    # Its progress bars would break the run's own display.
+    # Its progress bars would break the run's own display, and what it warns of is refused below.
     disable_progress_bar()
+    verbosity = get_verbosity()
+    set_verbosity_error()
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder))
         model, loading = AutoModelForCausalLM.from_pretrained(
@@ -23,8 +29,14 @@ def load_model(folder: Path, device: str, precision: Precision) -> tuple[Any, An
             use_safetensors=True,
             dtype=getattr(torch, precision),
             output_loading_info=True,
+            # They are refused below, by name.
+            ignore_mismatched_sizes=True,
         )
-    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Whatever transformers meets in a folder, down to errors that a config's values cause deep
+        # in a model's code: for the user it is the folder that cannot be loaded.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             folder,
@@ -32,8 +44,11 @@ def load_model(folder: Path, device: str, precision: Precision) -> tuple[Any, An
             "name a folder with config, tokenizer and safetensors weights of a model that"
             " transformers knows (custom model code is not run)",
         ) from error
+    finally:
+        set_verbosity(verbosity)
     # transformers fills missing weights at random, and such a model still gives scores.
-    misfits = sorted(map(str, (*loading["missing_keys"], *loading["mismatched_keys"])))
+    mismatched = (name for name, *_ in loading["mismatched_keys"])
+    misfits = sorted((*loading["missing_keys"], *mismatched))
     if misfits:
         raise InputError(
             folder,

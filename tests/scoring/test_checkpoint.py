@@ -1,5 +1,6 @@
 """What a model is known by: its bytes and its precision, or a commit; never a path."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -121,3 +122,16 @@ def test_pickled_weights_are_not_read(saved: Path, tmp_path: Path) -> None:
     (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
     with pytest.raises(InputError, match="pickled weights are not read"):
         resolve_model(str(copy), "float32")
+
+
+def test_weights_of_another_shape_are_one_line_and_no_traceback(tmp_path: Path) -> None:
+    from dataselect.scoring.loading import load_model
+
+    folder = save_model(tmp_path / "m")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "intermediate_size": 48}))
+    with pytest.raises(InputError) as refused:
+        load_model(folder, "cpu", "float32")
+    assert str(refused.value).startswith(f"{folder}: its weights do not fit its config.json (3 ")
+    assert "mlp." in str(refused.value)
+    assert "\n" not in str(refused.value)

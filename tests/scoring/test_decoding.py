@@ -4,7 +4,15 @@ from typing import Any
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from dataselect.errors import InputError
 from dataselect.scoring.decoding import greedy
@@ -135,3 +143,28 @@ def test_a_prompt_that_leaves_no_room_is_refused(
 
 def test_no_prompts_give_no_continuations(make_model: Callable[..., Any], tokenizer: Any) -> None:
     assert greedy(make_model("gpt2"), tokenizer, [], 5) == []
+
+
+def without_position_limit(kind: str) -> Any:
+    """A random model whose configuration names no longest input."""
+    torch.manual_seed(4)
+    common: dict[str, Any] = {"vocab_size": 400, "hidden_size": 16, "initializer_range": 0.5}
+    ends = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    if kind == "bloom":
+        return BloomForCausalLM(BloomConfig(n_layer=1, n_head=2, **common, **ends)).eval()
+    return MambaForCausalLM(MambaConfig(num_hidden_layers=1, state_size=4, **common, **ends)).eval()
+
+
+@pytest.mark.parametrize("kind", ["bloom", "mamba"])
+def test_a_model_without_a_position_limit_is_followed_too(tokenizer: Any, kind: str) -> None:
+    model = without_position_limit(kind)
+    # One keeps its place by distances, the other a state that is no cache of keys and values.
+    written = greedy(model, tokenizer, PROMPTS[:3], 12, batch_size=3)
+    for prompt, continuation in zip(PROMPTS, written, strict=False):
+        ids = tokenizer(prompt)["input_ids"]
+        whole = torch.tensor([[*ids, *continuation.ids]])
+        with torch.no_grad():
+            logits = model(input_ids=whole).logits[0, len(ids) - 1 :]
+        n = len(continuation.ids)
+        assert n > 0
+        assert logits.argmax(-1)[:n].tolist() == list(continuation.ids)

@@ -158,5 +158,7 @@ def test_a_model_with_a_broken_number_is_refused_and_not_scored_on_what_is_left(
     # A token of one item alone: leaving that item out would change the mean in silence.
     token = next(t for t in prepared[-1].trace_ids if t not in prepared[0].trace_ids)
     model.get_input_embeddings().weight.data[token, 0] = broken
-    with pytest.raises(InputError, match="its losses are not finite numbers on [0-9]+ of 12 texts"):
+    with pytest.raises(
+        InputError, match=r"its losses are not finite numbers on [0-9]+ of 12 texts"
+    ):
         score(model, prepared)
