@@ -137,6 +137,16 @@ class Selection:
     """Result of the mixture search, or the error that ended it; None before or without a search."""
 
     @property
+    def mixture_found(self) -> "Found | None":
+        """The result of the mixture search; None before, without or after a failed one."""
+        return None if isinstance(self.mixture, DataselectError) else self.mixture
+
+    @property
+    def mixture_problem(self) -> DataselectError | None:
+        """The error that ended the mixture search, if one did."""
+        return self.mixture if isinstance(self.mixture, DataselectError) else None
+
+    @property
     def complete(self) -> bool:
         """Whether no candidate failed. A diverged one counts as done: it would diverge again."""
         stages = stage_scores(self.screening, self.prediction).values()

@@ -2,33 +2,32 @@
 
 import io
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from dataselect.api.arguments import as_folder, require_one_of
+from dataselect.api.arguments import as_folder, as_path, require_one_of
 from dataselect.api.result import Result
 from dataselect.api.score import Device
 from dataselect.calibration.calibrate import Measured, Paired, fit, measure, pair
 from dataselect.calibration.spec import CalibrationSpec, load_calibration
-from dataselect.compute import Event, resolve_device
+from dataselect.compute import resolve_device
+from dataselect.formats.in_memory import frame
 from dataselect.report.calibration_files import CalibrationFiles
-from dataselect.report.numbers import number, one_line
+from dataselect.report.numbers import number
 from dataselect.report.output import write_out
 from dataselect.report.tables.fits import fit_document
+from dataselect.stages.watch import SilentWatch, Watch
 from dataselect.store import Store, lock
 from dataselect.transfer.file import to_json
 from dataselect.transfer.function import TransferFunction
 from dataselect.transfer.pairs import read_pairs
 from dataselect.transfer.protocols import find_direction
+from dataselect.wording import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from dataselect.stages.watch import Watch
 
 Protocol = Literal["robust", "paper"]
 
@@ -104,7 +103,7 @@ def calibrate(
     store: str | Path = ".dataselect",
     device: Device = "auto",
     unsafe: bool = False,
-    watch: "Watch | None" = None,
+    watch: Watch | None = None,
     command: str | None = None,
 ) -> Calibration:
     """Score a proxy's checkpoints, pair them with a target's accuracies, and fit the functions.
@@ -127,13 +126,16 @@ def calibrate(
     require_one_of("--device", device, get_args(Device))
     if protocol is not None:
         require_one_of("--protocol", protocol, get_args(Protocol))
-    loaded = spec if isinstance(spec, CalibrationSpec) else load_calibration(Path(spec))
+    if isinstance(spec, CalibrationSpec):
+        loaded = spec
+    else:
+        loaded = load_calibration(as_path("spec", spec, "give the path of a calibration spec"))
     paired = pair(loaded)
     files = None if out is None else CalibrationFiles(as_folder("--out", out))
     kept = Store(as_folder("--store", store))
     with lock(kept.root, "the store"):
         kept.clean()
-        measured = measure(paired, kept, resolve_device(device), unsafe, watch or _Silent())
+        measured = measure(paired, kept, resolve_device(device), unsafe, watch or SilentWatch())
     return _fitted(
         files,
         paired,
@@ -150,15 +152,15 @@ def _fitted(
     protocol: Protocol,
     command: str,
 ) -> Calibration:
-    with ExitStack() as stack:
-        written = files
-        if written is None:
-            folder = stack.enter_context(TemporaryDirectory())
-            written = CalibrationFiles(Path(folder) / f"{paired.spec.name}.json")
+    if files is None:
+        import pandas as pd
+
+        file = read_pairs(frame("pairs", pd.DataFrame(measured.rows)))
+    else:
         # Read back from the file, so that `dataselect fit` on it gives the same functions.
-        write_out(written.pairs, measured.table())
-        write_out(written.setting, measured.setting_file())
-        file = read_pairs(written.pairs)
+        write_out(files.pairs, measured.table())
+        write_out(files.setting, measured.setting_file())
+        file = read_pairs(files.pairs)
     direction = find_direction(file.benchmarks, True)
     fits = fit(file, paired, measured, protocol, command)
     functions = {name: each.function for name, each in fits.items()}
@@ -179,19 +181,3 @@ def _fitted(
     document = fit_document(file, fits, direction.correlations, facts, notes)
     named = {} if files is None else files.named()
     return Calibration(functions, document, named, measured)
-
-
-class _Silent:
-    """A `Watch` that shows nothing."""
-
-    def step(self, title: str) -> None:
-        """A new part of the run begins."""
-
-    def progress(self, work: str, fields: Mapping[str, float]) -> None:
-        """Progress of a piece of work in this process."""
-
-    def event(self, event: Event) -> None:
-        """Something happened to a job."""
-
-    def note(self, text: str) -> None:
-        """A note for the user."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dataselect.api.html import result_html
-from dataselect.report.numbers import one_line
+from dataselect.wording import one_line
 
 if TYPE_CHECKING:
     import pandas as pd

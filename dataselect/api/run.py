@@ -129,8 +129,7 @@ class RunResult(Result):
     @property
     def mixture_problem(self) -> DataselectError | None:
         """The error that ended the mixture search; None if there was none."""
-        mixture = self.selection.mixture
-        return mixture if isinstance(mixture, DataselectError) else None
+        return self.selection.mixture_problem
 
     def write(self, out: str | Path) -> Path:
         """Write the report into the folder `out`, created if missing; returns its README.md."""

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 
 from dataselect.errors import DataselectError
-from dataselect.report.output import write_out as write_out  # noqa: PLC0414  # re-exported
 
 StoreOption = Annotated[
     Path, typer.Option("--store", help="Folder that keeps everything computed, for resuming.")

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from dataselect.cli.common import errors, this_command, write_out
+from dataselect.cli.common import errors, this_command
+from dataselect.report.output import write_out
 
 mix_app = typer.Typer(
     name="mix",

@@ -213,7 +213,7 @@ def _open(name: str, traces: Path, benchmark: str | None, folder: Path | None) -
 
 def _plain(text: str) -> str:
     """`text` on one line without control characters, since ids may hold anything."""
-    from dataselect.report.numbers import one_line
+    from dataselect.wording import one_line
 
     return one_line(text)
 

@@ -204,7 +204,7 @@ def report(text: str) -> None:
 
 def say_written(path: Path, traces: "TraceSet") -> None:
     """Print one line about a trace file that was written."""
-    from dataselect.report.numbers import one_line
+    from dataselect.wording import one_line
 
     count = len(traces.exclusions)
     without = f", {count} {'item' if count == 1 else 'items'} left out" if count else ""

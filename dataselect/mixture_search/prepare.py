@@ -113,9 +113,11 @@ def cut_to_target(
     InputError where that is less than a sequence.
     """
     target, enabled = limits.target_tokens, mix.target_epochs
+    if target is None:
+        return {}  # `check` has refused a plan that asks for the target's epochs without them
     if enabled is None:
-        enabled = target is not None and bool(np.isfinite(limits.tokens).all())
-    if not enabled or target is None:
+        enabled = bool(np.isfinite(limits.tokens).all())
+    if not enabled:
         return {}
     share = recipe.tokens / target
     parts = {n: round(t * share) for n, t in zip(sources, limits.tokens.tolist(), strict=True)}

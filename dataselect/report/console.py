@@ -11,7 +11,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from dataselect.report.numbers import one_line
+from dataselect.wording import one_line
 
 
 def plain_table() -> Table:

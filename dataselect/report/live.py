@@ -20,8 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 from dataselect.compute import Event
-from dataselect.report.numbers import one_line
 from dataselect.units import format_count, format_seconds
+from dataselect.wording import one_line
 
 LINE_SECONDS = 10.0
 """Least time between two progress lines if the display cannot be redrawn."""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from dataselect.report.numbers import one_line
+from dataselect.wording import one_line
 
 # Characters with a meaning inside a line, and the middle of what GitHub links as a URL.
 _MARKUP = re.compile(r"[\\`*_{}\[\]<>#|~$&@!]|(?<=:)(?=//)|(?<=www)(?=\.)", re.IGNORECASE)

@@ -8,8 +8,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from dataselect.wording import one_line as one_line  # noqa: PLC0414  # re-exported
-
 METRIC_NAMES = {
     "rbridge": "rBridge",
     "trace_nll": "plain NLL of the trace (R^φ)",

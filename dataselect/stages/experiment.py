@@ -115,7 +115,9 @@ class Experiment:
         tokens = command_tokens(command, chosen, self.recipes.get(stage))
         names = command.trainer.placeholders
         data = []
-        if command.takes_data and tokens is not None:
+        if command.takes_data:
+            if tokens is None:
+                raise ValueError(f"{candidate}: no tokens; check_origins asks for them")
             shares, texts = manifest.shares(candidate), manifest.text_sources()
             drawn = draw_shares(manifest, candidate, self.streams, tokens)
             for (source, share), draw in zip(shares.items(), drawn, strict=True):

@@ -56,6 +56,8 @@ def test_the_command_and_the_function_give_the_same(project: Any, shared: Path) 
         assert Path(f"own.{name}").read_bytes() == Path(f"made.{name}").read_bytes()
     own, made = (read_transfer_file(Path(name))["sums"] for name in ("own.json", "made.json"))
     assert own.curve == made.curve == found.functions["sums"].curve
+    in_memory = ds.calibrate("spec.yaml", store=shared, device="cpu")
+    assert in_memory.functions["sums"].curve == own.curve
     assert own.provenance.command == "dataselect.calibrate('spec')"
     assert found.files["transfer functions"] == Path("own.json")
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from dataselect.report.markdown import escape, table
-from dataselect.report.numbers import one_line
+from dataselect.wording import one_line
 
 PUNCTUATION = st.text(alphabet="\\`*_{}[]()<>#+-=.!|&~$@:;/'\"1ab w", max_size=30)
 

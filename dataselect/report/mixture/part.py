@@ -5,7 +5,6 @@ Curves, runs and steps of the search are only in proposal.json, from which pictu
 
 from typing import TYPE_CHECKING, Any
 
-from dataselect.errors import DataselectError
 from dataselect.report.mixture.verdict import mixture_verdict
 
 if TYPE_CHECKING:
@@ -17,18 +16,18 @@ FOLDER = "mixture"
 
 def mixture_part(selection: "Selection") -> dict[str, Any] | None:
     """Status and result of the search that the plan asks for; None if it asks for none."""
-    experiment, found = selection.experiment, selection.mixture
+    experiment, found = selection.experiment, selection.mixture_found
     if experiment.plan.mix is None:
         return None
-    failed = isinstance(found, DataselectError)
+    problem = selection.mixture_problem
     part = {
-        "status": "failed" if failed else "unfinished",
-        "problem": str(found) if failed else None,
+        "status": "unfinished" if problem is None else "failed",
+        "problem": None if problem is None else str(problem),
         "verdict": None,
         "folder": FOLDER,
         "proposal": None,
     }
-    if found is None or isinstance(found, DataselectError):
+    if found is None:
         return part
     # Imported here: few reports have a mixture, and its libraries take a second to load.
     from dataselect.report.mixture.search import search_document

@@ -19,6 +19,7 @@ from dataselect.report.mixture.verdict import (
 )
 from dataselect.report.pictures import pictures
 from dataselect.units import format_flops, format_seconds
+from dataselect.wording import one_line
 
 READERS = {
     "weights.json": "anything",
@@ -61,7 +62,7 @@ def mixture_readme(document: Mapping[str, Any], files: Collection[str]) -> str:
         "## Files",
         table(["file", "for"], [[code(f), r] for f, r in _FILES.items() if f in files]),
         "## Do it again",
-        f"    {numbers.one_line(document['command'])}",
+        f"    {one_line(document['command'])}",
         _other_objective(searched),
         *_notes(document),
     ]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dataselect._version import __version__
 from dataselect.report import numbers
+from dataselect.wording import one_line
 
 Array = NDArray[np.float64]
 
@@ -114,4 +115,4 @@ def _is_there(path: Path, key: str) -> bool:
 
 def _plain(names: Iterable[str]) -> bool:
     """Whether all letters can be drawn as shapes; others are left to the reader's fonts."""
-    return all(numbers.one_line(name).isascii() for name in names)
+    return all(one_line(name).isascii() for name in names)

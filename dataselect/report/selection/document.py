@@ -149,7 +149,7 @@ def _cost(selection: "Selection") -> dict[str, Any]:
             "naive": cost.naive,
             "elsewhere": cost.elsewhere,
             # Not in the total, which is that of the two stages and the target.
-            "mixture": getattr(selection.mixture, "flops", 0.0),
+            "mixture": 0.0 if selection.mixture_found is None else selection.mixture_found.flops,
         },
         "saving_factor": cost.saving_factor,
         # N, k, C1, C2 and Ct of the paper's section 5.

@@ -14,15 +14,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataselect.errors import DataselectError
 from dataselect.proxies.recipe import Recipe
-from dataselect.report.numbers import one_line
 from dataselect.report.selection.document import document
 from dataselect.report.selection.leaks import leak_cells
 from dataselect.report.selection.readme import readme
 from dataselect.report.selection.resolved import resolved_yaml
 from dataselect.stages.accounting import stage_scores
 from dataselect.store.files import write_atomic
+from dataselect.wording import one_line
 
 if TYPE_CHECKING:
     from dataselect.pipeline import Selection
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 def write_report(selection: "Selection", out: Path) -> dict[str, Any]:
     """Write the files into `out`, created if missing; returns the content of report.json."""
     content = document(selection)
-    experiment, mixture = selection.experiment, selection.mixture
+    experiment, mixture = selection.experiment, selection.mixture_found
     ran = stage_scores(selection.screening, selection.prediction)
     recipes: dict[str, Recipe] = {
         stage.section: scores.recipe for stage, scores in ran.items() if scores.recipe
@@ -45,7 +44,7 @@ def write_report(selection: "Selection", out: Path) -> dict[str, Any]:
         "report.json": json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
     }
     out.mkdir(parents=True, exist_ok=True)
-    if mixture is not None and not isinstance(mixture, DataselectError):
+    if mixture is not None:
         # Imported here: few reports have a mixture, and its libraries take a second to load.
         from dataselect.report.mixture.search import write_search
 

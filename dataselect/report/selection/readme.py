@@ -17,6 +17,7 @@ from dataselect.report.selection.background import STAGE_NAMES, cost_lines, prov
 from dataselect.report.selection.leaks import alarms, leak_lines, mark
 from dataselect.report.selection.uncertainty import ablation_lines, noise_lines, uncertainty_lines
 from dataselect.units import format_count
+from dataselect.wording import one_line
 
 _RESUME = "The command at the end of this page resumes it."
 
@@ -46,7 +47,7 @@ def readme(document: Mapping[str, Any], command: str) -> str:
         *provenance_lines(document),
         *_notes(document),
         "## Run it again",
-        f"    {numbers.one_line(command)}",
+        f"    {one_line(command)}",
         "Results in the store are not computed again. Everything above is also in `report.json`, "
         "and `ranking.csv` has one row per candidate.",
     ]

@@ -25,10 +25,10 @@ from dataselect.config.proxy import Proxy
 from dataselect.config.proxy_origin import Trained, Trainer
 from dataselect.corpus.files import Form, origin
 from dataselect.proxies.recipe import Recipe
-from dataselect.report.numbers import one_line
 from dataselect.scoring.series import Member
 from dataselect.stages.proxy_origins import Given, StageName
 from dataselect.store import content_key
+from dataselect.wording import one_line
 
 _HEADER = """\
 # What this run was made from. `dataselect run` with this file repeats it; paths are relative to

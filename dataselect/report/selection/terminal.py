@@ -20,6 +20,7 @@ from dataselect.report.selection.uncertainty import (
     noisy_benchmarks,
 )
 from dataselect.units import format_flops, format_seconds
+from dataselect.wording import one_line
 
 _STYLES = {"ranked": "", "pruned": "dim", "diverged": "yellow", "failed": "red"}
 
@@ -27,17 +28,17 @@ _STYLES = {"ranked": "", "pruned": "dim", "diverged": "yellow", "failed": "red"}
 def print_report(document: Mapping[str, Any], console: Console) -> None:
     """Print the main results; the rest is in the report's README."""
     console.print()
-    console.print(Text(numbers.one_line(document["verdict"]), style="bold"))
+    console.print(Text(one_line(document["verdict"]), style="bold"))
     console.print()
     console.print(_ranking(document))
     console.print(_legend(document))
     for line in alarm_lines(document):
-        console.print(Text(numbers.one_line(line), style="yellow"))
+        console.print(Text(one_line(line), style="yellow"))
     if noisy := noisy_benchmarks(document["stages"]["stage1"]):
         console.print(Text(noisy, style="yellow"))
     for each in document["candidates"]:
         if each["status"] in ("diverged", "failed"):
-            reason = numbers.one_line(f"{each['id']} {each['status']}: {each['reason']}")
+            reason = one_line(f"{each['id']} {each['status']}: {each['reason']}")
             console.print(Text(reason, style=_STYLES[each["status"]]))
     if document["evidence"] is not None:
         console.print()

@@ -9,6 +9,7 @@ from typing import Any
 
 from dataselect.report import numbers
 from dataselect.report.markdown import code, escape, table
+from dataselect.wording import one_line
 
 _AT_TARGET = "is the better one at target size"
 
@@ -166,4 +167,4 @@ def noisy_benchmarks(stage1: Mapping[str, Any]) -> str | None:
     names = [name for name, each in noise.items() if each["verdict"] == "too noisy"]
     if not names:
         return None
-    return f"too noisy to choose by in Stage 1: {', '.join(map(numbers.one_line, names))}"
+    return f"too noisy to choose by in Stage 1: {', '.join(map(one_line, names))}"

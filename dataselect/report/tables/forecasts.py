@@ -17,6 +17,7 @@ from dataselect.report import numbers
 from dataselect.report.console import add_row, plain_table, say
 from dataselect.transfer.forecast import Forecast, not_told_apart, tiers
 from dataselect.transfer.forecast_table import Settings, TableForecasts
+from dataselect.wording import one_line
 
 Document = dict[str, Any]
 
@@ -131,7 +132,7 @@ def forecast_verdict(document: Document) -> str:
 def print_forecasts(document: Document, console: Console) -> None:
     """Print the ranking with its tiers, pairwise probabilities, and each benchmark."""
     for refusal in document["overruled"].values():
-        console.print(Text(numbers.one_line(f"FORCED: {refusal}"), style="bold red"))
+        console.print(Text(one_line(f"FORCED: {refusal}"), style="bold red"))
     console.print(_ranking(document))
     console.print()
     for line in _remarks(document):
@@ -213,7 +214,7 @@ def _table(*headings: str) -> Table:
     for place, each in enumerate(headings):
         names = place and headings[place - 1] in ("", "tier") and each != "tier"
         table.add_column(
-            Text(numbers.one_line(each)),
+            Text(one_line(each)),
             justify="left" if names else "right",
             overflow="fold",
             no_wrap=not names,

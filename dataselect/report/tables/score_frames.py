@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dataselect.report.numbers import one_line
 from dataselect.scoring.score_models import BenchmarkScores
 from dataselect.traces.summary import grouped
+from dataselect.wording import one_line
 
 if TYPE_CHECKING:
     import pandas as pd

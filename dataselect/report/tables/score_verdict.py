@@ -6,9 +6,10 @@ paired differences.
 
 from collections.abc import Sequence
 
-from dataselect.report.numbers import number, one_line
+from dataselect.report.numbers import number
 from dataselect.report.tables.score_frames import mean_of
 from dataselect.scoring.score_models import BenchmarkScores
+from dataselect.wording import one_line
 
 
 def score_verdict(models: Sequence[str], scores: Sequence[BenchmarkScores]) -> str:

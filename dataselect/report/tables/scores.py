@@ -18,7 +18,6 @@ from rich.table import Table
 
 from dataselect._version import __version__
 from dataselect.decisions.frontier_agreement import compare_frontiers
-from dataselect.report.numbers import one_line
 from dataselect.report.tables.score_frames import (
     HEADLINES,
     LEGEND,
@@ -34,7 +33,7 @@ from dataselect.scoring.evaluate import Evaluation
 from dataselect.scoring.rbridge import METRIC_VERSION
 from dataselect.scoring.score_models import BenchmarkScores, distinct
 from dataselect.store import write_atomic
-from dataselect.wording import slug
+from dataselect.wording import one_line, slug
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,9 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from dataselect.benchmarks.items import LETTERS, Item
-from dataselect.report.numbers import number, one_line, percent
+from dataselect.report.numbers import number, percent
 from dataselect.traces.summary import Spread, Summary
 from dataselect.traces.trace import Trace, TraceHeader
+from dataselect.wording import one_line
 
 UNCERTAIN = 0.5
 """Tokens with a lower probability are marked."""

@@ -2,13 +2,11 @@ import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from batch_building import (
     ADDING,
     ITEMS,
-    KEY,
     OPTIONS,
     PRICES,
     QUESTIONS,
@@ -29,19 +27,6 @@ from dataselect.traces.recording.batch import Limits, Queue
 from dataselect.traces.recording.journal import Journal
 from dataselect.traces.recording.spending import Usage
 from dataselect.traces.trace import read_traces
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with BatchServer(script) as running:
-        yield running
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "made" / "adding.jsonl.gz"
 
 
 def test_the_traces_are_those_of_single_requests(server: BatchServer, out: Path) -> None:

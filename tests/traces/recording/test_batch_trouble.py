@@ -15,26 +15,12 @@ from batch_building import (
     Watch,
     build,
     one_by_one,
-    script,
     sizes,
 )
 from batch_server import BatchServer
 
 from dataselect.errors import DataselectError, IncompleteError, InputError
 from dataselect.traces.recording.asked import partial_folder
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with BatchServer(script) as running:
-        yield running
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "made" / "adding.jsonl.gz"
 
 
 @pytest.mark.parametrize("fault", ["500", "429"])

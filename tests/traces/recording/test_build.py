@@ -55,11 +55,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Any:
         yield running
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "made" / "adding.jsonl.gz"
-
-
 def build(
     server: CompletionsServer,
     out: Path,
