@@ -103,9 +103,10 @@ def scores_or_refusal(folder: Path, **how: Any) -> pd.DataFrame | InputError:
     """
     try:
         return item_scores(folder, **how)
-    except InputError as refusal:
-        assert "\n" not in str(refusal)
-        return refusal
+    except InputError as error:
+        refusal = error
+    assert "\n" not in str(refusal)
+    return refusal
 
 
 def differing(one: pd.DataFrame, other: pd.DataFrame, tolerance: float = 1e-9) -> list[str]:

@@ -29,8 +29,8 @@ def tokenizer_files(kind: str) -> tuple[str, str]:
     `bytes`: byte-level BPE, as OLMo and Llama 3 split text. `bytes-bos`: the same with a BOS before
     every text. `gpt2`: byte-level BPE with GPT-2's own pattern. `digits`: every digit alone.
     `sentencepiece`: BPE with ▁ for spaces and bytes for unknown letters, as Llama 2 and Mistral.
-    `metaspace`: the same by a pre-tokenizer, as newer conversions have it. `unigram`: SentencePiece's
-    other model.
+    `metaspace`: the same by a pre-tokenizer, as newer conversions have it. `unigram`: the other
+    model of SentencePiece.
     """
     made = _TOKENIZERS[kind]()
     config: dict[str, Any] = {
