@@ -40,6 +40,10 @@ class Tokenizer:
     """`tokenizer_hash` of the folder."""
     vocab_size: int
     """Number of entries, special tokens included."""
+    before: tuple[int, ...] = ()
+    """Special tokens that begin every text (a BOS, or nothing)."""
+    notes: tuple[str, ...] = ()
+    """Remarks on its files for readers of the report."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +123,25 @@ def prepare_tokenizer(
         _make_tokenizer(manifest, chosen, plan.seed, spec, folder)
 
     artifact = store.get_or_build("tokenizer", spec, build)
+    if "path" in spec and Path(spec["path"]).is_dir():
+        from dataselect.corpus.segmentation import segmentation_hash
+
+        if segmentation_hash(artifact.path) != segmentation_hash(Path(spec["path"])):
+            # Kept by an earlier release, which followed the class that is named beside the file.
+            spec = {**spec, "tokens": "tokenizer.json"}
+            artifact = store.get_or_build("tokenizer", spec, build)
     facts = artifact.json("facts.json")
-    return Tokenizer(artifact.path, facts["hash"], facts["vocab_size"])
+    before = facts["before"] if "before" in facts else _before(artifact.path)
+    notes = tuple(facts.get("notes", ()))
+    return Tokenizer(artifact.path, facts["hash"], facts["vocab_size"], tuple(before), notes)
+
+
+def _before(folder: Path) -> list[int]:
+    """What an artifact of before does not say."""
+    from dataselect.corpus.saved_tokenizer import special_tokens_before
+    from dataselect.corpus.tokenizer import load_tokenizer
+
+    return special_tokens_before(load_tokenizer(folder))
 
 
 def _loaded_spec(chosen: TokenizerPlan, base: Path) -> dict[str, Any]:
@@ -136,20 +157,27 @@ def _loaded_spec(chosen: TokenizerPlan, base: Path) -> dict[str, Any]:
 def _make_tokenizer(
     manifest: Manifest, chosen: TokenizerPlan, seed: int, spec: Mapping[str, Any], folder: Path
 ) -> None:
+    from dataselect.corpus.saved_tokenizer import special_tokens_before
     from dataselect.corpus.tokenizer import (
-        load_tokenizer,
+        load_saved_tokenizer,
         tokenizer_hash,
         train_tokenizer,
     )
 
-    training = chosen.train
+    training, notes = chosen.train, tuple[str, ...]()
     if training is None:
-        tokenizer = load_tokenizer(spec["path"], chosen.revision)
+        saved = load_saved_tokenizer(spec["path"], chosen.revision)
+        tokenizer, notes = saved.tokenizer, saved.notes
     else:
         texts = _pooled(manifest, training.characters, seed)
         tokenizer = train_tokenizer(texts, training.vocab_size, training.split_digits)
     tokenizer.save_pretrained(str(folder))
-    facts = {"hash": tokenizer_hash(folder), "vocab_size": len(tokenizer)}
+    facts = {
+        "hash": tokenizer_hash(folder),
+        "vocab_size": len(tokenizer),
+        "before": special_tokens_before(tokenizer),
+        "notes": notes,
+    }
     (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
@@ -220,6 +248,7 @@ def prepare_streams(
     identities = {
         name: {"source": dict(corpus.fingerprints[name])}
         | {"tokenizer": corpus.tokenizer.hash, "seed": plan.seed}
+        | ({"before": list(corpus.tokenizer.before)} if corpus.tokenizer.before else {})
         | ({"cut": needed[name]} if name in cut else {})
         for name in sources
     }

@@ -3,10 +3,11 @@
 Losses per token can only be compared between models that split texts into the same tokens. The
 hash of a tokenizer (`corpus.tokenizer.tokenizer_hash`) is too strict for this: a pad token, a chat
 template or an older version of the library that saved the file changes it. The hash here covers
-only what decides the segmentation: normaliser, pre-tokeniser, and the model with its vocabulary
-and merges.
+only what decides the segmentation: normaliser, pre-tokeniser, the model with its vocabulary and
+merges, and added tokens that are found in ordinary text (GPT-NeoX has some for runs of spaces).
+It is of what is used: models are loaded with the tokens of tokenizer.json (`saved_tokenizer`).
 
-Not covered: added tokens, which ordinary text does not contain.
+Not covered: special tokens, which are text when they are written in a text.
 """
 
 import hashlib
@@ -15,6 +16,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from dataselect.corpus.saved_tokenizer import special_tokens
+from dataselect.errors import InputError
 from dataselect.store.files import sha256_of
 
 _PARTS = ("normalizer", "pre_tokenizer", "model")
@@ -23,7 +26,8 @@ _PARTS = ("normalizer", "pre_tokenizer", "model")
 def segmentation_hash(folder: Path) -> str:
     """32 hexadecimal digits, equal for tokenizers that segment ordinary texts alike.
 
-    For a folder without tokenizer.json, a hash of its tokenizer files.
+    For a folder without tokenizer.json, a hash of its tokenizer files. Raises InputError for a
+    damaged one.
     """
     file = folder / "tokenizer.json"
     if file.exists():
@@ -36,8 +40,22 @@ def segmentation_hash(folder: Path) -> str:
 
 @lru_cache(maxsize=64)
 def _of_file(file: Path, size: int, changed: int) -> str:
-    content = json.loads(file.read_bytes())
-    text = json.dumps({part: _plain(content.get(part)) for part in _PARTS}, sort_keys=True)
+    try:
+        content = json.loads(file.read_bytes())
+        parts = {part: _plain(content.get(part)) for part in _PARTS}
+        special = set(special_tokens(file.parent).values())
+        added = [
+            _plain(token)
+            for token in content.get("added_tokens") or ()
+            if not token.get("special") and token.get("content") not in special
+        ]
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(
+            file, "is missing or damaged", "save the tokenizer again with save_pretrained"
+        ) from error
+    if added:
+        parts["added_tokens"] = added
+    text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -1,10 +1,12 @@
 """Write texts as a stream of token ids on disk, and read it back through memory maps.
 
 A folder holds `tokens-00000.bin`, … (little-endian uint16, or uint32 for vocabularies beyond
-65,536) and `index.json`. Every document is followed by one end-of-text token. The stream stops
-exactly at the budget, inside a document if need be: the first n tokens are the same for every
-budget, number of threads and batch size. Texts are read and tokenised in small batches, so memory
-does not grow with the budget. The folder becomes visible when the store publishes it, not here.
+65,536) and `index.json`. Every document begins with what the tokenizer puts before a text (a BOS,
+or nothing), as every text that is scored does, and is followed by one end-of-text token. The
+stream stops exactly at the budget, inside a document if need be: the first n tokens are the same
+for every budget, number of threads and batch size. Texts are read and tokenised in small batches,
+so memory does not grow with the budget. The folder becomes visible when the store publishes it, not
+here.
 """
 
 import json
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 
 from dataselect.corpus.batches import map_batches
 from dataselect.corpus.rows import RowCounts
+from dataselect.corpus.saved_tokenizer import special_tokens_before
 from dataselect.corpus.tokenizer import load_tokenizer
 from dataselect.errors import InputError
 
@@ -42,7 +45,7 @@ class TokenCounts:
     """Size of a token folder."""
 
     tokens: int
-    """Tokens, including the end-of-text tokens."""
+    """Tokens, including those that begin and end documents."""
     documents: int
     """Documents begun; the budget may cut the last."""
     exhausted: bool
@@ -83,6 +86,7 @@ def write_tokens(
     assert budget > 0, "a plan never needs 0 tokens"
     assert processes > 0, "tokenising needs a thread"
     tokenizer, end, vocabulary = _plain_tokenizer(tokenizer_folder)
+    before = special_tokens_before(tokenizer)
     dtype = np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
     folder.mkdir(parents=True, exist_ok=True)
     tokens = documents = 0
@@ -91,7 +95,7 @@ def write_tokens(
 
     def encode(batch: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64], Any]:
         scanned = None if observer is None else observer.scan(batch)
-        return *_encode(tokenizer, batch, end), scanned
+        return *_encode(tokenizer, batch, before, end), scanned
 
     with (
         _no_tokenizer_threads(),
@@ -199,7 +203,7 @@ def _progress(tokens: int, budget: int, seconds: float) -> dict[str, float]:
 
 
 def _plain_tokenizer(folder: str | Path) -> tuple["Tokenizer", int, int]:
-    """A tokenizer that adds no special tokens, the end-of-text id, and the vocabulary's size."""
+    """A tokenizer for documents, the end-of-text id, and the vocabulary's size."""
     loaded = load_tokenizer(folder)
     # Loaded for this call, so the settings below affect no other user.
     tokenizer: Tokenizer = loaded.backend_tokenizer
@@ -214,10 +218,11 @@ def _plain_tokenizer(folder: str | Path) -> tuple["Tokenizer", int, int]:
 
 
 def _encode(
-    tokenizer: "Tokenizer", batch: list[str], end: int
+    tokenizer: "Tokenizer", batch: list[str], before: list[int], end: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     ids, ends = array("I"), array("q")
     for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
+        ids.extend(before)
         ids.extend(encoding.ids)
         ids.append(end)
         ends.append(len(ids))

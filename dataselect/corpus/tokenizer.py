@@ -13,6 +13,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from dataselect.corpus.redaction import redact
+from dataselect.corpus.saved_tokenizer import SavedTokenizer, read_tokenizer
 from dataselect.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 END_OF_TEXT = "<|endoftext|>"
 # The 256 bytes and the end-of-text token.
 SMALLEST_VOCABULARY = 257
+_HUB_FILES = (
+    "config.json",
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "*.model",
+    "vocab.*",
+    "merges.txt",
+)
 
 
 def train_tokenizer(
@@ -67,30 +77,38 @@ def train_tokenizer(
 
 
 def load_tokenizer(path: str | Path, revision: str | None = None) -> "PreTrainedTokenizerFast":
-    """Load a tokenizer from a folder or the Hub.
+    """The tokenizer of `load_saved_tokenizer`, without its notes."""
+    return load_saved_tokenizer(path, revision).tokenizer
+
+
+def load_saved_tokenizer(path: str | Path, revision: str | None = None) -> SavedTokenizer:
+    """Load a tokenizer from a folder or the Hub; its tokens are those of its tokenizer.json.
 
     Raises InputError when there is none, or when it is slow or has no end-of-text token.
     """
-    if not Path(path).is_dir():
-        _require_hub(str(path), revision)
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(path), revision=revision)
-    except Exception as error:  # the Rust library raises no narrower class
-        reason = shorten(redact(str(error)), 200, placeholder=" …")
-        raise InputError(
-            path,
-            f"no tokenizer can be loaded ({reason})",
-            "check the path and revision; a Hub tokenizer needs the network or an earlier download",
-        ) from None
-    if not tokenizer.is_fast:
-        raise InputError(path, "this tokenizer has no fast form", "use one with a tokenizer.json")
-    if tokenizer.eos_token_id is None:
+    folder = Path(path) if Path(path).is_dir() else _from_hub(str(path), revision)
+    saved = read_tokenizer(folder)
+    if saved.tokenizer.eos_token_id is None:
         raise InputError(
             path, "this tokenizer has no end-of-text token", "set eos_token in its configuration"
         )
-    return tokenizer
+    return saved
+
+
+def _from_hub(name: str, revision: str | None) -> Path:
+    """The files of a tokenizer in the Hugging Face cache, downloaded if missing."""
+    from huggingface_hub import snapshot_download
+
+    _require_hub(name, revision)
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES))
+    except Exception as error:  # from whichever HTTP library is in use
+        reason = shorten(redact(str(error)), 200, placeholder=" …")
+        raise InputError(
+            name,
+            f"no tokenizer can be loaded ({reason})",
+            "check the path and revision; a Hub tokenizer needs the network or an earlier download",
+        ) from None
 
 
 def _require_hub(name: str, revision: str | None) -> None:

@@ -90,6 +90,7 @@ def write_data(
         **facts,
         "dtype": dtype,
         "byte_order": "little",
+        "before_text": list(tokenizer.before),
         "end_of_text": end_of_text,
         "vocab_size": tokenizer.vocab_size,
         "tokenizer": "tokenizer",

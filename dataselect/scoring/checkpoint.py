@@ -19,6 +19,10 @@ from dataselect.wording import quoted
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
+LOADER_VERSION = 2
+"""Part of the key of models that were trained elsewhere; increase it when the same files would be
+loaded with other tokens or weights. 2: the tokens of tokenizer.json, and every tensor compared."""
+
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _HUB_FILES = ["*.json", "*.safetensors", "*.model", "merges.txt", "vocab.txt"]
 
@@ -137,7 +141,7 @@ def model_identity(
 
 def _identity(origin: Mapping[str, Any], precision: Precision) -> dict[str, Any]:
     other = {} if precision == "float32" else {"precision": precision}
-    return {"model": {**origin, **other}}
+    return {"model": {**origin, **other, "loader": LOADER_VERSION}}
 
 
 def _require_weights(model: str, folder: Path) -> None:

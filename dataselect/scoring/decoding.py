@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
+from dataselect.corpus.saved_tokenizer import plain_ids, special_tokens_before
 from dataselect.errors import InputError
-from dataselect.scoring.token_spans import opening_ids
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def greedy(
     first stop string. A row also ends at the model's position limit. Raises InputError for an
     empty prompt, or one that leaves no room for a token.
     """
-    opening = opening_ids(tokenizer)
-    encoded = tokenizer(list(prompts), add_special_tokens=False)["input_ids"] if prompts else []
+    opening = special_tokens_before(tokenizer)
+    encoded = plain_ids(tokenizer, prompts)
     rows = [opening + list(ids) for ids in encoded]
     most, least = _for_each(max_new_tokens, rows), _for_each(stop_from, rows)
     decoder = _Decoder(

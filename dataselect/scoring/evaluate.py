@@ -100,6 +100,8 @@ class Measured:
     notes: tuple[str, ...]
     """Remarks for readers of the scores."""
     flops: float
+    model_notes: tuple[str, ...] = ()
+    """Remarks on the files of the model, for readers of the scores."""
 
 
 def find(
@@ -195,6 +197,7 @@ def measure(
                         "exclusions": [asdict(exclusion) for exclusion in measured.exclusions],
                         "notes": list(measured.notes),
                         "flops": measured.flops,
+                        "model_notes": list(subject.notes),
                     }
                     (out / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
                 store.note(measurement, spec, clock.facts(name, measured.flops, device))
@@ -215,7 +218,9 @@ class _Subject:
         from dataselect.scoring.decoding import position_limit
         from dataselect.scoring.loading import load_model
 
-        self._model, self._tokenizer = load_model(checkpoint.folder(), device, precision)
+        loaded = load_model(checkpoint.folder(), device, precision)
+        self._model, self._tokenizer = loaded.model, loaded.tokenizer
+        self.notes = loaded.notes
         self._device, self._unsafe = device, unsafe
         # Inputs are never truncated, so a model that states no limit has none.
         self._limit = position_limit(self._model) or 1 << 30
@@ -303,6 +308,8 @@ def _read(artifact: Artifact) -> Measured:
         exclusions=tuple(Exclusion(**each) for each in facts["exclusions"]),
         notes=tuple(facts["notes"]),
         flops=facts["flops"],
+        # Artifacts of before have none.
+        model_notes=tuple(facts.get("model_notes", ())),
     )
 
 
@@ -317,4 +324,5 @@ def _mean(parts: Sequence[Measured]) -> Measured:
         tuple(dict.fromkeys(each for part in parts for each in part.exclusions)),
         tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         sum(part.flops for part in parts),
+        parts[0].model_notes,
     )

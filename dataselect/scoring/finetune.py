@@ -79,7 +79,8 @@ class FinetunedCheckpoint:
 
         benchmark = self.training.id
         wall, cpu = time.monotonic(), time.process_time()
-        model, tokenizer = load_model(self.base.folder(), self.device, "float32")
+        loaded = load_model(self.base.folder(), self.device, "float32")
+        model, tokenizer = loaded.model, loaded.tokenizer
         examples, too_long = make_examples(self.training, tokenizer, position_limit(model))
         self.report(f"{self.name}: fine-tuning on {len(examples):,} examples of {benchmark}")
         reported = time.monotonic()

@@ -22,10 +22,11 @@ import pandas as pd
 from rapidfuzz.distance import Levenshtein
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
+from dataselect.corpus.saved_tokenizer import plain_ids, special_tokens_before
 from dataselect.cost import scoring_flops
 from dataselect.scoring.decoding import greedy, position_limit
 from dataselect.scoring.prepare import TooLongError
-from dataselect.scoring.token_spans import Aligner, RewrittenTextError, opening_ids
+from dataselect.scoring.token_spans import Aligner, RewrittenTextError
 
 
 @dataclass(frozen=True)
@@ -127,10 +128,10 @@ def _prompt(
     benchmark: BenchmarkItems, item: Item, tokenizer: Any, aligner: Aligner, limit: int | None
 ) -> _Prompt:
     all_shots = len(benchmark.examples(item))
-    opening = len(opening_ids(tokenizer))
+    opening = len(special_tokens_before(tokenizer))
     for shots in range(all_shots, -1, -1):
         text = benchmark.context(item, shots)
-        length = opening + len(tokenizer(text, add_special_tokens=False)["input_ids"])
+        length = opening + len(plain_ids(tokenizer, [text])[0])
         if limit is None or length + benchmark.new_tokens <= limit:
             break
     if limit is not None and length >= limit:

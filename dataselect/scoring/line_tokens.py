@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
+from dataselect.corpus.saved_tokenizer import plain_ids
+
 _CUT = re.compile(r"\n(?=[A-Za-z0-9])")
 _BEHIND = "A"
 # The rules of cl100k (Llama 3, OLMo 2) and of Qwen 2. ByteLevel itself has those of GPT-2.
@@ -29,7 +31,7 @@ _CACHED_LETTERS = 1 << 24
 
 
 class LineTokens:
-    """Tokens of texts, without special tokens, equal to those of `tokenizer`.
+    """Tokens of texts, equal to those of `tokenizer`; special tokens in a text are text.
 
     The tokenizer must not change. `by_line` is whether texts may be cut; if not, nothing is
     cached.
@@ -77,8 +79,7 @@ class LineTokens:
             self._context, self._head, self._rest = context, head, rest
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
-        encoded = self._tokenizer(texts, add_special_tokens=False, verbose=False)
-        return list(encoded["input_ids"])
+        return plain_ids(self._tokenizer, texts)
 
 
 def _may_be_cut(tokenizer: Any) -> bool:

@@ -1,10 +1,19 @@
-"""Load a checkpoint's folder: safetensors and a fast tokenizer, no pickle and no remote code."""
+"""Load a checkpoint's folder: safetensors and a fast tokenizer, no pickle and no remote code.
 
+What is loaded is what the files hold: the tokens of tokenizer.json (`corpus.saved_tokenizer`) and
+every tensor of the weights (`weights`); anything else is refused in one line, or noted.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils.logging import (
     disable_progress_bar,
     get_verbosity,
@@ -12,53 +21,96 @@ from transformers.utils.logging import (
     set_verbosity_error,
 )
 
+from dataselect.corpus.saved_tokenizer import read_tokenizer
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import Precision
+from dataselect.scoring.weights import check_config, check_loaded, remarks, stored_tensors
 
 
-def load_model(folder: Path, device: str, precision: Precision) -> tuple[Any, Any]:
-    """The model in evaluation mode on `device`, and its tokenizer. Raises InputError on failure."""
-    # Its progress bars would break the run's own display, and what it warns of is refused below.
+@dataclass(frozen=True)
+class LoadedModel:
+    """A checkpoint in memory."""
+
+    model: Any
+    """A causal LM of transformers, in evaluation mode."""
+    tokenizer: Any
+    """Its fast tokenizer; special tokens in a text are text."""
+    notes: tuple[str, ...]
+    """Remarks on its files for readers of its scores."""
+
+
+def load_model(folder: Path, device: str, precision: Precision) -> LoadedModel:
+    """The model on `device`, and its tokenizer. Raises InputError where the files do not agree."""
+    tensors = stored_tensors(folder)
+    with _quiet():
+        saved = read_tokenizer(folder)
+        content = _config(folder)
+        with _one_line(folder):
+            config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+        check_config(config, content, tensors)
+        with _one_line(folder):
+            model, loading = AutoModelForCausalLM.from_pretrained(
+                str(folder),
+                config=config,
+                use_safetensors=True,
+                dtype=getattr(torch, precision),
+                output_loading_info=True,
+                trust_remote_code=False,
+                # They are refused below, by name.
+                ignore_mismatched_sizes=True,
+            )
+        check_loaded(folder, model, loading, tensors)
+        model.to(device).eval()
+        with _one_line(folder):
+            _try(model, device)
+    return LoadedModel(model, saved.tokenizer, (*saved.notes, *remarks(content, model)))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # Its progress bars would break the run's own display, and what it warns of is refused here.
     disable_progress_bar()
     verbosity = get_verbosity()
     set_verbosity_error()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder))
-        model, loading = AutoModelForCausalLM.from_pretrained(
-            str(folder),
-            use_safetensors=True,
-            dtype=getattr(torch, precision),
-            output_loading_info=True,
-            # They are refused below, by name.
-            ignore_mismatched_sizes=True,
-        )
-    except MemoryError:
+        yield
+    finally:
+        set_verbosity(verbosity)
+
+
+@contextmanager
+def _one_line(folder: Path) -> Iterator[None]:
+    """Whatever transformers meets in a folder, down to errors that a config's values cause deep in
+    a model's code: for the user it is the folder that cannot be loaded."""
+    try:
+        yield
+    except (InputError, MemoryError):
         raise
     except Exception as error:
-        # Whatever transformers meets in a folder, down to errors that a config's values cause deep
-        # in a model's code: for the user it is the folder that cannot be loaded.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        text = str(error).strip() or type(error).__name__
+        reason = shorten(text.splitlines()[0], 200, placeholder=" …")
         raise InputError(
             folder,
             f"no causal language model can be loaded ({reason})",
             "name a folder with config, tokenizer and safetensors weights of a model that"
             " transformers knows (custom model code is not run)",
         ) from error
-    finally:
-        set_verbosity(verbosity)
-    # transformers fills missing weights at random, and such a model still gives scores.
-    mismatched = (name for name, *_ in loading["mismatched_keys"])
-    misfits = sorted((*loading["missing_keys"], *mismatched))
-    if misfits:
-        raise InputError(
-            folder,
-            f"its weights do not fit its config.json ({len(misfits)} missing or of another shape,"
-            f" such as {misfits[0]})",
-            "get the checkpoint again",
-        )
-    if not getattr(tokenizer, "is_fast", False):
-        raise InputError(
-            folder, "its tokenizer is not a fast one", "convert it to a tokenizer.json"
-        )
-    model.to(device).eval()
-    return model, tokenizer
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    file = folder / "config.json"
+    try:
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        content = None
+    if not isinstance(content, dict):
+        raise InputError(file, "is missing or no JSON object", "get the checkpoint again")
+    return content
+
+
+def _try(model: Any, device: str) -> None:
+    """Run the model on a few tokens: some settings fail only then."""
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    ids = torch.arange(4, device=device).remainder(vocabulary)[None]
+    with torch.inference_mode():
+        model(input_ids=ids, use_cache=False)

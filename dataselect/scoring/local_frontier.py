@@ -53,7 +53,9 @@ class LocalFrontier:
     def __init__(self, model: str, device: str = "cpu") -> None:
         checkpoint = resolve_model(model, "float32")
         self._where, self._name, self._device = model, checkpoint.name, device
-        self._model, self._tokenizer = load_model(checkpoint.folder(), device, "float32")
+        loaded = load_model(checkpoint.folder(), device, "float32")
+        self._model, self._tokenizer = loaded.model, loaded.tokenizer
+        self._notes = loaded.notes
 
     @property
     def name(self) -> str:

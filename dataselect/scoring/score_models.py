@@ -160,9 +160,23 @@ def _collect(
         evaluation,
         tuple(_joined(of_model, items) for of_model in by_model),
         tuple(excluded.values()),
-        tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        tuple(
+            dict.fromkeys([*_model_notes(models, by_model), *(n for p in parts for n in p.notes)])
+        ),
         sum(part.flops for part in parts),
     )
+
+
+def _model_notes(
+    models: Sequence[NamedCheckpoint], by_model: Sequence[Sequence[Measured]]
+) -> list[str]:
+    """Remarks on the models' files, each with the name of its model."""
+    return [
+        f"{model.name}: {note}"
+        for model, parts in zip(models, by_model, strict=True)
+        for part in parts
+        for note in part.model_notes
+    ]
 
 
 def _joined(parts: Sequence[Measured], items: set[str]) -> "pd.DataFrame":

@@ -6,20 +6,22 @@ letter is a Unicode character; a token with only some bytes of a character count
 The offsets that a tokenizer reports are not enough: some leave out the leading space, some give
 zero width to a token that is part of a character. For byte-level BPE (GPT-2, Llama 3, OLMo, and
 the tokenizers trained here) every token is a string of bytes, and these bytes must tile the text.
-Only for other tokenizers are the offsets used.
+Only for other tokenizers are the offsets used, and then every letter must be in a token and the
+tokens must decode to the text.
 
-Not here: texts that a tokenizer rewrites before it splits them (NFC). They are refused, because
-their letters are no longer those that have probabilities.
+Not here: texts that a tokenizer rewrites before it splits them (NFC, lower case, spaces that are
+dropped). They are refused, because their letters are no longer those that have probabilities.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from dataselect.corpus.saved_tokenizer import plain_ids, special_tokens_before
 from dataselect.scoring.line_tokens import LineTokens
 
 Spans = npt.NDArray[np.int64]
@@ -60,7 +62,7 @@ class Aligner:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self._lines = LineTokens(tokenizer)
-        self._opening = opening_ids(tokenizer)
+        self._opening = special_tokens_before(tokenizer)
         self._byte_level = _is_byte_level(tokenizer)
         self._bytes: dict[int, bytes | None] = {}
 
@@ -92,7 +94,11 @@ class Aligner:
         if self._byte_level or not getattr(self._tokenizer, "is_fast", False):
             return self._lines.ids(context, text), None
         encoded = self._tokenizer(
-            context + text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+            context + text,
+            add_special_tokens=False,
+            split_special_tokens=True,
+            return_offsets_mapping=True,
+            verbose=False,
         )
         return list(encoded["input_ids"]), encoded["offset_mapping"]
 
@@ -118,7 +124,31 @@ class Aligner:
         if first == len(offsets) or offsets[first][0] < join:
             return None
         spans = np.array(offsets[first:], dtype=np.int64) - join
+        if not _covers(spans, len(continuation)) or not self._spells(ids, first, continuation):
+            return None
         return first, lambda: spans
+
+    def _spells(self, ids: list[int], first: int, text: str) -> bool:
+        """Whether the tokens from `first` on decode to `text`.
+
+        Decoded after other tokens, since some decoders drop the first space of a text. Those before
+        may end within a character, so more of them are taken until they do not.
+        """
+        before = ids[:first] or self._neutral
+        for start in range(len(before) - 1, max(len(before) - 5, -1), -1):
+            ahead = self._decode(before[start:])
+            whole = self._decode([*before[start:], *ids[first:]])
+            if "\ufffd" not in ahead and whole.startswith(ahead):
+                return whole[len(ahead) :] == text
+        return self._decode(ids[first:]) == text
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
+
+    @cached_property
+    def _neutral(self) -> list[int]:
+        """Tokens of an ordinary word, to decode others after."""
+        return plain_ids(self._tokenizer, ["a"])[0]
 
     def _pieces(self, ids: list[int]) -> list[bytes] | None:
         """`token_bytes`, cached by token."""
@@ -126,6 +156,18 @@ class Aligner:
         if new:
             self._bytes.update(zip(new, _spelt(self._tokenizer, new), strict=True))
         return _all_spelt([self._bytes[token] for token in ids])
+
+
+def _covers(spans: Spans, letters: int) -> bool:
+    """Whether every one of the text's letters is in a token, and no token reaches beyond them."""
+    held = np.zeros(letters + 1, dtype=np.int64)
+    if len(spans) and (
+        spans.min() < 0 or spans.max() > letters or (spans[:, 0] > spans[:, 1]).any()
+    ):
+        return False
+    np.add.at(held, spans[:, 0], 1)
+    np.add.at(held, spans[:, 1], -1)
+    return bool((held.cumsum()[:-1] > 0).all())
 
 
 def align(tokenizer: Any, context: str, continuation: str) -> Aligned:
@@ -174,16 +216,6 @@ def letter_probabilities(
         count[start:end] += 1
     with np.errstate(invalid="ignore"):
         return np.where(count > 0, total / count, np.nan)
-
-
-def opening_ids(tokenizer: Any) -> list[int]:
-    """The special tokens that this tokenizer puts before a text (a BOS, or nothing)."""
-    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
-    whole = tokenizer("a")["input_ids"]
-    for start in range(len(whole) - len(plain) + 1):
-        if whole[start : start + len(plain)] == plain:
-            return list(whole[:start])
-    return []
 
 
 def token_bytes(tokenizer: Any, ids: Sequence[int]) -> list[bytes] | None:

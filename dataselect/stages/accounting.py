@@ -1,6 +1,6 @@
 """The cost of a run's stages, as the method counts it and as actually spent, and their notes."""
 
-from dataselect.corpus.prepare import describe_stream, repeats
+from dataselect.corpus.prepare import Tokenizer, describe_stream, repeats
 from dataselect.cost import PlannedCost, Spent, spent, training_flops
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.predict import Prediction
@@ -57,12 +57,17 @@ def spent_by_stage(
     }
 
 
+def _of_tokenizer(tokenizer: Tokenizer) -> list[str]:
+    return [f"the plan's tokenizer: {note}" for note in tokenizer.notes]
+
+
 def run_notes(
     experiment: Experiment, screening: Screening, prediction: Prediction | None
 ) -> tuple[str, ...]:
     """Remarks on the texts and on the stages, each line once."""
     streams = experiment.streams
-    notes = [line for line in map(describe_stream, streams.values()) if line]
+    notes = [] if experiment.tokenizer is None else [*_of_tokenizer(experiment.tokenizer)]
+    notes += [line for line in map(describe_stream, streams.values()) if line]
     budgets = text_budgets(experiment.manifest, experiment.plan, experiment.recipes)
     for name, epochs in repeats(experiment.manifest, streams, budgets).items():
         notes.append(f"{name}: its scarcest text is read {epochs:.1f} times")

@@ -194,6 +194,9 @@ def collect(
         tables[benchmark.id] = {metric: _over_runs(table) for metric, table in columns.items()}
         means[benchmark.id] = _run_means(columns)
         remarks |= dict.fromkeys(f"{benchmark.id}: {n}" for m in scores.values() for n in m.notes)
+        remarks |= dict.fromkeys(
+            f"{name}: {note}" for (name, *_), m in scores.items() for note in m.model_notes
+        )
         left_out = [*evaluation.left_out, *(e for m in scores.values() for e in m.exclusions)]
         exclusions[benchmark.id] = tuple(dict.fromkeys(left_out))
     here = any(kept.run.source.origin == "trained here" for kept in scored)

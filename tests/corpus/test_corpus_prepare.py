@@ -1,6 +1,8 @@
 """Streams for a manifest: enough tokens, or an error that says how many there are."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from dataselect.corpus.prepare import (
     tokens_needed,
 )
 from dataselect.corpus.shards import TokenStream
+from dataselect.corpus.tokenizer import load_tokenizer, tokenizer_hash
 from dataselect.errors import InputError
 from dataselect.store import Store
 
@@ -137,3 +140,41 @@ def test_mixture_draws_its_shares_from_its_sources(made: Any) -> None:
 def test_rows_without_text_are_counted(made: Any) -> None:
     rows = streams(made, 3000)["b"].index["counts"]
     assert (rows["used"], rows["non_text"]) == (30, 1)
+
+
+def test_a_tokenizer_is_used_as_its_file_has_it_whoever_kept_it_before(
+    made: Any, tmp_path: Path
+) -> None:
+    """An earlier release kept what transformers' class made of the folder, under the same key."""
+    manifest, _, store, corpus = made
+    shutil.copytree(corpus.tokenizer.folder, tmp_path / "tok")
+    (tmp_path / "q.yaml").write_text(
+        PLAN.replace("{train: {vocab_size: 257, characters: 2k}}", "{path: tok}")
+    )
+    plan = load_plan("q.yaml", tmp_path)
+    spec = {"path": str((tmp_path / "tok").resolve()), "hash": tokenizer_hash(tmp_path / "tok")}
+    with store.publish("tokenizer", spec) as out:
+        shutil.copytree(tmp_path / "tok", out, dirs_exist_ok=True)
+        content = json.loads((out / "tokenizer.json").read_text())
+        content["normalizer"] = {"type": "Lowercase"}
+        (out / "tokenizer.json").write_text(json.dumps(content))
+        (out / "facts.json").write_text(json.dumps({"hash": "wrong", "vocab_size": 257}))
+    loaded = read_corpus(manifest, plan, store, ignore).tokenizer
+    assert (
+        load_tokenizer(loaded.folder).decode(load_tokenizer(loaded.folder)("AB")["input_ids"])
+        == "AB"
+    )
+    assert loaded.hash == corpus.tokenizer.hash
+    assert read_corpus(manifest, plan, store, ignore).tokenizer == loaded
+
+
+def test_a_bos_of_the_tokenizer_is_in_the_stream_and_in_its_key(made: Any, tmp_path: Path) -> None:
+    manifest, plan, store, corpus = made
+    budgets = same_for_all(manifest, 3000)
+    needed = tokens_needed(manifest, budgets)
+    with_bos = replace(corpus, tokenizer=replace(corpus.tokenizer, before=(0,)))
+    keys = {
+        prepare_streams(manifest, plan, each, needed, store, ignore).streams["b"].key
+        for each in (corpus, with_bos)
+    }
+    assert len(keys) == 2

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, processors
+from transformers import PreTrainedTokenizerFast
 
 from dataselect.corpus import batches, shards
 from dataselect.corpus.rows import RowCounts
 from dataselect.corpus.shards import TokenCounts, TokenStream, write_tokens
-from dataselect.corpus.tokenizer import train_tokenizer
+from dataselect.corpus.tokenizer import load_tokenizer, train_tokenizer
 from dataselect.errors import InputError
+from dataselect.scoring.token_spans import align
 
 TEXTS = [f"Story {i}: " + "the cat sat on 12 mats. " * (i % 7) + "ü🙂" for i in range(200)]
 
@@ -60,6 +63,31 @@ def test_stream_holds_every_document_and_its_end(tokenizer_folder: Path, tmp_pat
     assert counts == TokenCounts(len(expected), len(TEXTS), exhausted=True)
     assert TokenStream(tmp_path).counts == counts
     assert TokenStream(tmp_path).read(0, 1).dtype == np.uint16
+
+
+def test_documents_begin_as_scored_texts_do_and_special_tokens_in_them_are_text(
+    tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    """A tokenizer that adds a BOS adds it in training too; else a proxy would first see one when it
+    is scored."""
+    backend = Tokenizer.from_file(str(tokenizer_folder / "tokenizer.json"))
+    backend.add_special_tokens(["<s>"])
+    start = backend.token_to_id("<s>")
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", start)]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token="<s>", eos_token="<|endoftext|>"
+    )
+    tokenizer.save_pretrained(tmp_path / "bos")
+    texts = ["One <s> text.", "Another <|endoftext|> one."]
+    write(texts, tmp_path / "bos", 10**6, tmp_path / "tokens")
+    scored = [align(load_tokenizer(tmp_path / "bos"), "", text) for text in texts]
+    expected = [[*each.context_ids, *each.ids, 0] for each in scored]
+    assert tokens_of(tmp_path / "tokens") == expected[0] + expected[1]
+    assert expected[0].count(start) == 1
+    assert expected[0][0] == start
+    assert expected[1].count(0) == 1
 
 
 @settings(max_examples=40, deadline=None)

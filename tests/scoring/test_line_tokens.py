@@ -80,7 +80,9 @@ def trained(splitter: Any, composed: bool) -> Any:
 
 
 def whole(tokenizer: Any, text: str) -> list[int]:
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    ids: list[int] = tokenizer(text, add_special_tokens=False, split_special_tokens=True)[
+        "input_ids"
+    ]
     return ids
 
 

@@ -16,7 +16,7 @@ from small_models import save_model
 
 from dataselect.config.checkpoints import Checkpoints
 from dataselect.errors import InputError
-from dataselect.scoring.checkpoint import resolve_model
+from dataselect.scoring.checkpoint import LOADER_VERSION, resolve_model
 from dataselect.scoring.series import Member, pinned, resolve
 
 WHERE = "spec.yaml:3:1"
@@ -83,7 +83,7 @@ def test_revisions_by_pattern_are_commits_in_the_order_of_tokens(hub: list[str])
     assert [member.commit for member in members] == [commit(member.label) for member in members]
     last = members[-1].checkpoint
     assert last.name == "lab/model@stage1-step119000-tokens250B"
-    of_commit = {"hub": "lab/model", "commit": commit(members[-1].label)}
+    of_commit = {"hub": "lab/model", "commit": commit(members[-1].label), "loader": LOADER_VERSION}
     assert last.identity == {"model": of_commit}
     assert hub == ["lab/model"]
 

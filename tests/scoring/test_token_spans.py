@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from dataselect.corpus.saved_tokenizer import special_tokens_before
 from dataselect.scoring.token_spans import (
     RewrittenTextError,
     align,
     decode,
     letter_probabilities,
-    opening_ids,
     token_bytes,
 )
 
@@ -77,8 +77,8 @@ def test_a_token_that_the_tokenizer_adds_in_front_opens_the_context(tokenizer: A
         single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
     )
     opened = with_backend(tokenizer, post_processor=template)
-    assert opening_ids(tokenizer) == []
-    assert opening_ids(opened) == [0]
+    assert special_tokens_before(tokenizer) == []
+    assert special_tokens_before(opened) == [0]
     plain, begun = align(tokenizer, "Answer:", " She"), align(opened, "Answer:", " She")
     assert begun.context_ids == [0, *plain.context_ids]
     assert begun.ids == plain.ids
@@ -101,12 +101,68 @@ def test_a_tokenizer_that_rewrites_the_text_is_refused(tokenizer: Any) -> None:
     assert align(composing, "Cafe\u0301:", " She starts").joint
 
 
-@pytest.mark.parametrize("lowercase", [False, True])
-def test_other_tokenizers_fall_back_to_offsets(lowercase: bool) -> None:
-    words = word_tokenizer(lowercase=lowercase)
-    aligned = align(words, "Question: x\nAnswer:", " She has apples.")
+def metaspace_tokenizer() -> Any:
+    """Like Llama 2's: spaces are ▁, unknown characters are bytes, and only offsets know letters."""
+    names = ["▁", "▁She", "▁has", "3", ".", "s", "e", "h", "a", *"QAnwr:?x"]
+    vocabulary = {f"<0x{byte:02X}>": byte for byte in range(256)}
+    vocabulary |= {name: 256 + i for i, name in enumerate(dict.fromkeys(names))}
+    merges = [("h", "a"), ("S", "h"), ("▁", "Sh"), ("▁Sh", "e"), ("▁", "ha"), ("▁ha", "s")]
+    for left, right in merges:
+        for name in (left, right, left + right):
+            vocabulary.setdefault(name, len(vocabulary))
+    backend = Tokenizer(models.BPE(vocabulary, merges, byte_fallback=True, fuse_unk=True))
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    backend.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=backend)
+
+
+def test_other_tokenizers_fall_back_to_offsets() -> None:
+    pieces = metaspace_tokenizer()
+    aligned = align(pieces, "Q:", " She has 3.")
     assert aligned.joint
-    assert aligned.spans.tolist() == [[1, 4], [5, 8], [9, 15], [15, 16]]
+    assert pieces.convert_ids_to_tokens(aligned.ids) == ["▁She", "▁has", "▁", "3", "."]
+    assert aligned.spans.tolist() == [[0, 4], [4, 8], [8, 9], [9, 10], [10, 11]]
+    euro = align(pieces, "Q:", " 3€.")
+    assert pieces.convert_ids_to_tokens(euro.ids)[2:5] == ["<0xE2>", "<0x82>", "<0xAC>"]
+    assert euro.spans.tolist() == [[0, 1], [1, 2], [2, 3], [2, 3], [2, 3], [3, 4]]
+
+
+@settings(max_examples=100, deadline=None)
+@given(context=LETTERS, text=LETTERS.filter(bool))
+def test_offsets_hold_every_letter_or_the_text_is_refused(context: str, text: str) -> None:
+    try:
+        spans = align(metaspace_tokenizer(), context, text).spans
+    except RewrittenTextError:
+        return
+    held = {letter for first, end in spans for letter in range(first, end)}
+    assert held == set(range(len(text)))
+
+
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_letters_in_no_token_are_refused(lowercase: bool) -> None:
+    """This tokenizer drops spaces, and gives one token for every word that it does not know."""
+    words = word_tokenizer(lowercase=lowercase)
+    for text in (" She has", "She\nhas", "Sheba"):
+        with pytest.raises(RewrittenTextError):
+            align(words, "Question: x\nAnswer:", text)
+
+
+def test_letters_that_are_changed_are_refused_where_offsets_hold_them_all() -> None:
+    pieces = metaspace_tokenizer()
+    backend = pieces.backend_tokenizer
+    backend.normalizer = normalizers.Sequence([normalizers.Replace("?", "x"), backend.normalizer])
+    assert align(pieces, "Q:", " She x").joint
+    with pytest.raises(RewrittenTextError):
+        align(pieces, "Q:", " She ?")
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,0 +1,247 @@
+"""The tokenizer of a folder, as its tokenizer.json has it.
+
+`AutoTokenizer` builds a tokenizer from the class that tokenizer_config.json or the model's type
+names; some classes replace the splitting rules of tokenizer.json by their own, and which ones do
+depends on the release of transformers. The same weights would then get other tokens, and another
+score, by one line of a small file. So the file decides here, and a note says where the class would
+have cut texts otherwise. A folder without tokenizer.json is loaded by its class: there is nothing
+to compare it with.
+
+Special tokens that are written in a text ("<|endoftext|>") are text, in training and in scoring:
+documents and traces speak of them, and only the markers that a program sets are borders.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any
+
+from dataselect.corpus.redaction import redact
+from dataselect.errors import InputError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+_SPECIAL = (
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+)
+_SHOWN = 24
+# What splitting rules, normalisers and decoders of this field's tokenizers treat differently:
+# digits, runs of spaces, line ends, code, contractions, other scripts, accents in both forms.
+_PROBES = (
+    "a",
+    " a",
+    "12345 and 6,789.01 + 3 = 4",
+    "a  b   c        d",
+    "a\tb\t\tc",
+    "one\ntwo\n\nthree\r\n\n\n  four\n",
+    "def f(x):\n    return x[0] != {'k': x} # done\n\n\n",
+    "I'm sure they'LL say it isn't he'd",
+    "你好，世界。日本語のテキスト 한국어",
+    "café naïve cafe\u0301 Ångström ﬁne",
+    "Привет, мир! שלום مرحبا नमस्ते",
+    "\\frac{1}{2} $x^2$ <<3+4=7>>7",
+    "https://a.example/b_c?d=1&e=2",
+    "HELLO world…“quoted” — done",
+    " leading and trailing ",
+)
+
+
+@dataclass(frozen=True)
+class SavedTokenizer:
+    """A tokenizer that was loaded from a folder."""
+
+    tokenizer: "PreTrainedTokenizerFast"
+    """Gives the tokens of tokenizer.json; special tokens in a text are text."""
+    notes: tuple[str, ...]
+    """Where transformers, or the settings beside the file, would have it otherwise."""
+
+
+def read_tokenizer(folder: Path) -> SavedTokenizer:
+    """Load the tokenizer of a folder. Raises InputError when there is none, or a slow one."""
+    file = folder / "tokenizer.json"
+    by_class, failure = _by_class(folder)
+    if not file.is_file():
+        if by_class is None:
+            raise _not_loaded(folder, failure)
+        if not by_class.is_fast:
+            raise InputError(
+                folder, "its tokenizer is not a fast one", "convert it to a tokenizer.json"
+            )
+        by_class.split_special_tokens = True
+        return SavedTokenizer(by_class, ())
+    reference = _from_file(folder, file)
+    special = special_tokens(folder) if by_class is None else _special_of(by_class)
+    vocabulary = reference.get_vocab(with_added_tokens=True)
+    absent = {name: token for name, token in special.items() if token not in vocabulary}
+    special = {name: token for name, token in special.items() if name not in absent}
+    tokenizer = _wrapped(folder, file, special)
+    dropout = getattr(reference.model, "dropout", None)
+    for backend in (tokenizer.backend_tokenizer, reference):
+        # A file may hold them as ordinary added tokens, which would be found in a text.
+        backend.add_special_tokens(list(special.values()))
+        if dropout:
+            backend.model.dropout = None
+    if _first_difference(tokenizer, reference) is not None:
+        raise InputError(
+            folder,
+            "this release of transformers does not give the tokens of its tokenizer.json",
+            "save the tokenizer with another release of transformers, or use another release here",
+        )
+    notes = [
+        f"its {name} {token!r} is not in its tokenizer.json and is not used"
+        for name, token in absent.items()
+        if name in ("bos_token", "eos_token")
+    ]
+    if dropout:
+        notes.append(f"its tokenizer.json has dropout {dropout}, for training; it is left out")
+    return SavedTokenizer(tokenizer, (*notes, *_remarks(folder, by_class, failure, reference)))
+
+
+def special_tokens_before(tokenizer: Any) -> list[int]:
+    """Ids of the special tokens that a tokenizer puts before a text (a BOS, or nothing).
+
+    `tokenizer` is one of transformers, or its backend.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    plain = backend.encode("a", add_special_tokens=False).ids
+    whole = backend.encode("a").ids
+    for start in range(len(whole) - len(plain) + 1):
+        if whole[start : start + len(plain)] == plain:
+            return [int(token) for token in whole[:start]]
+    return []
+
+
+def plain_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """The tokens of each text alone: nothing is added, and special tokens in it are text."""
+    if not texts:
+        return []
+    encoded = tokenizer(
+        list(texts), add_special_tokens=False, split_special_tokens=True, verbose=False
+    )
+    return list(encoded["input_ids"])
+
+
+def _by_class(folder: Path) -> tuple[Any, str]:
+    """What `AutoTokenizer` makes of the folder; None and the reason where it fails."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False), ""
+    except MemoryError:
+        raise
+    except Exception as error:  # the Rust library raises no narrower class
+        text = redact(str(error)).strip() or type(error).__name__
+        return None, shorten(text, 200, placeholder=" …")
+
+
+def _from_file(folder: Path, file: Path) -> "Tokenizer":
+    from tokenizers import Tokenizer
+
+    try:
+        reference: Tokenizer = Tokenizer.from_file(str(file))
+        reference.no_padding()
+        reference.no_truncation()
+        reference.encode_special_tokens = True
+        for text in _PROBES:
+            reference.encode(text)
+        return reference
+    except Exception as error:  # the Rust library raises no narrower class
+        raise _not_loaded(folder, shorten(str(error), 200, placeholder=" …")) from None
+
+
+def _wrapped(folder: Path, file: Path, special: dict[str, str]) -> "PreTrainedTokenizerFast":
+    from transformers import PreTrainedTokenizerFast
+
+    try:
+        return PreTrainedTokenizerFast(
+            tokenizer_file=str(file),
+            clean_up_tokenization_spaces=False,
+            split_special_tokens=True,
+            **special,
+        )
+    except Exception as error:  # the Rust library raises no narrower class
+        raise _not_loaded(folder, shorten(str(error), 200, placeholder=" …")) from None
+
+
+def _not_loaded(folder: Path, reason: str) -> InputError:
+    return InputError(
+        folder,
+        f"no tokenizer can be loaded ({reason})",
+        "check the path and revision; save the tokenizer again with save_pretrained",
+    )
+
+
+def _remarks(folder: Path, by_class: Any, failure: str, reference: "Tokenizer") -> list[str]:
+    """Where transformers' class or the settings disagree with the file."""
+    if by_class is None:
+        return [f"its tokenizer.json is used, since transformers refuses its settings ({failure})"]
+    name = type(by_class).__name__
+    by_class.split_special_tokens = True
+    text = _first_difference(by_class, reference)
+    if text is not None:
+        return [
+            f"its tokenizer.json is used; transformers' {name}, which the files beside it name,"
+            f" gives other tokens (of {shorten(text, _SHOWN, placeholder='…')!r} for one)"
+        ]
+    if list(by_class("a")["input_ids"]) != reference.encode("a").ids:
+        return [
+            f"special tokens around a text are those of its tokenizer.json; transformers' {name},"
+            " which the files beside it name, sets others"
+        ]
+    asked = _settings(folder).get("add_bos_token")
+    adds = reference.encode("a").ids != reference.encode("a", add_special_tokens=False).ids
+    if isinstance(asked, bool) and asked != adds:
+        return [
+            f"its tokenizer_config.json has add_bos_token: {str(asked).lower()} and its"
+            f" tokenizer.json adds {'one' if adds else 'none'}; the latter counts"
+        ]
+    return []
+
+
+def _first_difference(tokenizer: Any, reference: "Tokenizer") -> str | None:
+    """The first probe that two tokenizers cut differently, special tokens aside."""
+    added = (token.content for token in reference.get_added_tokens_decoder().values())
+    texts = [*_PROBES, "".join(f"a {content} b" for content in list(added)[:200])]
+    try:
+        ids = plain_ids(tokenizer, texts)
+    except Exception:  # a class that cannot encode is another tokenizer
+        return texts[0]
+    for text, mine in zip(texts, ids, strict=True):
+        if list(mine) != reference.encode(text, add_special_tokens=False).ids:
+            return text
+    return None
+
+
+def _special_of(by_class: Any) -> dict[str, str]:
+    return {n: str(t) for n, t in by_class.special_tokens_map.items() if n in _SPECIAL and t}
+
+
+def special_tokens(folder: Path) -> dict[str, str]:
+    """The special tokens that the files beside tokenizer.json name, by their role."""
+    tokens: dict[str, str] = {}
+    for settings in (_settings(folder, "special_tokens_map.json"), _settings(folder)):
+        for name in _SPECIAL:
+            token = settings.get(name)
+            # Older files store a token as an object with its stripping flags.
+            content = token.get("content") if isinstance(token, dict) else token
+            if isinstance(content, str):
+                tokens[name] = content
+    return tokens
+
+
+def _settings(folder: Path, name: str = "tokenizer_config.json") -> dict[str, Any]:
+    try:
+        content = json.loads((folder / name).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

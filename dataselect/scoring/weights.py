@@ -1,0 +1,264 @@
+"""Whether the weights that were loaded are those of the checkpoint's files, all of them.
+
+transformers fills a missing tensor at random, drops one that the configuration has no place for,
+prefers a single file to an index beside it, and reads an adapter only where another library is
+installed. Each gives a model that still writes numbers. So the files are looked at before anything
+is loaded, and afterwards every tensor is compared with the file. What does not agree is refused by
+the names of its file and tensor.
+
+Not covered: a value that only the configuration has (an epsilon, an activation) and that is wrong.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from dataselect.errors import InputError
+
+_SINGLE = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+_AGAIN = "get the checkpoint again"
+# A model may hold a tensor twice that its files hold once: embedding and tied head.
+_MOST_TIMES = 3
+_COUNTS = ("layer", "expert", "block")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor of a checkpoint's files."""
+
+    file: Path
+    shape: tuple[int, ...]
+
+
+def stored_tensors(folder: Path) -> dict[str, Stored]:
+    """Every tensor that a folder's weights consist of, by name, from the headers of its files.
+
+    Raises InputError for files that contradict each other: an adapter beside a model, one file
+    beside an index of others, an index that names other tensors than its files hold.
+    """
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        if (folder / name).exists():
+            raise InputError(
+                folder / name,
+                "the folder holds an adapter, which would be left out of the model",
+                "merge it into the model's weights (PEFT's merge_and_unload) and save those alone",
+            )
+    index, single = folder / _INDEX, folder / _SINGLE
+    if not index.exists():
+        shards = sorted(folder.glob("model-*-of-*.safetensors"))
+        if single.exists() and shards:
+            raise _two_copies(single, shards[0])
+        return _in_files([single] if single.exists() else shards)
+    places = _placed(index)
+    files = sorted(set(places.values()))
+    if single.exists() and single not in files:
+        raise _two_copies(single, index)
+    for file in files:
+        if not file.is_file():
+            raise InputError(file, f"is missing, and {_INDEX} names it", _AGAIN)
+    tensors = _in_files(files)
+    for name, file in places.items():
+        if name not in tensors or tensors[name].file != file:
+            raise InputError(index, f"it places {name} in {file.name}, which lacks it", _AGAIN)
+    for name, stored in tensors.items():
+        if name not in places:
+            raise InputError(stored.file, f"it holds {name}, which {_INDEX} does not name", _AGAIN)
+    return tensors
+
+
+def check_config(config: Any, content: Mapping[str, Any], tensors: Mapping[str, Stored]) -> None:
+    """Raise InputError for a configuration of far more than the files hold, before it is built.
+
+    `content` is config.json, of which `config` was made. A wrong number there would otherwise fill
+    the memory, or take hours.
+    """
+    if not tensors:
+        return
+    folder = next(iter(tensors.values())).file.parent
+    most = max(len(tensors), *(max(each.shape, default=1) for each in tensors.values()))
+    for key, value in content.items():
+        counts = key.startswith(("num_", "n_")) and any(word in key for word in _COUNTS)
+        if counts and isinstance(value, int) and value > most:
+            raise InputError(
+                folder / "config.json",
+                f"{key}: {value:,} is more than its {len(tensors):,} tensors can hold",
+                _AGAIN,
+            )
+    described = _described(config)
+    held = sum(_size(each.shape) for each in tensors.values())
+    if described > _MOST_TIMES * held + 1_000_000:
+        raise InputError(
+            folder / "config.json",
+            f"it describes {described:,} parameters and the files hold {held:,}",
+            _AGAIN,
+        )
+
+
+def check_loaded(
+    folder: Path, model: Any, loading: Mapping[str, Any], tensors: Mapping[str, Stored]
+) -> None:
+    """Raise InputError unless the model's weights are those of `tensors`, all and exactly.
+
+    `loading` is the loading info that transformers returns with the model.
+    """
+    mismatched = [name for name, *_ in loading["mismatched_keys"]]
+    unfit = sorted((*loading["missing_keys"], *mismatched))
+    if unfit:
+        named = unfit[0]
+        where = f" of {tensors[named].file.name}" if named in tensors else ""
+        raise InputError(
+            folder,
+            f"its weights do not fit its config.json ({len(unfit)} missing or of another shape,"
+            f" such as {named}{where})",
+            _AGAIN,
+        )
+    unexpected = sorted(loading["unexpected_keys"])
+    if unexpected:
+        named = unexpected[0]
+        where = f" in {tensors[named].file.name}" if named in tensors else ""
+        raise InputError(
+            folder,
+            f"its config.json has no place for {len(unexpected)} of its tensors, such as"
+            f" {named}{where}",
+            "mend config.json (layers, biases, norms), or remove what is no part of the model",
+        )
+    if getattr(model.config, "quantization_config", None) is None:
+        _compare_values(folder, model, tensors)
+
+
+def remarks(content: Mapping[str, Any], model: Any) -> list[str]:
+    """What config.json says and transformers does not follow, for the notes of a report."""
+    notes = []
+    named = content.get("architectures")
+    kind = type(model).__name__
+    if isinstance(named, list) and named and kind not in named:
+        notes.append(f"its config.json names {named[0]}, and it is scored as {kind}")
+    known = _known_keys(model.config)
+    absent = [key for key in known if key not in content]
+    for key in content:
+        if key not in known and (near := get_close_matches(key, absent, 1, cutoff=0.9)):
+            notes.append(
+                f"its config.json has {key}, which {model.config.model_type} does not know;"
+                f" {near[0]} has its default"
+            )
+    return notes
+
+
+def _known_keys(config: Any) -> list[str]:
+    with suppress(Exception):
+        return list(type(config)().to_dict())
+    return []
+
+
+def _described(config: Any) -> int:
+    """Parameters of the model that a configuration describes; 0 where it cannot be told."""
+    from transformers import AutoModelForCausalLM
+
+    # What cannot be built is refused with its reason when it is loaded.
+    with suppress(Exception), torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        return sum(each.numel() for each in model.parameters())
+    return 0
+
+
+def _size(shape: Iterable[int]) -> int:
+    size = 1
+    for side in shape:
+        size *= side
+    return size
+
+
+def _compare_values(folder: Path, model: Any, tensors: Mapping[str, Stored]) -> None:
+    loaded = model.state_dict()
+    for file in sorted({each.file for each in tensors.values()}):
+        with safe_open(str(file), framework="pt") as opened:
+            # Names that transformers converts while loading are not among the model's own.
+            for name in (each for each in opened.keys() if each in loaded):  # noqa: SIM118
+                mine = loaded[name]
+                if _equal(opened.get_tensor(name).to(mine.dtype), mine):
+                    continue
+                tied = mine.data_ptr() == model.get_input_embeddings().weight.data_ptr()
+                raise InputError(
+                    folder,
+                    f"{name} in {file.name} is not what transformers makes of it"
+                    + (", since its config.json ties it to the embedding" if tied else ""),
+                    "set tie_word_embeddings: false in config.json, or remove the tensor"
+                    if tied
+                    else _AGAIN,
+                )
+    _require_tied_as_stored(folder, model, tensors)
+
+
+def _require_tied_as_stored(folder: Path, model: Any, tensors: Mapping[str, Stored]) -> None:
+    """Refuse an output layer of its own where the configuration ties it to the embedding.
+
+    Releases of transformers differ in which of the two they follow.
+    """
+    output = model.get_output_embeddings()
+    embedding = model.get_input_embeddings()
+    tied = getattr(model.config.get_text_config(), "tie_word_embeddings", False)
+    if not tied or output is None or embedding is None:
+        return
+    weight = getattr(output, "weight", None)
+    if weight is None or _equal(weight, embedding.weight):
+        return
+    names = [
+        name for name, mine in model.state_dict().items() if mine.data_ptr() == weight.data_ptr()
+    ]
+    stored = next((name for name in names if name in tensors), names[0] if names else "its output")
+    where = f" in {tensors[stored].file.name}" if stored in tensors else ""
+    raise InputError(
+        folder,
+        f"its config.json ties the output to the embedding, and {stored}{where} differs from it",
+        "set tie_word_embeddings: false in config.json, or remove the tensor",
+    )
+
+
+def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+    if one.shape != other.shape:
+        return False
+    if torch.equal(one, other):
+        return True
+    # A checkpoint may hold NaN, which equals nothing; its losses are refused later.
+    return bool(((one == other) | (one.isnan() & other.isnan())).all())
+
+
+def _in_files(files: Iterable[Path]) -> dict[str, Stored]:
+    tensors: dict[str, Stored] = {}
+    for file in files:
+        try:
+            with safe_open(str(file), framework="pt") as opened:
+                for name in opened.keys():  # noqa: SIM118
+                    if name in tensors:
+                        raise InputError(
+                            file, f"it holds {name}, as {tensors[name].file.name} does", _AGAIN
+                        )
+                    tensors[name] = Stored(file, tuple(opened.get_slice(name).get_shape()))
+        except (OSError, SafetensorError) as error:
+            raise InputError(file, f"is damaged or no safetensors file ({error})", _AGAIN) from None
+    return tensors
+
+
+def _placed(index: Path) -> dict[str, Path]:
+    """The file of each tensor, as the index has it."""
+    try:
+        places = json.loads(index.read_bytes())["weight_map"]
+        return {str(name): index.parent / Path(str(file)).name for name, file in places.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(index, "is damaged or no index of weights", _AGAIN) from None
+
+
+def _two_copies(one: Path, other: Path) -> InputError:
+    return InputError(
+        one.parent,
+        f"it holds two copies of the weights, {one.name} and {other.name}",
+        "remove the one that is not meant",
+    )

@@ -1,0 +1,150 @@
+"""The tokens are those of tokenizer.json, whatever class or setting stands beside it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_models import byte_tokenizer
+from tokenizers import Tokenizer, pre_tokenizers, processors
+
+from dataselect.corpus.saved_tokenizer import read_tokenizer, special_tokens_before
+from dataselect.corpus.segmentation import segmentation_hash
+from dataselect.corpus.tokenizer import load_tokenizer
+from dataselect.errors import InputError
+
+TEXT = "It's 12345 apples,\n\nand  67!"
+RULE = r"\p{N}{1,2}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+"
+
+
+def saved(folder: Path, *, before: bool = False, **settings: Any) -> Path:
+    """A tokenizer with splitting rules that no class of transformers has, and its settings."""
+    tokenizer = byte_tokenizer(500, (TEXT, "apples and 12 and 34 and 67") * 5)
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    split = pre_tokenizers.Split(__import__("tokenizers").Regex(RULE), "isolated")
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    if before:
+        backend.post_processor = processors.TemplateProcessing(
+            single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    backend.save(str(folder / "tokenizer.json"))
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama", "vocab_size": 500}))
+    content = {"eos_token": "<|endoftext|>", **settings}
+    (folder / "tokenizer_config.json").write_text(json.dumps(content))
+    return folder
+
+
+def ids(folder: Path, text: str = TEXT) -> list[int]:
+    reference: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    return list(reference.encode(text, add_special_tokens=False).ids)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "TokenizersBackend",
+        "PreTrainedTokenizerFast",
+        "GPT2Tokenizer",
+        "GPT2TokenizerFast",
+        "GPTNeoXTokenizerFast",
+        "CodeGenTokenizer",
+        "Qwen2Tokenizer",
+        "Qwen2TokenizerFast",
+        "LlamaTokenizer",
+        "LlamaTokenizerFast",
+        "GemmaTokenizerFast",
+        "BloomTokenizerFast",
+        "NoSuchTokenizer",
+    ],
+)
+@pytest.mark.parametrize("before", [False, True])
+def test_a_class_name_changes_no_token(tmp_path: Path, name: str, before: bool) -> None:
+    folder = saved(tmp_path, tokenizer_class=name, before=before)
+    read = read_tokenizer(folder)
+    assert list(read.tokenizer(TEXT, add_special_tokens=False)["input_ids"]) == ids(folder)
+    assert special_tokens_before(read.tokenizer) == ([0] if before else [])
+    assert read.tokenizer.eos_token_id == 0
+    assert all("tokenizer.json" in note for note in read.notes)
+
+
+def test_a_class_with_other_rules_is_named_in_a_note(tmp_path: Path) -> None:
+    (note,) = read_tokenizer(saved(tmp_path, tokenizer_class="Qwen2Tokenizer")).notes
+    assert "its tokenizer.json is used; transformers' Qwen2Tokenizer" in note
+    assert not read_tokenizer(saved(tmp_path, tokenizer_class="TokenizersBackend")).notes
+
+
+@pytest.mark.parametrize(
+    ("before", "asked", "said"), [(False, True, "adds none"), (True, False, "adds one")]
+)
+def test_a_setting_that_contradicts_the_file_is_named(
+    tmp_path: Path, before: bool, asked: bool, said: str
+) -> None:
+    folder = saved(
+        tmp_path, before=before, tokenizer_class="TokenizersBackend", add_bos_token=asked
+    )
+    read = read_tokenizer(folder)
+    assert special_tokens_before(read.tokenizer) == ([0] if before else [])
+    (note,) = read.notes
+    assert f"add_bos_token: {str(asked).lower()}" in note
+    assert said in note
+
+
+@pytest.mark.parametrize("as_special", [True, False])
+def test_a_special_token_in_a_text_is_text(tmp_path: Path, as_special: bool) -> None:
+    folder = saved(tmp_path, tokenizer_class="TokenizersBackend", pad_token="<|endoftext|>")
+    content = json.loads((folder / "tokenizer.json").read_text())
+    content["added_tokens"][0]["special"] = as_special
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    tokenizer = load_tokenizer(folder)
+    text = " it ends with <|endoftext|> here"
+    written = tokenizer(text)["input_ids"]
+    assert 0 not in written
+    assert tokenizer.decode(written) == text
+    tokenizer.save_pretrained(str(tmp_path / "again"))
+    assert load_tokenizer(tmp_path / "again")(text)["input_ids"] == written
+
+
+def test_an_end_token_that_the_file_lacks_is_not_invented(tmp_path: Path) -> None:
+    folder = saved(tmp_path, tokenizer_class="TokenizersBackend", eos_token="<end>")
+    read = read_tokenizer(folder)
+    assert read.tokenizer.eos_token_id is None
+    assert read.notes == ("its eos_token '<end>' is not in its tokenizer.json and is not used",)
+    with pytest.raises(InputError, match="no end-of-text token"):
+        load_tokenizer(folder)
+
+
+def test_added_tokens_of_ordinary_text_count_for_the_segmentation(tmp_path: Path) -> None:
+    one, other, special = (saved(tmp_path / name) for name in ("one", "other", "special"))
+    for folder, is_special in ((other, False), (special, True)):
+        content = json.loads((folder / "tokenizer.json").read_text())
+        added = {**content["added_tokens"][0], "id": 500, "content": "  "}
+        content["added_tokens"].append({**added, "special": is_special})
+        (folder / "tokenizer.json").write_text(json.dumps(content))
+    assert ids(one, "a  b") != ids(other, "a  b")
+    assert segmentation_hash(one) != segmentation_hash(other)
+    assert segmentation_hash(one) == segmentation_hash(special)
+
+
+def test_dropout_of_training_makes_no_token_random(tmp_path: Path) -> None:
+    folder = saved(tmp_path, tokenizer_class="TokenizersBackend")
+    expected = ids(folder)
+    content = json.loads((folder / "tokenizer.json").read_text())
+    content["model"]["dropout"] = 0.5
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    read = read_tokenizer(folder)
+    for _ in range(5):
+        assert list(read.tokenizer(TEXT)["input_ids"]) == expected
+    assert "dropout 0.5" in read.notes[0]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"added_tokens": [1]}'])
+def test_a_damaged_file_is_one_line(tmp_path: Path, content: str) -> None:
+    folder = saved(tmp_path)
+    (folder / "tokenizer.json").write_text(content)
+    for read in (read_tokenizer, segmentation_hash):
+        with pytest.raises(InputError) as refused:
+            read(folder)
+        assert "\n" not in str(refused.value)

@@ -1,0 +1,219 @@
+"""What is loaded is what the files hold; anything else is one line that names file and tensor."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from small_models import save_model
+
+from dataselect.errors import InputError
+from dataselect.scoring.loading import load_model
+
+Tensors = dict[str, torch.Tensor]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("models") / "saved")
+
+
+@pytest.fixture
+def folder(saved: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(saved, tmp_path / "m"))
+
+
+def configure(folder: Path, **changes: Any) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **changes}))
+
+
+def change(folder: Path, by: Callable[[Tensors], object]) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    by(tensors)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+
+def shard(folder: Path) -> dict[str, str]:
+    """The weights in two files and an index, in place of one."""
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    places = {}
+    for number, names in enumerate((sorted(tensors)[::2], sorted(tensors)[1::2]), 1):
+        file = f"model-{number:05d}-of-00002.safetensors"
+        save_file({name: tensors[name] for name in names}, folder / file, {"format": "pt"})
+        places |= dict.fromkeys(names, file)
+    write_index(folder, places)
+    return places
+
+
+def write_index(folder: Path, places: dict[str, str]) -> None:
+    content = {"metadata": {}, "weight_map": places}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(content))
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(InputError) as error:
+        load_model(folder, "cpu", "float32")
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def weights(folder: Path) -> Tensors:
+    return dict(load_model(folder, "cpu", "float32").model.state_dict())
+
+
+def same(one: Tensors, other: Tensors) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+
+
+def test_a_sharded_checkpoint_is_the_same_model(saved: Path, folder: Path) -> None:
+    shard(folder)
+    loaded = load_model(folder, "cpu", "float32")
+    assert same(loaded.model.state_dict(), weights(saved))
+    assert loaded.notes == ()
+
+
+def test_weights_of_another_shape_are_named(folder: Path) -> None:
+    configure(folder, intermediate_size=48)
+    line = refused(folder)
+    assert line.startswith(f"{folder}: its weights do not fit its config.json (3 missing or of")
+    assert "mlp.down_proj.weight of model.safetensors" in line
+
+
+@pytest.mark.parametrize("name", ["model.norm.weight", "model.layers.0.mlp.up_proj.weight"])
+def test_a_missing_tensor_is_named(folder: Path, name: str) -> None:
+    change(folder, lambda tensors: tensors.pop(name))
+    assert name in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.layers.0.self_attn.q_proj.bias",
+        "model.layers.0.self_attn.q_norm.weight",
+        "model.layers.1.mlp.up_proj.weight",
+        "lm_head.bias",
+    ],
+)
+def test_a_tensor_without_a_place_is_named(folder: Path, name: str) -> None:
+    change(folder, lambda tensors: tensors.update({name: torch.ones(16)}))
+    line = refused(folder)
+    assert "its config.json has no place for 1 of its tensors" in line
+    assert f"{name} in model.safetensors" in line
+
+
+def test_fewer_layers_than_the_files_hold_are_refused(folder: Path) -> None:
+    configure(folder, num_hidden_layers=0)
+    assert "model.layers.0." in refused(folder)
+
+
+def test_a_head_of_its_own_is_refused_where_the_config_ties_it(folder: Path) -> None:
+    configure(folder, tie_word_embeddings=True)
+    line = refused(folder)
+    assert "lm_head.weight in model.safetensors" in line
+    assert "set tie_word_embeddings: false" in line
+
+
+def test_a_tied_head_may_be_stored_or_not(folder: Path) -> None:
+    configure(folder, tie_word_embeddings=True)
+    change(folder, lambda t: t.update({"lm_head.weight": t["model.embed_tokens.weight"].clone()}))
+    stored = weights(folder)
+    change(folder, lambda tensors: tensors.pop("lm_head.weight"))
+    assert same(weights(folder), stored)
+    configure(folder, tie_word_embeddings=False)
+    assert "lm_head.weight" in refused(folder)
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
+def test_an_adapter_beside_a_model_is_refused(folder: Path, name: str) -> None:
+    (folder / name).write_text("{}")
+    line = refused(folder)
+    assert line.startswith(f"{folder / name}: the folder holds an adapter")
+    assert "merge_and_unload" in line
+
+
+def test_a_stale_file_beside_an_index_is_refused(saved: Path, folder: Path) -> None:
+    shard(folder)
+    shutil.copy(saved / "model.safetensors", folder)
+    assert "two copies of the weights" in refused(folder)
+    (folder / "model.safetensors.index.json").unlink()
+    assert "two copies of the weights" in refused(folder)
+
+
+def test_an_index_that_names_one_file_is_no_second_copy(saved: Path, folder: Path) -> None:
+    write_index(folder, dict.fromkeys(load_file(folder / "model.safetensors"), "model.safetensors"))
+    assert same(weights(folder), weights(saved))
+
+
+def test_an_index_must_name_what_its_files_hold(folder: Path) -> None:
+    places = shard(folder)
+    name = "model.norm.weight"
+    other = next(file for file in places.values() if file != places[name])
+    write_index(folder, {**places, name: other})
+    assert f"it places {name} in {other}, which lacks it" in refused(folder)
+    write_index(folder, {key: file for key, file in places.items() if key != name})
+    assert f"it holds {name}, which model.safetensors.index.json does not name" in refused(folder)
+    write_index(folder, {**places, name: "model-00003-of-00003.safetensors"})
+    assert "is missing" in refused(folder)
+    (folder / "model.safetensors.index.json").write_text("[]")
+    assert "no index of weights" in refused(folder)
+
+
+def test_a_tensor_in_two_files_is_refused(folder: Path) -> None:
+    places = shard(folder)
+    name = "model.norm.weight"
+    other = folder / next(file for file in places.values() if file != places[name])
+    save_file({**load_file(other), name: torch.ones(16)}, other, {"format": "pt"})
+    assert f"it holds {name}, as model-0000" in refused(folder)
+
+
+def test_a_damaged_file_is_named(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    assert refused(folder).startswith(f"{file}: is damaged or no safetensors file")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_attention_heads": 0},
+        {"num_attention_heads": 3},
+        {"num_hidden_layers": "many"},
+        {"num_hidden_layers": 10**9},
+        {"vocab_size": 10**12},
+        {"hidden_size": -16},
+        {"num_key_value_heads": 5},
+        {"hidden_act": "no such function"},
+        {"rope_parameters": {"rope_type": "no such type"}},
+        {"model_type": "no-such-model"},
+        {"auto_map": {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"},
+         "model_type": "no-such-model"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_config_that_cannot_be_followed_is_one_line(folder: Path, changes: Any) -> None:
+    configure(folder, **changes)
+    assert str(folder) in refused(folder)
+
+
+def test_a_class_or_key_that_is_not_followed_is_noted(folder: Path) -> None:
+    configure(folder, architectures=["MistralForCausalLM"])
+    (note,) = load_model(folder, "cpu", "float32").notes
+    assert note == "its config.json names MistralForCausalLM, and it is scored as LlamaForCausalLM"
+    config = json.loads((folder / "config.json").read_text())
+    config["rms_norm_epss"] = config.pop("rms_norm_eps")
+    (folder / "config.json").write_text(json.dumps({**config, "architectures": None}))
+    (note,) = load_model(folder, "cpu", "float32").notes
+    assert "rms_norm_epss, which llama does not know; rms_norm_eps has its default" in note
+
+
+def test_a_half_precision_file_is_the_same_model_in_float32(folder: Path) -> None:
+    change(folder, lambda t: t.update({n: v.bfloat16().float() for n, v in t.items()}))
+    rounded = weights(folder)
+    change(folder, lambda t: t.update({n: v.bfloat16() for n, v in t.items()}))
+    assert same(weights(folder), rounded)
