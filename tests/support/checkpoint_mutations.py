@@ -76,7 +76,14 @@ _ADDED_KEYS: tuple[tuple[str, Any], ...] = (
     ("add_cross_attention", True),
     ("chunk_size_feed_forward", 4),
     ("attn_implementation", "flash_attention_2"),
-    ("_attn_implementation", "eager"),
+    ("model_type", "gemma"),
+    ("model_type", "mistral"),
+    ("model_type", "smollm3"),
+    ("model_type", "granite"),
+    ("model_type", "helium"),
+    ("model_type", "gpt_bigcode"),
+    ("architectures", ["LlamaForSequenceClassification"]),
+    ("architectures", None),
     ("attention_bias", True),
     ("mlp_bias", True),
     ("tie_word_embeddings", True),
@@ -235,7 +242,10 @@ def _config_bytes(files: Files, draw: random.Random, _: Mapping[str, Files]) -> 
     # Inside an object the key of the object counts as well.
     before = data[:place].rfind(b": {") if opened > 1 else -1
     outer = data[:before].rsplit(b'"', 2)[1:2] if before > 0 else []
-    names = [*(each.decode() for each in outer), line.split(b'"')[1].decode() if b'"' in line else ""]
+    names = [
+        *(each.decode() for each in outer),
+        line.split(b'"')[1].decode() if b'"' in line else "",
+    ]
     return Mutation("config", f"byte: {kind}", ".".join(names), {**files, "config.json": made})
 
 
@@ -447,9 +457,7 @@ def _weight_bytes(files: Files, draw: random.Random, _: Mapping[str, Files]) -> 
         kind, place, made = byte_change(data, draw, 0, 8 + length)
         area = "weight header"
         around = data[max(0, place - 20) : place + 20]
-        return Mutation(
-            area, kind, str(place), {**files, _WEIGHTS: made}, around.decode("latin-1")
-        )
+        return Mutation(area, kind, str(place), {**files, _WEIGHTS: made}, around.decode("latin-1"))
     place = draw.randrange(8 + length, len(data))
     flipped = bytes([data[place] ^ (1 << draw.randrange(8))])
     made = data[:place] + flipped + data[place + 1 :]
@@ -467,57 +475,79 @@ def _parts(files: Files, draw: random.Random, _: Mapping[str, Files]) -> Mutatio
     made |= {home: write_tensors(part) for home, part in zip(homes, parts, strict=True)}
     index = {"metadata": {"total_size": sum(len(each[2]) for each in tensors.values())}}
     name = draw.choice(names)
-    kind = draw.choice(
-        [
-            "index points elsewhere",
-            "index points nowhere",
-            "index lacks a tensor",
-            "index names one more",
-            "index is cut off",
-            "index is lost",
-            "total size",
-            "part is lost",
-            "part is cut off",
-            "parts are exchanged",
-            "stale single file",
-            "same single file",
-            "stale part beside",
-            "tensor in both parts",
-        ]
-    )
-    if kind == "index points elsewhere":
-        where[name] = homes[where[name] == homes[0]]
-    elif kind == "index points nowhere":
-        where[name] = "model-00003-of-00003.safetensors"
-    elif kind == "index lacks a tensor":
-        del where[name]
-    elif kind == "index names one more":
-        where[f"{name}_more"] = homes[0]
-    elif kind == "total size":
-        index["metadata"]["total_size"] += 4
-    elif kind == "part is lost":
-        del made[draw.choice(homes)]
-    elif kind == "part is cut off":
-        home = draw.choice(homes)
-        made[home] = made[home][: draw.randrange(len(made[home]))]
-    elif kind == "parts are exchanged":
-        made[homes[0]], made[homes[1]] = made[homes[1]], made[homes[0]]
-    elif kind == "stale single file":
-        made[_WEIGHTS] = write_tensors(_stale(tensors))
-    elif kind == "same single file":
-        made[_WEIGHTS] = files[_WEIGHTS]
-    elif kind == "stale part beside":
-        made["model-00001-of-00003.safetensors"] = write_tensors(_stale(tensors))
-    elif kind == "tensor in both parts":
-        home = homes[where[name] == homes[0]]
-        part = parts[homes.index(home)]
-        made[home] = write_tensors({**part, name: _stale(tensors)[name]})
+    kind = draw.choice([*_INDEX_FAULTS, *_PART_FAULTS])
+    if kind in _INDEX_FAULTS:
+        _INDEX_FAULTS[kind](where, index, name, homes)
+    else:
+        made |= _PART_FAULTS[kind](made, tensors, homes, name, where)
+        made = {each: data for each, data in made.items() if data != b"none"}
     made[_INDEX] = json.dumps({**index, "weight_map": where}).encode()
-    if kind == "index is cut off":
-        made[_INDEX] = made[_INDEX][: draw.randrange(len(made[_INDEX]))]
-    elif kind == "index is lost":
+    if draw.random() < 0.1:
+        kind, made[_INDEX] = "index is cut off", made[_INDEX][: draw.randrange(len(made[_INDEX]))]
+    elif draw.random() < 0.1:
+        kind = "index is lost"
         del made[_INDEX]
     return Mutation("parts", kind, name, made)
+
+
+def _points_elsewhere(where: dict[str, str], _: Any, name: str, homes: list[str]) -> None:
+    where[name] = homes[where[name] == homes[0]]
+
+
+def _points_nowhere(where: dict[str, str], _: Any, name: str, __: list[str]) -> None:
+    where[name] = "model-00003-of-00003.safetensors"
+
+
+def _lacks_a_tensor(where: dict[str, str], _: Any, name: str, __: list[str]) -> None:
+    del where[name]
+
+
+def _names_one_more(where: dict[str, str], _: Any, name: str, homes: list[str]) -> None:
+    where[f"{name}_more"] = homes[0]
+
+
+def _another_size(_: dict[str, str], index: Any, __: str, ___: list[str]) -> None:
+    index["metadata"]["total_size"] += 4
+
+
+_INDEX_FAULTS: dict[str, Callable[[dict[str, str], Any, str, list[str]], None]] = {
+    "index points elsewhere": _points_elsewhere,
+    "index points nowhere": _points_nowhere,
+    "index lacks a tensor": _lacks_a_tensor,
+    "index names one more": _names_one_more,
+    "total size": _another_size,
+}
+
+
+def _in_both(
+    _: Files, tensors: Tensors, homes: list[str], name: str, where: dict[str, str]
+) -> Files:
+    home = homes[where[name] == homes[0]]
+    part = {each: tensors[each] for each in tensors if where[each] == home}
+    return {home: write_tensors({**part, name: _stale(tensors)[name]})}
+
+
+# b"none" is a file that is lost.
+_PART_FAULTS: dict[str, Callable[[Files, Tensors, list[str], str, dict[str, str]], Files]] = {
+    "part is lost": lambda made, tensors, homes, name, where: {where[name]: b"none"},
+    "part is cut off": lambda made, tensors, homes, name, where: {
+        where[name]: made[where[name]][: len(made[where[name]]) // 2]
+    },
+    "parts are exchanged": lambda made, tensors, homes, name, where: {
+        homes[0]: made[homes[1]],
+        homes[1]: made[homes[0]],
+    },
+    "stale single file": lambda made, tensors, homes, name, where: {
+        _WEIGHTS: write_tensors(_stale(tensors))
+    },
+    "same single file": lambda made, tensors, homes, name, where: {
+        _WEIGHTS: write_tensors(tensors)
+    },
+    "stale part beside": lambda made, tensors, homes, name, where: {
+        "model-00001-of-00003.safetensors": write_tensors(_stale(tensors))
+    },
+    "tensor in both parts": _in_both,
+}
 
 
 def _stale(tensors: Tensors) -> Tensors:

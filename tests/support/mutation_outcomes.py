@@ -22,16 +22,16 @@ Judged = tuple[str, str]
 """An outcome, and what was seen."""
 
 
-class TooSlow(Exception):
+class TooSlowError(Exception):
     """Nothing came within the time."""
 
 
 @contextmanager
 def within(seconds: int) -> Iterator[None]:
-    """Raise TooSlow in what runs longer; only in the main thread, as tests are."""
+    """Raise TooSlowError in what runs longer; only in the main thread, as tests are."""
 
     def ring(*_: Any) -> None:
-        raise TooSlow(f"nothing after {seconds} s")
+        raise TooSlowError(f"nothing after {seconds} s")
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.alarm(seconds)
@@ -68,9 +68,7 @@ def judge(
         return UNCHANGED, ""
     if named(result):
         return FOUND, "said in the result"
-    if may_change is True or (
-        not isinstance(may_change, bool) and set(changes) <= set(may_change)
-    ):
+    if may_change is True or (not isinstance(may_change, bool) and set(changes) <= set(may_change)):
         return CHANGED, ", ".join(changes)
     return WRONG, "another number: " + ", ".join(changes)
 

@@ -42,18 +42,18 @@ class Mutation:
 Change = Callable[[Any, random.Random], Any]
 
 
-class Unfit(Exception):
+class UnfitError(Exception):
     """This change cannot be made to this value, or leaves it as it was."""
 
 
 def digit_changed(value: Any, draw: random.Random) -> Any:
     """Another digit in a number or in a text."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise Unfit
+        raise UnfitError
     text = value if isinstance(value, str) else json.dumps(value)
     places = [n for n, letter in enumerate(text) if letter.isdigit()]
     if not places:
-        raise Unfit
+        raise UnfitError
     place = draw.choice(places)
     other = draw.choice([d for d in string.digits if d != text[place]])
     changed = text[:place] + other + text[place + 1 :]
@@ -76,7 +76,7 @@ def bit_flipped(value: Any, draw: random.Random) -> Any:
         place = draw.randrange(len(value))
         letter = chr(ord(value[place]) ^ (1 << draw.randrange(5)))
         return value[:place] + letter + value[place + 1 :]
-    raise Unfit
+    raise UnfitError
 
 
 def type_changed(value: Any, draw: random.Random) -> Any:
@@ -90,28 +90,28 @@ def type_changed(value: Any, draw: random.Random) -> Any:
 def sign_changed(value: Any, _: random.Random) -> Any:
     """The number times −1."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Unfit
+        raise UnfitError
     return -value
 
 
 def not_finite(value: Any, draw: random.Random) -> Any:
     """NaN or an infinity, as Python's JSON writes them."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Unfit
+        raise UnfitError
     return draw.choice([float("nan"), float("inf"), float("-inf")])
 
 
 def zeroed(value: Any, _: random.Random) -> Any:
     """0 in place of a number, nothing in place of a list, object or text."""
     if isinstance(value, bool) or value is None:
-        raise Unfit
+        raise UnfitError
     return type(value)()
 
 
 def enlarged(value: Any, draw: random.Random) -> Any:
     """A number many times as large."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Unfit
+        raise UnfitError
     return value * draw.choice([2, 10, 1000, 10**6])
 
 
@@ -167,7 +167,7 @@ def renamed(document: Any, path: Path, draw: random.Random) -> Any:
     """A copy where that key has another name: a letter lost, doubled, or in capitals."""
     key = path[-1]
     if not isinstance(key, str) or not key:
-        raise Unfit
+        raise UnfitError
     place = draw.randrange(len(key))
     name = draw.choice(
         [
@@ -180,7 +180,7 @@ def renamed(document: Any, path: Path, draw: random.Random) -> Any:
     )
     holder = at(document, path[:-1])
     if name in holder:
-        raise Unfit
+        raise UnfitError
     made = copy.deepcopy(document)
     inner = at(made, path[:-1])
     items = [(name if each == key else each, value) for each, value in inner.items()]
@@ -201,7 +201,7 @@ def json_change(document: Any, draw: random.Random, chosen: list[Path]) -> tuple
                 made = renamed(document, path, draw)
             else:
                 made = changed(document, path, VALUE_CHANGES[kind](at(document, path), draw))
-        except Unfit:
+        except UnfitError:
             continue
         if json.dumps(made) != json.dumps(document):
             return kind, path, made

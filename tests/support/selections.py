@@ -64,7 +64,9 @@ def select(
     return run_here(folder, json.dumps(manifest), store=store)
 
 
-def run_here(folder: Path, manifest: str, plan: str | None = None, store: Path | None = None) -> Document:
+def run_here(
+    folder: Path, manifest: str, plan: str | None = None, store: Path | None = None
+) -> Document:
     """report.json of a manifest's run, all jobs in this process."""
     path = folder / "manifest.yaml"
     path.write_text(manifest)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from mutations import Files, Mutation, Unfit, json_change, paths, spell
+from mutations import Files, Mutation, UnfitError, json_change, paths, spell
 from scored_models import evaluation
 from selections import write_benchmark
 from small_tables import agreement_tables, pairs_table, scores_table, swarm_tables, written
@@ -178,7 +178,9 @@ def _items(folder: Path) -> Read:
     # A trace whose item is gone is no number; an item without its trace is said when scored.
     shared = items.keys() & by_item.keys()
     said += [f"{name}: no trace" for name in items.keys() - shared]
-    return Read(flat({"items": items, "traces": {name: by_item[name] for name in shared}}), (*said,))
+    return Read(
+        flat({"items": items, "traces": {name: by_item[name] for name in shared}}), (*said,)
+    )
 
 
 def _lm_eval_subject(folder: Path) -> Subject:
@@ -245,7 +247,7 @@ def mutate(files: Files, draw: random.Random) -> Mutation:
         how = {"csv": _csv, "jsonl": _jsonl, "json": _document, "yaml": _yaml}
         try:
             made = how[name.rsplit(".", 1)[1]](name, files[name], draw)
-        except Unfit:
+        except UnfitError:
             continue
         kind, where, data = made
         if data != files[name]:
@@ -279,9 +281,11 @@ def _csv(name: str, data: bytes, draw: random.Random) -> Made:
     if kind == "digit":
         places = [n for n, letter in enumerate(cells[column]) if letter.isdigit()]
         if not places:
-            raise Unfit
+            raise UnfitError
         place = draw.choice(places)
-        cells[column] = cells[column][:place] + draw.choice("0123456789") + cells[column][place + 1 :]
+        cells[column] = (
+            cells[column][:place] + draw.choice("0123456789") + cells[column][place + 1 :]
+        )
         rows[row] = ",".join(cells)
         return "digit changed", where, _joined(lines[0], rows)
     if kind == "row":
@@ -311,9 +315,7 @@ def _row(head: list[str], rows: list[str], row: int, draw: random.Random) -> Mad
     return kind, where, _joined(first, [*rows[:row], changed, *rows[row + 1 :]])
 
 
-def _column(
-    first: str, head: list[str], rows: list[str], column: int, draw: random.Random
-) -> Made:
+def _column(first: str, head: list[str], rows: list[str], column: int, draw: random.Random) -> Made:
     kind = draw.choice(["column twice", "column renamed", "column lost", "header twice"])
     where = head[column]
     if kind == "header twice":
@@ -410,6 +412,10 @@ AS_VALID = {
 }
 """Kinds after which a file can be as valid as before, and why."""
 
+LABELS = ("id", "benchmark", "group", "seed", "size", "run")
+"""Columns of names: another text is another name, unless it says that there is none."""
+_MISSING = ("", " ", "nan", "NaN", "N/A", "null", "None", "--")
+
 _TEXTS = ("question", "answer", "choices", "rationale", "alias", "text")
 _NUMBERS = ("exact_match", "acc", "effective", "tokens", "revision", "pretrained", "answer_index")
 
@@ -417,9 +423,14 @@ _NUMBERS = ("exact_match", "acc", "effective", "tokens", "revision", "pretrained
 def may_change(mutation: Mutation) -> bool:
     """Whether the mutated file can be as valid as the intact one, with other numbers."""
     if mutation.area.endswith((".csv", ".yaml")):
+        if mutation.kind == "cell spoilt" and mutation.where.split(" ")[0] in LABELS:
+            return not any(cell in _MISSING for cell in mutation.value.split(","))
         return mutation.kind in AS_VALID
     if mutation.kind in ("row lost", "cut off"):
         return True
+    # An item needs neither a solution nor all of its choices.
+    if mutation.kind in ("removed", "key renamed"):
+        return "rationale" in mutation.where or "choices." in mutation.where
     # Other letters in a text and another number in range are as valid as the first.
     if mutation.kind in ("digit changed", "bit flipped", "zeroed", "enlarged", "sign changed"):
         return any(name in mutation.where for name in (*_TEXTS, *_NUMBERS))

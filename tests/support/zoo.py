@@ -149,7 +149,12 @@ def _unigram() -> Any:
     made.train_from_iterator(
         CORPUS * 3,
         trainers.UnigramTrainer(
-            vocab_size=VOCABULARY, special_tokens=special, unk_token="<unk>", show_progress=False
+            vocab_size=VOCABULARY,
+            special_tokens=special,
+            # Texts with unknown letters are refused.
+            initial_alphabet=[chr(code) for code in (9, 10, *range(33, 127))],
+            unk_token="<unk>",
+            show_progress=False,
         ),
     )
     return _opened(made, special)
