@@ -73,6 +73,8 @@ def item_scores(
 ) -> pd.DataFrame:
     """A row per item with every number that is measured; raises what scoring raises.
 
+    `attrs["notes"]` are the notes on the scores.
+
     Without `store` everything is measured anew.
     """
     evaluated = on or evaluation()
@@ -90,7 +92,9 @@ def item_scores(
             report=_silent,
         )
     require_items(scored)
-    return scored[0].tables[0].set_index("item")
+    table = scored[0].tables[0].set_index("item")
+    table.attrs["notes"] = scored[0].notes
+    return table
 
 
 def _silent(_: str) -> None: ...

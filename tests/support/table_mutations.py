@@ -430,7 +430,7 @@ def may_change(mutation: Mutation) -> bool:
         return True
     # An item needs neither a solution nor all of its choices.
     if mutation.kind in ("removed", "key renamed"):
-        return "rationale" in mutation.where or "choices." in mutation.where
+        return "rationale" in mutation.where or "choices" in mutation.where
     # Other letters in a text and another number in range are as valid as the first.
     if mutation.kind in ("digit changed", "bit flipped", "zeroed", "enlarged", "sign changed"):
         return any(name in mutation.where for name in (*_TEXTS, *_NUMBERS))
