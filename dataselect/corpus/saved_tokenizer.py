@@ -12,6 +12,7 @@ documents and traces speak of them, and only the markers that a program sets are
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ _SPECIAL = (
     "mask_token",
 )
 _SHOWN = 24
+_WORD = re.compile(r"[\sĠ▁]?\w*")
 # What splitting rules, normalisers and decoders of this field's tokenizers treat differently:
 # digits, runs of spaces, line ends, code, contractions, other scripts, accents in both forms.
 _PROBES = (
@@ -81,9 +83,9 @@ def read_tokenizer(folder: Path) -> SavedTokenizer:
         return SavedTokenizer(by_class, ())
     reference = _from_file(folder, file)
     special = special_tokens(folder) if by_class is None else _special_of(by_class)
-    vocabulary = reference.get_vocab(with_added_tokens=True)
-    absent = {name: token for name, token in special.items() if token not in vocabulary}
-    special = {name: token for name, token in special.items() if name not in absent}
+    markers = {n: token for n, token in special.items() if _is_marker(token, reference)}
+    unused = {name: token for name, token in special.items() if name not in markers}
+    special = markers
     tokenizer = _wrapped(folder, file, special)
     dropout = getattr(reference.model, "dropout", None)
     for backend in (tokenizer.backend_tokenizer, reference):
@@ -98,8 +100,8 @@ def read_tokenizer(folder: Path) -> SavedTokenizer:
             "save the tokenizer with another release of transformers, or use another release here",
         )
     notes = [
-        f"its {name} {token!r} is not in its tokenizer.json and is not used"
-        for name, token in absent.items()
+        f"its {name} {token!r} is no special token of its tokenizer.json and is not used"
+        for name, token in unused.items()
         if name in ("bos_token", "eos_token")
     ]
     if dropout:
@@ -220,6 +222,14 @@ def _first_difference(tokenizer: Any, reference: "Tokenizer") -> str | None:
         if list(mine) != reference.encode(text, add_special_tokens=False).ids:
             return text
     return None
+
+
+def _is_marker(token: str, reference: "Tokenizer") -> bool:
+    """Whether a special token is one of the file's, and no word of ordinary texts."""
+    added = {each.content for each in reference.get_added_tokens_decoder().values()}
+    return token in added or (
+        _WORD.fullmatch(token) is None and reference.token_to_id(token) is not None
+    )
 
 
 def _special_of(by_class: Any) -> dict[str, str]:

@@ -30,7 +30,12 @@ def count_parameters(folder: Path) -> int:
 def _weight_files(folder: Path) -> list[Path]:
     index = folder / "model.safetensors.index.json"
     if index.exists():
-        return [folder / name for name in sorted(set(_json(index)["weight_map"].values()))]
+        try:
+            return [folder / name for name in sorted(set(_json(index)["weight_map"].values()))]
+        except (KeyError, AttributeError, TypeError) as error:
+            raise InputError(
+                index, "is damaged or no index of weights", "save the checkpoint again"
+            ) from error
     single = folder / "model.safetensors"
     # Some repositories hold a second copy of the weights, in another layout.
     files = [] if single.exists() else sorted(folder.glob("*.safetensors"))
@@ -44,11 +49,13 @@ def _header(file: Path) -> dict[str, Any]:
             if not 0 < length <= _LONGEST_HEADER:
                 raise ValueError("no header")
             header: dict[str, Any] = json.loads(opened.read(length))
-    except (OSError, ValueError) as error:
+            header.pop("__metadata__", None)
+            if not all(math.prod(entry["shape"]) >= 0 for entry in header.values()):
+                raise ValueError("no shapes")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(
             file, "is missing or no safetensors file", "save the checkpoint again"
         ) from error
-    header.pop("__metadata__", None)
     return header
 
 

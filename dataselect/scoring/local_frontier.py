@@ -175,6 +175,8 @@ class LocalFrontier:
             )
         refuse_missing_probabilities(self._where, traces.values())
         notes = {"how": how, "shots": str(len(benchmark.shots))}
+        if self._notes:
+            notes["model"] = "; ".join(self._notes)
         created_by = f"dataselect {__version__}"
         header = TraceHeader(benchmark.id, self.name, benchmark.prompt, created_by, notes)
         exclusions = tuple(

@@ -36,6 +36,8 @@ class Stored:
 
     file: Path
     shape: tuple[int, ...]
+    dtype: str
+    """As safetensors names it, such as F32 or BF16."""
 
 
 def stored_tensors(folder: Path) -> dict[str, Stored]:
@@ -183,6 +185,10 @@ def _compare_values(folder: Path, model: Any, tensors: Mapping[str, Stored]) -> 
             # Names that transformers converts while loading are not among the model's own.
             for name in (each for each in opened.keys() if each in loaded):  # noqa: SIM118
                 mine = loaded[name]
+                if mine.is_floating_point() and "F" not in tensors[name].dtype:
+                    raise InputError(
+                        file, f"{name} holds no fractions but {tensors[name].dtype}", _AGAIN
+                    )
                 if _equal(opened.get_tensor(name).to(mine.dtype), mine):
                     continue
                 tied = mine.data_ptr() == model.get_input_embeddings().weight.data_ptr()
@@ -241,7 +247,9 @@ def _in_files(files: Iterable[Path]) -> dict[str, Stored]:
                         raise InputError(
                             file, f"it holds {name}, as {tensors[name].file.name} does", _AGAIN
                         )
-                    tensors[name] = Stored(file, tuple(opened.get_slice(name).get_shape()))
+                    tensor = opened.get_slice(name)
+                    shape, dtype = tuple(tensor.get_shape()), str(tensor.get_dtype())
+                    tensors[name] = Stored(file, shape, dtype)
         except (OSError, SafetensorError) as error:
             raise InputError(file, f"is damaged or no safetensors file ({error})", _AGAIN) from None
     return tensors

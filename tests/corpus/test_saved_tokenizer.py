@@ -42,6 +42,12 @@ def ids(folder: Path, text: str = TEXT) -> list[int]:
     return list(reference.encode(text, add_special_tokens=False).ids)
 
 
+def ids_as_text(folder: Path, text: str) -> list[int]:
+    reference: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    reference.encode_special_tokens = True
+    return list(reference.encode(text).ids)
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -107,11 +113,16 @@ def test_a_special_token_in_a_text_is_text(tmp_path: Path, as_special: bool) -> 
     assert load_tokenizer(tmp_path / "again")(text)["input_ids"] == written
 
 
-def test_an_end_token_that_the_file_lacks_is_not_invented(tmp_path: Path) -> None:
-    folder = saved(tmp_path, tokenizer_class="TokenizersBackend", eos_token="<end>")
+@pytest.mark.parametrize("token", ["<end>", "apples", "Ġapples", "a"])
+def test_an_end_token_that_the_file_lacks_is_not_invented(tmp_path: Path, token: str) -> None:
+    folder = saved(tmp_path, tokenizer_class="TokenizersBackend", eos_token=token)
     read = read_tokenizer(folder)
     assert read.tokenizer.eos_token_id is None
-    assert read.notes == ("its eos_token '<end>' is not in its tokenizer.json and is not used",)
+    (note,) = read.notes
+    assert (
+        note == f"its eos_token {token!r} is no special token of its tokenizer.json and is not used"
+    )
+    assert list(read.tokenizer(TEXT)["input_ids"]) == ids(folder)
     with pytest.raises(InputError, match="no end-of-text token"):
         load_tokenizer(folder)
 
@@ -126,6 +137,26 @@ def test_added_tokens_of_ordinary_text_count_for_the_segmentation(tmp_path: Path
     assert ids(one, "a  b") != ids(other, "a  b")
     assert segmentation_hash(one) != segmentation_hash(other)
     assert segmentation_hash(one) == segmentation_hash(special)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("added_tokens.json", {"apples": 7}),
+        ("special_tokens_map.json", {"unk_token": "apples", "pad_token": "an"}),
+        ("tokenizer_config.json", {"eos_token": "<|endoftext|>", "model_max_length": "many"}),
+        ("tokenizer_config.json", {"eos_token": "<|endoftext|>", "add_prefix_space": True}),
+        ("tokenizer_config.json", {"extra_special_tokens": ["apples"], "unk_token": "apples"}),
+        ("tokenizer_config.json", []),
+        ("config.json", {"model_type": "qwen2"}),
+    ],
+)
+def test_files_beside_it_change_no_token(tmp_path: Path, name: str, content: Any) -> None:
+    folder = saved(tmp_path)
+    (folder / name).write_text(json.dumps(content))
+    tokenizer = read_tokenizer(folder).tokenizer
+    for text in (TEXT, "apples an a", " <|endoftext|>"):
+        assert list(tokenizer(text)["input_ids"]) == ids_as_text(folder, text)
 
 
 def test_dropout_of_training_makes_no_token_random(tmp_path: Path) -> None:

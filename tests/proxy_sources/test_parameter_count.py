@@ -59,3 +59,13 @@ def test_a_folder_without_weights_is_told(tmp_path: Path) -> None:
     (folder / "model.safetensors").unlink()
     with pytest.raises(InputError, match=r"model\.safetensors: is missing"):
         count_parameters(folder)
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "{}", '{"weight_map": 1}', '{"weight_map": {"a": 1}}', "{"]
+)
+def test_a_damaged_index_is_told(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(InputError, match=r"model\.safetensors\.index\.json: is "):
+        count_parameters(tmp_path)

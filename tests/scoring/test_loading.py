@@ -172,6 +172,13 @@ def test_a_tensor_in_two_files_is_refused(folder: Path) -> None:
     assert f"it holds {name}, as model-0000" in refused(folder)
 
 
+@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8, torch.bool])
+def test_numbers_of_another_kind_are_named(folder: Path, dtype: torch.dtype) -> None:
+    name = "model.norm.weight"
+    change(folder, lambda tensors: tensors.update({name: tensors[name].to(dtype)}))
+    assert f"model.safetensors: {name} holds no fractions but " in refused(folder)
+
+
 def test_a_damaged_file_is_named(folder: Path) -> None:
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
