@@ -51,16 +51,17 @@ def subjects() -> list[Subject]:
             _read,
         ),
         Subject(
-            "by hand", {"manifest.yaml": f"plan: plan.yaml{MANIFEST}".encode(), "plan.yaml": plan}, _read
+            "by hand",
+            {"manifest.yaml": f"plan: plan.yaml{MANIFEST}".encode(), "plan.yaml": plan},
+            _read,
         ),
     ]
 
 
 def _read(folder: Path) -> Read:
     manifest, plan = load_inputs(folder / "manifest.yaml")
-    numbers = flat(manifest.model_dump(mode="json", by_alias=True), "manifest")
-    if not isinstance(manifest.plan, dict):
-        numbers |= flat(plan.model_dump(mode="json", by_alias=True), "plan")
+    numbers = flat(manifest.model_dump(mode="json", exclude={"plan"}), "manifest")
+    numbers |= flat(plan.model_dump(mode="json"), "plan")
     return Read(numbers, ())
 
 

@@ -424,7 +424,8 @@ def may_change(mutation: Mutation) -> bool:
     """Whether the mutated file can be as valid as the intact one, with other numbers."""
     if mutation.area.endswith((".csv", ".yaml")):
         if mutation.kind == "cell spoilt" and mutation.where.split(" ")[0] in LABELS:
-            return not any(cell in _MISSING for cell in mutation.value.split(","))
+            spoilt = any(cell in _MISSING for cell in mutation.value.split(","))
+            return not spoilt or mutation.where.startswith("group ")  # which may be empty
         return mutation.kind in AS_VALID
     if mutation.kind in ("row lost", "cut off"):
         return True
