@@ -3,9 +3,10 @@
     python benchmarks/reliability/mutations.py --checkpoints 6000 --tables 6000 --manifests 3000
 
 Writes the counts by area, kind and outcome to mutations.json beside this script, or to `--out`; a
-campaign with a count of 0 keeps what is there. A mutation is found (one line, exit code 2 or 3, or said in the result), leaves every number as it
-was, or changes it where nothing in the files can contradict it (README.md lists these cases);
-anything else is WRONG, is printed and makes the exit code 1.
+campaign with a count of 0 keeps what is there. A mutation is found (one line, exit code 2 or 3, or
+said in the result), leaves every number as it was, or changes it where nothing in the files can
+contradict it (README.md lists these cases); anything else is WRONG, is printed and makes the exit
+code 1.
 """
 
 import argparse
