@@ -65,7 +65,7 @@ def every(value: float) -> dict[str, float]:
 def collect(
     store: Store, names: Sequence[str], made: Evaluation, measurements: Sequence[Measurement]
 ) -> BenchmarkScores:
-    (found,) = score_models(
+    scored = score_models(
         store,
         [model(name) for name in names],
         [made],
@@ -75,6 +75,8 @@ def collect(
         unsafe=False,
         report=refuse,
     )
+    assert scored.failed == {}
+    (found,) = scored.benchmarks
     return found
 
 
