@@ -8,8 +8,9 @@
       -> a transfer function for each benchmark, with the setting that it depends on
 
 A checkpoint that cannot be scored, or has too many values that are not finite, is left out with its
-pairs, and the record says so. Every score is an artifact, so a command that was stopped resumes, and the same spec with another
-protocol or target scores nothing twice. One model is in memory at a time.
+pairs, and the record says so. Every score is an artifact, so a command that was stopped resumes, and
+the same spec with another protocol or target scores nothing twice. One model is in memory at a
+time.
 
 Not covered: averaging over several calibration runs. Join their tables, with a `group` for each,
 and give the result to `dataselect fit`.

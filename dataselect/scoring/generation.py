@@ -71,7 +71,7 @@ def generate_answers(
     With `accuracy` an answer has up to `benchmark.new_tokens` tokens and is graded (`unsafe` as in
     `answers.grade`); without, it has the label's length, at most `new_tokens`. Worked examples are
     dropped from the end until the model's positions have room for an answer; an item whose question
-    alone leaves none is excluded, and so is one for which the model gives a probability that is NaN.
+    alone leaves none is excluded, and so is one for which the model gives a NaN as a probability.
     """
     limit = position_limit(model)
     aligner = Aligner(tokenizer)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dataselect.benchmarks.items import Exclusion
 from dataselect.report import numbers
 from dataselect.report.selection.leaks import alarm_lines, mark
 from dataselect.report.selection.uncertainty import (
@@ -19,6 +20,7 @@ from dataselect.report.selection.uncertainty import (
     interval_words,
     noisy_benchmarks,
 )
+from dataselect.scoring.non_finite import non_finite_notes
 from dataselect.units import format_flops, format_seconds
 from dataselect.wording import one_line
 
@@ -33,6 +35,8 @@ def print_report(document: Mapping[str, Any], console: Console) -> None:
     console.print(_ranking(document))
     console.print(_legend(document))
     for line in alarm_lines(document):
+        console.print(Text(one_line(line), style="yellow"))
+    for line in _non_finite(document):
         console.print(Text(one_line(line), style="yellow"))
     if noisy := noisy_benchmarks(document["stages"]["stage1"]):
         console.print(Text(noisy, style="yellow"))
@@ -89,6 +93,15 @@ def _legend(document: Mapping[str, Any]) -> Text:
     if any(each["stage2"] and each["stage2"]["extrapolated"] for each in document["candidates"]):
         words += "; * extrapolated"
     return Text(words, style="dim")
+
+
+def _non_finite(document: Mapping[str, Any]) -> list[str]:
+    """A line for each benchmark and set of candidates whose values were not finite."""
+    return [
+        f"{benchmark}: {note}"
+        for benchmark, exclusions in document["exclusions"].items()
+        for note in non_finite_notes(Exclusion(e["item"], e["reason"]) for e in exclusions)
+    ]
 
 
 def _evidence(evidence: dict[str, Any]) -> Table:

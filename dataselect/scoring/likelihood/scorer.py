@@ -30,7 +30,7 @@ from dataselect.scoring.rbridge import rbridge
 _TOKENS_PER_BATCH = 1024
 _TOKENS_PER_BATCH_ELSEWHERE = 8192
 _PROBES = 16
-"""Texts tried alone where every text came out non-finite, before the model is taken to be broken."""
+"""Texts tried alone where every text came out broken, before the model is taken to be."""
 
 
 @dataclass(frozen=True)
