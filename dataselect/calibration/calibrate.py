@@ -8,8 +8,8 @@
       -> a transfer function for each benchmark, with the setting that it depends on
 
 A checkpoint that cannot be scored, or has too many values that are not finite, is left out with its
-pairs, and the record says so. Every score is an artifact, so a command that was stopped resumes, and
-the same spec with another protocol or target scores nothing twice. One model is in memory at a
+pairs, and the record says so. Every score is an artifact, so a command that was stopped resumes,
+and the same spec with another protocol or target scores nothing twice. One model is in memory at a
 time.
 
 Not covered: averaging over several calibration runs. Join their tables, with a `group` for each,
@@ -213,7 +213,8 @@ def measure(paired: Paired, store: Store, device: str, unsafe: bool, watch: "Wat
     score = partial(score_models, measurements=("scores",))
     proxies, failed = _scored(score, paired.proxies, evaluations, store, device, unsafe, watch)
     paired = _without(paired, failed, {})
-    measured, lost = None, {}
+    measured: Mapping[str, _Scored] | None = None
+    lost: dict[Member, str] = {}
     if paired.targets:
         watch.step(f"Target: {len(paired.targets)} checkpoints of {paired.target_name}")
         measured, lost = _scored(grade, paired.targets, evaluations, store, device, unsafe, watch)

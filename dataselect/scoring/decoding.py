@@ -107,9 +107,9 @@ def greedy(
             for first in range(0, len(order), batch_size):
                 chosen = order[first : first + batch_size]
                 batch = [_Row(rows[i], most[i], least[i]) for i in chosen]
-                for i, row, found in zip(chosen, batch, decoder.run(batch), strict=True):
+                for i, asked, found in zip(chosen, batch, decoder.run(batch), strict=True):
                     # A NaN spreads to padded rows, so what is broken is written again alone.
-                    written = found if found.finite or len(batch) == 1 else decoder.run([row])[0]
+                    written = found if found.finite or len(batch) == 1 else decoder.run([asked])[0]
                     text = decoder.stopping.cut(written.ids, rows[i][-1])
                     results[i] = Continuation(
                         text, tuple(written.ids), tuple(written.chances), written.finite

@@ -335,10 +335,10 @@ def _read(artifact: Artifact, measurement: Measurement) -> Measured:
     exclusions = [Exclusion(**each) for each in facts["exclusions"]]
     # Artifacts of before items were checked may hold what is not finite.
     columns = [name for name in _ALWAYS_FINITE[measurement] if name in table]
-    finite = np.isfinite(table[columns].astype(float)).all(axis=1)
+    finite = np.isfinite(table[columns].to_numpy(dtype=np.float64)).all(axis=1)
     if not finite.all():
-        exclusions += [Exclusion(item, NOT_FINITE) for item in table["item"][~finite]]
-        table = table[finite].reset_index(drop=True)
+        exclusions += [Exclusion(item, NOT_FINITE) for item in table.loc[~finite, "item"]]
+        table = table.loc[finite].reset_index(drop=True)
     return Measured(table, tuple(exclusions), tuple(facts["notes"]), facts["flops"])
 
 

@@ -58,7 +58,8 @@ def score_finetuned(
     `training_sets`: by benchmark id. A model that fails on one benchmark fails on all. Raises what
     `measure_models` raises.
     """
-    tuned, failed = {}, {}
+    tuned: dict[str, list[FinetunedCheckpoint]] = {}
+    failed: dict[int, str] = {}
     for evaluation in evaluations:
         training = training_sets[evaluation.benchmark.id]
         tuned[evaluation.benchmark.id] = [

@@ -195,7 +195,7 @@ def collect(
             columns["accuracy"] = _table(graded, "correct").astype(float)
             # An item without a finite answer is left out of the likelihoods as well.
             bad = {index: non_finite(each.exclusions) for index, each in graded.items()}
-            excluded += [(i[0], [Exclusion(item, NOT_FINITE) for item in bad[i]]) for i in bad]
+            excluded += [(i[0], tuple(Exclusion(item, NOT_FINITE) for item in bad[i])) for i in bad]
         broken = {item for _, exclusions in excluded for item in non_finite(exclusions)}
         columns = {name: table[~table.index.isin(broken)] for name, table in columns.items()}
         tables[benchmark.id] = {metric: _over_runs(table) for metric, table in columns.items()}
