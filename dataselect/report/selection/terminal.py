@@ -8,13 +8,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
 from dataselect.benchmarks.items import Exclusion
 from dataselect.report import numbers
 from dataselect.report.selection.leaks import alarm_lines, mark
+from dataselect.report.selection.stage_scores import (
+    by_benchmark,
+    decimals,
+    score_words,
+    shows_scores,
+    tie_lines,
+)
 from dataselect.report.selection.uncertainty import (
     ablation_verdict,
     interval_words,
@@ -34,6 +41,13 @@ def print_report(document: Mapping[str, Any], console: Console) -> None:
     console.print()
     console.print(_ranking(document))
     console.print(_legend(document))
+    if shows_scores(document):
+        console.print()
+        console.print(_by_benchmark(document))
+        words = f"Stage 2 scores are {score_words(document['stages']['stage2'])}"
+        console.print(Text(words, style="dim"))
+    for line in tie_lines(document):
+        console.print(Text(one_line(line), style="yellow"))
     for line in alarm_lines(document):
         console.print(Text(one_line(line), style="yellow"))
     for line in _non_finite(document):
@@ -71,13 +85,28 @@ def _ranking(document: Mapping[str, Any]) -> Table:
         cells = [
             numbers.number(each["rank"], 0),
             f"{mark(each)}{each['id']}",
-            numbers.score_text(each["stage1"]),
+            numbers.score_text(each["stage1"], decimals(first)),
             numbers.probability(each["stage1"] and each["stage1"]["p_top_k"]),
         ]
         # A candidate without a second stage has its status in place of numbers.
-        text = numbers.accuracy_text if predicted else numbers.stage2_score_text
-        cells.append(text(each["stage2"]) if each["stage2"] else each["status"])
+        if not each["stage2"]:
+            cells.append(each["status"])
+        elif predicted:
+            cells.append(numbers.accuracy_text(each["stage2"]))
+        else:
+            cells.append(numbers.stage2_score_text(each["stage2"], decimals(second)))
         table.add_row(*map(Text, cells), style=_STYLES[each["status"]])
+    return table
+
+
+def _by_benchmark(document: Mapping[str, Any]) -> Table:
+    head, rows = by_benchmark(document)
+    table = _table("Stage 2, rBridge in nats per token")
+    for place, name in enumerate(head):
+        justify: JustifyMethod = "right" if place else "left"
+        table.add_column(Text(one_line(name)), justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
     return table
 
 
