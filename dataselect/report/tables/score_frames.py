@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from dataselect.scoring.score_models import BenchmarkScores
 from dataselect.traces.summary import grouped
 from dataselect.wording import one_line
@@ -111,16 +113,24 @@ def remarks(scores: Sequence[BenchmarkScores]) -> list[str]:
 
 def _gaps(scores: BenchmarkScores) -> list[str]:
     """Headline metrics with fewer values than items in some model's table, so their mean is over
-    other items than that of rBridge."""
+    other items than that of rBridge; and metrics that have no mean since a value is infinite."""
     known: dict[str, int] = {}
+    infinite: dict[str, int] = {}
     for number, table in enumerate(scores.tables):
         metrics = metrics_of(scores, number)
         for key, heading in HEADLINES.items():
             mean = headline(key, scores, metrics)
             if mean is not None and mean[2] < len(table):
                 known[heading] = min(mean[2], known.get(heading, mean[2]))
-    count = len(scores.tables[0])
-    return [f"{heading}: over {fewest} of {count} items" for heading, fewest in known.items()]
+        for name in table.columns:
+            if table[name].dtype.kind == "f" and (count := int(np.isinf(table[name]).sum())):
+                infinite[name] = max(count, infinite.get(name, 0))
+    items = len(scores.tables[0])
+    lines = [f"{heading}: over {fewest} of {items} items" for heading, fewest in known.items()]
+    return lines + [
+        f"{name}: no mean, since it is infinite on {count} of {items} items"
+        for name, count in infinite.items()
+    ]
 
 
 def item_rows(scores: Sequence[BenchmarkScores], number: int) -> "pd.DataFrame":
