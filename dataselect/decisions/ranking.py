@@ -164,10 +164,10 @@ def bootstrap_rank(
     order = np.lexsort((np.array(candidates, dtype=np.str_), -table["p_top_k"], table["score"]))
     ties: tuple[tuple[str, ...], ...] = ()
     if before:
-        names = [str(candidates[place]) for place in order]
+        by_score = [str(candidates[place]) for place in order]
         width = 10.0 ** -decimals(used) / 2
-        names, ties = break_ties(names, score[order], before, width)
-        order = np.array([candidates.index(name) for name in names])
+        by_score, ties = break_ties(by_score, score[order], before, width)
+        order = np.array([candidates.index(name) for name in by_score])
     sampled = sampled[:, order]
     names = table.index[order]
     return Ranking(

@@ -18,6 +18,7 @@ from dataselect.report.selection.leaks import alarm_lines, mark
 from dataselect.report.selection.stage_scores import (
     by_benchmark,
     decimals,
+    kind_of,
     score_words,
     shows_scores,
     tie_lines,
@@ -118,7 +119,8 @@ def _any_predicted(document: Mapping[str, Any]) -> bool:
 def _legend(document: Mapping[str, Any]) -> Text:
     first = document["stages"]["stage1"]
     over = interval_words(first.get("doubt"))
-    words = f"scores: lower is better; [{100 * first['confidence']:g}% interval, over {over}]"
+    unit = "" if kind_of(first) in ("candidates", "ranks") else f"{score_words(first)}; "
+    words = f"scores: {unit}lower is better; [{100 * first['confidence']:g}% interval, over {over}]"
     if any(each["stage2"] and each["stage2"]["extrapolated"] for each in document["candidates"]):
         words += "; * extrapolated"
     return Text(words, style="dim")
