@@ -55,7 +55,9 @@ def run(
     truth = read_truth(manifest)
     experiment = prepare(manifest, plan, runtime)
     screening = screen(experiment)
-    prediction = predict(experiment, screening.survivors, plan.predict) if plan.predict else None
+    prediction = None
+    if plan.predict is not None:
+        prediction = predict(experiment, screening.survivors, plan.predict, screening)
     selection = select(experiment, screening, prediction, truth, compare_metrics)
     if plan.mix is None:
         return selection

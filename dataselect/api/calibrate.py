@@ -48,6 +48,11 @@ class Calibration(Result):
     measured: Measured
     """The pairs of checkpoints with their scores, and the setting they were measured with."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether no checkpoint failed."""
+        return not self.measured.failed
+
     @cached_property
     def table(self) -> "pd.DataFrame":
         """A row for each benchmark: points, family, fit and errors, as in `document`."""
@@ -176,6 +181,7 @@ def _fitted(
         "proxy": paired.proxy.name,
         "target": paired.target_name,
         "checkpoints": list(measured.checkpoints),
+        "failed": dict(measured.failed),
     }
     notes = [*measured.notes, *file.notes, *direction.notes]
     document = fit_document(file, fits, direction.correlations, facts, notes)

@@ -65,7 +65,7 @@ class RunResult(Result):
 
         Columns are those of ranking.csv: `rank` (from 1, missing for candidates that were not
         ranked), `title`, `status`, `reason`; `stage1_score`, `stage1_low`, `stage1_high` (lower is
-        better, in standard deviations over the candidates, or ranks), `stage1_p_top_k`;
+        better, in the unit that `document["stages"]` names: z-scores, or ranks), `stage1_p_top_k`;
         `stage2_score`; `predicted_accuracy`, `predicted_low`, `predicted_high` in 0..1 where a
         transfer function applies; `leaked_items_BENCHMARK` where text was searched; and
         `stageN_BENCHMARK_METRIC` in nats per token.

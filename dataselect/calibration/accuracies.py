@@ -45,13 +45,15 @@ def read_accuracies(path: Path, benchmarks: Iterable[str]) -> Accuracies:
     values: dict[str, dict[int, float]] = {name: {} for name in benchmarks}
     origins: dict[tuple[str, int], str] = {}
     others: set[str] = set()
+    unmeasured: dict[str, int] = {}
     for row in rows:
         name, tokens = row.text("benchmark"), _tokens(row.text("tokens"), row.where)
         accuracy = row.number("accuracy")
         if name not in values:
             others.add(name)
             continue
-        if math.isnan(accuracy):  # not measured
+        if math.isnan(accuracy):
+            unmeasured[name] = unmeasured.get(name, 0) + 1
             continue
         if not 0 <= accuracy <= 100:
             raise InputError(
@@ -72,7 +74,11 @@ def read_accuracies(path: Path, benchmarks: Iterable[str]) -> Accuracies:
         if not known:
             fix = nearest(name, others) or f"the file has {', '.join(sorted(others)) or 'none'}"
             raise InputError(path, f"it has no accuracy of benchmark {quoted(name)}", fix)
-    return Accuracies(path.name, values, origins)
+    notes = tuple(
+        f"{path.name}: {name} has no accuracy in {count} of its rows, which are left out"
+        for name, count in unmeasured.items()
+    )
+    return Accuracies(path.name, values, origins, notes)
 
 
 def _tokens(text: str, where: str) -> int:

@@ -65,7 +65,8 @@ class Stage(Section):
     """Ids of the benchmarks to score the proxies on. Default: all of the plan's."""
 
     aggregate: Aggregate = "z_score"
-    """How scores on several benchmarks become one: the mean z-score or mean rank of a candidate."""
+    """How scores on several benchmarks become one: the mean rank of a candidate, or the mean of its
+    scores in a unit of each benchmark, the z-score (of few candidates the noise of items)."""
 
     accuracy: bool = False
     """Also generate answers and measure their accuracy, for comparison. Takes extra time."""

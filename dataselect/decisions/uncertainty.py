@@ -16,6 +16,7 @@ import pandas as pd
 
 from dataselect.decisions.discrepancy import Gap
 from dataselect.decisions.ranking import Method, Ranking, aggregate_runs, widened
+from dataselect.decisions.score_units import ScoreUnits
 from dataselect.decisions.seeds import by_place, pooled_sd
 
 
@@ -43,7 +44,7 @@ def with_uncertainty(
     `runs`: per benchmark, means over items indexed by candidate, seed and step, lower is better.
     """
     spread = float(ranking.table["score"].std(ddof=0))
-    measured = seed_noise(runs, ranking.method)
+    measured = seed_noise(runs, ranking.method, ranking.units)
     rng = np.random.default_rng(seed)
     noise = beyond = np.zeros(ranking.draws.shape)
     normal = rng.standard_normal(ranking.draws.shape)
@@ -65,10 +66,13 @@ def with_uncertainty(
     )
 
 
-def seed_noise(runs: Mapping[str, pd.Series], method: Method) -> tuple[float, int] | None:
+def seed_noise(
+    runs: Mapping[str, pd.Series], method: Method, units: ScoreUnits | None = None
+) -> tuple[float, int] | None:
     """Standard deviation of a candidate's mean score over its seeds, and the number of seeds.
 
-    None with one seed or one candidate. The checkpoints of a seed are averaged first.
+    In `units`, by default the candidates' spread. None with one seed or one candidate. The
+    checkpoints of a seed are averaged first.
     """
     means = {name: by_place(each).mean(axis=2) for name, each in runs.items()}
     candidates, seeds = next(iter(means.values())).shape
@@ -76,7 +80,7 @@ def seed_noise(runs: Mapping[str, pd.Series], method: Method) -> tuple[float, in
         return None
     by_seed = {name: pd.DataFrame(each.T) for name, each in means.items()}
     observed = {name: each.mean() for name, each in by_seed.items()}
-    values = aggregate_runs(by_seed, observed, method).to_numpy(dtype=np.float64)
+    values = aggregate_runs(by_seed, observed, method, units).to_numpy(dtype=np.float64)
     # The aggregate is centred over candidates, which takes one of as many degrees of freedom as
     # there are candidates.
     sd = pooled_sd(values.T)[0] * math.sqrt(candidates / (candidates - 1))

@@ -192,6 +192,10 @@ def rank_clean(
         ranking.method,
         k=ranking.k,
         bootstrap=replace(bootstrap, confidence=ranking.confidence),
+        # z-scores are over the candidates on the items that are left.
+        units=None
+        if ranking.units is None or ranking.units.kind == "candidates"
+        else ranking.units,
     )
     means = {
         benchmark: {name: float(table[name].mean()) for name in names}

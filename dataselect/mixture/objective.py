@@ -78,7 +78,9 @@ def find_objective(
         raise InputError(where, "no metric has a weight", "give one a weight above 0")
     weights /= weights.sum()
     if standardised:
-        weights /= values.std(axis=0)
+        spread = values.std(axis=0)
+        # A metric that is the same in every run decides nothing, whatever its unit.
+        weights /= np.where(spread > 1e-12 * np.abs(values).max(axis=0), spread, 1.0)
     return Objective(weights, standardised)
 
 

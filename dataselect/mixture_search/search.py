@@ -9,7 +9,7 @@ Not covered: a pruner. Half-trained proxies predict their end, but a search has 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,6 +34,7 @@ from dataselect.mixture_search.target_objective import find_target, transfer_fil
 from dataselect.mixture_search.trial import SearchSettings
 from dataselect.mixture_search.trial_runner import TrialRunner
 from dataselect.mixture_search.worker import Worker
+from dataselect.scoring.non_finite import FAILED
 from dataselect.stages.experiment import Experiment
 
 Array = NDArray[np.float64]
@@ -64,7 +65,9 @@ class Found:
     trials: int
     """Trials that the model is fitted to."""
     diverged: int
-    """Trials that diverged."""
+    """Trials that diverged, or whose scores are not finite."""
+    unscored: Mapping[int, str]
+    """Why trials have no scores, though their training did not diverge, by number."""
     failed: int
     """Trials that failed and were run again."""
     flops: float
@@ -131,6 +134,12 @@ def search(
         accuracies = forecast(model, settings.target, proposal, plan.confidence, draws, plan.seed)
     others = trade_offs(model, limits, runner.mix.pareto, plan.seed, plan.confidence)
     entries = study.entries()
+    unscored = {
+        entry.number: entry.why
+        for entry in entries
+        if entry.diverged and entry.why is not None and entry.why.startswith(FAILED)
+    }
+    notes += [f"trial {number} is left out: {why}" for number, why in unscored.items()]
     done = [entry for entry in entries if entry.values is not None]
     keys = {key for entry in entries for key in runner.keys(entry.trial)}
     return Found(
@@ -145,6 +154,7 @@ def search(
         measured=measured,
         trials=len(values),
         diverged=sum(entry.diverged for entry in entries),
+        unscored=unscored,
         failed=sum(entry.lost for entry in entries),
         flops=sum(entry.flops for entry in done),
         trial_seconds=sum(entry.seconds for entry in done),

@@ -16,6 +16,7 @@ from dataselect.proxies.make import ProxyRequest
 from dataselect.proxies.recipe import Recipe, population_size
 from dataselect.proxy_sources import TrainedHere
 from dataselect.scoring.evaluate import Evaluation, read
+from dataselect.scoring.non_finite import failure
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.jobs import Run, is_scored, run_jobs
 from dataselect.store import content_key
@@ -32,7 +33,7 @@ class Result:
     why: str = ""
     """What went wrong; empty where nothing did."""
     diverged: bool = False
-    """Whether training diverged, as it would again."""
+    """Whether training diverged or a score is not finite, as it would be again."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,11 @@ class TrialRunner:
             for point in proxy.points:
                 measured = read(store, point.checkpoint, evaluation, "scores")
                 flops += measured.flops
+                # Trials are compared by means that are kept, so that none can drop an item later.
+                scored, name = len(measured.table), evaluation.benchmark.id
+                why = failure(measured.exclusions, scored, name, tolerant=False)
+                if why is not None:
+                    return Result(None, flops, why, diverged=True)
                 means.append(float(measured.table["rbridge"].mean()))
             values.append(math.fsum(means) / len(means))
-        if not all(map(math.isfinite, values)):
-            return Result(None, flops, "its score is no number", diverged=True)
         return Result(tuple(values), flops)

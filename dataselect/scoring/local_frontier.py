@@ -22,6 +22,7 @@ from dataselect.scoring.checkpoint import resolve_model
 from dataselect.scoring.decoding import greedy, position_limit
 from dataselect.scoring.likelihood.scorer import token_nll
 from dataselect.scoring.loading import load_model
+from dataselect.scoring.non_finite import NOT_FINITE, failure
 from dataselect.scoring.prepare import TooLongError, fit
 from dataselect.scoring.token_spans import (
     Aligner,
@@ -77,8 +78,9 @@ class LocalFrontier:
         """Traces of given reasoning with letter probabilities after each item's context.
 
         `texts`: reasoning by item id; its final answer is cut off. Items without reasoning, and
-        those that do not fit the model, get an exclusion in place of a trace. Raises InputError
-        when no item gets a trace.
+        those that do not fit the model, get an exclusion in place of a trace, and so do items with
+        a probability that is NaN. Raises InputError when no item gets a trace, and when too many
+        have such a probability (`non_finite`).
         """
         limit = position_limit(self._model) or _UNBOUNDED
         aligner = Aligner(self._tokenizer)
@@ -103,6 +105,10 @@ class LocalFrontier:
         likelihoods = token_nll(self._model, pairs, self._device)
         traces = {}
         for (name, reasoning, answer, aligned), nll in zip(fitted, likelihoods.nll, strict=True):
+            # An infinite loss is a probability of 0; a NaN says nothing.
+            if np.isnan(nll).any():
+                reasons[name] = NOT_FINITE
+                continue
             letters = letter_probabilities(aligned.spans, np.exp(-nll), len(reasoning) + 1)
             # The first letter is the space between the prompt and the reasoning.
             traces[name] = Trace(name, reasoning, runs_of(letters[1:]), answer)
@@ -119,8 +125,8 @@ class LocalFrontier:
         """Traces of greedy reasoning for every item, with the probability of each emitted token.
 
         The text ends before the final answer ("The answer is"), which becomes the trace's
-        answer. Items for which the model writes no reasoning get an exclusion in place of a
-        trace. Raises InputError when no item gets a trace.
+        answer. Items for which the model writes no reasoning, or gives a probability that is NaN,
+        get an exclusion in place of a trace. Raises InputError as `weigh` does.
         """
         prompts = [benchmark.context(item) for item in benchmark.items]
         written = greedy(
@@ -134,6 +140,9 @@ class LocalFrontier:
         )
         traces, reasons = {}, {}
         for item, continuation in zip(benchmark.items, written, strict=True):
+            if not continuation.finite:
+                reasons[item.id] = NOT_FINITE
+                continue
             try:
                 text, spans = decode(self._tokenizer, continuation.ids)
             except RewrittenTextError as error:
@@ -167,6 +176,10 @@ class LocalFrontier:
                 name,
                 reason,
             )
+        left_out = [Exclusion(name, reason) for name, reason in reasons.items()]
+        broken = failure(left_out, len(traces), f"'{benchmark.id}'")
+        if broken is not None:
+            raise InputError(self._where, *broken.split("; ", 1))
         if not traces:
             raise InputError(
                 self._where,

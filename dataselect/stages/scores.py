@@ -15,6 +15,7 @@ from dataselect.proxies.recipe import Recipe
 from dataselect.proxy_sources import MadeProxy, Point
 from dataselect.proxy_sources.source import Origin
 from dataselect.scoring.evaluate import METRICS, Evaluation, Measured, Measurement, read
+from dataselect.scoring.non_finite import NOT_FINITE, non_finite, non_finite_notes, with_models
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.jobs import Run
 from dataselect.stages.proxy_origins import StageName
@@ -188,17 +189,24 @@ def collect(
             keys += evaluation.keys(point.checkpoint, "scores")
             keys += evaluation.keys(point.checkpoint, "graded")
         columns = {metric: _table(scores, metric) for metric in METRICS}
+        excluded = [(index[0], each.exclusions) for index, each in scores.items()]
         if chosen.accuracy:
             graded = _measured(experiment.store, evaluation, "graded", points)
             columns["accuracy"] = _table(graded, "correct").astype(float)
+            # An item without a finite answer is left out of the likelihoods as well.
+            bad = {index: non_finite(each.exclusions) for index, each in graded.items()}
+            excluded += [(i[0], tuple(Exclusion(item, NOT_FINITE) for item in bad[i])) for i in bad]
+        broken = {item for _, exclusions in excluded for item in non_finite(exclusions)}
+        columns = {name: table[~table.index.isin(broken)] for name, table in columns.items()}
         tables[benchmark.id] = {metric: _over_runs(table) for metric, table in columns.items()}
         means[benchmark.id] = _run_means(columns)
         remarks |= dict.fromkeys(f"{benchmark.id}: {n}" for m in scores.values() for n in m.notes)
         remarks |= dict.fromkeys(
             f"{name}: {note}" for (name, *_), m in scores.items() for note in m.model_notes
         )
-        left_out = [*evaluation.left_out, *(e for m in scores.values() for e in m.exclusions)]
-        exclusions[benchmark.id] = tuple(dict.fromkeys(left_out))
+        left_out = with_models(excluded)
+        exclusions[benchmark.id] = tuple(dict.fromkeys([*evaluation.left_out, *left_out]))
+        remarks |= dict.fromkeys(f"{benchmark.id}: {n}" for n in non_finite_notes(left_out))
     here = any(kept.run.source.origin == "trained here" for kept in scored)
     return StageScores(
         stage=stage,

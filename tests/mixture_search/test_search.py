@@ -13,6 +13,7 @@ import pytest
 from stage_world import Counted, experiment, write_world
 from typer.testing import CliRunner, Result
 
+from dataselect.benchmarks.items import Exclusion
 from dataselect.cli import app
 from dataselect.config.manifest import load_manifest
 from dataselect.config.plan import Plan, Predict, load_plan
@@ -23,6 +24,8 @@ from dataselect.mixture_search.search import Found, search, settle
 from dataselect.mixture_search.trial import Trial
 from dataselect.mixture_search.trial_runner import TrialRunner
 from dataselect.report.markdown import escape
+from dataselect.scoring.likelihood import scorer
+from dataselect.scoring.non_finite import NOT_FINITE
 from dataselect.stages.predict import setting as target_setting
 from dataselect.stages.prepare import gather_inputs
 from dataselect.stages.proxy_origins import StageName
@@ -144,6 +147,37 @@ def test_the_command_finds_all_trials_and_writes_what_trainers_and_mix_read(
     files = ["--ratios", str(out / "ratios.csv"), "--metrics", str(out / "metrics.csv")]
     again = CliRunner().invoke(app, ["mix", "fit", *files, "--lower-is-better"])
     assert again.exit_code == 0, again.output
+
+
+def test_a_trial_with_a_value_that_is_not_finite_is_left_out_named_and_ends_with_3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, MIX.replace("confirm: 2", "confirm: 0"))
+    plain, calls = scorer.score, iter(range(1000))
+
+    def torn(model: Any, items: Any, *rest: Any, **options: Any) -> scorer.Scores:
+        found = plain(model, items, *rest, **options)
+        if next(calls) != 4:  # the third trial's first benchmark
+            return found
+        lost = Exclusion(items[0].item_id, NOT_FINITE)
+        return replace(found, table=found.table.iloc[1:], exclusions=(lost,))
+
+    monkeypatch.setattr(scorer, "score", torn)
+    found = searched(tmp_path, Counted())
+    # One of six items is within what a model may lack, but a trial's mean is over all or none.
+    reason = "its values are not finite numbers on 1 of 6 items of short"
+    assert [why.partition(";")[0] for why in found.unscored.values()] == [reason]
+    ((number, _),) = found.unscored.items()
+    assert (found.diverged, found.trials) == (1, 8)
+    assert number not in [entry.trial for entry in found.history]
+    assert any(f"trial {number} is left out: {reason}" in note for note in found.notes)
+
+    result = mix(tmp_path)
+    assert result.exit_code == 3, result.output
+    assert f"trial {number} is left out: {reason}" in " ".join(result.output.split())
+    document = json.loads((tmp_path / "out" / "proposal.json").read_text())
+    assert list(document["search"]["unscored"]) == [str(number)]
+    assert reason in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_a_run_searches_after_its_stages_where_the_plan_says_so(
