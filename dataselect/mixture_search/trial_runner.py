@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from dataselect.compute.machine import Machine
 from dataselect.config.mixture import Mix
 from dataselect.corpus.prepare import Corpus, Share
 from dataselect.mixture.constraints import Limits
@@ -33,6 +34,8 @@ class Result:
     """What went wrong; empty where nothing did."""
     diverged: bool = False
     """Whether training diverged, as it would again."""
+    trained_on: tuple[Machine, ...] = ()
+    """What trained the proxy."""
 
 
 @dataclass(frozen=True)
@@ -135,4 +138,4 @@ class TrialRunner:
             values.append(math.fsum(means) / len(means))
         if not all(map(math.isfinite, values)):
             return Result(None, flops, "its score is no number", diverged=True)
-        return Result(tuple(values), flops)
+        return Result(tuple(values), flops, trained_on=proxy.trained_on)

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion
+from dataselect.compute.machine import Machine, this_machine
 from dataselect.errors import IncompleteError
 from dataselect.scoring.checkpoint import Checkpoint, Precision
 from dataselect.scoring.rbridge import METRIC_VERSION
@@ -100,6 +101,8 @@ class Measured:
     notes: tuple[str, ...]
     """Remarks for readers of the scores."""
     flops: float
+    machines: tuple[Machine, ...] = ()
+    """What measured it; several where sets of traces were scored by different kinds."""
 
 
 def find(
@@ -195,6 +198,7 @@ def measure(
                         "exclusions": [asdict(exclusion) for exclusion in measured.exclusions],
                         "notes": list(measured.notes),
                         "flops": measured.flops,
+                        "machine": this_machine(device).record(),
                     }
                     (out / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
                 store.note(measurement, spec, clock.facts(name, measured.flops, device))
@@ -303,6 +307,7 @@ def _read(artifact: Artifact) -> Measured:
         exclusions=tuple(Exclusion(**each) for each in facts["exclusions"]),
         notes=tuple(facts["notes"]),
         flops=facts["flops"],
+        machines=(Machine.read(facts.get("machine")),),
     )
 
 
@@ -317,4 +322,5 @@ def _mean(parts: Sequence[Measured]) -> Measured:
         tuple(dict.fromkeys(each for part in parts for each in part.exclusions)),
         tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         sum(part.flops for part in parts),
+        tuple(dict.fromkeys(machine for part in parts for machine in part.machines)),
     )

@@ -14,6 +14,7 @@ from dataselect.benchmarks.sandbox import require_isolation
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import NamedCheckpoint, Precision
 from dataselect.scoring.evaluate import Evaluation, Measured, Measurement, measure, read
+from dataselect.scoring.machine_notes import scoring_note
 from dataselect.store import Store
 from dataselect.traces.summary import grouped
 
@@ -152,6 +153,12 @@ def _collect(
 ) -> BenchmarkScores:
     by_model = [[read(store, model, evaluation, each) for each in measurements] for model in models]
     parts = [part for of_model in by_model for part in of_model]
+    machines = {
+        name: tuple(machine for part in of_model for machine in part.machines)
+        for name, of_model in zip(distinct([m.name for m in models]), by_model, strict=True)
+    }
+    mixed = scoring_note(machines)
+    notes = [*(note for part in parts for note in part.notes), *([mixed] if mixed else [])]
     items = set.intersection(*(set(part.table["item"]) for part in parts))
     excluded: dict[str, Exclusion] = {}
     for each in (*evaluation.left_out, *(each for part in parts for each in part.exclusions)):
@@ -160,7 +167,7 @@ def _collect(
         evaluation,
         tuple(_joined(of_model, items) for of_model in by_model),
         tuple(excluded.values()),
-        tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        tuple(dict.fromkeys(notes)),
         sum(part.flops for part in parts),
     )
 

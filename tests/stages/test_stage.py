@@ -215,7 +215,7 @@ def in_populations(made: Experiment, size: int) -> Experiment:
     return replace(made, plan=made.plan.model_copy(update={"compute": compute}))
 
 
-def test_candidates_trained_as_a_population_are_scored_as_each_alone(
+def test_candidates_grouped_in_one_job_get_the_bits_of_each_alone(
     world: World, tmp_path: Path
 ) -> None:
     compute = Counted()
@@ -224,12 +224,14 @@ def test_candidates_trained_as_a_population_are_scored_as_each_alone(
     assert compute.names == ["stage1/worked and 1 more", "stage1/blend"]
     for metric in METRICS:
         mine, alone = scores.table(metric)["short"], world.scores.table(metric)["short"]
-        pd.testing.assert_frame_equal(mine, alone, rtol=0, atol=1e-3)
+        pd.testing.assert_frame_equal(mine, alone, check_exact=True)
     ledger = [record for record in made.store.ledger() if record["kind"] == "proxy"]
     assert [record["name"] for record in ledger] == [f"stage1/{c}" for c in CANDIDATES[:3]]
-    assert ledger[0]["cpu_seconds"] == ledger[1]["cpu_seconds"] > 0
+    assert all(record["cpu_seconds"] > 0 for record in ledger)
     sizes = [find_proxy(made.store, made.request(StageName.SCREEN, c)) for c in CANDIDATES[:3]]
-    assert [proxy.facts["population"] for proxy in sizes if proxy] == [2, 2, 1]
+    # On a CPU a stacked program gains nothing, and sums in another order.
+    assert [proxy.facts["population"] for proxy in sizes if proxy] == [1, 1, 1]
+    assert scores.machine_notes == ()
 
 
 def test_a_candidate_that_fails_in_a_population_costs_the_others_nothing(
