@@ -84,7 +84,7 @@ def this_machine(device: str) -> Machine:
         libraries = f"CUDA {torch.version.cuda}"
     else:
         instructions = torch.backends.cpu.get_cpu_capability()
-        if torch.backends.mkl.is_available():
+        if torch.backends.mkl.is_available():  # type: ignore[no-untyped-call]
             processor, libraries = _seen_by_mkl(), "MKL"
         else:
             # How another BLAS chooses its kernels is not known here, so its choice is taken to

@@ -1,0 +1,63 @@
+"""The record of what computed an artifact: read back, and another where kernels are others."""
+
+import os
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import dataselect
+from dataselect.compute.machine import UNKNOWN, Machine, processor_name, this_machine
+
+ROOT = Path(dataselect.__file__).parents[1]
+SCRIPT = "from dataselect.compute.machine import this_machine; print(this_machine('cpu').record())"
+
+
+def elsewhere(**environment: str) -> Machine:
+    """The machine as a process with these variables sees it."""
+    shown = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    record = eval(shown, {"__builtins__": {}})
+    return Machine.read(record)
+
+
+def test_a_record_is_read_back_and_what_it_lacks_is_unknown() -> None:
+    machine = this_machine("cpu")
+    assert Machine.read(machine.record()) == machine
+    assert Machine.read({**machine.record(), "of a later version": "x"}) == machine
+    older = Machine.read({"torch": "2.6.0"})
+    assert older.torch == "2.6.0"
+    assert {getattr(older, f.name) for f in fields(Machine) if f.name != "torch"} == {UNKNOWN}
+    assert Machine.read(None) == Machine.read({})
+
+
+def test_this_process_is_described() -> None:
+    machine = this_machine("cpu")
+    assert machine.device == "cpu"
+    assert machine.torch == torch.__version__
+    assert machine.instructions == torch.backends.cpu.get_cpu_capability()
+    assert machine.grouping == "alone"
+    assert all([machine.architecture, machine.processor, machine.libraries, processor_name()])
+
+
+def test_what_chooses_other_kernels_makes_another_machine() -> None:
+    same = elsewhere()
+    assert same == elsewhere()
+    plain = elsewhere(ATEN_CPU_CAPABILITY="default")
+    assert plain.instructions in ("DEFAULT", "NO AVX")
+    assert replace(plain, instructions=same.instructions) == same
+    limited = elsewhere(MKL_CBWR="COMPATIBLE")
+    assert limited.settings == "MKL_CBWR=COMPATIBLE"
+
+
+def test_another_precision_of_matmuls_is_in_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
+    assert "precision medium" in this_machine("cpu").settings
