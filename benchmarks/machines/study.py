@@ -47,7 +47,11 @@ ONE = {
     "avx2": {"ATEN_CPU_CAPABILITY": "avx2"},
     "default": {"ATEN_CPU_CAPABILITY": "default"},
     "unset": {},
-    "two threads": {"ATEN_CPU_CAPABILITY": "avx512", "OMP_NUM_THREADS": "2"},
+    "two threads": {
+        "ATEN_CPU_CAPABILITY": "avx512",
+        "OMP_NUM_THREADS": "2",
+        "GOMP_SPINCOUNT": "0",
+    },
     "avx512, MKL_CBWR=COMPATIBLE": {"ATEN_CPU_CAPABILITY": "avx512", "MKL_CBWR": "COMPATIBLE"},
     "avx2, MKL_CBWR=COMPATIBLE": {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "COMPATIBLE"},
     "avx2, MKL_CBWR=AVX2": {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2"},

@@ -40,7 +40,8 @@ class Machine:
     architecture: str
     """Of the processor, such as "x86_64"."""
     processor: str
-    """Make of the processor that the BLAS sees, such as "AuthenticAMD AVX512"; the GPU's name."""
+    """Make of the processor that MKL sees, such as "AuthenticAMD AVX512", or "any" where it is told
+    to compute alike on all; another CPU's or a GPU's name."""
     instructions: str
     """Instruction set that torch computes with, such as "AVX2" (`ATEN_CPU_CAPABILITY`); a GPU's
     compute capability, such as "9.0"."""
@@ -85,7 +86,7 @@ def this_machine(device: str) -> Machine:
     else:
         instructions = torch.backends.cpu.get_cpu_capability()
         if torch.backends.mkl.is_available():  # type: ignore[no-untyped-call]
-            processor, libraries = _seen_by_mkl(), "MKL"
+            processor, libraries = "any" if _compatible() else _seen_by_mkl(), "MKL"
         else:
             # How another BLAS chooses its kernels is not known here, so its choice is taken to
             # differ between any two models of processors.
@@ -104,6 +105,12 @@ def this_machine(device: str) -> Machine:
 def processor_name() -> str:
     """The name of this machine's CPU."""
     return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def _compatible() -> bool:
+    """Whether MKL, and oneDNN for products in bf16, are told not to choose by the processor."""
+    branch = os.environ.get("MKL_CBWR", "").partition(",")[0]
+    return branch == "COMPATIBLE" and bool(os.environ.get("ONEDNN_MAX_CPU_ISA"))
 
 
 def _seen_by_mkl() -> str:

@@ -20,8 +20,11 @@ WORTH = (
 """What another kind of machine in training is worth, as measured on the quickstart's proxies."""
 SCORING_WORTH = "on a CPU that moves a mean likelihood by about a millionth of its value"
 """What another kind of machine in scoring is worth."""
-ALIKE = "ATEN_CPU_CAPABILITY=avx2"
-"""How a processor with AVX-512 is made to compute as one without it does."""
+ALIKE = (
+    "x86 processors are made to compute alike, more slowly, by ATEN_CPU_CAPABILITY=avx2,"
+    " MKL_CBWR=COMPATIBLE and ONEDNN_MAX_CPU_ISA=AVX2 in the environment of every run"
+)
+"""How x86 processors of different kinds are made to compute alike (benchmarks/machines)."""
 
 Kind = tuple[Machine, ...]
 """What computed something: one machine, or several one after the other; empty if not known."""
@@ -66,14 +69,15 @@ def _differing(machines: Mapping[str, Kind]) -> str | None:
         return None
     names = [each.name for each in fields(Machine)]
     told = {kind: {name: _told(kind, name) for name in names} for kind in kinds}
-    differ = [name for name in names if len({texts[name] for texts in told.values()}) > 1]
+    differ = [n for n in names if len({texts[n] for texts in told.values()} - {UNKNOWN}) > 1]
     parts = []
     for kind, computed in kinds.items():
         texts = told[kind]
-        facts = ", ".join(f"{name} {texts[name]}" for name in differ)
-        if all(texts[name] == UNKNOWN for name in differ):
-            facts = "not recorded, by an earlier version"
-        parts.append(f"{facts}: {_listed(computed)}")
+        facts = [f"{name} {texts[name]}" for name in differ if texts[name] != UNKNOWN]
+        if UNKNOWN in texts.values():
+            facts.append("the rest not recorded" if facts else "not recorded by an older version")
+        facts = facts or [f"instructions {texts['instructions']}"]
+        parts.append(f"{', '.join(facts)}: {_listed(computed)}")
     return one_line("; ".join(parts))
 
 
@@ -89,8 +93,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _alike(machines: Mapping[str, Kind]) -> str:
-    """How processors of different instruction sets are made to compute alike, where that helps."""
-    instructions = {each.instructions for kind in machines.values() for each in kind}
-    if not {"AVX2", "AVX512"} <= instructions:
-        return ""
-    return f"; {ALIKE}"
+    """How processors of different kinds are made to compute alike, where that helps."""
+    kinds = {each for kind in machines.values() for each in kind if each.architecture == "x86_64"}
+    cpus = {(each.processor, each.instructions) for each in kinds if each.device == "cpu"}
+    return f"; {ALIKE}" if len(cpus) > 1 else ""

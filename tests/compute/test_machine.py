@@ -56,6 +56,10 @@ def test_what_chooses_other_kernels_makes_another_machine() -> None:
     assert replace(plain, instructions=same.instructions) == same
     limited = elsewhere(MKL_CBWR="COMPATIBLE")
     assert limited.settings == "MKL_CBWR=COMPATIBLE"
+    if torch.backends.mkl.is_available():
+        assert limited.processor == same.processor != "any"
+        alike = elsewhere(MKL_CBWR="COMPATIBLE", ONEDNN_MAX_CPU_ISA="AVX2")
+        assert alike.processor == "any", "its make then chooses no kernels"
 
 
 def test_another_precision_of_matmuls_is_in_the_record(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,8 @@ def test_the_note_names_what_differs_and_who_is_affected() -> None:
         (replace(WIDE, grouping="2 processes, ddp"), "grouping 2 processes, ddp: b"),
         (replace(WIDE, settings="MKL_CBWR=AVX2"), "settings MKL_CBWR=AVX2: b"),
         (replace(WIDE, architecture="aarch64"), "architecture aarch64: b"),
-        (OLD, "not recorded, by an earlier version: b"),
+        (OLD, "(instructions AVX512: a; not recorded by an older version: b)"),
+        (replace(OLD, torch="2.9.0"), "torch 2.9.0, the rest not recorded: b"),
     ],
 )
 def test_any_fact_that_differs_is_told(other: Machine, told: str) -> None:
@@ -56,6 +57,15 @@ def test_any_fact_that_differs_is_told(other: Machine, told: str) -> None:
     assert note is not None
     assert told in note
     assert "ATEN_CPU_CAPABILITY" not in note, "it would not mend this"
+
+
+def test_what_is_not_recorded_hides_no_difference_of_the_others() -> None:
+    note = training_note({"a": (WIDE,), "b": (NARROW,), "c": (OLD,)})
+    assert note is not None
+    assert (
+        "(processor AuthenticAMD AVX512, instructions AVX512: a; processor GenuineIntel AVX2,"
+        " instructions AVX2: b; not recorded by an older version: c)" in note
+    )
 
 
 def test_a_training_that_another_machine_went_on_with_is_another_kind() -> None:
