@@ -1,7 +1,7 @@
 """What the rounding of a computation depends on besides its inputs: a record for artifacts.
 
 Two kinds of processors sum in another order. Training amplifies that: after some hundred steps the
-scores differ by about half of what they do with another seed (benchmarks/machines). A record says
+scores differ by up to half of what they do with another seed (benchmarks/machines). A record says
 which kernels computed an artifact. It is no part of a key: a store must be found again on another
 machine, and no kind is more right than another. Reports compare the records and say where kinds
 are mixed.

@@ -14,11 +14,14 @@ _NAMED = 3
 """Most names in a list of those that a kind computed."""
 
 WORTH = (
-    "on a CPU by up to 11.5% and .089 nats (rms / √2), where another seed moves it by .167"
+    "on a CPU by 1 to 3% (rms / √2) and by up to 12%, where another seed moves it by 8%"
     " (benchmarks/machines)"
 )
 """What another kind of machine in training is worth, as measured on the quickstart's proxies."""
-SCORING_WORTH = "on a CPU that moves a mean likelihood by about a millionth of its value"
+SCORING_WORTH = (
+    "on a CPU that moves a mean likelihood by about 1e-7 of its value, and what is fine-tuned before"
+    " it is scored by more"
+)
 """What another kind of machine in scoring is worth."""
 ALIKE = (
     "x86 processors are made to compute alike, more slowly, by ATEN_CPU_CAPABILITY=avx2,"
