@@ -19,8 +19,8 @@ WORTH = (
 )
 """What another kind of machine in training is worth, as measured on the quickstart's proxies."""
 SCORING_WORTH = (
-    "on a CPU that moves a mean likelihood by about 1e-7 of its value, and what is fine-tuned before"
-    " it is scored by more"
+    "on a CPU that moves a mean likelihood by about 1e-8 of its value, and that of a model that is"
+    " fine-tuned first by more"
 )
 """What another kind of machine in scoring is worth."""
 ALIKE = (
