@@ -69,7 +69,11 @@ def this_machine(device: str) -> Machine:
     """What this process computes with on `device`. Imports torch."""
     import torch
 
-    precision = torch.get_float32_matmul_precision()
+    try:
+        precision = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        # torch does not answer where a program sets it by backend.
+        precision = "set by backend"
     settings = [f"{name}={os.environ[name]}" for name in _SETTINGS if os.environ.get(name)]
     if precision != "highest":
         settings.append(f"float32 matmul precision {precision}")

@@ -70,3 +70,30 @@ def test_the_make_of_a_processor_that_chooses_no_kernels_is_not_told(
 def test_another_precision_of_matmuls_is_in_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
     assert "precision medium" in this_machine("cpu").settings
+
+
+def test_precisions_set_by_backend_stop_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> str:
+        raise RuntimeError("mix of the legacy and new APIs")
+
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", refuse)
+    assert "set by backend" in this_machine("cpu").settings
+
+
+def test_of_a_gpu_name_capability_and_precisions_are_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # No GPU is at hand: what torch says of one.
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    machine = this_machine("cuda:1")
+    assert (machine.device, machine.processor, machine.instructions) == (
+        "cuda",
+        "NVIDIA H200",
+        "9.0",
+    )
+    assert machine.libraries == "CUDA 12.8"
+    before = machine.settings
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    assert this_machine("cuda").settings != before
