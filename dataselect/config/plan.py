@@ -147,8 +147,9 @@ class ComputePlan(Section):
     """Where models run; `auto` takes a GPU where there is one."""
 
     population: Automatic = "auto"
-    """Candidates whose proxies train as one program in one process. `auto`: one on a CPU, and on a
-    GPU as many as fit into 16 GiB, since a single small proxy leaves it idle."""
+    """Candidates whose proxies train in one process, on a GPU as one program. `auto`: one on a CPU,
+    and on a GPU as many as fit into 16 GiB, since a single small proxy leaves it idle. On a CPU
+    they train one after the other, with the bits of each alone."""
 
     shard: Literal["auto", "ddp", "fsdp"] = "auto"
     """With several `processes`: `ddp` replicates the model, `fsdp` shards it. `auto`: `fsdp` where

@@ -34,6 +34,7 @@ from dataselect.mixture_search.target_objective import find_target, transfer_fil
 from dataselect.mixture_search.trial import SearchSettings
 from dataselect.mixture_search.trial_runner import TrialRunner
 from dataselect.mixture_search.worker import Worker
+from dataselect.scoring.machine_notes import training_note
 from dataselect.scoring.non_finite import FAILED
 from dataselect.stages.experiment import Experiment
 
@@ -142,6 +143,10 @@ def search(
     notes += [f"trial {number} is left out: {why}" for number, why in unscored.items()]
     done = [entry for entry in entries if entry.values is not None]
     keys = {key for entry in entries for key in runner.keys(entry.trial)}
+    mixed = training_note({f"trial {entry.number}": entry.trained_on for entry in done})
+    if mixed is not None:
+        notes.append(mixed)
+        watch.note(mixed)
     return Found(
         study=name,
         settings=settings,

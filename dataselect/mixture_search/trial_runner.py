@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from dataselect.compute.machine import Machine
 from dataselect.config.mixture import Mix
 from dataselect.corpus.prepare import Corpus, Share
 from dataselect.mixture.constraints import Limits
@@ -34,6 +35,8 @@ class Result:
     """What went wrong; empty where nothing did."""
     diverged: bool = False
     """Whether training diverged or a score is not finite, as it would be again."""
+    trained_on: tuple[Machine, ...] = ()
+    """What trained the proxy."""
 
 
 @dataclass(frozen=True)
@@ -139,4 +142,4 @@ class TrialRunner:
                     return Result(None, flops, why, diverged=True)
                 means.append(float(measured.table["rbridge"].mean()))
             values.append(math.fsum(means) / len(means))
-        return Result(tuple(values), flops)
+        return Result(tuple(values), flops, trained_on=proxy.trained_on)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion
+from dataselect.compute.machine import Machine, this_machine
 from dataselect.errors import IncompleteError
 from dataselect.scoring.checkpoint import Checkpoint, Precision
 from dataselect.scoring.non_finite import NOT_FINITE, failure
@@ -115,6 +116,8 @@ class Measured:
     flops: float
     model_notes: tuple[str, ...] = ()
     """Remarks on the files of the model, for readers of the scores."""
+    machines: tuple[Machine, ...] = ()
+    """What measured it; several where sets of traces were scored by different kinds."""
 
 
 def find(
@@ -230,6 +233,7 @@ def measure(
                         "notes": list(measured.notes),
                         "flops": measured.flops,
                         "model_notes": list(subject.notes),
+                        "machine": this_machine(device).record(),
                     }
                     (out / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
                 store.note(measurement, spec, clock.facts(name, measured.flops, device))
@@ -346,7 +350,14 @@ def _read(artifact: Artifact, measurement: Measurement) -> Measured:
         table = table.loc[finite].reset_index(drop=True)
     # Artifacts of before have no notes on their model.
     of_model = tuple(facts.get("model_notes", ()))
-    return Measured(table, tuple(exclusions), tuple(facts["notes"]), facts["flops"], of_model)
+    return Measured(
+        table=table,
+        exclusions=tuple(exclusions),
+        notes=tuple(facts["notes"]),
+        flops=facts["flops"],
+        model_notes=of_model,
+        machines=(Machine.read(facts.get("machine")),),
+    )
 
 
 def _mean(parts: Sequence[Measured]) -> Measured:
@@ -361,4 +372,5 @@ def _mean(parts: Sequence[Measured]) -> Measured:
         tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         sum(part.flops for part in parts),
         parts[0].model_notes,
+        tuple(dict.fromkeys(machine for part in parts for machine in part.machines)),
     )

@@ -24,6 +24,7 @@ from dataselect.scoring.evaluate import (
     measure,
     read,
 )
+from dataselect.scoring.machine_notes import scoring_note
 from dataselect.scoring.non_finite import non_finite_notes, with_models
 from dataselect.store import Store
 from dataselect.traces.summary import grouped
@@ -229,6 +230,12 @@ def collect_scores(
     parts = [part for of_model in by_model for part in of_model]
     items = set.intersection(*(set(part.table["item"]) for part in parts))
     names = distinct([model.name for model in models])
+    mixed = scoring_note(
+        {
+            name: tuple(machine for part in of_model for machine in part.machines)
+            for name, of_model in zip(names, by_model, strict=True)
+        }
+    )
     left_out = with_models(
         (name, part.exclusions)
         for name, of_model in zip(names, by_model, strict=True)
@@ -238,6 +245,7 @@ def collect_scores(
     for each in (*evaluation.left_out, *left_out):
         excluded.setdefault(each.item, each)
     notes = [*(note for part in parts for note in part.notes), *non_finite_notes(left_out)]
+    notes += [] if mixed is None else [mixed]
     return BenchmarkScores(
         evaluation,
         tuple(_joined(of_model, items) for of_model in by_model),

@@ -71,7 +71,8 @@ def run_notes(
     budgets = text_budgets(experiment.manifest, experiment.plan, experiment.recipes)
     for name, epochs in repeats(experiment.manifest, streams, budgets).items():
         notes.append(f"{name}: its scarcest text is read {epochs:.1f} times")
-    notes += screening.scores.notes
+    notes += [*screening.scores.notes, *screening.scores.machine_notes]
     if prediction is not None:
-        notes += [*prediction.scores.notes, *prediction.notes]
+        scores = prediction.scores
+        notes += [*scores.notes, *scores.machine_notes, *prediction.notes]
     return tuple(dict.fromkeys(notes))

@@ -56,7 +56,10 @@ def run_stage(
         {name: proxy.parameters for name, proxy in proxies.items()},
         {name: proxy.tokens for name, proxy in proxies.items()},
     )
-    return collect(experiment, stage, chosen, results, notes)
+    scores = collect(experiment, stage, chosen, results, notes)
+    for note in scores.machine_notes:
+        experiment.watch.note(note)
+    return scores
 
 
 def _runs(experiment: Experiment, stage: StageName, candidate: str) -> list[Run]:

@@ -180,6 +180,32 @@ def test_a_trial_with_a_value_that_is_not_finite_is_left_out_named_and_ends_with
     assert reason in (tmp_path / "out" / "README.md").read_text()
 
 
+def test_trials_that_workers_of_two_kinds_of_machines_trained_are_told(
+    world: tuple[Path, Found, list[str]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "world"
+    shutil.copytree(world[0], folder)
+    assert not any("kinds of machines" in note for note in world[1].notes)
+    (journal,) = (folder / "store" / "mixtures").glob("*.journal")
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    told = [line for line in lines if "trained_on" in line.get("user_attr", {})]
+    assert len(told) == 13
+    # As a worker elsewhere reports it, and one of an older version.
+    told[3]["user_attr"]["trained_on"][0]["instructions"] = "another set"
+    lines.remove(told[5])
+    journal.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
+    result = mix(folder)
+    assert result.exit_code == 0, result.output
+    text = " ".join(result.output.split())
+    assert "the proxies were trained by different kinds of machines" in text
+    assert "trial 0, trial 1, trial 2 and 8 more" in text
+    document = json.loads((folder / "out" / "proposal.json").read_text())
+    (note,) = [note for note in document["notes"] if "kinds of machines" in note]
+    assert "instructions another set: trial 3" in note
+    assert "trial 5" in note
+    assert escape(note) in (folder / "out" / "README.md").read_text()
+
+
 def test_a_run_searches_after_its_stages_where_the_plan_says_so(
     world: tuple[Path, Found, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

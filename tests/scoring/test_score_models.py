@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataselect.benchmarks.items import BenchmarkItems, CodeCheck, Exclusion, Item
+from dataselect.compute.machine import this_machine
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import ModelCheckpoint
 from dataselect.scoring.evaluate import Evaluation, Measurement
@@ -54,10 +55,11 @@ def publish(
     column: str,
     rows: Mapping[str, float],
     exclusions: Mapping[str, str] | None = None,
+    **more: Any,
 ) -> None:
     table = pd.DataFrame({"item": list(rows), column: list(rows.values())})
     left_out = [{"item": item, "reason": reason} for item, reason in (exclusions or {}).items()]
-    facts = {"exclusions": left_out, "notes": [f"{measurement} noted"], "flops": 1.0}
+    facts = {"exclusions": left_out, "notes": [f"{measurement} noted"], "flops": 1.0} | more
     with store.publish(measurement, spec) as folder:
         table.to_parquet(folder / "scores.parquet", index=False)
         (folder / "facts.json").write_text(json.dumps(facts))
@@ -213,6 +215,28 @@ def test_a_model_that_failed_after_fine_tuning_keeps_its_other_scores(tmp_path: 
     assert "isft_accuracy" not in found.tables[0]
     assert found.tables[1]["isft_accuracy"].mean() == 1.0
     assert found.tables[0]["rbridge"].equals(before.tables[0]["rbridge"])
+
+
+def test_models_scored_by_two_kinds_of_machines_have_a_note(tmp_path: Path) -> None:
+    here = this_machine("cpu")
+    there = replace(here, instructions="another set")
+    for place, machines in (
+        ("same", (here, here)),
+        ("mixed", (here, there)),
+        ("old", (here, None)),
+    ):
+        store, made = Store(tmp_path / place), evaluation()
+        for name, machine in zip(("one", "two"), machines, strict=True):
+            (spec,) = made.specs(model(name), "scores")
+            record = {} if machine is None else {"machine": machine.record()}
+            publish(store, spec, "scores", "rbridge", every(1.0), **record)
+        noted = collect(store, ["one", "two"], made, ["scores"]).notes
+        assert noted[0] == "scores noted"
+        if place == "same":
+            assert len(noted) == 1
+            continue
+        told = {"mixed": "instructions another set: two", "old": "not recorded"}[place]
+        assert told in noted[1]
 
 
 def test_models_without_an_item_in_common_have_empty_tables(tmp_path: Path) -> None:
