@@ -170,7 +170,9 @@ def _joined(data: bytes, tokens: Sequence[ServerToken]) -> tuple[ServerToken, ..
 
     Such a letter is a token of its own here, with the mean probability of its parts.
     """
-    if not b"".join(map(spelt_by, tokens)).startswith(data):
+    pieces = [spelt_by(token) for token in tokens]
+    # A server that shows the bytes of a part leaves no part out.
+    if not b"".join(pieces).startswith(data) or not all(map(_is_text, pieces)):
         return tuple(tokens)
     joined: list[ServerToken] = []
     empty: list[ServerToken] = []
