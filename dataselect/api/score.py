@@ -1,7 +1,7 @@
 """`ds.score` and `dataselect score`: models on benchmarks, with rBridge and the baselines."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ from dataselect.scoring.checkpoint import ModelCheckpoint, Precision, resolve_mo
 from dataselect.scoring.evaluate import Scope
 from dataselect.scoring.gather import gather_named
 from dataselect.scoring.isft import score_finetuned, with_isft
+from dataselect.scoring.remarks import Remarks, not_among
 from dataselect.scoring.score_models import (
     BenchmarkScores,
     distinct,
@@ -187,7 +188,7 @@ def score(
     local = None if folder is None else as_folder("--folder", folder)
     used_device, notify = resolve_device(device), report or _silent
     artifacts = Store(as_folder("--store", store))
-    with lock(artifacts.root, "the store"):
+    with lock(artifacts.root, "the store"), Remarks() as warned:
         artifacts.clean()
         named = load_benchmarks(chosen, local, limit, notify)
         evaluations = gather_named(
@@ -225,6 +226,9 @@ def score(
                 report=notify,
             )
             scored = with_isft(scored, finetuned)
+    known = [note for each in scored for note in each.notes]
+    more = not_among(warned.all, known)
+    scored = [replace(each, notes=(*each.notes, *more)) for each in scored]
     facts = {"device": used_device, "dtype": precision, "limit": limit}
     return Scores(tuple(resolved), tuple(scored), facts, datetime.now(UTC))
 

@@ -34,6 +34,7 @@ from dataselect.mixture_search.target_objective import find_target, transfer_fil
 from dataselect.mixture_search.trial import SearchSettings
 from dataselect.mixture_search.trial_runner import TrialRunner
 from dataselect.mixture_search.worker import Worker
+from dataselect.stages.accounting import benchmark_notes
 from dataselect.stages.experiment import Experiment
 
 Array = NDArray[np.float64]
@@ -153,7 +154,7 @@ def search(
         history=history(entries, settings, model),
         rankings=compare_rankings(model, plan.confidence),
         grid=response_map(model, plan.confidence),
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys((*benchmark_notes(experiment), *notes))),
     )
 
 

@@ -8,7 +8,6 @@ It runs a model, so it belongs to `scoring`, whose decoding and likelihoods it u
 `traces`. Not here: models behind a server.
 """
 
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -29,6 +28,8 @@ from dataselect.scoring.token_spans import (
     decode,
     letter_probabilities,
 )
+from dataselect.traces.frontier import warn_of_missing
+from dataselect.traces.own_rationales import own_rationales
 from dataselect.traces.trace import (
     Trace,
     TraceHeader,
@@ -37,7 +38,6 @@ from dataselect.traces.trace import (
     runs_of,
 )
 
-_log = logging.getLogger("dataselect")
 _FINAL = re.compile(
     r"(?:(?:so|thus|therefore|hence),?\s+)?the\s+(?:final\s+)?answer\s+is|####", re.IGNORECASE
 )
@@ -62,14 +62,7 @@ class LocalFrontier:
 
     def traces(self, benchmark: BenchmarkItems) -> TraceSet:
         """The items' own rationales, weighed. Raises InputError when no item has one."""
-        texts = {i.id: i.rationale for i in benchmark.items if i.rationale is not None}
-        if not texts:
-            raise InputError(
-                f"benchmark '{benchmark.id}'",
-                "its items have no rationale to weigh",
-                "give the items a 'rationale' or name a trace file with 'traces'",
-            )
-        return self.weigh(benchmark, texts)
+        return self.weigh(benchmark, own_rationales(benchmark))
 
     def weigh(self, benchmark: BenchmarkItems, texts: Mapping[str, str]) -> TraceSet:
         """Traces of given reasoning with letter probabilities after each item's context.
@@ -155,16 +148,7 @@ class LocalFrontier:
         reasons: Mapping[str, str],
         how: str,
     ) -> TraceSet:
-        if reasons:
-            name, reason = next(iter(reasons.items()))
-            _log.warning(
-                "%s: %d items of '%s' have no trace (%s: %s)",
-                self._where,
-                len(reasons),
-                benchmark.id,
-                name,
-                reason,
-            )
+        warn_of_missing(self._where, benchmark.id, reasons)
         if not traces:
             raise InputError(
                 self._where,

@@ -160,7 +160,7 @@ def _collect(
         evaluation,
         tuple(_joined(of_model, items) for of_model in by_model),
         tuple(excluded.values()),
-        tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        tuple(dict.fromkeys((*evaluation.notes, *(n for part in parts for n in part.notes)))),
         sum(part.flops for part in parts),
     )
 

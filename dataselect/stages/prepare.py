@@ -84,7 +84,8 @@ def with_streams(experiment: Experiment) -> Experiment:
         leaks = alarm.scan_candidates(
             search, manifest, plan.seed, corpus, budgets, store, watch.progress
         )
-        for line in alarm.warnings(leaks):
+        leaks = replace(leaks, notes=tuple(alarm.not_searched_for(plan)))
+        for line in (*leaks.notes, *alarm.warnings(leaks)):
             watch.note(line)
     return replace(experiment, corpus=corpus, recipes=recipes, leaks=leaks)
 
