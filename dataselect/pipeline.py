@@ -56,6 +56,8 @@ def run(
     truth = read_truth(manifest)
     with Remarks() as warned:
         experiment = prepare(manifest, plan, runtime)
+        if experiment.tokenizer is not None:
+            check_trials(manifest, plan, experiment.tokenizer.vocab_size, runtime.device)
         screening = screen(experiment)
         prediction = (
             predict(experiment, screening.survivors, plan.predict) if plan.predict else None
@@ -75,6 +77,15 @@ def check(manifest: Manifest, plan: Plan) -> None:
         from dataselect.mixture_search.prepare import check as check_search
 
         check_search(manifest, plan)
+
+
+def check_trials(manifest: Manifest, plan: Plan, vocab_size: int, device: str) -> None:
+    """Raise InputError where the proxies of the plan's mixture search cannot be trained."""
+    if plan.mix is not None:
+        # Imported here as in `check`.
+        from dataselect.mixture_search.prepare import check_trials as check_search_trials
+
+        check_search_trials(manifest, plan, vocab_size, device)
 
 
 def select(

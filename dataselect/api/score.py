@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from dataselect.api.arguments import Paths, as_count, as_folder, require_one_of, several
 from dataselect.api.result import Result
 from dataselect.benchmarks.named import load_benchmarks, load_training_sets, split_names
-from dataselect.compute import resolve_device
+from dataselect.compute import require_device
 from dataselect.errors import InputError
 from dataselect.report.output import make_folder
 from dataselect.report.tables.score_frames import (
@@ -186,7 +186,7 @@ def score(
         else several("benchmarks", benchmarks)
     )
     local = None if folder is None else as_folder("--folder", folder)
-    used_device, notify = resolve_device(device), report or _silent
+    used_device, notify = require_device(device), report or _silent
     artifacts = Store(as_folder("--store", store))
     with lock(artifacts.root, "the store"), Remarks() as warned:
         artifacts.clean()

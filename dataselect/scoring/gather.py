@@ -59,7 +59,7 @@ def gather(
         with Remarks(report) as remarks:
             benchmark, left_out = planned_benchmark(plan, chosen, remarks.add)
             if chosen.weigh is not None:
-                model = _local_or_hub(plan.base, chosen.weigh)
+                model = local_or_hub(plan.base, chosen.weigh)
                 traces = [weighed(model, benchmark, store, device, report)]
             elif chosen.trace_files:
                 traces = recorded([plan.base / each for each in chosen.trace_files], benchmark)
@@ -308,5 +308,6 @@ def _shots(plan: NamesBenchmarks, chosen: Benchmark) -> tuple[Item, ...]:
     return tuple(shots)
 
 
-def _local_or_hub(base: Path, name: str) -> str:
+def local_or_hub(base: Path, name: str) -> str:
+    """The folder that a plan names relative to itself, or the name as it is."""
     return str(base / name) if (base / name).exists() else name
