@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from dataselect.compute import require_device
 from dataselect.config.manifest import Manifest
@@ -55,7 +56,8 @@ def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
         peek(text, manifest.base)
         yield f"source {source_id}: readable"
     with tempfile.TemporaryDirectory(prefix="dataselect-") as folder:
-        read = rehearse_training(manifest, plan, given, device, Store(folder), check_trials)
+        store = Store(Path(folder))
+        read = rehearse_training(manifest, plan, given, device, store, check_trials)
     if read:
         most = f"{READ_BYTES >> 20} MiB"
         yield f"texts of up to {most} give enough tokens: {', '.join(read)}"

@@ -47,6 +47,11 @@ WEIGH = (
 
 _FIXES: tuple[tuple[re.Pattern[str], str], ...] = (
     (
+        re.compile("as hidden reasoning"),
+        "start the server without its reasoning parser, or name another model",
+    ),
+    (re.compile("cut at the token limit"), "raise --max-tokens"),
+    (
         re.compile(r"\btemperature\b", re.IGNORECASE),
         "name a model that takes temperature 0: with another one the answer is sampled, and its "
         "probabilities are not those of the most likely text",
@@ -137,5 +142,5 @@ def left_out(known: Mapping[str, str | None]) -> list[str]:
 
 
 def fix_for(reason: str) -> str | None:
-    """What to do about a refusal; None when its reason tells nothing."""
+    """What to do about a refusal or an unusable answer; None when its reason tells nothing."""
     return next((fix for pattern, fix in _FIXES if pattern.search(reason)), None)

@@ -151,8 +151,8 @@ def _details(text: str) -> tuple[str, str | None, Usage | None]:
     try:
         body = json.loads(text)
     except ValueError:
-        # An HTML page; its markup is useless in a terminal.
-        return "", None, None
+        # The markup of an HTML page is useless in a terminal.
+        return "" if text.lstrip().startswith("<") else text, None, None
     inner = body.get("error", body) if isinstance(body, dict) else body
     usage = usage_of(body) or usage_of(inner)
     if isinstance(inner, str):

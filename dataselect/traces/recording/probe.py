@@ -76,15 +76,8 @@ async def probe(
             _warn(host, reply, form)
             return reply
     reason = reply.problem or "no answer"
-    raise InputError(host, f"it gives no answer to a trivial question ({reason})", _fix(reason))
-
-
-def _fix(reason: str) -> str:
-    if "hidden reasoning" in reason:
-        return "start the server without its reasoning parser, or name another model"
-    if "token limit" in reason:
-        return "raise --max-tokens"
-    return fix_for(reason) or "name another model, or another form of answer"
+    fix = fix_for(reason) or "name another model, or another form of answer"
+    raise InputError(host, f"it gives no answer to a trivial question ({reason})", fix)
 
 
 def _check(host: str, reply: Reply, form: Form) -> None:
