@@ -126,9 +126,10 @@ def probability(token: ServerToken) -> float:
         return np.nan
     # This form refuses NaN too.
     if not logprob <= _ROUNDING:
+        guess = ", as if the server gave probabilities instead of their logarithms"
         raise AlignmentError(
-            f"token {token.text!r} has log-probability {logprob}, not below 0, as if the server"
-            " gave probabilities instead of their logarithms"
+            f"token {token.text!r} has log-probability {logprob}, not below 0"
+            + (guess if 0 < logprob <= 1 else "")
         )
     # A tiny positive value is rounding.
     return float(np.exp(min(logprob, 0.0)))
