@@ -241,9 +241,9 @@ def weighed(
     report: Callable[[str], None],
 ) -> TraceSet:
     """The items' own rationales with letter probabilities of a model, computed once."""
+    own_rationales(benchmark)
     resolved = resolve_model(model, "float32", store)
 
-    own_rationales(benchmark)
     told = False
 
     def weigh() -> TraceSet:

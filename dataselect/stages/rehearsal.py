@@ -34,7 +34,7 @@ from dataselect.store import Store
 from dataselect.traces.own_rationales import own_rationales
 
 READ_BYTES = 16 << 20
-"""Local files of a source up to this size are read and tokenised to their end."""
+"""So much local text is read and tokenised, the shortest sources first: those may be too short."""
 
 
 def rehearse_benchmark(plan: Plan, chosen: Benchmark, report: Callable[[str], None]) -> Evaluation:
@@ -46,11 +46,11 @@ def rehearse_benchmark(plan: Plan, chosen: Benchmark, report: Callable[[str], No
     if plan.leaks.enabled and (chosen.folder is not None or not chosen.is_defined):
         planned_training(plan, chosen)
     if chosen.weigh is not None:
+        own_rationales(benchmark)
         model = local_or_hub(plan.base, chosen.weigh)
         # Of a model on the Hub only the name is looked at.
         if Path(model).is_dir() or not is_hub_id(model.partition("@")[0]):
             resolve_model(model, "float32")
-        own_rationales(benchmark)
         return Evaluation(benchmark, (), left_out)
     if not chosen.trace_files:
         return Evaluation(benchmark, (), left_out)
@@ -79,7 +79,7 @@ def rehearse_training(
     """
     if plan.tokenizer is None or not (needs_tokenizer(manifest, plan) or plan.mix is not None):
         return []
-    small = [name for name, text in manifest.text_sources().items() if _is_small(text, manifest)]
+    small = _shortest(manifest)
     corpus = _corpus(manifest, plan, bool(small), store)
     if corpus is None:
         assert plan.tokenizer.train is not None, "a tokenizer that is named was loaded"
@@ -109,9 +109,17 @@ def _corpus(manifest: Manifest, plan: Plan, some_small: bool, store: Store) -> C
     return read_corpus(manifest, plan, store, lambda *_: None)
 
 
-def _is_small(source: Source, manifest: Manifest) -> bool:
-    size = _bytes(source, manifest)
-    return size is not None and size <= READ_BYTES
+def _shortest(manifest: Manifest) -> list[str]:
+    """The local sources that are `READ_BYTES` together, in the manifest's order."""
+    sizes = {name: _bytes(text, manifest) for name, text in manifest.text_sources().items()}
+    known = {name: size for name, size in sizes.items() if size is not None}
+    chosen, total = set(), 0
+    for name in sorted(known, key=lambda each: known[each]):
+        total += known[name]
+        if total > READ_BYTES:
+            break
+        chosen.add(name)
+    return [name for name in sizes if name in chosen]
 
 
 def _bytes(source: Source, manifest: Manifest) -> int | None:
