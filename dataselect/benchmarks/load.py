@@ -122,9 +122,9 @@ def _shots(
         pool, _ = items.parse()
         # One more than an item gets, because an item is never its own example.
         return choose_shots(pool, definition.shot_count + 1, definition.shot_ids), []
-    if missing := missing_training_file(definition, folder):
+    if absent_file := missing_training_file(definition, folder):
         return (), [
-            f"{definition.id}: NO WORKED EXAMPLES: {missing} is not in the folder, so"
+            f"{definition.id}: NO WORKED EXAMPLES: {absent_file} is not in the folder, so"
             " prompts hold the question alone and scores are not comparable with 5-shot ones"
         ]
     rows = _read(definition, source, folder)

@@ -60,6 +60,12 @@ def weights_missing(project: Any) -> None:
     (project.folder / "given" / "a" / "model.safetensors").unlink()
 
 
+def with_rationales(project: Any) -> None:
+    path = project.folder / "items.jsonl"
+    rows = [json.loads(line) | {"rationale": "So."} for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
 def no_end_of_text(project: Any) -> None:
     byte_tokenizer().save_pretrained(project.folder / "tokenizer")
     file = project.folder / "tokenizer" / "tokenizer_config.json"
@@ -89,9 +95,12 @@ CASES: dict[str, tuple[list[Spoil], str]] = {
         [model("m"), plan(TRACES, "weigh: m")],
         "its items have no rationale to weigh",
     ),
-    "weighing with no model": ([plan(TRACES, "weigh: ./m")], "there is no such folder"),
+    "weighing with no model": (
+        [with_rationales, plan(TRACES, "weigh: ./m")],
+        "there is no such folder",
+    ),
     "weighing with a folder of nothing": (
-        [write("m/config.json", "{}"), plan(TRACES, "weigh: m")],
+        [with_rationales, write("m/config.json", "{}"), plan(TRACES, "weigh: m")],
         "no config.json with *.safetensors",
     ),
     "fewer worked examples than asked for": (
