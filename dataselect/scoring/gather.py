@@ -23,7 +23,7 @@ from dataselect.store import Store
 from dataselect.traces.frontier import RecordedFrontier, warn_of_missing
 from dataselect.traces.grading import grade_traces
 from dataselect.traces.library import find_trace_files, trace_benchmark
-from dataselect.traces.own_rationales import own_rationales
+from dataselect.traces.own_rationales import NOTHING_TO_WEIGH, own_rationales, without_rationale
 from dataselect.traces.released import RELEASED, import_released
 from dataselect.traces.shot_rationales import with_shot_rationales
 from dataselect.traces.trace import TraceSet, read_traces, write_traces
@@ -61,6 +61,8 @@ def gather(
             if chosen.weigh is not None:
                 model = local_or_hub(plan.base, chosen.weigh)
                 traces = [weighed(model, benchmark, store, device, report)]
+                if bare := without_rationale(benchmark):
+                    remarks.add(bare)
             elif chosen.trace_files:
                 traces = recorded([plan.base / each for each in chosen.trace_files], benchmark)
             else:
@@ -263,7 +265,8 @@ def weighed(
     traces = _kept(store, spec, weigh)
     if not told:
         # As whoever weighed them was told.
-        warn_of_missing(model, benchmark.id, {each.item: each.reason for each in traces.exclusions})
+        reasons = {e.item: e.reason for e in traces.exclusions if e.reason != NOTHING_TO_WEIGH}
+        warn_of_missing(model, benchmark.id, reasons)
     return traces
 
 

@@ -29,7 +29,7 @@ from dataselect.scoring.token_spans import (
     letter_probabilities,
 )
 from dataselect.traces.frontier import warn_of_missing
-from dataselect.traces.own_rationales import own_rationales
+from dataselect.traces.own_rationales import NOTHING_TO_WEIGH, own_rationales
 from dataselect.traces.trace import (
     Trace,
     TraceHeader,
@@ -160,7 +160,7 @@ class LocalFrontier:
         created_by = f"dataselect {__version__}"
         header = TraceHeader(benchmark.id, self.name, benchmark.prompt, created_by, notes)
         exclusions = tuple(
-            Exclusion(item.id, reasons.get(item.id, "there is no reasoning to weigh for it"))
+            Exclusion(item.id, reasons.get(item.id, NOTHING_TO_WEIGH))
             for item in benchmark.items
             if item.id not in traces
         )

@@ -31,7 +31,7 @@ from dataselect.stages.proxy_origins import (
     text_budgets,
 )
 from dataselect.store import Store
-from dataselect.traces.own_rationales import own_rationales
+from dataselect.traces.own_rationales import own_rationales, without_rationale
 
 READ_BYTES = 16 << 20
 """So much local text is read and tokenised, the shortest sources first: those may be too short."""
@@ -47,6 +47,8 @@ def rehearse_benchmark(plan: Plan, chosen: Benchmark, report: Callable[[str], No
         planned_training(plan, chosen)
     if chosen.weigh is not None:
         own_rationales(benchmark)
+        if bare := without_rationale(benchmark):
+            report(bare)
         model = local_or_hub(plan.base, chosen.weigh)
         # Of a model on the Hub only the name is looked at.
         if Path(model).is_dir() or not is_hub_id(model.partition("@")[0]):
