@@ -133,6 +133,7 @@ def search(
     others = trade_offs(model, limits, runner.mix.pareto, plan.seed, plan.confidence)
     entries = study.entries()
     done = [entry for entry in entries if entry.values is not None]
+    notes += [f"trial {each.number} diverged: {each.why}" for each in entries if each.diverged]
     keys = {key for entry in entries for key in runner.keys(entry.trial)}
     return Found(
         study=name,
