@@ -12,7 +12,7 @@ from dataselect.api.result import Result
 from dataselect.api.score import Device
 from dataselect.calibration.calibrate import Measured, Paired, fit, measure, pair
 from dataselect.calibration.spec import CalibrationSpec, load_calibration
-from dataselect.compute import resolve_device
+from dataselect.compute import require_device
 from dataselect.formats.in_memory import frame
 from dataselect.report.calibration_files import CalibrationFiles
 from dataselect.report.numbers import number
@@ -140,7 +140,7 @@ def calibrate(
     kept = Store(as_folder("--store", store))
     with lock(kept.root, "the store"):
         kept.clean()
-        measured = measure(paired, kept, resolve_device(device), unsafe, watch or SilentWatch())
+        measured = measure(paired, kept, require_device(device), unsafe, watch or SilentWatch())
     return _fitted(
         files,
         paired,

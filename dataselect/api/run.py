@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dataselect.api.arguments import as_folder
 from dataselect.api.inputs import load_inputs
 from dataselect.api.result import Result
-from dataselect.compute import default_compute, resolve_device
+from dataselect.compute import default_compute, require_device
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
 from dataselect.errors import DataselectError, InputError
@@ -175,7 +175,7 @@ def run(
     folder = None if out is None else make_folder(as_folder("--out", out))
     if folder is not None and folder.resolve() == artifacts.root.resolve():
         raise InputError("--out", "it is the store", "give the report a folder of its own")
-    device = resolve_device(chosen.compute.device)
+    device = require_device(chosen.compute.device, chosen.where("compute", "device"))
     folder_lock = nullcontext() if folder is None else lock(folder, "the report folder")
 
     def selected(selection: Selection) -> None:

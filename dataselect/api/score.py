@@ -1,7 +1,7 @@
 """`ds.score` and `dataselect score`: models on benchmarks, with rBridge and the baselines."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from dataselect.api.arguments import Paths, as_count, as_folder, require_one_of, several
 from dataselect.api.result import Result
 from dataselect.benchmarks.named import load_benchmarks, load_training_sets, split_names
-from dataselect.compute import resolve_device
+from dataselect.compute import require_device
 from dataselect.errors import InputError
 from dataselect.report.output import make_folder
 from dataselect.report.tables.score_frames import (
@@ -28,6 +28,7 @@ from dataselect.scoring.checkpoint import ModelCheckpoint, Precision, resolve_mo
 from dataselect.scoring.evaluate import Scope
 from dataselect.scoring.gather import gather_named
 from dataselect.scoring.isft import score_finetuned, with_isft
+from dataselect.scoring.remarks import Remarks, not_among
 from dataselect.scoring.score_models import (
     BenchmarkScores,
     distinct,
@@ -209,9 +210,9 @@ def score(
         else several("benchmarks", benchmarks)
     )
     local = None if folder is None else as_folder("--folder", folder)
-    used_device, notify = resolve_device(device), report or _silent
+    used_device, notify = require_device(device), report or _silent
     artifacts = Store(as_folder("--store", store))
-    with lock(artifacts.root, "the store"):
+    with lock(artifacts.root, "the store"), Remarks() as warned:
         artifacts.clean()
         named = load_benchmarks(chosen, local, limit, notify)
         evaluations = gather_named(
@@ -258,6 +259,9 @@ def score(
                 titles[kept[place]]: f"after fine-tuning: {why}"
                 for place, why in finetuned.failed.items()
             }
+    known = [note for each in scored for note in each.notes]
+    more = not_among(warned.all, known)
+    scored = [replace(each, notes=(*each.notes, *more)) for each in scored]
     facts = {"device": used_device, "dtype": precision, "limit": limit}
     return Scores(
         tuple(resolved[place] for place in kept),

@@ -36,6 +36,7 @@ from dataselect.mixture_search.trial_runner import TrialRunner
 from dataselect.mixture_search.worker import Worker
 from dataselect.scoring.machine_notes import training_note
 from dataselect.scoring.non_finite import FAILED
+from dataselect.stages.accounting import benchmark_notes
 from dataselect.stages.experiment import Experiment
 
 Array = NDArray[np.float64]
@@ -142,6 +143,11 @@ def search(
     }
     notes += [f"trial {number} is left out: {why}" for number, why in unscored.items()]
     done = [entry for entry in entries if entry.values is not None]
+    notes += [
+        f"trial {each.number} diverged: {each.why}"
+        for each in entries
+        if each.diverged and each.number not in unscored
+    ]
     keys = {key for entry in entries for key in runner.keys(entry.trial)}
     mixed = training_note({f"trial {entry.number}": entry.trained_on for entry in done})
     if mixed is not None:
@@ -168,7 +174,7 @@ def search(
         history=history(entries, settings, model),
         rankings=compare_rankings(model, plan.confidence),
         grid=response_map(model, plan.confidence),
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys((*benchmark_notes(experiment), *notes))),
     )
 
 

@@ -72,6 +72,8 @@ class Evaluation:
     """Malformed items, left out before any scoring."""
     weight_scope: Scope = "trace"
     """What token weights are normalised over; `weights` in plans and keys."""
+    notes: tuple[str, ...] = ()
+    """Remarks on items, worked examples and traces, for readers of the scores; in no key."""
 
     @property
     def traces_hash(self) -> str:

@@ -8,7 +8,6 @@ It runs a model, so it belongs to `scoring`, whose decoding and likelihoods it u
 `traces`. Not here: models behind a server.
 """
 
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -30,6 +29,8 @@ from dataselect.scoring.token_spans import (
     decode,
     letter_probabilities,
 )
+from dataselect.traces.frontier import warn_of_missing
+from dataselect.traces.own_rationales import NOTHING_TO_WEIGH, own_rationales
 from dataselect.traces.trace import (
     Trace,
     TraceHeader,
@@ -38,7 +39,6 @@ from dataselect.traces.trace import (
     runs_of,
 )
 
-_log = logging.getLogger("dataselect")
 _FINAL = re.compile(
     r"(?:(?:so|thus|therefore|hence),?\s+)?the\s+(?:final\s+)?answer\s+is|####", re.IGNORECASE
 )
@@ -65,14 +65,7 @@ class LocalFrontier:
 
     def traces(self, benchmark: BenchmarkItems) -> TraceSet:
         """The items' own rationales, weighed. Raises InputError when no item has one."""
-        texts = {i.id: i.rationale for i in benchmark.items if i.rationale is not None}
-        if not texts:
-            raise InputError(
-                f"benchmark '{benchmark.id}'",
-                "its items have no rationale to weigh",
-                "give the items a 'rationale' or name a trace file with 'traces'",
-            )
-        return self.weigh(benchmark, texts)
+        return self.weigh(benchmark, own_rationales(benchmark))
 
     def weigh(self, benchmark: BenchmarkItems, texts: Mapping[str, str]) -> TraceSet:
         """Traces of given reasoning with letter probabilities after each item's context.
@@ -166,16 +159,7 @@ class LocalFrontier:
         reasons: Mapping[str, str],
         how: str,
     ) -> TraceSet:
-        if reasons:
-            name, reason = next(iter(reasons.items()))
-            _log.warning(
-                "%s: %d items of '%s' have no trace (%s: %s)",
-                self._where,
-                len(reasons),
-                benchmark.id,
-                name,
-                reason,
-            )
+        warn_of_missing(self._where, benchmark.id, reasons)
         left_out = [Exclusion(name, reason) for name, reason in reasons.items()]
         broken = failure(left_out, len(traces), f"'{benchmark.id}'")
         if broken is not None:
@@ -193,7 +177,7 @@ class LocalFrontier:
         created_by = f"dataselect {__version__}"
         header = TraceHeader(benchmark.id, self.name, benchmark.prompt, created_by, notes)
         exclusions = tuple(
-            Exclusion(item.id, reasons.get(item.id, "there is no reasoning to weigh for it"))
+            Exclusion(item.id, reasons.get(item.id, NOTHING_TO_WEIGH))
             for item in benchmark.items
             if item.id not in traces
         )

@@ -250,7 +250,7 @@ def collect_scores(
         evaluation,
         tuple(_joined(of_model, items) for of_model in by_model),
         tuple(excluded.values()),
-        tuple(dict.fromkeys([*_model_notes(names, by_model), *notes])),
+        tuple(dict.fromkeys([*_model_notes(names, by_model), *evaluation.notes, *notes])),
         sum(part.flops for part in parts),
     )
 
