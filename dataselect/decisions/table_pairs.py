@@ -5,12 +5,14 @@ one column, that column is compared with each of the other's. Candidates that on
 left out. Notes list what is left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
 from dataselect.errors import InputError
+from dataselect.formats.column_names import better_when
 from dataselect.formats.score_table import ScoreTable
+from dataselect.formats.shares import mixed_units
 from dataselect.units import parse_count
 from dataselect.wording import quoted
 
@@ -81,6 +83,17 @@ def by_seed(table: ScoreTable, column: str, size: str | None, ids: Sequence[str]
     seeds = rows["seed"] if "seed" in table.labels else ""
     values = rows.assign(seed=seeds).pivot(index="id", columns="seed", values=column)
     return values.reindex(pd.Index(ids, name="id"))
+
+
+def units_mixed(table: ScoreTable, columns: Collection[str]) -> list[str]:
+    """Notes on columns that seem to hold percentages in some rows and shares in others."""
+    return [
+        f"{table.path.name}: {quoted(name)} seems to mix percentages and shares: {places}"
+        for name in table.metrics
+        if name in columns
+        and better_when(name) != "lower"
+        and (places := mixed_units(table.rows[name].dropna().tolist()))
+    ]
 
 
 def candidates_of(names: Sequence[str]) -> str:

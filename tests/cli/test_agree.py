@@ -45,7 +45,7 @@ def document(result: Result) -> dict[str, Any]:
 
 
 def test_the_document_has_the_documented_fields(agree: Agree) -> None:
-    found = document(agree("--lower-is-better", "--json"))
+    found = document(agree("--lower-is-better", "--trust-direction", "--json"))
     assert list(found) == [
         *("metrics", "ceiling", "stability", "convention", "candidates", "lower_is_better"),
         *("target_lower_is_better", "confidence", "draws", "seed", "notes"),
@@ -122,7 +122,7 @@ def test_every_field_is_described(agree: Agree) -> None:
     target = "id,seed,arc\n" + "".join(
         f"{name},{seed},{i}\n" for seed in "01" for i, name in enumerate("abcd")
     )
-    found = document(agree("--json", proxy=proxy, target=target))
+    found = document(agree("--json", "--lower-is-better", proxy=proxy, target=target))
     comparison = found["metrics"]["nll@1M"]
     parts = [found, comparison, comparison["kept"][0], comparison["stated"][0]]
     parts += [comparison["top"]["1"], found["ceiling"]["arc"], found["stability"]["nll"]]
@@ -133,12 +133,13 @@ def test_every_field_is_described(agree: Agree) -> None:
 
 def test_options_are_taken(agree: Agree) -> None:
     options = ("--top", "2", "--draws", "100", "--seed", "7", "--confidence", "0.5")
-    found = document(agree("--json", "--target-lower-is-better", *options))
+    turned = ("--json", "--target-lower-is-better", "--trust-direction")
+    found = document(agree(*turned, *options))
     assert list(found["metrics"]["nll"]["top"]) == ["2"]
     assert (found["draws"], found["seed"], found["confidence"]) == (100, 7, 0.5)
     assert (found["lower_is_better"], found["target_lower_is_better"]) == (False, True)
     assert found["metrics"]["nll"]["decision_accuracy"] == 1
-    wide = document(agree("--json", "--target-lower-is-better", "--confidence", "0.99"))
+    wide = document(agree(*turned, "--confidence", "0.99"))
     assert (
         wide["metrics"]["nll"]["decision_accuracy_interval"][0]
         < found["metrics"]["nll"]["decision_accuracy_interval"][0]
@@ -146,11 +147,13 @@ def test_options_are_taken(agree: Agree) -> None:
 
 
 def test_the_same_command_gives_the_same_bytes(agree: Agree) -> None:
-    assert agree("--json").stdout == agree("--json").stdout
+    options = ("--json", "--lower", "nll")
+    assert document(agree(*options)) == document(agree(*options))
+    assert agree(*options).stdout == agree(*options).stdout
 
 
 def test_people_get_tables_with_intervals_convention_and_notes(agree: Agree) -> None:
-    result = agree("--lower-is-better", proxy=PROXY + "[/bad]\x1b[2J,1,1\n")
+    result = agree("--lower", "nll", proxy=PROXY + "[/bad]\x1b[2J,1,1\n")
     assert result.exit_code == 0, result.output
     text = " ".join(result.stdout.split())
     assert "1.00 [" in text
@@ -189,7 +192,8 @@ def test_no_model_library_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "target.csv").write_text(TARGET)
     code = (
         "import sys\nfrom dataselect.cli import app\n"
-        "try: app(['agree', 'proxy.csv', 'target.csv', '--json'])\nexcept SystemExit: pass\n"
+        "try: app(['agree', 'proxy.csv', 'target.csv', '--lower', 'nll'])\n"
+        "except SystemExit: pass\n"
         "heavy = {'torch', 'transformers', 'datasets', 'optuna'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

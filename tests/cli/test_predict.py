@@ -161,7 +161,7 @@ def test_what_only_shifts_scores_is_warned_of(predict: Predict) -> None:
 def test_what_a_table_lacks_is_said(predict: Predict) -> None:
     notes = document(predict("--json", scores="id,arc,steps\nweb,1.3,5\nbooks,1.1,5\n"))["notes"]
     words = " ".join(notes)
-    assert "functions.json has no transfer function for 'steps'" in words
+    assert "scores.csv: no metric, left out: column 'steps'" in words
     assert "scores.csv has no scores for 'csqa'" in words
     assert "no candidate has two seeds on arc: these scores are taken as exact" in words
     found = document(predict("--json", scores="id,arc,csqa\nweb,1.3,\nbooks,1.1,1.2\n"))

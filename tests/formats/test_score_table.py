@@ -27,9 +27,14 @@ def test_metrics_are_all_columns_but_the_id_and_the_labels(tmp_path: Path) -> No
     assert table.rows["seed"].tolist() == ["0", "1", "0"]
 
 
-def test_a_label_that_nobody_asked_for_is_a_metric(tmp_path: Path) -> None:
-    table = read_score_table(write(tmp_path, "id,seed\nweb,3\n"))
-    assert (table.labels, table.metrics) == ((), ("seed",))
+def test_a_label_that_nobody_asked_for_is_no_metric(tmp_path: Path) -> None:
+    table = read_score_table(write(tmp_path, "id,seed,arc\nweb,3,1\n"))
+    assert (table.labels, table.metrics) == ((), ("arc",))
+    assert table.notes == (
+        "scores.csv: no metric, left out: column 'seed' (rename one that is a metric)",
+    )
+    wanted = read_score_table(write(tmp_path, "id,seed\nweb,3\n"), wanted=("seed",))
+    assert (wanted.labels, wanted.metrics) == ((), ("seed",))
 
 
 @pytest.mark.parametrize(

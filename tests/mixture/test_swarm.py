@@ -92,9 +92,9 @@ def test_bad_files_are_refused_with_file_and_line(
 def test_mixtures_to_predict_may_lack_sources_but_not_have_others(tmp_path: Path) -> None:
     path = tmp_path / "at.csv"
     path.write_text("run,c,a,zero\nm1,0.25,0.75,0\n")
-    runs, shares = read_shares(path, ("a", "b", "c"))
-    assert runs == ("m1",)
-    assert shares.tolist() == [[0.75, 0, 0.25]]
+    mixtures = read_shares(path, ("a", "b", "c"))
+    assert (mixtures.names, mixtures.notes) == (("m1",), ())
+    assert mixtures.shares.tolist() == [[0.75, 0, 0.25]]
     path.write_text("run,a,wiki\nm1,0.5,0.5\n")
     with pytest.raises(InputError, match=r"'wiki' is no source of the model; did you mean 'wik'"):
         read_shares(path, ("a", "wik"))
