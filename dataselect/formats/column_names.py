@@ -77,6 +77,26 @@ _COUNTED = _set_of("documents docs")
 """Bookkeeping with a qualifier (`num_docs`): alone, text that a loss may be measured on."""
 _ONLY_ALONE = _set_of("n no nr count # world_size learning_rate")
 _PREFIXED = re.compile(r"(?:train|val|valid|eval|test|dev|lm|log)(loss|acc|accuracy|ppl|bpb|nll)")
+_CONDITIONS = {
+    "nshot": "n-shot",
+    "numfewshot": "n-shot",
+    "numshots": "n-shot",
+    "nfewshot": "n-shot",
+    "fewshot": "n-shot",
+    "shots": "n-shot",
+    "limit": "limit",
+    "taskversion": "task version",
+    "filter": "filter",
+    "chattemplate": "chat template",
+    "applychattemplate": "chat template",
+    "systemprompt": "system prompt",
+    "systeminstruction": "system prompt",
+    "fewshotasmultiturn": "worked examples as turns",
+    "genkwargs": "gen_kwargs",
+    "metricname": "metric",
+    "split": "split",
+}
+"""What a number was measured with, by the column's name in lower case without separators."""
 _OTHER_END = {"low": "high", "lo": "hi", "lower": "upper"}
 _OTHER_END |= {high: low for low, high in _OTHER_END.items()}
 _ALONE_ENDS = ("stderr", "stddev", "std", "sem", "extrapolated")
@@ -145,10 +165,19 @@ def companions(names: Collection[str]) -> dict[str, str]:
     return found
 
 
+def conditions(names: Collection[str]) -> dict[str, str]:
+    """Columns that say how a number was measured, such as `num_fewshot`, by what they are called.
+
+    Rows that differ there hold numbers of different things.
+    """
+    plain = {name: re.sub(r"[^a-z]", "", name.casefold()) for name in names}
+    return {name: _CONDITIONS[text] for name, text in plain.items() if text in _CONDITIONS}
+
+
 def no_metrics(names: Collection[str]) -> list[str]:
     """Those of `names` that are no metrics by their names, in their order."""
-    belonging = companions(names)
-    return [name for name in names if name in belonging or is_bookkeeping(name)]
+    known = {*companions(names), *conditions(names)}
+    return [name for name in names if name in known or is_bookkeeping(name)]
 
 
 def counters(columns: Mapping[str, Sequence[float]]) -> list[str]:

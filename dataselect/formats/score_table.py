@@ -21,6 +21,7 @@ from dataselect.errors import InputError
 from dataselect.formats.column_names import counters, left_out_note, no_metrics
 from dataselect.formats.csvfile import Row, plain_number, read_csv
 from dataselect.formats.in_memory import Table
+from dataselect.formats.row_conditions import differing
 from dataselect.units import parse_count
 from dataselect.wording import quoted
 
@@ -37,8 +38,16 @@ class ScoreTable:
     """Label columns in the file."""
     metrics: tuple[str, ...]
     """Metric columns in the file."""
-    notes: tuple[str, ...] = ()
-    """Which columns were left out, and why."""
+    left_out: tuple[str, ...] = ()
+    """Columns in the file that are no metrics."""
+    doubts: tuple[str, ...] = ()
+    """What the file says against comparing its rows."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which columns were left out, and the doubts."""
+        columns = (left_out_note(self.path, self.left_out),) if self.left_out else ()
+        return (*columns, *self.doubts)
 
     @property
     def ids(self) -> list[str]:
@@ -111,8 +120,8 @@ def read_score_table(
     left_out += numbering
     metrics = tuple(name for name in metrics if name not in numbering)
     table = table.drop(columns=numbering)
-    notes = (left_out_note(path, left_out),) if left_out else ()
-    return ScoreTable(path, table, present, metrics, notes)
+    doubts = tuple(f"{path.name}: {note}" for note in differing(others, records))
+    return ScoreTable(path, table, present, metrics, tuple(left_out), doubts)
 
 
 def _meaning(label: str, text: str) -> str:

@@ -78,7 +78,7 @@ def read_proxy_scores(path: Table, benchmarks: Collection[str] = ()) -> ScoreTab
     wide = table.rows.pivot(index=keys, columns="benchmark", values="metric")
     wide = wide.reindex(table.rows.set_index(keys).index.unique()).reset_index()
     columns = tuple(dict.fromkeys(table.rows["benchmark"]))
-    return ScoreTable(path, wide, tuple(keys[1:]), columns)
+    return ScoreTable(path, wide, tuple(keys[1:]), columns, doubts=table.doubts)
 
 
 def forecast_table(
