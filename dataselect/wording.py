@@ -61,6 +61,12 @@ def _shared_start(names: Sequence[str]) -> str:
     return names[0][:shared]
 
 
+def natural(name: str) -> tuple[tuple[tuple[str, int], ...], str]:
+    """A key that sorts names as people do: `r2` before `r10`."""
+    parts = re.findall(r"(\D*)(\d*)", name)
+    return tuple((text, int(digits[:18] or -1)) for text, digits in parts), name
+
+
 def slug(text: str) -> str:
     """The valid id closest to `text`; "" where no character of it is allowed."""
     return re.sub(r"[^a-z0-9._-]+", "-", text.casefold()).strip("._-")[:64].rstrip("._-")

@@ -27,11 +27,11 @@ from dataselect.decisions.table_pairs import (
     FEWEST,
     by_seed,
     candidates_of,
+    check_units,
     names_of,
     paired_columns,
     shared_candidates,
     sizes_of,
-    units_mixed,
 )
 from dataselect.decisions.top_choice import TopChoice, top_choice
 from dataselect.errors import InputError
@@ -118,8 +118,8 @@ def compare_tables(proxy: ScoreTable, target: ScoreTable, settings: Settings) ->
     pairs = paired_columns(proxy, target, notes)
     _check_stated("--lower", settings.lower_is_better, proxy)
     _check_stated("--target-lower", settings.target_lower_is_better, target)
-    notes += units_mixed(proxy, {metric for metric, _ in pairs})
-    notes += units_mixed(target, {column for _, column in pairs})
+    check_units(proxy, {metric for metric, _ in pairs})
+    check_units(target, {column for _, column in pairs})
     shared = shared_candidates(proxy, target, notes)
     sizes: list[str | None] = [*sizes_of(proxy)] or [None]
     scores = {

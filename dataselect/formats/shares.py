@@ -10,6 +10,10 @@ Not covered: a column that is wholly in another unit than its neighbour.
 from collections.abc import Sequence
 from statistics import median
 
+from dataselect.errors import InputError
+from dataselect.formats.in_memory import Table
+from dataselect.wording import quoted
+
 _GAP = 5.0
 """Least ratio of the smallest percentage to the largest share."""
 _ALIKE = 3.0
@@ -28,3 +32,13 @@ def mixed_units(values: Sequence[float]) -> str:
     if not 1 / _ALIKE <= alike <= _ALIKE:
         return ""
     return f"{len(shares)} of {len(values)} values are at most 1, like {max(shares):g}"
+
+
+def check_one_unit(table: Table, name: str, values: Sequence[float]) -> None:
+    """Raise InputError, naming the table, for a column that seems to have two units."""
+    if problem := mixed_units(values):
+        raise InputError(
+            table,
+            f"{quoted(name)} seems to mix percentages and shares: {problem}",
+            "write all in one unit; of percentages that are right, divide all by 100",
+        )

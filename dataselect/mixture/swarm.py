@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from dataselect.errors import InputError
 from dataselect.formats.column_names import (
+    better_when,
     counters,
     is_bookkeeping,
     left_out_note,
@@ -29,8 +30,9 @@ from dataselect.formats.column_names import (
 )
 from dataselect.formats.csvfile import Row, plain_number, read_csv
 from dataselect.formats.in_memory import Table
+from dataselect.formats.shares import check_one_unit
 from dataselect.mixture.repetition import repeats, usual_rates
-from dataselect.wording import nearest, quoted
+from dataselect.wording import natural, nearest, quoted
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -71,7 +73,8 @@ def read_swarm(ratios: Table, metrics: Table) -> Swarm:
     sources, shares_of, notes = _read_shares(ratios, key)
     names, values_of, of_metrics = _read_metrics(metrics, key)
     notes += of_metrics
-    common = [run for run in shares_of if run in values_of]
+    # Not in the order of the rows, which must not change a random draw.
+    common = sorted((run for run in shares_of if run in values_of), key=natural)
     if not common:
         raise InputError(
             metrics, f"it has no run of {ratios.name}", "name runs alike in column 'run'"
@@ -310,6 +313,9 @@ def _read_metrics(
     for row in rows:
         found[_run(row, found)] = np.array([row.number(name) for name in metrics])
     values = np.array(list(found.values())).reshape(-1, len(metrics))
+    for name, column in zip(metrics, values.T, strict=True):
+        if better_when(name) != "lower":
+            check_one_unit(path, name, column[np.isfinite(column)].tolist())
     numbering = counters(dict(zip(metrics, values.T.tolist(), strict=True)))
     left_out += numbering
     kept = [k for k, name in enumerate(metrics) if name not in numbering]

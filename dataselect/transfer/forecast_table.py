@@ -110,12 +110,13 @@ def forecast_table(
         )
     notes = [*table.notes, *_unused(table, functions, functions_file), *warnings]
     notes += _directions(used)
-    values = {name: by_seed(table, name, None, table.ids) for name in used}
+    ids = sorted(table.ids)  # so that the order of rows changes no draw
+    values = {name: by_seed(table, name, None, ids) for name in used}
     rng = np.random.default_rng(settings.seed)
     drawn = {
         name: seed_scores(each.to_numpy(), settings.draws, rng) for name, each in values.items()
     }
-    forecasts = forecast(table.ids, drawn, used, confidence=settings.confidence, rng=rng)
+    forecasts = forecast(ids, drawn, used, confidence=settings.confidence, rng=rng)
     single = [name for name in used if values[name].count(axis=1).max() < 2]
     if single:
         notes.append(
@@ -126,7 +127,7 @@ def forecast_table(
         counts = each.count(axis=1)
         if len(fewer := set(counts[counts > 0])) > 1:
             notes.append(f"{name}: candidates have {min(fewer)} to {max(fewer)} seeds")
-    lacking = [name for name in table.ids if name not in forecasts.overall]
+    lacking = [name for name in ids if name not in forecasts.overall]
     if lacking:
         notes.append(f"not ranked, without a score on each benchmark: {names_of(lacking)}")
     scores = {
@@ -134,7 +135,7 @@ def forecast_table(
             name: (float(drawn[name].observed[place]), int(each.iloc[place].count()))
             for name, each in values.items()
         }
-        for place, candidate in enumerate(table.ids)
+        for place, candidate in enumerate(ids)
     }
     return TableForecasts(forecasts, scores, used, refusals, tuple(notes))
 

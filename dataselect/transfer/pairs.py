@@ -109,8 +109,9 @@ def read_pairs(path: Table) -> PairsFile:
     scale, unit, doubts = _unit(measured)
     chance_scale, chance_doubts = _chance_scale(measured, scale)
     by_benchmark: dict[str, list[_Pair]] = {}
-    for row in measured:
+    for row in sorted(measured, key=_place):
         by_benchmark.setdefault(row.benchmark, []).append(row)
+    by_benchmark = {row.benchmark: by_benchmark[row.benchmark] for row in measured}
     benchmarks = {
         name: _pairs(name, of_one, scale, chance_scale) for name, of_one in by_benchmark.items()
     }
@@ -147,6 +148,12 @@ def _order_doubts(pairs: Pairs) -> list[str]:
             " are they all in one unit?"
         )
     return notes
+
+
+def _place(row: _Pair) -> tuple[object, ...]:
+    """Where a row belongs whatever the order of the file: by run, tokens and score."""
+    tokens = -1.0 if math.isnan(row.tokens) else row.tokens
+    return row.group, tokens, row.metric, row.accuracy
 
 
 def _check_repeats(rows: Sequence[_Pair]) -> None:
