@@ -19,7 +19,8 @@ TOKENS_PER_PARAMETER = 20
 _SCALES = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 _LARGEST = 10**18
 _LONGEST = 64
-_COUNT = re.compile(r"([+-]?)(\d+(?:_\d+)*(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)\s*([A-Za-z]*)", re.ASCII)
+_DIGITS = r"(?:\d{1,3}(?:_\d{3})+|\d+)"  # 3_750; 2_5 may as well be meant as 2.5
+_COUNT = re.compile(rf"([+-]?)({_DIGITS}(?:\.\d+)?(?:[eE][+-]?\d{{1,3}})?)\s*([A-Za-z]*)", re.ASCII)
 _FIX = "write a whole number such as 5000, 87.3M, 3.75T or 1e9"
 
 
