@@ -142,5 +142,12 @@ Whole = Annotated[int, BeforeValidator(parse_count)]
 Count = Annotated[int, BeforeValidator(_parse_positive)]
 """A pydantic field for a whole number of at least 1, in any notation of `parse_count`."""
 
-Number = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
-"""A pydantic field for a finite number; booleans are refused."""
+def _plain_number(value: Any) -> Any:
+    # pydantic reads "2_5" as 25, as Python does.
+    if isinstance(value, str) and "_" in value:
+        raise ValueError(f"{_shown(value)} is not a number; write a number without underscores")
+    return _no_boolean(value)
+
+
+Number = Annotated[float, BeforeValidator(_plain_number), Field(allow_inf_nan=False)]
+"""A pydantic field for a finite number; booleans and underscores are refused."""

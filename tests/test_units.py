@@ -177,7 +177,7 @@ def test_a_count_field_is_at_least_one_and_a_whole_field_may_be_zero() -> None:
         TypeAdapter(Count).validate_python(0)
 
 
-@pytest.mark.parametrize("value", [True, math.nan, math.inf, "x"])
+@pytest.mark.parametrize("value", [True, math.nan, math.inf, "x", "2_5", "1e1_0"])
 def test_a_number_field_is_finite_and_no_boolean(value: Any) -> None:
     assert TypeAdapter(Number).validate_python("1e-3") == 1e-3
     with pytest.raises(ValidationError):

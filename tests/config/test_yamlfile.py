@@ -306,7 +306,7 @@ def test_the_inputs_load_without_the_heavy_libraries() -> None:
     assert done.stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize("text", ["2_5", "0_5", "1_0.5", "1_00", "1e1_0", "0x1_0"])
+@pytest.mark.parametrize("text", ["2_5", "0_5", "1_0.5", "1_00", "0x1_0"])
 def test_underscores_that_part_no_thousands_are_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError) as refused:
         load(write(tmp_path, f"weight: {text}"))
