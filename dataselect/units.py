@@ -142,6 +142,7 @@ Whole = Annotated[int, BeforeValidator(parse_count)]
 Count = Annotated[int, BeforeValidator(_parse_positive)]
 """A pydantic field for a whole number of at least 1, in any notation of `parse_count`."""
 
+
 def _plain_number(value: Any) -> Any:
     # pydantic reads "2_5" as 25, as Python does.
     if isinstance(value, str) and "_" in value:

@@ -53,8 +53,8 @@ _BOOKKEEPING = _set_of(
     "updates time timestamp datetime date day days month year second seconds sec secs minute",
     "minutes mins hour hours hrs ms duration runtime walltime wallclock elapsed eta created",
     "started finished tokens token ntokens params parameters param nparams size sizes flop flops",
-    "tflops gflops mfu throughput lr warmup momentum grad gradient temperature vocab layers heads",
-    "depth width",
+    "tflops gflops mfu throughput tps lr learning decay warmup momentum dropout optimizer",
+    "scheduler grad gradient temperature vocab layers heads depth width length len clock progress frac mult",
     # On what it ran, and what it cost.
     "gpu gpus cpu cpus device devices memory mem vram node nodes host hostname worker workers cost",
     "price usd dollars eur kwh energy co2",
@@ -69,13 +69,15 @@ _QUALIFIERS = _set_of(
     "train training trained trainer eval evaluation test val valid validation total num number n",
     "nr no count global local max maximum min minimum current cur last final best first mean avg",
     "per wall clock run runs model proxy target data dataset init random torch numpy shuffle task",
-    "optimizer learning rate weight decay norm batch context seq sequence length len ctx world",
+    "rate weight norm batch context seq sequence ctx world peak gb mb gib exp expt tok",
     "start end begin at in of the so far seen used processed s h hr m b k t g x wandb slurm git",
     "effective original few level column col",
 )
 _COUNTED = _set_of("documents docs")
 """Bookkeeping with a qualifier (`num_docs`): alone, text that a loss may be measured on."""
-_ONLY_ALONE = _set_of("n no nr count # world_size learning_rate")
+_ONLY_ALONE = _set_of("n no nr count #")
+_LOSS_SCALE = re.compile(r"(?:.*[^a-z])?loss[_ ./-]?scale", re.IGNORECASE)
+"""The factor of mixed-precision training, which is no loss."""
 _PREFIXED = re.compile(r"(?:train|val|valid|eval|test|dev|lm|log)(loss|acc|accuracy|ppl|bpb|nll)")
 _CONDITIONS = {
     "nshot": "n-shot",
@@ -112,6 +114,8 @@ def better_when(name: str) -> Better | None:
 
     `neg_log_likelihood` and `accuracy_drop` are better when lower, `negative_loss` when higher.
     """
+    if _LOSS_SCALE.fullmatch(name):
+        return None
     words = _words(name)
     lower, higher = words & _LOWER, words & _HIGHER
     if _PER_UNIT.search("".join(re.findall(r"[a-z]+", name.casefold()))):
@@ -133,7 +137,7 @@ def is_bookkeeping(name: str) -> bool:
     if better_when(name) is not None:
         return False
     words = _split(name)
-    if name.strip().casefold() in _ONLY_ALONE:
+    if name.strip().casefold() in _ONLY_ALONE or _LOSS_SCALE.fullmatch(name):
         return True
     plain = [word for word in words if not word.isdigit()]
     nouns = _BOOKKEEPING | _COUNTED if len(plain) > 1 else _BOOKKEEPING

@@ -20,8 +20,8 @@ from dataselect.formats.in_memory import Frame, Table
 from dataselect.wording import quoted
 
 _NO_NUMBER = {"", "nan", "na", "n/a", "none", "null", "-"}
-_LARGEST = 1e50
-"""Sums, squares and fourth powers of larger numbers overflow, and no score is so large."""
+_LARGEST, _SMALLEST = 1e50, 1e-50
+"""Squares and fourth powers of larger and smaller numbers overflow or vanish; no score is such."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,12 @@ class Row:
             raise InputError(self.where, f"the row has no {column}", "add it, or remove the row")
         return self.cells[column]
 
-    def number(self, column: str) -> float:
+    def number(self, column: str, *, dust: bool = False) -> float:
         """The finite number in `column`; NaN for a missing value or a missing column.
 
-        Raises InputError for any other text, and for more than 1e50. A caller that needs a number
-        must refuse NaN itself.
+        Raises InputError for any other text, for more than 1e50 and for less than 1e-50, except 0.
+        With `dust` so little is 0, as in a share. A caller that needs a number must refuse NaN
+        itself.
         """
         text = self.cells.get(column, "")
         if text.casefold() in _NO_NUMBER:
@@ -57,10 +58,14 @@ class Row:
                 f"column {quoted(column)} says {quoted(text)}, which is not a finite number",
                 "fix it, or leave it empty where there is no value",
             )
-        if abs(value) > _LARGEST:
+        tiny = 0 < abs(value) < _SMALLEST
+        if tiny and dust:
+            return 0.0
+        if tiny or abs(value) > _LARGEST:
+            size = "small" if tiny else "large"
             raise InputError(
                 self.where,
-                f"column {quoted(column)} says {quoted(text)}, which is too large to be a score",
+                f"column {quoted(column)} says {quoted(text)}, which is too {size} to be a score",
                 "fix it, or write all of the column in another unit",
             )
         return value

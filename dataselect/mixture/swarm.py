@@ -179,7 +179,7 @@ def read_epochs(path: Table, sources: Sequence[str], runs: Sequence[str], shares
         _run(row, row_of)
         row_of[row.cells["run"]] = row
         for name in unknown if row.cells["run"] in runs else ():
-            if row.number(name) > 0:
+            if row.number(name, dust=True) > 0:
                 raise InputError(
                     f"{path}:1",
                     f"{quoted(name)} is no source of the runs",
@@ -215,7 +215,7 @@ def with_epochs(swarm: Swarm, path: Table) -> Swarm:
 
 
 def _rate(row: Row, source: str, share: float) -> float:
-    epochs = row.number(source)
+    epochs = row.number(source, dust=True)
     if not epochs >= 0:
         what = "negative" if epochs < 0 else "no number"
         problem = f"the epochs of {quoted(source)} are {what}"
@@ -251,7 +251,7 @@ def _read_shares(
     found: dict[str, Array] = {}
     largest = 0.0
     for row in rows:
-        shares = np.array([row.number(name) for name in sources])
+        shares = np.array([row.number(name, dust=True) for name in sources])
         for name, share in zip(sources, shares, strict=True):
             if not share >= 0:
                 what = "negative" if share < 0 else "empty"

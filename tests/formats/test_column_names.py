@@ -41,6 +41,7 @@ BOOKKEEPING = (
     *("started_at", "timestamp", "tokens", "num_tokens", "tokens_B", "tokens_seen", "params"),
     *("model_size", "flops", "total_flops", "tokens_per_second", "lr", "learning_rate", "index"),
     *("idx", "Unnamed: 0", "id", "run_id", "rank", "order", "trial", "n", "n_samples", "num_docs"),
+    *("wall_clock", "weight_decay", "seq_len", "peak_mem_gb", "loss_scale", "train/loss_scale"),
     *("batch_size", "cost_usd", "note", "commit", "sha", "tier", "world_size", "grad_norm"),
 )
 

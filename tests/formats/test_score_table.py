@@ -101,6 +101,7 @@ def test_a_missing_value_may_be_written_in_many_ways(tmp_path: Path, cell: str) 
             ":2",
             "column 'arc' says '1e308', which is too large to be a score",
         ),
+        ("id,arc\nweb,1e-310\n", ":2", "says '1e-310', which is too small to be a score"),
         ("id;arc\nweb;0,5\n", ":1", "its cells are separated by semicolons"),
         ("id\tarc\nweb\t0.5\n", ":1", "its cells are separated by tabs"),
         ("id,arc,\nweb,0.5,x\n", ":1", "a column has no name"),

@@ -93,6 +93,11 @@ def test_the_order_of_rows_changes_nothing(tmp_path: Path) -> None:
     assert (first.shares == turned.shares).all()
 
 
+def test_dust_in_a_share_is_nothing(tmp_path: Path) -> None:
+    ratios = [RATIOS[0], RATIOS[1].replace("0.1,0.8,0.1", "1e-300,0.9,0.1"), *RATIOS[2:]]
+    assert read_swarm(*files(tmp_path, ratios, METRICS)).shares[0].tolist() == [0, 0.9, 0.1]
+
+
 def test_a_metric_that_comes_twice_is_said(tmp_path: Path) -> None:
     metrics = [f"{METRICS[0]},x_loss.1"]
     metrics += [f"{row},{row.split(',')[1]}" for row in METRICS[1:]]
