@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
-from dataselect.corpus.rows import peek
+from dataselect.corpus.files import describe_left_out
+from dataselect.corpus.sampling import peek
 from dataselect.decisions.target_agreement import read_target_accuracy
 from dataselect.pipeline import check
 from dataselect.scoring.gather import planned_benchmark, recorded
@@ -16,8 +17,8 @@ from dataselect.transfer.file import read_transfer_file
 def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
     """Check a manifest with its plan and yield a line for each part that is valid.
 
-    Raises InputError for the first problem. Rows beyond the first of each file, and token counts,
-    are checked only by a run.
+    Raises InputError for the first problem. Rows of all parts of the data are sampled; all rows,
+    and token counts, are checked only by a run.
     """
     check(manifest, plan)
     yield f"{manifest.name}: {len(manifest.candidates)} candidates, plan {plan.name}"
@@ -44,5 +45,8 @@ def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
         named = ", ".join(member.label for members in series for member in members)
         yield f"{candidate}: checkpoints for {stage.section}: {named}"
     for source_id, text in manifest.text_sources().items():
-        peek(text, manifest.base)
+        remark = peek(text, manifest.base)
         yield f"source {source_id}: readable"
+        for each in (describe_left_out(text, manifest.base), remark):
+            if each:
+                yield f"source {source_id}: {each}"

@@ -1,6 +1,6 @@
 """The cost of a run's stages, as the method counts it and as actually spent, and their notes."""
 
-from dataselect.corpus.prepare import describe_stream, repeats
+from dataselect.corpus.prepare import corpus_notes, repeats
 from dataselect.cost import PlannedCost, Spent, spent, training_flops
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.predict import Prediction
@@ -62,7 +62,9 @@ def run_notes(
 ) -> tuple[str, ...]:
     """Remarks on the texts and on the stages, each line once."""
     streams = experiment.streams
-    notes = [line for line in map(describe_stream, streams.values()) if line]
+    notes = (
+        [] if experiment.corpus is None else corpus_notes(experiment.manifest, experiment.corpus)
+    )
     budgets = text_budgets(experiment.manifest, experiment.plan, experiment.recipes)
     for name, epochs in repeats(experiment.manifest, streams, budgets).items():
         notes.append(f"{name}: its scarcest text is read {epochs:.1f} times")

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataselect.corpus import readers
-from dataselect.corpus.files import Compression, Form, LocalFile
+from dataselect.corpus.files import LocalFile
+from dataselect.corpus.forms import Compression, Form
 from dataselect.corpus.readers import Malformed, read_rows
 from dataselect.errors import InputError
 
@@ -217,7 +218,7 @@ def test_parquet_reads_one_batch_at_a_time(tmp_path: Path, monkeypatch: pytest.M
             sizes.append(batch.num_rows)
             yield batch
 
-    monkeypatch.setattr(readers, "PARQUET_BATCH_ROWS", 20)
+    monkeypatch.setattr(readers, "BATCH_ROWS", 20)
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", recorded)
     reader = read_rows(local(path, "parquet"), "text")
     assert next(reader) == (1, "0")
