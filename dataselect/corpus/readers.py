@@ -319,11 +319,12 @@ def arrow_errors(path: Path, kind: str) -> Iterator[None]:
 
     try:
         yield
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
+        # An end inside a batch is an OSError too, but none of the file system.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise _unreadable(path, error) from error
         reason = " ".join(str(error).split())[:200]
         raise InputError(path, f"corrupt or not {kind} ({reason})", _COPY_AGAIN) from error
-    except OSError as error:
-        raise _unreadable(path, error) from error
 
 
 def values(column: Any) -> list[object]:

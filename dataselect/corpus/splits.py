@@ -150,7 +150,8 @@ def _configs(folder: Path) -> Any:
 
 
 def _mapping(text: str) -> dict[str, Any]:
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     try:
         data = YAML(typ="safe", pure=True).load(text)
