@@ -163,9 +163,7 @@ def settle(runner: TrialRunner) -> tuple[Limits, SearchSettings, list[str]]:
     mix, plan = runner.mix, runner.experiment.plan
     sources = runner.sources
     notes = corpus_notes(runner.experiment.manifest, runner.corpus)
-    limits, measured = runner.limits_with_lengths()
-    if measured:
-        notes.append(f"tokens per document of {', '.join(measured)}: as in the search's streams")
+    limits = runner.limits_with_lengths()
     prior = limits.prior
     if prior is None:
         prior = np.full(len(sources), 1 / len(sources))

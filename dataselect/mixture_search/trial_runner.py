@@ -73,19 +73,17 @@ class TrialRunner:
         }
         return content_key("mixture", spec)
 
-    def limits_with_lengths(self) -> tuple[Limits, list[str]]:
-        """The limits with mean tokens per document measured where they were not given.
+    def limits_with_lengths(self) -> Limits:
+        """The limits, with mean tokens per document of the streams where none are given.
 
-        Returns the names of those sources too. A stream of a single document, which the budget may
-        have cut, measures nothing.
+        A stream of a single document, which the budget may have cut, measures nothing.
         """
-        lengths, measured = self.limits.tokens_per_document.copy(), []
+        lengths = self.limits.tokens_per_document.copy()
         for i, name in enumerate(self.sources):
             stream = self.corpus.streams[name]
             if math.isnan(lengths[i]) and stream.index["documents"] > 1:
                 lengths[i] = stream.tokens / stream.index["documents"]
-                measured.append(name)
-        return replace(self.limits, tokens_per_document=lengths), measured
+        return replace(self.limits, tokens_per_document=lengths)
 
     @property
     def at_once(self) -> int:
