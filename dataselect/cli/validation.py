@@ -7,7 +7,8 @@ from pathlib import Path
 from dataselect.compute import require_device
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
-from dataselect.corpus.rows import peek
+from dataselect.corpus.files import describe_left_out
+from dataselect.corpus.sampling import peek
 from dataselect.pipeline import check, check_trials
 from dataselect.scoring.remarks import Remarks
 from dataselect.stages.prepare import read_truth
@@ -21,8 +22,9 @@ from dataselect.transfer.file import read_transfer_file
 def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
     """Check a manifest with its plan and yield a line for each part that is valid.
 
-    Raises InputError for the first problem, with the line that a run would end with. Local texts of
-    up to a few megabytes are read to their end; of others, and of the Hub's, the first rows.
+    Raises InputError for the first problem, with the line that a run would end with. Rows of all
+    parts of the data are sampled, and local texts of up to a few megabytes are read to their end;
+    all rows and token counts of larger ones are checked only by a run.
     """
     device = require_device(plan.compute.device, plan.where("compute", "device"))
     check(manifest, plan)
@@ -53,8 +55,11 @@ def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
         named = ", ".join(member.label for members in series for member in members)
         yield f"{candidate}: checkpoints for {stage.section}: {named}"
     for source_id, text in manifest.text_sources().items():
-        peek(text, manifest.base)
+        remark = peek(text, manifest.base)
         yield f"source {source_id}: readable"
+        for each in (describe_left_out(text, manifest.base), remark):
+            if each:
+                yield f"source {source_id}: {each}"
     with tempfile.TemporaryDirectory(prefix="dataselect-") as folder:
         store = Store(Path(folder))
         read = rehearse_training(manifest, plan, given, device, store, check_trials)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dataselect.corpus.prepare import corpus_notes
 from dataselect.cost import Spent, spent
 from dataselect.errors import InputError
 from dataselect.mixture.accuracy import Forecasts, forecast
@@ -181,8 +182,9 @@ def search(
 def settle(runner: TrialRunner) -> tuple[Limits, SearchSettings, list[str]]:
     """Limits of the proposal, settings of the trials, and notes for the user. Raises InputError."""
     mix, plan = runner.mix, runner.experiment.plan
-    sources, notes = runner.sources, []
-    limits = runner.limits
+    sources = runner.sources
+    notes = corpus_notes(runner.experiment.manifest, runner.corpus)
+    limits = runner.limits_with_lengths()
     prior = limits.prior
     if prior is None:
         prior = np.full(len(sources), 1 / len(sources))

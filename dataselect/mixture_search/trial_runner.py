@@ -77,6 +77,18 @@ class TrialRunner:
         }
         return content_key("mixture", spec)
 
+    def limits_with_lengths(self) -> Limits:
+        """The limits, with mean tokens per document of the streams where none are given.
+
+        A stream of a single document, which the budget may have cut, measures nothing.
+        """
+        lengths = self.limits.tokens_per_document.copy()
+        for i, name in enumerate(self.sources):
+            stream = self.corpus.streams[name]
+            if math.isnan(lengths[i]) and stream.index["documents"] > 1:
+                lengths[i] = stream.tokens / stream.index["documents"]
+        return replace(self.limits, tokens_per_document=lengths)
+
     @property
     def at_once(self) -> int:
         """Trials that this machine can train side by side."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dataselect.corpus.prepare import Tokenizer, describe_stream, repeats
+from dataselect.corpus.prepare import Tokenizer, corpus_notes, repeats
 from dataselect.cost import PlannedCost, Spent, spent, training_flops
 from dataselect.leaks.alarm import warnings
 from dataselect.scoring.remarks import not_among
@@ -90,7 +90,8 @@ def run_notes(
         notes += _of_tokenizer(experiment.tokenizer)
     if experiment.leaks is not None:
         notes += [*experiment.leaks.notes, *warnings(experiment.leaks)]
-    notes += [line for line in map(describe_stream, streams.values()) if line]
+    if experiment.corpus is not None:
+        notes += corpus_notes(experiment.manifest, experiment.corpus)
     budgets = text_budgets(experiment.manifest, experiment.plan, experiment.recipes)
     for name, epochs in repeats(experiment.manifest, streams, budgets).items():
         notes.append(f"{name}: its scarcest text is read {epochs:.1f} times")

@@ -9,7 +9,12 @@ from dataclasses import replace
 
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
-from dataselect.corpus.prepare import prepare_streams, read_corpus, tokens_needed
+from dataselect.corpus.prepare import (
+    corpus_notes,
+    prepare_streams,
+    read_corpus,
+    tokens_needed,
+)
 from dataselect.decisions.target_agreement import read_target_accuracy
 from dataselect.errors import InputError
 from dataselect.leaks import alarm
@@ -89,6 +94,8 @@ def with_streams(experiment: Experiment) -> Experiment:
         watch.progress,
         observers=alarm.observers(search, store, corpus.fingerprints, plan.seed),
     )
+    for line in corpus_notes(manifest, corpus):
+        watch.note(line)
     leaks = None
     if search is not None:
         leaks = alarm.scan_candidates(

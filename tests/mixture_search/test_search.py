@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 from stage_world import Counted, experiment, write_world
 from typer.testing import CliRunner, Result
 
@@ -24,6 +25,7 @@ from dataselect.mixture_search.search import Found, search, settle
 from dataselect.mixture_search.trial import Trial
 from dataselect.mixture_search.trial_runner import TrialRunner
 from dataselect.report.markdown import escape
+from dataselect.report.mixture.search import write_search
 from dataselect.scoring.likelihood import scorer
 from dataselect.scoring.non_finite import NOT_FINITE
 from dataselect.stages.predict import setting as target_setting
@@ -204,6 +206,27 @@ def test_trials_that_workers_of_two_kinds_of_machines_trained_are_told(
     assert "instructions another set: trial 3" in note
     assert "trial 5" in note
     assert escape(note) in (folder / "out" / "README.md").read_text()
+
+
+def test_files_that_count_documents_use_the_lengths_of_the_search_s_streams(
+    world: tuple[Path, Found, list[str]], tmp_path: Path
+) -> None:
+    runner, found = prepared(world[0]), world[1]
+    streams = [runner.corpus.streams[name] for name in runner.sources]
+    lengths = np.array([each.tokens / each.index["documents"] for each in streams])
+    assert found.limits.tokens_per_document == pytest.approx(lengths)
+    assert np.isnan(runner.limits.tokens_per_document).all()
+    given = replace(runner.limits, tokens_per_document=np.array([7.0, np.nan]))
+    filled = replace(runner, limits=given).limits_with_lengths().tokens_per_document
+    assert filled == pytest.approx([7.0, lengths[1]])
+    document = write_search(found, runner.experiment.manifest, runner.experiment.plan, tmp_path, "")
+    assert not any("tokens_per_document" in note for note in document["notes"])
+    made = YAML(typ="safe").load((tmp_path / "streaming.yaml").read_text())["streams"]
+    documents = np.array(
+        [made[name]["proportion"] if name in made else 0 for name in found.settings.sources]
+    )
+    tokens = documents * lengths / (documents * lengths).sum()
+    assert tokens == pytest.approx(found.proposal.shares, abs=1e-6)
 
 
 def test_a_run_searches_after_its_stages_where_the_plan_says_so(
