@@ -3,8 +3,7 @@
     python benchmarks/stage1/rbridge_gap.py --data DIR
 
 DIR holds `rbridge_decision_accuracy.csv`: decision accuracy on ARC-Challenge and CommonsenseQA
-together, of 25 recipes, for six proxy sizes and their checkpoints, read out of the figure's vectors.
-There are no scores of candidates, so the stated accuracy is that of 25 normal scores. Fits
+together, of 25 recipes, for six proxy sizes and their checkpoints, from the figure's vectors. There are no scores of candidates, so the stated accuracy is that of 25 normal scores. Fits
 (unit_flops / C)^exponent for several standard deviations of ln tau to all checkpoints, writes
 `rbridge_gap.json` and prints it. Some seconds of one core.
 """
@@ -31,7 +30,7 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(21)
 
 
 def stated_accuracy(gap: Discrepancy, flops: float) -> float:
-    """Mean probability of the better score of a pair to be the better target, over normal scores."""
+    """Mean probability that the better score of a pair is the better target's; normal scores."""
     scores = norm.ppf((np.arange(RECIPES) + 0.5) / RECIPES)
     scores /= scores.std()
     ahead = np.abs(np.subtract.outer(scores, scores))[np.triu_indices(RECIPES, 1)]
