@@ -3,9 +3,10 @@
     python benchmarks/stage1/rbridge_gap.py --data DIR
 
 DIR holds `rbridge_decision_accuracy.csv`: decision accuracy on ARC-Challenge and CommonsenseQA
-together, of 25 recipes, for six proxy sizes and their checkpoints, from the figure's vectors. There are no scores of candidates, so the stated accuracy is that of 25 normal scores. Fits
+together, of 25 recipes, for six proxy sizes and their checkpoints, from the figure's vectors. There
+are no scores of candidates, so the stated accuracy is that of 25 normal scores. Fits
 (unit_flops / C)^exponent for several standard deviations of ln tau to all checkpoints, writes
-`rbridge_gap.json` and prints it. Some seconds of one core.
+`rbridge_gap.json` and prints it. Half a minute of one core.
 """
 
 import argparse
