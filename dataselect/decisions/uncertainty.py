@@ -34,6 +34,8 @@ class Uncertainty:
     """Scale of the discrepancy of a difference of two candidates; None if none was added."""
     extrapolated: str | None
     """Why `tau` is an extrapolation; None if it is not."""
+    source: str | None = None
+    """What `tau` was fitted on, in words; None if none was added."""
 
 
 def with_uncertainty(
@@ -63,6 +65,7 @@ def with_uncertainty(
         measured is not None,
         None if gap is None else gap.tau * spread,
         None if gap is None else gap.extrapolated,
+        None if gap is None else gap.source,
     )
 
 

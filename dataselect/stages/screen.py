@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from dataselect.cost import training_flops
 from dataselect.decisions.ablation import Ablation, ablation
-from dataselect.decisions.discrepancy import PUBLIC, Gap
+from dataselect.decisions.discrepancy import PUBLISHED, Gap
 from dataselect.decisions.pruning import PruningRule, Reason, survivors
 from dataselect.decisions.ranking import Method, Ranking, bootstrap_rank, observed_scores
 from dataselect.decisions.signal_to_noise import SignalToNoise, signal_to_noise
@@ -87,7 +87,7 @@ def _gap(experiment: Experiment, scores: StageScores) -> Gap | None:
         return None
     target = experiment.manifest.target
     target_flops = training_flops(target.size, target.total_tokens)
-    return PUBLIC.gap(training_flops(size, tokens), target_flops)
+    return PUBLISHED["rbridge"].gap(training_flops(size, tokens), target_flops)
 
 
 def ablate(
