@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -206,7 +207,7 @@ def scoring_orders(experiment: Experiment, work: Path) -> list[dict[str, Any]]:
     from dataselect.scoring.likelihood import scorer
 
     place = folder(work, "avx512", "alone", CANDIDATES[1], 0)
-    backwards = dict(reversed(experiment.evaluations.items()))
+    backwards = dict(reversed(list(experiment.evaluations.items())))
     cut = {
         name: replace(
             e,
@@ -230,10 +231,8 @@ def scoring_orders(experiment: Experiment, work: Path) -> list[dict[str, Any]]:
         {"way": "256 tokens a batch", **scores(experiment, place, tokens_per_batch=256)},
         {"way": "8192 tokens a batch", **scores(experiment, place, tokens_per_batch=8192)},
     ]
-    sharing = scorer.try_sharing
-    scorer.try_sharing = lambda *_: None
-    rows.append({"way": "each text alone", **scores(experiment, place)})
-    scorer.try_sharing = sharing
+    with patch.object(scorer, "try_sharing", lambda *_: None):
+        rows.append({"way": "each text alone", **scores(experiment, place)})
     return rows
 
 

@@ -153,7 +153,6 @@ def search(
     mixed = training_note({f"trial {entry.number}": entry.trained_on for entry in done})
     if mixed is not None:
         notes.append(mixed)
-        watch.note(mixed)
     return Found(
         study=name,
         settings=settings,

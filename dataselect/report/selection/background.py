@@ -137,9 +137,14 @@ def _machines(stages: Mapping[str, Any]) -> list[str]:
 
 
 def _machine(record: Mapping[str, str]) -> str:
-    facts = ("device", "architecture", "instructions", "processor", "libraries")
-    told = [" ".join(record[name] for name in facts), f"torch {record['torch']}"]
-    return ", ".join([*told, *filter(None, [record["settings"]]), record["grouping"]])
+    told = [
+        f"{record['device']} {record['architecture']}",
+        f"torch {record['torch']} by {record['instructions']}",
+        f"{record['libraries']} by {record['processor']}",
+        record["settings"],
+        record["grouping"],
+    ]
+    return ", ".join(filter(None, told))
 
 
 def _short(digest: str) -> str:
