@@ -12,7 +12,7 @@ Every expensive result is an artifact in the store, so a run that was stopped re
 command is given again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from dataselect.decisions.ablation import Ablation
 from dataselect.decisions.target_agreement import TargetAgreement, target_agreement
 from dataselect.errors import DataselectError
 from dataselect.leaks.alarm import CleanRanking
+from dataselect.scoring.remarks import Remarks
 from dataselect.stages import prepare as preparation
 from dataselect.stages.accounting import method_cost, run_notes, spent_by_stage, stage_scores
 from dataselect.stages.experiment import Experiment
@@ -53,10 +54,15 @@ def run(
     """
     check(manifest, plan)
     truth = read_truth(manifest)
-    experiment = prepare(manifest, plan, runtime)
-    screening = screen(experiment)
-    prediction = predict(experiment, screening.survivors, plan.predict) if plan.predict else None
-    selection = select(experiment, screening, prediction, truth, compare_metrics)
+    with Remarks() as warned:
+        experiment = prepare(manifest, plan, runtime)
+        if experiment.tokenizer is not None:
+            check_trials(manifest, plan, experiment.tokenizer.vocab_size, runtime.device)
+        screening = screen(experiment)
+        prediction = None
+        if plan.predict is not None:
+            prediction = predict(experiment, screening.survivors, plan.predict, screening)
+    selection = select(experiment, screening, prediction, truth, compare_metrics, warned.all)
     if plan.mix is None:
         return selection
     on_selected(selection)
@@ -73,14 +79,27 @@ def check(manifest: Manifest, plan: Plan) -> None:
         check_search(manifest, plan)
 
 
+def check_trials(manifest: Manifest, plan: Plan, vocab_size: int, device: str) -> None:
+    """Raise InputError where the proxies of the plan's mixture search cannot be trained."""
+    if plan.mix is not None:
+        # Imported here as in `check`.
+        from dataselect.mixture_search.prepare import check_trials as check_search_trials
+
+        check_search_trials(manifest, plan, vocab_size, device)
+
+
 def select(
     experiment: Experiment,
     screening: Screening,
     prediction: Prediction | None,
     truth: Mapping[str, float] | None,
     compare_metrics: bool,
+    warned: Sequence[str] = (),
 ) -> "Selection":
-    """The stages' results, compared with known target accuracies, and their cost."""
+    """The stages' results, compared with known target accuracies, and their cost.
+
+    `warned` are the warnings that were shown meanwhile; they join the notes.
+    """
     agreement = None
     if truth is not None:
         agreement = target_agreement(truth, screening.by_metric(), experiment.bootstrap)
@@ -92,7 +111,7 @@ def select(
         cost=method_cost(experiment, screening, prediction),
         spent=spent_by_stage(experiment.store, screening, prediction),
         seconds=experiment.runtime.seconds,
-        notes=run_notes(experiment, screening, prediction),
+        notes=run_notes(experiment, screening, prediction, warned),
         clean=rank_without_leaks(experiment, screening, prediction),
         ablation=ablate(experiment, screening, truth) if compare_metrics else None,
     )

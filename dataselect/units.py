@@ -19,7 +19,8 @@ TOKENS_PER_PARAMETER = 20
 _SCALES = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 _LARGEST = 10**18
 _LONGEST = 64
-_COUNT = re.compile(r"([+-]?)(\d+(?:_\d+)*(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)\s*([A-Za-z]*)", re.ASCII)
+_DIGITS = r"(?:\d{1,3}(?:_\d{3})+|\d+)"  # 3_750; 2_5 may as well be meant as 2.5
+_COUNT = re.compile(rf"([+-]?)({_DIGITS}(?:\.\d+)?(?:[eE][+-]?\d{{1,3}})?)\s*([A-Za-z]*)", re.ASCII)
 _FIX = "write a whole number such as 5000, 87.3M, 3.75T or 1e9"
 
 
@@ -141,5 +142,13 @@ Whole = Annotated[int, BeforeValidator(parse_count)]
 Count = Annotated[int, BeforeValidator(_parse_positive)]
 """A pydantic field for a whole number of at least 1, in any notation of `parse_count`."""
 
-Number = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
-"""A pydantic field for a finite number; booleans are refused."""
+
+def _plain_number(value: Any) -> Any:
+    # pydantic reads "2_5" as 25, as Python does.
+    if isinstance(value, str) and "_" in value:
+        raise ValueError(f"{_shown(value)} is not a number; write a number without underscores")
+    return _no_boolean(value)
+
+
+Number = Annotated[float, BeforeValidator(_plain_number), Field(allow_inf_nan=False)]
+"""A pydantic field for a finite number; booleans and underscores are refused."""

@@ -1,11 +1,14 @@
 """Text for messages: user text shown safely, and suggestions for misspelt names."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 _ALLOWED_INVISIBLE = "\u200c\u200d"  # joiners that Persian, Hindi and emoji need
+_SEPARATORS = "_-./ "
+_LEAST_FORM = 3
+"""Fewest characters of a name that may be a short form of another."""
 
 
 def is_id(text: str) -> bool:
@@ -20,10 +23,48 @@ def quoted(value: object) -> str:
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """ "did you mean 'path'?" for the choice most similar to `name`; "" where none is similar."""
+    """ "did you mean 'path'?" for the choice most similar to `name`; "" where none is similar.
+
+    What all choices begin or end with tells none from another, so it is left out of the comparison:
+    of `train_the_pile_arxiv`, `train_the_pile_github`, … none is like `train_the_pile_books3`.
+    """
     by_folded = {choice.casefold(): choice for choice in choices}
-    close = get_close_matches(name.casefold(), by_folded, n=1)
-    return f"did you mean {quoted(by_folded[close[0]])}?" if close else ""
+    folded = name.casefold()
+    start, end = _shared_ends(list(by_folded))
+    core_of = {each[len(start) : len(each) - len(end)]: each for each in by_folded}
+    core = folded.removeprefix(start).removesuffix(end)
+    close = get_close_matches(core, core_of, n=1)
+    if not close:
+        # A name may be a shorter or longer form: `wiki` of `wikipedia_en`.
+        longer = [each for each in core_of if min(len(each), len(core)) >= _LEAST_FORM]
+        longer = [each for each in longer if each.startswith(core) or core.startswith(each)]
+        close = longer if len(longer) == 1 else []
+    return f"did you mean {quoted(by_folded[core_of[close[0]]])}?" if close else ""
+
+
+def _shared_ends(names: Sequence[str]) -> tuple[str, str]:
+    """What all names begin and end with, up to a separator; nothing of fewer than three names."""
+    if len(names) < 3:
+        return "", ""
+    start = _shared_start(names)
+    rests = [name[len(start) :] for name in names]
+    return start, _shared_start([rest[::-1] for rest in rests])[::-1]
+
+
+def _shared_start(names: Sequence[str]) -> str:
+    shared = 0
+    for place, characters in enumerate(zip(*names, strict=False)):
+        if len(set(characters)) > 1:
+            break
+        if characters[0] in _SEPARATORS:
+            shared = place + 1
+    return names[0][:shared]
+
+
+def natural(name: str) -> tuple[tuple[tuple[str, int], ...], str]:
+    """A key that sorts names as people do: `r2` before `r10`."""
+    parts = re.findall(r"(\D*)(\d*)", name)
+    return tuple((text, int(digits[:18] or -1)) for text, digits in parts), name
 
 
 def slug(text: str) -> str:

@@ -32,6 +32,7 @@ SCALES = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
         ("1e9", 10**9),
         ("1.5e3", 1500),
         ("3_750", 3750),
+        ("1_000_000", 1_000_000),
         ("4k", 4000),
         (" 5 M ", 5_000_000),
         ("+7", 7),
@@ -56,6 +57,11 @@ def test_counts_are_read_as_people_write_them(written: str | int | float, meant:
         ("87,3M", "is not a number"),
         ("²", "is not a number"),
         ("1__0", "is not a number"),
+        ("2_5", "is not a number"),
+        ("1e1_0", "is not a number"),
+        ("3750_0M", "is not a number"),
+        ("\uff11\uff12", "is not a number"),
+        ("0x10", "is not a number"),
         ("9" * 5000, "is not a number"),
         (math.nan, "nan"),
         (math.inf, "inf"),
@@ -171,7 +177,7 @@ def test_a_count_field_is_at_least_one_and_a_whole_field_may_be_zero() -> None:
         TypeAdapter(Count).validate_python(0)
 
 
-@pytest.mark.parametrize("value", [True, math.nan, math.inf, "x"])
+@pytest.mark.parametrize("value", [True, math.nan, math.inf, "x", "2_5", "1e1_0"])
 def test_a_number_field_is_finite_and_no_boolean(value: Any) -> None:
     assert TypeAdapter(Number).validate_python("1e-3") == 1e-3
     with pytest.raises(ValidationError):

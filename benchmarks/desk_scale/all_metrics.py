@@ -28,6 +28,7 @@ from make_items import BENCHMARKS, rationale
 from dataselect.benchmarks.items import BenchmarkItems, Item
 from dataselect.benchmarks.training_set import without_examples
 from dataselect.compute import InlineCompute
+from dataselect.compute.machine import processor_name
 from dataselect.config.manifest import load_manifest
 from dataselect.config.plan import Plan, load_plan
 from dataselect.cost import training_flops
@@ -35,7 +36,7 @@ from dataselect.decisions.agreement import decision_accuracy
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.ranking import aggregate
 from dataselect.decisions.target_agreement import read_target_accuracy
-from dataselect.proxies.make import Proxy, make_proxy, processor_name
+from dataselect.proxies.make import Proxy, make_proxy
 from dataselect.scoring.checkpoint import TrainedCheckpoint
 from dataselect.scoring.evaluate import Measurement, find, measure
 from dataselect.scoring.finetune import FinetunedCheckpoint, asked_as_trained

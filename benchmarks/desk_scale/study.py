@@ -26,12 +26,13 @@ from rich.console import Console
 
 from dataselect.compute import LocalProcesses
 from dataselect.compute.cores import available_cores
+from dataselect.compute.machine import processor_name
 from dataselect.config.manifest import load_manifest
 from dataselect.config.plan import Plan, load_plan
 from dataselect.cost import training_flops
 from dataselect.decisions.agreement import decision_accuracy
 from dataselect.decisions.bootstrap import Bootstrap
-from dataselect.proxies.make import find_proxy, processor_name
+from dataselect.proxies.make import find_proxy
 from dataselect.report.live import LiveWatch
 from dataselect.scoring.checkpoint import TrainedCheckpoint
 from dataselect.scoring.evaluate import METRICS, find, measure

@@ -26,12 +26,12 @@ from scipy import stats
 
 from dataselect.compute import LocalProcesses
 from dataselect.compute.cores import available_cores
+from dataselect.compute.machine import processor_name
 from dataselect.config.manifest import load_manifest
 from dataselect.config.plan import Plan
 from dataselect.cost import training_flops
 from dataselect.mixture_search.search import Found, search
 from dataselect.mixture_search.trial import rounded
-from dataselect.proxies.make import processor_name
 from dataselect.report.live import LiveWatch
 from dataselect.stages.prepare import gather_inputs, prepare
 from dataselect.stages.proxy_origins import StageName

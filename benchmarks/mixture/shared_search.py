@@ -25,7 +25,7 @@ from typing import Any
 import optuna
 import yaml
 
-from dataselect.proxies.make import processor_name
+from dataselect.compute.machine import processor_name
 
 HERE = Path(__file__).parent
 QUICKSTART = HERE.parents[1] / "stages" / "quickstart"

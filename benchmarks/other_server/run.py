@@ -28,7 +28,7 @@ from server import call, make_environment, serving, versions, write_gguf
 from transformers import PreTrainedTokenizerFast
 
 from dataselect.benchmarks.items import BenchmarkItems, Item
-from dataselect.proxies.make import processor_name
+from dataselect.compute.machine import processor_name
 from dataselect.traces.recording.asked import BuildOptions
 from dataselect.traces.recording.build import Progress, build_traces
 from dataselect.traces.recording.client import Client

@@ -30,12 +30,13 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from dataselect.compute import Event, InlineCompute
+from dataselect.compute.machine import processor_name
 from dataselect.config.manifest import load_manifest
 from dataselect.config.plan import Plan, load_plan
 from dataselect.decisions.agreement import decision_accuracy
 from dataselect.decisions.ranking import aggregate
 from dataselect.decisions.target_agreement import read_target_accuracy
-from dataselect.proxies.make import find_proxy, processor_name
+from dataselect.proxies.make import find_proxy
 from dataselect.scoring.evaluate import METRICS
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.prepare import make_recipes, prepare

@@ -16,11 +16,11 @@ from statistics import median
 
 import numpy as np
 
+from dataselect.compute.machine import processor_name
 from dataselect.corpus.packing import Part
 from dataselect.corpus.tokenizer import train_tokenizer
 from dataselect.proxies.ladder import LADDER
 from dataselect.proxies.layout import Layout
-from dataselect.proxies.make import processor_name
 from dataselect.proxies.processes import Spec, train_together
 from dataselect.proxies.recipe import Recipe
 from dataselect.proxies.train import Training

@@ -17,8 +17,8 @@ import torch
 from measuring import spread
 from torch.nn.functional import scaled_dot_product_attention
 
+from dataselect.compute.machine import processor_name
 from dataselect.proxies.attention import causal_attention
-from dataselect.proxies.make import processor_name
 
 HERE = Path(__file__).parent
 LENGTH, SEQUENCES, SEED = 2048, 2, 0

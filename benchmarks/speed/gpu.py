@@ -30,9 +30,9 @@ from numpy.typing import NDArray
 from recipes import benchmark_recipe, flops_per_token, random_tokens
 from training_loops import Rows, one_process_each, trainer
 
+from dataselect.compute.machine import processor_name
 from dataselect.corpus.tokenizer import train_tokenizer
 from dataselect.proxies.ladder import LADDER, LADDER_SEQUENCE_LENGTH, Rung
-from dataselect.proxies.make import processor_name
 from dataselect.proxies.recipe import Recipe, population_size
 from dataselect.proxies.train import Member, train_population
 

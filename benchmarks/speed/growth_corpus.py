@@ -30,12 +30,12 @@ import pyarrow.parquet as pq
 import tokenizers
 import zstandard
 
+from dataselect.compute.machine import processor_name
 from dataselect.config.manifest import Source
 from dataselect.corpus.packing import PackedData, Part
 from dataselect.corpus.rows import RowCounts, open_rows
 from dataselect.corpus.shards import write_tokens
 from dataselect.corpus.tokenizer import train_tokenizer
-from dataselect.proxies.make import processor_name
 
 HERE = Path(__file__).parent
 SEED = 0

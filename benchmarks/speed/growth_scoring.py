@@ -26,7 +26,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import Olmo2Config, Olmo2ForCausalLM, PreTrainedTokenizerFast
 
 from dataselect.benchmarks.items import BenchmarkItems, Item
-from dataselect.proxies.make import processor_name
+from dataselect.compute.machine import processor_name
 from dataselect.scoring.likelihood.scorer import score, token_nll
 from dataselect.scoring.prepare import prepare
 from dataselect.traces.trace import Trace, TraceHeader, TraceSet, runs_of

@@ -22,8 +22,8 @@ import transformers
 from recipes import benchmark_recipe, random_tokens
 from training_loops import Outcome, Task, one_process_each, run
 
+from dataselect.compute.machine import processor_name
 from dataselect.proxies.ladder import Shape
-from dataselect.proxies.make import processor_name
 from dataselect.proxies.recipe import Recipe
 
 HERE = Path(__file__).parent

@@ -29,7 +29,7 @@ from machinery import measure as machinery
 from measuring import process_seconds, spread
 from tokenising import measure as tokenising
 
-from dataselect.proxies.make import processor_name
+from dataselect.compute.machine import processor_name
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "overheads.json"

@@ -31,7 +31,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from dataselect.benchmarks.items import BenchmarkItems
 from dataselect.benchmarks.known import KNOWN
 from dataselect.benchmarks.load import load_benchmark
-from dataselect.proxies.make import processor_name
+from dataselect.compute.machine import processor_name
 from dataselect.scoring.baselines import prepare_baselines
 from dataselect.scoring.prepare import prepare
 from dataselect.traces.trace import Trace, TraceHeader, TraceSet, runs_of

@@ -24,7 +24,7 @@ import transformers
 from torch.profiler import ProfilerActivity, profile
 from transformers import Olmo2Config, Olmo2ForCausalLM
 
-from dataselect.proxies.make import processor_name
+from dataselect.compute.machine import processor_name
 from dataselect.scoring.likelihood.head import _VOCABULARY_TILE
 from dataselect.scoring.likelihood.scorer import token_nll
 

@@ -19,8 +19,8 @@ from measuring import spread
 from numpy.typing import NDArray
 from recipes import benchmark_recipe
 
+from dataselect.compute.machine import processor_name
 from dataselect.proxies.ladder import Shape
-from dataselect.proxies.make import processor_name
 from dataselect.proxies.recipe import Recipe
 
 HERE = Path(__file__).parent

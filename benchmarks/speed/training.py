@@ -25,8 +25,8 @@ from measuring import spread
 from recipes import benchmark_recipe, flops_per_token, random_tokens
 from training_loops import Outcome, Task, matmul_rate, one_process_each, run
 
+from dataselect.compute.machine import processor_name
 from dataselect.proxies.ladder import Shape
-from dataselect.proxies.make import processor_name
 from dataselect.proxies.recipe import Recipe
 
 HERE = Path(__file__).parent

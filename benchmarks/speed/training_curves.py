@@ -31,9 +31,9 @@ from recipes import benchmark_recipe
 from training import Precision
 from training_loops import Ids, Outcome, Task, one_process_each, run
 
+from dataselect.compute.machine import processor_name
 from dataselect.corpus.tokenizer import train_tokenizer
 from dataselect.proxies.ladder import Shape
-from dataselect.proxies.make import processor_name
 from dataselect.synthetic.world import documents
 
 HERE = Path(__file__).parent

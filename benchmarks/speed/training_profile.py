@@ -24,7 +24,7 @@ from torch.profiler import ProfilerActivity, profile
 from training import BATCH, LOADS, SEED, Load, Precision
 from training_loops import LOOPS, Rows, one_process_each
 
-from dataselect.proxies.make import processor_name
+from dataselect.compute.machine import processor_name
 
 HERE = Path(__file__).parent
 STEPS = 2

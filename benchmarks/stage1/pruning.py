@@ -8,7 +8,7 @@ import pandas as pd
 from published import FLOPS, SIZES, Published
 
 from dataselect.decisions.bootstrap import Bootstrap
-from dataselect.decisions.discrepancy import PUBLIC
+from dataselect.decisions.discrepancy import LIKELIHOOD
 from dataselect.decisions.pruning import PruningRule, survivors
 from dataselect.decisions.ranking import Ranking, bootstrap_rank
 from dataselect.decisions.uncertainty import with_uncertainty
@@ -85,7 +85,7 @@ def _outcomes(
 
 def _with_doubt(ranking: Ranking, scores: np.ndarray, size: str, names: list[str]) -> Ranking:
     index = pd.MultiIndex.from_product([names, [0], [0]], names=["candidate", "seed", "step"])
-    gap = PUBLIC.gap(FLOPS[size], FLOPS["1B"])
+    gap = LIKELIHOOD.gap(FLOPS[size], FLOPS["1B"])
     return with_uncertainty(ranking, {"olmes10": pd.Series(scores, index=index)}, gap, 0)[0]
 
 

@@ -25,7 +25,7 @@ import pandas as pd
 import scipy
 from scipy.optimize import least_squares
 
-from dataselect.proxies.make import processor_name
+from dataselect.compute.machine import processor_name
 from dataselect.transfer.chance import known_chance
 from dataselect.transfer.curves import FAMILIES, Curve, NoFitError, best_curve, fit_curve
 from dataselect.transfer.function import Provenance, Setting, fit

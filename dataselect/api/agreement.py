@@ -102,12 +102,13 @@ def agree(
     proxy: TableInput,
     target: TableInput,
     *,
-    lower_is_better: bool = False,
-    target_lower_is_better: bool = False,
+    lower_is_better: bool | str | Sequence[str] = False,
+    target_lower_is_better: bool | str | Sequence[str] = False,
     top: Sequence[int] = (),
     draws: int = 2000,
     seed: int = 0,
     confidence: float = 0.9,
+    trust_direction: bool = False,
 ) -> Agreements:
     """How well proxies' scores rank candidates whose targets are known.
 
@@ -116,25 +117,38 @@ def agree(
     `proxy` and `target` are CSV files or frames with a row for each candidate (or each of its
     seeds): a column `id`, a column for each metric, and optionally `seed` and `size`. A proxy
     metric is compared with the target column of the same name, or with the only target column.
-    `lower_is_better` says that lower proxy scores are better, as with losses;
-    `target_lower_is_better` says so of the target. `top` are the k for which the proxy's best k are
-    evaluated (default 1, 3 and 5, those below the number of candidates). Intervals cover the share
-    `confidence`, from `draws` bootstrap draws over candidates with the seed `seed`.
+    Columns that are no metric by their name, such as a step or seconds, are left out with a note.
+    `lower_is_better` says that lower proxy scores are better, as with losses, or names the metrics
+    of which that is so; `target_lower_is_better` says so of the target. Names are checked against
+    that (a `loss`, an `accuracy`) unless `trust_direction`. `top` are the k for which the proxy's
+    best k are evaluated (default 1, 3 and 5, those below the number of candidates). Intervals cover
+    the share `confidence`, from `draws` bootstrap draws over candidates with the seed `seed`.
 
     Raises InputError with the line for an error in a table, when the tables share fewer than three
-    candidates, when no column of one matches the other's, and for an option out of its range.
+    candidates, when no column of one matches the other's, for a direction that a column's name
+    contradicts, and for an option out of its range.
     """
     settings = Settings(
-        lower_is_better=as_flag("--lower-is-better", lower_is_better),
-        target_lower_is_better=as_flag("--target-lower-is-better", target_lower_is_better),
+        lower_is_better=_lower("lower", lower_is_better),
+        target_lower_is_better=_lower("target-lower", target_lower_is_better),
         top=as_counts("--top", top),
         draws=as_count("--draws", draws, LEAST_DRAWS),
         seed=as_count("--seed", seed, 0),
         confidence=as_confidence(confidence),
+        trust_direction=as_flag("--trust-direction", trust_direction),
     )
     proxies = read_score_table(as_table("proxy", proxy), LABELS)
     targets = read_score_table(as_table("target", target), LABELS)
     return Agreements(compare_tables(proxies, targets, settings), settings)
+
+
+def _lower(option: str, given: bool | str | Sequence[str]) -> bool | tuple[str, ...]:
+    """Of all columns, or the names of some."""
+    if isinstance(given, str):
+        return (given,)
+    if isinstance(given, Sequence) and all(isinstance(name, str) for name in given):
+        return tuple(given)
+    return as_flag(f"--{option}-is-better", given)
 
 
 def _by_part(metrics: Mapping[str, Any], key: str, parts: Any) -> pd.DataFrame:

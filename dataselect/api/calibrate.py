@@ -12,7 +12,7 @@ from dataselect.api.result import Result
 from dataselect.api.score import Device
 from dataselect.calibration.calibrate import Measured, Paired, fit, measure, pair
 from dataselect.calibration.spec import CalibrationSpec, load_calibration
-from dataselect.compute import resolve_device
+from dataselect.compute import require_device
 from dataselect.formats.in_memory import frame
 from dataselect.report.calibration_files import CalibrationFiles
 from dataselect.report.numbers import number
@@ -47,6 +47,11 @@ class Calibration(Result):
 
     measured: Measured
     """The pairs of checkpoints with their scores, and the setting they were measured with."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether no checkpoint failed."""
+        return not self.measured.failed
 
     @cached_property
     def table(self) -> "pd.DataFrame":
@@ -135,7 +140,7 @@ def calibrate(
     kept = Store(as_folder("--store", store))
     with lock(kept.root, "the store"):
         kept.clean()
-        measured = measure(paired, kept, resolve_device(device), unsafe, watch or SilentWatch())
+        measured = measure(paired, kept, require_device(device), unsafe, watch or SilentWatch())
     return _fitted(
         files,
         paired,
@@ -176,6 +181,7 @@ def _fitted(
         "proxy": paired.proxy.name,
         "target": paired.target_name,
         "checkpoints": list(measured.checkpoints),
+        "failed": dict(measured.failed),
     }
     notes = [*measured.notes, *file.notes, *direction.notes]
     document = fit_document(file, fits, direction.correlations, facts, notes)

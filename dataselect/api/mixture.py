@@ -192,6 +192,9 @@ class MixturePredictions(Result):
     confidence: float
     """Probability that an interval covers the value."""
 
+    reading: tuple[str, ...] = ()
+    """Mixtures that were skipped, and what was changed when reading."""
+
     @property
     def verdict(self) -> str:
         """Which mixture is predicted to be best."""
@@ -205,12 +208,13 @@ class MixturePredictions(Result):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How many mixtures have more of a source than any run of the model."""
+        """Which mixtures were skipped, and how many have more of a source than any run."""
         most = self.model.swarm.shares.max(axis=0)
         beyond = (self.shares.to_numpy() > most + 1e-6).any(axis=1)
         if not beyond.any():
-            return ()
-        return (f"{beyond.sum()} of {len(beyond)} have more of a source than any run has",)
+            return self.reading
+        beyond_runs = f"{beyond.sum()} of {len(beyond)} have more of a source than any run has"
+        return (*self.reading, beyond_runs)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -253,22 +257,24 @@ def predict_mixtures(
         ds.predict_mixtures("model.json", "mixtures.csv").table
 
     `model` is a model file or what `fit_mixture` returned. `at` is a CSV file or a frame of
-    mixtures, with the columns of `ratios` there; a source without a column has no share. `epochs`
+    mixtures, with the columns of `ratios` there; a source without a column has no share, and a
+    mixture with a source that the model does not know is skipped, with a note. `epochs`
     says how often each mixture reads each source (default: as often as the runs did). Intervals
     cover with probability `confidence`, for mixtures like those of the runs.
 
     Raises InputError for an error in a table or the model file, with its line or field, for a
-    source that the model does not know, and for epochs where no run repeated text.
+    source that the model does not know in every mixture, and for epochs where no run repeated text.
     """
     confidence = as_confidence(confidence)
     fitted = fit_of(model).model
-    runs, shares = read_shares(as_table("at", at), fitted.swarm.sources)
+    mixtures = read_shares(as_table("at", at), fitted.swarm.sources)
+    runs, shares = mixtures.names, mixtures.shares
     if epochs is not None:
         rates = read_epochs(as_table("epochs", epochs), fitted.swarm.sources, runs, shares)
         fitted = at_epochs(fitted, rates)
     predicted = fitted.predict(shares, confidence)
-    mixtures = pd.DataFrame(shares, index=pd.Index(runs, name="run"), columns=fitted.swarm.sources)
-    return MixturePredictions(runs, mixtures, fitted, predicted, confidence)
+    table = pd.DataFrame(shares, index=pd.Index(runs, name="run"), columns=fitted.swarm.sources)
+    return MixturePredictions(runs, table, fitted, predicted, confidence, mixtures.notes)
 
 
 def fit_of(given: FilePath | MixtureFit) -> MixtureFit:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dataselect.api.arguments import as_count, as_folder
 from dataselect.api.inputs import load_inputs
 from dataselect.api.result import Result
-from dataselect.compute import default_compute, resolve_device
+from dataselect.compute import default_compute, require_device
 from dataselect.config.manifest import Manifest
 from dataselect.config.mixture import FEWEST_DESIGNED, Mix
 from dataselect.config.plan import Plan
@@ -118,7 +118,7 @@ def search_mixture(
     check(loaded, chosen)
     kept = Store(as_folder("--store", store))
     folder = None if out is None else make_folder(as_folder("--out", out))
-    device = resolve_device(chosen.compute.device)
+    device = require_device(chosen.compute.device, chosen.where("compute", "device"))
     with (
         lock(kept.root, "the store", shared=True),
         default_compute(chosen.compute.jobs, chosen.compute.threads, device) as compute,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dataselect.api.arguments import as_folder
 from dataselect.api.inputs import load_inputs
 from dataselect.api.result import Result
-from dataselect.compute import default_compute, resolve_device
+from dataselect.compute import default_compute, require_device
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
 from dataselect.errors import DataselectError, InputError
@@ -65,7 +65,7 @@ class RunResult(Result):
 
         Columns are those of ranking.csv: `rank` (from 1, missing for candidates that were not
         ranked), `title`, `status`, `reason`; `stage1_score`, `stage1_low`, `stage1_high` (lower is
-        better, in standard deviations over the candidates, or ranks), `stage1_p_top_k`;
+        better, in the unit that `document["stages"]` names: z-scores, or ranks), `stage1_p_top_k`;
         `stage2_score`; `predicted_accuracy`, `predicted_low`, `predicted_high` in 0..1 where a
         transfer function applies; `leaked_items_BENCHMARK` where text was searched; and
         `stageN_BENCHMARK_METRIC` in nats per token.
@@ -175,7 +175,7 @@ def run(
     folder = None if out is None else make_folder(as_folder("--out", out))
     if folder is not None and folder.resolve() == artifacts.root.resolve():
         raise InputError("--out", "it is the store", "give the report a folder of its own")
-    device = resolve_device(chosen.compute.device)
+    device = require_device(chosen.compute.device, chosen.where("compute", "device"))
     folder_lock = nullcontext() if folder is None else lock(folder, "the report folder")
 
     def selected(selection: Selection) -> None:

@@ -1,7 +1,7 @@
 """`ds.score` and `dataselect score`: models on benchmarks, with rBridge and the baselines."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from dataselect.api.arguments import Paths, as_count, as_folder, require_one_of, several
 from dataselect.api.result import Result
 from dataselect.benchmarks.named import load_benchmarks, load_training_sets, split_names
-from dataselect.compute import resolve_device
+from dataselect.compute import require_device
 from dataselect.errors import InputError
 from dataselect.report.output import make_folder
 from dataselect.report.tables.score_frames import (
     LEGEND,
     exclusions_frame,
+    failures,
     headline_frame,
     items_frame,
     means_frame,
@@ -27,6 +28,7 @@ from dataselect.scoring.checkpoint import ModelCheckpoint, Precision, resolve_mo
 from dataselect.scoring.evaluate import Scope
 from dataselect.scoring.gather import gather_named
 from dataselect.scoring.isft import score_finetuned, with_isft
+from dataselect.scoring.remarks import Remarks, not_among
 from dataselect.scoring.score_models import (
     BenchmarkScores,
     distinct,
@@ -52,7 +54,7 @@ class Scores(Result):
     """
 
     models: tuple[ModelCheckpoint, ...]
-    """The models, resolved to folder and revision, in the order of the arguments."""
+    """The models with scores, resolved to folder and revision, in the order of the arguments."""
 
     benchmarks: tuple[BenchmarkScores, ...]
     """The scores on each benchmark, in the order of the arguments."""
@@ -63,10 +65,21 @@ class Scores(Result):
     when: datetime
     """When the scores were complete; the file names contain it."""
 
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Why models have no scores, or no accuracy after fine-tuning, by name."""
+
+    titles: tuple[str, ...] = ()
+    """Unique names of `models`, where some of those given failed."""
+
     @property
     def names(self) -> list[str]:
         """The names of the models, made unique: a second model of the same name gets a number."""
-        return distinct([model.name for model in self.models])
+        return list(self.titles) or distinct([model.name for model in self.models])
+
+    @property
+    def complete(self) -> bool:
+        """Whether no model failed."""
+        return not self.failed
 
     @cached_property
     def table(self) -> "pd.DataFrame":
@@ -90,11 +103,14 @@ class Scores(Result):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Caveats on the scores, as `BENCHMARK: note`."""
-        return tuple(
-            f"{each.evaluation.benchmark.id}: {note}"
-            for each in self.benchmarks
-            for note in each.notes
+        """Caveats on the scores, as `BENCHMARK: note`, and models that failed."""
+        return (
+            *failures(self.failed),
+            *(
+                f"{each.evaluation.benchmark.id}: {note}"
+                for each in self.benchmarks
+                for note in each.notes
+            ),
         )
 
     @property
@@ -104,7 +120,7 @@ class Scores(Result):
         `write` writes them as `results_DATE.json`.
         """
         return {
-            name: summary(model, number, self.benchmarks, self.facts, self.when)
+            name: summary(model, number, self.benchmarks, self.facts, self.when, self.failed)
             for number, (name, model) in enumerate(zip(self.names, self.models, strict=True))
         }
 
@@ -120,14 +136,19 @@ class Scores(Result):
     def write(self, out: str | Path = "scores") -> list[Path]:
         """Write `OUT/MODEL/items_DATE.parquet` and `results_DATE.json`; returns the folders."""
         return write_scores(
-            self.models, self.benchmarks, self.facts, self.when, make_folder(as_folder("out", out))
+            self.models,
+            self.benchmarks,
+            self.facts,
+            self.when,
+            make_folder(as_folder("out", out)),
+            self.failed,
         )
 
     def _shown(self) -> "Mapping[str, pd.DataFrame]":
         return {LEGEND: headline_frame(self.names, self.benchmarks)}
 
     def _shown_notes(self) -> tuple[str, ...]:
-        return tuple(remarks(self.benchmarks))
+        return (*failures(self.failed), *remarks(self.benchmarks))
 
 
 def score(
@@ -169,8 +190,12 @@ def score(
     Every measurement is kept in the folder `store`, so a second call reuses it. `device` "auto"
     takes a GPU if there is one; `report` receives progress messages.
 
-    Raises InputError for bad input and for a benchmark without an item left to score, and
-    LockedError while another run holds the store.
+    Of several models, one that cannot be measured, or has too many values that are not finite, is
+    in `failed` with its reason, and the others are scored.
+
+    Raises InputError for bad input, for a benchmark without an item left to score and where every
+    model failed (of a single model, its own error), and LockedError while another run holds the
+    store.
     """
     require_one_of("--weights", weights, get_args(Scope))
     require_one_of("--device", device, get_args(Device))
@@ -185,9 +210,9 @@ def score(
         else several("benchmarks", benchmarks)
     )
     local = None if folder is None else as_folder("--folder", folder)
-    used_device, notify = resolve_device(device), report or _silent
+    used_device, notify = require_device(device), report or _silent
     artifacts = Store(as_folder("--store", store))
-    with lock(artifacts.root, "the store"):
+    with lock(artifacts.root, "the store"), Remarks() as warned:
         artifacts.clean()
         named = load_benchmarks(chosen, local, limit, notify)
         evaluations = gather_named(
@@ -202,7 +227,7 @@ def score(
         )
         training_sets = load_training_sets(named, local) if isft else {}
         resolved = [resolve_model(name, precision, artifacts) for name in names]
-        scored = score_models(
+        measured = score_models(
             artifacts,
             resolved,
             evaluations,
@@ -212,11 +237,16 @@ def score(
             unsafe=unsafe,
             report=notify,
         )
+        # Of all models, so that a failed one's name is not given to another.
+        titles = distinct([model.name for model in resolved])
+        failed = {titles[place]: why for place, why in measured.failed.items()}
+        kept = [place for place in range(len(resolved)) if place not in measured.failed]
+        scored = list(measured.benchmarks)
         require_items(scored)
         if isft:
             finetuned = score_finetuned(
                 artifacts,
-                resolved,
+                [resolved[place] for place in kept],
                 evaluations,
                 training_sets,
                 device=used_device,
@@ -225,8 +255,22 @@ def score(
                 report=notify,
             )
             scored = with_isft(scored, finetuned)
+            failed |= {
+                titles[kept[place]]: f"after fine-tuning: {why}"
+                for place, why in finetuned.failed.items()
+            }
+    known = [note for each in scored for note in each.notes]
+    more = not_among(warned.all, known)
+    scored = [replace(each, notes=(*each.notes, *more)) for each in scored]
     facts = {"device": used_device, "dtype": precision, "limit": limit}
-    return Scores(tuple(resolved), tuple(scored), facts, datetime.now(UTC))
+    return Scores(
+        tuple(resolved[place] for place in kept),
+        tuple(scored),
+        facts,
+        datetime.now(UTC),
+        failed,
+        tuple(titles[place] for place in kept),
+    )
 
 
 def _silent(_: str) -> None:

@@ -290,8 +290,8 @@ def predict(
     force = as_flag("--force", force)
     settings = Settings(confidence, draws, seed)
     table = as_table("scores", scores)
-    proxies = read_proxy_scores(table)
     known, origin = _functions(functions)
+    proxies = read_proxy_scores(table, known)
     given = as_setting(setting)
     forecasts = forecast_table(proxies, known, origin, given, settings, force=force)
     facts = {"scores_file": str(table), "functions_file": str(origin)}

@@ -95,15 +95,21 @@ def training_items(definition: Definition, folder: Path | None = None) -> tuple[
     folder lacks it. Raises InputError as `load_benchmark` does.
     """
     source = definition.shots
-    if source is None or source == "items":
-        return ()
-    if source.hub and source.file and folder and _path(source.file, folder) is None:
+    if source is None or source == "items" or missing_training_file(definition, folder):
         return ()
     item_contents = {
         _content(record) for _, record in _read(definition, definition.items, folder).records
     }
     pool, _ = _read(definition, source, folder).parse()
     return tuple(item for item in pool if _content(vars(item)) not in item_contents)
+
+
+def missing_training_file(definition: Definition, folder: Path | None) -> str | None:
+    """The file with the training split that `folder` lacks; None when it is there or elsewhere."""
+    source = definition.shots
+    if source is None or source == "items" or not (source.hub and source.file and folder):
+        return None
+    return source.file.file if _path(source.file, folder) is None else None
 
 
 def _shots(
@@ -116,9 +122,9 @@ def _shots(
         pool, _ = items.parse()
         # One more than an item gets, because an item is never its own example.
         return choose_shots(pool, definition.shot_count + 1, definition.shot_ids), []
-    if source.hub and source.file and folder and _path(source.file, folder) is None:
+    if absent_file := missing_training_file(definition, folder):
         return (), [
-            f"{definition.id}: NO WORKED EXAMPLES: {source.file.file} is not in the folder, so"
+            f"{definition.id}: NO WORKED EXAMPLES: {absent_file} is not in the folder, so"
             " prompts hold the question alone and scores are not comparable with 5-shot ones"
         ]
     rows = _read(definition, source, folder)

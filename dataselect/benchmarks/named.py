@@ -29,6 +29,9 @@ class NamedBenchmark:
     left_out: tuple[Exclusion, ...]
     """Malformed rows, which are not in `benchmark`."""
 
+    notes: tuple[str, ...] = ()
+    """Remarks of the loader, without the benchmark's name."""
+
 
 def split_names(text: str) -> list[str]:
     """The names in a comma-separated list, as on the command line."""
@@ -51,7 +54,8 @@ def load_benchmarks(
             raise InputError("--benchmarks", f"{benchmark.id} is named twice", "name it once")
         for note in (*notes, *_malformed_notes(benchmark.id, left_out)):
             report(note)
-        loaded[benchmark.id] = NamedBenchmark(definition, benchmark, left_out)
+        about = tuple(note.removeprefix(f"{benchmark.id}: ") for note in notes)
+        loaded[benchmark.id] = NamedBenchmark(definition, benchmark, left_out, about)
     if not loaded:
         raise InputError("--benchmarks", "no benchmark is named", "write --benchmarks gsm8k")
     return list(loaded.values())

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataselect.errors import InputError
-from dataselect.formats.csvfile import read_csv
+from dataselect.formats.csvfile import Row, read_csv
+from dataselect.formats.row_conditions import check_rows_alike
 from dataselect.units import format_count, parse_count
 from dataselect.wording import nearest, quoted
 
@@ -34,7 +35,8 @@ class Accuracies:
 def read_accuracies(path: Path, benchmarks: Iterable[str]) -> Accuracies:
     """Accuracies of these benchmarks from a CSV file with a row for each benchmark and checkpoint.
 
-    Raises InputError with the line at fault, and when a benchmark has no accuracy at all.
+    Raises InputError with the line at fault, when a benchmark has no accuracy at all, and when
+    columns such as `num_fewshot` say that rows of a benchmark were measured differently.
     """
     columns, rows = read_csv(path)
     missing = [name for name in _COLUMNS if name not in columns]
@@ -45,13 +47,16 @@ def read_accuracies(path: Path, benchmarks: Iterable[str]) -> Accuracies:
     values: dict[str, dict[int, float]] = {name: {} for name in benchmarks}
     origins: dict[tuple[str, int], str] = {}
     others: set[str] = set()
+    unmeasured: dict[str, int] = {}
+    used: dict[str, list[Row]] = {name: [] for name in values}
     for row in rows:
         name, tokens = row.text("benchmark"), _tokens(row.text("tokens"), row.where)
         accuracy = row.number("accuracy")
         if name not in values:
             others.add(name)
             continue
-        if math.isnan(accuracy):  # not measured
+        if math.isnan(accuracy):
+            unmeasured[name] = unmeasured.get(name, 0) + 1
             continue
         if not 0 <= accuracy <= 100:
             raise InputError(
@@ -66,13 +71,19 @@ def read_accuracies(path: Path, benchmarks: Iterable[str]) -> Accuracies:
                 f"{name} at {format_count(tokens)} tokens comes twice (before in line {before})",
                 "keep one of the rows",
             )
+        used[name].append(row)
         values[name][tokens] = accuracy
         origins[name, tokens] = f"{path.name}:{row.line}"
     for name, known in values.items():
         if not known:
             fix = nearest(name, others) or f"the file has {', '.join(sorted(others)) or 'none'}"
             raise InputError(path, f"it has no accuracy of benchmark {quoted(name)}", fix)
-    return Accuracies(path.name, values, origins)
+    notes = [
+        f"{path.name}: {name} has no accuracy in {count} of its rows, which are left out"
+        for name, count in unmeasured.items()
+    ]
+    notes += [note for name in values for note in check_rows_alike(columns, used[name], name)]
+    return Accuracies(path.name, values, origins, tuple(notes))
 
 
 def _tokens(text: str, where: str) -> int:

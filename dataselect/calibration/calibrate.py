@@ -7,8 +7,10 @@
       -> a table of pairs, which `dataselect fit` reads
       -> a transfer function for each benchmark, with the setting that it depends on
 
-Every score is an artifact, so a command that was stopped resumes, and the same spec with another
-protocol or target scores nothing twice. One model is in memory at a time.
+A checkpoint that cannot be scored, or has too many values that are not finite, is left out with its
+pairs, and the record says so. Every score is an artifact, so a command that was stopped resumes,
+and the same spec with another protocol or target scores nothing twice. One model is in memory at a
+time.
 
 Not covered: averaging over several calibration runs. Join their tables, with a `group` for each,
 and give the result to `dataselect fit`.
@@ -18,7 +20,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -33,7 +35,7 @@ from dataselect.scoring.evaluate import METRICS, Evaluation
 from dataselect.scoring.gather import gather
 from dataselect.scoring.isft import score_finetuned, tune_recipe
 from dataselect.scoring.rbridge import METRIC_VERSION
-from dataselect.scoring.score_models import BenchmarkScores, score_models
+from dataselect.scoring.score_models import BenchmarkScores, ModelScores, score_models
 from dataselect.scoring.series import Member, resolve
 from dataselect.store import Store, content_key
 from dataselect.transfer.chance import known_chance
@@ -54,7 +56,7 @@ COLUMNS = (
 )
 """Columns of the table of pairs; `dataselect fit` reads the first five."""
 
-_Score = Callable[..., list[BenchmarkScores]]
+_Score = Callable[..., ModelScores]
 """`score_models` or `score_finetuned`, with the arguments that differ filled in."""
 
 
@@ -144,7 +146,9 @@ class Measured:
     checkpoints: tuple[str, ...]
     """Names of all checkpoints that were scored or evaluated."""
     notes: tuple[str, ...]
-    """What was paired, and items left out."""
+    """What was paired, and items and checkpoints left out."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Why checkpoints have no scores, by name."""
 
     def table(self) -> str:
         """The pairs as CSV."""
@@ -195,9 +199,10 @@ def measure(paired: Paired, store: Store, device: str, unsafe: bool, watch: "Wat
     """Score what the store lacks and assemble the pairs.
 
     `unsafe` lets programs that the target writes run without isolation. Raises InputError when a
-    benchmark has no item that every checkpoint can be scored on.
+    benchmark has no item that every checkpoint can be scored on, or too few pairs are left without
+    the checkpoints that failed.
     """
-    spec = paired.spec
+    spec, planned = paired.spec, paired
     watch.step("Benchmarks and reasoning traces")
     evaluations = gather(spec, store, device, watch.note)
     grade: _Score = partial(score_models, measurements=("graded",))
@@ -206,11 +211,14 @@ def measure(paired: Paired, store: Store, device: str, unsafe: bool, watch: "Wat
         grade = partial(score_finetuned, training_sets=load_training_sets(spec, benchmarks))
     watch.step(f"Proxy: {len(paired.proxies)} checkpoints of {paired.proxy.name}")
     score = partial(score_models, measurements=("scores",))
-    proxies = _scored(score, paired.proxies, evaluations, store, device, unsafe, watch)
-    measured = None
+    proxies, failed = _scored(score, paired.proxies, evaluations, store, device, unsafe, watch)
+    paired = _without(paired, failed, {})
+    measured: Mapping[str, _Scored] | None = None
+    lost: dict[Member, str] = {}
     if paired.targets:
         watch.step(f"Target: {len(paired.targets)} checkpoints of {paired.target_name}")
-        measured = _scored(grade, paired.targets, evaluations, store, device, unsafe, watch)
+        measured, lost = _scored(grade, paired.targets, evaluations, store, device, unsafe, watch)
+        paired = _without(paired, {}, lost)
     rows: list[Mapping[str, object]] = []
     for name, evaluation in evaluations.items():
         chance = _chance(evaluation)
@@ -246,12 +254,19 @@ def measure(paired: Paired, store: Store, device: str, unsafe: bool, watch: "Wat
         if name in scored
         for note in _remarks(scored[name].scores)
     )
+    left = {f"proxy {member.label}": why for member, why in failed.items()}
+    left |= {f"target {member.label}": why for member, why in lost.items()}
     return Measured(
         tuple(rows),
         _settings(paired, evaluations, store, device),
         _description(paired, device),
         (*map(_commit, paired.proxies), *map(paired.known_as, paired.targets)),
-        (*paired.notes(), *notes),
+        (
+            *planned.notes(),
+            *(f"{n} failed and is not paired: {w}" for n, w in left.items()),
+            *notes,
+        ),
+        left,
     )
 
 
@@ -325,11 +340,13 @@ def _scored(
     device: str,
     unsafe: bool,
     watch: "Watch",
-) -> dict[str, _Scored]:
+) -> tuple[dict[str, _Scored], dict[Member, str]]:
+    """Scores by benchmark, and why checkpoints failed."""
+
     def report(text: str) -> None:
         watch.progress(text, {})
 
-    all_scores = score(
+    found = score(
         store,
         [replace(member, store=store).checkpoint for member in members],
         list(evaluations.values()),
@@ -338,9 +355,9 @@ def _scored(
         unsafe=unsafe,
         report=report,
     )
-    labels = [member.label for member in members]
+    labels = [member.label for place, member in enumerate(members) if place not in found.failed]
     by_benchmark = {}
-    for name, scores in zip(evaluations, all_scores, strict=True):
+    for name, scores in zip(evaluations, found.benchmarks, strict=True):
         if scores.tables[0].empty:
             raise InputError(
                 f"benchmark '{name}'",
@@ -348,7 +365,33 @@ def _scored(
                 "use other items, or leave out a checkpoint",
             )
         by_benchmark[name] = _Scored(scores, dict(zip(labels, scores.tables, strict=True)))
-    return by_benchmark
+    return by_benchmark, {members[place]: why for place, why in found.failed.items()}
+
+
+def _without(
+    paired: Paired, proxies: Mapping[Member, str], targets: Mapping[Member, str]
+) -> Paired:
+    """The calibration run without the pairs of failed checkpoints. InputError if few are left."""
+    matches = {}
+    for name, each in paired.matches.items():
+        kept = tuple(
+            point
+            for point in each.found
+            if paired.proxy.members[point.proxy] not in proxies
+            and not (
+                isinstance(paired.target, Series) and paired.target.members[point.target] in targets
+            )
+        )
+        if len(kept) < LEAST_POINTS:
+            first, why = next(iter({**proxies, **targets}.items()))
+            raise InputError(
+                paired.spec.where("pair"),
+                f"{name}: {len(kept)} pairs are left without the checkpoints that failed "
+                f"({first.label}: {why}); {LEAST_POINTS} are needed",
+                "give intact checkpoints, or more of them",
+            )
+        matches[name] = replace(each, found=kept)
+    return replace(paired, matches=matches)
 
 
 def _means(scored: Mapping[str, _Scored], benchmark: str, member: Member) -> dict[str, float]:

@@ -1,12 +1,14 @@
-"""Results files of lm-evaluation-harness as a target's accuracies.
+"""Results files of lm-evaluation-harness and OLMES as a target's accuracies.
 
 Such a file has `results: {task: {"acc,none": …}}` for one model, which it names in `config` (the
 arguments `pretrained` and `revision`) or `model_name`. The training tokens are read from these
 names or from the file's folder, unless the spec states them. The task and metric for a benchmark
 are chosen once for all files, so that a curve never mixes two metrics: the first of the usual ones
-that the most checkpoints have. A note names the choice.
+that the most checkpoints have. A note names the choice, what else there was, and how many files
+lack it. Files whose accuracies were measured differently are refused (`conditions`).
 
-Files written by `dataselect score --accuracy` have the same form.
+Files written by `dataselect score --accuracy` have the same form; those of OLMES are read by
+`olmes`.
 """
 
 import glob
@@ -16,9 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
+from dataselect.calibration import olmes
 from dataselect.calibration.accuracies import Accuracies
+from dataselect.calibration.conditions import Conditions, check_alike
+from dataselect.calibration.lm_eval_conditions import ResultsFile, conditions_of
+from dataselect.calibration.olmes import PRIMARY, OlmesFile, OlmesTask
 from dataselect.calibration.spec import LmEvalResults, Task
 from dataselect.config.checkpoints import Checkpoints
 from dataselect.errors import InputError
@@ -47,16 +53,13 @@ _METRICS = (
     "pass@1,none",
     "acc_norm,none",
     "acc,none",
+    PRIMARY,
 )
 """Metrics that are an accuracy, the likeliest first: generated answers before ranked choices."""
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    results: dict[str, dict[str, Any]]
-    config: dict[str, Any] = Field(default_factory=dict)
-    model_name: str | None = None
-    samples: dict[str, Any] = Field(default_factory=dict, alias="n-samples")
+_NO_METRICS = ("sample_len", "alias", "name")
+"""Keys among a task's metrics that are none."""
 
 
 @dataclass(frozen=True)
@@ -68,23 +71,54 @@ class _Results:
     """Names that may tell the training tokens, the likeliest first."""
     model: str | None
     """Repository on the Hub with the revision; None for a folder."""
-    content: _File
+    arguments: Mapping[str, Any]
+    """Arguments of the model."""
+    content: ResultsFile | OlmesFile
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of the tasks in the file."""
+        if isinstance(self.content, OlmesFile):
+            return [task.task_name for task in self.content.tasks]
+        return list(self.content.results)
 
     def metrics(self, task: str) -> dict[str, float]:
         """The metrics of a task, without their standard errors."""
+        if isinstance(self.content, OlmesFile):
+            found = next((each.metrics for each in self._olmes((task,))), {})
+        else:
+            found = self.content.results.get(task, {})
         return {
             name: float(value)
-            for name, value in self.content.results.get(task, {}).items()
+            for name, value in found.items()
             if isinstance(value, int | float)
             and not isinstance(value, bool)
             and "_stderr" not in name
+            and name not in _NO_METRICS
         }
 
     def items(self, task: str) -> float:
         """Number of items of a task; 1 where the file does not say."""
-        counts = self.content.samples.get(task)
-        effective = counts.get("effective") if isinstance(counts, dict) else None
-        return float(effective) if isinstance(effective, int) else 1.0
+        if isinstance(self.content, OlmesFile):
+            return float(next((t.num_instances or 1 for t in self._olmes((task,))), 1))
+        return float(self.content.effective(task) or 1)
+
+    def lower_is_better(self, task: str, metric: str) -> bool:
+        """Whether the file says that lower values of a task's metric are better."""
+        if isinstance(self.content, OlmesFile):
+            return False
+        better = self.content.higher_is_better.get(task)
+        return isinstance(better, dict) and better.get(metric.partition(",")[0]) is False
+
+    def measured_with(self, tasks: Sequence[str], metric: str) -> Conditions:
+        """What the accuracy of these tasks was measured with."""
+        if isinstance(self.content, OlmesFile):
+            return olmes.conditions_of(self.path, self._olmes(tasks))
+        return conditions_of(self.path, self.content, tasks, metric, self.arguments)
+
+    def _olmes(self, tasks: Sequence[str]) -> list[OlmesTask]:
+        assert isinstance(self.content, OlmesFile)
+        return [task for name in tasks for task in self.content.tasks if task.task_name == name]
 
 
 def read_lm_eval(
@@ -114,6 +148,8 @@ def read_lm_eval(
     for benchmark in benchmarks:
         tasks, metric = _choose(benchmark, section.tasks.get(benchmark), files, where)
         values[benchmark] = {}
+        having = [file for file in files if _accuracy(file, tasks, metric) is not None]
+        alike = check_alike(benchmark, [file.measured_with(tasks, metric) for file in having])
         for tokens, file in by_tokens:
             accuracy = _accuracy(file, tasks, metric)
             if accuracy is None:
@@ -130,8 +166,15 @@ def read_lm_eval(
             origins[benchmark, tokens] = file.path.name
         notes.append(
             f"{benchmark}: the target's accuracy is '{metric}' of {_shown(tasks)}"
-            f" at {len(values[benchmark])} token counts"
+            f" at {len(values[benchmark])} token counts{_others(having, tasks, metric)}"
         )
+        lacking = [file for file in files if file not in having and set(tasks) & set(file.tasks)]
+        if lacking:
+            shown = ", ".join(file.path.name for file in lacking[:3])
+            notes.append(
+                f"{benchmark}: left out, without '{metric}': {len(lacking)} files ({shown})"
+            )
+        notes += alike
     name = models[0] if models else section.patterns[0]
     return Accuracies(name, values, origins, tuple(notes))
 
@@ -147,23 +190,56 @@ def _paths(section: LmEvalResults, base: Path, where: str) -> list[Path]:
 
 
 def _read(path: Path, base: Path) -> _Results:
-    content = read_json(_File, path, "name results files of lm-evaluation-harness")
-    arguments = content.config.get("model_args")
-    if isinstance(arguments, str):
-        pieces = (piece.partition("=") for piece in arguments.split(","))
-        arguments = {key.strip(): value.strip() for key, _, value in pieces}
-    arguments = arguments if isinstance(arguments, dict) else {}
-    pretrained, revision = arguments.get("pretrained"), arguments.get("revision")
+    content = _content(path)
+    settings: Mapping[str, Any]
+    if isinstance(content, OlmesFile):
+        settings = content.model_settings
+        likely = olmes.names_of(settings)
+        pretrained, revision = settings.get("model"), settings.get("revision")
+        arguments: Mapping[str, Any] = {}
+    else:
+        arguments = _model_arguments(content)
+        pretrained, revision = arguments.get("pretrained"), arguments.get("revision")
+        names = (revision, content.model_name, pretrained, Path(str(pretrained or "")).name)
+        likely = tuple(str(name) for name in names if name)
     try:
         folders = path.parent.resolve().relative_to(base.resolve()).as_posix()
     except ValueError:
         folders = path.parent.name
-    likely = (revision, content.model_name, pretrained, Path(str(pretrained or "")).name)
-    names = dict.fromkeys(
-        str(name) for name in (*likely, path.parent.name, path.stem, folders) if name
-    )
+    every = dict.fromkeys(name for name in (*likely, path.parent.name, path.stem, folders) if name)
     model = pretrained if revision not in (None, "local") else None
-    return _Results(path, tuple(names), model, content)
+    return _Results(path, tuple(every), model, arguments, content)
+
+
+def _content(path: Path) -> ResultsFile | OlmesFile:
+    fix = "name results files of lm-evaluation-harness or OLMES"
+    keys = read_json(_Keys, path, fix).model_fields_set
+    if "results" not in keys and "tasks" in keys:
+        file = read_json(OlmesFile, path, fix)
+        first = file.model_settings or next((t.model_settings for t in file.tasks), {})
+        return file.model_copy(update={"model_settings": first})
+    if "results" not in keys and {"task_config", "metrics"} <= keys:
+        task = read_json(OlmesTask, path, fix)
+        return OlmesFile.model_validate({"tasks": [task], "model_config": task.model_settings})
+    return read_json(ResultsFile, path, fix)
+
+
+class _Keys(BaseModel):
+    """The keys that tell what kind of file it is."""
+
+    model_config = ConfigDict(extra="ignore")
+    results: Any = None
+    tasks: Any = None
+    task_config: Any = None
+    metrics: Any = None
+
+
+def _model_arguments(content: ResultsFile) -> Mapping[str, Any]:
+    arguments = content.config.get("model_args")
+    if isinstance(arguments, str):
+        pieces = (piece.partition("=") for piece in arguments.split(","))
+        return {key.strip(): value.strip() for key, _, value in pieces}
+    return arguments if isinstance(arguments, dict) else {}
 
 
 def _tokens(file: _Results, naming: Checkpoints, stated: set[str]) -> int:
@@ -203,9 +279,7 @@ def _nothing_found(
     files: Sequence[_Results],
 ) -> tuple[str, str]:
     """Why no file has a benchmark's accuracy, and what fixes it."""
-    metrics_of = {
-        task: tuple(file.metrics(task)) for file in files for task in file.content.results
-    }
+    metrics_of = {task: tuple(file.metrics(task)) for file in files for task in file.tasks}
     tasks = max(groups, key=lambda tasks: sum(task in metrics_of for task in tasks))
     present = [task for task in tasks if task in metrics_of]
     if not present:
@@ -229,6 +303,12 @@ def _accuracy(file: _Results, tasks: Sequence[str], metric: str) -> float | None
     if len(known) < len(tasks):
         return None
     for task, value in zip(tasks, known, strict=True):
+        if file.lower_is_better(task, metric):
+            raise InputError(
+                file.path,
+                f"{metric} of {task} is better when lower, as the file says",
+                "name an accuracy",
+            )
         if not 0 <= value <= 1:
             raise InputError(
                 file.path,
@@ -240,6 +320,13 @@ def _accuracy(file: _Results, tasks: Sequence[str], metric: str) -> float | None
     weights = [file.items(task) for task in tasks]
     weighted = (value * weight for value, weight in zip(known, weights, strict=True))
     return math.fsum(weighted) / math.fsum(weights)
+
+
+def _others(files: Sequence[_Results], tasks: Sequence[str], metric: str) -> str:
+    """The other usual metrics that the files have, which give other numbers."""
+    there = {name for file in files for name in file.metrics(tasks[0])}
+    others = [name for name in _METRICS if name in there and name != metric]
+    return f"; not {', '.join(map(quoted, others))}" if others else ""
 
 
 def _shown(tasks: Sequence[str]) -> str:

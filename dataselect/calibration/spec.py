@@ -36,11 +36,11 @@ class Task(Section):
 
 
 class LmEvalResults(Section):
-    """Results files of lm-evaluation-harness, or of `dataselect score --accuracy`."""
+    """Results files of lm-evaluation-harness, of OLMES, or of `dataselect score --accuracy`."""
 
     files: Text | Annotated[list[Text], Field(min_length=1)]
-    """Files `results_*.json`, or patterns for them (`target/**/results_*.json`), relative to this
-    file."""
+    """Files `results_*.json` (of OLMES: `*metrics.json`), or patterns for them
+    (`target/**/results_*.json`), relative to this file. All must have been measured alike."""
 
     tokens: dict[str, Count] | None = None
     """Training tokens by the revision, model or folder that a file is for. Default: read from these
@@ -71,7 +71,7 @@ class CalibrationTarget(Section):
     """Its name in the record. Default: as its accuracies name it."""
 
     lm_eval: LmEvalResults | None = None
-    """Results of lm-evaluation-harness."""
+    """Results of lm-evaluation-harness or OLMES."""
 
     csv: Text | None = None
     """CSV file with the columns `tokens`, `benchmark`, `accuracy`, relative to this file."""

@@ -30,6 +30,24 @@ def agree(
     target_lower_is_better: Annotated[
         bool, typer.Option("--target-lower-is-better", help="Lower target scores are better.")
     ] = False,
+    lower: Annotated[
+        str | None,
+        typer.Option(
+            "--lower",
+            metavar="COLUMNS",
+            help="Lower is better for these proxy metrics alone, as in nll,ppl.",
+        ),
+    ] = None,
+    target_lower: Annotated[
+        str | None,
+        typer.Option(
+            "--target-lower", metavar="COLUMNS", help="The same for these target columns alone."
+        ),
+    ] = None,
+    trust_direction: Annotated[
+        bool,
+        typer.Option("--trust-direction", help="Do not check the direction by names of columns."),
+    ] = False,
     top: Annotated[
         str | None,
         typer.Option(
@@ -55,12 +73,13 @@ def agree(
         agreements = ds.agree(
             proxy,
             target,
-            lower_is_better=lower_is_better,
-            target_lower_is_better=target_lower_is_better,
+            lower_is_better=_columns("lower", lower, lower_is_better),
+            target_lower_is_better=_columns("target-lower", target_lower, target_lower_is_better),
             top=_counts(top) if top is not None else (),
             draws=draws,
             seed=seed,
             confidence=confidence,
+            trust_direction=trust_direction,
         )
         if as_json:
             print_json(agreements.document)
@@ -68,14 +87,22 @@ def agree(
             print_agreements(agreements.document, Console())
 
 
+def _columns(option: str, names: str | None, of_all: bool) -> bool | list[str]:
+    from dataselect.errors import InputError
+
+    if names is None:
+        return of_all
+    if of_all:
+        raise InputError(f"--{option}", f"--{option}-is-better is given as well", "keep one")
+    return [name.strip() for name in names.split(",")]
+
+
 def _counts(text: str) -> tuple[int, ...]:
     from dataselect.errors import InputError
     from dataselect.wording import quoted
 
-    try:
-        counts = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        counts = (0,)
-    if min(counts) < 1:
+    parts = [part.strip() for part in text.split(",")]
+    # Python reads 1_0 as 10 too, and digits of other scripts.
+    if not all(part.isascii() and part.isdigit() and int(part[:9]) for part in parts):
         raise InputError("--top", f"{quoted(text)} is not a list of counts", "write one like 1,3,5")
-    return counts
+    return tuple(map(int, parts))

@@ -78,9 +78,12 @@ def calibrate(
             )
     if as_json:
         print_json(calibration.document)
-        return
-    from dataselect.report.tables.fits import print_fit
+    else:
+        from dataselect.report.tables.fits import print_fit
 
-    print_fit(calibration.document, console)
-    for title, path in calibration.files.items():
-        console.print(f"{title}: {path}", markup=False, highlight=False)
+        print_fit(calibration.document, console)
+        for title, path in calibration.files.items():
+            console.print(f"{title}: {path}", markup=False, highlight=False)
+    if not calibration.complete:
+        typer.echo(f"some checkpoints failed; to try them again: {this_command()}", err=True)
+        raise typer.Exit(3)

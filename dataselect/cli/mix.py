@@ -118,9 +118,12 @@ def predict(
     """Predict metrics and objective of mixtures, with intervals."""
     with errors():
         import dataselect as ds
+        from dataselect.wording import one_line
 
         predictions = ds.predict_mixtures(model, at, epochs=epochs, confidence=confidence)
         predictions.to_csv(out)
+        for note in predictions.notes:
+            typer.echo(f"note: {one_line(note)}")
         typer.echo(f"predictions of {len(predictions.runs)} mixtures: {out}")
 
 

@@ -70,3 +70,6 @@ def search(
             )
         print_search(result.document, console)
         console.print(f"files: {folder}", markup=False, highlight=False)
+    if result.found.unscored:
+        typer.echo(f"{len(result.found.unscored)} trials have no scores; see the notes", err=True)
+        raise typer.Exit(3)

@@ -95,6 +95,11 @@ def run(
         typer.echo(f"error: no mixture was found: {problem}", err=True)
         typer.echo(f"the selection is reported; to go on: {this_command()}", err=True)
         raise typer.Exit(problem.exit_code)
+    if mixture is not None and mixture["status"] == "done":
+        unscored = mixture["proposal"]["search"].get("unscored")
+        if unscored:
+            typer.echo(f"{len(unscored)} trials of the mixture have no scores", err=True)
+            raise typer.Exit(3)
     if not result.complete:
         typer.echo(f"some candidates failed; to try them again: {this_command()}", err=True)
         raise typer.Exit(3)

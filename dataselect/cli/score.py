@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dataselect.cli.common import DEFAULT_STORE, StoreOption, errors, notes
+from dataselect.cli.common import DEFAULT_STORE, StoreOption, errors, notes, this_command
 from dataselect.cli.options import Device, DeviceOption, FolderOption, LimitOption
 
 BenchmarksOption = Annotated[
@@ -116,6 +116,9 @@ def score(
             report=report,
         )
         folders = scores.write(out)
-        print_scores(scores.models, scores.benchmarks, console)
+        print_scores(scores.models, scores.benchmarks, console, scores.failed)
         for written in folders:
             console.print(f"results: {written}/", markup=False, highlight=False)
+    if not scores.complete:
+        typer.echo(f"some models failed; to try them again: {this_command()}", err=True)
+        raise typer.Exit(3)

@@ -171,7 +171,7 @@ def compare(
     from rich.console import Console
 
     from dataselect.benchmarks.named import load_one
-    from dataselect.compute import resolve_device
+    from dataselect.compute import require_device
     from dataselect.errors import InputError
     from dataselect.report.tables.scores import print_comparison
     from dataselect.scoring.checkpoint import resolve_model
@@ -196,7 +196,7 @@ def compare(
                 artifacts,
                 [resolve_model(model, "float32", artifacts) for model in models],
                 evaluation,
-                device=resolve_device(device.value),
+                device=require_device(device.value),
                 report=report,
             )
         print_comparison(tables, Console())

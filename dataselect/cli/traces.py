@@ -180,7 +180,7 @@ def weigh(
     device: DeviceOption = Device.auto,
 ) -> None:
     """Weight given reasoning by the token probabilities of a local open model."""
-    from dataselect.compute import resolve_device
+    from dataselect.compute import require_device
     from dataselect.scoring.local_frontier import LocalFrontier
     from dataselect.traces.library import trace_path
     from dataselect.traces.recording.texts import read_reasoning
@@ -189,7 +189,7 @@ def weigh(
     with errors(), notes(report):
         texts = read_reasoning(file)
         chosen = one_benchmark(benchmark, folder, limit)
-        frontier = LocalFrontier(model, resolve_device(device.value))
+        frontier = LocalFrontier(model, require_device(device.value))
         traces = frontier.weigh(chosen, texts)
         path = out or trace_path(DEFAULT_TRACES, chosen.id, frontier.name)
         path.parent.mkdir(parents=True, exist_ok=True)

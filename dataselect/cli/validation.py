@@ -1,14 +1,20 @@
 """`dataselect validate`: all checks that are possible before anything is spent."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
+from dataselect.compute import require_device
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
-from dataselect.corpus.rows import peek
-from dataselect.decisions.target_agreement import read_target_accuracy
-from dataselect.pipeline import check
-from dataselect.scoring.gather import planned_benchmark, recorded
+from dataselect.corpus.files import describe_left_out
+from dataselect.corpus.sampling import peek
+from dataselect.pipeline import check, check_trials
+from dataselect.scoring.remarks import Remarks
+from dataselect.stages.prepare import read_truth
 from dataselect.stages.proxy_origins import resolve_given
+from dataselect.stages.rehearsal import rehearse_benchmark, rehearse_training
+from dataselect.store import Store
 from dataselect.traces.released import RELEASED
 from dataselect.transfer.file import read_transfer_file
 
@@ -16,33 +22,46 @@ from dataselect.transfer.file import read_transfer_file
 def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
     """Check a manifest with its plan and yield a line for each part that is valid.
 
-    Raises InputError for the first problem. Rows beyond the first of each file, and token counts,
-    are checked only by a run.
+    Raises InputError for the first problem, with the line that a run would end with. Rows of all
+    parts of the data are sampled, and local texts of up to a few megabytes are read to their end;
+    all rows and token counts of larger ones are checked only by a run.
     """
+    device = require_device(plan.compute.device, plan.where("compute", "device"))
     check(manifest, plan)
     yield f"{manifest.name}: {len(manifest.candidates)} candidates, plan {plan.name}"
     for chosen in plan.benchmarks:
-        remarks: list[str] = []
-        benchmark, left_out = planned_benchmark(plan, chosen, remarks.append)
+        with Remarks() as remarks:
+            evaluation = rehearse_benchmark(plan, chosen, remarks.add)
         if chosen.weigh is not None:
             source = f"rationales weighed by {chosen.weigh}"
         elif chosen.trace_files:
-            sets = recorded([plan.base / each for each in chosen.trace_files], benchmark)
+            sets = evaluation.traces
             source = " and ".join(f"{len(t.traces)} traces of {t.header.model}" for t in sets)
         else:
             source = f"released traces, from {RELEASED}"
-        malformed = f", {len(left_out)} malformed items left out" if left_out else ""
-        yield f"benchmark {chosen.id}: {len(benchmark.items)} items, {source}{malformed}"
-        yield from remarks
+        out = evaluation.left_out
+        malformed = f", {len(out)} malformed items left out" if out else ""
+        items = len(evaluation.benchmark.items)
+        yield f"benchmark {chosen.id}: {items} items, {source}{malformed}"
+        yield from remarks.all
     if plan.predict is not None and plan.predict.transfer is not None:
         functions = read_transfer_file(plan.base / plan.predict.transfer)
         yield f"transfer functions: {', '.join(sorted(functions))}"
-    if manifest.evidence is not None:
-        known = read_target_accuracy(manifest.base / manifest.evidence.target_accuracy)
+    known = read_truth(manifest)
+    if known is not None:
         yield f"target accuracy: known for {len(known)} candidates"
-    for (stage, candidate), series in resolve_given(manifest, plan).items():
+    given = resolve_given(manifest, plan)
+    for (stage, candidate), series in given.items():
         named = ", ".join(member.label for members in series for member in members)
         yield f"{candidate}: checkpoints for {stage.section}: {named}"
     for source_id, text in manifest.text_sources().items():
-        peek(text, manifest.base)
+        remark = peek(text, manifest.base)
         yield f"source {source_id}: readable"
+        for each in (describe_left_out(text, manifest.base), remark):
+            if each:
+                yield f"source {source_id}: {each}"
+    with tempfile.TemporaryDirectory(prefix="dataselect-") as folder:
+        store = Store(Path(folder))
+        read = rehearse_training(manifest, plan, given, device, store, check_trials)
+    if read:
+        yield f"short texts give enough tokens: {', '.join(read)}"

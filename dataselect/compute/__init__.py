@@ -4,7 +4,7 @@
 `worker` is the child's side of `processes`, `cores` counts the cores that may be used.
 """
 
-from dataselect.compute.cores import default_compute, resolve_device
+from dataselect.compute.cores import default_compute, require_device, resolve_device
 from dataselect.compute.inline import InlineCompute
 from dataselect.compute.jobs import Compute, Event, Job, Outcome, Resources
 from dataselect.compute.processes import LocalProcesses
@@ -18,5 +18,6 @@ __all__ = [
     "Outcome",
     "Resources",
     "default_compute",
+    "require_device",
     "resolve_device",
 ]

@@ -11,6 +11,7 @@ from typing import Literal
 
 from dataselect.compute.jobs import Compute
 from dataselect.compute.processes import LocalProcesses
+from dataselect.errors import InputError
 
 
 def default_compute(
@@ -89,6 +90,25 @@ def resolve_device(device: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cu
     if device != "auto":
         return device
     return "cuda" if _has_gpu() else "cpu"
+
+
+def require_device(
+    device: Literal["auto", "cpu", "cuda"], where: str = "--device"
+) -> Literal["cpu", "cuda"]:
+    """As `resolve_device`, where something is computed now; `where` names the setting in errors.
+
+    Raises InputError for "cuda" where there is no GPU.
+    """
+    if device == "cuda" and not _has_gpu() and not _torch_has_gpu():
+        raise InputError(where, "it is 'cuda', and there is no GPU here", "write 'auto' or 'cpu'")
+    return resolve_device(device)
+
+
+def _torch_has_gpu() -> bool:
+    """Whether torch finds a GPU that the driver's files do not show, as on WSL and with ROCm."""
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _has_gpu() -> bool:

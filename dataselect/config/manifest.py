@@ -17,7 +17,7 @@ from dataselect.config.schema import Document, FieldError, Id, Section, Text, re
 from dataselect.units import Count, Number, chinchilla_tokens
 from dataselect.wording import nearest, quoted
 
-_BUILDERS = ("json", "parquet", "text")
+_BUILDERS = ("json", "parquet", "text", "arrow")
 
 
 def _check_share(share: float) -> float:
@@ -37,14 +37,18 @@ class Source(Section):
     """Name for the report, any text. Default: the id."""
 
     path: Text | None = None
-    """A dataset on the Hub such as `HuggingFaceFW/fineweb-edu`; a local file or folder; or
-    `json`, `parquet` or `text`, with `data_files`. Local paths are relative to the manifest."""
+    """A dataset on the Hub such as `HuggingFaceFW/fineweb-edu`; a local file or folder (one of
+    `save_to_disk` too); or `json`, `parquet`, `text` or `arrow`, with `data_files`. Local paths are
+    relative to the manifest."""
 
     name: Text | None = None
-    """The configuration (subset) of a Hub dataset, such as `sample-10BT`."""
+    """The configuration (subset) of a Hub dataset, such as `sample-10BT`, or of a local folder
+    whose README.md has `configs:`."""
 
     split: Text = "train"
-    """The split to read."""
+    """The split to read. Splits of a local folder are those that `datasets` finds: by `configs:` of
+    its README.md, else by names (`train.jsonl`, `data/test-00000-of-00003.parquet`, `dev/`); a
+    folder without such names is all `train`. `train+validation` and `all` join splits."""
 
     data_files: Text | Annotated[list[Text], Field(min_length=1)] | None = None
     """One or more files or glob patterns; `.gz` and `.zst` are decompressed."""
@@ -67,6 +71,11 @@ class Source(Section):
 
     bad_rows: Literal["error", "skip"] = "error"
     """What happens at a row that cannot be parsed: stop and name it, or skip and count it."""
+
+    max_unusable: Annotated[Number, Field(ge=0, le=1)] = 0.5
+    """Largest share of rows without usable text (null, not a text, empty, or left out as bad).
+    More are an error, in `validate` for the rows that it samples and in a run for those it reads.
+    """
 
     @model_validator(mode="after")
     def _has_one_place(self) -> Self:

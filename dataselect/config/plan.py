@@ -65,7 +65,8 @@ class Stage(Section):
     """Ids of the benchmarks to score the proxies on. Default: all of the plan's."""
 
     aggregate: Aggregate = "z_score"
-    """How scores on several benchmarks become one: the mean z-score or mean rank of a candidate."""
+    """How scores on several benchmarks become one: the mean rank of a candidate, or the mean of its
+    scores in a unit of each benchmark, the z-score (of few candidates the noise of items)."""
 
     accuracy: bool = False
     """Also generate answers and measure their accuracy, for comparison. Takes extra time."""
@@ -146,8 +147,9 @@ class ComputePlan(Section):
     """Where models run; `auto` takes a GPU where there is one."""
 
     population: Automatic = "auto"
-    """Candidates whose proxies train as one program in one process. `auto`: one on a CPU, and on a
-    GPU as many as fit into 16 GiB, since a single small proxy leaves it idle."""
+    """Candidates whose proxies train in one process, on a GPU as one program. `auto`: one on a CPU,
+    and on a GPU as many as fit into 16 GiB, since a single small proxy leaves it idle. On a CPU
+    they train one after the other, with the bits of each alone."""
 
     shard: Literal["auto", "ddp", "fsdp"] = "auto"
     """With several `processes`: `ddp` replicates the model, `fsdp` shards it. `auto`: `fsdp` where

@@ -28,6 +28,8 @@ _MOST_BYTES = 8 * 2**20
 _MOST_VALUES = 200_000
 _TAG = "tag:yaml.org,2002:"
 _CONSTANTS = {"true": True, "false": False, "": None, "~": None, "null": None}
+_GROUPED = re.compile(r"[+-]?\d{1,3}(_\d{3})+(\.\d*)?([eE][+-]?\d+)?")
+"""A number with its thousands parted: 2_5 may as well be meant as 2.5."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -206,6 +208,10 @@ class _Builder:
     def _scalar(self, node: ScalarNode) -> str | int | float | bool | None:
         text: str = node.value
         kind = str(node.tag).removeprefix(_TAG)
+        if kind in ("int", "float") and "_" in text and not _GROUPED.fullmatch(text):
+            plain = text.replace("_", "")
+            fix = f"write {plain}, or put text in quotes; underscores part thousands (1_000)"
+            self._refuse(node, f"{quoted(text)} is not a number", fix)
         try:
             if kind in ("bool", "null"):
                 return _CONSTANTS[text.lower()]

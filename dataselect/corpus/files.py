@@ -14,25 +14,18 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from dataselect.config.manifest import Source
+from dataselect.corpus.folders import Chosen, choose_files
+from dataselect.corpus.forms import OTHER_ARCHIVES, Compression, Form, compression_of, form_of
+from dataselect.corpus.other_formats import other_format
 from dataselect.corpus.redaction import redact
 from dataselect.errors import InputError
 from dataselect.wording import nearest
 
-Form = Literal["json", "parquet", "text"]
-Compression = Literal["", ".gz", ".zst"]
 Origin = Literal["desk", "local", "hub"]
 
 SYNTHETIC_PATH = "dataselect/desk"
-FORM_OF_SUFFIX: dict[str, Form] = {
-    ".jsonl": "json",
-    ".ndjson": "json",
-    ".json": "json",
-    ".parquet": "parquet",
-    ".txt": "text",
-}
 # Other builders of `load_dataset`, which are not names of Hub datasets.
-OTHER_BUILDERS = frozenset({"arrow", "csv", "hdf5", "lance", "pandas", "sql", "webdataset", "xml"})
-OTHER_ARCHIVES = frozenset({".7z", ".bz2", ".lz4", ".rar", ".tar", ".tgz", ".xz", ".zip"})
+OTHER_BUILDERS = frozenset({"csv", "hdf5", "lance", "pandas", "sql", "webdataset", "xml"})
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -47,6 +40,16 @@ class LocalFile:
     form: Form
     compression: Compression
     """The suffix, "" for none."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The local files of a source."""
+
+    files: tuple[LocalFile, ...]
+    """Sorted by name, so that the order is the same on any machine."""
+    note: str
+    """What a folder holds besides and is not read, in one line for the user; "" for nothing."""
 
 
 def origin(source: Source, base: Path) -> Origin:
@@ -72,7 +75,7 @@ def origin(source: Source, base: Path) -> Origin:
             f"'{path}' files are not read",
             "convert them to JSON lines or Parquet and write path: json or path: parquet",
         )
-    looks_local = path.startswith(("/", ".", "~")) or _form_by_suffix(Path(path)) is not None
+    looks_local = path.startswith(("/", ".", "~")) or form_of(Path(path)) is not None
     if path in get_args(Form) or looks_local or _absolute(base, path).exists():
         return "local"
     if HUB_ID.fullmatch(path):
@@ -84,23 +87,39 @@ def origin(source: Source, base: Path) -> Origin:
     )
 
 
-def local_files(source: Source, base: Path) -> list[LocalFile]:
-    """The files of a local source, sorted by name, so that the order is the same on any machine.
+def local_files(source: Source, base: Path) -> tuple[LocalFile, ...]:
+    """The files of `find_files`."""
+    return find_files(source, base).files
 
-    Raises InputError for files that are absent, of several forms, or of an unsupported form.
+
+def describe_left_out(source: Source, base: Path) -> str:
+    """What the folder of a local source holds besides and is not read; "" for nothing."""
+    return find_files(source, base).note if origin(source, base) == "local" else ""
+
+
+def find_files(source: Source, base: Path) -> Found:
+    """The files of a local source, and what of its folder is left out.
+
+    Raises InputError for files that are absent, of several forms, or of an unsupported form, and
+    for a split that a folder does not have.
     """
     assert source.path is not None, "a mixture has no text of its own"
-    _refuse_hub_keys(source)
+    if source.revision is not None:
+        _refuse_hub_key(source, "revision")
     form = cast(Form, source.path) if source.path in get_args(Form) else None
     place = folder = base if form else _absolute(base, source.path)
     if place.is_file():
         _refuse_parts_of_file(source)
-        paths = [place]
+        chosen = Chosen([place])
     else:
         folder = _folder(source, place, "path")
         folder = _folder(source, _absolute(folder, source.data_dir or "."), "data_dir")
-        _refuse_saved_dataset(folder)
-        paths = _matches(source, folder) if source.data_files else _inside(folder, form)
+        if source.data_files:
+            _refuse_splits(source)
+            chosen = Chosen(_matches(source, folder))
+        else:
+            chosen = choose_files(source, folder, form)
+    paths = chosen.paths
     shared = os.path.commonpath([os.path.abspath(path.parent) for path in paths] or [str(folder)])
     files = [_local_file(source, path, shared, form) for path in paths]
     forms = sorted({file.form for file in files})
@@ -113,10 +132,10 @@ def local_files(source: Source, base: Path) -> list[LocalFile]:
     if not files:
         raise InputError(
             f"{source.id}: path",
-            f"no .jsonl, .json, .parquet or .txt file (or with .gz, .zst) in {folder}",
+            f"no .jsonl, .json, .parquet, .arrow or .txt file (or with .gz, .zst) in {folder}",
             "name the files in data_files",
         )
-    return sorted(files, key=lambda file: file.name)
+    return Found(tuple(sorted(files, key=lambda file: file.name)), chosen.note)
 
 
 def _absolute(base: Path, path: str) -> Path:
@@ -159,41 +178,23 @@ def _matches(source: Source, folder: Path) -> list[Path]:
     return sorted(matches)
 
 
-def _inside(folder: Path, form: Form | None) -> list[Path]:
-    """Files of a known form anywhere under a folder, except hidden ones."""
-    files: list[Path] = []
-    for root, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            known = _form_by_suffix(Path(name))
-            if known is not None and form in (None, known) and not name.startswith("."):
-                files.append(Path(root, name))
-    return files
-
-
-def _compression(path: Path) -> Compression:
-    suffix = path.suffix.lower()
-    return ".gz" if suffix == ".gz" else ".zst" if suffix == ".zst" else ""
-
-
-def _form_by_suffix(path: Path) -> Form | None:
-    stem = path.with_suffix("") if _compression(path) else path
-    return FORM_OF_SUFFIX.get(stem.suffix.lower())
-
-
 def _local_file(source: Source, path: Path, shared: str, form: Form | None) -> LocalFile:
-    compression = _compression(path)
-    form = form or _form_by_suffix(path)
+    compression = compression_of(path)
     if path.suffix.lower() in OTHER_ARCHIVES:
         raise InputError(path, f"{path.suffix} files are not read", "recompress it as .gz or .zst")
+    other = other_format(path) if form is None and form_of(path) is None else None
+    if other is not None:
+        raise InputError(path, f"this is of {other.name}, which are not read", other.fix)
+    form = form or form_of(path)
     if form is None:
         raise InputError(
             path,
             "the name does not show its form",
             f"write path: json, parquet or text for {source.id} and name it in data_files",
         )
-    if form == "parquet" and compression:
-        raise InputError(path, f"Parquet inside {compression} is not read", "decompress it")
+    if form in ("parquet", "arrow") and compression:
+        name = "Parquet" if form == "parquet" else "Arrow"
+        raise InputError(path, f"{name} inside {compression} is not read", "decompress it")
     name = Path(os.path.relpath(path, shared)).as_posix()
     return LocalFile(path, name, form, compression)
 
@@ -207,33 +208,26 @@ def _similar(place: Path) -> str:
     return f"; {guess}" if guess else ""
 
 
-def _refuse_hub_keys(source: Source) -> None:
-    for key, value in {"name": source.name, "revision": source.revision}.items():
-        if value is not None:
-            raise InputError(
-                f"{source.id}: {key}", "has no meaning for local files", f"remove {key}:"
-            )
+def _refuse_hub_key(source: Source, key: str) -> None:
+    raise InputError(f"{source.id}: {key}", "has no meaning for local files", f"remove {key}:")
+
+
+def _refuse_splits(source: Source) -> None:
+    """Refuse what chooses among the files of a folder, where the files are named."""
+    if source.name is not None:
+        _refuse_hub_key(source, "name")
     if source.split != "train":
         raise InputError(
             f"{source.id}: split",
-            f"local files have no split '{source.split}'",
-            "remove split: and name the split's files in data_files",
+            f"files that are named have no split '{source.split}'",
+            "remove split: and name the split's files alone",
         )
 
 
 def _refuse_parts_of_file(source: Source) -> None:
+    _refuse_splits(source)
     for key, value in {"data_files": source.data_files, "data_dir": source.data_dir}.items():
         if value is not None:
             raise InputError(
                 f"{source.id}: {key}", f"{source.path} is a single file", f"remove {key}:"
             )
-
-
-def _refuse_saved_dataset(folder: Path) -> None:
-    # Its metadata are .json files, which would be read as text.
-    if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file():
-        raise InputError(
-            folder,
-            "is a folder written by save_to_disk, which is not read",
-            "write it once with Dataset.to_parquet and name that file",
-        )

@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any
 from dataselect.config.manifest import Manifest, Source
 from dataselect.config.plan import Plan
 from dataselect.config.plan_tokenizer import TokenizerPlan
+from dataselect.corpus.files import describe_left_out
 from dataselect.corpus.fingerprint import fingerprint
-from dataselect.corpus.rows import RowCounts, open_rows, peek
+from dataselect.corpus.rows import RowCounts, open_rows
+from dataselect.corpus.sampling import peek
+from dataselect.corpus.unusable import check_share, describe_share
 from dataselect.errors import InputError
 from dataselect.store import Store, content_key
 
@@ -236,8 +239,9 @@ def prepare_streams(
     order drawn from the seed. Streams that the corpus has already are kept where they have the same
     length and are not cut.
 
-    Raises InputError for bad rows, and for a source with fewer tokens than its share of the budget
-    even with as many epochs as are allowed.
+    Raises InputError for bad rows, for a source with more rows without usable text than it allows,
+    and for one with fewer tokens than its share of the budget even with as many epochs as are
+    allowed.
     """
     sources = {name: s for name, s in manifest.text_sources().items() if name in needed}
     ready = {
@@ -261,6 +265,7 @@ def prepare_streams(
     streams = {}
     for name, source in sources.items():
         stream = ready.get(name) or tokenising.stream(source, identities[name], needed[name])
+        _check_usable(stream, source, corpus.fingerprints[name])
         _check_enough(stream, source, manifest, plan)
         streams[name] = stream
     return replace(corpus, streams=streams)
@@ -339,13 +344,28 @@ def repeats(
     return {name: value for name, value in epochs.items() if value > 1}
 
 
-def describe_stream(stream: Stream) -> str:
-    """One line on the rows of a source that were left out, for notes; "" when all were used."""
-    rows = stream.index.get("counts") or {}
-    left_out = {name: rows.get(name, 0) for name in ("bad", "empty", "non_text")}
-    if not any(left_out.values()):
-        return ""
-    parts = ", ".join(
-        f"{count:,} {name.replace('_', ' ')}" for name, count in left_out.items() if count
-    )
-    return f"{stream.source}: left out {parts} of {rows['read']:,} rows read"
+def _check_usable(stream: Stream, source: Source, text: Mapping[str, Any]) -> None:
+    """Refuse a source by all rows that were read, since a look beforehand sees some of them."""
+    counts = stream.index.get("counts")
+    if counts is not None:
+        check_share(source, RowCounts(**counts), plain_text=_plain_text(text), of="rows read")
+
+
+def _plain_text(text: Mapping[str, Any]) -> bool:
+    """Whether a source with this fingerprint is lines of plain text."""
+    return any(file["form"] == "text" for file in text.get("files", ()))
+
+
+def corpus_notes(manifest: Manifest, corpus: Corpus) -> list[str]:
+    """A line for each source with rows that were left out, or files of its folder."""
+    notes = []
+    for name, stream in corpus.streams.items():
+        source = manifest.text_sources()[name]
+        counts = stream.index.get("counts")
+        rows = ""
+        if counts is not None:
+            plain_text = _plain_text(corpus.fingerprints[name])
+            rows = describe_share(RowCounts(**counts), plain_text=plain_text, of="rows read")
+        left_out = describe_left_out(source, manifest.base)
+        notes += [f"{name}: {each}" for each in (left_out, rows) if each]
+    return notes

@@ -1,4 +1,4 @@
-"""Read one local file row by row: JSON lines, Parquet, plain text; gzip and zstd.
+"""Read one local file row by row: JSON lines, Parquet, Arrow, plain text; gzip and zstd.
 
 A reader yields `(number, value)`, where `value` is the content of the text column (any type) or a
 `Malformed` with the reason why the row cannot be read; the caller decides whether that ends the
@@ -12,6 +12,7 @@ import io
 import json
 import zlib
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -22,7 +23,7 @@ from dataselect.wording import nearest, quoted
 
 # A longer line means that the file is not text; reading it would fill the memory.
 MAX_LINE_BYTES = 1 << 28
-PARQUET_BATCH_ROWS = 100
+BATCH_ROWS = 100
 _PARQUET_BUFFER_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 16
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -36,16 +37,38 @@ class Malformed:
     problem: str
 
 
-def read_rows(file: LocalFile, column: str) -> Generator[tuple[int, object]]:
-    """Yield `(number from 1, value of the text column or Malformed)` for every row of a file.
+@dataclass(frozen=True)
+class Absent:
+    """A row without the text column, which later rows of JSON lines may lack."""
 
+    keys: tuple[str, ...]
+    """The keys that it has."""
+
+
+class ByteLimit:
+    """Ends the reading of lines after a number of bytes."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+        self.reached = False
+        """Whether anything may be unread."""
+
+
+def read_rows(
+    file: LocalFile, column: str, limit: ByteLimit | None = None
+) -> Generator[tuple[int, object]]:
+    """Yield `(number from 1, value of the text column, Absent or Malformed)` for every row.
+
+    With a `limit` (of JSON lines and plain text only) the rows end with the line that reaches it.
     Raises InputError with file and line where the rest of the file cannot be read.
     """
     if file.form == "parquet":
         return _parquet_rows(file.path, column)
+    if file.form == "arrow":
+        return _arrow_rows(file.path, column)
     if file.form == "json":
-        return _json_rows(file, column)
-    return _text_rows(file)
+        return _json_rows(file, column, limit)
+    return _text_rows(file, limit)
 
 
 def missing_column(where: str | Path, column: str, names: Sequence[str]) -> InputError:
@@ -55,14 +78,38 @@ def missing_column(where: str | Path, column: str, names: Sequence[str]) -> Inpu
     return InputError(where, f"no column {quoted(column)} (columns: {shown or 'none'})", fix)
 
 
-def _text_rows(file: LocalFile) -> Generator[tuple[int, object]]:
-    for number, line in _lines(file):
+def read_part(file: LocalFile, column: str, start: int, stop: int) -> Generator[tuple[int, object]]:
+    """Yield `(byte position, value)` of the rows that begin in a part of an uncompressed file.
+
+    Of JSON lines and plain text; at least one row where there is any behind `start`, which is above
+    0 and may be inside a row. Errors of a first row are not looked for.
+    """
+    try:
+        with file.path.open("rb") as stream:
+            stream.seek(start - 1)
+            # The rest of the row before, only its line end where `start` is a row's first byte.
+            stream.readline()
+            position = stream.tell()
+            while (line := stream.readline(MAX_LINE_BYTES)) and position < max(stop, start + 1):
+                if file.form == "text":
+                    yield position, _decoded(line.rstrip(b"\r\n"))
+                elif not line.isspace():
+                    yield position, _value(_parsed(line), column)
+                position = stream.tell()
+    except OSError as error:
+        raise _unreadable(file.path, error) from error
+
+
+def _text_rows(file: LocalFile, limit: ByteLimit | None) -> Generator[tuple[int, object]]:
+    for number, line in _lines(file, limit):
         yield number, _decoded(line.rstrip(b"\r\n"))
 
 
-def _json_rows(file: LocalFile, column: str) -> Generator[tuple[int, object]]:
+def _json_rows(
+    file: LocalFile, column: str, limit: ByteLimit | None
+) -> Generator[tuple[int, object]]:
     seen_object = False
-    for number, line in _lines(file):
+    for number, line in _lines(file, limit):
         if line.isspace():
             continue
         row = _parsed(line)
@@ -79,14 +126,18 @@ def _json_rows(file: LocalFile, column: str) -> Generator[tuple[int, object]]:
                 f"write it anew with: jq -c . {file.path.name}",
             )
         if isinstance(row, dict):
-            # Later rows may lack the key (it is then null), but not the first: a file without the
-            # column is a mistake in the manifest.
+            # Later rows may lack the key, but not the first: a file without the column is a mistake
+            # in the manifest.
             if not seen_object and column not in row:
                 raise missing_column(f"{file.path}:{number}", column, list(row))
             seen_object = True
-            yield number, row.get(column)
-        else:
-            yield number, row
+        yield number, _value(row, column)
+
+
+def _value(row: dict[str, Any] | Malformed, column: str) -> object:
+    if isinstance(row, Malformed):
+        return row
+    return row[column] if column in row else Absent(tuple(row))
 
 
 def _parsed(line: bytes) -> dict[str, Any] | Malformed:
@@ -118,7 +169,7 @@ def _decoded(line: bytes) -> str | Malformed:
         return Malformed(f"not UTF-8 (byte 0x{line[error.start]:02x} at {error.start + 1})")
 
 
-def _lines(file: LocalFile) -> Iterator[tuple[int, bytes]]:
+def _lines(file: LocalFile, limit: ByteLimit | None) -> Iterator[tuple[int, bytes]]:
     """Yield (number from 1, line with its line end), without the byte-order mark."""
     number = 0
     try:
@@ -132,6 +183,11 @@ def _lines(file: LocalFile) -> Iterator[tuple[int, bytes]]:
                         "split it, or name only text files",
                     )
                 yield number, line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
+                if limit is not None:
+                    limit.left -= len(line)
+                    if limit.left <= 0:
+                        limit.reached = True
+                        return
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         kind = {".gz": "gzip", ".zst": "zstd"}[file.compression]
         raise InputError(
@@ -198,33 +254,81 @@ class _ZstdBytes(io.RawIOBase):
 
 
 def _parquet_rows(path: Path, column: str) -> Generator[tuple[int, object]]:
-    import pyarrow as pa
+    number = 0
+    with arrow_errors(path, "Parquet"), parquet_file(path, column) as parquet:
+        for group in range(parquet.num_row_groups):
+            for value in group_values(parquet, group, column):
+                number += 1
+                yield number, value
+
+
+@contextmanager
+def parquet_file(path: Path, column: str) -> Iterator[Any]:
+    """An open `pyarrow.parquet.ParquetFile` that has the column. Raises InputError without it."""
     import pyarrow.parquet as pq
 
+    # Either default would load a row group's column whole before its first row.
+    with pq.ParquetFile(path, buffer_size=_PARQUET_BUFFER_BYTES, pre_buffer=False) as parquet:
+        names = parquet.schema_arrow.names
+        if column not in names:
+            raise missing_column(path, column, names)
+        yield parquet
+
+
+def group_values(parquet: Any, group: int, column: str) -> Iterator[object]:
+    """The values of the column in one row group."""
+    for batch in parquet.iter_batches(BATCH_ROWS, row_groups=[group], columns=[column]):
+        yield from values(batch.column(0))
+
+
+def _arrow_rows(path: Path, column: str) -> Generator[tuple[int, object]]:
     number = 0
+    with arrow_errors(path, "Arrow"), arrow_batches(path, column) as batches:
+        for batch in batches:
+            for start in range(0, len(batch), BATCH_ROWS):
+                for value in values(batch.slice(start, BATCH_ROWS)):
+                    number += 1
+                    yield number, value
+
+
+@contextmanager
+def arrow_batches(path: Path, column: str) -> Iterator[Iterator[Any]]:
+    """The text column of a mapped Arrow file or stream, an array for each of its batches."""
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as mapped:
+        try:
+            # `datasets` writes streams; files have an index at their end besides.
+            reader = pa.ipc.open_stream(mapped)
+        except pa.ArrowInvalid:
+            mapped.seek(0)
+            opened = pa.ipc.open_file(mapped)
+            names, count = opened.schema.names, opened.num_record_batches
+            batches = (opened.get_batch(i) for i in range(count))
+        else:
+            names, batches = reader.schema.names, iter(reader)
+        if column not in names:
+            raise missing_column(path, column, names)
+        yield (batch.column(column) for batch in batches)
+
+
+@contextmanager
+def arrow_errors(path: Path, kind: str) -> Iterator[None]:
+    """Errors of pyarrow on a file of a `kind` ("Parquet", "Arrow") as InputError."""
+    import pyarrow as pa
+
     try:
-        # Either default would load a row group's column whole before its first row.
-        opened = pq.ParquetFile(path, buffer_size=_PARQUET_BUFFER_BYTES, pre_buffer=False)
-        with opened as parquet:
-            names = parquet.schema_arrow.names
-            if column not in names:
-                raise missing_column(path, column, names)
-            for group in range(parquet.num_row_groups):
-                batches = parquet.iter_batches(
-                    PARQUET_BATCH_ROWS, row_groups=[group], columns=[column]
-                )
-                for batch in batches:
-                    for value in _values(batch.column(0)):
-                        number += 1
-                        yield number, value
-    except pa.ArrowException as error:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        # An end inside a batch is an OSError too, but none of the file system.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise _unreadable(path, error) from error
         reason = " ".join(str(error).split())[:200]
-        raise InputError(path, f"corrupt or not Parquet ({reason})", _COPY_AGAIN) from error
-    except OSError as error:
-        raise _unreadable(path, error) from error
+        raise InputError(path, f"corrupt or not {kind} ({reason})", _COPY_AGAIN) from error
 
 
-def _values(column: Any) -> list[object]:
+def values(column: Any) -> list[object]:
+    """The values of an Arrow array, Malformed where a text is not UTF-8."""
     try:
         # All at once takes half as long as one by one.
         return list(column.to_pylist())

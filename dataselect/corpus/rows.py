@@ -8,9 +8,7 @@ raise an error, unless the source has `bad_rows: skip`.
 """
 
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +27,6 @@ BUFFER_DOCUMENTS = 10_000
 # A buffer of very long documents holds fewer of them.
 BUFFER_CHARACTERS = 64_000_000
 _DRAWS_AHEAD = 1024
-PEEK_FILES = 64
-PEEK_ROWS = 100
 
 
 @dataclass
@@ -78,37 +74,6 @@ def open_rows(
     return _shuffled(_usable(source, rows, counts), rng)
 
 
-def peek(source: Source, base: Path) -> None:
-    """Check cheaply that a source can be read: its files exist and their first rows have text.
-
-    Reads the first 100 rows of each of the first 64 files. Raises InputError.
-    """
-    kind = origin(source, base)
-    if kind == "desk":
-        next(open_rows(source, base, seed=0))
-        return
-    if kind == "hub":
-        # Streaming, so that nothing large is downloaded for a check.
-        readers = {f"{source.id}: {source.path}": hub_rows(source, seed=0, streaming=True)}
-        whole = True
-    else:
-        files = local_files(source, base)
-        whole = len(files) <= PEEK_FILES
-        readers = {
-            str(file.path): read_rows(file, source.text_column) for file in files[:PEEK_FILES]
-        }
-    counts = RowCounts()
-    for place, reader in readers.items():
-        before = counts.read
-        with closing(reader):
-            rows = ((place, number, value) for number, value in islice(reader, PEEK_ROWS))
-            for _ in _texts(source, rows, counts):
-                pass
-        whole = whole and counts.read - before < PEEK_ROWS
-    if whole and not counts.used:
-        raise _nothing_usable(source, counts)
-
-
 def _synthetic_rows(source: Source, seed: int) -> Iterator[tuple[str, int, object]]:
     from dataselect.synthetic import world
 
@@ -125,16 +90,20 @@ def _synthetic_rows(source: Source, seed: int) -> Iterator[tuple[str, int, objec
 def _usable(
     source: Source, rows: Iterator[tuple[str, int, object]], counts: RowCounts
 ) -> Iterator[str]:
-    yield from _texts(source, rows, counts)
+    yield from usable_texts(source, rows, counts)
     if not counts.used:
-        raise _nothing_usable(source, counts)
+        raise nothing_usable(source, counts)
 
 
-def _texts(
+def usable_texts(
     source: Source, rows: Iterator[tuple[str, int, object]], counts: RowCounts
 ) -> Iterator[str]:
+    """The texts of `(place, number, value)`, with all rows counted.
+
+    Raises InputError for a row that cannot be read, unless the source has `bad_rows: skip`.
+    """
     for place, number, value in rows:
-        row = _checked(value)
+        row = checked_text(value)
         counts.read += 1
         if isinstance(row, Malformed):
             if source.bad_rows == "error":
@@ -153,7 +122,7 @@ def _texts(
             yield row
 
 
-def _checked(value: object) -> str | Malformed | None:
+def checked_text(value: object) -> str | Malformed | None:
     """The row's text, None when it has none, Malformed when no tokenizer can encode it."""
     if isinstance(value, Malformed):
         return value
@@ -224,7 +193,8 @@ class _Draws:
         self._block, self._used = [], 0
 
 
-def _nothing_usable(source: Source, counts: RowCounts) -> InputError:
+def nothing_usable(source: Source, counts: RowCounts) -> InputError:
+    """The error for a source without any usable text."""
     rows = "the dataset is empty"
     if counts.read:
         rows = (

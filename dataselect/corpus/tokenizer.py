@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 END_OF_TEXT = "<|endoftext|>"
 # The 256 bytes and the end-of-text token.
 SMALLEST_VOCABULARY = 257
-_HUB_FILES = (
+_HUB_FILES = [
     "config.json",
     "tokenizer*.json",
     "special_tokens_map.json",
@@ -30,7 +30,7 @@ _HUB_FILES = (
     "*.model",
     "vocab.*",
     "merges.txt",
-)
+]
 
 
 def train_tokenizer(

@@ -5,7 +5,7 @@ are averaged, and the noise that they show is reported. A candidate without a va
 that comparison, with a note.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,13 +27,17 @@ from dataselect.decisions.table_pairs import (
     FEWEST,
     by_seed,
     candidates_of,
+    check_units,
+    names_of,
     paired_columns,
     shared_candidates,
     sizes_of,
 )
 from dataselect.decisions.top_choice import TopChoice, top_choice
 from dataselect.errors import InputError
+from dataselect.formats.column_names import better_when, check_names
 from dataselect.formats.score_table import ScoreTable
+from dataselect.wording import nearest, quoted
 
 LABELS = ("seed", "size")
 """Columns of both tables that are not metrics."""
@@ -45,10 +49,10 @@ _TOP = (1, 3, 5)
 class Settings:
     """How to compare two tables."""
 
-    lower_is_better: bool = False
-    """Whether lower proxy scores are better."""
-    target_lower_is_better: bool = False
-    """Whether lower target scores are better."""
+    lower_is_better: bool | tuple[str, ...] = False
+    """Whether lower proxy scores are better, or the proxy metrics of which that is so."""
+    target_lower_is_better: bool | tuple[str, ...] = False
+    """Whether lower target scores are better, or the target columns of which that is so."""
     top: tuple[int, ...] = ()
     """Numbers of best candidates to compute the regret for; empty: those of 1, 3 and 5 that are
     fewer than the candidates."""
@@ -58,6 +62,8 @@ class Settings:
     """Seed of the bootstrap."""
     confidence: float = 0.9
     """Coverage of the intervals, in 0..1."""
+    trust_direction: bool = False
+    """Whether directions are right although a column's name contradicts them."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ class Comparisons:
 
     by_name: Mapping[str, Comparison]
     """Named by metric, then `@size` if there are sizes, and ` -> target` if a metric is compared
-    with several targets."""
+    with several targets, or with another column than its own where some have their own."""
     ceilings: Mapping[str, NoiseCeiling]
     """By target column, for targets with seeds."""
     stability: Mapping[str, SignStability]
@@ -103,13 +109,17 @@ def compare_tables(proxy: ScoreTable, target: ScoreTable, settings: Settings) ->
     """Compare every proxy metric with its target column, both tables read with `LABELS`.
 
     Raises InputError when the tables share fewer than three candidates, when no columns match, when
-    the target has several sizes, when nothing can be compared, and when a `top` exceeds the number
-    of candidates.
+    the target has several sizes, when nothing can be compared, when the name of a column that is
+    compared contradicts the stated direction, and when a `top` exceeds the number of candidates.
     """
-    notes: list[str] = []
+    notes = [*proxy.notes, *target.notes]
     if len(sizes_of(target)) > 1:
         raise InputError(target.path, "its rows are of several sizes", "keep the rows of one")
     pairs = paired_columns(proxy, target, notes)
+    _check_stated("--lower", settings.lower_is_better, proxy)
+    _check_stated("--target-lower", settings.target_lower_is_better, target)
+    check_units(proxy, {metric for metric, _ in pairs})
+    check_units(target, {column for _, column in pairs})
     shared = shared_candidates(proxy, target, notes)
     sizes: list[str | None] = [*sizes_of(proxy)] or [None]
     scores = {
@@ -121,16 +131,25 @@ def compare_tables(proxy: ScoreTable, target: ScoreTable, settings: Settings) ->
         column: by_seed(target, column, None, shared)
         for column in dict.fromkeys(column for _, column in pairs)
     }
+    # Beside metrics that meet their own column, another one's name would seem to say the same.
     several = len({metric for metric, _ in pairs}) < len(pairs)
+    own = any(metric == column for metric, column in pairs)
     comparisons: dict[str, Comparison] = {}
     for metric, column in pairs:
         for size in sizes:
-            name = metric + (f"@{size}" if size else "") + (f" -> {column}" if several else "")
+            name = (
+                metric
+                + (f"@{size}" if size else "")
+                + (f" -> {column}" if several or (own and metric != column) else "")
+            )
             x, y = _known(name, scores[metric, size], truths[column], notes)
             if _comparable(name, y, notes):
                 comparisons[name] = _compare(name, (metric, size, column), x, y, settings)
+                notes += _turned(name, metric, column, comparisons[name].agreement)
     if not comparisons:
         raise InputError(proxy.path, f"nothing can be compared ({notes[-1]})", "give more values")
+    if not settings.trust_direction:
+        _check_directions(proxy, target, pairs, settings)
     ceilings = {column: noise_ceiling(values.to_numpy()) for column, values in truths.items()}
     return Comparisons(
         comparisons,
@@ -145,6 +164,47 @@ def compare_tables(proxy: ScoreTable, target: ScoreTable, settings: Settings) ->
     )
 
 
+def _check_directions(
+    proxy: ScoreTable, target: ScoreTable, pairs: Sequence[tuple[str, str]], settings: Settings
+) -> None:
+    """Raise InputError where a name of a column that is compared contradicts its direction."""
+    metrics, columns = (list(dict.fromkeys(names)) for names in zip(*pairs, strict=True))
+    check_names(proxy.path, metrics, settings.lower_is_better, each="--lower")
+    check_names(
+        target.path,
+        columns,
+        settings.target_lower_is_better,
+        option="--target-lower-is-better",
+        each="--target-lower",
+    )
+
+
+def _sign(stated: bool | tuple[str, ...], column: str) -> int:
+    """Factor that makes higher values of a column better."""
+    return -1 if stated is True or (stated is not False and column in stated) else 1
+
+
+def _check_stated(option: str, stated: bool | tuple[str, ...], table: ScoreTable) -> None:
+    """Raise InputError for a column named in `option` that the table does not have."""
+    for name in () if isinstance(stated, bool) else stated:
+        if name not in table.metrics:
+            fix = nearest(name, table.metrics) or f"its metrics are {names_of(table.metrics)}"
+            raise InputError(option, f"{table.path.name} has no metric {quoted(name)}", fix)
+
+
+def _turned(name: str, metric: str, column: str, agreement: Agreement) -> list[str]:
+    """A note where the order is reversed beyond chance and a direction is not in the names."""
+    interval = agreement.decision_accuracy_interval
+    unknown = [each for each in dict.fromkeys((metric, column)) if better_when(each) is None]
+    if interval is None or interval[1] >= 0.5 or not unknown:
+        return []
+    which = " and ".join(map(quoted, unknown))
+    return [
+        f"{name}: below chance, so check the direction that was stated for {which}, whose name"
+        " does not say it"
+    ]
+
+
 def _compare(
     name: str,
     labels: tuple[str, str | None, str],
@@ -153,8 +213,9 @@ def _compare(
     settings: Settings,
 ) -> Comparison:
     """One comparison; values are candidates x seeds, with at least one for each candidate."""
-    proxy = seed_means(scores.to_numpy()) * (-1 if settings.lower_is_better else 1)
-    target = seed_means(truths.to_numpy()) * (-1 if settings.target_lower_is_better else 1)
+    metric, _, column = labels
+    proxy = seed_means(scores.to_numpy()) * _sign(settings.lower_is_better, metric)
+    target = seed_means(truths.to_numpy()) * _sign(settings.target_lower_is_better, column)
     count = len(proxy)
     if most := [k for k in settings.top if k > count]:
         raise InputError("--top", f"{most[0]} of {count} candidates ({name})", "ask for fewer")

@@ -2,13 +2,14 @@
 
 A score is a mean negative log-likelihood over a benchmark's items, so lower is better. Raw values
 are never averaged across benchmarks, because the benchmark with the longest or strangest traces
-would decide alone; each benchmark's scores are first turned into ranks or z-scores over the
-candidates.
+would decide alone; each benchmark's scores are first turned into ranks over the candidates, or
+divided by a unit of its own (`score_units`): the candidates' spread, which gives z-scores, or the
+noise of items where candidates are few.
 
 Uncertainty comes from a paired bootstrap over items: in each draw every candidate is scored on the
 same resampled items, so the difficulty of the items cancels out of the differences, which are all
-that a ranking needs. The z-score's standard deviation is the observed one in every draw: it is the
-unit, and re-estimated in each draw it would turn any two candidates into exactly -1 and +1.
+that a ranking needs. The unit is the observed one in every draw: re-estimated in each draw, a
+standard deviation would turn any two candidates into exactly -1 and +1.
 Standardised values are rounded to 12 decimals, so that the order of a sum cannot break a tie.
 
 Not covered: resampling items accounts for the choice of items only. It does NOT cover the noise of
@@ -16,7 +17,7 @@ the training seed, nor the gap between proxy and target scale, and both can be l
 adds draws of both to a ranking; `decisions.uncertainty` computes how large they are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dataselect.decisions.bootstrap import DEFAULT, Bootstrap
+from dataselect.decisions.score_units import ScoreUnits, own_units
 from dataselect.errors import InputError
 
 Method = Literal["mean_rank", "z_score"]
@@ -54,6 +56,10 @@ class Ranking:
     """How scores are aggregated over benchmarks."""
     confidence: float
     """Share of the draws between `low` and `high`, in 0..1."""
+    units: ScoreUnits | None = None
+    """What the scores of each benchmark were divided by; None for ranks."""
+    ties: tuple[tuple[str, ...], ...] = ()
+    """Candidates whose scores are equal as far as they are shown, and whose order is `before`'s."""
 
 
 def aggregate(scores: pd.DataFrame, method: Method = "z_score") -> pd.Series:
@@ -67,8 +73,21 @@ def aggregate(scores: pd.DataFrame, method: Method = "z_score") -> pd.Series:
     """
     _check_finite(scores, "scores")
     means = [scores[name].to_numpy(dtype=np.float64)[None, :] for name in scores.columns]
-    values = _combine(means, means, method)[0]
+    values = _combine(means, means, method, _spreads(means))[0]
     return pd.Series(values, index=scores.index, name=method)
+
+
+def observed_scores(tables: Mapping[str, pd.DataFrame], method: Method = "z_score") -> pd.Series:
+    """The scores that `bootstrap_rank` ranks by, by candidate, without its draws.
+
+    `tables`: per benchmark, items x candidates, as there. Raises InputError as it does.
+    """
+    candidates = _check_tables(tables)
+    ordered = {name: tables[name][candidates] for name in sorted(tables)}
+    means = [_row_of_means(table) for table in ordered.values()]
+    sizes, centred, _ = _unit_sizes(ordered, means, method, None)
+    values = _combine(means, means, method, sizes, centred)[0]
+    return pd.Series(values, index=candidates, name=method)
 
 
 def bootstrap_means(table: pd.DataFrame, draws: int, rng: np.random.Generator) -> Array:
@@ -95,12 +114,16 @@ def bootstrap_rank(
     *,
     k: int,
     bootstrap: Bootstrap = DEFAULT,
+    units: ScoreUnits | None = None,
+    before: Sequence[str] = (),
 ) -> Ranking:
     """Rank candidates by their aggregated score with a paired bootstrap over items.
 
     `tables`: per benchmark, items x candidates of per-item scores, lower is better, with the same
     candidates in each; benchmarks are resampled independently. `k`: the number of places for
-    `p_top_k`, from 1 to the number of candidates.
+    `p_top_k`, from 1 to the number of candidates. `units`: what scores are divided by; by default
+    `own_units` of the tables. `before`: candidates in the order of an earlier ranking, which
+    decides between scores that are equal as far as they are shown (`ties`).
 
     Raises InputError when there is no benchmark or item, when the benchmarks differ in candidates,
     when a score is missing or not finite, and when `k` is out of range.
@@ -113,11 +136,16 @@ def bootstrap_rank(
 
     rng = np.random.default_rng(bootstrap.seed)
     # Sorted, so that the order in which benchmarks are listed does not change the draws.
-    ordered = [tables[name][candidates] for name in sorted(tables)]
-    observed = [t.to_numpy(dtype=np.float64).mean(axis=0)[None, :] for t in ordered]
-    score = _combine(observed, observed, method)[0]
+    ordered = {name: tables[name][candidates] for name in sorted(tables)}
+    observed = [_row_of_means(table) for table in ordered.values()]
+    sizes, centred, used = _unit_sizes(ordered, observed, method, units)
+    score = _combine(observed, observed, method, sizes, centred)[0]
     sampled = _combine(
-        [bootstrap_means(t, bootstrap.draws, rng) for t in ordered], observed, method
+        [bootstrap_means(table, bootstrap.draws, rng) for table in ordered.values()],
+        observed,
+        method,
+        sizes,
+        centred,
     )
 
     low, high = np.quantile(
@@ -134,6 +162,12 @@ def bootstrap_rank(
         index=pd.Index(candidates, name="candidate"),
     )
     order = np.lexsort((np.array(candidates, dtype=np.str_), -table["p_top_k"], table["score"]))
+    ties: tuple[tuple[str, ...], ...] = ()
+    if before:
+        by_score = [str(candidates[place]) for place in order]
+        width = 10.0 ** -decimals(used) / 2
+        by_score, ties = break_ties(by_score, score[order], before, width)
+        order = np.array([candidates.index(name) for name in by_score])
     sampled = sampled[:, order]
     names = table.index[order]
     return Ranking(
@@ -143,22 +177,60 @@ def bootstrap_rank(
         k=k,
         method=method,
         confidence=bootstrap.confidence,
+        units=used,
+        ties=ties,
+    )
+
+
+def decimals(units: ScoreUnits | None) -> int:
+    """Decimals that scores in these units are shown with."""
+    return 3 if units is not None and units.kind == "nats" else 2
+
+
+def break_ties(
+    names: Sequence[str], scores: Array, before: Sequence[str], width: float
+) -> tuple[list[str], tuple[tuple[str, ...], ...]]:
+    """Names with scores that differ by less than `width` in the order of `before`; and these ties.
+
+    `names` are by rising score. A tie is its first member and those that follow within the width;
+    names that `before` lacks come last in it.
+    """
+    place = {name: number for number, name in enumerate(before)}
+    groups: list[list[str]] = []
+    first = -np.inf
+    for name, score in zip(names, scores.tolist(), strict=True):
+        if score - first < width:
+            groups[-1].append(name)
+        else:
+            groups.append([name])
+            first = score
+    ordered = [sorted(group, key=lambda name: place.get(name, len(place))) for group in groups]
+    return [name for group in ordered for name in group], tuple(
+        tuple(group) for group in ordered if len(group) > 1
     )
 
 
 def aggregate_runs(
-    runs: Mapping[str, pd.DataFrame], observed: Mapping[str, pd.Series], method: Method = "z_score"
+    runs: Mapping[str, pd.DataFrame],
+    observed: Mapping[str, pd.Series],
+    method: Method = "z_score",
+    units: ScoreUnits | None = None,
 ) -> pd.DataFrame:
     """Each run's aggregate, runs x candidates, in the unit of the aggregate of `observed`.
 
     `runs`: per benchmark, runs x candidates of means; `observed`: per benchmark, the candidates'
-    means over all runs, whose spread is the unit of the z-score. So the values of runs compare with
-    each other and with `aggregate` of `observed`.
+    means over all runs, whose spread is the unit unless `units` are given. So the values of runs
+    compare with each other; they are distances from each run's mean over the candidates.
     """
     first = next(iter(runs.values()))
     means = [runs[name][first.columns].to_numpy(dtype=np.float64) for name in sorted(runs)]
-    units = [observed[name][first.columns].to_numpy(dtype=np.float64) for name in sorted(runs)]
-    values = _combine(means, [unit[None, :] for unit in units], method)
+    known = [
+        observed[name][first.columns].to_numpy(dtype=np.float64)[None, :] for name in sorted(runs)
+    ]
+    sizes = _spreads(known)
+    if units is not None and method == "z_score":
+        sizes = [units.sizes[name] for name in sorted(runs)]
+    values = _combine(means, known, method, sizes)
     return pd.DataFrame(values, index=first.index, columns=first.columns)
 
 
@@ -181,20 +253,57 @@ def widened(ranking: Ranking, noise: Array, gap: Array) -> Ranking:
     )
 
 
-def _combine(means: list[Array], observed: list[Array], method: Method) -> Array:
-    """Aggregate scores, draws x candidates, from an array of means of that shape per benchmark."""
-    standard = [_standardise(m, o) for m, o in zip(means, observed, strict=True)]
+def _row_of_means(table: pd.DataFrame) -> Array:
+    """Means over items, 1 x candidates."""
+    return np.asarray(table.to_numpy(dtype=np.float64).mean(axis=0)[None, :])
+
+
+def _spreads(observed: list[Array]) -> list[float]:
+    return [float(each.std()) for each in observed]
+
+
+def _unit_sizes(
+    tables: Mapping[str, pd.DataFrame],
+    observed: list[Array],
+    method: Method,
+    units: ScoreUnits | None,
+) -> tuple[list[float], bool, ScoreUnits | None]:
+    """Unit of each benchmark, whether scores are from the candidates' mean, and the units."""
+    if method == "mean_rank":
+        return _spreads(observed), True, None
+    used = own_units(tables) if units is None else units
+    if used.kind == "candidates" and units is None:
+        return _spreads(observed), True, used
+    return [used.sizes[name] for name in tables], used.kind == "candidates", used
+
+
+def _combine(
+    means: list[Array],
+    observed: list[Array],
+    method: Method,
+    sizes: list[float],
+    centred: bool = True,
+) -> Array:
+    """Aggregate scores, draws x candidates, from an array of means of that shape per benchmark.
+
+    `sizes`: unit of each benchmark; `centred`: scores are distances from the candidates' mean.
+    """
+    standard = [
+        _standardise(m, o, size, centred) for m, o, size in zip(means, observed, sizes, strict=True)
+    ]
     if method == "mean_rank":
         standard = [better + (tied + 1) / 2 for better, tied in map(_places, standard)]
     return np.asarray(np.round(np.mean(np.stack(standard), axis=0), 12), dtype=np.float64)
 
 
-def _standardise(means: Array, observed: Array) -> Array:
-    spread = float(observed.std())
-    if spread <= 1e-12 * float(np.abs(observed).max()):
+def _standardise(means: Array, observed: Array, size: float, centred: bool) -> Array:
+    if size <= 1e-12 * float(np.abs(observed).max()):
         return np.zeros_like(means)
-    centred = means - means.mean(axis=1, keepdims=True)
-    return np.asarray(np.round(centred / spread, 12), dtype=np.float64)
+    # What a draw's items change for all candidates alike is no error of their comparison.
+    relative = means - means.mean(axis=1, keepdims=True)
+    if not centred:
+        relative = relative + observed.mean()
+    return np.asarray(np.round(relative / size, 12), dtype=np.float64)
 
 
 def _places(scores: Array) -> tuple[Array, Array]:

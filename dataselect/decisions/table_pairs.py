@@ -5,12 +5,14 @@ one column, that column is compared with each of the other's. Candidates that on
 left out. Notes list what is left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
 from dataselect.errors import InputError
+from dataselect.formats.column_names import better_when
 from dataselect.formats.score_table import ScoreTable
+from dataselect.formats.shares import check_one_unit
 from dataselect.units import parse_count
 from dataselect.wording import quoted
 
@@ -45,7 +47,7 @@ def paired_columns(
 
 
 def shared_candidates(proxy: ScoreTable, target: ScoreTable, notes: list[str]) -> list[str]:
-    """Candidates of both tables, in the order of the proxy's.
+    """Candidates of both tables, by name, so that the order of rows changes no random draw.
 
     Others are added to `notes`. Raises InputError when fewer than three are shared.
     """
@@ -54,7 +56,7 @@ def shared_candidates(proxy: ScoreTable, target: ScoreTable, notes: list[str]) -
         if left := [name for name in table.ids if name not in elsewhere]:
             notes.append(f"{candidates_of(left)} only in {table.path.name} left out")
     in_target = set(target.ids)
-    shared = [name for name in proxy.ids if name in in_target]
+    shared = sorted(name for name in proxy.ids if name in in_target)
     if len(shared) < FEWEST:
         raise InputError(
             proxy.path,
@@ -81,6 +83,13 @@ def by_seed(table: ScoreTable, column: str, size: str | None, ids: Sequence[str]
     seeds = rows["seed"] if "seed" in table.labels else ""
     values = rows.assign(seed=seeds).pivot(index="id", columns="seed", values=column)
     return values.reindex(pd.Index(ids, name="id"))
+
+
+def check_units(table: ScoreTable, columns: Collection[str]) -> None:
+    """Raise InputError for a column with percentages in some rows and shares in others."""
+    for name in table.metrics:
+        if name in columns and better_when(name) != "lower":
+            check_one_unit(table.path, name, table.rows[name].dropna().tolist())
 
 
 def candidates_of(names: Sequence[str]) -> str:

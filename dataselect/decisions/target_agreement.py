@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from dataselect.decisions.agreement import Agreement, decision_accuracy
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.errors import InputError
+from dataselect.formats.column_names import better_when, no_metrics
 from dataselect.formats.score_table import read_id_rows
+from dataselect.wording import quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,12 +42,17 @@ def read_target_accuracy(path: Path) -> dict[str, float]:
     InputError with the line at fault.
     """
     columns, rows = read_id_rows(path, "benchmark", "check the path in 'evidence'")
+    others = [name for name in columns if name != "id"]
+    wrong = [*no_metrics(others), *(name for name in others if better_when(name) == "lower")]
+    if wrong:
+        problem = f"column {quoted(wrong[0])} is no accuracy by its name"
+        raise InputError(f"{path}:1", problem, "leave it out, or rename one that is an accuracy")
     accuracies: dict[str, float] = {}
     for row in rows:
         name = row.text("id")
         if name in accuracies:
             raise InputError(row.where, f"{name!r} comes twice", "keep one of the rows")
-        values = [row.number(column) for column in columns if column != "id"]
+        values = [row.number(column) for column in others]
         if not all(0 <= value <= 1 for value in values):
             raise InputError(row.where, "an accuracy is not a number from 0 to 1", "fix the row")
         accuracies[name] = sum(values) / len(values)

@@ -16,6 +16,7 @@ import pandas as pd
 
 from dataselect.decisions.discrepancy import Gap
 from dataselect.decisions.ranking import Method, Ranking, aggregate_runs, widened
+from dataselect.decisions.score_units import ScoreUnits
 from dataselect.decisions.seeds import by_place, pooled_sd
 
 
@@ -33,6 +34,8 @@ class Uncertainty:
     """Scale of the discrepancy of a difference of two candidates; None if none was added."""
     extrapolated: str | None
     """Why `tau` is an extrapolation; None if it is not."""
+    source: str | None = None
+    """What `tau` was fitted on, in words; None if none was added."""
 
 
 def with_uncertainty(
@@ -43,7 +46,7 @@ def with_uncertainty(
     `runs`: per benchmark, means over items indexed by candidate, seed and step, lower is better.
     """
     spread = float(ranking.table["score"].std(ddof=0))
-    measured = seed_noise(runs, ranking.method)
+    measured = seed_noise(runs, ranking.method, ranking.units)
     rng = np.random.default_rng(seed)
     noise = beyond = np.zeros(ranking.draws.shape)
     normal = rng.standard_normal(ranking.draws.shape)
@@ -62,13 +65,17 @@ def with_uncertainty(
         measured is not None,
         None if gap is None else gap.tau * spread,
         None if gap is None else gap.extrapolated,
+        None if gap is None else gap.source,
     )
 
 
-def seed_noise(runs: Mapping[str, pd.Series], method: Method) -> tuple[float, int] | None:
+def seed_noise(
+    runs: Mapping[str, pd.Series], method: Method, units: ScoreUnits | None = None
+) -> tuple[float, int] | None:
     """Standard deviation of a candidate's mean score over its seeds, and the number of seeds.
 
-    None with one seed or one candidate. The checkpoints of a seed are averaged first.
+    In `units`, by default the candidates' spread. None with one seed or one candidate. The
+    checkpoints of a seed are averaged first.
     """
     means = {name: by_place(each).mean(axis=2) for name, each in runs.items()}
     candidates, seeds = next(iter(means.values())).shape
@@ -76,7 +83,7 @@ def seed_noise(runs: Mapping[str, pd.Series], method: Method) -> tuple[float, in
         return None
     by_seed = {name: pd.DataFrame(each.T) for name, each in means.items()}
     observed = {name: each.mean() for name, each in by_seed.items()}
-    values = aggregate_runs(by_seed, observed, method).to_numpy(dtype=np.float64)
+    values = aggregate_runs(by_seed, observed, method, units).to_numpy(dtype=np.float64)
     # The aggregate is centred over candidates, which takes one of as many degrees of freedom as
     # there are candidates.
     sd = pooled_sd(values.T)[0] * math.sqrt(candidates / (candidates - 1))

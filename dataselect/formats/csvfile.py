@@ -11,7 +11,7 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -20,6 +20,8 @@ from dataselect.formats.in_memory import Frame, Table
 from dataselect.wording import quoted
 
 _NO_NUMBER = {"", "nan", "na", "n/a", "none", "null", "-"}
+_LARGEST, _SMALLEST = 1e50, 1e-50
+"""Squares and fourth powers of larger and smaller numbers overflow or vanish; no score is such."""
 
 
 @dataclass(frozen=True)
@@ -39,27 +41,47 @@ class Row:
             raise InputError(self.where, f"the row has no {column}", "add it, or remove the row")
         return self.cells[column]
 
-    def number(self, column: str) -> float:
+    def number(self, column: str, *, dust: bool = False) -> float:
         """The finite number in `column`; NaN for a missing value or a missing column.
 
-        Raises InputError for any other text. A caller that needs a number must refuse NaN itself.
+        Raises InputError for any other text, for more than 1e50 and for less than 1e-50, except 0.
+        With `dust` so little is 0, as in a share. A caller that needs a number must refuse NaN
+        itself.
         """
         text = self.cells.get(column, "")
         if text.casefold() in _NO_NUMBER:
             return math.nan
-        try:
-            # Python also reads 2_5 as 25, and digits of other scripts: nothing else that writes
-            # CSV files means that.
-            value = float(text) if "_" not in text and text.isascii() else math.inf
-        except ValueError:
-            value = math.inf
+        value = plain_number(text)
         if not math.isfinite(value):
             raise InputError(
                 self.where,
                 f"column {quoted(column)} says {quoted(text)}, which is not a finite number",
                 "fix it, or leave it empty where there is no value",
             )
+        tiny = 0 < abs(value) < _SMALLEST
+        if tiny and dust:
+            return 0.0
+        if tiny or abs(value) > _LARGEST:
+            size = "small" if tiny else "large"
+            raise InputError(
+                self.where,
+                f"column {quoted(column)} says {quoted(text)}, which is too {size} to be a score",
+                "fix it, or write all of the column in another unit",
+            )
         return value
+
+
+def plain_number(text: str) -> float:
+    """The number that `text` says in plain digits; NaN where it says none, or an infinite one.
+
+    Python also reads 2_5 as 25, and digits of other scripts: nobody who writes a table or an
+    option means that.
+    """
+    try:
+        value = float(text) if "_" not in text and text.isascii() else math.nan
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan
 
 
 def read_csv(
@@ -70,13 +92,14 @@ def read_csv(
     Columns may be unnamed, but two must not share a name. With `any_case` names are in lower case.
     Raises InputError.
     """
-    rows = []
+    table: list[tuple[int, list[str]]] = []
     try:
         with _opened(path) as file:
             reader = csv.reader(file, strict=True)
             columns = tuple(name.strip() for name in next(reader, ()))
             if any_case:
                 columns = tuple(name.lower() for name in columns)
+            _check_separator(path, columns)
             for cells in reader:
                 if not any(cell.strip() for cell in cells):
                     continue
@@ -85,8 +108,7 @@ def read_csv(
                     raise InputError(
                         where, f"{len(cells)} cells under {len(columns)} columns", "fix the row"
                     )
-                named = zip(columns, (cell.strip() for cell in cells), strict=True)
-                rows.append(Row(where, reader.line_num, dict(named)))
+                table.append((reader.line_num, [cell.strip() for cell in cells]))
     except OSError as error:
         raise InputError(path, f"cannot be read: {error.strerror}", fix) from None
     except UnicodeDecodeError:
@@ -97,7 +119,27 @@ def read_csv(
     for name, count in Counter(columns).items():
         if name and count > 1:
             raise InputError(f"{path}:1", f"column {quoted(name)} comes twice", "rename one")
-    return columns, rows
+    return _without_empty_end(columns, table), [
+        Row(f"{path}:{line}", line, dict(zip(columns, cells, strict=True))) for line, cells in table
+    ]
+
+
+def _without_empty_end(
+    columns: tuple[str, ...], table: Sequence[tuple[int, Sequence[str]]]
+) -> tuple[str, ...]:
+    """The columns without those at the end that a spreadsheet left: no name, and no cell."""
+    kept = len(columns)
+    while kept and not columns[kept - 1] and not any(cells[kept - 1] for _, cells in table):
+        kept -= 1
+    return columns[:kept]
+
+
+def _check_separator(path: Table, columns: Sequence[str]) -> None:
+    """Raise InputError for a table whose cells are separated by something else than commas."""
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(columns) == 1 and separator in columns[0]:
+            problem = f"its cells are separated by {name}"
+            raise InputError(f"{path}:1", problem, "save it with commas, and points in numbers")
 
 
 def _opened(table: Table) -> TextIO:

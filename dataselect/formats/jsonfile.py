@@ -3,12 +3,16 @@
 Not covered: JSON lines (`benchmarks.jsonl`), and YAML, whose errors have lines (`config.schema`).
 """
 
+import json
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from dataselect.errors import InputError
+from dataselect.wording import quoted
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -23,7 +27,11 @@ def read_json(model: type[Model], path: Path, fix: str) -> Model:
 
 
 def parse_json(model: type[Model], data: str | bytes, where: str | Path, fix: str) -> Model:
-    """JSON text as a `model`. Raises InputError with the field, as in `functions.0.r2`."""
+    """JSON text as a `model`. Raises InputError with the field, as in `functions.0.r2`.
+
+    A key that an object has twice is refused: JSON readers keep one of the two in silence.
+    """
+    _refuse_repeats(data, where)
     try:
         return model.model_validate_json(data)
     except ValidationError as invalid:
@@ -31,3 +39,15 @@ def parse_json(model: type[Model], data: str | bytes, where: str | Path, fix: st
         field = ".".join(map(str, error["loc"]))
         problem = f"{field}: {error['msg']}" if field else error["msg"]
         raise InputError(where, problem, fix) from None
+
+
+def _refuse_repeats(data: str | bytes, where: str | Path) -> None:
+    def once(pairs: list[tuple[str, object]]) -> None:
+        counts = Counter(key for key, _ in pairs)
+        repeated = next((key for key, count in counts.items() if count > 1), None)
+        if repeated is not None:
+            raise InputError(where, f"the key {quoted(repeated)} comes twice", "keep one of them")
+
+    # What is no JSON is told by the model, with the place.
+    with suppress(ValueError, RecursionError):
+        json.loads(data, object_pairs_hook=once)

@@ -1,19 +1,28 @@
 """Read scores from a CSV file: an `id` column, a column for each metric, a row for each run.
 
 For people who trained elsewhere and have a spreadsheet. Other columns may be labels that tell
-several runs of a candidate apart, such as the seed. Missing values are kept as NaN for the caller.
+several runs of a candidate apart, such as the seed. Columns that are no metric by their name
+(`column_names`), or only number the rows, are left out with a note. Missing values are kept as NaN
+for the caller.
+
+A seed and a size may be written in several ways: `4M` and `4000000` are one size, and of two rows
+that differ in nothing else one is a repeat.
 
 Not covered: what the numbers mean, and whether higher is better.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from dataselect.errors import InputError
-from dataselect.formats.csvfile import Row, read_csv
+from dataselect.formats.column_names import counters, left_out_note, no_metrics
+from dataselect.formats.csvfile import Row, plain_number, read_csv
 from dataselect.formats.in_memory import Table
+from dataselect.formats.row_conditions import differing
+from dataselect.units import parse_count
 from dataselect.wording import quoted
 
 
@@ -29,6 +38,16 @@ class ScoreTable:
     """Label columns in the file."""
     metrics: tuple[str, ...]
     """Metric columns in the file."""
+    left_out: tuple[str, ...] = ()
+    """Columns in the file that are no metrics."""
+    doubts: tuple[str, ...] = ()
+    """What the file says against comparing its rows."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which columns were left out, and the doubts."""
+        columns = (left_out_note(self.path, self.left_out),) if self.left_out else ()
+        return (*columns, *self.doubts)
 
     @property
     def ids(self) -> list[str]:
@@ -50,35 +69,67 @@ def read_id_rows(
     return columns, rows
 
 
-def read_score_table(path: Table, labels: Sequence[str] = ()) -> ScoreTable:
+def read_score_table(
+    path: Table, labels: Sequence[str] = (), wanted: Collection[str] = ()
+) -> ScoreTable:
     """Read a file or frame of scores.
 
     `labels` are columns that tell a candidate's rows apart, where the file has them; all others are
-    metrics. Raises InputError with the line of the fault.
+    metrics, unless their names say that they are none. Those in `wanted` are metrics in any case.
+    Raises InputError with the line of the fault.
     """
     columns, records = read_id_rows(path, "metric")
     present = tuple(name for name in labels if name in columns)
-    metrics = tuple(name for name in columns if name not in ("id", *present))
-    if not metrics:
+    others = tuple(name for name in columns if name not in ("id", *present))
+    if not others:
         raise InputError(f"{path}:1", "it has no metric", "add a column of scores")
-    if "" in metrics:
+    if "" in others:
         raise InputError(f"{path}:1", "a column has no name", "name it, or remove it")
+    left_out = [name for name in no_metrics(others) if name not in wanted]
+    metrics = tuple(name for name in others if name not in left_out)
+    if not metrics:
+        shown = ", ".join(map(quoted, left_out[:5]))
+        fix = "add a column of scores, or rename one that is a metric"
+        raise InputError(f"{path}:1", f"it has no metric by its names ({shown})", fix)
     line_of: dict[tuple[str, ...], int] = {}
+    written: dict[tuple[str, str], str] = {}
     rows: list[dict[str, str | float]] = []
     for row in records:
-        names = tuple(row.text(name) for name in ("id", *present))
-        if names in line_of:
-            which = "".join(f", {k} {quoted(n)}" for k, n in zip(present, names[1:], strict=True))
+        names = [row.text("id")]
+        for label in present:
+            # The first way to write a size or seed stands for all ways.
+            text = row.text(label)
+            names.append(written.setdefault((label, _meaning(label, text)), text))
+        if tuple(names) in line_of:
+            which = "".join(f", {k} {quoted(row.text(k))}" for k in present)
             spare = [label for label in labels if label not in present]
             more = f", or add a column {quoted(spare[0])}" if spare else ""
             raise InputError(
                 row.where,
-                f"{quoted(names[0])}{which} comes twice (before in line {line_of[names]})",
+                f"{quoted(names[0])}{which} comes twice (before in line {line_of[tuple(names)]})",
                 f"keep one of the rows{more}",
             )
-        line_of[names] = row.line
+        line_of[tuple(names)] = row.line
         values = {name: row.number(name) for name in metrics}
         rows.append({**dict(zip(("id", *present), names, strict=True)), **values})
     if not rows:
         raise InputError(path, "it has no row", "add one for each candidate")
-    return ScoreTable(path, pd.DataFrame(rows), present, metrics)
+    table = pd.DataFrame(rows)
+    numbering = counters({name: table[name].tolist() for name in metrics})
+    numbering = [name for name in numbering if name not in wanted]
+    left_out += numbering
+    metrics = tuple(name for name in metrics if name not in numbering)
+    table = table.drop(columns=numbering)
+    doubts = tuple(f"{path.name}: {note}" for note in differing(others, records))
+    return ScoreTable(path, table, present, metrics, tuple(left_out), doubts)
+
+
+def _meaning(label: str, text: str) -> str:
+    """The text that equal sizes, and equal seeds, have in common."""
+    if label == "size":
+        try:
+            return str(parse_count(text))
+        except ValueError:
+            return text
+    number = plain_number(text) if label == "seed" else math.nan
+    return str(int(number)) if number.is_integer() else text

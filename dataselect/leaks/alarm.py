@@ -22,7 +22,7 @@ from dataselect.leaks.parts import Part, Split, parts_of
 from dataselect.leaks.scan import Findings
 from dataselect.leaks.search import LeakSearch, Text, scan_sources
 from dataselect.scoring.evaluate import Evaluation
-from dataselect.scoring.gather import planned_training
+from dataselect.scoring.gather import missing_training, planned_training
 from dataselect.store import Store
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ class LeakAlarm:
     """By candidate, benchmark and split."""
     unread: tuple[str, ...]
     """Candidates whose text was not searched."""
+    notes: tuple[str, ...] = ()
+    """What was not searched for."""
 
     def raised(self, candidate: str, split: Split) -> dict[str, Leaked]:
         """By benchmark, the leaks of a candidate that are enough to raise the alarm."""
@@ -91,6 +93,19 @@ def planned_search(plan: Plan, evaluations: Mapping[str, Evaluation]) -> LeakSea
         training = planned_training(plan, chosen)
         parts += parts_of(evaluation.benchmark, evaluation.traces, training)
     return LeakSearch(parts, plan.leaks.ngram, plan.leaks.share)
+
+
+def not_searched_for(plan: Plan) -> list[str]:
+    """A line for each benchmark whose training split is not at hand."""
+    if not plan.leaks.enabled:
+        return []
+    missing = {chosen.id: missing_training(plan, chosen) for chosen in plan.benchmarks}
+    return [
+        f"{name}: {file} is not in the folder, so the texts are not searched for the items that "
+        "worked examples are from"
+        for name, file in missing.items()
+        if file is not None
+    ]
 
 
 def observers(
@@ -192,6 +207,10 @@ def rank_clean(
         ranking.method,
         k=ranking.k,
         bootstrap=replace(bootstrap, confidence=ranking.confidence),
+        # z-scores are over the candidates on the items that are left.
+        units=None
+        if ranking.units is None or ranking.units.kind == "candidates"
+        else ranking.units,
     )
     means = {
         benchmark: {name: float(table[name].mean()) for name in names}

@@ -1,8 +1,11 @@
 """A mixture's shares as the files that pretraining code reads.
 
-Most trainers draw tokens or fixed-length sequences, and take shares of tokens unchanged as weights;
-those that draw documents need them divided by a source's mean document length. Sources with a share
-of 0 are left out, since several trainers refuse them. A source without a path is written by name.
+What a weight weighs differs. Most trainers draw tokens, or sequences of a fixed number of them, and
+take shares of tokens unchanged; those that draw documents need them divided by a source's mean
+document length, and where that is not known the file says that nothing was converted. Each file
+names the release that it fits (`trainers`), but for one that may hold weights and paths only.
+Sources with a share of 0 are left out, since several trainers refuse them. A source without a path
+is written by name.
 """
 
 import csv
@@ -15,6 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
+
+from dataselect.mixture.trainers import TRAINERS
+from dataselect.wording import one_line
 
 Array = NDArray[np.float64]
 
@@ -67,10 +74,10 @@ def export_all(
     notes = []
     if any(each.paths == (each.name,) for each in sources):
         notes.append("sources without 'path' are written by name in the trainers' files")
-    if any(each.tokens_per_document is None for each in sources):
+    if document_weights(sources) is None:
         notes.append(
-            "interleave_datasets.json assumes documents of equal length in all sources; give "
-            "'tokens_per_document' of every source"
+            "interleave_datasets.json and streaming.yaml draw documents and assume that they are "
+            "of equal length in all sources; give 'tokens_per_document' of every source"
         )
     if any(each.tokens is None for each in sources) or target_tokens is None:
         notes.append(
@@ -78,6 +85,17 @@ def export_all(
             "source and 'target_tokens'"
         )
     return {name: write(sources, target_tokens, seed) for name, write in EXPORTS.items()}, notes
+
+
+def document_weights(sources: Sequence[Source]) -> list[float] | None:
+    """Shares of documents that come to the shares of tokens; None where a length is not known."""
+    lengths = [each.tokens_per_document for each in sources]
+    known = [length for length in lengths if length is not None]
+    if len(known) < len(lengths):
+        return None
+    documents = np.array([each.share for each in sources]) / np.array(known)
+    weights: list[float] = (documents / documents.sum()).tolist()
+    return weights
 
 
 def weights_json(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
@@ -107,7 +125,7 @@ def olmo_core(sources: Sequence[Source], target_tokens: int | None, seed: int) -
             needed = each.share * target_tokens / each.tokens
             entry["max_repetition_ratio"] = round(max(1.0, needed * _HEADROOM), 6)
         entries.append(entry)
-    return _yaml({"sources": entries})
+    return _header("olmo-core.yaml") + _yaml({"sources": entries})
 
 
 def megatron(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
@@ -117,8 +135,11 @@ def megatron(sources: Sequence[Source], target_tokens: int | None, seed: int) ->
 
 
 def nanotron(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
-    """One stage of `data_stages`."""
-    folders = [path for each in sources for path in each.paths]
+    """One stage of `data_stages`; paths of a source share it equally."""
+    folders = CommentedSeq(path for each in sources for path in each.paths)
+    names = [each.name for each in sources for _ in each.paths]
+    for i, name in enumerate(names):
+        folders.yaml_add_eol_comment(one_line(name), i)
     shares = [each.share / len(each.paths) for each in sources for _ in each.paths]
     dataset = {"dataset_folder": folders, "dataset_weights": shares}
     stage = {
@@ -126,36 +147,56 @@ def nanotron(sources: Sequence[Source], target_tokens: int | None, seed: int) ->
         "start_training_step": 1,
         "data": {"dataset": dataset, "num_loading_workers": 1, "seed": seed},
     }
-    return _yaml({"data_stages": [stage]})
+    return _header("nanotron.yaml") + _yaml({"data_stages": [stage]})
 
 
 def streaming(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
-    """`streams` of MosaicML Streaming in YAML, each a remote or local folder."""
+    """`streams` of MosaicML Streaming where a sample is a document."""
+    weights = document_weights(sources)
+    if weights is None:
+        return _header("streaming.yaml", _NOT_CONVERTED) + _streams(
+            sources, [each.share for each in sources]
+        )
+    lines = [
+        f"{one_line(each.name)}: {each.share:.6g} of the tokens at {each.tokens_per_document:.6g} "
+        f"tokens a document is {weight:.6g} of the documents"
+        for each, weight in zip(sources, weights, strict=True)
+    ]
+    return _header("streaming.yaml", *lines) + _streams(sources, weights)
+
+
+def streaming_tokens(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
+    """`streams` of MosaicML Streaming where every sample has the same number of tokens."""
+    shares = [each.share for each in sources]
+    return _header("streaming_tokens.yaml") + _streams(sources, shares)
+
+
+def _streams(sources: Sequence[Source], weights: Sequence[float]) -> str:
+    """Streams by name, each a remote or local folder; paths of a source share it equally."""
+    names = {each.name for each in sources if len(each.paths) == 1}
     streams = {}
-    for each in sources:
+    for each, weight in zip(sources, weights, strict=True):
         for i, path in enumerate(each.paths):
             name = each.name if len(each.paths) == 1 else f"{each.name}-{i}"
+            # Another source may have that name.
+            while len(each.paths) > 1 and name in names:
+                name = f"{name}_"
+            names.add(name)
             where = "remote" if "://" in path else "local"
-            streams[name] = {where: path, "proportion": each.share / len(each.paths)}
+            streams[name] = {where: path, "proportion": weight / len(each.paths)}
     return _yaml({"streams": streams})
 
 
 def interleave_datasets(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
-    """Keyword arguments of `datasets.interleave_datasets`, which draws documents, not tokens."""
-    lengths = [each.tokens_per_document for each in sources]
-    known = [length for length in lengths if length is not None]
-    even = len(known) < len(lengths)
-    documents = np.array(
-        [
-            each.share
-            / (1.0 if even or each.tokens_per_document is None else each.tokens_per_document)
-            for each in sources
-        ]
-    )
+    """Arguments of `datasets.interleave_datasets`, which draws documents, and what they weigh."""
+    weights = document_weights(sources)
+    about = _about("interleave_datasets.json") + ([_NOT_CONVERTED] if weights is None else [])
     return _json(
         {
+            "about": " ".join(about),
+            "sources": [each.name for each in sources],
             "datasets": [list(each.paths) for each in sources],
-            "probabilities": (documents / documents.sum()).tolist(),
+            "probabilities": weights or [each.share for each in sources],
             "seed": seed,
             "stopping_strategy": "all_exhausted",
         }
@@ -163,33 +204,46 @@ def interleave_datasets(sources: Sequence[Source], target_tokens: int | None, se
 
 
 def torchtitan(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
-    """Python: weights for `WeightedDataset`s of a `DatasetMixConfig`."""
+    """Python: the mixture for torchtitan's release, and for its repository after that."""
     return (
-        "from torchtitan.components.data import DatasetMixConfig, WeightedDataset\n\n"
-        f"WEIGHTS = {_literal(sources)}\n\n\n"
-        "def mixture(datasets):\n"
-        '    """The mixture of dataset configurations, given by source."""\n'
-        "    parts = [WeightedDataset(dataset=datasets[k], weight=w) for k, w in WEIGHTS.items()]\n"
+        _header("torchtitan_mixture.py")
+        + f"\nWEIGHTS = {_literal(sources, [each.share for each in sources])}\n"
+        + _document_literal(sources)
+        + "\n\ndef interleaved(sources, **settings):\n"
+        '    """torchtitan 0.3.0: keyword arguments of `HFDataSource`, given by source."""\n'
+        "    from torchtitan.hf_datasets.text_datasets import (\n"
+        "        HFDataSource,\n"
+        "        InterleavedHuggingFaceTextDataLoader,\n"
+        "    )\n\n"
+        "    parts = [HFDataSource(weight=w, **sources[k]) for k, w in WEIGHTS.items()]\n"
+        f"    settings = {{'seed': {seed}, **settings}}\n"
+        "    return InterleavedHuggingFaceTextDataLoader.Config(sources=parts, **settings)\n"
+        "\n\ndef mixture(datasets, weights=WEIGHTS):\n"
+        '    """torchtitan after 0.3.0: dataset configurations, packed, given by source."""\n'
+        "    from torchtitan.components.data import DatasetMixConfig, WeightedDataset\n\n"
+        "    parts = [WeightedDataset(dataset=datasets[k], weight=w) for k, w in weights.items()]\n"
         "    return DatasetMixConfig(datasets=tuple(parts))\n"
     )
 
 
 def levanter(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
     """`train_weights` of a data configuration."""
-    return _yaml({"train_weights": {each.name: each.share for each in sources}})
+    shares = {each.name: each.share for each in sources}
+    return _header("levanter.yaml") + _yaml({"train_weights": shares})
 
 
 def litgpt(sources: Sequence[Source], target_tokens: int | None, seed: int) -> str:
     """Python: a `CombinedStreamingDataset` of one streaming dataset for each source."""
     return (
-        "from litdata import CombinedStreamingDataset\n\n"
-        f"WEIGHTS = {_literal(sources)}\n\n\n"
-        "def mixture(datasets):\n"
+        _header("litgpt_mixture.py") + "\nfrom litdata import CombinedStreamingDataset\n\n"
+        f"WEIGHTS = {_literal(sources, [each.share for each in sources])}\n"
+        + _document_literal(sources)
+        + "\n\ndef mixture(datasets, weights=WEIGHTS):\n"
         '    """The mixture of streaming datasets, given by source."""\n'
         "    return CombinedStreamingDataset(\n"
-        "        datasets=[datasets[name] for name in WEIGHTS],\n"
+        "        datasets=[datasets[name] for name in weights],\n"
         f"        seed={seed},\n"
-        "        weights=list(WEIGHTS.values()),\n"
+        "        weights=list(weights.values()),\n"
         "        iterate_over_all=False,\n"
         "    )\n"
     )
@@ -202,6 +256,7 @@ EXPORTS: Mapping[str, Export] = {
     "megatron.txt": megatron,
     "nanotron.yaml": nanotron,
     "streaming.yaml": streaming,
+    "streaming_tokens.yaml": streaming_tokens,
     "interleave_datasets.json": interleave_datasets,
     "torchtitan_mixture.py": torchtitan,
     "levanter.yaml": levanter,
@@ -209,9 +264,36 @@ EXPORTS: Mapping[str, Export] = {
 }
 
 
-def _literal(sources: Sequence[Source]) -> str:
+_NOT_CONVERTED = (
+    "NOT CONVERTED: the mean tokens per document of a source are not known, so these are shares of "
+    "tokens, right only where documents are equally long in all sources."
+)
+
+
+def _about(file: str) -> list[str]:
+    """What every file says: which release it fits, and what its weights weigh."""
+    trainer = TRAINERS[file]
+    return [f"For {trainer.fits}.", f"A weight is a share of {trainer.weighs}."]
+
+
+def _header(file: str, *lines: str) -> str:
+    return "".join(f"# {line}\n" for line in [*_about(file), *lines])
+
+
+def _document_literal(sources: Sequence[Source]) -> str:
+    weights = document_weights(sources)
+    if weights is None:
+        return ""
+    text = "# The same mixture where a sample is a document and not a packed sequence.\n"
+    return f"{text}DOCUMENT_WEIGHTS = {_literal(sources, weights)}\n"
+
+
+def _literal(sources: Sequence[Source], weights: Sequence[float]) -> str:
     # JSON's escapes are Python's, and a name cannot end its string.
-    lines = "".join(f"    {json.dumps(each.name)}: {each.share!r},\n" for each in sources)
+    lines = "".join(
+        f"    {json.dumps(each.name)}: {weight!r},\n"
+        for each, weight in zip(sources, weights, strict=True)
+    )
     return "{\n" + lines + "}"
 
 

@@ -8,6 +8,7 @@ Written on the command line as `hellaswag`, `arc,hellaswag` or `arc=2,hellaswag=
 file. Floors of single metrics are constraints of a proposal.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from pydantic import Field
 
 from dataselect.config.schema import Document, read
 from dataselect.errors import InputError
+from dataselect.formats.column_names import is_bookkeeping
+from dataselect.formats.csvfile import plain_number
 from dataselect.units import Number
 from dataselect.wording import nearest, quoted
 
@@ -64,21 +67,29 @@ def find_objective(
         file = read(ObjectiveFile, Path(spec))
         where, named, standardised = spec, dict(file.metrics), file.standardise
     elif spec is not None:
-        named = dict(_parse(part, metrics) for part in spec.split(","))
+        for name, weight in (_parse(part, metrics) for part in spec.split(",")):
+            if name in named:
+                raise InputError(where, f"{quoted(name)} comes twice", "give it one weight")
+            named[name] = weight
     named = named or dict.fromkeys(metrics, 1.0)
     for name, weight in named.items():
         if name not in metrics:
             known = f"the metrics are {', '.join(map(quoted, metrics[:8]))}"
+            if is_bookkeeping(name):
+                known = f"no column of that name is one; rename it if it is ({known})"
             fix = nearest(name, metrics) or known
             raise InputError(where, f"{quoted(name)} is no metric", fix)
-        if weight < 0:
-            raise InputError(where, f"{quoted(name)} has a negative weight", "write 0 or more")
+        if not 0 <= weight < math.inf:
+            what = "a negative weight" if weight < 0 else f"the weight {weight:g}"
+            raise InputError(where, f"{quoted(name)} has {what}", "write 0 or more")
     weights = np.array([named.get(name, 0.0) for name in metrics])
     if weights.sum() == 0:
         raise InputError(where, "no metric has a weight", "give one a weight above 0")
     weights /= weights.sum()
     if standardised:
-        weights /= values.std(axis=0)
+        spread = values.std(axis=0)
+        # A metric that is the same in every run decides nothing, whatever its unit.
+        weights /= np.where(spread > 1e-12 * np.abs(values).max(axis=0), spread, 1.0)
     return Objective(weights, standardised)
 
 
@@ -89,9 +100,9 @@ def _parse(part: str, metrics: Sequence[str]) -> tuple[str, float]:
     name, separator, weight = part.rpartition("=")
     if not separator:
         return part.strip(), 1.0
-    try:
-        return name.strip(), float(weight)
-    except ValueError:
+    value = plain_number(weight.strip())
+    if math.isnan(value):
         raise InputError(
             "--objective", f"{quoted(part)} is no metric with a weight", "write it like arc=2"
-        ) from None
+        )
+    return name.strip(), value

@@ -1,7 +1,10 @@
 """Runs that were trained on different mixtures of the same sources, read from two CSV tables.
 
 `ratios.csv` has a column `run` and one for each source; `metrics.csv` a column `run` and one for
-each metric. Shares are of the tokens trained on. They are often rounded, so a row that sums to 1
+each metric. Without `run` the runs are named by `run_id` or, as in RegMix's files, `index`: by the
+first of these that both tables have. Columns that are no metric by their name (a seed, seconds) are
+left out of the metrics with a note, and of the shares where the rows sum to 1 without them. Shares
+are of the tokens trained on. They are often rounded, so a row that sums to 1
 within a hundredth is scaled to 1; any other is refused. Runs that lack a metric, or are in only one
 of the files, are left out and counted. A source that no run used, and a metric that is the same in
 every run, are left out as well: the runs say nothing about them.
@@ -11,17 +14,25 @@ every run, are left out as well: the runs say nothing about them.
 Not covered: which direction of a metric is better (`direction`).
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataselect.errors import InputError
-from dataselect.formats.csvfile import Row, read_csv
+from dataselect.formats.column_names import (
+    better_when,
+    counters,
+    is_bookkeeping,
+    left_out_note,
+    no_metrics,
+)
+from dataselect.formats.csvfile import Row, plain_number, read_csv
 from dataselect.formats.in_memory import Table
+from dataselect.formats.shares import check_one_unit
 from dataselect.mixture.repetition import repeats, usual_rates
-from dataselect.wording import nearest, quoted
+from dataselect.wording import natural, nearest, quoted
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -30,8 +41,10 @@ FEWEST_RUNS = 8
 SUM_TOLERANCE = 0.01
 _SAME_EPOCHS = 0.2
 """Shares and epochs are often rounded: rates that differ by less than this are the same."""
-_RUN = ("run", "run_id")
+_RUN = ("run", "run_id", "index")
+"""Columns that may name the runs, the likeliest first."""
 _LABELS = ("name", "index")
+"""Columns that are no source and no metric; `index` where another names the runs."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +69,12 @@ class Swarm:
 
 def read_swarm(ratios: Table, metrics: Table) -> Swarm:
     """The runs that are in both tables. InputError names the file and line of what is wrong."""
-    sources, shares_of, notes = _read_shares(ratios)
-    names, values_of = _read_metrics(metrics)
-    common = [run for run in shares_of if run in values_of]
+    key = _common_key(ratios, metrics)
+    sources, shares_of, notes = _read_shares(ratios, key)
+    names, values_of, of_metrics = _read_metrics(metrics, key)
+    notes += of_metrics
+    # Not in the order of the rows, which must not change a random draw.
+    common = sorted((run for run in shares_of if run in values_of), key=natural)
     if not common:
         raise InputError(
             metrics, f"it has no run of {ratios.name}", "name runs alike in column 'run'"
@@ -102,28 +118,52 @@ def read_swarm(ratios: Table, metrics: Table) -> Swarm:
     )
 
 
-def read_shares(path: Table, sources: Sequence[str]) -> tuple[tuple[str, ...], Array]:
-    """Names of mixtures and their shares (mixtures, sources), in the order of `sources`.
+@dataclass(frozen=True)
+class Mixtures:
+    """Mixtures of a model's sources, to be predicted."""
 
-    A source without a column has a share of 0. InputError for an unknown source, unless all its
-    shares are 0.
+    names: tuple[str, ...]
+    """Their names."""
+    shares: Array
+    """Their shares, (mixtures, sources), in the order of the sources asked for."""
+    notes: tuple[str, ...] = ()
+    """Rows that were skipped, and what was changed when reading."""
+
+
+def read_shares(path: Table, sources: Sequence[str]) -> Mixtures:
+    """The mixtures in a file.
+
+    A source without a column has a share of 0. A row with a share of an unknown source is skipped
+    and counted in the notes; InputError if no other row is left.
     """
-    columns, shares_of, _ = _read_shares(path)
+    columns, shares_of, notes = _read_shares(path)
+    if not shares_of:
+        raise InputError(path, "it has no row", "add one for each mixture")
     unknown = [name for name in columns if name not in sources]
-    for name in unknown:
-        if any(row[columns.index(name)] > 0 for row in shares_of.values()):
-            raise InputError(
-                f"{path}:1",
-                f"{quoted(name)} is no source of the model",
-                nearest(name, sources) or f"the sources are {_few(sources)}",
-            )
-    shares = np.zeros((len(shares_of), len(sources)))
+    beyond = {
+        name: [run for run, row in shares_of.items() if row[columns.index(name)] > 0]
+        for name in unknown
+    }
+    skipped = {run for runs in beyond.values() for run in runs}
+    if skipped:
+        name = next(name for name, runs in beyond.items() if runs)
+        # A source that has its own column is not what the unknown one means.
+        fix = nearest(name, [each for each in sources if each not in columns])
+        fix = fix or f"the sources are {_few(sources)}"
+        problem = f"{quoted(name)} is no source of the model"
+        if len(skipped) == len(shares_of):
+            raise InputError(f"{path}:1", problem, fix)
+        others = [run for run in shares_of if run in skipped]
+        notes.append(
+            f"{_count(len(skipped), 'mixture')} of {len(shares_of)} in {path.name} skipped"
+            f" ({_few(others)}): {problem}; {fix}"
+        )
+    kept = {run: row for run, row in shares_of.items() if run not in skipped}
+    shares = np.zeros((len(kept), len(sources)))
     for i, source in enumerate(sources):
         if source in columns:
-            shares[:, i] = [row[columns.index(source)] for row in shares_of.values()]
-    if not len(shares):
-        raise InputError(path, "it has no row", "add one for each mixture")
-    return tuple(shares_of), shares
+            shares[:, i] = [row[columns.index(source)] for row in kept.values()]
+    return Mixtures(tuple(kept), shares, tuple(notes))
 
 
 def read_epochs(path: Table, sources: Sequence[str], runs: Sequence[str], shares: Array) -> Array:
@@ -133,13 +173,13 @@ def read_epochs(path: Table, sources: Sequence[str], runs: Sequence[str], shares
     file, and for epochs that contradict the shares.
     """
     columns, rows = _read(path, "source")
-    unknown = [name for name in columns if name not in sources]
+    unknown = [name for name in columns if name not in sources and not is_bookkeeping(name)]
     row_of: dict[str, Row] = {}
     for row in rows:
         _run(row, row_of)
         row_of[row.cells["run"]] = row
-        for name in unknown:
-            if row.number(name) > 0:
+        for name in unknown if row.cells["run"] in runs else ():
+            if row.number(name, dust=True) > 0:
                 raise InputError(
                     f"{path}:1",
                     f"{quoted(name)} is no source of the runs",
@@ -175,7 +215,7 @@ def with_epochs(swarm: Swarm, path: Table) -> Swarm:
 
 
 def _rate(row: Row, source: str, share: float) -> float:
-    epochs = row.number(source)
+    epochs = row.number(source, dust=True)
     if not epochs >= 0:
         what = "negative" if epochs < 0 else "no number"
         problem = f"the epochs of {quoted(source)} are {what}"
@@ -200,13 +240,18 @@ def _check_enough(path: Table, runs: int, sources: int, notes: list[str]) -> Non
         )
 
 
-def _read_shares(path: Table) -> tuple[tuple[str, ...], dict[str, Array], list[str]]:
-    sources, rows = _read(path, "source")
+def _read_shares(
+    path: Table, key: str | None = None
+) -> tuple[tuple[str, ...], dict[str, Array], list[str]]:
+    sources, rows = _read(path, "source", key)
     notes: list[str] = []
+    sources, left_out = _sources_of(sources, rows)
+    if left_out:
+        notes.append(f"{path.name}: no source, left out: {_few(left_out)}")
     found: dict[str, Array] = {}
     largest = 0.0
     for row in rows:
-        shares = np.array([row.number(name) for name in sources])
+        shares = np.array([row.number(name, dust=True) for name in sources])
         for name, share in zip(sources, shares, strict=True):
             if not share >= 0:
                 what = "negative" if share < 0 else "empty"
@@ -230,23 +275,83 @@ def _read_shares(path: Table) -> tuple[tuple[str, ...], dict[str, Array], list[s
     return sources, found, notes
 
 
-def _read_metrics(path: Table) -> tuple[tuple[str, ...], dict[str, Array]]:
-    metrics, rows = _read(path, "metric")
-    if "objective" in metrics:
+def _sources_of(
+    columns: tuple[str, ...], rows: Sequence[Row]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Which columns are sources, and which are bookkeeping.
+
+    A source may be called anything, so a column is bookkeeping only if its name says so and the
+    others sum to 1 in every row.
+    """
+    doubtful = tuple(no_metrics(columns))
+    sure = tuple(name for name in columns if name not in doubtful)
+    if not doubtful or not sure or not rows:
+        return columns, ()
+    totals = (sum(plain_number(row.cells[name]) for name in sure) for row in rows)
+    if all(abs(total - 1) <= SUM_TOLERANCE for total in totals):
+        return sure, doubtful
+    return columns, ()
+
+
+def _read_metrics(
+    path: Table, key: str | None = None
+) -> tuple[tuple[str, ...], dict[str, Array], list[str]]:
+    columns, rows = _read(path, "metric", key)
+    if "objective" in columns:
         raise InputError(
             f"{path}:1", "'objective' is reserved for the combined metrics", "rename it"
+        )
+    left_out = no_metrics(columns)
+    metrics = tuple(name for name in columns if name not in left_out)
+    if not metrics:
+        raise InputError(
+            f"{path}:1",
+            f"it has no metric by its names ({_few(left_out)})",
+            "add a column for each metric, or rename one that is a metric",
         )
     found: dict[str, Array] = {}
     for row in rows:
         found[_run(row, found)] = np.array([row.number(name) for name in metrics])
-    return metrics, found
+    values = np.array(list(found.values())).reshape(-1, len(metrics))
+    for name, column in zip(metrics, values.T, strict=True):
+        if better_when(name) != "lower":
+            check_one_unit(path, name, column[np.isfinite(column)].tolist())
+    numbering = counters(dict(zip(metrics, values.T.tolist(), strict=True)))
+    left_out += numbering
+    kept = [k for k, name in enumerate(metrics) if name not in numbering]
+    metrics = tuple(metrics[k] for k in kept)
+    found = {run: row[kept] for run, row in found.items()}
+    notes = [left_out_note(path, left_out)] if left_out else []
+    return metrics, found, [*notes, *_repeated(metrics, found)]
 
 
-def _read(path: Table, each: str) -> tuple[tuple[str, ...], list[Row]]:
-    """Columns except run and labels, and the rows, each with its run in the cell `run`."""
+def _repeated(metrics: Sequence[str], found: Mapping[str, Array]) -> list[str]:
+    """Notes on metrics that have the values of another in every run: both count in a mean."""
+    first: dict[tuple[float, ...], str] = {}
+    notes = []
+    for k, name in enumerate(metrics):
+        values = tuple(float(row[k]) for row in found.values())
+        other = first.setdefault(values, name)
+        if other != name and len(set(values)) > 1:
+            notes.append(f"{quoted(name)} has the same values as {quoted(other)}: both count")
+    return notes
+
+
+def _common_key(ratios: Table, metrics: Table) -> str | None:
+    """The first column that may name runs and is in both tables; None where there is none."""
+    there = [set(read_csv(table)[0]) for table in (ratios, metrics)]
+    return next((name for name in _RUN if all(name in columns for columns in there)), None)
+
+
+def _read(path: Table, each: str, key: str | None = None) -> tuple[tuple[str, ...], list[Row]]:
+    """Columns except run and labels, and the rows, each with its run in the cell `run`.
+
+    `key` is the column that names the runs; by default the first that may.
+    """
     columns, rows = read_csv(path)
-    key = next((name for name in _RUN if name in columns), None)
-    names = tuple(name for name in columns if name != key and name not in _LABELS)
+    key = key or next((name for name in _RUN if name in columns), None)
+    # Of two columns that name runs, the other is no source and no metric either.
+    names = tuple(name for name in columns if name not in (key, *_LABELS, *_RUN))
     if key is None or not names:
         raise InputError(
             f"{path}:1", f"it needs a column 'run' and one for each {each}", "add them"

@@ -140,19 +140,11 @@ def prepare(experiment: Experiment) -> TrialRunner:
     store, watch = experiment.store, experiment.watch
     check(manifest, plan)
     mix = chosen_mix(plan)
-    proxy, where = search_proxy(plan, mix)
     sources = tuple(mix.sources or manifest.text_sources())
     benchmarks = tuple(each.id for each in plan.benchmarks if each.id in (mix.benchmarks or ()))
     watch.step("Mixture: corpus")
     corpus = experiment.corpus or read_corpus(manifest, plan, store, watch.progress)
-    recipe = make_recipe(proxy, corpus.tokenizer.vocab_size, experiment.runtime.device, where)
-    kept = len(recipe.checkpoint_steps())
-    if kept < mix.average:
-        raise InputError(
-            plan.where("mix", "average"),
-            f"{mix.average} checkpoints cannot be averaged of {kept} that the proxy keeps",
-            "lower it, or raise the proxy's 'checkpoints'",
-        )
+    recipe = trial_recipe(plan, mix, corpus.tokenizer.vocab_size, experiment.runtime.device)
     needed = dict.fromkeys(sources, tokens_drawn(recipe.tokens, recipe.sequence_length, 1.0))
     limits = _read_bounds(manifest, plan, mix, sources)
     cut = cut_to_target(plan, mix, sources, limits, recipe)
@@ -184,6 +176,31 @@ def prepare(experiment: Experiment) -> TrialRunner:
         rates,
         tuple(cut),
     )
+
+
+def check_trials(manifest: Manifest, plan: Plan, vocab_size: int, device: str) -> None:
+    """What a search needs of its proxies and the tokens of its sources, before any training.
+
+    Raises InputError.
+    """
+    mix = chosen_mix(plan)
+    sources = mix.sources or list(manifest.text_sources())
+    recipe = trial_recipe(plan, mix, vocab_size, device)
+    cut_to_target(plan, mix, sources, _read_bounds(manifest, plan, mix, sources), recipe)
+
+
+def trial_recipe(plan: Plan, mix: Mix, vocab_size: int, device: str) -> Recipe:
+    """The training run of each trial. Raises InputError."""
+    proxy, where = search_proxy(plan, mix)
+    recipe = make_recipe(proxy, vocab_size, device, where)
+    kept = len(recipe.checkpoint_steps())
+    if kept < mix.average:
+        raise InputError(
+            plan.where("mix", "average"),
+            f"{mix.average} checkpoints cannot be averaged of {kept} that the proxy keeps",
+            "lower it, or raise the proxy's 'checkpoints'",
+        )
+    return recipe
 
 
 def search_proxy(plan: Plan, mix: Mix) -> tuple[Proxy, str]:

@@ -9,12 +9,13 @@ Not covered: a pruner. Half-trained proxies predict their end, but a search has 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dataselect.corpus.prepare import corpus_notes
 from dataselect.cost import Spent, spent
 from dataselect.errors import InputError
 from dataselect.mixture.accuracy import Forecasts, forecast
@@ -34,6 +35,9 @@ from dataselect.mixture_search.target_objective import find_target, transfer_fil
 from dataselect.mixture_search.trial import SearchSettings
 from dataselect.mixture_search.trial_runner import TrialRunner
 from dataselect.mixture_search.worker import Worker
+from dataselect.scoring.machine_notes import training_note
+from dataselect.scoring.non_finite import FAILED
+from dataselect.stages.accounting import benchmark_notes
 from dataselect.stages.experiment import Experiment
 
 Array = NDArray[np.float64]
@@ -64,7 +68,9 @@ class Found:
     trials: int
     """Trials that the model is fitted to."""
     diverged: int
-    """Trials that diverged."""
+    """Trials that diverged, or whose scores are not finite."""
+    unscored: Mapping[int, str]
+    """Why trials have no scores, though their training did not diverge, by number."""
     failed: int
     """Trials that failed and were run again."""
     flops: float
@@ -131,8 +137,22 @@ def search(
         accuracies = forecast(model, settings.target, proposal, plan.confidence, draws, plan.seed)
     others = trade_offs(model, limits, runner.mix.pareto, plan.seed, plan.confidence)
     entries = study.entries()
+    unscored = {
+        entry.number: entry.why
+        for entry in entries
+        if entry.diverged and entry.why is not None and entry.why.startswith(FAILED)
+    }
+    notes += [f"trial {number} is left out: {why}" for number, why in unscored.items()]
     done = [entry for entry in entries if entry.values is not None]
+    notes += [
+        f"trial {each.number} diverged: {each.why}"
+        for each in entries
+        if each.diverged and each.number not in unscored
+    ]
     keys = {key for entry in entries for key in runner.keys(entry.trial)}
+    mixed = training_note({f"trial {entry.number}": entry.trained_on for entry in done})
+    if mixed is not None:
+        notes.append(mixed)
     return Found(
         study=name,
         settings=settings,
@@ -145,6 +165,7 @@ def search(
         measured=measured,
         trials=len(values),
         diverged=sum(entry.diverged for entry in entries),
+        unscored=unscored,
         failed=sum(entry.lost for entry in entries),
         flops=sum(entry.flops for entry in done),
         trial_seconds=sum(entry.seconds for entry in done),
@@ -153,15 +174,16 @@ def search(
         history=history(entries, settings, model),
         rankings=compare_rankings(model, plan.confidence),
         grid=response_map(model, plan.confidence),
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys((*benchmark_notes(experiment), *notes))),
     )
 
 
 def settle(runner: TrialRunner) -> tuple[Limits, SearchSettings, list[str]]:
     """Limits of the proposal, settings of the trials, and notes for the user. Raises InputError."""
     mix, plan = runner.mix, runner.experiment.plan
-    sources, notes = runner.sources, []
-    limits = runner.limits
+    sources = runner.sources
+    notes = corpus_notes(runner.experiment.manifest, runner.corpus)
+    limits = runner.limits_with_lengths()
     prior = limits.prior
     if prior is None:
         prior = np.full(len(sources), 1 / len(sources))

@@ -23,6 +23,7 @@ import optuna
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from dataselect.compute.machine import Machine
 from dataselect.errors import InputError
 from dataselect.mixture_search.journal import JournalFile
 from dataselect.mixture_search.trial import Trial
@@ -62,6 +63,8 @@ class Entry:
     """Who claimed it."""
     last_seen: float = 0.0
     """Last heartbeat of its worker, seconds since 1970."""
+    trained_on: tuple[Machine, ...] = ()
+    """What trained its proxy; empty unless it is complete."""
 
     @property
     def active(self) -> bool:
@@ -226,9 +229,17 @@ class SharedStudy:
             for each in self.entries()
         )
 
-    def tell(self, number: int, values: Sequence[float], flops: float) -> None:
-        """Report the scores by benchmark of a finished trial."""
+    def tell(
+        self,
+        number: int,
+        values: Sequence[float],
+        flops: float,
+        trained_on: Sequence[Machine] = (),
+    ) -> None:
+        """Report the scores by benchmark of a finished trial, and what trained its proxy."""
         self._set(number, "flops", flops)
+        # Here and not in the store alone, which workers on other machines do not share.
+        self._set(number, "trained_on", [machine.record() for machine in trained_on])
         self._study.tell(number, list(values), skip_if_finished=True)
 
     def give_up(self, number: int, why: str, diverged: bool = False) -> None:
@@ -298,6 +309,8 @@ class SharedStudy:
             attributes.get("worker"),
             # A worker killed between claiming and signing leaves only the start time.
             attributes.get("seen", started),
+            # A trial of an older version has no record.
+            tuple(map(Machine.read, attributes.get("trained_on", [None]))) if done else (),
         )
 
     def _fail(self, number: int, why: str) -> None:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from dataselect.compute.machine import Machine
 from dataselect.config.mixture import Mix
 from dataselect.corpus.prepare import Corpus, Share
 from dataselect.mixture.constraints import Limits
@@ -16,6 +17,7 @@ from dataselect.proxies.make import ProxyRequest
 from dataselect.proxies.recipe import Recipe, population_size
 from dataselect.proxy_sources import TrainedHere
 from dataselect.scoring.evaluate import Evaluation, read
+from dataselect.scoring.non_finite import failure
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.jobs import Run, is_scored, run_jobs
 from dataselect.store import content_key
@@ -32,7 +34,9 @@ class Result:
     why: str = ""
     """What went wrong; empty where nothing did."""
     diverged: bool = False
-    """Whether training diverged, as it would again."""
+    """Whether training diverged or a score is not finite, as it would be again."""
+    trained_on: tuple[Machine, ...] = ()
+    """What trained the proxy."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,18 @@ class TrialRunner:
             "benchmarks": [[e.benchmark.content_hash, e.traces_hash] for e in self._evaluations],
         }
         return content_key("mixture", spec)
+
+    def limits_with_lengths(self) -> Limits:
+        """The limits, with mean tokens per document of the streams where none are given.
+
+        A stream of a single document, which the budget may have cut, measures nothing.
+        """
+        lengths = self.limits.tokens_per_document.copy()
+        for i, name in enumerate(self.sources):
+            stream = self.corpus.streams[name]
+            if math.isnan(lengths[i]) and stream.index["documents"] > 1:
+                lengths[i] = stream.tokens / stream.index["documents"]
+        return replace(self.limits, tokens_per_document=lengths)
 
     @property
     def at_once(self) -> int:
@@ -131,8 +147,11 @@ class TrialRunner:
             for point in proxy.points:
                 measured = read(store, point.checkpoint, evaluation, "scores")
                 flops += measured.flops
+                # Trials are compared by means that are kept, so that none can drop an item later.
+                scored, name = len(measured.table), evaluation.benchmark.id
+                why = failure(measured.exclusions, scored, name, tolerant=False)
+                if why is not None:
+                    return Result(None, flops, why, diverged=True)
                 means.append(float(measured.table["rbridge"].mean()))
             values.append(math.fsum(means) / len(means))
-        if not all(map(math.isfinite, values)):
-            return Result(None, flops, "its score is no number", diverged=True)
-        return Result(tuple(values), flops)
+        return Result(tuple(values), flops, trained_on=proxy.trained_on)

@@ -109,7 +109,7 @@ class Worker:
             for each in claimed:
                 result = results[f"trial {each.number}"]
                 if result.values is not None:
-                    self.study.tell(each.number, result.values, result.flops)
+                    self.study.tell(each.number, result.values, result.flops, result.trained_on)
                 else:
                     self.study.give_up(each.number, result.why, result.diverged)
                     fate: Status = "diverged" if result.diverged else "failed"

@@ -6,12 +6,12 @@ nothing.
 
 An artifact holds `step-NNNNNNNN/` (Hugging Face checkpoints) and `training.json`. A run that
 diverged is an artifact too, without a last checkpoint, so that it is not repeated. The number of
-training processes is not part of the key (`layout`).
+training processes is not part of the key (`layout`), nor is the kind of machine: `training.json`
+records both (`compute.machine`), and reports say where they are mixed.
 """
 
 import json
 import os
-import platform
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -19,17 +19,24 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dataselect.compute.machine import (
+    UNKNOWN,
+    Machine,
+    processor_name,
+    this_machine,
+)
 from dataselect.corpus.prepare import Share
 from dataselect.cost import training_flops
 from dataselect.proxies.layout import ONE_PROCESS, Layout
 from dataselect.proxies.recipe import TRAINER_VERSION, Recipe
-from dataselect.store import Artifact, Store
+from dataselect.store import Artifact, Store, write_atomic
 
 if TYPE_CHECKING:
     from dataselect.corpus.packing import Part
     from dataselect.proxies.train import Progress, Training
 
 KIND = "proxy"
+_MACHINES = "machines.json"
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,16 @@ class Proxy:
     def diverged(self) -> bool:
         """Whether the loss or the weights became non-finite."""
         return bool(self.facts["diverged"])
+
+    @property
+    def trained_on(self) -> tuple[Machine, ...]:
+        """What trained it; several where an attempt was stopped and another kind went on."""
+        if "machines" in self.facts:
+            return tuple(map(Machine.read, self.facts["machines"]))
+        # Older versions recorded these alone.
+        grouping = _grouping(self.facts.get("population", 1), self.facts.get("processes", 1))
+        known = {"torch": self.facts.get("torch", UNKNOWN), "grouping": grouping}
+        return (Machine.read(known),)
 
     def checkpoint(self, step: int) -> Path:
         """The Hugging Face folder after `step` steps, its files verified."""
@@ -111,12 +128,13 @@ def make_proxies(
 ) -> list[Proxy]:
     """The proxies of the requests, all of one recipe; those not in the store are trained.
 
-    They train as one population, or one after the other where each has several processes
-    (`layout`). Resumes attempts that were killed. The names are for the ledger. Raises whatever
-    training raises, after recording the time in the ledger as failed.
+    On a GPU they train as one population. On a CPU, where that gains nothing and would give other
+    bits than each alone, they train one after the other, as they do where each has several
+    processes (`layout`). Resumes attempts that were killed. The names are for the ledger. Raises
+    whatever training raises, after recording the time in the ledger as failed.
     """
     missing = {name: each for name, each in requests.items() if find_proxy(store, each) is None}
-    if layout.processes == 1:
+    if layout.processes == 1 and device.startswith("cuda"):
         populations = [missing] if missing else []
     else:
         populations = [{name: request} for name, request in missing.items()]
@@ -135,6 +153,8 @@ def _train(
 ) -> None:
     # Imported here so that a run with everything in the store never loads torch.
     import torch
+
+    from dataselect.proxies.train import device_bytes
 
     first = next(iter(requests.values()))
     recipe = first.recipe
@@ -157,6 +177,10 @@ def _train(
         store.note(KIND, requests[name].spec, facts)
 
     folders = [store.workspace(KIND, request.spec) for request in requests.values()]
+    sharded = layout.is_sharded(recipe.parameters, device_bytes(torch.device(device)))
+    grouping = _grouping(len(requests), layout.processes, "fsdp" if sharded else "ddp")
+    machine = replace(this_machine(device), grouping=grouping)
+    machines = [_add_machine(folder, machine) for folder in folders]
     try:
         if layout.processes > 1:
             trained = [_train_together(first, folders[0], device, progress, layout)]
@@ -167,7 +191,9 @@ def _train(
         for name in requests:
             note(name, "failed", wall / len(requests), cpu / len(requests), tokens=0)
         raise
-    for (name, request), work, training in zip(requests.items(), folders, trained, strict=True):
+    for (name, request), work, training, on in zip(
+        requests.items(), folders, trained, machines, strict=True
+    ):
         facts = {
             **asdict(training),
             "parameters": recipe.parameters,
@@ -179,6 +205,7 @@ def _train(
             if device.startswith("cuda")
             else processor_name(),
             "threads": torch.get_num_threads(),
+            "machines": on,
         }
         with store.publish(KIND, request.spec) as folder:
             for checkpoint in sorted(work.glob("step-*")):
@@ -188,6 +215,28 @@ def _train(
             (folder / "training.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
         # Last, or a kill in between would count it twice. The seconds include killed attempts.
         note(name, "done", training.seconds, training.cpu_seconds, training.tokens)
+
+
+def _add_machine(folder: Path, machine: Machine) -> list[dict[str, str]]:
+    """Records of what has trained in this workspace, `machine` included; kept beside the state."""
+    from dataselect.proxies.train import STATE
+
+    path, records = folder / _MACHINES, list[dict[str, str]]()
+    # Without a state nothing is left of earlier attempts.
+    if (folder / STATE).exists():
+        # A state of an older version has no record beside it.
+        records = json.loads(path.read_bytes()) if path.exists() else [Machine.read(None).record()]
+    if machine.record() not in records:
+        records.append(machine.record())
+    write_atomic(path, json.dumps(records).encode())
+    return records
+
+
+def _grouping(models: int, processes: int, shard: str = UNKNOWN) -> str:
+    """How the work was shared, as a `Machine` records it."""
+    if processes > 1:
+        return f"{processes} processes, {shard}"
+    return "alone" if models == 1 else f"population of {models}"
 
 
 def _train_here(
@@ -233,14 +282,3 @@ def _parts(request: ProxyRequest) -> "list[Part]":
     from dataselect.corpus.packing import Part
 
     return [Part(str(share.folder), share.tokens) for share in request.shares]
-
-
-def processor_name() -> str:
-    """The name of this machine's CPU."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -155,10 +155,11 @@ def make_recipe(proxy: Proxy, vocab_size: int, device: str, where: str) -> Recip
 
 
 def population_size(wanted: int | Literal["auto"], parameters: int, device: str) -> int:
-    """How many proxies of this many parameters train as one program (`population` of a plan).
+    """How many proxies of this many parameters train in one job (`population` of a plan).
 
-    "auto" is one on a CPU, where stacking gains nothing, and on a GPU as many as fit 16 GiB with
-    their parameters, moments, gradients and temporaries.
+    On a GPU they are one program, on a CPU they train one after the other, since stacking gains
+    nothing there. "auto" is one on a CPU, and on a GPU as many as fit 16 GiB with their parameters,
+    moments, gradients and temporaries.
     """
     if wanted != "auto":
         return wanted

@@ -43,7 +43,8 @@ from dataselect.proxies.recipe import Recipe
 
 Progress = Callable[[Mapping[str, float]], None]
 
-_STATE = "state.safetensors"
+STATE = "state.safetensors"
+"""Name of a member's saved state in its folder."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -204,7 +205,7 @@ class Run:
         self._pending = torch.zeros(len(members), device=self.device)
         self._pending_steps = 0
         self._slice = slice_sequences(recipe, len(members), device_bytes(self.device), recompute)
-        if (members[0].folder / _STATE).exists():
+        if (members[0].folder / STATE).exists():
             self._resume()
 
     def _build(self) -> dict[str, torch.nn.Parameter]:
@@ -218,7 +219,7 @@ class Run:
         return stack(models, self.device)
 
     def _resume(self) -> None:
-        states = [load_file(member.folder / _STATE) for member in self.members]
+        states = [load_file(member.folder / STATE) for member in self.members]
         facts = [_facts(state["facts"]) for state in states]
         self.step, self._pending_steps = facts[0]["step"], facts[0]["pending_steps"]
         self._pending.copy_(torch.tensor([each["pending"] for each in facts]))
@@ -276,7 +277,7 @@ class Run:
                 save_file(tensors, unfinished)
                 with unfinished.open("rb") as file:
                     os.fsync(file.fileno())
-                unfinished.replace(member.folder / _STATE)
+                unfinished.replace(member.folder / STATE)
 
     def take_step(self) -> None:
         recipe = self.recipe
@@ -389,9 +390,9 @@ def device_bytes(device: torch.device) -> int | None:
 
 
 def _saved_step(folder: Path) -> int:
-    if not (folder / _STATE).exists():
+    if not (folder / STATE).exists():
         return 0
-    with safe_open(folder / _STATE, "pt") as state:
+    with safe_open(folder / STATE, "pt") as state:
         step: int = _facts(state.get_tensor("facts"))["step"]
     return step
 

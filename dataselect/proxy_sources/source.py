@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from dataselect.compute.machine import Machine
 from dataselect.cost import training_flops
 from dataselect.scoring.checkpoint import Checkpoint, Precision
 from dataselect.scoring.series import Member
@@ -58,6 +59,8 @@ class MadeProxy:
     """Hash of how it splits texts, which is the unit of a score per token."""
     diverged: str | None = None
     """Why training failed for good; None if it did not."""
+    trained_on: tuple[Machine, ...] = ()
+    """What trained it; empty where it was trained elsewhere, and that is not known."""
 
     @property
     def training_flops(self) -> float:

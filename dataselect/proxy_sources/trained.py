@@ -72,4 +72,5 @@ class TrainedHere:
             tokenizer=self.request.tokenizer_hash,
             segmentation=segmentation_hash(self.request.tokenizer),
             diverged=diverged,
+            trained_on=proxy.trained_on,
         )

@@ -58,12 +58,12 @@ def factor(value: float) -> str:
     return f"{value:,.0f}×" if value >= 100 else f"{value:.3g}×"
 
 
-def score_text(part: dict[str, Any] | None) -> str:
+def score_text(part: dict[str, Any] | None, decimals: int = 2) -> str:
     """`score [low, high]` from a part of the document with these keys; "–" for None."""
     if part is None:
         return "–"
-    ends = interval(number(part["low"]), number(part["high"]))
-    return f"{number(part['score'])} {ends}"
+    ends = interval(number(part["low"], decimals), number(part["high"], decimals))
+    return f"{number(part['score'], decimals)} {ends}"
 
 
 def accuracy_text(part: dict[str, Any] | None) -> str:
@@ -89,9 +89,9 @@ def share_of(part: float, whole: float) -> str:
     return f"1/{whole / part:,.0f}" if part < whole / 1.5 else f"{part / whole:.3g} times the cost"
 
 
-def stage2_score_text(part: dict[str, Any] | None) -> str:
+def stage2_score_text(part: dict[str, Any] | None, decimals: int = 2) -> str:
     """As `score_text`, for the part `stage2` of a candidate."""
     if part is None:
         return "–"
-    ends = interval(number(part["score_low"]), number(part["score_high"]))
-    return f"{number(part['score'])} {ends}"
+    ends = interval(number(part["score_low"], decimals), number(part["score_high"], decimals))
+    return f"{number(part['score'], decimals)} {ends}"

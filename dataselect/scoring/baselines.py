@@ -30,6 +30,7 @@ from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
 from dataselect.cost import scoring_flops
 from dataselect.scoring.choices import choice_metrics
 from dataselect.scoring.likelihood.scorer import token_nll
+from dataselect.scoring.non_finite import NOT_FINITE
 from dataselect.scoring.prepare import TooLongError, fit
 from dataselect.scoring.token_spans import Aligned, Aligner, RewrittenTextError
 from dataselect.traces.trace import Trace, TraceSet
@@ -82,7 +83,7 @@ class Baselines:
     (scb_nll is NaN where the trace has no final answer); and the columns of `choice_metrics` where
     items have choices."""
     exclusions: tuple[Exclusion, ...]
-    """Items that cannot be scored, with the reason."""
+    """Items that cannot be scored, with the reason; those with a non-finite loss among them."""
     notes: tuple[str, ...]
     """Remarks for readers of the scores."""
     tokens: int
@@ -144,8 +145,13 @@ def score_prepared(
     likelihoods = token_nll(model, prepared.pairs, device, tokens_per_batch)
     totals = np.array([-nll.sum() for nll in likelihoods.nll])
     lengths = np.array([len(nll) for nll in likelihoods.nll])
+    broken = {n for n, nll in enumerate(likelihoods.nll) if not np.isfinite(nll).all()}
     rows: list[dict[str, object]] = []
+    exclusions = list(prepared.exclusions)
     for item in prepared.items:
+        if not broken.isdisjoint((item.answer, *item.traces, *item.choices, *item.alone)):
+            exclusions.append(Exclusion(item.item_id, NOT_FINITE))
+            continue
         trace_nlls = [likelihoods.nll[trace].mean() for trace in item.traces]
         row: dict[str, object] = {
             "item": item.item_id,
@@ -163,7 +169,7 @@ def score_prepared(
     parameters = sum(p.numel() for p in model.parameters())
     return Baselines(
         pd.DataFrame(rows, columns=columns),
-        prepared.exclusions,
+        tuple(exclusions),
         prepared.notes,
         likelihoods.tokens,
         scoring_flops(parameters, likelihoods.tokens),

@@ -29,6 +29,7 @@ VARIANTS = ("raw", "per_token", "per_char", "uncond")
 for ARC-Challenge and CommonsenseQA (Gu et al. 2025, arXiv 2406.08446)."""
 
 
+@np.errstate(over="ignore", invalid="ignore")  # likelihood ratios may be too large for a float
 def choice_metrics(
     conditional: npt.ArrayLike,
     unconditional: npt.ArrayLike,
@@ -61,10 +62,18 @@ def choice_metrics(
         metrics[f"correct_prob{suffix}"] = float(np.exp(right))
         metrics[f"norm_correct_prob{suffix}"] = float(np.exp(right - np.logaddexp.reduce(values)))
         metrics[f"total_prob{suffix}"] = float(np.exp(values).sum())
-        metrics[f"margin{suffix}"] = float(np.exp(right) - np.exp(wrong.max()))
+        metrics[f"margin{suffix}"] = _margin(float(right), float(wrong.max()))
         metrics[f"acc_{variant}"] = float(best[gold] / best.sum())
     metrics["uncond_correct_prob"] = float(np.exp(alone[gold]))
     metrics["uncond_correct_prob_per_token"] = float(np.exp(alone[gold] / token_counts[gold]))
     metrics["uncond_correct_prob_per_char"] = float(np.exp(alone[gold] / letters[gold]))
     metrics["uncond_total_prob"] = float(np.exp(alone).sum())
     return metrics
+
+
+def _margin(right: float, wrong: float) -> float:
+    """exp(right) - exp(wrong), infinite where both are too large for a float, and never NaN."""
+    margin = float(np.exp(right) - np.exp(wrong))
+    if np.isnan(margin) and not np.isnan(right) and not np.isnan(wrong):
+        return 0.0 if right == wrong else float(np.copysign(np.inf, right - wrong))
+    return margin

@@ -10,8 +10,9 @@ Not here: sampling, beam search, and the use of continuations (see `generation` 
 """
 
 import inspect
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -31,6 +32,9 @@ class Continuation:
     """Emitted tokens, without the end token."""
     probabilities: tuple[float, ...]
     """The model's probability of each emitted token."""
+    finite: bool = True
+    """Whether the model gave every probability, that of an end token included, as a finite number;
+    if not, the text ends before the first that is none."""
 
 
 def position_limit(model: Any) -> int | None:
@@ -102,10 +106,14 @@ def greedy(
         with torch.inference_mode():
             for first in range(0, len(order), batch_size):
                 chosen = order[first : first + batch_size]
-                decoded = decoder.run([_Row(rows[i], most[i], least[i]) for i in chosen])
-                for i, (ids, probabilities) in zip(chosen, decoded, strict=True):
-                    text = decoder.stopping.cut(ids, rows[i][-1])
-                    results[i] = Continuation(text, tuple(ids), tuple(probabilities))
+                batch = [_Row(rows[i], most[i], least[i]) for i in chosen]
+                for i, asked, found in zip(chosen, batch, decoder.run(batch), strict=True):
+                    # A NaN spreads to padded rows, so what is broken is written again alone.
+                    written = found if found.finite or len(batch) == 1 else decoder.run([asked])[0]
+                    text = decoder.stopping.cut(written.ids, rows[i][-1])
+                    results[i] = Continuation(
+                        text, tuple(written.ids), tuple(written.chances), written.finite
+                    )
     finally:
         model.train(was_training)
     return [result for result in results if result is not None]
@@ -126,6 +134,17 @@ class _Row:
     """Tokens after which stop strings count."""
 
 
+@dataclass
+class _Written:
+    """What was written after a prompt so far."""
+
+    ids: list[int] = field(default_factory=list)
+    chances: list[float] = field(default_factory=list)
+    """The probability of each token."""
+    finite: bool = True
+    """Whether no probability was NaN."""
+
+
 @dataclass(frozen=True)
 class _Decoder:
     """Settings that all batches of a run share."""
@@ -136,15 +155,14 @@ class _Decoder:
     stopping: "_Stopping"
     device: str
 
-    def run(self, batch: list[_Row]) -> list[tuple[list[int], list[float]]]:
+    def run(self, batch: list[_Row]) -> list[_Written]:
         """The emitted tokens and their probabilities for each row."""
         if not takes_cache(self.model):
             return [self._alone(row) for row in batch]
         ids, mask = _left_padded([row.ids for row in batch], self.device)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         keep = {"logits_to_keep": 1} if takes_logits_to_keep(self.model) else {}
-        written: list[list[int]] = [[] for _ in batch]
-        chances: list[list[float]] = [[] for _ in batch]
+        written = [_Written() for _ in batch]
         present = list(range(len(batch)))  # the prompt of each row of the tensors
         done: set[int] = set()
         cache = _roomy_cache(self.model)
@@ -166,12 +184,16 @@ class _Decoder:
             for row, emitted, p in zip(present, token.tolist(), chance.tolist(), strict=True):
                 if row in done:
                     continue
+                if math.isnan(p):
+                    written[row].finite = False
+                    done.add(row)
+                    continue
                 if emitted in self.ends:
                     done.add(row)
                     continue
-                written[row].append(emitted)
-                chances[row].append(p)
-                if self._is_over(batch[row], written[row]):
+                written[row].ids.append(emitted)
+                written[row].chances.append(p)
+                if self._is_over(batch[row], written[row].ids):
                     done.add(row)
             running = [slot for slot, row in enumerate(present) if row not in done]
             if not running:
@@ -188,23 +210,26 @@ class _Decoder:
             if self.limit is not None:
                 # Only finished rows reach this: a learned position table has an end.
                 positions = positions.clamp(max=self.limit - 1)
-        return list(zip(written, chances, strict=True))
+        return written
 
-    def _alone(self, row: _Row) -> tuple[list[int], list[float]]:
+    def _alone(self, row: _Row) -> _Written:
         """As `run` for one row, without padding or cache: the whole text again for each token."""
-        written: list[int] = []
-        chances: list[float] = []
+        written = _Written()
         while True:
-            ids = torch.tensor([[*row.ids, *written]], device=self.device)
+            ids = torch.tensor([[*row.ids, *written.ids]], device=self.device)
             logits = self.model(input_ids=ids, use_cache=False).logits[0, -1].float()
             top, token = logits.max(-1)
+            chance = float((top - logits.logsumexp(-1)).exp().clamp(max=1.0))
+            if math.isnan(chance):
+                written.finite = False
+                break
             if int(token) in self.ends:
                 break
-            written.append(int(token))
-            chances.append(float((top - logits.logsumexp(-1)).exp().clamp(max=1.0)))
-            if self._is_over(row, written):
+            written.ids.append(int(token))
+            written.chances.append(chance)
+            if self._is_over(row, written.ids):
                 break
-        return written, chances
+        return written
 
     def _is_over(self, row: _Row, written: list[int]) -> bool:
         """Whether nothing may follow what was written."""

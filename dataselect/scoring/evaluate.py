@@ -21,9 +21,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion
+from dataselect.compute.machine import Machine, this_machine
 from dataselect.errors import IncompleteError
 from dataselect.scoring.checkpoint import Checkpoint, Precision
+from dataselect.scoring.non_finite import NOT_FINITE, failure
 from dataselect.scoring.rbridge import METRIC_VERSION
 from dataselect.store import Artifact, Store, content_key
 from dataselect.traces.trace import NO_TRACE, TraceSet
@@ -47,6 +51,15 @@ Scope = Literal["trace", "benchmark", "none"]
 Measurement = Literal["scores", "baselines", "answers", "graded"]
 """`graded` is `answers` generated to their end and compared with the right ones."""
 
+_ALWAYS_FINITE: Mapping[Measurement, tuple[str, ...]] = {
+    "scores": METRICS,
+    "baselines": ("mpca", "answer_nll"),
+    "answers": ("ted", "ted_per_token"),
+    "graded": ("ted", "ted_per_token", "correct"),
+}
+"""Columns without which an item has no value. Other columns may lack one for an intact model: a
+trace without an answer has no `scb_nll`, and a likelihood ratio may be too large for a float."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -59,6 +72,8 @@ class Evaluation:
     """Malformed items, left out before any scoring."""
     weight_scope: Scope = "trace"
     """What token weights are normalised over; `weights` in plans and keys."""
+    notes: tuple[str, ...] = ()
+    """Remarks on items, worked examples and traces, for readers of the scores; in no key."""
 
     @property
     def traces_hash(self) -> str:
@@ -96,12 +111,15 @@ class Measured:
     table: "pd.DataFrame"
     """One row per item: `item` and the measurement's columns."""
     exclusions: tuple[Exclusion, ...]
-    """Items that cannot be scored, with the reason."""
+    """Items that cannot be scored, with the reason; those whose value is not finite among them
+    (`scoring.non_finite`)."""
     notes: tuple[str, ...]
     """Remarks for readers of the scores."""
     flops: float
     model_notes: tuple[str, ...] = ()
     """Remarks on the files of the model, for readers of the scores."""
+    machines: tuple[Machine, ...] = ()
+    """What measured it; several where sets of traces were scored by different kinds."""
 
 
 def find(
@@ -117,7 +135,7 @@ def find(
         artifact = store.find(measurement, spec)
         if artifact is None:
             return None
-        parts.append(_read(artifact))
+        parts.append(_read(artifact, measurement))
     measured = parts[0] if len(parts) == 1 else _mean(parts)
     # Not in the artifact: sets with equal traces may give different reasons for missing ones.
     reasons = {
@@ -161,6 +179,25 @@ def is_measured(
     )
 
 
+def failure_of(
+    store: Store,
+    checkpoint: Checkpoint,
+    evaluations: Sequence[Evaluation],
+    measurements: Sequence[Measurement],
+) -> str | None:
+    """Why a measured checkpoint cannot be compared with others; None if it can.
+
+    It cannot if too many of its values on a benchmark are not finite.
+    """
+    for evaluation in evaluations:
+        for measurement in measurements:
+            measured = read(store, checkpoint, evaluation, measurement)
+            why = failure(measured.exclusions, len(measured.table), evaluation.benchmark.id)
+            if why is not None:
+                return why
+    return None
+
+
 def measure(
     store: Store,
     checkpoint: Checkpoint,
@@ -198,6 +235,7 @@ def measure(
                         "notes": list(measured.notes),
                         "flops": measured.flops,
                         "model_notes": list(subject.notes),
+                        "machine": this_machine(device).record(),
                     }
                     (out / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
                 store.note(measurement, spec, clock.facts(name, measured.flops, device))
@@ -249,7 +287,8 @@ class _Subject:
             )
         prepared = _prepared[key]
         scores = score(self._model, prepared.items, self._device)
-        return Measured(scores.table, prepared.exclusions, prepared.notes, scores.flops)
+        exclusions = (*prepared.exclusions, *scores.exclusions)
+        return Measured(scores.table, exclusions, prepared.notes, scores.flops)
 
     def _baselines(self, evaluation: Evaluation) -> Measured:
         from dataselect.scoring.baselines import prepare_baselines, score_prepared
@@ -299,17 +338,27 @@ class _Clock:
         }
 
 
-def _read(artifact: Artifact) -> Measured:
+def _read(artifact: Artifact, measurement: Measurement) -> Measured:
     import pandas as pd
 
     facts = artifact.json("facts.json")
+    table = pd.read_parquet(artifact.file(_TABLE))
+    exclusions = [Exclusion(**each) for each in facts["exclusions"]]
+    # Artifacts of before items were checked may hold what is not finite.
+    columns = [name for name in _ALWAYS_FINITE[measurement] if name in table]
+    finite = np.isfinite(table[columns].to_numpy(dtype=np.float64)).all(axis=1)
+    if not finite.all():
+        exclusions += [Exclusion(item, NOT_FINITE) for item in table.loc[~finite, "item"]]
+        table = table.loc[finite].reset_index(drop=True)
+    # Artifacts of before have no notes on their model.
+    of_model = tuple(facts.get("model_notes", ()))
     return Measured(
-        table=pd.read_parquet(artifact.file(_TABLE)),
-        exclusions=tuple(Exclusion(**each) for each in facts["exclusions"]),
+        table=table,
+        exclusions=tuple(exclusions),
         notes=tuple(facts["notes"]),
         flops=facts["flops"],
-        # Artifacts of before have none.
-        model_notes=tuple(facts.get("model_notes", ())),
+        model_notes=of_model,
+        machines=(Machine.read(facts.get("machine")),),
     )
 
 
@@ -325,4 +374,5 @@ def _mean(parts: Sequence[Measured]) -> Measured:
         tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         sum(part.flops for part in parts),
         parts[0].model_notes,
+        tuple(dict.fromkeys(machine for part in parts for machine in part.machines)),
     )

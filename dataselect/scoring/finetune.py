@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataselect.benchmarks.items import BenchmarkItems
 from dataselect.benchmarks.training_set import without_examples
+from dataselect.compute.machine import this_machine
 from dataselect.cost import training_flops
 from dataselect.errors import InputError
 from dataselect.proxies.recipe import TuneRecipe
@@ -101,6 +102,7 @@ class FinetunedCheckpoint:
             "too_long": too_long,
             "flops": flops,
             "torch": torch.__version__,
+            "machine": this_machine(self.device).record(),
         }
         if self.recipe.precision == "bf16":
             model.to(torch.bfloat16)

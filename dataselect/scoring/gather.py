@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Protocol
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item, load_items
-from dataselect.benchmarks.load import load_benchmark, training_items
+from dataselect.benchmarks.load import load_benchmark, missing_training_file, training_items
 from dataselect.benchmarks.named import NamedBenchmark
 from dataselect.benchmarks.own import load_definition
 from dataselect.config.benchmark import Benchmark
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import resolve_model
 from dataselect.scoring.evaluate import Evaluation, Scope
+from dataselect.scoring.remarks import Remarks
 from dataselect.store import Store
-from dataselect.traces.frontier import RecordedFrontier
+from dataselect.traces.frontier import RecordedFrontier, warn_of_missing
 from dataselect.traces.grading import grade_traces
 from dataselect.traces.library import find_trace_files, trace_benchmark
+from dataselect.traces.own_rationales import NOTHING_TO_WEIGH, own_rationales, without_rationale
 from dataselect.traces.released import RELEASED, import_released
 from dataselect.traces.shot_rationales import with_shot_rationales
 from dataselect.traces.trace import TraceSet, read_traces, write_traces
@@ -48,25 +50,32 @@ class NamesBenchmarks(Protocol):
 def gather(
     plan: NamesBenchmarks, store: Store, device: str, report: Callable[[str], None]
 ) -> dict[str, Evaluation]:
-    """The plan's benchmarks by id. Raises InputError for bad files and missing traces."""
+    """The plan's benchmarks by id, with what was reported about each but progress in its notes.
+
+    Raises InputError for bad files and missing traces.
+    """
     evaluations = {}
     for chosen in plan.benchmarks:
-        benchmark, left_out = planned_benchmark(plan, chosen, report)
-        if chosen.weigh is not None:
-            model = _local_or_hub(plan.base, chosen.weigh)
-            traces = [weighed(model, benchmark, store, device, report)]
-        elif chosen.trace_files:
-            traces = recorded([plan.base / each for each in chosen.trace_files], benchmark)
-        else:
-            traces = [released(benchmark, store, report)]
-        evaluations[chosen.id] = make_evaluation(
-            benchmark,
-            left_out,
-            traces,
-            report,
-            only_correct=chosen.only_correct,
-            weight_scope=chosen.weights,
-        )
+        with Remarks(report) as remarks:
+            benchmark, left_out = planned_benchmark(plan, chosen, remarks.add)
+            if chosen.weigh is not None:
+                model = local_or_hub(plan.base, chosen.weigh)
+                traces = [weighed(model, benchmark, store, device, report)]
+                if bare := without_rationale(benchmark):
+                    remarks.add(bare)
+            elif chosen.trace_files:
+                traces = recorded([plan.base / each for each in chosen.trace_files], benchmark)
+            else:
+                traces = [released(benchmark, store, report)]
+            evaluation = make_evaluation(
+                benchmark,
+                left_out,
+                traces,
+                remarks.add,
+                only_correct=chosen.only_correct,
+                weight_scope=chosen.weights,
+            )
+        evaluations[chosen.id] = replace(evaluation, notes=remarks.of(chosen.id))
     return evaluations
 
 
@@ -88,6 +97,14 @@ def planned_benchmark(
     keys = ("prompt", "label", "task") + (("shot_count",) if chosen.is_defined else ())
     overrides = {key: getattr(chosen, key) for key in keys if getattr(chosen, key) is not None}
     return replace(benchmark, id=chosen.id, **overrides), left_out
+
+
+def missing_training(plan: NamesBenchmarks, chosen: Benchmark) -> str | None:
+    """The file of a benchmark's training split that its folder lacks; None when none is lacking."""
+    if not chosen.is_defined or chosen.folder is None:
+        return None
+    definition = load_definition(chosen.items or chosen.id, plan.base)
+    return missing_training_file(definition, plan.base / chosen.folder)
 
 
 def planned_training(plan: NamesBenchmarks, chosen: Benchmark) -> tuple[Item, ...]:
@@ -143,23 +160,26 @@ def gather_named(
     """
     evaluations = []
     for each in named:
-        traces = find_traces(each.benchmark, sources, default, store, report)
-        evaluations.append(
-            make_evaluation(
+        with Remarks(report) as remarks:
+            traces = find_traces(each.benchmark, sources, default, store, report)
+            evaluation = make_evaluation(
                 each.benchmark,
                 each.left_out,
                 traces,
-                report,
+                remarks.add,
                 only_correct=only_correct,
                 weight_scope=weight_scope,
                 unsafe=unsafe,
             )
-        )
+        notes = (*each.notes, *remarks.of(each.benchmark.id))
+        evaluations.append(replace(evaluation, notes=tuple(dict.fromkeys(notes))))
     ids = {each.benchmark.id for each in named}
+    unused = Remarks(report)
     for path in sources:
         if path.is_file() and trace_benchmark(path) not in ids:
-            report(f"{path} is for {trace_benchmark(path)}, which is not scored")
-    return evaluations
+            unused.add(f"{path} is for {trace_benchmark(path)}, which is not scored")
+    # They belong to the command; every reader of a benchmark's scores should see them.
+    return [replace(each, notes=(*each.notes, *unused.all)) for each in evaluations]
 
 
 def find_traces(
@@ -223,9 +243,14 @@ def weighed(
     report: Callable[[str], None],
 ) -> TraceSet:
     """The items' own rationales with letter probabilities of a model, computed once."""
+    own_rationales(benchmark)
     resolved = resolve_model(model, "float32", store)
 
+    told = False
+
     def weigh() -> TraceSet:
+        nonlocal told
+        told = True
         report(f"weighing the rationales of {benchmark.id} with {resolved.name}")
         # Imported here because it loads torch.
         from dataselect.scoring.local_frontier import LocalFrontier
@@ -237,7 +262,12 @@ def weighed(
         "model": resolved.identity,
         "benchmark": benchmark.content_hash,
     }
-    return _kept(store, spec, weigh)
+    traces = _kept(store, spec, weigh)
+    if not told:
+        # As whoever weighed them was told.
+        reasons = {e.item: e.reason for e in traces.exclusions if e.reason != NOTHING_TO_WEIGH}
+        warn_of_missing(model, benchmark.id, reasons)
+    return traces
 
 
 def _kept(store: Store, spec: dict[str, object], make: Callable[[], TraceSet]) -> TraceSet:
@@ -281,5 +311,6 @@ def _shots(plan: NamesBenchmarks, chosen: Benchmark) -> tuple[Item, ...]:
     return tuple(shots)
 
 
-def _local_or_hub(base: Path, name: str) -> str:
+def local_or_hub(base: Path, name: str) -> str:
+    """The folder that a plan names relative to itself, or the name as it is."""
     return str(base / name) if (base / name).exists() else name

@@ -25,6 +25,7 @@ from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
 from dataselect.corpus.saved_tokenizer import plain_ids, special_tokens_before
 from dataselect.cost import scoring_flops
 from dataselect.scoring.decoding import greedy, position_limit
+from dataselect.scoring.non_finite import NOT_FINITE
 from dataselect.scoring.prepare import TooLongError
 from dataselect.scoring.token_spans import Aligner, RewrittenTextError
 
@@ -71,7 +72,7 @@ def generate_answers(
     With `accuracy` an answer has up to `benchmark.new_tokens` tokens and is graded (`unsafe` as in
     `answers.grade`); without, it has the label's length, at most `new_tokens`. Worked examples are
     dropped from the end until the model's positions have room for an answer; an item whose question
-    alone leaves none is excluded.
+    alone leaves none is excluded, and so is one for which the model gives a NaN as a probability.
     """
     limit = position_limit(model)
     aligner = Aligner(tokenizer)
@@ -93,6 +94,15 @@ def generate_answers(
         device=device,
         batch_size=batch_size,
     )
+    tokens = sum(
+        prompt.context_tokens + len(each.ids) for prompt, each in zip(prompts, written, strict=True)
+    )
+    broken = [not each.finite for each in written]
+    exclusions += [
+        Exclusion(p.item.id, NOT_FINITE) for p, bad in zip(prompts, broken, strict=True) if bad
+    ]
+    prompts = [prompt for prompt, bad in zip(prompts, broken, strict=True) if not bad]
+    written = [each for each in written if each.finite]
     rows = []
     for prompt, continuation in zip(prompts, written, strict=True):
         length = len(prompt.label)
@@ -101,9 +111,6 @@ def generate_answers(
     table = pd.DataFrame(rows, columns=["item", "output", "ted", "ted_per_token"])
     if accuracy:
         table["correct"] = _correct(benchmark, prompts, list(table["output"]), unsafe)
-    tokens = sum(
-        prompt.context_tokens + len(each.ids) for prompt, each in zip(prompts, written, strict=True)
-    )
     parameters = sum(p.numel() for p in model.parameters())
     shortened = sum(prompt.dropped > 0 for prompt in prompts)
     notes = []

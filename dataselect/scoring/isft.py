@@ -9,11 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from dataselect.benchmarks.items import BenchmarkItems
+from dataselect.errors import IncompleteError
 from dataselect.proxies.recipe import TuneRecipe
 from dataselect.scoring.checkpoint import NamedCheckpoint, Precision
 from dataselect.scoring.evaluate import Evaluation
 from dataselect.scoring.finetune import FinetunedCheckpoint, asked_as_trained
-from dataselect.scoring.score_models import BenchmarkScores, score_models
+from dataselect.scoring.score_models import (
+    BenchmarkScores,
+    ModelScores,
+    collect_scores,
+    measure_models,
+)
 from dataselect.store import Store
 
 COLUMN = "isft_accuracy"
@@ -24,14 +30,16 @@ def tune_recipe(device: str) -> TuneRecipe:
     return TuneRecipe(precision="bf16" if device.startswith("cuda") else "fp32")
 
 
-def with_isft(
-    scored: Sequence[BenchmarkScores], finetuned: Sequence[BenchmarkScores]
-) -> list[BenchmarkScores]:
+def with_isft(scored: Sequence[BenchmarkScores], finetuned: ModelScores) -> list[BenchmarkScores]:
     """The scores with a column `isft_accuracy`: 1.0 or 0.0, NaN for items too long to be asked.
 
-    `finetuned`: scores of the same models and benchmarks after fine-tuning, in the same order.
+    `finetuned`: scores of the same models and benchmarks after fine-tuning, in the same order. A
+    model that failed there has no such column.
     """
-    return [_with_column(before, after) for before, after in zip(scored, finetuned, strict=True)]
+    return [
+        _with_column(before, after, finetuned.failed)
+        for before, after in zip(scored, finetuned.benchmarks, strict=True)
+    ]
 
 
 def score_finetuned(
@@ -44,23 +52,25 @@ def score_finetuned(
     precision: Precision,
     unsafe: bool,
     report: Callable[[str], None],
-) -> list[BenchmarkScores]:
-    """Graded answers of the models fine-tuned for each benchmark; one result per benchmark.
+) -> ModelScores:
+    """Graded answers of the models fine-tuned for each benchmark.
 
-    `training_sets`: by benchmark id.
+    `training_sets`: by benchmark id. A model that fails on one benchmark fails on all. Raises what
+    `measure_models` raises.
     """
-    scores: list[BenchmarkScores] = []
+    tuned: dict[str, list[FinetunedCheckpoint]] = {}
+    failed: dict[int, str] = {}
     for evaluation in evaluations:
         training = training_sets[evaluation.benchmark.id]
-        tuned = [
+        tuned[evaluation.benchmark.id] = [
             FinetunedCheckpoint(
                 model.name, model, training, tune_recipe(device), store, device, precision, report
             )
             for model in models
         ]
-        scores += score_models(
+        failed |= measure_models(
             store,
-            tuned,
+            tuned[evaluation.benchmark.id],
             [asked_as_trained(evaluation)],
             ("graded",),
             device=device,
@@ -68,13 +78,36 @@ def score_finetuned(
             unsafe=unsafe,
             report=report,
         )
-    return scores
+    if failed and len(failed) == len(models):
+        raise IncompleteError(
+            f"no model could be fine-tuned and asked ({next(iter(failed.values()))})"
+        )
+    scores = (
+        collect_scores(
+            store,
+            [
+                each
+                for place, each in enumerate(tuned[evaluation.benchmark.id])
+                if place not in failed
+            ],
+            asked_as_trained(evaluation),
+            ("graded",),
+        )
+        for evaluation in evaluations
+    )
+    return ModelScores(tuple(scores), failed)
 
 
-def _with_column(scored: BenchmarkScores, after: BenchmarkScores) -> BenchmarkScores:
+def _with_column(
+    scored: BenchmarkScores, after: BenchmarkScores, failed: Mapping[int, str]
+) -> BenchmarkScores:
+    graded = iter(after.tables)
     tables = []
-    for table, graded in zip(scored.tables, after.tables, strict=True):
-        correct = graded.set_index("item")["correct"].astype(float)
+    for place, table in enumerate(scored.tables):
+        if place in failed:
+            tables.append(table)
+            continue
+        correct = next(graded).set_index("item")["correct"].astype(float)
         tables.append(table.assign(**{COLUMN: table["item"].map(correct)}))
     notes = tuple(f"after fine-tuning: {note}" for note in after.notes)
     return replace(

@@ -8,7 +8,6 @@ It runs a model, so it belongs to `scoring`, whose decoding and likelihoods it u
 `traces`. Not here: models behind a server.
 """
 
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -22,6 +21,7 @@ from dataselect.scoring.checkpoint import resolve_model
 from dataselect.scoring.decoding import greedy, position_limit
 from dataselect.scoring.likelihood.scorer import token_nll
 from dataselect.scoring.loading import load_model
+from dataselect.scoring.non_finite import NOT_FINITE, failure
 from dataselect.scoring.prepare import TooLongError, fit
 from dataselect.scoring.token_spans import (
     Aligner,
@@ -29,6 +29,8 @@ from dataselect.scoring.token_spans import (
     decode,
     letter_probabilities,
 )
+from dataselect.traces.frontier import warn_of_missing
+from dataselect.traces.own_rationales import NOTHING_TO_WEIGH, own_rationales
 from dataselect.traces.trace import (
     Trace,
     TraceHeader,
@@ -37,7 +39,6 @@ from dataselect.traces.trace import (
     runs_of,
 )
 
-_log = logging.getLogger("dataselect")
 _FINAL = re.compile(
     r"(?:(?:so|thus|therefore|hence),?\s+)?the\s+(?:final\s+)?answer\s+is|####", re.IGNORECASE
 )
@@ -64,21 +65,15 @@ class LocalFrontier:
 
     def traces(self, benchmark: BenchmarkItems) -> TraceSet:
         """The items' own rationales, weighed. Raises InputError when no item has one."""
-        texts = {i.id: i.rationale for i in benchmark.items if i.rationale is not None}
-        if not texts:
-            raise InputError(
-                f"benchmark '{benchmark.id}'",
-                "its items have no rationale to weigh",
-                "give the items a 'rationale' or name a trace file with 'traces'",
-            )
-        return self.weigh(benchmark, texts)
+        return self.weigh(benchmark, own_rationales(benchmark))
 
     def weigh(self, benchmark: BenchmarkItems, texts: Mapping[str, str]) -> TraceSet:
         """Traces of given reasoning with letter probabilities after each item's context.
 
         `texts`: reasoning by item id; its final answer is cut off. Items without reasoning, and
-        those that do not fit the model, get an exclusion in place of a trace. Raises InputError
-        when no item gets a trace.
+        those that do not fit the model, get an exclusion in place of a trace, and so do items with
+        a probability that is NaN. Raises InputError when no item gets a trace, and when too many
+        have such a probability (`non_finite`).
         """
         limit = position_limit(self._model) or _UNBOUNDED
         aligner = Aligner(self._tokenizer)
@@ -103,6 +98,10 @@ class LocalFrontier:
         likelihoods = token_nll(self._model, pairs, self._device)
         traces = {}
         for (name, reasoning, answer, aligned), nll in zip(fitted, likelihoods.nll, strict=True):
+            # An infinite loss is a probability of 0; a NaN says nothing.
+            if np.isnan(nll).any():
+                reasons[name] = NOT_FINITE
+                continue
             letters = letter_probabilities(aligned.spans, np.exp(-nll), len(reasoning) + 1)
             # The first letter is the space between the prompt and the reasoning.
             traces[name] = Trace(name, reasoning, runs_of(letters[1:]), answer)
@@ -119,8 +118,8 @@ class LocalFrontier:
         """Traces of greedy reasoning for every item, with the probability of each emitted token.
 
         The text ends before the final answer ("The answer is"), which becomes the trace's
-        answer. Items for which the model writes no reasoning get an exclusion in place of a
-        trace. Raises InputError when no item gets a trace.
+        answer. Items for which the model writes no reasoning, or gives a probability that is NaN,
+        get an exclusion in place of a trace. Raises InputError as `weigh` does.
         """
         prompts = [benchmark.context(item) for item in benchmark.items]
         written = greedy(
@@ -134,6 +133,9 @@ class LocalFrontier:
         )
         traces, reasons = {}, {}
         for item, continuation in zip(benchmark.items, written, strict=True):
+            if not continuation.finite:
+                reasons[item.id] = NOT_FINITE
+                continue
             try:
                 text, spans = decode(self._tokenizer, continuation.ids)
             except RewrittenTextError as error:
@@ -157,16 +159,11 @@ class LocalFrontier:
         reasons: Mapping[str, str],
         how: str,
     ) -> TraceSet:
-        if reasons:
-            name, reason = next(iter(reasons.items()))
-            _log.warning(
-                "%s: %d items of '%s' have no trace (%s: %s)",
-                self._where,
-                len(reasons),
-                benchmark.id,
-                name,
-                reason,
-            )
+        warn_of_missing(self._where, benchmark.id, reasons)
+        left_out = [Exclusion(name, reason) for name, reason in reasons.items()]
+        broken = failure(left_out, len(traces), f"'{benchmark.id}'")
+        if broken is not None:
+            raise InputError(self._where, *broken.split("; ", 1))
         if not traces:
             raise InputError(
                 self._where,
@@ -180,7 +177,7 @@ class LocalFrontier:
         created_by = f"dataselect {__version__}"
         header = TraceHeader(benchmark.id, self.name, benchmark.prompt, created_by, notes)
         exclusions = tuple(
-            Exclusion(item.id, reasons.get(item.id, "there is no reasoning to weigh for it"))
+            Exclusion(item.id, reasons.get(item.id, NOTHING_TO_WEIGH))
             for item in benchmark.items
             if item.id not in traces
         )

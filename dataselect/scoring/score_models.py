@@ -1,10 +1,13 @@
 """`dataselect score`: measure models that were trained elsewhere on benchmarks, item by item.
 
 All models are compared on the same items: an item that cannot be scored for one model is left
-out for all. Each measurement is an artifact, so an interrupted command resumes.
+out for all. A model that cannot be measured, or that has too many items without a finite value
+(`non_finite`), is failed: it is left out, and the others keep its items. Each measurement is an
+artifact, so an interrupted command resumes.
 """
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING
@@ -13,7 +16,16 @@ from dataselect.benchmarks.items import Exclusion
 from dataselect.benchmarks.sandbox import require_isolation
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import NamedCheckpoint, Precision
-from dataselect.scoring.evaluate import Evaluation, Measured, Measurement, measure, read
+from dataselect.scoring.evaluate import (
+    Evaluation,
+    Measured,
+    Measurement,
+    failure_of,
+    measure,
+    read,
+)
+from dataselect.scoring.machine_notes import scoring_note
+from dataselect.scoring.non_finite import non_finite_notes, with_models
 from dataselect.store import Store
 from dataselect.traces.summary import grouped
 
@@ -21,6 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Report = Callable[[str], None]
+_log = logging.getLogger("dataselect")
 
 
 @dataclass(frozen=True)
@@ -38,6 +51,16 @@ class BenchmarkScores:
     """Over all models."""
 
 
+@dataclass(frozen=True)
+class ModelScores:
+    """The scores of the models that have them, and why the others have none."""
+
+    benchmarks: tuple[BenchmarkScores, ...]
+    """One for each benchmark, with a table for each model that did not fail."""
+    failed: Mapping[int, str]
+    """Why models failed, by their place among those given."""
+
+
 def score_models(
     store: Store,
     models: Sequence[NamedCheckpoint],
@@ -48,27 +71,75 @@ def score_models(
     precision: Precision,
     unsafe: bool,
     report: Report,
-) -> list[BenchmarkScores]:
-    """Measure what the store lacks and collect everything; one result for each benchmark.
+) -> ModelScores:
+    """Measure what the store lacks and collect everything.
 
     Raises InputError before anything is measured if programs could only run without isolation
-    and `unsafe` is not set.
+    and `unsafe` is not set, and what `measure_models` raises.
+    """
+    failed = measure_models(
+        store,
+        models,
+        evaluations,
+        measurements,
+        device=device,
+        precision=precision,
+        unsafe=unsafe,
+        report=report,
+    )
+    kept = [model for number, model in enumerate(models) if number not in failed]
+    scores = (collect_scores(store, kept, each, measurements) for each in evaluations)
+    return ModelScores(tuple(scores), failed)
+
+
+def measure_models(
+    store: Store,
+    models: Sequence[NamedCheckpoint],
+    evaluations: Sequence[Evaluation],
+    measurements: Sequence[Measurement],
+    *,
+    device: str,
+    precision: Precision,
+    unsafe: bool,
+    report: Report,
+) -> dict[int, str]:
+    """Measure what the store lacks; why models failed, by their place.
+
+    The failure of a single model is raised as the error that it is; so is that of all of several,
+    as InputError. Raises InputError as `score_models` does.
     """
     if "graded" in measurements and any(e.benchmark.answer_kind == "code" for e in evaluations):
         require_isolation(unsafe)
-    for number, model in enumerate(models, start=1):
-        measure(
-            store,
-            model,
-            evaluations,
-            measurements,
-            device=device,
-            name=model.name,
-            precision=precision,
-            unsafe=unsafe,
-            report=_numbered(report, number, len(models)),
+    failed: dict[int, str] = {}
+    for number, model in enumerate(models):
+        try:
+            measure(
+                store,
+                model,
+                evaluations,
+                measurements,
+                device=device,
+                name=model.name,
+                precision=precision,
+                unsafe=unsafe,
+                report=_numbered(report, number + 1, len(models)),
+            )
+            why = failure_of(store, model, evaluations, measurements)
+            if why is not None:
+                raise InputError(model.name, *why.split("; ", 1))
+        except Exception as error:
+            # Whatever is wrong with one model costs the others nothing.
+            if len(models) == 1:
+                raise
+            failed[number] = str(error) or repr(error)
+            _log.warning("%s failed: %s", model.name, failed[number])
+    if failed and len(failed) == len(models):
+        raise InputError(
+            "models",
+            f"none of the {len(models)} could be scored ({models[0].name}: {failed[0]})",
+            "score an intact model",
         )
-    return [_collect(store, models, evaluation, measurements) for evaluation in evaluations]
+    return failed
 
 
 def require_items(scores: Sequence[BenchmarkScores]) -> None:
@@ -99,17 +170,21 @@ def score_by_frontier(
 ) -> dict[str, "pd.DataFrame"]:
     """rBridge scores, items x models, by the name of the traces' frontier model.
 
-    Only items that all models and trace sets have; raises InputError when there is none.
+    Only items that all models and trace sets have; raises InputError when there is none, and for a
+    model with too many values that are not finite.
     """
     import pandas as pd
 
     single = [replace(evaluation, traces=(traces,)) for traces in evaluation.traces]
     for model in models:
         measure(store, model, single, ("scores",), device=device, name=model.name, report=report)
+        why = failure_of(store, model, single, ("scores",))
+        if why is not None:
+            raise InputError(model.name, *why.split("; ", 1))
     names = distinct([model.name for model in models])
     tables = []
     for each in single:
-        scores = _collect(store, models, each, ("scores",))
+        scores = collect_scores(store, models, each, ("scores",))
         columns = [table.set_index("item")["rbridge"] for table in scores.tables]
         tables.append(pd.concat(columns, axis=1, keys=names))
     shared = [item for item in tables[0].index if all(item in table.index for table in tables)]
@@ -144,36 +219,47 @@ def distinct(names: Sequence[str]) -> list[str]:
     return unique
 
 
-def _collect(
+def collect_scores(
     store: Store,
     models: Sequence[NamedCheckpoint],
     evaluation: Evaluation,
     measurements: Sequence[Measurement],
 ) -> BenchmarkScores:
+    """The measurements of models on a benchmark, side by side on the items that all have."""
     by_model = [[read(store, model, evaluation, each) for each in measurements] for model in models]
     parts = [part for of_model in by_model for part in of_model]
     items = set.intersection(*(set(part.table["item"]) for part in parts))
+    names = distinct([model.name for model in models])
+    mixed = scoring_note(
+        {
+            name: tuple(machine for part in of_model for machine in part.machines)
+            for name, of_model in zip(names, by_model, strict=True)
+        }
+    )
+    left_out = with_models(
+        (name, part.exclusions)
+        for name, of_model in zip(names, by_model, strict=True)
+        for part in of_model
+    )
     excluded: dict[str, Exclusion] = {}
-    for each in (*evaluation.left_out, *(each for part in parts for each in part.exclusions)):
+    for each in (*evaluation.left_out, *left_out):
         excluded.setdefault(each.item, each)
+    notes = [*(note for part in parts for note in part.notes), *non_finite_notes(left_out)]
+    notes += [] if mixed is None else [mixed]
     return BenchmarkScores(
         evaluation,
         tuple(_joined(of_model, items) for of_model in by_model),
         tuple(excluded.values()),
-        tuple(
-            dict.fromkeys([*_model_notes(models, by_model), *(n for p in parts for n in p.notes)])
-        ),
+        tuple(dict.fromkeys([*_model_notes(names, by_model), *evaluation.notes, *notes])),
         sum(part.flops for part in parts),
     )
 
 
-def _model_notes(
-    models: Sequence[NamedCheckpoint], by_model: Sequence[Sequence[Measured]]
-) -> list[str]:
+def _model_notes(names: Sequence[str], by_model: Sequence[Sequence[Measured]]) -> list[str]:
     """Remarks on the models' files, each with the name of its model."""
     return [
-        f"{model.name}: {note}"
-        for model, parts in zip(models, by_model, strict=True)
+        f"{name}: {note}"
+        for name, parts in zip(names, by_model, strict=True)
         for part in parts
         for note in part.model_notes
     ]

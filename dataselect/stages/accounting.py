@@ -1,7 +1,11 @@
 """The cost of a run's stages, as the method counts it and as actually spent, and their notes."""
 
-from dataselect.corpus.prepare import Tokenizer, describe_stream, repeats
+from collections.abc import Sequence
+
+from dataselect.corpus.prepare import Tokenizer, corpus_notes, repeats
 from dataselect.cost import PlannedCost, Spent, spent, training_flops
+from dataselect.leaks.alarm import warnings
+from dataselect.scoring.remarks import not_among
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.predict import Prediction
 from dataselect.stages.proxy_origins import StageName, text_budgets
@@ -61,17 +65,39 @@ def _of_tokenizer(tokenizer: Tokenizer) -> list[str]:
     return [f"the plan's tokenizer: {note}" for note in tokenizer.notes]
 
 
+def benchmark_notes(experiment: Experiment) -> list[str]:
+    """Remarks on items, worked examples and traces."""
+    return [
+        f"{name}: {note}"
+        for name, evaluation in experiment.evaluations.items()
+        for note in evaluation.notes
+    ]
+
+
 def run_notes(
-    experiment: Experiment, screening: Screening, prediction: Prediction | None
+    experiment: Experiment,
+    screening: Screening,
+    prediction: Prediction | None,
+    warned: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """Remarks on the texts and on the stages, each line once."""
+    """Remarks on benchmarks, texts, leaks and stages, each line once, and the warnings `warned`.
+
+    What the terminal showed as a note is among them.
+    """
     streams = experiment.streams
-    notes = [] if experiment.tokenizer is None else [*_of_tokenizer(experiment.tokenizer)]
-    notes += [line for line in map(describe_stream, streams.values()) if line]
+    notes = benchmark_notes(experiment)
+    if experiment.tokenizer is not None:
+        notes += _of_tokenizer(experiment.tokenizer)
+    if experiment.leaks is not None:
+        notes += [*experiment.leaks.notes, *warnings(experiment.leaks)]
+    if experiment.corpus is not None:
+        notes += corpus_notes(experiment.manifest, experiment.corpus)
     budgets = text_budgets(experiment.manifest, experiment.plan, experiment.recipes)
     for name, epochs in repeats(experiment.manifest, streams, budgets).items():
         notes.append(f"{name}: its scarcest text is read {epochs:.1f} times")
-    notes += screening.scores.notes
+    notes += [*screening.scores.notes, *screening.scores.machine_notes]
     if prediction is not None:
-        notes += [*prediction.scores.notes, *prediction.notes]
+        scores = prediction.scores
+        notes += [*scores.notes, *scores.machine_notes, *prediction.notes]
+    notes += not_among(warned, notes)
     return tuple(dict.fromkeys(notes))

@@ -15,7 +15,7 @@ from dataselect.errors import IncompleteError
 from dataselect.proxies.make import make_proxies
 from dataselect.proxies.recipe import Recipe, population_size
 from dataselect.proxy_sources import MadeProxy, ProxySource, TrainedHere
-from dataselect.scoring.evaluate import Evaluation, Measurement, is_measured, measure
+from dataselect.scoring.evaluate import Evaluation, Measurement, failure_of, is_measured, measure
 from dataselect.stages.experiment import Experiment
 from dataselect.store import Store, content_key
 
@@ -93,6 +93,20 @@ def is_scored(
 ) -> bool:
     """Whether every checkpoint of a proxy has all its measurements in the store."""
     return all(is_measured(store, p.checkpoint, evaluations, measurements) for p in made.points)
+
+
+def proxy_failure(
+    store: Store,
+    made: MadeProxy,
+    evaluations: Sequence[Evaluation],
+    measurements: Sequence[Measurement],
+) -> str | None:
+    """Why a scored proxy cannot be ranked, naming the checkpoint; None if it can."""
+    for point in made.points:
+        why = failure_of(store, point.checkpoint, evaluations, measurements)
+        if why is not None:
+            return f"{point.label}: {why}"
+    return None
 
 
 def run_jobs(

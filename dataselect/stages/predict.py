@@ -2,7 +2,8 @@
 
 The paper's experiments (ii) and (iii) and the second stage of its section 5. A transfer function
 is valid only in the setting that it was fitted in. Where none applies to a benchmark, no accuracy
-is predicted for it, and the survivors are ranked by their scores alone.
+is predicted for it, and the survivors are ranked by their scores alone. Survivors are few, so
+the unit of their scores is not their own spread (`decisions.score_units`).
 """
 
 from collections.abc import Mapping
@@ -13,10 +14,12 @@ import numpy as np
 
 from dataselect.config.plan import Predict
 from dataselect.decisions.ranking import Ranking, bootstrap_means, bootstrap_rank
+from dataselect.decisions.score_units import units_of_survivors
 from dataselect.scoring.rbridge import METRIC_VERSION
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.proxy_origins import StageName
 from dataselect.stages.scores import StageScores
+from dataselect.stages.screen import Screening
 from dataselect.stages.stage import run_stage
 from dataselect.transfer.applies import check_all
 from dataselect.transfer.file import read_transfer_file
@@ -51,8 +54,16 @@ class Prediction:
     """Remarks on transfer functions that are missing, refused or doubtful."""
 
 
-def predict(experiment: Experiment, survivors: tuple[str, ...], chosen: Predict) -> Prediction:
-    """Train, score and predict. Raises IncompleteError when no survivor could be scored."""
+def predict(
+    experiment: Experiment,
+    survivors: tuple[str, ...],
+    chosen: Predict,
+    screening: Screening | None = None,
+) -> Prediction:
+    """Train, score and predict. Raises IncompleteError when no survivor could be scored.
+
+    Stage 1's `screening` gives the unit of the scores, and decides between equal ones.
+    """
     plan = experiment.plan
     experiment.watch.step("Stage 2: predict")
     scores = run_stage(experiment, StageName.PREDICT, chosen, survivors)
@@ -62,6 +73,10 @@ def predict(experiment: Experiment, survivors: tuple[str, ...], chosen: Predict)
         chosen.aggregate,
         k=1,
         bootstrap=experiment.bootstrap,
+        units=units_of_survivors(
+            tables, {} if screening is None else screening.scores.table("rbridge")
+        ),
+        before=() if screening is None else list(screening.ranking.table.index),
     )
     functions, notes = _functions(experiment, chosen, scores)
     rng = np.random.default_rng(plan.seed)
@@ -79,6 +94,11 @@ def predict(experiment: Experiment, survivors: tuple[str, ...], chosen: Predict)
         rng=rng,
     )
     everywhere = len(functions) == len(tables)
+    if not everywhere:
+        notes += [
+            f"{' and '.join(tie)} have the same Stage 2 score; they are in the order of Stage 1"
+            for tie in ranking.ties
+        ]
     return Prediction(
         scores=scores,
         ranking=ranking,

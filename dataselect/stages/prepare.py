@@ -9,7 +9,12 @@ from dataclasses import replace
 
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
-from dataselect.corpus.prepare import prepare_streams, read_corpus, tokens_needed
+from dataselect.corpus.prepare import (
+    corpus_notes,
+    prepare_streams,
+    read_corpus,
+    tokens_needed,
+)
 from dataselect.decisions.target_agreement import read_target_accuracy
 from dataselect.errors import InputError
 from dataselect.leaks import alarm
@@ -19,6 +24,7 @@ from dataselect.scoring.gather import gather
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.proxy_origins import (
     StageName,
+    check_one_tokenizer,
     check_origins,
     needs_tokenizer,
     resolve_given,
@@ -26,6 +32,7 @@ from dataselect.stages.proxy_origins import (
     text_budgets,
 )
 from dataselect.stages.runtime import Runtime
+from dataselect.transfer.file import read_transfer_file
 
 
 def check(manifest: Manifest, plan: Plan) -> None:
@@ -37,6 +44,9 @@ def check(manifest: Manifest, plan: Plan) -> None:
             f"write {len(manifest.candidates)} or fewer",
         )
     check_origins(manifest, plan)
+    if plan.predict is not None and plan.predict.transfer is not None:
+        # Used after Stage 1, which is too late for a file that cannot be read.
+        read_transfer_file(plan.base / plan.predict.transfer)
 
 
 def read_truth(manifest: Manifest) -> dict[str, float] | None:
@@ -51,7 +61,12 @@ def prepare(manifest: Manifest, plan: Plan, runtime: Runtime) -> Experiment:
     check(manifest, plan)
     given = resolve_given(manifest, plan, runtime.store)
     experiment = replace(gather_inputs(manifest, plan, runtime), given=given)
-    return with_streams(experiment) if needs_tokenizer(manifest, plan) else experiment
+    if not needs_tokenizer(manifest, plan):
+        return experiment
+    experiment = with_streams(experiment)
+    if experiment.tokenizer is not None:
+        check_one_tokenizer(manifest, plan, given, experiment.tokenizer.folder)
+    return experiment
 
 
 def gather_inputs(manifest: Manifest, plan: Plan, runtime: Runtime) -> Experiment:
@@ -79,12 +94,15 @@ def with_streams(experiment: Experiment) -> Experiment:
         watch.progress,
         observers=alarm.observers(search, store, corpus.fingerprints, plan.seed),
     )
+    for line in corpus_notes(manifest, corpus):
+        watch.note(line)
     leaks = None
     if search is not None:
         leaks = alarm.scan_candidates(
             search, manifest, plan.seed, corpus, budgets, store, watch.progress
         )
-        for line in alarm.warnings(leaks):
+        leaks = replace(leaks, notes=tuple(alarm.not_searched_for(plan)))
+        for line in (*leaks.notes, *alarm.warnings(leaks)):
             watch.note(line)
     return replace(experiment, corpus=corpus, recipes=recipes, leaks=leaks)
 

@@ -278,6 +278,21 @@ def check_tokenizers(manifest: Manifest, stage: StageName, cuts: Mapping[str, st
             )
 
 
+def check_one_tokenizer(manifest: Manifest, plan: Plan, given: Given, tokenizer: Path) -> None:
+    """Raise InputError where a stage compares existing checkpoints with proxies trained here that
+    split texts otherwise; `tokenizer` is the folder of the plan's."""
+    for stage in stages(plan):
+        cuts = {}
+        for candidate in manifest.candidates:
+            series = given.get((stage, candidate.id), ())
+            folders = [m.place for members in series for m in members if isinstance(m.place, Path)]
+            if folders:
+                cuts[candidate.id] = segmentation_hash(folders[-1])
+            elif origin_of(manifest, plan, stage, candidate.id) is None:
+                cuts[candidate.id] = segmentation_hash(tokenizer)
+        check_tokenizers(manifest, stage, cuts)
+
+
 def describe_differences(
     stage: StageName, sizes: Mapping[str, int], tokens: Mapping[str, int | None]
 ) -> list[str]:

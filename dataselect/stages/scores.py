@@ -15,6 +15,8 @@ from dataselect.proxies.recipe import Recipe
 from dataselect.proxy_sources import MadeProxy, Point
 from dataselect.proxy_sources.source import Origin
 from dataselect.scoring.evaluate import METRICS, Evaluation, Measured, Measurement, read
+from dataselect.scoring.machine_notes import Kind, scoring_note, training_note
+from dataselect.scoring.non_finite import NOT_FINITE, non_finite, non_finite_notes, with_models
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.jobs import Run
 from dataselect.stages.proxy_origins import StageName
@@ -115,6 +117,16 @@ class StageScores:
     """The part of `flops` that trained existing checkpoints, before this run."""
     keys: tuple[str, ...] = field(repr=False)
     """Store keys of all artifacts of the stage, failed ones included, to look up in the ledger."""
+    trained_on: Mapping[str, Kind] = field(default_factory=dict, repr=False)
+    """By run, what trained its proxy; empty for those trained elsewhere."""
+    scored_on: Mapping[str, Kind] = field(default_factory=dict, repr=False)
+    """By run, what scored it."""
+
+    @property
+    def machine_notes(self) -> tuple[str, ...]:
+        """What the reader must know where the scores come from different kinds of machines."""
+        notes = training_note(self.trained_on), scoring_note(self.scored_on)
+        return tuple(f"{self.stage.label}: {note}" for note in notes if note is not None)
 
     @property
     def status(self) -> dict[str, Status]:
@@ -180,25 +192,36 @@ def collect(
         kept.proxy.training_flops for kept in scored if kept.run.source.origin == "checkpoints"
     )
     points = _points(candidates)
+    scored_on: dict[str, Kind] = {}
     for benchmark in experiment.plan.benchmarks_of(chosen):
         evaluation = experiment.evaluations[benchmark.id]
         scores = _measured(experiment.store, evaluation, "scores", points)
         flops += sum(measured.flops for measured in scores.values())
+        for (name, seed, _), measured in scores.items():
+            of_run = _name(candidates[name], seed)
+            scored_on[of_run] = (*scored_on.get(of_run, ()), *measured.machines)
         for point in points.values():
             keys += evaluation.keys(point.checkpoint, "scores")
             keys += evaluation.keys(point.checkpoint, "graded")
         columns = {metric: _table(scores, metric) for metric in METRICS}
+        excluded = [(index[0], each.exclusions) for index, each in scores.items()]
         if chosen.accuracy:
             graded = _measured(experiment.store, evaluation, "graded", points)
             columns["accuracy"] = _table(graded, "correct").astype(float)
+            # An item without a finite answer is left out of the likelihoods as well.
+            bad = {index: non_finite(each.exclusions) for index, each in graded.items()}
+            excluded += [(i[0], tuple(Exclusion(item, NOT_FINITE) for item in bad[i])) for i in bad]
+        broken = {item for _, exclusions in excluded for item in non_finite(exclusions)}
+        columns = {name: table[~table.index.isin(broken)] for name, table in columns.items()}
         tables[benchmark.id] = {metric: _over_runs(table) for metric, table in columns.items()}
         means[benchmark.id] = _run_means(columns)
         remarks |= dict.fromkeys(f"{benchmark.id}: {n}" for m in scores.values() for n in m.notes)
         remarks |= dict.fromkeys(
             f"{name}: {note}" for (name, *_), m in scores.items() for note in m.model_notes
         )
-        left_out = [*evaluation.left_out, *(e for m in scores.values() for e in m.exclusions)]
-        exclusions[benchmark.id] = tuple(dict.fromkeys(left_out))
+        left_out = with_models(excluded)
+        exclusions[benchmark.id] = tuple(dict.fromkeys([*evaluation.left_out, *left_out]))
+        remarks |= dict.fromkeys(f"{benchmark.id}: {n}" for n in non_finite_notes(left_out))
     here = any(kept.run.source.origin == "trained here" for kept in scored)
     return StageScores(
         stage=stage,
@@ -214,7 +237,18 @@ def collect(
         flops=flops,
         flops_elsewhere=elsewhere,
         keys=tuple(keys),
+        trained_on={
+            _name(each, kept.run.source.seed): kept.proxy.trained_on
+            for each in candidates.values()
+            for kept in each.kept
+        },
+        scored_on=scored_on,
     )
+
+
+def _name(candidate: CandidateRun, seed: int) -> str:
+    """A run's name in notes: its seed is told where the candidate has several runs."""
+    return f"{candidate.id} seed {seed}" if len(candidate.keys) > 1 else candidate.id
 
 
 _Points = Mapping[tuple[str, int, int], Point]

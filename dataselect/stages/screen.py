@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from dataselect.cost import training_flops
 from dataselect.decisions.ablation import Ablation, ablation
-from dataselect.decisions.discrepancy import PUBLIC, Gap
+from dataselect.decisions.discrepancy import PUBLISHED, Gap
 from dataselect.decisions.pruning import PruningRule, Reason, survivors
-from dataselect.decisions.ranking import Method, Ranking, aggregate, bootstrap_rank
+from dataselect.decisions.ranking import Method, Ranking, bootstrap_rank, observed_scores
 from dataselect.decisions.signal_to_noise import SignalToNoise, signal_to_noise
 from dataselect.decisions.uncertainty import Uncertainty, with_uncertainty
 from dataselect.stages.experiment import Experiment
@@ -54,11 +54,9 @@ class Screening:
 
 def aggregate_metric(scores: StageScores, metric: str, method: Method = "z_score") -> "pd.Series":
     """A metric's aggregate over the benchmarks; lower is better, so accuracy is negated."""
-    import pandas as pd
-
     sign = -1 if metric == "accuracy" else 1
-    means = {name: sign * table.mean() for name, table in scores.table(metric).items()}
-    return aggregate(pd.DataFrame(means), method)
+    tables = {name: sign * table for name, table in scores.table(metric).items()}
+    return observed_scores(tables, method)
 
 
 def screen(experiment: Experiment) -> Screening:
@@ -89,7 +87,7 @@ def _gap(experiment: Experiment, scores: StageScores) -> Gap | None:
         return None
     target = experiment.manifest.target
     target_flops = training_flops(target.size, target.total_tokens)
-    return PUBLIC.gap(training_flops(size, tokens), target_flops)
+    return PUBLISHED["rbridge"].gap(training_flops(size, tokens), target_flops)
 
 
 def ablate(

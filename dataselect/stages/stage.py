@@ -13,7 +13,7 @@ from dataselect.errors import IncompleteError
 from dataselect.proxy_sources import MadeProxy
 from dataselect.scoring.evaluate import Evaluation, Measurement
 from dataselect.stages.experiment import Experiment
-from dataselect.stages.jobs import Run, is_scored, run_jobs
+from dataselect.stages.jobs import Run, is_scored, proxy_failure, run_jobs
 from dataselect.stages.proxy_origins import StageName, check_tokenizers, describe_differences
 from dataselect.stages.scores import CandidateRun, KeptRun, StageScores, Status, collect
 from dataselect.store import content_key
@@ -56,7 +56,10 @@ def run_stage(
         {name: proxy.parameters for name, proxy in proxies.items()},
         {name: proxy.tokens for name, proxy in proxies.items()},
     )
-    return collect(experiment, stage, chosen, results, notes)
+    scores = collect(experiment, stage, chosen, results, notes)
+    for note in scores.machine_notes:
+        experiment.watch.note(note)
+    return scores
 
 
 def _runs(experiment: Experiment, stage: StageName, candidate: str) -> list[Run]:
@@ -90,6 +93,9 @@ def _run_result(
     if proxy is not None and proxy.diverged is not None:
         return _RunResult(run, "diverged", reason=proxy.diverged)
     if proxy is not None and is_scored(experiment.store, proxy, evaluations, measurements):
+        why = proxy_failure(experiment.store, proxy, evaluations, measurements)
+        if why is not None:
+            return _RunResult(run, "failed", reason=why)
         return _RunResult(run, "scored", proxy)
     outcome = outcomes.get(run.key)
     reason = (outcome.error if outcome else None) or "its scores are missing"

@@ -14,10 +14,12 @@ Servers differ in how they report a token that holds only part of a character:
 The last two leave gaps. A run of such tokens must fill the gap between neighbours that match to
 the byte, only with bytes of non-ASCII characters, and in exactly one way; each letter in the gap
 then has the mean of the run's probabilities. Where a server reports a whole character at its last
-token, and empty tokens before, that token alone gives the probability.
+token, and empty tokens before, that token alone gives the probability; `answer_tokens` has them
+share it first.
 
-Tokens that begin exactly at the text's end (an end token, a stop sequence) are ignored. Servers
-that strip the text's beginning are refused. Not here: which letters are reasoning (`completion`).
+Tokens that begin exactly at the text's end (an end token, a stop sequence) are ignored. Not here:
+text that is stripped or comes after hidden thinking (`answer_tokens`), and which letters are
+reasoning (`completion`).
 """
 
 import re
@@ -30,10 +32,14 @@ import numpy.typing as npt
 
 _MISSING = -9999.0
 _ROUNDING = 1e-3
-_REPLACED = "\ufffd".encode()
-_RUNS = re.compile(b"((?:" + _REPLACED + b")+)")
+REPLACED = "\ufffd".encode()
+"""What servers write for a byte that is no whole character."""
+_RUNS = re.compile(b"((?:" + REPLACED + b")+)")
 _ASCII = re.compile(rb"[\x00-\x7f]")
 _SHOWN = 20
+# vLLM's --return-tokens-as-token-ids, and servers that print integers.
+_NUMBER = re.compile(rb"(?:token_id:)?\d+")
+_VOCABULARY_MARKS = {"Ġ": " ", "Ċ": "\n", "▁": " ", "<0x0A>": "\n"}
 
 
 class AlignmentError(ValueError):
@@ -72,27 +78,31 @@ class _Part:
 
 
 def completion_letter_probabilities(
-    content: str, tokens: Sequence[ServerToken]
+    content: str, tokens: Sequence[ServerToken], *, whole: bool = False
 ) -> npt.NDArray[np.float64]:
     """Probability of each letter of `content`, shape (len(content),); NaN for none.
 
-    Raises AlignmentError when the tokens do not spell the content or a log-probability is invalid.
+    With `whole`, no token may follow the content's end. Raises AlignmentError when the tokens do
+    not spell the content or a log-probability is invalid.
     """
-    probs = [_probability(token) for token in tokens]
+    probs = [probability(token) for token in tokens]
     try:
         data = content.encode()
     except UnicodeEncodeError as error:
         raise AlignmentError("the answer holds half of a surrogate pair") from error
-    pieces = [
-        token.text.encode("utf-8", "surrogatepass") if token.data is None else token.data
-        for token in tokens
-    ]
+    pieces = [spelt_by(token) for token in tokens]
     ranges = _exact(data, pieces)
     if ranges is None:
         hidden = {i for i, token in enumerate(tokens) if token.data is None and not token.text}
         ranges = _with_gaps(data, pieces, hidden)
     if ranges is None:
         raise AlignmentError(_difference(data, pieces))
+    last = max((end for _, end in ranges), default=0)
+    after = [
+        piece for piece, (start, end) in zip(pieces, ranges, strict=True) if start == end == last
+    ]
+    if whole and any(after):
+        raise AlignmentError("more tokens follow the answer's end")
     letter_of_byte = np.repeat(np.arange(len(content)), [len(c.encode()) for c in content])
     total, count = np.zeros(len(content)), np.zeros(len(content))
     for (start, end), p in zip(ranges, probs, strict=True):
@@ -104,13 +114,23 @@ def completion_letter_probabilities(
         return total / count
 
 
-def _probability(token: ServerToken) -> float:
+def spelt_by(token: ServerToken) -> bytes:
+    """The bytes that a token shows."""
+    return token.text.encode("utf-8", "surrogatepass") if token.data is None else token.data
+
+
+def probability(token: ServerToken) -> float:
+    """The token's probability; NaN when unknown. Raises AlignmentError for no log-probability."""
     logprob = token.logprob
     if logprob is None or logprob <= _MISSING:
         return np.nan
     # This form refuses NaN too.
     if not logprob <= _ROUNDING:
-        raise AlignmentError(f"token {token.text!r} has log-probability {logprob}, not below 0")
+        guess = ", as if the server gave probabilities instead of their logarithms"
+        raise AlignmentError(
+            f"token {token.text!r} has log-probability {logprob}, not below 0"
+            + (guess if 0 < logprob <= 1 else "")
+        )
     # A tiny positive value is rounding.
     return float(np.exp(min(logprob, 0.0)))
 
@@ -146,6 +166,8 @@ def _with_gaps(
             for end in _ends(data, at, part) if at < len(data) else ():
                 after[end] = (after.get(end, (0, 0))[0] + count, at)
         reached.append(after)
+        if not after:
+            break
         if len(data) in after and (following is None or following.tokens[0] != part.tokens[-1]):
             ways, used = ways + after[len(data)][0], len(reached) - 1
     if ways == 0:
@@ -167,7 +189,7 @@ def _with_gaps(
 def _parts(pieces: Sequence[bytes], hidden: Set[int]) -> list[_Part]:
     """The tokens' literal bytes and the gaps between them."""
     # A server that writes U+FFFD does not also omit parts.
-    if any(_REPLACED in piece for piece in pieces):
+    if any(REPLACED in piece for piece in pieces):
         hidden = frozenset()
     parts: list[_Part] = []
     for token, piece in enumerate(pieces):
@@ -175,9 +197,9 @@ def _parts(pieces: Sequence[bytes], hidden: Set[int]) -> list[_Part]:
             # A letter is split over at least two tokens, so n empty ones touch n + 1 letters.
             _add_gap(parts, token, 0, 4 if _in_gap(parts) else 8)
         for part in filter(None, _RUNS.split(piece)):
-            if part.startswith(_REPLACED):
+            if part.startswith(REPLACED):
                 # One U+FFFD stands for one to three bytes of a character.
-                marks = len(part) // len(_REPLACED)
+                marks = len(part) // len(REPLACED)
                 _add_gap(parts, token, marks, 3 * marks)
             else:
                 parts.append(_Part((token,), part))
@@ -208,6 +230,8 @@ def _ends(data: bytes, at: int, part: _Part) -> Sequence[int]:
 def _difference(data: bytes, pieces: Sequence[bytes]) -> str:
     if not pieces:
         return "the server gave no tokens for its answer"
+    if all(_NUMBER.fullmatch(piece) for piece in pieces):
+        return f"the server gives the numbers of its tokens, {_shown(pieces[0])}, not their text"
     spelt = b"".join(pieces)
     at = next(
         (i for i, (a, b) in enumerate(zip(data, spelt, strict=False)) if a != b),
@@ -221,6 +245,16 @@ def _difference(data: bytes, pieces: Sequence[bytes]) -> str:
     while at > 0 and data[at] & 0xC0 == 0x80:
         at -= 1
     letter = len(data[:at].decode())
+    for mark, of in _VOCABULARY_MARKS.items():
+        if spelt.startswith(mark.encode(), at) and data.startswith(of.encode(), at):
+            return (
+                f"the server gives its tokens as its vocabulary writes them, {mark!r} for {of!r},"
+                " not as text"
+            )
     expected = data[at:].decode()[:_SHOWN]
     got = spelt[at : at + 4 * _SHOWN].decode("utf-8", "replace")[:_SHOWN]
     return f"at letter {letter} the answer has {expected!r} and the tokens spell {got!r}"
+
+
+def _shown(piece: bytes) -> str:
+    return repr(piece.decode("utf-8", "replace")[:_SHOWN])

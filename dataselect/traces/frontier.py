@@ -6,6 +6,7 @@ has the tests that every implementation must pass.
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +16,20 @@ from dataselect.errors import InputError
 from dataselect.traces.trace import NO_TRACE, TraceSet, read_traces
 
 _log = logging.getLogger("dataselect")
+
+
+def warn_of_missing(where: str, benchmark: str, reasons: Mapping[str, str]) -> None:
+    """Warn that items have no trace; `reasons` by item id, `where` names the model."""
+    if reasons:
+        name, reason = next(iter(reasons.items()))
+        _log.warning(
+            "%s: %d items of '%s' have no trace (%s: %s)",
+            where,
+            len(reasons),
+            benchmark,
+            name,
+            reason,
+        )
 
 
 class FrontierModel(Protocol):

@@ -8,7 +8,7 @@ A function that was fitted for another setting is refused unless forced. What a 
 such as how its scores were averaged, is the responsibility of its author.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,12 +54,15 @@ class TableForecasts:
     """Warnings, and what was left out."""
 
 
-def read_proxy_scores(path: Table) -> ScoreTable:
+def read_proxy_scores(path: Table, benchmarks: Collection[str] = ()) -> ScoreTable:
     """A row for each candidate and seed, and a column for each benchmark, from either form.
+
+    Columns named in `benchmarks` are scores, whatever their names; of the others, those that are no
+    metric by their name are left out.
 
     Raises InputError for proxies of several sizes, and for a column `benchmark` without `metric`.
     """
-    table = read_score_table(path, _LABELS)
+    table = read_score_table(path, _LABELS, benchmarks)
     if "size" in table.labels and len(sizes := table.rows["size"].unique()) > 1:
         fix = "leave the rows of one size, which is what a function is for"
         raise InputError(
@@ -74,7 +77,8 @@ def read_proxy_scores(path: Table) -> ScoreTable:
     keys = ["id", *(label for label in table.labels if label != "benchmark")]
     wide = table.rows.pivot(index=keys, columns="benchmark", values="metric")
     wide = wide.reindex(table.rows.set_index(keys).index.unique()).reset_index()
-    return ScoreTable(path, wide, tuple(keys[1:]), tuple(dict.fromkeys(table.rows["benchmark"])))
+    columns = tuple(dict.fromkeys(table.rows["benchmark"]))
+    return ScoreTable(path, wide, tuple(keys[1:]), columns, doubts=table.doubts)
 
 
 def forecast_table(
@@ -104,20 +108,26 @@ def forecast_table(
             "; ".join(refusals.values()),
             "fit functions for the setting of these scores, or give --force",
         )
-    notes = [*_unused(table, functions, functions_file), *warnings, *_directions(used)]
-    values = {name: by_seed(table, name, None, table.ids) for name in used}
+    notes = [*table.notes, *_unused(table, functions, functions_file), *warnings]
+    notes += _directions(used)
+    ids = sorted(table.ids)  # so that the order of rows changes no draw
+    values = {name: by_seed(table, name, None, ids) for name in used}
     rng = np.random.default_rng(settings.seed)
     drawn = {
         name: seed_scores(each.to_numpy(), settings.draws, rng) for name, each in values.items()
     }
-    forecasts = forecast(table.ids, drawn, used, confidence=settings.confidence, rng=rng)
+    forecasts = forecast(ids, drawn, used, confidence=settings.confidence, rng=rng)
     single = [name for name in used if values[name].count(axis=1).max() < 2]
     if single:
         notes.append(
             f"no candidate has two seeds on {', '.join(single)}: these scores are taken as exact,"
             " and the noise of training is in no interval and no probability"
         )
-    lacking = [name for name in table.ids if name not in forecasts.overall]
+    for name, each in values.items():
+        counts = each.count(axis=1)
+        if len(fewer := set(counts[counts > 0])) > 1:
+            notes.append(f"{name}: candidates have {min(fewer)} to {max(fewer)} seeds")
+    lacking = [name for name in ids if name not in forecasts.overall]
     if lacking:
         notes.append(f"not ranked, without a score on each benchmark: {names_of(lacking)}")
     scores = {
@@ -125,7 +135,7 @@ def forecast_table(
             name: (float(drawn[name].observed[place]), int(each.iloc[place].count()))
             for name, each in values.items()
         }
-        for place, candidate in enumerate(table.ids)
+        for place, candidate in enumerate(ids)
     }
     return TableForecasts(forecasts, scores, used, refusals, tuple(notes))
 

@@ -19,12 +19,16 @@ from numpy.typing import NDArray
 from dataselect.errors import InputError
 from dataselect.formats.csvfile import Row, read_csv
 from dataselect.formats.in_memory import Table
+from dataselect.formats.row_conditions import check_rows_alike
+from dataselect.formats.shares import mixed_units
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 _NEEDED = ("benchmark", "metric", "accuracy")
 _OPTIONAL = ("tokens", "group", "chance")
+_WIDEST = 1e6
+"""Ratio of tokens above which they are likely in two units, such as billions and ones."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +90,11 @@ def read_pairs(path: Table) -> PairsFile:
     """Read a table of pairs from a file or a frame.
 
     Raises InputError with file and line for a missing column, a value that is not a number, an
-    accuracy outside 0..100 or two chance levels of one benchmark.
+    accuracy outside 0..100, two chance levels of one benchmark, a pair that comes twice, accuracies
+    of one benchmark in two units, and rows that say that they were measured differently.
     """
-    rows = _rows(path)
+    columns, lines = _lines(path)
+    rows = [_pair(line) for line in lines]
     measured = [row for row in rows if not math.isnan(row.metric + row.accuracy)]
     if not measured:
         raise InputError(path, "it holds no pair", "write a row per pair of checkpoints")
@@ -96,11 +102,16 @@ def read_pairs(path: Table) -> PairsFile:
     if len(measured) < len(rows):
         left_out = len(rows) - len(measured)
         notes.append(f"rows left out because score or accuracy is empty: {left_out}")
+    for name in dict.fromkeys(row.benchmark for row in measured):
+        same = [line for line in lines if line.cells["benchmark"] == name]
+        notes += check_rows_alike(columns, same, name)
+        _check_repeats([row for row in measured if row.benchmark == name])
     scale, unit, doubts = _unit(measured)
     chance_scale, chance_doubts = _chance_scale(measured, scale)
     by_benchmark: dict[str, list[_Pair]] = {}
-    for row in measured:
+    for row in sorted(measured, key=_place):
         by_benchmark.setdefault(row.benchmark, []).append(row)
+    by_benchmark = {row.benchmark: by_benchmark[row.benchmark] for row in measured}
     benchmarks = {
         name: _pairs(name, of_one, scale, chance_scale) for name, of_one in by_benchmark.items()
     }
@@ -112,7 +123,7 @@ def _token_doubts(pairs: Pairs) -> list[str]:
     """A note where some of a benchmark's pairs lack their tokens, which changes what is fitted."""
     unknown = int(np.isnan(pairs.tokens).sum())
     if not 0 < unknown < len(pairs.tokens):
-        return []
+        return _order_doubts(pairs)
     which = f"{pairs.benchmark}: {unknown} of {len(pairs.tokens)} pairs have no tokens"
     return [
         f"{which}, so their scores are not averaged with those of neighbouring checkpoints, and "
@@ -120,7 +131,49 @@ def _token_doubts(pairs: Pairs) -> list[str]:
     ]
 
 
-def _rows(path: Table) -> list[_Pair]:
+def _order_doubts(pairs: Pairs) -> list[str]:
+    """Notes where tokens do not order a run's checkpoints, or are in two units."""
+    if np.isnan(pairs.tokens).any():
+        return []
+    notes = []
+    points = list(zip(pairs.groups, pairs.tokens.tolist(), strict=True))
+    if again := len(points) - len(set(points)):
+        notes.append(
+            f"{pairs.benchmark}: {again} of {len(points)} pairs have the tokens of another pair of"
+            " their run, so scores of that run are not averaged; give each run its own 'group'"
+        )
+    if pairs.tokens.max() > _WIDEST * pairs.tokens.min():
+        notes.append(
+            f"{pairs.benchmark}: tokens are from {pairs.tokens.min():g} to {pairs.tokens.max():g}:"
+            " are they all in one unit?"
+        )
+    return notes
+
+
+def _place(row: _Pair) -> tuple[object, ...]:
+    """Where a row belongs whatever the order of the file: by run, tokens and score."""
+    tokens = -1.0 if math.isnan(row.tokens) else row.tokens
+    return row.group, tokens, row.metric, row.accuracy
+
+
+def _check_repeats(rows: Sequence[_Pair]) -> None:
+    """Raise InputError for a row that is another again: it would count as more evidence."""
+    seen: dict[tuple[str, float, float, float], _Pair] = {}
+    for row in rows:
+        key = (row.group, row.tokens, row.metric, row.accuracy)
+        if math.isnan(row.tokens):  # coarse scores may be equal by chance
+            continue
+        if key in seen:
+            before = seen[key].where.rpartition(":")[2]
+            raise InputError(
+                row.where,
+                f"the pair of {row.benchmark} comes twice (before in line {before})",
+                "keep one of the rows",
+            )
+        seen[key] = row
+
+
+def _lines(path: Table) -> tuple[tuple[str, ...], list[Row]]:
     columns, rows = read_csv(path, "check its name", any_case=True)
     missing = [name for name in _NEEDED if name not in columns]
     if missing:
@@ -129,7 +182,7 @@ def _rows(path: Table) -> list[_Pair]:
             f"no column {', '.join(missing)}",
             f"the columns are {', '.join(_NEEDED)}; optional {', '.join(_OPTIONAL)}",
         )
-    return [_pair(row) for row in rows]
+    return columns, rows
 
 
 def _pair(row: Row) -> _Pair:
@@ -146,6 +199,14 @@ def _unit(rows: Sequence[_Pair]) -> tuple[float, str, list[str]]:
                 row.where,
                 f"accuracy {row.accuracy:g} is neither a share nor a percentage",
                 "give 0 to 1 or 0 to 100",
+            )
+    for name in dict.fromkeys(row.benchmark for row in rows):
+        mixed = [row for row in rows if row.benchmark == name]
+        if problem := mixed_units([row.accuracy for row in mixed]):
+            raise InputError(
+                next(row.where for row in mixed if 0 < row.accuracy <= 1),
+                f"accuracies of {name} seem to mix percentages and shares: {problem}",
+                "write all as shares (if all are percentages, divide them by 100)",
             )
     highest: dict[str, float] = {}
     for row in rows:

@@ -21,9 +21,11 @@ def test_the_function_and_the_command_give_the_same_document(tmp_path: Path) -> 
 
 def test_frames_are_as_good_as_files(tmp_path: Path) -> None:
     proxy, target = agreement_tables()
-    from_files = ds.agree(*written(tmp_path, proxy=proxy, target=target))
-    assert ds.agree(proxy, target).document == from_files.document
-    indexed = ds.agree(proxy.set_index(["id", "seed"]), target.set_index("id"))
+    from_files = ds.agree(*written(tmp_path, proxy=proxy, target=target), lower_is_better=True)
+    assert ds.agree(proxy, target, lower_is_better=True).document == from_files.document
+    indexed = ds.agree(
+        proxy.set_index(["id", "seed"]), target.set_index("id"), lower_is_better=True
+    )
     assert indexed.document == from_files.document
 
 
@@ -42,7 +44,7 @@ def test_tables_say_what_the_document_says() -> None:
 
 def test_what_is_left_out_is_a_note() -> None:
     proxy, target = agreement_tables()
-    found = ds.agree(proxy, target[1:])
+    found = ds.agree(proxy, target[1:], lower_is_better="nll")
     assert found.notes == (f"1 candidate ('{HOSTILE}') only in proxy (a frame) left out",)
     assert found.document["notes"] == list(found.notes)
 

@@ -49,6 +49,8 @@ def test_tokens_come_from_the_revision(tmp_path: Path, form: type) -> None:
     assert found.name == MODEL
     assert found.notes == (
         "gsm8k: the target's accuracy is 'exact_match,strict-match' of gsm8k at 2 token counts",
+        "gsm8k: not compared, since 2 of 2 files do not say it: n-shot, task version, filter,"
+        " chat template, system prompt, prompt, split, number of items",
     )
 
 
@@ -105,7 +107,10 @@ def test_usual_tasks_and_metrics_of_the_known_benchmarks(tmp_path: Path) -> None
         "humaneval": 0.7,
         "mmlu_pro_stem": pytest.approx(0.5),
     }
-    assert "of mmlu_pro_biology and 5 more (mean by items)" in found.notes[-1]
+    assert "of mmlu_pro_biology and 5 more (mean by items)" in " ".join(found.notes)
+    assert "'math_verify,none' of minerva_math500 at 1 token counts; not 'exact_match,none'" in (
+        " ".join(found.notes)
+    )
 
 
 def test_files_for_one_checkpoint_may_share_the_tasks_but_not_contradict(tmp_path: Path) -> None:

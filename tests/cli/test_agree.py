@@ -45,7 +45,7 @@ def document(result: Result) -> dict[str, Any]:
 
 
 def test_the_document_has_the_documented_fields(agree: Agree) -> None:
-    found = document(agree("--lower-is-better", "--json"))
+    found = document(agree("--lower-is-better", "--trust-direction", "--json"))
     assert list(found) == [
         *("metrics", "ceiling", "stability", "convention", "candidates", "lower_is_better"),
         *("target_lower_is_better", "confidence", "draws", "seed", "notes"),
@@ -122,7 +122,7 @@ def test_every_field_is_described(agree: Agree) -> None:
     target = "id,seed,arc\n" + "".join(
         f"{name},{seed},{i}\n" for seed in "01" for i, name in enumerate("abcd")
     )
-    found = document(agree("--json", proxy=proxy, target=target))
+    found = document(agree("--json", "--lower-is-better", proxy=proxy, target=target))
     comparison = found["metrics"]["nll@1M"]
     parts = [found, comparison, comparison["kept"][0], comparison["stated"][0]]
     parts += [comparison["top"]["1"], found["ceiling"]["arc"], found["stability"]["nll"]]
@@ -133,12 +133,13 @@ def test_every_field_is_described(agree: Agree) -> None:
 
 def test_options_are_taken(agree: Agree) -> None:
     options = ("--top", "2", "--draws", "100", "--seed", "7", "--confidence", "0.5")
-    found = document(agree("--json", "--target-lower-is-better", *options))
+    turned = ("--json", "--target-lower-is-better", "--trust-direction")
+    found = document(agree(*turned, *options))
     assert list(found["metrics"]["nll"]["top"]) == ["2"]
     assert (found["draws"], found["seed"], found["confidence"]) == (100, 7, 0.5)
     assert (found["lower_is_better"], found["target_lower_is_better"]) == (False, True)
     assert found["metrics"]["nll"]["decision_accuracy"] == 1
-    wide = document(agree("--json", "--target-lower-is-better", "--confidence", "0.99"))
+    wide = document(agree(*turned, "--confidence", "0.99"))
     assert (
         wide["metrics"]["nll"]["decision_accuracy_interval"][0]
         < found["metrics"]["nll"]["decision_accuracy_interval"][0]
@@ -146,11 +147,13 @@ def test_options_are_taken(agree: Agree) -> None:
 
 
 def test_the_same_command_gives_the_same_bytes(agree: Agree) -> None:
-    assert agree("--json").stdout == agree("--json").stdout
+    options = ("--json", "--lower", "nll")
+    assert document(agree(*options)) == document(agree(*options))
+    assert agree(*options).stdout == agree(*options).stdout
 
 
 def test_people_get_tables_with_intervals_convention_and_notes(agree: Agree) -> None:
-    result = agree("--lower-is-better", proxy=PROXY + "[/bad]\x1b[2J,1,1\n")
+    result = agree("--lower", "nll", proxy=PROXY + "[/bad]\x1b[2J,1,1\n")
     assert result.exit_code == 0, result.output
     text = " ".join(result.stdout.split())
     assert "1.00 [" in text
@@ -169,6 +172,8 @@ def test_people_get_tables_with_intervals_convention_and_notes(agree: Agree) -> 
         ((), "nll\n1\n", "proxy.csv:1: it needs a column 'id'"),
         (("--top", "9"), PROXY, "--top: 9 of 4 candidates"),
         (("--top", "1,"), PROXY, "--top: '1,' is not a list of counts"),
+        (("--top", "1_0"), PROXY, "--top: '1_0' is not a list of counts"),
+        (("--top", "\uff11"), PROXY, "is not a list of counts"),
         (("--top", "0"), PROXY, "--top: '0' is not a list of counts"),
         (("--confidence", "90"), PROXY, "--confidence: 90 is not between 0 and 1"),
         (("--confidence", "nan"), PROXY, "--confidence: nan is not between 0 and 1"),
@@ -184,12 +189,125 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert problem in line
 
 
+@pytest.mark.parametrize(
+    ("options", "proxy", "target", "problem"),
+    [
+        (
+            (),
+            "val_loss",
+            "arc",
+            "proxy.csv:1: 'val_loss' is better when lower, by its name; give --l",
+        ),
+        (
+            ("--lower-is-better",),
+            "acc",
+            "arc",
+            "'acc' is better when higher, by its name; leave out",
+        ),
+        (
+            (),
+            "x",
+            "ppl",
+            "target.csv:1: 'ppl' is better when lower, by its name; give --target-low",
+        ),
+        (
+            ("--target-lower-is-better",),
+            "x",
+            "acc",
+            "; leave out --target-lower-is-better, or --tru",
+        ),
+        (("--lower", "y"), "x", "arc", "--lower: proxy.csv has no metric 'y'; its metrics are 'x'"),
+        (("--lower", "x", "--lower-is-better"), "x", "arc", "--lower-is-better is given as well"),
+    ],
+)
+def test_a_direction_that_a_name_contradicts_is_refused(
+    agree: Agree, options: tuple[str, ...], proxy: str, target: str, problem: str
+) -> None:
+    tables = {
+        "proxy": f"id,{proxy}\na,1\nb,2\nc,4\n",
+        "target": f"id,{target}\na,0.1\nb,0.2\nc,0.3\n",
+    }
+    result = agree("--json", *options, **tables)
+    assert result.exit_code == 2, result.output
+    assert problem in result.stderr
+    if "--lower" not in options:
+        assert document(agree("--json", "--trust-direction", *options, **tables))["metrics"]
+
+
+def test_metrics_of_both_directions_are_compared_in_one_call(agree: Agree) -> None:
+    assert "give --lower nll, or --trust-direction" in agree("--json").stderr
+    both = document(agree("--json", "--lower", "nll"))
+    losses = "\n".join(line.rpartition(",")[0] for line in PROXY.split())
+    accuracies = "id,acc\na,0.2\nb,0.3\nc,0.3\nd,0.1\n"
+    alone = [
+        document(agree("--json", "--lower-is-better", proxy=losses))["metrics"]["nll"],
+        document(agree("--json", proxy=accuracies))["metrics"]["acc"],
+    ]
+    assert [both["metrics"]["nll"], both["metrics"]["acc"]] == alone
+    assert both["lower_is_better"] == ["nll"]
+
+
+def test_below_chance_by_an_unknown_direction_is_said(agree: Agree) -> None:
+    rows = [(name, i) for i, name in enumerate("abcdefghij")]
+    proxy = "id,x\n" + "".join(f"{name},{-i * i}\n" for name, i in rows)
+    target = "id,arc\n" + "".join(f"{name},{i / 20}\n" for name, i in rows)
+    (note,) = document(agree("--json", proxy=proxy, target=target))["notes"]
+    assert note.startswith("x: below chance, so check the direction that was stated for 'x' and 'a")
+    assert not document(agree("--json", "--lower-is-better", proxy=proxy, target=target))["notes"]
+
+
+def test_columns_that_are_no_metric_are_not_compared(agree: Agree) -> None:
+    plain = document(agree("--json", "--lower", "nll"))
+    rows = PROXY.split()
+    more = ["step,seconds,tokens,nll_low,nll_high", *(f"9,{i}.5,{i}e9,0,9" for i in range(4))]
+    proxy = "\n".join(f"{row},{cells}" for row, cells in zip(rows, more, strict=True)) + "\n"
+    found = document(agree("--json", "--lower", "nll", proxy=proxy))
+    assert found["metrics"] == plain["metrics"]
+    assert "'step', 'seconds', 'tokens', 'nll_low', 'nll_high'" in found["notes"][0]
+
+
+def test_one_size_written_in_two_ways_is_one_size(agree: Agree) -> None:
+    proxy = "id,size,nll\na,4M,3\nb,4000000,2\nc,4e6,1\nd,4.0M,1.5\n"
+    found = document(agree("--json", "--lower-is-better", proxy=proxy))
+    assert list(found["metrics"]) == ["nll@4M"]
+    assert found["metrics"]["nll@4M"]["candidates"] == 4
+
+
+@pytest.mark.parametrize("size", ["1e-49", "1e-9", "1e9", "1e49"])
+def test_numbers_of_any_size_give_json_without_nan(agree: Agree, size: str) -> None:
+    proxy = "id,seed,x\n" + "".join(
+        f"{name},{seed},{i + 1 + seed / 10}{size[1:]}\n"
+        for i, name in enumerate("abcd")
+        for seed in (0, 1)
+    )
+    found = document(agree("--json", proxy=proxy))
+    assert found["metrics"]["x"]["kept"]
+    assert found["metrics"]["x"]["decision_accuracy"] > 0.5
+
+
+def test_percentages_among_shares_are_refused(agree: Agree) -> None:
+    result = agree("--json", "--lower", "nll", target="id,arc\na,0.31\nb,32\nc,0.4\nd,38\n")
+    assert result.exit_code == 2
+    assert "target.csv: 'arc' seems to mix percentages and shares: 2 of 4 values" in result.stderr
+
+
+def test_the_order_of_rows_changes_nothing(agree: Agree) -> None:
+    def turned(text: str) -> str:
+        head, *rows = text.split()
+        return "\n".join([head, *rows[::-1]]) + "\n"
+
+    first = document(agree("--json", "--lower", "nll"))
+    again = agree("--json", "--lower", "nll", proxy=turned(PROXY), target=turned(TARGET))
+    assert document(again) == first
+
+
 def test_no_model_library_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "proxy.csv").write_text(PROXY)
     (tmp_path / "target.csv").write_text(TARGET)
     code = (
         "import sys\nfrom dataselect.cli import app\n"
-        "try: app(['agree', 'proxy.csv', 'target.csv', '--json'])\nexcept SystemExit: pass\n"
+        "try: app(['agree', 'proxy.csv', 'target.csv', '--lower', 'nll'])\n"
+        "except SystemExit: pass\n"
         "heavy = {'torch', 'transformers', 'datasets', 'optuna'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

@@ -180,6 +180,45 @@ def test_epochs_go_from_the_fit_to_predictions_and_the_proposal(
     assert "predicted at the target's epochs, with R as fitted" in notes["repetition: fitted\n"]
 
 
+def test_files_that_name_runs_by_index_are_read_as_they_are(folder: Path, tmp_path: Path) -> None:
+    for name in ("ratios.csv", "metrics.csv"):
+        text = (folder / name).read_text()
+        (tmp_path / name).write_text("index" + text.removeprefix("run"))
+    result = fit(tmp_path, "--lower-is-better", "--json", tmp_path / "model.json")
+    assert result.exit_code == 0, result.output
+    first, second = (json.loads((each / "model.json").read_text()) for each in (folder, tmp_path))
+    assert {k: first[k] for k in ("values", "weights")} == {
+        k: second[k] for k in ("values", "weights")
+    }
+
+
+def test_a_mixture_with_an_unknown_source_is_skipped_and_counted(
+    folder: Path, tmp_path: Path
+) -> None:
+    model = ("--model", folder / "model.json")
+    at, out = tmp_path / "at.csv", tmp_path / "out.csv"
+    head = "run,web,[code],wiki,books\n"
+    at.write_text(head + "m1,0.5,0.3,0.2,0\nm2,0.5,0.2,0.1,0.2\nm3,0.2,0.5,0.3,0\n")
+    result = mix("predict", *model, "--at", at, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert [row["run"] for row in csv.DictReader(out.open())] == ["m1", "m3"]
+    assert "note: 1 mixture of 3 in at.csv skipped ('m2'): 'books' is no source" in result.stdout
+    assert "did you mean" not in result.stdout
+    assert "predictions of 2 mixtures" in result.stdout
+
+
+def test_metrics_of_two_directions_are_refused_with_a_way_out(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "ratios.csv").write_text((folder / "ratios.csv").read_text())
+    rows = (folder / "metrics.csv").read_text().split()
+    more = ["arc_acc", *(f"0.{i + 10}" for i in range(16))]
+    lines = (f"{row},{cell}" for row, cell in zip(rows, more, strict=True))
+    (tmp_path / "metrics.csv").write_text("\n".join(lines) + "\n")
+    for options in ((), ("--lower-is-better",)):
+        result = fit(tmp_path, *options)
+        assert result.exit_code == 2
+        assert "keep the columns of one direction" in result.stderr
+
+
 def test_bad_input_is_one_line_and_exit_code_2(folder: Path, tmp_path: Path) -> None:
     model = ("--model", folder / "model.json")
     wrong = tmp_path / "wrong.csv"

@@ -126,7 +126,21 @@ def test_the_file_is_one_that_agree_reads(predict: Predict, tmp_path: Path) -> N
     assert (table["arc_low"] <= table["arc"]).all()
     truth.write_text("id,arc\nbooks,0.6\ncode,0.5\nweb,0.4\n")
     agreed = CliRunner().invoke(app, ["agree", str(out), str(truth), "--json"])
-    assert json.loads(agreed.stdout)["metrics"]["arc"]["decision_accuracy"] == 1
+    found = json.loads(agreed.stdout)
+    assert found["metrics"]["arc"]["decision_accuracy"] == 1
+    assert list(found["metrics"]) == ["predicted_accuracy -> arc", "arc", "csqa -> arc"]
+    assert "no metric, left out: columns 'rank', 'tier', 'predicted_low'" in found["notes"][0]
+
+
+def test_the_order_of_rows_changes_nothing(predict: Predict) -> None:
+    head, *rows = SCORES.split()
+    turned = predict("--json", scores="\n".join([head, *rows[::-1]]) + "\n")
+    assert document(turned) == document(predict("--json"))
+
+
+def test_seeds_of_unequal_number_are_said(predict: Predict) -> None:
+    notes = document(predict("--json", scores="\n".join(SCORES.split()[:-1])))["notes"]
+    assert any("candidates have" in note and "seeds" in note for note in notes)
 
 
 def test_a_function_for_another_setting_is_refused_unless_forced(predict: Predict) -> None:
@@ -161,7 +175,7 @@ def test_what_only_shifts_scores_is_warned_of(predict: Predict) -> None:
 def test_what_a_table_lacks_is_said(predict: Predict) -> None:
     notes = document(predict("--json", scores="id,arc,steps\nweb,1.3,5\nbooks,1.1,5\n"))["notes"]
     words = " ".join(notes)
-    assert "functions.json has no transfer function for 'steps'" in words
+    assert "scores.csv: no metric, left out: column 'steps'" in words
     assert "scores.csv has no scores for 'csqa'" in words
     assert "no candidate has two seeds on arc: these scores are taken as exact" in words
     found = document(predict("--json", scores="id,arc,csqa\nweb,1.3,\nbooks,1.1,1.2\n"))

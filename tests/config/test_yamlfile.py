@@ -304,3 +304,11 @@ def test_the_inputs_load_without_the_heavy_libraries() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("text", ["2_5", "0_5", "1_0.5", "1_00", "0x1_0"])
+def test_underscores_that_part_no_thousands_are_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InputError) as refused:
+        load(write(tmp_path, f"weight: {text}"))
+    assert f"'{text}' is not a number; write {text.replace('_', '')}, or put" in str(refused.value)
+    assert load(write(tmp_path, f"weight: '{text}'"))[0] == {"weight": text}

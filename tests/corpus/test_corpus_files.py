@@ -97,7 +97,7 @@ def test_folder_as_data_file_is_explained(tmp_path: Path) -> None:
     [
         ({"path": "./absent"}, "absent does not exist"),
         ({"path": "absent.jsonl"}, "absent.jsonl does not exist"),
-        ({"path": "empty"}, "no .jsonl, .json, .parquet or .txt file"),
+        ({"path": "empty"}, "no .jsonl, .json, .parquet, .arrow or .txt file"),
         ({"path": "mixed"}, "holds json and text files; choose one form"),
         ({"path": "mixed", "data_dir": "no"}, "no does not exist"),
         ({"path": "mixed/a.jsonl", "revision": "main"}, "src: revision: has no meaning"),
@@ -105,15 +105,17 @@ def test_folder_as_data_file_is_explained(tmp_path: Path) -> None:
         ({"path": "mixed/a.jsonl", "split": "test"}, "no split 'test'"),
         ({"path": "mixed/a.jsonl", "data_files": "a"}, "is a single file; remove data_files:"),
         ({"path": "json", "data_files": "old.tar"}, ".tar files are not read"),
+        ({"path": "arrow", "data_files": "a.arrow.gz"}, "Arrow inside .gz"),
         ({"path": "odd"}, "the name does not show its form"),
         ({"path": "parquet", "data_files": "p.parquet.gz"}, "Parquet inside .gz"),
-        ({"path": "saved"}, "written by save_to_disk"),
+        ({"path": "saved"}, "saved/state.json: lists no data files; save it again"),
     ],
 )
 def test_unusable_places_are_refused_with_a_fix(
     tmp_path: Path, keys: dict[str, Any], part: str
 ) -> None:
     touch(tmp_path, "mixed/a.jsonl", "mixed/b.txt", "old.tar", "p.parquet.gz", "empty/readme")
+    touch(tmp_path, "a.arrow.gz")
     touch(tmp_path, "saved/state.json", "saved/dataset_info.json")
     (tmp_path / "odd").write_bytes(b"x")
     assert part in refusal(tmp_path, **keys)

@@ -12,7 +12,8 @@ import pytest
 from dataselect.config.manifest import Source
 from dataselect.corpus.hub import hub_rows
 from dataselect.corpus.redaction import redact
-from dataselect.corpus.rows import PEEK_ROWS, RowCounts, open_rows, peek
+from dataselect.corpus.rows import RowCounts, open_rows
+from dataselect.corpus.sampling import HUB_ROWS, peek
 from dataselect.errors import InputError
 
 
@@ -154,7 +155,7 @@ def test_peek_takes_the_first_rows_and_refuses_an_empty_dataset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = Source(id="hub", path="owner/name")
-    good = Stream([{"text": "x"}] * PEEK_ROWS, ConnectionError("read beyond the first rows"))
+    good = Stream([{"text": "x"}] * HUB_ROWS, ConnectionError("read beyond the first rows"))
     fake_datasets(monkeypatch, lambda *_, **__: good)
     peek(source, tmp_path)
     fake_datasets(monkeypatch, lambda *_, **__: Stream([]))

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataselect.corpus import readers
-from dataselect.corpus.files import Compression, Form, LocalFile
-from dataselect.corpus.readers import Malformed, read_rows
+from dataselect.corpus.files import LocalFile
+from dataselect.corpus.forms import Compression, Form
+from dataselect.corpus.readers import Absent, Malformed, read_rows
 from dataselect.errors import InputError
 
 
@@ -150,10 +151,10 @@ def test_first_row_without_the_column_lists_columns_and_the_nearest(tmp_path: Pa
     assert "did you mean 'Text'?" in message
 
 
-def test_later_row_without_the_column_is_null(tmp_path: Path) -> None:
+def test_later_row_without_the_column_says_which_keys_it_has(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "x"}\n{"id": 1}\n')
-    assert rows(local(path)) == [(1, "x"), (2, None)]
+    assert rows(local(path)) == [(1, "x"), (2, Absent(("id",)))]
 
 
 @pytest.mark.parametrize(
@@ -217,7 +218,7 @@ def test_parquet_reads_one_batch_at_a_time(tmp_path: Path, monkeypatch: pytest.M
             sizes.append(batch.num_rows)
             yield batch
 
-    monkeypatch.setattr(readers, "PARQUET_BATCH_ROWS", 20)
+    monkeypatch.setattr(readers, "BATCH_ROWS", 20)
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", recorded)
     reader = read_rows(local(path, "parquet"), "text")
     assert next(reader) == (1, "0")

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from dataselect.config.manifest import Source
 from dataselect.corpus import rows as rows_module
-from dataselect.corpus.rows import RowCounts, open_rows, peek
+from dataselect.corpus.rows import RowCounts, open_rows
+from dataselect.corpus.sampling import peek
 from dataselect.errors import InputError
 from dataselect.synthetic import world
 
@@ -165,17 +166,6 @@ def test_source_without_usable_text_is_refused(tmp_path: Path, content: str, par
 def test_missing_files_are_reported_before_the_first_text(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         open_rows(source("gone.jsonl"), tmp_path, seed=0)
-
-
-def test_peek_accepts_what_can_be_read_and_reads_only_the_beginning(tmp_path: Path) -> None:
-    good = [{"text": "x"}] * rows_module.PEEK_ROWS
-    write(tmp_path / "a.jsonl", [*good, "bad"])
-    peek(source("a.jsonl"), tmp_path)
-
-
-def test_peek_does_not_judge_a_source_by_an_empty_beginning(tmp_path: Path) -> None:
-    write(tmp_path / "a.jsonl", [{"text": ""}] * rows_module.PEEK_ROWS + [{"text": "x"}])
-    peek(source("a.jsonl"), tmp_path)
 
 
 @pytest.mark.parametrize(

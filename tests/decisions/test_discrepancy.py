@@ -11,11 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from dataselect.decisions.discrepancy import PUBLIC, Gap, ahead_probability
+from dataselect.decisions.discrepancy import (
+    LIKELIHOOD,
+    RBRIDGE,
+    Discrepancy,
+    Gap,
+    ahead_probability,
+)
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT.parent / "shared" / "data" / "results"
-TARGET = PUBLIC.target_flops
+TARGET = LIKELIHOOD.target_flops
 
 
 def test_without_noise_a_pair_is_as_sure_as_cauchy_says() -> None:
@@ -40,27 +46,48 @@ def test_draws_of_candidates_give_the_probability_of_pairs() -> None:
     assert ahead == pytest.approx(0.75, abs=0.005)
 
 
-@given(st.floats(15, 22), st.floats(0, 3))
-def test_a_larger_proxy_is_never_less_sure(exponent: float, more: float) -> None:
-    small = PUBLIC.gap(10**exponent, TARGET)
-    large = PUBLIC.gap(10 ** (exponent + more), TARGET)
+@pytest.mark.parametrize("fitted", [LIKELIHOOD, RBRIDGE])
+@given(exponent=st.floats(12, 22), more=st.floats(0, 3))
+def test_a_larger_proxy_is_never_less_sure(
+    fitted: Discrepancy, exponent: float, more: float
+) -> None:
+    small = fitted.gap(10**exponent, TARGET)
+    large = fitted.gap(10 ** (exponent + more), TARGET)
     assert large.tau <= small.tau
-    assert large.tau >= PUBLIC.floor
+    assert large.tau >= fitted.floor
+
+
+def test_no_proxy_beyond_the_figure_of_rbridge_counts_for_more_than_its_largest() -> None:
+    largest = RBRIDGE.gap(RBRIDGE.fitted_flops[1], TARGET).tau
+    assert RBRIDGE.gap(1e20, TARGET).tau == largest
+    assert RBRIDGE.gap(1e15, TARGET / 1e9).tau == largest
+
+
+def test_a_scale_that_is_not_known_spreads_the_draws_of_all_candidates_alike() -> None:
+    rng = np.random.default_rng(0)
+    known, unknown = Gap(1.0, 0.0, None), Gap(1.0, 0.0, None, "", 0.7)
+    sure, unsure = (each.draws((200_000, 2), rng) for each in (known, unknown))
+    beyond = [float((np.abs(each[:, 0] - each[:, 1]) > 10).mean()) for each in (sure, unsure)]
+    # The mean over the scale of P(|Cauchy| > 10 / scale).
+    scales = np.exp(0.7 * rng.standard_normal(100_000))
+    expected = [float((1 - 2 / np.pi * np.arctan(10 / each)).mean()) for each in (1.0, scales)]
+    assert beyond == pytest.approx(expected, abs=0.002)
+    assert expected[1] > 1.2 * expected[0]
 
 
 def test_a_smaller_target_is_nearer_and_a_larger_one_no_farther() -> None:
-    of_target = [PUBLIC.gap(1e16, flops).tau for flops in (TARGET / 100, TARGET, TARGET * 100)]
+    of_target = [LIKELIHOOD.gap(1e16, flops).tau for flops in (TARGET / 100, TARGET, TARGET * 100)]
     assert of_target[0] < of_target[1] == of_target[2]
 
 
 def test_tiny_proxies_say_next_to_nothing() -> None:
-    gap = PUBLIC.gap(6e15, TARGET)
+    gap = LIKELIHOOD.gap(6e15, TARGET)
     assert ahead_probability(np.array(2.0), gap.seed_sd, gap.tau) < 0.55
 
 
 def test_what_lies_far_outside_the_fit_is_called_so() -> None:
-    assert PUBLIC.gap(1e18, 2 * TARGET).extrapolated is None
-    small = PUBLIC.gap(6e11, 3e13).extrapolated
+    assert LIKELIHOOD.gap(1e18, 2 * TARGET).extrapolated is None
+    small = LIKELIHOOD.gap(6e11, 3e13).extrapolated
     assert small is not None
     assert "these have 6.0e11 FLOPs" in small
     assert "this one has 3.0e13 FLOPs" in small
@@ -81,15 +108,40 @@ def study(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+@pytest.fixture
+def rbridge_study(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    if not RESULTS.is_dir():
+        pytest.skip("no published results here")
+    file = ROOT / "benchmarks" / "stage1" / "rbridge_gap.py"
+    spec = importlib.util.spec_from_file_location("rbridge_gap", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "rbridge_gap", module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_is_stated_of_rbridge_is_what_its_authors_publish(rbridge_study: ModuleType) -> None:
+    """Within 3 points at all six sizes, where the gap of likelihoods is off by 10 to 25."""
+    last = rbridge_study.final(rbridge_study.read(RESULTS))
+    assert len(last) == 6
+    for row in last.itertuples():
+        stated = rbridge_study.stated_accuracy(RBRIDGE, row.flops)
+        assert stated == pytest.approx(row.decision_accuracy, abs=0.03)
+        likelihood = rbridge_study.stated_accuracy(LIKELIHOOD, row.flops)
+        assert likelihood < row.decision_accuracy - 0.08
+
+
 def test_the_shipped_constants_are_those_of_the_published_runs(study: ModuleType) -> None:
     from published import PAPER, read  # type: ignore[import-not-found]
 
     made = study.table(read(RESULTS), PAPER, 1, np.random.default_rng(0))
-    assert made["floor"] == pytest.approx(PUBLIC.floor, rel=0.01)
-    assert made["unit_flops"] == pytest.approx(PUBLIC.unit_flops, rel=0.01)
-    assert made["target_flops"] == PUBLIC.target_flops
-    assert tuple(row["flops"] for row in made["proxies"]) == PUBLIC.proxy_flops
-    assert tuple(row["seed_sd"] for row in made["proxies"]) == PUBLIC.seed_sd
+    assert made["floor"] == pytest.approx(LIKELIHOOD.floor, rel=0.01)
+    assert made["unit_flops"] == pytest.approx(LIKELIHOOD.unit_flops, rel=0.01)
+    assert made["target_flops"] == LIKELIHOOD.target_flops
+    assert tuple(row["flops"] for row in made["proxies"]) == LIKELIHOOD.seed_flops
+    assert tuple(row["seed_sd"] for row in made["proxies"]) == LIKELIHOOD.seed_sd
 
 
 def test_stated_probabilities_hold_for_families_left_out(study: ModuleType) -> None:

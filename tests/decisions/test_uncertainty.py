@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from dataselect.decisions.bootstrap import Bootstrap
-from dataselect.decisions.discrepancy import PUBLIC, Gap
+from dataselect.decisions.discrepancy import LIKELIHOOD, Gap
 from dataselect.decisions.ranking import Ranking, bootstrap_rank
 from dataselect.decisions.uncertainty import seed_noise, with_uncertainty
 
@@ -43,7 +43,9 @@ def test_without_doubt_the_ranking_stays() -> None:
 def test_the_gap_brings_probabilities_towards_a_toss_and_leaves_intervals() -> None:
     ranking = ranked([0.0, 0.1, 0.2])
     one = {"b": runs(np.array([[0.0], [0.1], [0.2]]))}
-    made, uncertainty = with_uncertainty(ranking, one, PUBLIC.gap(8.329e15, PUBLIC.target_flops), 0)
+    made, uncertainty = with_uncertainty(
+        ranking, one, LIKELIHOOD.gap(8.329e15, LIKELIHOOD.target_flops), 0
+    )
     assert ranking.wins.loc["c0", "c2"] == pytest.approx(1.0, abs=0.01)
     assert 0.5 < float(made.wins.to_numpy()[0, 2]) < 0.6
     assert made.table["p_top_k"].sum() == pytest.approx(1)
@@ -63,7 +65,7 @@ def test_measured_noise_of_seeds_widens_intervals_too() -> None:
 
 def test_the_same_seed_gives_the_same_doubt() -> None:
     ranking, one = ranked([0.0, 0.1]), {"b": runs(np.array([[0.0], [0.1]]))}
-    gap = PUBLIC.gap(1e18, PUBLIC.target_flops)
+    gap = LIKELIHOOD.gap(1e18, LIKELIHOOD.target_flops)
     first, second = (with_uncertainty(ranking, one, gap, 7)[0] for _ in range(2))
     pd.testing.assert_frame_equal(first.wins, second.wins)
 

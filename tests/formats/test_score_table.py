@@ -27,9 +27,14 @@ def test_metrics_are_all_columns_but_the_id_and_the_labels(tmp_path: Path) -> No
     assert table.rows["seed"].tolist() == ["0", "1", "0"]
 
 
-def test_a_label_that_nobody_asked_for_is_a_metric(tmp_path: Path) -> None:
-    table = read_score_table(write(tmp_path, "id,seed\nweb,3\n"))
-    assert (table.labels, table.metrics) == ((), ("seed",))
+def test_a_label_that_nobody_asked_for_is_no_metric(tmp_path: Path) -> None:
+    table = read_score_table(write(tmp_path, "id,seed,arc\nweb,3,1\n"))
+    assert (table.labels, table.metrics) == ((), ("arc",))
+    assert table.notes == (
+        "scores.csv: no metric, left out: column 'seed' (rename one that is a metric)",
+    )
+    wanted = read_score_table(write(tmp_path, "id,seed\nweb,3\n"), wanted=("seed",))
+    assert (wanted.labels, wanted.metrics) == ((), ("seed",))
 
 
 @pytest.mark.parametrize(
@@ -40,13 +45,25 @@ def test_a_label_that_nobody_asked_for_is_a_metric(tmp_path: Path) -> None:
         "id,arc\n\nweb,0.5\n\n",
         '"id","arc"\n"web","0.5"',
         " id , arc \n web , 0.5 \n",
+        "id,arc,,\nweb,0.5,,\n",
+        "Unnamed: 0,id,arc\n0,web,0.5\n",
+        "id,arc,arc_low,arc_high,seconds,note\nweb,0.5,0.4,0.6,12,quick\n",
     ],
-    ids=["byte-order-mark", "windows-lines", "blank-lines", "quoted", "spaces"],
+    ids=[
+        *("byte-order-mark", "windows-lines", "blank-lines", "quoted", "spaces", "empty-columns"),
+        *("row-numbers", "bookkeeping"),
+    ],
 )
 def test_a_file_may_come_from_a_spreadsheet(tmp_path: Path, text: str) -> None:
     table = read_score_table(write(tmp_path, text))
     assert (table.ids, table.metrics) == (["web"], ("arc",))
     assert table.rows["arc"].tolist() == [0.5]
+
+
+def test_a_size_is_one_however_it_is_written(tmp_path: Path) -> None:
+    text = "id,size,arc\na,4M,1\nb,4000000,2\nc,4e6,3\na,1B,1\n"
+    table = read_score_table(write(tmp_path, text), LABELS)
+    assert table.rows["size"].tolist() == ["4M", "4M", "4M", "1B"]
 
 
 @pytest.mark.parametrize("cell", ["", " ", "nan", "NaN", "NA", "n/a", "None", "null", "-"])
@@ -73,6 +90,24 @@ def test_a_missing_value_may_be_written_in_many_ways(tmp_path: Path, cell: str) 
         ("id,arc\nweb,2_5\n", ":2", "column 'arc' says '2_5', which is not a finite number"),
         ("id,arc\nweb,\u0662.5\n", ":2", "which is not a finite number"),
         ("id,arc\n\n\nweb,inf\n", ":4", "column 'arc' says 'inf'"),
+        ("id,arc\nweb,Infinity\n", ":2", "which is not a finite number"),
+        ("id,arc\nweb,1e5_0\n", ":2", "which is not a finite number"),
+        ("id,arc\nweb,\uff11\uff12\n", ":2", "which is not a finite number"),
+        ("id,arc\nweb,0x10\n", ":2", "which is not a finite number"),
+        ('id,arc\nweb,"1,5"\n', ":2", "which is not a finite number"),
+        ("id,arc\nweb,1e999\n", ":2", "which is not a finite number"),
+        (
+            "id,arc\nweb,1e308\n",
+            ":2",
+            "column 'arc' says '1e308', which is too large to be a score",
+        ),
+        ("id,arc\nweb,1e-310\n", ":2", "says '1e-310', which is too small to be a score"),
+        ("id;arc\nweb;0,5\n", ":1", "its cells are separated by semicolons"),
+        ("id\tarc\nweb\t0.5\n", ":1", "its cells are separated by tabs"),
+        ("id,arc,\nweb,0.5,x\n", ":1", "a column has no name"),
+        ("id,seed,step\nweb,1,2\n", ":1", "it has no metric by its names ('step')"),
+        ("id,size,arc\nweb,4M,1\nweb,4000000,2\n", ":3", "'web', size '4000000' comes twice"),
+        ("id,seed,arc\nweb,1,1\nweb,1.0,2\n", ":3", "'web', seed '1.0' comes twice"),
         ("id,arc\nweb,50%\n", ":2", "column 'arc' says '50%'"),
         ("id,arc\nweb,1\nweb,2\n", ":3", "'web' comes twice (before in line 2)"),
         ("id,seed,arc\nweb,1,1\nweb,2,2\nweb,1,3\n", ":4", "'web', seed '1' comes twice"),

@@ -40,6 +40,71 @@ def test_labels_and_other_names_of_the_run_are_known(tmp_path: Path) -> None:
     assert read_swarm(*files(tmp_path, ratios, METRICS)).sources == ("a", "b", "c")
 
 
+def test_files_that_name_runs_by_index_are_read_as_they_are(tmp_path: Path) -> None:
+    ratios, metrics = (["index" + lines[0][3:], *lines[1:]] for lines in (RATIOS, METRICS))
+    found = read_swarm(*files(tmp_path, ratios, metrics))
+    plain = read_swarm(*files(tmp_path, RATIOS, METRICS))
+    assert (found.runs, found.sources, found.metrics) == (plain.runs, plain.sources, plain.metrics)
+    assert (found.values == plain.values).all()
+
+
+def test_runs_are_named_by_a_column_of_both_tables(tmp_path: Path) -> None:
+    ratios = ["run,index,a,b,c", *(f"x{i},{i},0.{i},0.{9 - i},0.1" for i in range(1, 9))]
+    metrics = ["index,x_loss", *(f"{i},{3 + i / 7}" for i in range(1, 9))]
+    found = read_swarm(*files(tmp_path, ratios, metrics))
+    assert found.runs == tuple(map(str, range(1, 9)))
+
+
+def test_what_is_no_metric_is_in_no_objective(tmp_path: Path) -> None:
+    extra = "seed,seconds,global_step,tokens,Unnamed: 0,zeile,y_loss_low,y_loss_high,note"
+    cells = [f"7,{i * 3.5},1000,{i}e9,{i},{i},1,3,run {i}" for i in range(1, 9)]
+    metrics = [f"{METRICS[0]},{extra}"]
+    metrics += [f"{row},{more}" for row, more in zip(METRICS[1:], cells, strict=True)]
+    found = read_swarm(*files(tmp_path, RATIOS, metrics))
+    assert found.metrics == ("x_loss", "y_loss")
+    plain = read_swarm(*files(tmp_path, RATIOS, METRICS))
+    assert (found.values == plain.values).all()
+    assert (
+        "metrics.csv: no metric, left out: columns 'seed', 'seconds', 'global_step', 'tokens',"
+        in (" ".join(found.notes))
+    )
+
+
+def test_bookkeeping_beside_the_shares_is_no_source_but_a_source_may_have_any_name(
+    tmp_path: Path,
+) -> None:
+    ratios = ["run,a,b,c,seed,note", *(f"{row},{i},x" for i, row in enumerate(RATIOS[1:]))]
+    found = read_swarm(*files(tmp_path, ratios, METRICS))
+    assert found.sources == ("a", "b", "c")
+    assert "ratios.csv: no source, left out: 'seed', 'note'" in found.notes
+    ratios = [RATIOS[0].replace("c", "notes"), *RATIOS[1:]]
+    assert read_swarm(*files(tmp_path, ratios, METRICS)).sources == ("a", "b", "notes")
+
+
+def test_the_order_of_rows_changes_nothing(tmp_path: Path) -> None:
+    rows = [f"r{i},0.{i % 8 + 1},0.{8 - i % 8},0.1" for i in range(1, 13)]
+    metrics = [f"r{i},{3 + i / 10}" for i in range(1, 13)]
+    ratios, metrics = ["run,a,b,c", *rows], ["run,x_loss", *metrics]
+    first = read_swarm(*files(tmp_path, ratios, metrics))
+    turned = read_swarm(
+        *files(tmp_path, [ratios[0], *ratios[:0:-1]], [metrics[0], *metrics[:0:-1]])
+    )
+    assert first.runs == turned.runs == tuple(f"r{i}" for i in range(1, 13))
+    assert (first.shares == turned.shares).all()
+
+
+def test_dust_in_a_share_is_nothing(tmp_path: Path) -> None:
+    ratios = [RATIOS[0], RATIOS[1].replace("0.1,0.8,0.1", "1e-300,0.9,0.1"), *RATIOS[2:]]
+    assert read_swarm(*files(tmp_path, ratios, METRICS)).shares[0].tolist() == [0, 0.9, 0.1]
+
+
+def test_a_metric_that_comes_twice_is_said(tmp_path: Path) -> None:
+    metrics = [f"{METRICS[0]},x_loss.1"]
+    metrics += [f"{row},{row.split(',')[1]}" for row in METRICS[1:]]
+    notes = read_swarm(*files(tmp_path, RATIOS, metrics)).notes
+    assert "'x_loss.1' has the same values as 'x_loss': both count" in notes
+
+
 def test_rounded_weights_are_scaled_and_that_is_said(tmp_path: Path) -> None:
     ratios = [*RATIOS[:-1], "r8,0.8,0.1,0.104"]
     swarm = read_swarm(*files(tmp_path, ratios, METRICS))
@@ -71,6 +136,12 @@ def test_what_tells_nothing_is_left_out(tmp_path: Path) -> None:
         (["run,a,", "r1,1,0"], METRICS, "ratios.csv:1: a column has no name"),
         (RATIOS, ["run,x", "q1,2"], "metrics.csv: it has no run of ratios.csv"),
         (RATIOS[:6], METRICS, "5 complete runs for 3 sources; give 8 or more (better 9)"),
+        (RATIOS, ["run,seed,step", "r1,2,3"], "it has no metric by its names ('seed', 'step')"),
+        (
+            RATIOS,
+            ["run,arc", *(f"r{i},{i / 20 if i % 2 else 5 * i}" for i in range(1, 9))],
+            "'arc' seems to mix percentages and shares: 4 of 8 values are at most 1",
+        ),
         (RATIOS, ["run,objective", "r1,2"], "'objective' is reserved for the combined metrics"),
         (RATIOS, ["run,x", *(f"r{i},1" for i in range(1, 9))], "every metric is the same"),
         (["run,a", *(f"r{i},1" for i in range(1, 9))], METRICS, "one source has all the weight"),
@@ -92,12 +163,20 @@ def test_bad_files_are_refused_with_file_and_line(
 def test_mixtures_to_predict_may_lack_sources_but_not_have_others(tmp_path: Path) -> None:
     path = tmp_path / "at.csv"
     path.write_text("run,c,a,zero\nm1,0.25,0.75,0\n")
-    runs, shares = read_shares(path, ("a", "b", "c"))
-    assert runs == ("m1",)
-    assert shares.tolist() == [[0.75, 0, 0.25]]
+    mixtures = read_shares(path, ("a", "b", "c"))
+    assert (mixtures.names, mixtures.notes) == (("m1",), ())
+    assert mixtures.shares.tolist() == [[0.75, 0, 0.25]]
     path.write_text("run,a,wiki\nm1,0.5,0.5\n")
     with pytest.raises(InputError, match=r"'wiki' is no source of the model; did you mean 'wik'"):
         read_shares(path, ("a", "wik"))
+    path.write_text("run,a,b,wiki\nm1,0.5,0.5,0\nm2,0.5,0.2,0.3\nm3,1,0,0\n")
+    mixtures = read_shares(path, ("a", "b"))
+    assert mixtures.names == ("m1", "m3")
+    assert mixtures.shares.tolist() == [[0.5, 0.5], [1, 0]]
+    assert mixtures.notes == (
+        "1 mixture of 3 in at.csv skipped ('m2'): 'wiki' is no source of the model;"
+        " the sources are 'a', 'b'",
+    )
     path.write_text("run,a\n")
     with pytest.raises(InputError, match="it has no row"):
         read_shares(path, ("a", "b"))
@@ -168,6 +247,12 @@ def test_an_objective_file_may_standardise(tmp_path: Path) -> None:
     ("spec", "problem"),
     [
         ("ark", "'ark' is no metric; did you mean 'arc'?"),
+        ("arc=2_0", "'arc=2_0' is no metric with a weight"),
+        ("arc=nan", "'arc=nan' is no metric with a weight"),
+        ("arc=inf", "'arc=inf' is no metric with a weight"),
+        ("arc=\uff12", "is no metric with a weight"),
+        ("arc=1,arc=2", "'arc' comes twice"),
+        ("seconds", "no column of that name is one; rename it if it is"),
         ("arc=-1", "'arc' has a negative weight"),
         ("arc=0", "no metric has a weight"),
         ("arc=x", "is no metric with a weight"),

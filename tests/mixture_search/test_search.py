@@ -10,9 +10,11 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 from stage_world import Counted, experiment, write_world
 from typer.testing import CliRunner, Result
 
+from dataselect.benchmarks.items import Exclusion
 from dataselect.cli import app
 from dataselect.config.manifest import load_manifest
 from dataselect.config.plan import Plan, Predict, load_plan
@@ -23,6 +25,9 @@ from dataselect.mixture_search.search import Found, search, settle
 from dataselect.mixture_search.trial import Trial
 from dataselect.mixture_search.trial_runner import TrialRunner
 from dataselect.report.markdown import escape
+from dataselect.report.mixture.search import write_search
+from dataselect.scoring.likelihood import scorer
+from dataselect.scoring.non_finite import NOT_FINITE
 from dataselect.stages.predict import setting as target_setting
 from dataselect.stages.prepare import gather_inputs
 from dataselect.stages.proxy_origins import StageName
@@ -144,6 +149,84 @@ def test_the_command_finds_all_trials_and_writes_what_trainers_and_mix_read(
     files = ["--ratios", str(out / "ratios.csv"), "--metrics", str(out / "metrics.csv")]
     again = CliRunner().invoke(app, ["mix", "fit", *files, "--lower-is-better"])
     assert again.exit_code == 0, again.output
+
+
+def test_a_trial_with_a_value_that_is_not_finite_is_left_out_named_and_ends_with_3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, MIX.replace("confirm: 2", "confirm: 0"))
+    plain, calls = scorer.score, iter(range(1000))
+
+    def torn(model: Any, items: Any, *rest: Any, **options: Any) -> scorer.Scores:
+        found = plain(model, items, *rest, **options)
+        if next(calls) != 4:  # the third trial's first benchmark
+            return found
+        lost = Exclusion(items[0].item_id, NOT_FINITE)
+        return replace(found, table=found.table.iloc[1:], exclusions=(lost,))
+
+    monkeypatch.setattr(scorer, "score", torn)
+    found = searched(tmp_path, Counted())
+    # One of six items is within what a model may lack, but a trial's mean is over all or none.
+    reason = "its values are not finite numbers on 1 of 6 items of short"
+    assert [why.partition(";")[0] for why in found.unscored.values()] == [reason]
+    ((number, _),) = found.unscored.items()
+    assert (found.diverged, found.trials) == (1, 8)
+    assert number not in [entry.trial for entry in found.history]
+    assert any(f"trial {number} is left out: {reason}" in note for note in found.notes)
+
+    result = mix(tmp_path)
+    assert result.exit_code == 3, result.output
+    assert f"trial {number} is left out: {reason}" in " ".join(result.output.split())
+    document = json.loads((tmp_path / "out" / "proposal.json").read_text())
+    assert list(document["search"]["unscored"]) == [str(number)]
+    assert reason in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_trials_that_workers_of_two_kinds_of_machines_trained_are_told(
+    world: tuple[Path, Found, list[str]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "world"
+    shutil.copytree(world[0], folder)
+    assert not any("kinds of machines" in note for note in world[1].notes)
+    (journal,) = (folder / "store" / "mixtures").glob("*.journal")
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    told = [line for line in lines if "trained_on" in line.get("user_attr", {})]
+    assert len(told) == 13
+    # As a worker elsewhere reports it, and one of an older version.
+    told[3]["user_attr"]["trained_on"][0]["instructions"] = "another set"
+    lines.remove(told[5])
+    journal.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
+    result = mix(folder)
+    assert result.exit_code == 0, result.output
+    text = " ".join(result.output.split())
+    assert "the proxies were trained by different kinds of machines" in text
+    assert "trial 0, trial 1, trial 2 and 8 more" in text
+    document = json.loads((folder / "out" / "proposal.json").read_text())
+    (note,) = [note for note in document["notes"] if "kinds of machines" in note]
+    assert "instructions another set: trial 3" in note
+    assert "trial 5" in note
+    assert escape(note) in (folder / "out" / "README.md").read_text()
+
+
+def test_files_that_count_documents_use_the_lengths_of_the_search_s_streams(
+    world: tuple[Path, Found, list[str]], tmp_path: Path
+) -> None:
+    runner, found = prepared(world[0]), world[1]
+    streams = [runner.corpus.streams[name] for name in runner.sources]
+    lengths = np.array([each.tokens / each.index["documents"] for each in streams])
+    assert found.limits.tokens_per_document == pytest.approx(lengths)
+    assert np.isnan(runner.limits.tokens_per_document).all()
+    given = replace(runner.limits, tokens_per_document=np.array([7.0, np.nan]))
+    filled = replace(runner, limits=given).limits_with_lengths().tokens_per_document
+    assert filled == pytest.approx([7.0, lengths[1]])
+    document = write_search(found, runner.experiment.manifest, runner.experiment.plan, tmp_path, "")
+    assert not any("tokens_per_document" in note for note in document["notes"])
+    made = YAML(typ="safe").load((tmp_path / "streaming.yaml").read_text())["streams"]
+    documents = np.array(
+        [made[name]["proportion"] if name in made else 0 for name in found.settings.sources]
+    )
+    tokens = documents * lengths / (documents * lengths).sum()
+    assert tokens == pytest.approx(found.proposal.shares, abs=1e-6)
 
 
 def test_a_run_searches_after_its_stages_where_the_plan_says_so(

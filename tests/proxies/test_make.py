@@ -18,6 +18,7 @@ from tiny_training import FORKED, tiny_tokenizer, write_stream
 from tiny_training import RECIPE as TINY
 
 import dataselect
+from dataselect.compute.machine import UNKNOWN, this_machine
 from dataselect.corpus.packing import PackedData, Part
 from dataselect.corpus.prepare import Share
 from dataselect.corpus.tokenizer import tokenizer_hash
@@ -98,6 +99,69 @@ def test_a_proxy_holds_its_checkpoints_and_what_its_training_was(
     assert record["key"] == proxy.artifact.key
     assert record["flops"] == facts["flops"]
     assert record["wall_seconds"] > 0
+
+
+def test_what_trained_a_proxy_is_in_it_and_not_in_its_key(
+    uninterrupted: Proxy,
+    tmp_path: Path,
+    request_for: Callable[[Recipe], ProxyRequest],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert uninterrupted.trained_on == (this_machine("cpu"),)
+    other = replace(this_machine("cpu"), instructions="another set")
+    monkeypatch.setattr(maker, "this_machine", lambda device: other)
+    there = make(Store(tmp_path), request_for(RECIPE))
+    assert there.trained_on == (other,)
+    assert there.artifact.key == uninterrupted.artifact.key
+
+
+def test_a_machine_that_goes_on_with_the_work_of_another_is_told_beside_it(
+    tmp_path: Path,
+    request_for: Callable[[Recipe], ProxyRequest],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store, request = Store(tmp_path), request_for(RECIPE)
+    kinds = [replace(this_machine("cpu"), instructions=name) for name in ("one", "two")]
+
+    def stopped(fields: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(maker, "this_machine", lambda device: kinds[0])
+    # Stopped before anything was saved: nothing of this attempt is left.
+    with pytest.raises(KeyboardInterrupt):
+        make_proxy(store, request, "web", "cpu", stopped)
+    work = store.workspace("proxy", request.spec)
+    assert not (work / trainer.STATE).exists()
+    with monkeypatch.context() as changed:
+        changed.setattr(maker, "this_machine", lambda device: kinds[1])
+        changed.setattr(Store, "publish", refuse)
+        with pytest.raises(AssertionError):
+            make(store, request)
+    assert (work / trainer.STATE).exists()
+    monkeypatch.setattr(maker, "this_machine", lambda device: kinds[0])
+    assert make(store, request).trained_on == (kinds[1], kinds[0])
+
+
+def test_of_a_proxy_of_an_older_version_the_grouping_and_torch_are_known(
+    uninterrupted: Proxy,
+) -> None:
+    facts = {k: v for k, v in uninterrupted.facts.items() if k != "machines"}
+    (machine,) = replace(uninterrupted, facts=facts).trained_on
+    assert (machine.torch, machine.grouping) == (torch.__version__, "alone")
+    assert machine.instructions == UNKNOWN
+    for known, grouping in (({"population": 4}, "population of 4"), ({"processes": 2}, "2 proc")):
+        (machine,) = replace(uninterrupted, facts={**facts, **known}).trained_on
+        assert machine.grouping.startswith(grouping)
+
+
+def test_on_a_cpu_those_that_are_asked_for_together_have_the_bits_of_each_alone(
+    tmp_path: Path, uninterrupted: Proxy, request_for: Callable[[Recipe], ProxyRequest]
+) -> None:
+    requests = {f"seed {n}": request_for(replace(RECIPE, seed=n)) for n in (1, RECIPE.seed, 2)}
+    made = make_proxies(Store(tmp_path), requests, "cpu", lambda fields: None)
+    assert [proxy.recipe.seed for proxy in made] == [1, RECIPE.seed, 2]
+    assert weights(made[1]) == weights(uninterrupted)
+    assert {proxy.trained_on for proxy in made} == {uninterrupted.trained_on}
 
 
 def test_a_proxy_is_made_once_whatever_the_candidate_is_called(

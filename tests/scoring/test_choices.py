@@ -114,3 +114,12 @@ def test_what_is_not_a_choice_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=problem):
         choice_metrics(conditional, conditional, tokens, np.ones_like(conditional), gold)
+
+
+@pytest.mark.parametrize(("right", "margin"), [(-100.0, np.inf), (-300.0, -np.inf), (-200.0, 0.0)])
+def test_a_margin_of_ratios_that_no_float_holds_is_infinite_and_not_left_out(
+    right: float, margin: float
+) -> None:
+    found = choice_metrics([right, -200.0], [-2000.0, -2000.0], [1, 1], [5, 5], 0)
+    assert found["margin_uncond"] == margin
+    assert np.isfinite(found["margin"])

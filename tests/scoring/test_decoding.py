@@ -15,6 +15,7 @@ from transformers import (
 )
 
 from dataselect.errors import InputError
+from dataselect.scoring import decoding
 from dataselect.scoring.decoding import greedy
 
 PROMPTS = [
@@ -41,6 +42,34 @@ def test_batched_decoding_follows_the_model_read_one_prompt_at_a_time(
         assert continuation.probabilities == pytest.approx(best[:n].tolist(), abs=1e-5)
         assert n == 70 or token[n] == tokenizer.eos_token_id
         assert continuation.text == tokenizer.decode(continuation.ids)
+
+
+@pytest.mark.parametrize("kind", ["olmo2", "llama", "gpt2"])
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_nan_ends_its_own_prompt_and_no_other(
+    make_model: Callable[..., Any],
+    tokenizer: Any,
+    kind: str,
+    cached: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decoding, "takes_cache", lambda model: cached)
+    model = make_model(kind)
+    # Weights of its own for the output layer, and a broken token that one prompt alone has; it is
+    # 0 as well, with which shorter prompts are padded.
+    model.get_output_embeddings().weight = torch.nn.Parameter(
+        model.get_output_embeddings().weight.detach().clone()
+    )
+    prompts = [*PROMPTS[:3], PROMPTS[3].replace("Ann", "Ƨ")]
+    intact = greedy(model, tokenizer, prompts, 12)
+    (broken, *_) = set(tokenizer("Ƨ")["input_ids"]) - set(tokenizer("".join(PROMPTS))["input_ids"])
+    assert not any(broken in each.ids or 0 in each.ids for each in intact)
+    model.get_input_embeddings().weight.data[[0, broken]] = float("nan")
+    found = greedy(model, tokenizer, prompts, 12)
+    assert [each.finite for each in found] == [True, True, True, False]
+    assert (found[3].ids, found[3].text) == ((), "")
+    assert [each.ids for each in found[:3]] == [each.ids for each in intact[:3]]
+    assert all(each.finite for each in intact)
 
 
 def test_text_ends_before_the_first_stop_string_and_rows_leave_when_done(

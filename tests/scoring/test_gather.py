@@ -271,3 +271,35 @@ def test_gather_gives_each_benchmark_its_traces_and_options(files: Path) -> None
     )
     assert found["both"].benchmark.content_hash == found["right"].benchmark.content_hash
     assert read_traces(files / "one.jsonl").hash == found["right"].traces[0].hash
+
+
+def test_what_is_said_of_a_benchmark_is_in_its_notes_and_in_no_key(files: Path) -> None:
+    save_model(files / "frontier")
+    rows = (files / "gsm8k.test.jsonl").read_text().splitlines()
+    long = {"id": "q9", "question": "Mind. " * 2000, "answer": "9", "rationale": "It is 9."}
+    bare = {"id": "q8", "question": "8?", "answer": "8"}
+    rows += [json.dumps(row) for row in (long, bare)]
+    (files / "gsm8k.test.jsonl").write_text("\n".join(rows) + "\n")
+    some = traces("some")
+    put(files / "some.jsonl", replace(some, traces={"q0": some.traces["q0"]}))
+    plan, _ = load(files, "id: few, items: adding.yaml, traces: some.jsonl")
+    text = (files / "plan.yaml").read_text()
+    more = "  - {id: gsm8k, folder: ., weigh: frontier}\n"
+    (files / "plan.yaml").write_text(text.replace("screen:", more + "screen:"))
+    plan = load_plan("plan.yaml", files)
+    said: list[str] = []
+    first = gather(plan, Store(files / "store"), "cpu", said.append)
+    again = gather(plan, Store(files / "store"), "cpu", silent)
+    assert any("3 of 4 items have no trace" in note for note in first["few"].notes)
+    missing, untraced, unreasoned = first["gsm8k"].notes
+    assert missing.startswith("NO WORKED EXAMPLES")
+    assert "1 items of 'gsm8k' have no trace (q9: it needs" in untraced
+    assert unreasoned == "1 of 6 items have no rationale to weigh"
+    # Progress is not a note, and a store that has the traces leaves no note out.
+    assert any("weighing the rationales" in line for line in said)
+    assert {name: each.notes for name, each in again.items()} == {
+        name: each.notes for name, each in first.items()
+    }
+    plain = replace(first["few"], notes=())
+    assert plain.traces_hash == first["few"].traces_hash
+    assert plain.benchmark.content_hash == first["few"].benchmark.content_hash

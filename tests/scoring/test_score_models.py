@@ -5,20 +5,26 @@ Measurements are written by hand, so that no model is loaded.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dataselect.benchmarks.items import BenchmarkItems, CodeCheck, Exclusion, Item
+from dataselect.compute.machine import this_machine
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import ModelCheckpoint
 from dataselect.scoring.evaluate import Evaluation, Measurement
+from dataselect.scoring.isft import with_isft
+from dataselect.scoring.non_finite import NOT_FINITE, failure
 from dataselect.scoring.score_models import (
     BenchmarkScores,
+    ModelScores,
     distinct,
     score_by_frontier,
     score_models,
@@ -49,10 +55,11 @@ def publish(
     column: str,
     rows: Mapping[str, float],
     exclusions: Mapping[str, str] | None = None,
+    **more: Any,
 ) -> None:
     table = pd.DataFrame({"item": list(rows), column: list(rows.values())})
     left_out = [{"item": item, "reason": reason} for item, reason in (exclusions or {}).items()]
-    facts = {"exclusions": left_out, "notes": [f"{measurement} noted"], "flops": 1.0}
+    facts = {"exclusions": left_out, "notes": [f"{measurement} noted"], "flops": 1.0} | more
     with store.publish(measurement, spec) as folder:
         table.to_parquet(folder / "scores.parquet", index=False)
         (folder / "facts.json").write_text(json.dumps(facts))
@@ -65,7 +72,7 @@ def every(value: float) -> dict[str, float]:
 def collect(
     store: Store, names: Sequence[str], made: Evaluation, measurements: Sequence[Measurement]
 ) -> BenchmarkScores:
-    (found,) = score_models(
+    scored = score_models(
         store,
         [model(name) for name in names],
         [made],
@@ -75,6 +82,8 @@ def collect(
         unsafe=False,
         report=refuse,
     )
+    assert scored.failed == {}
+    (found,) = scored.benchmarks
     return found
 
 
@@ -113,6 +122,121 @@ def test_measurements_stand_side_by_side_on_the_items_that_all_models_have(tmp_p
     assert found.notes == ("scores noted", "answers noted")
     assert found.flops == 4.0
     assert found.evaluation is made
+
+
+def attempt(store: Store, names: Sequence[str], made: Evaluation) -> ModelScores:
+    return score_models(
+        store,
+        [model(name) for name in names],
+        [made],
+        ["scores"],
+        device="cpu",
+        precision="float32",
+        unsafe=False,
+        report=refuse,
+    )
+
+
+def of_twenty(store: Store, name: str, bad: Sequence[str], value: float | None) -> Evaluation:
+    """A measurement of 20 items, with values or exclusions for the bad ones."""
+    items = tuple(Item(f"q{n}", f"What is {n} + 1?", str(n + 1)) for n in range(20))
+    made = Evaluation(BenchmarkItems("adding", items), (traces(),), ())
+    rows = {item.id: float(n) for n, item in enumerate(items)}
+    if value is None:
+        rows = {item: row for item, row in rows.items() if item not in bad}
+    else:
+        rows |= dict.fromkeys(bad, value)
+    (spec,) = made.specs(model(name), "scores")
+    reasons = dict.fromkeys(bad, NOT_FINITE) if value is None else {}
+    publish(store, spec, "scores", "rbridge", rows, reasons)
+    return made
+
+
+@pytest.mark.parametrize("value", [None, np.nan, np.inf])
+def test_a_value_that_is_not_finite_is_left_out_for_all_also_if_it_was_stored_before(
+    tmp_path: Path, value: float | None
+) -> None:
+    store = Store(tmp_path)
+    of_twenty(store, "one", ["q3"], value)
+    made = of_twenty(store, "two", ["q3"], value)
+    of_twenty(store, "three", [], None)
+    (found,) = attempt(store, ["one", "two", "three"], made).benchmarks
+    for table in found.tables:
+        assert "q3" not in set(table["item"])
+        assert len(table) == 19
+        assert np.isfinite(table["rbridge"]).all()
+    assert found.exclusions == (Exclusion("q3", "its value is not finite for one, two"),)
+    assert "left out for all, since the value is not finite for one, two: 1 (q3)" in found.notes
+
+
+@pytest.mark.parametrize("value", [None, np.nan])
+def test_a_model_with_more_than_a_twentieth_fails_and_costs_the_others_no_item(
+    tmp_path: Path, value: float | None
+) -> None:
+    store = Store(tmp_path)
+    of_twenty(store, "bad", ["q3", "q4"], value)
+    made = of_twenty(store, "one", ["q5"], value)
+    of_twenty(store, "two", [], None)
+    scored = attempt(store, ["one", "bad", "two"], made)
+    assert list(scored.failed) == [1]
+    assert "its values are not finite numbers on 2 of 20 items of adding" in scored.failed[1]
+    (found,) = scored.benchmarks
+    assert [len(table) for table in found.tables] == [19, 19]
+    assert [each.item for each in found.exclusions] == ["q5"]
+    # Scores are those without it.
+    (alone,) = attempt(store, ["one", "two"], made).benchmarks
+    for one, other in zip(found.tables, alone.tables, strict=True):
+        pd.testing.assert_frame_equal(one, other)
+    for names in (["bad"], ["bad", "bad"]):
+        with pytest.raises(InputError, match="2 of 20 items of adding"):
+            attempt(store, names, made)
+    with pytest.raises(InputError, match="2 of 20 items of adding"):
+        score_by_frontier(store, [model("one"), model("bad")], made, device="cpu", report=refuse)
+
+
+def test_of_few_items_a_single_one_may_lack_a_value_if_another_is_left() -> None:
+    lost = [Exclusion("q0", NOT_FINITE)]
+    assert failure(lost, 1, "adding") is None
+    assert failure(lost, 0, "adding") is not None
+    assert failure(lost, 1, "adding", tolerant=False) is not None
+    assert failure([Exclusion("q0", "too long")], 0, "adding") is None
+    assert failure([Exclusion(f"q{n}", NOT_FINITE) for n in range(5)], 95, "adding") is None
+    assert failure([Exclusion(f"q{n}", NOT_FINITE) for n in range(6)], 95, "adding") is not None
+
+
+def test_a_model_that_failed_after_fine_tuning_keeps_its_other_scores(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    made = of_twenty(store, "one", [], None)
+    of_twenty(store, "two", [], None)
+    (before,) = attempt(store, ["one", "two"], made).benchmarks
+    graded = before.tables[1][["item"]].assign(correct=1.0)
+    after = ModelScores((replace(before, tables=(graded,), notes=()),), {0: "diverged"})
+    (found,) = with_isft([before], after)
+    assert "isft_accuracy" not in found.tables[0]
+    assert found.tables[1]["isft_accuracy"].mean() == 1.0
+    assert found.tables[0]["rbridge"].equals(before.tables[0]["rbridge"])
+
+
+def test_models_scored_by_two_kinds_of_machines_have_a_note(tmp_path: Path) -> None:
+    here = this_machine("cpu")
+    there = replace(here, instructions="another set")
+    for place, machines in (
+        ("same", (here, here)),
+        ("mixed", (here, there)),
+        ("old", (here, None)),
+    ):
+        store, made = Store(tmp_path / place), evaluation()
+        for name, machine in zip(("one", "two"), machines, strict=True):
+            (spec,) = made.specs(model(name), "scores")
+            record = {} if machine is None else {"machine": machine.record()}
+            publish(store, spec, "scores", "rbridge", every(1.0), **record)
+        noted = collect(store, ["one", "two"], made, ["scores"]).notes
+        assert noted[0] == "scores noted"
+        if place == "same":
+            assert len(noted) == 1
+            continue
+        told = {"mixed": "instructions another set: two", "old": "not recorded"}[place]
+        assert told in noted[1]
 
 
 def test_models_without_an_item_in_common_have_empty_tables(tmp_path: Path) -> None:

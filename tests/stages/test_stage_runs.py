@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from small_models import byte_tokenizer, save_model
-from stage_world import Counted, experiment, write_world
+from stage_world import ITEMS, Counted, experiment, write_world
 
 from dataselect.config.manifest import load_manifest
 from dataselect.cost import spent
@@ -262,4 +262,8 @@ def test_a_candidate_whose_checkpoint_has_a_nan_fails_and_the_others_go_on(tmp_p
     made = replace(made, given=resolve_given(made.manifest, made.plan))
     scores = stage(made)
     assert scores.status == {"worked": "failed", "prose": "scored"}
-    assert "step10: its losses are not finite numbers on 12 of 12 texts" in scores.reasons["worked"]
+    expected = "step10: its values are not finite numbers on 6 of 6 items of "
+    assert expected in scores.reasons["worked"]
+    # Its items stay with the others.
+    assert scores.exclusions == {"short": (), "long": ()}
+    assert {len(table) for table in scores.table("rbridge").values()} == {ITEMS}

@@ -161,7 +161,9 @@ class BatchServer(CompletionsServer):
         question = body["messages"][-1]["content"].split("\n\nRespond ONLY")[0]
         self.batched.append(question)
         fault = self.fault(body["model"], question)
-        if fault in STATUS_FAULTS:
+        if (refused := self.refuse(body)) is not None:
+            status, answer = refused
+        elif fault in STATUS_FAULTS:
             status, answer = status_error(fault, headers)
         else:
             status, answer = 200, self.complete(fault, question, body, headers, DISCOUNT)

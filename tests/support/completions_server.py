@@ -122,7 +122,8 @@ class CompletionsServer:
     """Serves `/v1/chat/completions` on a free local port; use it as a context manager.
 
     `script` gives the reasoning and the final answer to a question. `delay` is seconds before
-    every answer.
+    every answer. `refuse` may give the status and the JSON body of a refusal for a request's body,
+    and `rework` may change the completion that answers one.
     """
 
     def __init__(
@@ -138,6 +139,8 @@ class CompletionsServer:
         self.model = tiny_model()
         self.fingerprint = "fp_1"
         self.answers_as = ANSWERED_BY
+        self.refuse: Callable[[dict[str, Any]], tuple[int, Any] | None] = lambda _: None
+        self.rework: Callable[[dict[str, Any], dict[str, Any]], object] = lambda _, __: None
         self.lock = threading.Lock()
         self._faults: dict[str, int] = {}
         server = self
@@ -190,7 +193,9 @@ class CompletionsServer:
             fault = self.fault(body["model"], question)
         if self.delay:
             time.sleep(self.delay)
-        if fault in STATUS_FAULTS:
+        if (refused := self.refuse(body)) is not None:
+            send(http, refused[0], json.dumps(refused[1]).encode())
+        elif fault in STATUS_FAULTS:
             self._status(http, fault, headers)
         elif fault == "html":
             send(http, 200, b"<html><body>Welcome</body></html>", {"Content-Type": "text/html"})
@@ -259,7 +264,7 @@ class CompletionsServer:
     ) -> dict[str, Any]:
         """The completion that answers `body`, billed times `discount`."""
         prompt = "\n".join(message["content"] for message in body["messages"])
-        content = self._content(question, fault, "response_format" in body)
+        content = self._content(question, fault, "JSON object" in prompt)
         if fault == "echo":
             content = json.dumps({"reasoning": f"You sent {headers['authorization']}."})
         tokens = self.model.logprobs(prompt, content)
@@ -286,6 +291,7 @@ class CompletionsServer:
             payload["choices"] = []
         if fault == "nousage":
             del payload["usage"]
+        self.rework(body, payload)
         return payload
 
     def _content(self, question: str, fault: str, as_json: bool) -> str:

@@ -251,3 +251,43 @@ def test_pairs_that_lack_tokens_are_said_for_they_change_the_fit(tmp_path: Path)
     assert note.startswith("q: 1 of 12 pairs have no tokens, so their scores are not averaged")
     path.write_text(path.read_text().replace("accuracy,tokens", "accuracy,other"))
     assert read_pairs(path).notes == ()
+
+
+def test_rows_in_any_order_give_the_same_pairs(tmp_path: Path) -> None:
+    rows = [
+        f"{b},{2 - n / 9},{30 + n * n},{n}e9,{g}" for b in "ba" for g in "xy" for n in range(1, 7)
+    ]
+    head = "benchmark,metric,accuracy,tokens,group"
+    plain = read_pairs(written(tmp_path, "\n".join([head, *rows]) + "\n"))
+    mixed = read_pairs(written(tmp_path, "\n".join([head, *rows[5:], *rows[4::-1]]) + "\n"))
+    assert set(plain.benchmarks) == set(mixed.benchmarks) == {"a", "b"}
+    for name, pairs in plain.benchmarks.items():
+        other = mixed.benchmarks[name]
+        assert (pairs.metric == other.metric).all()
+        assert (pairs.accuracy == other.accuracy).all()
+        assert pairs.groups == other.groups
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        (
+            "a,1,52,1e9\na,2,40,2e9\na,1,52,1e9\n",
+            ":4: the pair of a comes twice (before in line 2)",
+        ),
+        ("a,1,52,1e9\na,2,0.41,2e9\na,3,38,3e9\na,4,0.35,4e9\n", ":3: accuracies of a seem to mix"),
+        ("a,1e60,52,1e9\n", "which is too large to be a score"),
+    ],
+)
+def test_rows_that_would_count_wrongly_are_refused(tmp_path: Path, rows: str, problem: str) -> None:
+    with pytest.raises(InputError) as refused:
+        read_pairs(written(tmp_path, "benchmark,metric,accuracy,tokens\n" + rows))
+    assert problem in str(refused.value)
+
+
+def test_tokens_that_order_no_run_or_have_two_units_are_said(tmp_path: Path) -> None:
+    head = "benchmark,metric,accuracy,tokens\n"
+    (note,) = read_pairs(written(tmp_path, head + "a,1,52,1e9\na,2,40,2e9\na,3,30,1e9\n")).notes
+    assert note.startswith("a: 1 of 3 pairs have the tokens of another pair of their run")
+    (note,) = read_pairs(written(tmp_path, head + "a,1,52,250\na,2,40,5e11\n")).notes
+    assert note == "a: tokens are from 250 to 5e+11: are they all in one unit?"

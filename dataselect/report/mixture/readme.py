@@ -8,6 +8,7 @@ of a run has the first of these. The page is made from the document alone.
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from dataselect.mixture.trainers import TRAINERS
 from dataselect.report import numbers
 from dataselect.report.markdown import code, escape, table
 from dataselect.report.mixture.verdict import (
@@ -21,21 +22,9 @@ from dataselect.report.pictures import pictures
 from dataselect.units import format_flops, format_seconds
 from dataselect.wording import one_line
 
-READERS = {
-    "weights.json": "anything",
-    "weights.csv": "anything",
-    "olmo-core.yaml": "OLMo-core, `SourceMixtureConfig`",
-    "megatron.txt": "Megatron-LM, `--data-args-path`",
-    "nanotron.yaml": "nanotron, `data_stages`",
-    "streaming.yaml": "MosaicML Streaming, `streams`",
-    "interleave_datasets.json": "Hugging Face `datasets.interleave_datasets`",
-    "torchtitan_mixture.py": "torchtitan, `DatasetMixConfig`",
-    "levanter.yaml": "levanter, `train_weights`",
-    "litgpt_mixture.py": "litgpt, `CombinedStreamingDataset`",
-}
-"""By file of shares, the trainer that reads it."""
 _FILES = {
-    **READERS,
+    "weights.json": "shares of the tokens, for anything",
+    "weights.csv": "the same",
     "proposal.json": "everything on this page, with the curves behind the pictures",
     "model.json": "the fitted model, for `dataselect mix predict` and `mix propose`",
     "ratios.csv": "the trials' weights, for `dataselect mix fit`",
@@ -60,6 +49,7 @@ def mixture_readme(document: Mapping[str, Any], files: Collection[str]) -> str:
         *search_lines(document),
         *_trade_offs(document),
         "## Files",
+        *_trainers(files),
         table(["file", "for"], [[code(f), r] for f, r in _FILES.items() if f in files]),
         "## Do it again",
         f"    {one_line(document['command'])}",
@@ -238,6 +228,18 @@ def _other_objective(searched: bool) -> str:
         "another objective: `dataselect mix fit --ratios ratios.csv --metrics metrics.csv "
         "--epochs epochs.csv --lower-is-better`."
     )
+
+
+def _trainers(files: Collection[str]) -> list[str]:
+    """The files for trainers, what each fits and what a weight in it weighs."""
+    rows = [
+        [code(file), each.reader, escape(each.fits), escape(each.weighs)]
+        for file, each in TRAINERS.items()
+        if file in files
+    ]
+    if not rows:
+        return []
+    return [table(["file", "for", "fits", "a weight is a share of"], rows)]
 
 
 def _notes(document: Mapping[str, Any]) -> list[str]:

@@ -152,6 +152,7 @@ def _search(found: Found, manifest: Manifest) -> dict[str, Any]:
         "standardised": settings.standardise,
         "maximises": "rbridge" if settings.target is None else "accuracy",
         "diverged": found.diverged,
+        "unscored": {str(number): why for number, why in found.unscored.items()},
         "failed": found.failed,
         "flops": found.flops,
         "share_of_target": found.flops / target,

@@ -76,6 +76,7 @@ def provenance_lines(document: Mapping[str, Any]) -> list[str]:
     lines = [
         f"Versions: {escape(versions)}",
         f"Machine: {escape(hardware['processor'])}, {hardware['cores']} cores, {made['device']}",
+        *_machines(made.get("machines", {})),
         f"Plan: {code(made['plan'])}; seeds: {seeds}; {made['bootstrap_draws']:,} bootstrap draws",
     ]
     if made["tokenizer"] is not None:
@@ -121,6 +122,29 @@ def _proxy(proxy: dict[str, Any]) -> str:
     named = ", ".join(code(each["label"]) for each in proxy["checkpoints"])
     origin = {"command": "trained by a command", "checkpoints": "given"}[proxy["origin"]]
     return f"{origin}, {format_count(proxy['parameters'])} parameters, {tokens} tokens, {named}"
+
+
+def _machines(stages: Mapping[str, Any]) -> list[str]:
+    """What computed each stage's proxies and scores, a line for each kind of machine."""
+    lines: dict[str, list[str]] = {}
+    for stage, done in stages.items():
+        for did, kinds in done.items():
+            for each in kinds:
+                told = escape(" and then ".join(map(_machine, each["machines"])))
+                of = f" ({len(each['of'])} of them)" if len(kinds) > 1 else ""
+                lines.setdefault(told, []).append(f"{STAGE_NAMES[stage]} {did}{of}")
+    return [f"{', '.join(what)}: {told}" for told, what in lines.items()]
+
+
+def _machine(record: Mapping[str, str]) -> str:
+    told = [
+        f"{record['device']} {record['architecture']}",
+        f"torch {record['torch']} by {record['instructions']}",
+        f"{record['libraries']} by {record['processor']}",
+        record["settings"],
+        record["grouping"],
+    ]
+    return ", ".join(filter(None, told))
 
 
 def _short(digest: str) -> str:

@@ -87,6 +87,9 @@ def _stages(selection: "Selection") -> dict[str, dict[str, Any]]:
                 "training_flops": training_flops(size, tokens) if size and tokens else None,
             },
             "aggregate": ranking.method,
+            # What each benchmark's scores are divided by; null for ranks.
+            "unit": None if ranking.units is None else asdict(ranking.units),
+            "ties": ranking.ties,
             "kept": ranking.k if stage.number == 1 else None,
             **(_uncertainty(selection) if stage.number == 1 else {}),
             "confidence": ranking.confidence,

@@ -18,6 +18,7 @@ from dataselect.leaks.index import FEWEST_WORDS
 from dataselect.report import numbers
 from dataselect.report.markdown import code, escape, table
 from dataselect.report.selection.background import STAGE_NAMES
+from dataselect.report.selection.stage_scores import decimals
 from dataselect.stages.accounting import stage_scores
 from dataselect.stages.proxy_origins import StageName
 
@@ -237,14 +238,15 @@ def _without(document: Mapping[str, Any]) -> list[str]:
             parts.append(f"{text}: nothing is left to rank by.")
             continue
         scores = {c["id"]: c[stage] for c in document["candidates"] if c[stage]}
+        places = decimals(document["stages"][stage])
         before = sorted(scores, key=lambda name: scores[name]["score"])
         rows = [
             [
                 numbers.number(row["rank"], 0),
                 code(row["id"]),
                 numbers.number(before.index(row["id"]) + 1, 0),
-                numbers.score_text(row),
-                numbers.number(scores[row["id"]]["score"]),
+                numbers.score_text(row, places),
+                numbers.number(scores[row["id"]]["score"], places),
             ]
             for row in clean["ranking"]
         ]

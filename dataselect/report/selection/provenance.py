@@ -1,19 +1,21 @@
 """Provenance of a run's numbers: versions, machine, seeds, recipes and content hashes.
 
 They explain a difference between two reports. Versions are read from package metadata, because
-importing torch to get its version takes seconds. The machine is that of this call; artifacts in the
-store may have been made on another machine, which their own records name.
+importing torch to get its version takes seconds. `hardware` is that of this call; `machines` has
+the kinds of machines that trained and scored what was found in the store.
 """
 
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from dataselect._version import __version__
 from dataselect.compute.cores import available_cores
-from dataselect.proxies.make import processor_name
+from dataselect.compute.machine import processor_name
 from dataselect.proxies.recipe import TRAINER_VERSION, Recipe
+from dataselect.scoring.machine_notes import Kind, by_kind
 from dataselect.scoring.rbridge import METRIC_VERSION
 from dataselect.stages.accounting import stage_scores
 
@@ -56,6 +58,10 @@ def provenance(selection: "Selection") -> dict[str, Any]:
             name: _recipe(scores.recipe) for name, scores in stages.items() if scores.recipe
         },
         "proxies": {name: _proxies(scores) for name, scores in stages.items()},
+        "machines": {
+            name: {"trained": _machines(scores.trained_on), "scored": _machines(scores.scored_on)}
+            for name, scores in stages.items()
+        },
         "tokenizer": tokenizer and {"hash": tokenizer.hash, "vocab_size": tokenizer.vocab_size},
         "benchmarks": {name: _benchmark(each) for name, each in experiment.evaluations.items()},
         "streams": {name: stream.key for name, stream in experiment.streams.items()},
@@ -77,6 +83,14 @@ def _recipe(recipe: Recipe) -> dict[str, Any]:
 def _proxies(scores: "StageScores") -> dict[str, Any]:
     """By candidate: the origin of its proxy, and the checkpoints scored."""
     return {name: asdict(proxy) for name, proxy in scores.proxies.items()}
+
+
+def _machines(machines: Mapping[str, Kind]) -> list[dict[str, Any]]:
+    """Kinds of machines with the names of what each computed; several machines in their order."""
+    return [
+        {"machines": [machine.record() for machine in kind], "of": names}
+        for kind, names in by_kind(machines).items()
+    ]
 
 
 def _benchmark(evaluation: "Evaluation") -> dict[str, Any]:

@@ -15,6 +15,7 @@ from dataselect.report.mixture.readme import mixture_lines, response_lines, sear
 from dataselect.report.mixture.verdict import ranking_words
 from dataselect.report.selection.background import STAGE_NAMES, cost_lines, provenance_lines
 from dataselect.report.selection.leaks import alarms, leak_lines, mark
+from dataselect.report.selection.stage_scores import benchmark_lines, decimals, score_words
 from dataselect.report.selection.uncertainty import ablation_lines, noise_lines, uncertainty_lines
 from dataselect.units import format_count
 from dataselect.wording import one_line
@@ -35,6 +36,7 @@ def readme(document: Mapping[str, Any], command: str) -> str:
         *alarms(document),
         *_ranking(document),
         *_wins(document),
+        *benchmark_lines(document),
         *_prediction(document),
         *_evidence(document["evidence"]),
         *ablation_lines(document.get("ablation")),
@@ -81,27 +83,25 @@ def _ranking(document: Mapping[str, Any]) -> list[str]:
             numbers.number(each["rank"], 0),
             _name(each),
             f"{each['status']}{reason}",
-            numbers.score_text(each["stage1"]),
+            numbers.score_text(each["stage1"], decimals(first)),
             numbers.probability(each["stage1"] and each["stage1"]["p_top_k"]),
         ]
         if second:
             stage2 = each["stage2"]
             row.append(
-                numbers.accuracy_text(stage2) if predicted else numbers.stage2_score_text(stage2)
+                numbers.accuracy_text(stage2)
+                if predicted
+                else numbers.stage2_score_text(stage2, decimals(second))
             )
         rows.append(row)
     (uncertainty,) = uncertainty_lines(first)
     text = (
-        f"Scores are {_aggregate(first['aggregate'])} of rBridge over the benchmarks; lower is "
-        f"better. {uncertainty}"
+        f"{'Stage 1 scores' if second and not predicted else 'Scores'} are {score_words(first)}; "
+        f"lower is better. {uncertainty}"
     )
     if second and predicted:
         text += " An asterisk marks a prediction beyond the range that was fitted."
     return [table(head, rows, "r  rrr"), text]
-
-
-def _aggregate(method: str) -> str:
-    return {"z_score": "mean z-scores", "mean_rank": "mean ranks"}.get(method, method)
 
 
 def _wins(document: Mapping[str, Any]) -> list[str]:

@@ -23,7 +23,8 @@ from dataselect.config.manifest import Candidate, Manifest, Source
 from dataselect.config.plan import Plan
 from dataselect.config.proxy import Proxy
 from dataselect.config.proxy_origin import Trained, Trainer
-from dataselect.corpus.files import Form, origin
+from dataselect.corpus.files import origin
+from dataselect.corpus.forms import Form
 from dataselect.proxies.recipe import Recipe
 from dataselect.scoring.series import Member
 from dataselect.stages.proxy_origins import Given, StageName

@@ -8,17 +8,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from dataselect.benchmarks.items import Exclusion
 from dataselect.report import numbers
 from dataselect.report.selection.leaks import alarm_lines, mark
+from dataselect.report.selection.stage_scores import (
+    by_benchmark,
+    decimals,
+    kind_of,
+    score_words,
+    shows_scores,
+    tie_lines,
+)
 from dataselect.report.selection.uncertainty import (
     ablation_verdict,
     interval_words,
     noisy_benchmarks,
 )
+from dataselect.scoring.non_finite import non_finite_notes
 from dataselect.units import format_flops, format_seconds
 from dataselect.wording import one_line
 
@@ -32,7 +42,16 @@ def print_report(document: Mapping[str, Any], console: Console) -> None:
     console.print()
     console.print(_ranking(document))
     console.print(_legend(document))
+    if shows_scores(document):
+        console.print()
+        console.print(_by_benchmark(document))
+        words = f"Stage 2 scores are {score_words(document['stages']['stage2'])}"
+        console.print(Text(words, style="dim"))
+    for line in tie_lines(document):
+        console.print(Text(one_line(line), style="yellow"))
     for line in alarm_lines(document):
+        console.print(Text(one_line(line), style="yellow"))
+    for line in _non_finite(document):
         console.print(Text(one_line(line), style="yellow"))
     if noisy := noisy_benchmarks(document["stages"]["stage1"]):
         console.print(Text(noisy, style="yellow"))
@@ -67,13 +86,28 @@ def _ranking(document: Mapping[str, Any]) -> Table:
         cells = [
             numbers.number(each["rank"], 0),
             f"{mark(each)}{each['id']}",
-            numbers.score_text(each["stage1"]),
+            numbers.score_text(each["stage1"], decimals(first)),
             numbers.probability(each["stage1"] and each["stage1"]["p_top_k"]),
         ]
         # A candidate without a second stage has its status in place of numbers.
-        text = numbers.accuracy_text if predicted else numbers.stage2_score_text
-        cells.append(text(each["stage2"]) if each["stage2"] else each["status"])
+        if not each["stage2"]:
+            cells.append(each["status"])
+        elif predicted:
+            cells.append(numbers.accuracy_text(each["stage2"]))
+        else:
+            cells.append(numbers.stage2_score_text(each["stage2"], decimals(second)))
         table.add_row(*map(Text, cells), style=_STYLES[each["status"]])
+    return table
+
+
+def _by_benchmark(document: Mapping[str, Any]) -> Table:
+    head, rows = by_benchmark(document)
+    table = _table("Stage 2, rBridge in nats per token")
+    for place, name in enumerate(head):
+        justify: JustifyMethod = "right" if place else "left"
+        table.add_column(Text(one_line(name)), justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
     return table
 
 
@@ -85,10 +119,20 @@ def _any_predicted(document: Mapping[str, Any]) -> bool:
 def _legend(document: Mapping[str, Any]) -> Text:
     first = document["stages"]["stage1"]
     over = interval_words(first.get("doubt"))
-    words = f"scores: lower is better; [{100 * first['confidence']:g}% interval, over {over}]"
+    unit = "" if kind_of(first) in ("candidates", "ranks") else f"{score_words(first)}; "
+    words = f"scores: {unit}lower is better; [{100 * first['confidence']:g}% interval, over {over}]"
     if any(each["stage2"] and each["stage2"]["extrapolated"] for each in document["candidates"]):
         words += "; * extrapolated"
     return Text(words, style="dim")
+
+
+def _non_finite(document: Mapping[str, Any]) -> list[str]:
+    """A line for each benchmark and set of candidates whose values were not finite."""
+    return [
+        f"{benchmark}: {note}"
+        for benchmark, exclusions in document["exclusions"].items()
+        for note in non_finite_notes(Exclusion(e["item"], e["reason"]) for e in exclusions)
+    ]
 
 
 def _evidence(evidence: dict[str, Any]) -> Table:

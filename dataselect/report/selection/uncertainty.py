@@ -56,8 +56,7 @@ def uncertainty_lines(stage1: Mapping[str, Any]) -> list[str]:
         f"{words}. P(best {stage1['kept']}) and Stage 1's probabilities of pairs also cover {seeds}"
         "how far published proxies of as many training FLOPs were from the order of their targets "
         f"(half of the differences off by more than {numbers.number(uncertainty['tau'])} of the "
-        "score's unit). That was measured on likelihoods of other benchmarks, and it is assumed "
-        "to hold for rBridge too."
+        f"score's unit). That rests on {escape(uncertainty.get('source') or 'published runs')}."
     )
     if uncertainty["extrapolated"]:
         paragraph += f" Here it is an extrapolation: {escape(uncertainty['extrapolated'])}."

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataselect.report.numbers import number, percent, points, probability
 from dataselect.report.selection.leaks import verdict_clause
+from dataselect.report.selection.stage_scores import UNITS
 from dataselect.report.selection.uncertainty import claim, knowledge
 from dataselect.stages.proxy_origins import StageName
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from dataselect.pipeline import Selection
     from dataselect.stages.predict import Prediction
     from dataselect.stages.scores import StageScores
-
-_UNITS = {"z_score": "standard deviations", "mean_rank": "ranks"}
 
 
 def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
@@ -135,11 +134,14 @@ def _scores(
     else:
         rows = ranking.table.to_dict("index")
         ours, theirs = float(rows[winner]["score"]), float(rows[second]["score"])
-        unit, what, decimals = _UNITS[ranking.method], "score", 2
+        kind = "ranks" if ranking.units is None else ranking.units.kind
+        unit, what, decimals = UNITS[kind], "score", 2
     comparison = (
         f"Stage {stage} {what} {number(ours, decimals)} against {number(theirs, decimals)} for "
         f"{second} ({number(theirs - ours, decimals)} {unit}; lower is better)"
     )
+    if any(winner in tie and second in tie for tie in ranking.ties):
+        comparison += ", a tie that Stage 1's order decides"
     return theirs - ours, unit, comparison
 
 

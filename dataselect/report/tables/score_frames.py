@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from dataselect.scoring.score_models import BenchmarkScores
 from dataselect.traces.summary import grouped
 from dataselect.wording import one_line
@@ -91,15 +93,44 @@ def number_text(value: float) -> str:
     return f"{value:.0e}" if 0 < abs(value) < 5e-4 else f"{value:.3f}"
 
 
+def failures(failed: Mapping[str, str]) -> list[str]:
+    """A line for each model that failed, with the reason; by name."""
+    return [one_line(f"{name} failed: {reason}") for name, reason in failed.items()]
+
+
 def remarks(scores: Sequence[BenchmarkScores]) -> list[str]:
-    """A line for each reason of left-out items, with its count, and for each note."""
+    """A line for each reason of left-out items, with its count, for each note, and for each metric
+    that lacks a value for some of the items."""
     lines = []
     for each in scores:
         name = each.evaluation.benchmark.id
         for reason, count in grouped(each.exclusions):
             lines.append(f"{name}: {count} left out: {one_line(reason)}")
         lines += [f"{name}: {note}" for note in each.notes]
+        lines += [f"{name}: {line}" for line in _gaps(each)]
     return lines
+
+
+def _gaps(scores: BenchmarkScores) -> list[str]:
+    """Headline metrics with fewer values than items in some model's table, so their mean is over
+    other items than that of rBridge; and metrics that have no mean since a value is infinite."""
+    known: dict[str, int] = {}
+    infinite: dict[str, int] = {}
+    for number, table in enumerate(scores.tables):
+        metrics = metrics_of(scores, number)
+        for key, heading in HEADLINES.items():
+            mean = headline(key, scores, metrics)
+            if mean is not None and mean[2] < len(table):
+                known[heading] = min(mean[2], known.get(heading, mean[2]))
+        for name in table.columns:
+            if table[name].dtype.kind == "f" and (count := int(np.isinf(table[name]).sum())):
+                infinite[name] = max(count, infinite.get(name, 0))
+    items = len(scores.tables[0])
+    lines = [f"{heading}: over {fewest} of {items} items" for heading, fewest in known.items()]
+    return lines + [
+        f"{name}: no mean, since it is infinite on {count} of {items} items"
+        for name, count in infinite.items()
+    ]
 
 
 def item_rows(scores: Sequence[BenchmarkScores], number: int) -> "pd.DataFrame":

@@ -22,6 +22,7 @@ from dataselect.report.tables.score_frames import (
     HEADLINES,
     LEGEND,
     Metrics,
+    failures,
     headline,
     item_rows,
     metrics_of,
@@ -47,10 +48,12 @@ def summary(
     scores: Sequence[BenchmarkScores],
     facts: Mapping[str, Any],
     when: datetime,
+    failed: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The results of `model`, which is at index `number` in `scores`.
 
-    `facts` come from the caller (`device`, `dtype`, `limit`); `when` is the time of the results.
+    `facts` come from the caller (`device`, `dtype`, `limit`); `when` is the time of the results;
+    `failed` says why other models have no scores, by name.
     """
     identity = model.identity["model"]
     revision = identity.get("commit", "local")
@@ -95,6 +98,7 @@ def summary(
             # Of all models scored together; FLOPs are not recorded by model.
             "flops": {name: each.flops for name, each in by_id.items()},
             "models_scored_together": len(scores[0].tables),
+            "failed": dict(failed or {}),
         },
     }
 
@@ -105,6 +109,7 @@ def write_scores(
     facts: Mapping[str, Any],
     when: datetime,
     out: Path,
+    failed: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Write `<out>/<model>/results_<date>.json` and `items_<date>.parquet`; returns the folders."""
     stamp = when.strftime("%Y-%m-%dT%H-%M-%S.%f")
@@ -115,21 +120,25 @@ def write_scores(
         folder.mkdir(parents=True, exist_ok=True)
         rows = item_rows(scores, number)
         write_atomic(folder / f"items_{stamp}.parquet", rows.to_parquet(None, index=False))
-        results = summary(model, number, scores, facts, when)
+        results = summary(model, number, scores, facts, when, failed)
         text = json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False)
         write_atomic(folder / f"results_{stamp}.json", (text + "\n").encode())
     return folders
 
 
 def print_scores(
-    models: Sequence[ModelCheckpoint], scores: Sequence[BenchmarkScores], console: Console
+    models: Sequence[ModelCheckpoint],
+    scores: Sequence[BenchmarkScores],
+    console: Console,
+    failed: Mapping[str, str] | None = None,
 ) -> None:
-    """Print a table for each model with a row for each benchmark, the legend and left-out items."""
+    """Print a table for each model with a row for each benchmark, the legend, left-out items, and
+    the models that failed."""
     for number, model in enumerate(models):
         rows = [(each, metrics_of(each, number)) for each in scores]
         console.print(one_line(model.name), style="bold", markup=False, highlight=False)
         console.print(_table(rows))
-    for line in (LEGEND, *remarks(scores)):
+    for line in (LEGEND, *remarks(scores), *failures(failed or {})):
         console.print(line, markup=False, highlight=False)
 
 

@@ -15,18 +15,22 @@ import numpy as np
 import pandas as pd
 import torch
 
+from dataselect.benchmarks.items import Exclusion
 from dataselect.cost import scoring_flops
 from dataselect.errors import InputError
 from dataselect.scoring.likelihood.head import head_is_linear
 from dataselect.scoring.likelihood.packing import Pair, pack
 from dataselect.scoring.likelihood.separate import Likelihoods, separate_nll
 from dataselect.scoring.likelihood.sharing import shared_nll, try_sharing
+from dataselect.scoring.non_finite import NOT_FINITE
 from dataselect.scoring.prepare import PreparedItem
 from dataselect.scoring.rbridge import rbridge
 
 # On a CPU a batch's activations should fit a core's cache; a GPU needs larger batches.
 _TOKENS_PER_BATCH = 1024
 _TOKENS_PER_BATCH_ELSEWHERE = 8192
+_PROBES = 16
+"""Texts tried alone where every text came out broken, before the model is taken to be."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,9 @@ class Scores:
 
     table: pd.DataFrame
     """One row per item: item, rbridge, trace_nll, label_nll (mean nats per token, lower is
-    better), trace_tokens, left_out_tokens."""
+    better), trace_tokens, left_out_tokens. All are finite."""
+    exclusions: tuple[Exclusion, ...]
+    """Items with a token whose loss is NaN or infinite."""
     tokens: int
     """Tokens processed, without padding."""
     flops: float
@@ -48,13 +54,20 @@ def score(
     device: str = "cpu",
     tokens_per_batch: int | None = None,
 ) -> Scores:
-    """Score every prepared item; equal to scoring one at a time up to rounding (1e-5 nats)."""
+    """Score every prepared item; equal to scoring one at a time up to rounding (1e-5 nats).
+
+    An item with a non-finite loss has no row but an exclusion. Its other tokens do not count: they
+    are another text than the one that the other models are scored on.
+    """
     pairs = [(item.context_ids, item.trace_ids) for item in prepared]
     pairs += [(item.label_context_ids, item.label_ids) for item in prepared]
     likelihoods = token_nll(model, pairs, device, tokens_per_batch)
     traces, labels = likelihoods.nll[: len(prepared)], likelihoods.nll[len(prepared) :]
-    rows = []
+    rows, exclusions = [], []
     for item, trace, label in zip(prepared, traces, labels, strict=True):
+        if not (np.isfinite(trace).all() and np.isfinite(label).all()):
+            exclusions.append(Exclusion(item.item_id, NOT_FINITE))
+            continue
         left_out = np.isnan(item.token_weights)
         rows.append(
             {
@@ -71,6 +84,7 @@ def score(
     parameters = sum(p.numel() for p in model.parameters())
     return Scores(
         pd.DataFrame(rows, columns=columns),
+        tuple(exclusions),
         likelihoods.tokens,
         scoring_flops(parameters, likelihoods.tokens),
     )
@@ -85,8 +99,9 @@ def token_nll(
     """−ln p(token | context, tokens before) for each (context ids, continuation ids) pair.
 
     `tokens_per_batch` bounds the padded tokens of one forward pass (default by device); a longer
-    sequence is a batch alone. Raises InputError when a token is outside the vocabulary or a loss is
-    not a finite number, ValueError when a context or a continuation is empty.
+    sequence is a batch alone. A loss is NaN or infinite where the model gives that for the text
+    alone. Raises InputError when a token is outside the vocabulary, ValueError when a context or a
+    continuation is empty.
     """
     if not all(context and ids for context, ids in pairs):
         raise ValueError("a context or a continuation is empty")
@@ -111,22 +126,31 @@ def token_nll(
                 likelihoods = shared_nll(model, groups, len(pairs), device, tokens, prefix_caches)
             else:
                 likelihoods = separate_nll(model, pairs, tiled, device, tokens)
+            return _alone_where_broken(model, pairs, likelihoods, tiled, device)
     finally:
         model.train(was_training)
-    _refuse_non_finite(model, likelihoods)
-    return likelihoods
 
 
-def _refuse_non_finite(model: Any, likelihoods: Likelihoods) -> None:
-    """Raise InputError where a loss is no finite number: the mean of the others would be better
-    than that of the intact model, since what is left out is what broke."""
-    bad = sum(not np.isfinite(nll).all() for nll in likelihoods.nll)
-    if bad:
-        raise InputError(
-            _name(model),
-            f"its losses are not finite numbers on {bad} of {len(likelihoods.nll)} texts",
-            "score an intact checkpoint, or give another precision",
-        )
+def _alone_where_broken(
+    model: Any, pairs: Sequence[Pair], found: Likelihoods, tiled: bool, device: str
+) -> Likelihoods:
+    """The likelihoods with texts that have a non-finite loss computed again, each alone.
+
+    A NaN spreads to the texts that are computed together with it, since a masked value is still
+    multiplied, by 0. Where every text is broken and so are some tried alone, the others are not.
+    """
+    broken = [n for n, nll in enumerate(found.nll) if not np.isfinite(nll).all()]
+    nll, tokens = list(found.nll), found.tokens
+    if len(broken) == len(pairs) > _PROBES:
+        broken = broken[:: -(-len(broken) // _PROBES)]
+        again = separate_nll(model, [pairs[n] for n in broken], tiled, device, 1)
+        if not any(np.isfinite(each).all() for each in again.nll):
+            return Likelihoods(nll, tokens + again.tokens)
+        broken = list(range(len(pairs)))
+    again = separate_nll(model, [pairs[n] for n in broken], tiled, device, 1)
+    for n, alone in zip(broken, again.nll, strict=True):
+        nll[n] = alone
+    return Likelihoods(nll, tokens + again.tokens)
 
 
 def _name(model: Any) -> str:

@@ -154,6 +154,8 @@ def _misfit(
     number = row.numbers[-1]
     alone = separate_nll(model, [pairs[number]], True, device, 1).nll[0]
     difference = float(np.abs(losses[number] - alone).max())
+    if not np.isfinite(difference):
+        return "its losses are not finite numbers"
     # In half precision any two ways of batching differ by this much.
     tolerance = _TOLERANCE if model.dtype == torch.float32 else _TOLERANCE_HALF
     return None if difference <= tolerance else f"its scores would be {difference:.1g} nats off"

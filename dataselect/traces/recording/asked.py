@@ -20,6 +20,7 @@ from dataselect.benchmarks.shots import shots_without_rationale
 from dataselect.errors import IncompleteError, InputError
 from dataselect.store.lock import lock
 from dataselect.traces.alignment import AlignmentError
+from dataselect.traces.answer_tokens import answer_tokens
 from dataselect.traces.recording.completion import (
     Form,
     MalformedAnswerError,
@@ -28,6 +29,7 @@ from dataselect.traces.recording.completion import (
     read_completion,
     trace_from_completion,
 )
+from dataselect.traces.recording.dialect import fix_for, left_out
 from dataselect.traces.recording.endpoint import Endpoint
 from dataselect.traces.recording.journal import Journal
 from dataselect.traces.recording.reply import Reply
@@ -103,6 +105,7 @@ class Asked:
         self._traces: dict[str, Trace] = {}
         self._exclusions: dict[str, Exclusion] = {}
         self._repaired = 0
+        self._after_thinking = 0
         for item in self.questions:
             self._judge(item)
         self._refuse_hopeless()
@@ -187,6 +190,7 @@ class Asked:
             if isinstance(found, Trace):
                 self._traces[item] = found
                 self._repaired += self._repairs(reply)
+                self._after_thinking += answer_tokens(reply.content, reply.tokens).hidden > 0
                 return
             reason = found
         if len(replies) >= _ATTEMPTS:
@@ -200,7 +204,7 @@ class Asked:
         raise InputError(
             self.endpoint.host,
             f"none of {self.excluded} answers can be used ({first.item}: {first.reason})",
-            "ask for another form of answer, or another model",
+            fix_for(first.reason) or "ask for another form of answer, or another model",
         )
 
     def _header(self, created: str) -> TraceHeader:
@@ -214,6 +218,10 @@ class Asked:
             "prompt_tokens": str(used.prompt_tokens),
             "completion_tokens": str(used.completion_tokens),
         }
+        if names := left_out(self.journal.dialect):
+            notes["not_sent"] = ", ".join(names)
+        if self._after_thinking:
+            notes["after_hidden_thinking"] = str(self._after_thinking)
         if self.prices is not None:
             notes["usd"] = f"{self.prices.cost(used):.4f}"
         return TraceHeader(

@@ -36,7 +36,12 @@ from dataselect.traces.recording.asked import (
 )
 from dataselect.traces.recording.batch_calls import OVER, QUESTIONS_URL, BatchCalls, BatchState
 from dataselect.traces.recording.batch_results import Results, custom_id
-from dataselect.traces.recording.build import BuildWatch, probe_for, progress_of
+from dataselect.traces.recording.build import (
+    BuildWatch,
+    probe_for,
+    progress_of,
+    share_dialect,
+)
 from dataselect.traces.recording.client import Client
 from dataselect.traces.recording.endpoint import Endpoint
 from dataselect.traces.recording.faults import Fault
@@ -164,6 +169,7 @@ class _Work:
         wait = self._wait
         until = None if wait.seconds is None else wait.clock() + wait.seconds
         pause = wait.first_look_seconds
+        share_dialect(self._client, self._journal)
         async with self._client:
             await self._resume()
             await self._submit()
@@ -365,6 +371,8 @@ class _Work:
             self._at_once = min(self._at_once or size, size // 2)
             _log.warning("%s: the queue is full; trying %d at once", which, self._at_once)
             return
+        # The whole input may be refused for one parameter, which then is not sent again.
+        self._client.dialect.learn(state.problem)
         self._unanswered.update(unanswered)
         if max(self._unanswered.values()) > _RESUBMISSIONS:
             raise IncompleteError(

@@ -91,7 +91,9 @@ class Results:
             return Fault(self._client.without_key(" ".join(reason.split())))
         if isinstance(status, int) and status >= 400:
             fault = self._client.fault_of(status, {}, json.dumps(body))
-            return refusal(fault, NOTHING) if fault.refused else fault
+            # Asked again without the parameter, it may be answered.
+            unknown = self._client.dialect.learn(fault.about)
+            return refusal(fault, NOTHING) if fault.refused and not unknown else fault
         try:
             return self._client.read(body, line.decode())
         except (ValueError, RecursionError):

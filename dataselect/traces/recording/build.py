@@ -150,12 +150,20 @@ def other_model(journal: Journal, reply: Reply) -> InputError | None:
     )
 
 
+def share_dialect(client: Client, journal: Journal) -> None:
+    """Keep in the journal what the server does not take, so that a later call knows it."""
+    client.dialect.restore(journal.dialect)
+    client.dialect.learnt = journal.adapted
+
+
 async def probe_for(asked: Asked, client: Client, budget: Budget) -> None:
     """Probe the server before the questions are sent; warn if its fingerprint has changed."""
     journal = asked.journal
     known = set(journal.fingerprints)
     billing = JournalBilling(journal, budget, None)
-    reply = await probe(client, asked.task, asked.options.form, billing)
+    reply = await probe(
+        client, asked.task, asked.options.form, billing, max_tokens=asked.options.max_tokens
+    )
     if known and reply.fingerprint is not None and reply.fingerprint not in known:
         _log.warning(
             "%s: its fingerprint was %s and is %s now, so the model may have changed",
@@ -190,6 +198,7 @@ async def _ask_all(asked: Asked, client: Client, budget: Budget, watch: BuildWat
             else:
                 watch.advance(progress_of(asked, budget))
 
+    share_dialect(client, journal)
     async with client:
         await probe_for(asked, client, budget)
         async with asyncio.TaskGroup() as group:

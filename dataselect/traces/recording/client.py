@@ -16,7 +16,6 @@ import json
 import logging
 import math
 import random
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from dataselect.errors import IncompleteError, InputError
 from dataselect.traces.recording.completion import Form
+from dataselect.traces.recording.dialect import Dialect
 from dataselect.traces.recording.endpoint import Endpoint
 from dataselect.traces.recording.faults import Fault, exhausted_for, status_fault
 from dataselect.traces.recording.reply import Reply, read_reply, request_body
@@ -45,10 +45,6 @@ _LONGEST_ASKED_WAIT_SECONDS = 900.0
 _ATTEMPTS_TO_REACH = 3
 _JITTER = 0.25
 _UNSENT = {"ConnectError", "ConnectTimeout", "PoolTimeout"}
-_UNKNOWN_PARAMETER = re.compile(
-    r"unsupported|not supported|unknown|unrecogni[sz]ed|unexpected|not permitted|not allowed|extra",
-    re.IGNORECASE,
-)
 
 
 class Billing(Protocol):
@@ -84,9 +80,8 @@ class Client:
         self._not_before = -math.inf
         self._stopping = asyncio.Event()
         self._reached = False
-        self._dialect: dict[str, str | None] = {}
-        if endpoint.is_openai:
-            self._dialect["max_tokens"] = "max_completion_tokens"
+        known = {"max_tokens": "max_completion_tokens"} if endpoint.is_openai else {}
+        self.dialect = Dialect(endpoint.host, known)
         self._sdk: AsyncOpenAI | None = None
 
     async def __aenter__(self) -> Self:
@@ -121,11 +116,7 @@ class Client:
         body = request_body(
             endpoint.model, prompt, form=form, max_tokens=max_tokens, seed=endpoint.seed + attempt
         )
-        for name, other in self._dialect.items():
-            value = body.pop(name)
-            if other is not None:
-                body[other] = value
-        return body
+        return self.dialect.spoken(body)
 
     async def ask(
         self,
@@ -143,11 +134,10 @@ class Client:
         worst = worst_case(prompt, max_tokens)
         while True:
             body = self.body(prompt, form=form, max_tokens=max_tokens, attempt=attempt)
-            known = dict(self._dialect)
             answer = await self.persist(partial(self._complete, body), worst, billing)
             if isinstance(answer, Fault):
                 used = answer.usage or NOTHING
-                if self._learn(answer.reason, body, known):
+                if self.dialect.learn(answer.about, body):
                     billing.failed(used)
                     continue
                 answer = refusal(answer, used)
@@ -301,18 +291,6 @@ class Client:
         finally:
             sleeping.cancel()
             stopping.cancel()
-
-    def _learn(self, reason: str, body: Mapping[str, Any], known: Mapping[str, str | None]) -> bool:
-        """Whether a retry would use other parameter names than `body`, learnt from `reason`."""
-        if self._dialect != known:
-            return True
-        if not _UNKNOWN_PARAMETER.search(reason):
-            return False
-        if "max_tokens" in body and "max_tokens" in reason:
-            self._dialect["max_tokens"] = "max_completion_tokens"
-        elif "seed" in body and re.search(r"\bseed\b", reason):
-            self._dialect["seed"] = None
-        return self._dialect != known
 
 
 def refusal(fault: Fault, used: Usage) -> Reply:

@@ -41,6 +41,7 @@ from dataselect.traces.alignment import (
     ServerToken,
     completion_letter_probabilities,
 )
+from dataselect.traces.answer_tokens import answer_tokens
 from dataselect.traces.trace import Trace, runs_of
 
 Form = Literal["json", "plain"]
@@ -151,12 +152,14 @@ def trace_from_completion(
 ) -> Trace:
     """The reasoning without outer whitespace, with the mean probability of each letter.
 
-    The mean is over the characters that spell the letter and have a probability. Raises
+    The mean is over the characters that spell the letter and have a probability. `tokens` may
+    begin with hidden thinking, which is not in the content. Raises
     MalformedAnswerError as `read_completion`, and AlignmentError when the tokens do not match the
     content or give the reasoning no probability at all.
     """
     found = read_completion(content, form, repair_latex=repair_latex)
-    probs = completion_letter_probabilities(content, tokens)
+    own = answer_tokens(content, tokens).tokens
+    probs = completion_letter_probabilities(content, own)
     text = found.reasoning.strip()
     first = len(found.reasoning) - len(found.reasoning.lstrip())
     letters = _means(probs, found.letters[first : first + len(text)])

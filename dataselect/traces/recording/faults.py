@@ -24,6 +24,11 @@ _TRANSIENT = {408, 409, 425, 429}
 _MAYBE_BILLED = {408, 502, 504, 520, 522, 524}
 _NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 _LONGEST_REASON = 200
+# Small servers answer so where larger ones answer 400.
+_NOT_KNOWN = re.compile(
+    r"not (?:yet )?(?:supported|implemented)|unsupported|NotImplemented|unexpected keyword",
+    re.IGNORECASE,
+)
 _RESET = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -53,6 +58,10 @@ class Fault:
     usage: Usage | None = None
     """The usage that the server reports; None if it reports none."""
 
+    about: str = ""
+    """All that the server says about a refusal, with the parameter that it names; without the
+    key."""
+
 
 def status_fault(
     status: int,
@@ -66,6 +75,9 @@ def status_fault(
 ) -> Fault:
     """The fault of an HTTP error; `where` names the server, `text` is the response body."""
     message, code, usage = _details(text)
+    about = without_key(message)
+    if parameter := _parameter(text):
+        about = f"{parameter}: {about}"
     message = _short(without_key(message))
     reason = f"HTTP {status}" + (f", {message}" if message else "")
     if status == 402 or code in _NO_MONEY:
@@ -80,7 +92,7 @@ def status_fault(
     if status in {404, 405, 410}:
         problem = f"it has no model '{model}' at this address ({reason})"
         return Fault(reason, InputError(where, problem, "check --model and --base-url"))
-    if status in _TRANSIENT or status >= 500:
+    if status in _TRANSIENT or (status >= 500 and not _is_refusal(status, about)):
         return Fault(
             reason,
             wait_seconds=retry_after(headers, now),
@@ -88,7 +100,7 @@ def status_fault(
             maybe_billed=status in _MAYBE_BILLED,
             usage=usage,
         )
-    return Fault(reason, refused=True, usage=usage)
+    return Fault(reason, refused=True, usage=usage, about=about)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
@@ -118,13 +130,29 @@ def exhausted_for(headers: Mapping[str, str]) -> float:
     return seconds
 
 
+def _is_refusal(status: int, about: str) -> bool:
+    """Whether a server error means that the request has something that it does not know."""
+    return status == 501 or (status == 500 and _NOT_KNOWN.search(about) is not None)
+
+
+def _parameter(text: str) -> str:
+    """The parameter that an error body names; "" without one."""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return ""
+    inner = body.get("error", body) if isinstance(body, dict) else None
+    named = inner.get("param") if isinstance(inner, dict) else None
+    return named if isinstance(named, str) else ""
+
+
 def _details(text: str) -> tuple[str, str | None, Usage | None]:
     """Message, code and usage in an error body; "" or None for what it lacks."""
     try:
         body = json.loads(text)
     except ValueError:
-        # An HTML page; its markup is useless in a terminal.
-        return "", None, None
+        # The markup of an HTML page is useless in a terminal.
+        return "" if text.lstrip().startswith("<") else text, None, None
     inner = body.get("error", body) if isinstance(body, dict) else body
     usage = usage_of(body) or usage_of(inner)
     if isinstance(inner, str):

@@ -55,8 +55,9 @@ class Journal:
     `replies` are the replies by item, in order of receipt, and `used` is their usage. `model` and
     `fingerprints` are those of the replies. `spent` is all usage before this process opened the
     journal, including lost requests and probes. `batches` are those that are not over, by tag;
-    their open requests count in neither sum. Raises InputError when the file is damaged or holds
-    answers to other work.
+    their open requests count in neither sum. `dialect` is what is sent in place of the
+    parameters that the server does not take, None for nothing. Raises InputError when the file is
+    damaged or holds answers to other work.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, str]) -> None:
@@ -67,6 +68,7 @@ class Journal:
         self.fingerprints: set[str] = set()
         self.spent = NOTHING
         self.batches: dict[str, Batch] = {}
+        self.dialect: dict[str, str | None] = {}
         self._open: dict[int, tuple[str | None, Usage]] = {}
         self._requests = 0
         try:
@@ -113,6 +115,11 @@ class Journal:
         self._append({"answered": number, **_as_record(reply)})
         item, _ = self._open.pop(number)
         self._remember(item, reply)
+
+    def adapted(self, dialect: Mapping[str, str | None]) -> None:
+        """Record what is sent in place of the parameters that the server does not take."""
+        self._append({"dialect": dict(dialect)})
+        self.dialect = dict(dialect)
 
     def begin_batch(self, tag: str, requests: Sequence[tuple[str, Usage]]) -> Batch:
         """Record a batch that is about to be sent: its items, each with its maximum usage."""
@@ -255,6 +262,11 @@ class Journal:
         elif "failed" in record:
             del self._open[record["failed"]]
             self.spent += Usage(*record["used"])
+        elif "dialect" in record:
+            self.dialect = {
+                str(name): None if other is None else str(other)
+                for name, other in dict(record["dialect"]).items()
+            }
         elif "batch" in record:
             most = [Usage(*each) for each in record["worst"]]
             requests = list(zip(record["items"], most, strict=True))

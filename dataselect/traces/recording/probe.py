@@ -1,13 +1,28 @@
-"""Test with one cheap request whether a server returns what traces need.
+"""Test with one or two cheap requests whether a server returns what traces need.
 
 Servers drop log-probabilities silently, answer with another model than the named one, or report
-tokens that do not spell their text. A single answer to a trivial question shows all of this.
+tokens that do not spell their text. A single answer to a trivial question shows all of this. It
+may be as long as those to the items, so a context that is too short for them is found too.
+
+Some servers (vLLM) report the probabilities after a JSON grammar has masked the other tokens. Such
+a mask can only raise a probability, so where the answer begins with a likely token, the same
+question is asked once more without JSON mode, and the probabilities are compared up to the first
+other token. With a mask JSON mode is left out, because the prompt asks for JSON anyway. A mask that
+changes nothing in this answer cannot be seen.
 """
 
 import logging
+import math
+from collections.abc import Sequence
 
 from dataselect.errors import InputError
-from dataselect.traces.alignment import AlignmentError, completion_letter_probabilities
+from dataselect.traces.alignment import (
+    AlignmentError,
+    ServerToken,
+    completion_letter_probabilities,
+    probability,
+)
+from dataselect.traces.answer_tokens import answer_tokens
 from dataselect.traces.recording.client import Billing, Client
 from dataselect.traces.recording.completion import (
     Form,
@@ -15,53 +30,140 @@ from dataselect.traces.recording.completion import (
     messages,
     read_completion,
 )
-from dataselect.traces.recording.reply import Reply
+from dataselect.traces.recording.dialect import WEIGH, fix_for
+from dataselect.traces.recording.reply import NO_LOGPROBS, Reply
 
 _log = logging.getLogger("dataselect")
 
 _QUESTION = "Ann has 17 apples and gives 5 of them to Ben. How many has Ann left, and why?"
 _MAX_TOKENS = 256
 _CERTAIN = 1 - 1e-6
-_WEIGH = (
-    "use another model or server, or let a local model weigh the reasoning with "
+# A grammar allows few first tokens, so the likeliest of them has most of the probability.
+_MAYBE_FORCED = 0.5
+_RAISED = 0.05
+_TEXT_FIX = (
+    "have the server give the text of each token (vLLM: start it without "
+    "--return-tokens-as-token-ids), or let a local model weigh the reasoning with "
     "'dataselect traces weigh'"
 )
 
 
-async def probe(client: Client, task: str, form: Form, billing: Billing) -> Reply:
+async def probe(
+    client: Client, task: str, form: Form, billing: Billing, *, max_tokens: int = _MAX_TOKENS
+) -> Reply:
     """The reply to the trivial question, which names the answering model and its fingerprint.
 
-    Raises InputError when log-probabilities are missing or all about 0, when the tokens do not
-    match the text, and when there is no answer in two attempts.
+    The client then knows which parameters the server does not take. Raises InputError when
+    log-probabilities are missing or all about 0, when the tokens do not match the text, when a
+    mask of JSON mode cannot be avoided, and when there is no answer in two attempts.
     """
     host = client.endpoint.host
     prompt = messages(_QUESTION, task, form)
     for attempt in (0, 1):
         reply = await client.ask(
-            prompt, form=form, max_tokens=_MAX_TOKENS, billing=billing, attempt=attempt
+            prompt, form=form, max_tokens=max_tokens, billing=billing, attempt=attempt
         )
         # An answer that was cut short is enough for the checks.
         if reply.content.strip():
-            _check(host, reply)
+            _check(host, reply, form)
+            in_json_mode = form == "json" and "response_format" not in client.dialect.known
+            if in_json_mode and _first_probability(reply.tokens) > _MAYBE_FORCED:
+                # The form decides only about JSON mode here; the question is the same.
+                free = await client.ask(
+                    prompt, form="plain", max_tokens=max_tokens, billing=billing, attempt=attempt
+                )
+                reply = _without_mask(client, reply, free)
             _warn(host, reply, form)
             return reply
     reason = reply.problem or "no answer"
-    fix = _WEIGH if "logprobs" in reason else "name another model, or another form of answer"
+    fix = fix_for(reason) or "name another model, or another form of answer"
     raise InputError(host, f"it gives no answer to a trivial question ({reason})", fix)
 
 
-def _check(host: str, reply: Reply) -> None:
+def _check(host: str, reply: Reply, form: Form) -> None:
     if not reply.tokens:
-        raise InputError(host, "its answers come without log-probabilities", _WEIGH)
+        problem = reply.problem or ""
+        detail = problem.removeprefix(NO_LOGPROBS) if problem.startswith(NO_LOGPROBS) else ""
+        raise InputError(host, f"its answers come without log-probabilities{detail}", WEIGH)
     try:
-        letters = completion_letter_probabilities(reply.content, reply.tokens)
+        own = answer_tokens(reply.content, reply.tokens)
+        letters = completion_letter_probabilities(reply.content, own.tokens)
     except AlignmentError as error:
         problem = f"its tokens do not fit the text of its answer ({error})"
-        raise InputError(host, problem, _WEIGH) from None
-    if not (letters < _CERTAIN).any():
+        fix = _TEXT_FIX if "not their text" in str(error) else WEIGH
+        raise InputError(host, problem, fix) from None
+    first, last = _reasoning(reply.content, form)
+    if not (letters[first:last] < _CERTAIN).any():
         raise InputError(
-            host, "its log-probabilities are all 0 or missing, so it does not give any", _WEIGH
+            host, "its log-probabilities are all 0 or missing, so it does not give any", WEIGH
         )
+
+
+def _reasoning(content: str, form: Form) -> tuple[int, int]:
+    """Where the reasoning is in the answer; all of it in an answer of another form."""
+    try:
+        spans = read_completion(content, form).letters
+    except MalformedAnswerError:
+        return 0, len(content)
+    return spans[0][0], spans[-1][1]
+
+
+def _first_probability(tokens: Sequence[ServerToken]) -> float:
+    first = next((token for token in tokens if token.text.strip()), tokens[0])
+    return _known(first)
+
+
+def _known(token: ServerToken) -> float:
+    p = probability(token)
+    return 0.0 if math.isnan(p) else p
+
+
+def _without_mask(client: Client, forced: Reply, free: Reply) -> Reply:
+    """`forced` where its probabilities show no mask, else `free`, and JSON mode is left out.
+
+    Raises InputError where the model does not answer in JSON by itself.
+    """
+    raised = _raised_by_mask(forced.tokens, free.tokens)
+    if raised is None:
+        return forced
+    text, masked, own = raised
+    shown = f"{text!r} has {masked:.2g} with JSON mode, where the model gives it {own} without"
+    try:
+        read_completion(free.content, "json")
+    except MalformedAnswerError:
+        raise InputError(
+            client.endpoint.host,
+            f"its probabilities are those after a JSON grammar has masked other tokens ({shown})",
+            "add --form plain, which needs no grammar",
+        ) from None
+    client.dialect.leave_out(
+        "response_format", f"'response_format' masks tokens and changes probabilities ({shown})"
+    )
+    return free
+
+
+def _raised_by_mask(
+    forced: Sequence[ServerToken], free: Sequence[ServerToken]
+) -> tuple[str, float, str] | None:
+    """The token whose probability a mask raised most, with it and the model's own; else None.
+
+    Up to the first other token both have the same text before them. There the free answer has the
+    likeliest token, so no other one can be likelier by the model's own probabilities.
+    """
+    raised: tuple[float, str, float, str] = (0.0, "", 0.0, "")
+    lowered = 0.0
+    for ours, theirs in zip(forced, free, strict=False):
+        p, q = _known(ours), _known(theirs)
+        same = (ours.text, ours.data) == (theirs.text, theirs.data)
+        own = f"{q:.2g}" if same else f"at most {q:.2g}"
+        raised = max(raised, (p - q, ours.text, p, own))
+        if not same:
+            break
+        lowered = max(lowered, q - p)
+    # Servers are not exact, but then probabilities fall as often as they rise.
+    if raised[0] <= max(_RAISED, 2 * lowered):
+        return None
+    return raised[1:]
 
 
 def _warn(host: str, reply: Reply, form: Form) -> None:

@@ -7,6 +7,7 @@ types require.
 Not here: sending (client), and whether an answer has the requested form (completion).
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -15,7 +16,13 @@ from dataselect.traces.alignment import ServerToken
 from dataselect.traces.recording.completion import Form
 from dataselect.traces.recording.spending import Usage
 
+NO_LOGPROBS = "the answer came without log-probabilities"
+"""How the problem of an answer begins that has none, or none that can be read."""
+
 _LONGEST_REASON = 160
+_LONGEST_VALUE = 30
+# What reasoning parsers call the thinking that they take out of the answer.
+_THINKING = ("reasoning_content", "reasoning")
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,8 @@ class Reply:
     """The answer's text."""
 
     tokens: tuple[ServerToken, ...]
-    """Its tokens with log-probabilities; empty when the server gave none."""
+    """Its tokens with log-probabilities, those of hidden thinking among them; empty when the server
+    gave none."""
 
     model: str
     """The model that answered; "" when the server does not name it."""
@@ -76,7 +84,12 @@ def read_reply(payload: object) -> Reply:
     content = message.get("content")
     content = content if isinstance(content, str) else ""
     finish_reason = _text(choice.get("finish_reason"))
-    tokens = _tokens(_mapping(choice.get("logprobs")).get("content"))
+    tokens: tuple[ServerToken, ...] = ()
+    unread = ""
+    try:
+        tokens = _tokens(_mapping(choice.get("logprobs")))
+    except _UnreadableError as error:
+        unread = f" that can be read ({error})"
     problem = None
     if not choice:
         problem = "the answer holds no choice"
@@ -88,11 +101,13 @@ def read_reply(payload: object) -> Reply:
         problem = "the answer was cut at the token limit"
     elif not content.strip():
         problem = "the answer is empty"
+        if any(_text(message.get(key)) for key in _THINKING):
+            problem += ", all of the text came as hidden reasoning"
     elif not tokens:
-        problem = "the answer came without log-probabilities"
+        problem = f"{NO_LOGPROBS}{unread}"
     return Reply(
         content,
-        tokens or (),
+        tokens,
         _text(payload.get("model")) or "",
         _text(payload.get("system_fingerprint")),
         _usage(payload.get("usage")),
@@ -116,25 +131,42 @@ def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _tokens(entries: object) -> tuple[ServerToken, ...] | None:
-    if not isinstance(entries, list):
-        return None
-    tokens = [_token(entry) for entry in entries]
-    return None if None in tokens else tuple(token for token in tokens if token is not None)
+class _UnreadableError(ValueError):
+    """The log-probabilities have a form that is not known; the message says what is wrong."""
 
 
-def _token(entry: object) -> ServerToken | None:
+def _tokens(logprobs: Mapping[str, Any]) -> tuple[ServerToken, ...]:
+    """The tokens of a choice's `logprobs`; empty without any. Raises _UnreadableError."""
+    entries = logprobs.get("content")
+    if isinstance(entries, list):
+        return tuple(map(_token, entries)) if any(map(_mapping, entries)) else ()
+    # The form of the older /v1/completions, which some servers also use for chats.
+    texts, values = logprobs.get("tokens"), logprobs.get("token_logprobs")
+    if not isinstance(texts, list) or not isinstance(values, list):
+        return ()
+    if len(texts) != len(values):
+        raise _UnreadableError(f"{len(texts)} tokens have {len(values)} log-probabilities")
+    return tuple(
+        _token({"token": text, "logprob": value}) for text, value in zip(texts, values, strict=True)
+    )
+
+
+def _token(entry: object) -> ServerToken:
     token = _mapping(entry)
     text, logprob, data = token.get("token"), token.get("logprob"), token.get("bytes")
     if not isinstance(text, str):
-        return None
+        raise _UnreadableError(f"a token is not text but {_brief(text)}")
     if isinstance(logprob, bool) or not isinstance(logprob, int | float | None):
-        return None
+        raise _UnreadableError(f"a log-probability is not a number but {_brief(logprob)}")
     try:
         raw = bytes(data) if isinstance(data, list) else None
     except (TypeError, ValueError):
-        return None
+        raise _UnreadableError(f"the bytes of a token are {_brief(data)}") from None
     return ServerToken(text, raw, logprob)
+
+
+def _brief(value: object) -> str:
+    return json.dumps(value)[:_LONGEST_VALUE]
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -14,8 +14,9 @@ from markdown_it import MarkdownIt
 
 from dataselect.mixture.exports import EXPORTS
 from dataselect.mixture.model import MixtureModel
+from dataselect.mixture.trainers import TRAINERS
 from dataselect.report import pictures as pictures_module
-from dataselect.report.mixture.readme import READERS, mixture_readme
+from dataselect.report.mixture.readme import mixture_readme
 from dataselect.report.mixture.verdict import mixture_verdict, ranking_words
 from dataselect.report.pictures import missing_pictures, pictures
 
@@ -127,7 +128,7 @@ def test_slices_show_target_accuracy_where_it_was_predicted(
     found = missing_pictures(known, model.swarm.shares, tmp_path)
     assert found["slices.svg"] != drawn["4/slices.svg"]
     assert "target accuracy" in pictures(known)["slices"].alt
-    page = mixture_readme(known, READERS)
+    page = mixture_readme(known, EXPORTS)
     assert "42.0 [40.0, 44.0]" in page
     assert "1.5 points" not in page
     assert "predicted gain over the best run 1.5 \\[0.5, 2.5\\] points of accuracy." in page
@@ -157,7 +158,7 @@ def render(text: str) -> str:
 
 def test_the_page_says_what_a_person_needs_who_was_handed_the_folder(three: Made) -> None:
     _, document = three
-    text = mixture_readme(document, [*READERS, "model.json"])
+    text = mixture_readme(document, [*EXPORTS, "model.json"])
     headings = [line[3:] for line in text.splitlines() if line.startswith("## ")]
     assert headings == [
         *("Response", "How well runs are predicted", "The search", "Files", "Do it again", "Notes")
@@ -169,20 +170,26 @@ def test_the_page_says_what_a_person_needs_who_was_handed_the_folder(three: Made
     assert "| `model.json` | the fitted model" in text
     assert "metrics.csv` |" not in text
     html = render(text)
-    assert html.count("<table>") == 3
+    assert html.count("<table>") == 4
     linked = set(re.findall(r'<img src="([^"]+)" alt="[^"]+', html))
     assert linked == {each.file for each in pictures(document).values()}
 
 
 def test_names_that_mean_harm_stay_text_on_the_page(three: Made) -> None:
-    html = render(mixture_readme(three[1], READERS))
+    html = render(mixture_readme(three[1], EXPORTS))
     assert "<script" not in html
     assert "evil" not in "".join(re.findall(r'(?:src|href)="([^"]*)"', html))
     assert len(re.findall(r"<tr>\s*<td[^>]*>\$\\frac", html)) == 1
 
 
-def test_the_files_of_the_page_are_those_that_are_written() -> None:
-    assert set(READERS) == set(EXPORTS)
+def test_the_page_says_of_every_file_what_it_fits_and_weighs(three: Made) -> None:
+    page = mixture_readme(three[1], EXPORTS)
+    for file in EXPORTS:
+        assert f"| `{file}` |" in page
+    for each in TRAINERS.values():
+        assert each.reader in page
+    assert "nanotron's repository as of" in page
+    assert "a weight is a share of" not in mixture_readme(three[1], ["weights.json"])
 
 
 def test_the_verdict_says_when_a_gain_may_be_nothing(four: Made) -> None:

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from dataselect.compute.machine import this_machine
 from dataselect.cost import PlannedCost
 from dataselect.pipeline import Selection
+from dataselect.report.markdown import escape
 from dataselect.report.selection.document import document
+from dataselect.report.selection.readme import readme
 
 MakeSelection = Callable[..., Selection]
 
@@ -144,6 +147,36 @@ def test_provenance_names_versions_seeds_recipes_and_hashes(make_selection: Make
     assert traces["hash"] == selection.experiment.evaluations["sums"].traces_hash
     assert made["streams"] == {"good": "a" * 32}
     assert made["transfer"]["sums"]["calibration"] == "the_calibration run"
+
+
+def test_provenance_has_the_kinds_of_machines_and_the_readme_shows_them(
+    make_selection: MakeSelection,
+) -> None:
+    selection = make_selection()
+    assert document(selection)["provenance"]["machines"]["stage1"] == {"trained": [], "scored": []}
+    wide = replace(this_machine("cpu"), instructions="AVX512")
+    narrow = replace(wide, instructions="AVX2", settings="MKL_CBWR=AVX2")
+    scores = replace(
+        selection.screening.scores,
+        trained_on={"good": (wide,), "fair": (wide,), "poor": (wide, narrow)},
+        scored_on={"good": (wide,), "fair": (wide,), "poor": (wide,)},
+    )
+    screening = replace(selection.screening, scores=scores)
+    shown = document(replace(selection, screening=screening))
+    assert shown["provenance"]["machines"]["stage1"] == {
+        "trained": [
+            {"machines": [wide.record()], "of": ["good", "fair"]},
+            {"machines": [wide.record(), narrow.record()], "of": ["poor"]},
+        ],
+        "scored": [{"machines": [wide.record()], "of": ["good", "fair", "poor"]}],
+    }
+    text = readme(shown, "dataselect run")
+    assert "- Stage 1 trained (2 of them), Stage 1 scored: cpu " in text
+    (line,) = (line for line in text.splitlines() if "trained (1 of them)" in line)
+    assert "AVX512" in line
+    assert "and then cpu " in line
+    assert "AVX2" in line
+    assert escape("MKL_CBWR=AVX2") in line
 
 
 def test_exclusions_are_listed_once_with_the_stages_that_left_them_out(

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from dataselect.decisions.ablation import ablation
 from dataselect.decisions.bootstrap import Bootstrap
-from dataselect.decisions.discrepancy import PUBLIC, Gap
+from dataselect.decisions.discrepancy import LIKELIHOOD, Gap
 from dataselect.decisions.pruning import PruningRule, survivors
 from dataselect.decisions.signal_to_noise import signal_to_noise
 from dataselect.decisions.uncertainty import with_uncertainty
@@ -22,8 +22,8 @@ from dataselect.report.selection.terminal import print_report
 
 MakeSelection = Callable[..., Selection]
 
-NEAR = PUBLIC.gap(1e18, PUBLIC.target_flops)
-FAR = PUBLIC.gap(1e11, PUBLIC.target_flops)
+NEAR = LIKELIHOOD.gap(1e18, LIKELIHOOD.target_flops)
+FAR = LIKELIHOOD.gap(1e11, LIKELIHOOD.target_flops)
 
 
 def with_doubt(

@@ -72,6 +72,24 @@ def harmless(text: str) -> bool:
 # --- the summary
 
 
+def test_means_over_fewer_items_and_infinite_ones_are_told() -> None:
+    gaps = table(scb_nll=[1.0, np.nan, 3.0, np.nan])
+    assert "sums: ScB: over 2 of 4 items" in shown(scores(gaps))
+    ratios = table(total_prob_uncond=[1.0, np.inf, np.inf, 2.0])
+    text = " ".join(shown(scores(ratios)).split())
+    assert "sums: total_prob_uncond: no mean, since it is infinite on 2 of 4 items" in text
+    assert "over" not in shown(scores(table())).replace("over items", "")
+
+
+def test_models_that_failed_are_told_and_in_the_json_of_the_others() -> None:
+    console = Console(width=200, file=io.StringIO(), color_system=None)
+    print_scores([model()], [scores()], console, {"bad\x1b": "not finite"})
+    assert isinstance(console.file, io.StringIO)
+    assert "bad\\x1b failed: not finite" in console.file.getvalue()
+    content = summary(model(), 0, [scores()], FACTS, WHEN, {"bad": "not finite"})
+    assert content["dataselect"]["failed"] == {"bad": "not finite"}
+
+
 def test_means_have_their_standard_errors() -> None:
     found = summary(model(), 0, [scores()], FACTS, WHEN)["results"]["sums"]
     assert found["rbridge,none"] == 2.5

@@ -2,14 +2,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from dataselect.benchmarks.items import BenchmarkItems
 from dataselect.errors import InputError
-from dataselect.scoring.likelihood import head
+from dataselect.scoring.likelihood import head, scorer
 from dataselect.scoring.likelihood.packing import pack
 from dataselect.scoring.likelihood.scorer import score, token_nll
+from dataselect.scoring.non_finite import NOT_FINITE
 from dataselect.scoring.prepare import PreparedItem, prepare
 from dataselect.traces.trace import Trace, TraceHeader, TraceSet, runs_of
 
@@ -149,16 +151,77 @@ def test_an_empty_context_is_refused(make_model: Callable[..., Any]) -> None:
         token_nll(make_model("olmo2"), [((), (1, 2))])
 
 
+def has(item: PreparedItem, token: int) -> bool:
+    """Whether the model reads the token for this item."""
+    texts = (item.context_ids, item.trace_ids[:-1], item.label_context_ids, item.label_ids[:-1])
+    return any(token in ids for ids in texts)
+
+
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
-def test_a_model_with_a_broken_number_is_refused_and_not_scored_on_what_is_left(
-    make_model: Callable[..., Any], prepared: tuple[PreparedItem, ...], kind: str, broken: float
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("tokens_per_batch", [1, 100_000])
+def test_items_with_a_broken_token_are_left_out_whole_and_the_others_score_as_before(
+    make_model: Callable[..., Any],
+    prepared: tuple[PreparedItem, ...],
+    kind: str,
+    broken: float,
+    tokens_per_batch: int,
 ) -> None:
     model = make_model(kind)
-    # A token of one item alone: leaving that item out would change the mean in silence.
-    token = next(t for t in prepared[-1].trace_ids if t not in prepared[0].trace_ids)
-    model.get_input_embeddings().weight.data[token, 0] = broken
-    with pytest.raises(
-        InputError, match=r"its losses are not finite numbers on [0-9]+ of 12 texts"
-    ):
-        score(model, prepared)
+    intact = score(model, prepared, tokens_per_batch=tokens_per_batch).table.set_index("item")
+    # Texts are computed together and padded; a NaN in one must not reach the others.
+    tokens = {t for item in prepared for t in (*item.trace_ids, *item.label_ids)}
+    some = sorted(t for t in tokens if 0 < sum(has(item, t) for item in prepared) < len(prepared))
+    token = next(iter(some))
+    # An output layer of its own, so that the token is broken where it is read and nowhere else.
+    model.get_output_embeddings().weight = torch.nn.Parameter(
+        model.get_output_embeddings().weight.detach().clone()
+    )
+    model.get_input_embeddings().weight.data[token] = broken
+    found = score(model, prepared, tokens_per_batch=tokens_per_batch)
+    bad = [item.item_id for item in prepared if has(item, token)]
+    assert [(e.item, e.reason) for e in found.exclusions] == [(name, NOT_FINITE) for name in bad]
+    table = found.table.set_index("item")
+    assert list(table.index) == [name for name in intact.index if name not in bad]
+    pd.testing.assert_frame_equal(table, intact.loc[table.index], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_broken_padding_token_costs_no_item(
+    make_model: Callable[..., Any], prepared: tuple[PreparedItem, ...], kind: str
+) -> None:
+    model = make_model(kind)
+    intact = score(model, prepared).table
+    assert not any(has(item, 0) for item in prepared)
+    model.get_output_embeddings().weight = torch.nn.Parameter(
+        model.get_output_embeddings().weight.detach().clone()
+    )
+    model.get_input_embeddings().weight.data[0] = float("nan")
+    found = score(model, prepared)
+    assert found.exclusions == ()
+    pd.testing.assert_frame_equal(found.table, intact, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_that_gives_nothing_finite_has_no_row(
+    make_model: Callable[..., Any],
+    prepared: tuple[PreparedItem, ...],
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scorer, "_PROBES", 4)
+    model = make_model(kind)
+    model.get_output_embeddings().weight.data[:] = float("nan")
+    found = score(model, prepared)
+    assert found.table.empty
+    assert list(found.table.columns) == list(score(make_model(kind), []).table.columns)
+    assert [each.item for each in found.exclusions] == [item.item_id for item in prepared]
+
+
+def test_half_precision_that_overflows_is_not_finite(
+    make_model: Callable[..., Any], prepared: tuple[PreparedItem, ...]
+) -> None:
+    model = make_model("gpt2")
+    model.get_output_embeddings().weight.data *= 1e7
+    assert score(model, prepared).exclusions == ()
+    assert len(score(model.half(), prepared).exclusions) == len(prepared)

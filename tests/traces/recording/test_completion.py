@@ -62,10 +62,9 @@ def answers(draw: st.DrawFn, spellings: list[str]) -> tuple[str, int]:
 
 @st.composite
 def emitted(draw: st.DrawFn, content: str) -> list[ServerToken]:
-    """The completion cut into tokens at any bytes."""
+    """The completion cut into tokens at any bytes; an empty one would be a part of a letter."""
     data = content.encode()
-    count = draw(st.integers(1, 40))
-    cuts = sorted(draw(st.lists(st.integers(0, len(data)), min_size=count, max_size=count)))
+    cuts = sorted(draw(st.sets(st.integers(1, len(data) - 1), max_size=40)))
     pieces = [data[a:b] for a, b in pairwise([0, *cuts, len(data)])]
     logprobs = draw(st.lists(LOGPROB, min_size=len(pieces), max_size=len(pieces)))
     return [

@@ -68,6 +68,24 @@ def test_a_body_without_a_message_is_left_out(body: object) -> None:
     assert fault(500, body).reason == "HTTP 500"
 
 
+def test_a_body_of_plain_text_is_the_message() -> None:
+    found = fault(422, "response_format: unknown variant `json_object`")
+    assert found.reason == "HTTP 422, response_format: unknown variant `json_object`"
+
+
+def test_a_refusal_tells_the_parameter_that_the_server_names() -> None:
+    found = fault(400, {"error": {"message": "Not here: sk-secret", "param": "seed"}})
+    assert (found.refused, found.about) == (True, "seed: Not here: [key]")
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [(501, "no"), (500, "json_object is not implemented"), (500, "unexpected keyword 'seed'")],
+)
+def test_a_server_that_knows_a_parameter_not_is_not_asked_again(status: int, message: str) -> None:
+    assert fault(status, {"error": {"message": message}}).refused
+
+
 def test_the_key_is_taken_out_after_escapes_are_read() -> None:
     found = fault(401, r'{"error": {"message": "wrong key sk\u002dsecret"}}')
     assert found.reason == "HTTP 401, wrong key [key]"

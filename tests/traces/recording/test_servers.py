@@ -1,0 +1,317 @@
+"""How answers of servers of several kinds become traces, or are refused in a line."""
+
+import json
+import logging
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from batch_building import QUESTIONS
+from batch_building import build as build_by_batch
+from batch_server import BatchServer
+from completions_server import PROBE
+
+from dataselect.benchmarks.items import BenchmarkItems, Item
+from dataselect.errors import InputError
+from dataselect.traces.recording.asked import BuildOptions
+from dataselect.traces.recording.build import build_traces
+from dataselect.traces.recording.endpoint import Endpoint
+from dataselect.traces.trace import TraceSet
+
+Completion = dict[str, Any]
+ADDING = BenchmarkItems(
+    "adding", tuple(Item(f"q{n}", f"What is {n} + 2?", str(n + 2)) for n in range(4)), task="sums"
+)
+
+
+class Silent:
+    """Shows nothing."""
+
+    def start(self, *_: object) -> None:
+        pass
+
+    def advance(self, *_: object) -> None:
+        pass
+
+
+def build(server: BatchServer, out: Path, options: BuildOptions | None = None) -> TraceSet:
+    at = Endpoint("tiny", server.url, attempts=2, first_wait_seconds=0.01, concurrency=2)
+    options = options or BuildOptions(max_tokens=400)
+    return build_traces(ADDING, at, out, options, created="2026-01-02", watch=Silent())
+
+
+def entries(completion: Completion) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = completion["choices"][0]["logprobs"]["content"]
+    return found
+
+
+def entry(text: str, logprob: float = -0.5) -> dict[str, Any]:
+    return {"token": text, "bytes": list(text.encode()), "logprob": logprob, "top_logprobs": []}
+
+
+def think(thinking: str, key: str | None = "reasoning_content") -> Callable[..., None]:
+    def rework(_: object, completion: Completion) -> None:
+        hidden = f"<think>\n{thinking}{completion['choices'][0]['message']['content']}\n</think>"
+        entries(completion)[:0] = [entry(t) for t in re.findall(r"\s?\w+|\s|[^\w\s]", hidden)]
+        if key is not None:
+            completion["choices"][0]["message"][key] = hidden
+        entries(completion).append(entry("<|im_end|>"))
+
+    return rework
+
+
+@pytest.fixture
+def plain_traces(server: BatchServer, out: Path) -> TraceSet:
+    return build(server, out.with_name("usual.jsonl"))
+
+
+@pytest.mark.parametrize("key", ["reasoning_content", "reasoning", None])
+def test_hidden_thinking_leaves_the_probabilities_as_they_are(
+    server: BatchServer, out: Path, plain_traces: TraceSet, key: str | None
+) -> None:
+    server.rework = think("Let me see. " * 50, key)
+    traces = build(server, out)
+    assert traces.traces == plain_traces.traces
+    assert traces.header.notes["after_hidden_thinking"] == "4"
+    assert "after_hidden_thinking" not in plain_traces.header.notes
+
+
+def test_a_list_of_the_thinking_alone_is_refused(server: BatchServer, out: Path) -> None:
+    def rework(body: object, completion: Completion) -> None:
+        own = len(entries(completion))
+        think("I answer: ")(body, completion)
+        del entries(completion)[-own - 1 :]
+
+    server.rework = rework
+    with pytest.raises(InputError, match="its tokens do not fit the text"):
+        build(server, out)
+
+
+def strip_end(_: object, completion: Completion) -> None:
+    last = entries(completion)[-1]
+    last["token"] += "\n"
+    last["bytes"].append(10)
+
+
+def strip_start(_: object, completion: Completion) -> None:
+    entries(completion).insert(0, entry("\n\n"))
+
+
+def old_form(_: object, completion: Completion) -> None:
+    own = entries(completion)
+    completion["choices"][0]["logprobs"] = {
+        "tokens": [each["token"] for each in own],
+        "token_logprobs": [each["logprob"] for each in own],
+        "top_logprobs": None,
+        "text_offset": None,
+    }
+
+
+@pytest.mark.parametrize("rework", [strip_end, strip_start, old_form])
+def test_other_forms_of_the_same_answer_give_the_same_traces(
+    server: BatchServer, out: Path, plain_traces: TraceSet, rework: Callable[..., None]
+) -> None:
+    server.script = lambda question: (f"It is {question.count('2')}.", "4")
+    plain = build(server, out.with_name("ascii.jsonl"))
+    server.rework = rework
+    assert build(server, out).traces == plain.traces != plain_traces.traces
+
+
+def each(change: Callable[[dict[str, Any]], object]) -> Callable[..., None]:
+    def rework(_: object, completion: Completion) -> None:
+        for one in entries(completion):
+            change(one)
+
+    return rework
+
+
+def first_only(_: object, completion: Completion) -> None:
+    for one in entries(completion)[1:]:
+        one["logprob"] = 0.0
+
+
+def last_only(_: object, completion: Completion) -> None:
+    for one in entries(completion)[:-3]:
+        one["logprob"] = -9999.0
+
+
+def all_thought(_: object, completion: Completion) -> None:
+    message = completion["choices"][0]["message"]
+    message |= {"reasoning_content": message["content"], "content": None}
+
+
+@pytest.mark.parametrize(
+    ("rework", "reason"),
+    [
+        (each(lambda e: e.update(token="token_id:7", bytes=None)), "not their text.*as-token-ids"),
+        (each(lambda e: e.update(logprob=math.exp(e["logprob"]))), "probabilities instead of"),
+        (each(lambda e: e.update(logprob=str(e["logprob"]))), "not a number but"),
+        (each(lambda e: e.update(token=7, bytes=None)), "a token is not text but 7"),
+        (
+            each(lambda e: e.update(token=e["token"].replace(" ", "▁"), bytes=None)),
+            "its vocabulary writes them",
+        ),
+        (first_only, "log-probabilities are all 0 or missing"),
+        (last_only, "log-probabilities are all 0 or missing"),
+        (all_thought, "came as hidden reasoning.*reasoning parser"),
+    ],
+)
+def test_what_would_give_wrong_weights_is_refused_by_the_probe(
+    server: BatchServer, out: Path, rework: Callable[..., None], reason: str
+) -> None:
+    server.rework = rework
+    with pytest.raises(InputError, match=reason) as caught:
+        build(server, out)
+    assert "\n" not in str(caught.value)
+    assert not server.questions
+
+
+def refuses(name: str, said: str, status: int = 400) -> Callable[..., tuple[int, Any] | None]:
+    return lambda body: (status, {"error": said}) if name in body else None
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "status"),
+    [
+        ("response_format", "'response_format.type' must be 'json_schema' or 'text'", 400),
+        ("response_format", "response_format json_object is not implemented", 501),
+        ("seed", "create() got an unexpected keyword argument 'seed'", 500),
+        ("top_logprobs", "property 'top_logprobs' is unsupported", 422),
+    ],
+)
+def test_a_parameter_without_meaning_for_the_answer_is_left_out_and_noted(
+    server: BatchServer,
+    out: Path,
+    plain_traces: TraceSet,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    said: str,
+    status: int,
+) -> None:
+    server.refuse = refuses(name, said, status)
+    server.requests.clear()
+    with caplog.at_level(logging.WARNING, logger="dataselect"):
+        traces = build(server, out)
+    assert traces.traces == plain_traces.traces
+    assert traces.header.notes["not_sent"] == name
+    assert "not_sent" not in plain_traces.header.notes
+    # Decided once, by the probe.
+    assert [name in request.body for request in server.requests].count(True) == 1
+    assert caplog.text.count(f"it does not take '{name}'") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "fix"),
+    [
+        ("temperature", "Unsupported value: 'temperature' does not support 0", "sampled"),
+        ("logprobs", "logprobs are not supported with this model", "traces weigh"),
+        ("max_tokens", "max_tokens: maximum context length is 128 tokens", "--max-tokens"),
+    ],
+)
+def test_a_parameter_that_decides_the_answer_is_refused_by_name(
+    server: BatchServer, out: Path, name: str, said: str, fix: str
+) -> None:
+    server.refuse = refuses(name, said)
+    with pytest.raises(InputError, match=rf"{re.escape(said)}.*{fix}"):
+        build(server, out)
+    assert not server.questions
+
+
+def test_the_probe_finds_a_context_that_is_too_short_for_the_items(
+    server: BatchServer, out: Path
+) -> None:
+    said = "This model's maximum context length is 512 tokens"
+    server.refuse = lambda body: (400, {"message": said}) if body["max_tokens"] > 400 else None
+    with pytest.raises(InputError, match=r"maximum context length.*lower --max-tokens"):
+        build(server, out, BuildOptions(max_tokens=2048))
+    assert not server.questions
+
+
+def masked(body: dict[str, Any], completion: Completion) -> None:
+    if "response_format" in body:
+        entries(completion)[0]["logprob"] = 0.0
+        entries(completion)[1]["logprob"] = -0.01
+
+
+def test_probabilities_after_a_grammars_mask_are_not_taken(
+    server: BatchServer, out: Path, plain_traces: TraceSet, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.rework = masked
+    server.requests.clear()
+    with caplog.at_level(logging.WARNING, logger="dataselect"):
+        traces = build(server, out)
+    assert traces.traces == plain_traces.traces
+    assert traces.header.notes["not_sent"] == "response_format"
+    assert "masks tokens and changes probabilities" in caplog.text
+    asked = [r for r in server.requests if not r.question.startswith(PROBE)]
+    assert all("response_format" not in request.body for request in asked)
+
+
+def test_a_model_that_needs_the_grammar_is_asked_for_plain_text(
+    server: BatchServer, out: Path
+) -> None:
+    server.rework = masked
+    usual = server._content
+
+    def prose_unless_forced(question: str, fault: str, as_json: bool) -> str:
+        forced = "response_format" in server.requests[-1].body
+        return usual(question, fault if forced or not as_json else "prose", as_json)
+
+    server._content = prose_unless_forced  # type: ignore[method-assign]
+    with pytest.raises(InputError, match=r"JSON grammar has masked.*--form plain"):
+        build(server, out)
+    assert len(build(server, out, BuildOptions("plain", max_tokens=400)).traces) == 4
+
+
+def test_a_server_that_is_only_inexact_keeps_json_mode(server: BatchServer, out: Path) -> None:
+    def noisy(body: dict[str, Any], completion: Completion) -> None:
+        entries(completion)[0]["logprob"] = -0.01
+        for at in range(1, 20):
+            p = 0.5 + (0.05 if (at % 2 == 0) == ("response_format" in body) else -0.05)
+            entries(completion)[at]["logprob"] = math.log(p)
+
+    server.rework = noisy
+    assert "not_sent" not in build(server, out).header.notes
+
+
+def test_what_a_server_does_not_take_is_known_after_a_stop(server: BatchServer, out: Path) -> None:
+    server.refuse = refuses("seed", "seed is unknown")
+
+    class Stop(Silent):
+        def advance(self, *_: object) -> None:
+            raise KeyboardInterrupt
+
+    at = Endpoint("tiny", server.url, concurrency=1)
+    with pytest.raises(KeyboardInterrupt):
+        build_traces(
+            ADDING, at, out, BuildOptions(max_tokens=400), created="2026-01-02", watch=Stop()
+        )
+    server.requests.clear()
+    traces = build(server, out)
+    assert all("seed" not in request.body for request in server.requests)
+    assert traces.header.notes["not_sent"] == "seed"
+
+
+def test_batches_are_asked_as_the_probe_was(server: BatchServer, out: Path) -> None:
+    server.refuse = refuses("response_format", "no json_object here")
+    traces = build_by_batch(server, out)
+    assert sorted(server.batched) == QUESTIONS
+    assert traces.header.notes["not_sent"] == "response_format"
+    lines = [line["body"] for upload in server.uploads for line in upload]
+    assert lines
+    assert all("response_format" not in body for body in lines)
+
+
+def test_a_parameter_that_only_batches_refuse_costs_no_item(server: BatchServer, out: Path) -> None:
+    def refuse(body: dict[str, Any]) -> tuple[int, Any] | None:
+        probe = body["messages"][-1]["content"].startswith(PROBE)
+        return None if probe or "seed" not in body else (400, {"error": "seed is not known"})
+
+    server.refuse = refuse
+    traces = build_by_batch(server, out)
+    assert (len(traces.traces), traces.exclusions) == (12, ())
+    assert traces.header.notes["not_sent"] == "seed"
+    assert [json.dumps(u).count('"seed"') for u in server.uploads] == [12, 0]
