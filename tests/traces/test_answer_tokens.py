@@ -153,8 +153,8 @@ def spoilt(random: Random, tokens: list[ServerToken]) -> list[ServerToken]:
         letter = random.randrange(len(text))
         text = f"{text[:letter]}#{text[letter + 1 :]}"
         made[at] = ServerToken(text, text.encode(), made[at].logprob)
-    elif tokens[other].text != text:
-        # Tokens of one text cannot be told apart by anyone.
+    elif "".join(tokens[other].text.split()) != "".join(text.split()):
+        # Tokens of one text cannot be told apart by anyone, nor where whitespace is stripped.
         made[at], made[other] = made[other], made[at]
     return made
 
