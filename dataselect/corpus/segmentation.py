@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from dataselect.errors import InputError
 from dataselect.store.files import sha256_of
 
 _PARTS = ("normalizer", "pre_tokenizer", "model")
@@ -23,7 +24,8 @@ _PARTS = ("normalizer", "pre_tokenizer", "model")
 def segmentation_hash(folder: Path) -> str:
     """32 hexadecimal digits, equal for tokenizers that segment ordinary texts alike.
 
-    For a folder without tokenizer.json, a hash of its tokenizer files.
+    For a folder without tokenizer.json, a hash of its tokenizer files. Raises InputError for a
+    damaged tokenizer.json.
     """
     file = folder / "tokenizer.json"
     if file.exists():
@@ -36,7 +38,14 @@ def segmentation_hash(folder: Path) -> str:
 
 @lru_cache(maxsize=64)
 def _of_file(file: Path, size: int, changed: int) -> str:
-    content = json.loads(file.read_bytes())
+    try:
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise InputError(
+            file, "is missing or damaged", "save the tokenizer again with save_pretrained"
+        )
     text = json.dumps({part: _plain(content.get(part)) for part in _PARTS}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
