@@ -16,10 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-<<<<<<< HEAD
 from dataselect.corpus.saved_tokenizer import special_tokens
-=======
->>>>>>> servers
 from dataselect.errors import InputError
 from dataselect.store.files import sha256_of
 
@@ -30,11 +27,7 @@ def segmentation_hash(folder: Path) -> str:
     """32 hexadecimal digits, equal for tokenizers that segment ordinary texts alike.
 
     For a folder without tokenizer.json, a hash of its tokenizer files. Raises InputError for a
-<<<<<<< HEAD
     damaged one.
-=======
-    damaged tokenizer.json.
->>>>>>> servers
     """
     file = folder / "tokenizer.json"
     if file.exists():
@@ -49,7 +42,6 @@ def segmentation_hash(folder: Path) -> str:
 def _of_file(file: Path, size: int, changed: int) -> str:
     try:
         content = json.loads(file.read_bytes())
-<<<<<<< HEAD
         parts = {part: _plain(content.get(part)) for part in _PARTS}
         special = set(special_tokens(file.parent).values())
         added = [
@@ -57,22 +49,13 @@ def _of_file(file: Path, size: int, changed: int) -> str:
             for token in content.get("added_tokens") or ()
             if not token.get("special") and token.get("content") not in special
         ]
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise InputError(
             file, "is missing or damaged", "save the tokenizer again with save_pretrained"
         ) from error
     if added:
         parts["added_tokens"] = added
     text = json.dumps(parts, sort_keys=True)
-=======
-    except (OSError, ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        raise InputError(
-            file, "is missing or damaged", "save the tokenizer again with save_pretrained"
-        )
-    text = json.dumps({part: _plain(content.get(part)) for part in _PARTS}, sort_keys=True)
->>>>>>> servers
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
