@@ -54,7 +54,8 @@ _BOOKKEEPING = _set_of(
     "minutes mins hour hours hrs ms duration runtime walltime wallclock elapsed eta created",
     "started finished tokens token ntokens params parameters param nparams size sizes flop flops",
     "tflops gflops mfu throughput tps lr learning decay warmup momentum dropout optimizer",
-    "scheduler grad gradient temperature vocab layers heads depth width length len clock progress frac mult",
+    "scheduler grad gradient temperature vocab layers heads depth width length len clock progress",
+    "frac mult",
     # On what it ran, and what it cost.
     "gpu gpus cpu cpus device devices memory mem vram node nodes host hostname worker workers cost",
     "price usd dollars eur kwh energy co2",
