@@ -17,6 +17,7 @@ from dataselect.cli.calibrate import calibrate
 from dataselect.cli.fit import fit
 from dataselect.cli.mix import mix_app
 from dataselect.cli.mix_search import SearchByDefault, search
+from dataselect.cli.plain_numbers import PlainNumbers
 from dataselect.cli.predict import predict
 from dataselect.cli.run import init, plan, run, validate
 from dataselect.cli.score import score
@@ -50,11 +51,11 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
 )
 _TRACES: tuple[Callable[..., None], ...] = (pull, build, weigh, show, verify, export, compare)
 for command in _COMMANDS:
-    app.command()(command)
+    app.command(cls=PlainNumbers)(command)
 for command in _TRACES:
-    traces_app.command()(command)
+    traces_app.command(cls=PlainNumbers)(command)
 app.add_typer(traces_app)
-mix_app.command()(search)
+mix_app.command(cls=PlainNumbers)(search)
 app.add_typer(
     mix_app,
     cls=SearchByDefault,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dataselect.cli.common import errors, this_command
+from dataselect.cli.plain_numbers import PlainNumbers
 from dataselect.report.output import write_out
 
 mix_app = typer.Typer(
@@ -22,7 +23,7 @@ ConfidenceOption = Annotated[
 ]
 
 
-@mix_app.command()
+@mix_app.command(cls=PlainNumbers)
 def fit(
     ratios: Annotated[
         Path,
@@ -93,7 +94,7 @@ def fit(
             typer.echo(f"model: {out}")
 
 
-@mix_app.command()
+@mix_app.command(cls=PlainNumbers)
 def predict(
     model: ModelOption,
     at: Annotated[
@@ -127,7 +128,7 @@ def predict(
         typer.echo(f"predictions of {len(predictions.runs)} mixtures: {out}")
 
 
-@mix_app.command()
+@mix_app.command(cls=PlainNumbers)
 def propose(
     model: ModelOption,
     constraints: Annotated[

@@ -184,7 +184,7 @@ def _local_file(source: Source, path: Path, shared: str, form: Form | None) -> L
         raise InputError(path, f"{path.suffix} files are not read", "recompress it as .gz or .zst")
     other = other_format(path) if form is None and form_of(path) is None else None
     if other is not None:
-        raise InputError(path, f"this is of {other.name}, which are not read", other.fix)
+        raise InputError(path, f"{other.name} are not read", other.fix)
     form = form or form_of(path)
     if form is None:
         raise InputError(

@@ -68,14 +68,15 @@ def peek(source: Source, base: Path) -> str:
     if kind == "desk":
         next(open_rows(source, base, seed=0))
         return ""
-    coverage, plain_text = Coverage(), False
+    coverage, plain_text, exact = Coverage(), False, None
     if kind == "hub":
         rows = _hub_sample(source, coverage)
     else:
         files = local_files(source, base)
         plain_text = files[0].form == "text"
+        exact = _null_counts(files, source.text_column)
         rows = _sample(files, source.text_column, coverage)
-    counts, exact = RowCounts(), _null_counts(source, base) if kind == "local" else None
+    counts = RowCounts()
     reasons: Counter[str] = Counter()
     first: dict[str, str] = {}
     with closing(rows):
@@ -91,7 +92,9 @@ def peek(source: Source, base: Path) -> str:
     if reasons:
         most, count = reasons.most_common(1)[0]
         reason = f"{count:,} × {most}" + (f", first at {first[most]}" if most in first else "")
-    check_share(source, counts, plain_text=plain_text, of=of, reason=reason)
+    # Empty rows come in runs, and the beginning of a dataset alone may be such a run.
+    lenient = plain_text or (kind == "hub" and not coverage.whole)
+    check_share(source, counts, plain_text=lenient, of=of, reason=reason)
     remark = describe_share(counts, plain_text=plain_text, of=of)
     return f"{remark}: {reason}" if remark else ""
 
@@ -195,15 +198,14 @@ def _arrow_sample(path: Path, column: str, budget: int, coverage: Coverage) -> G
                     break
 
 
-def _null_counts(source: Source, base: Path) -> RowCounts | None:
+def _null_counts(files: Sequence[LocalFile], column: str) -> RowCounts | None:
     """Rows and nulls of sampled Parquet files by their metadata; None for other files."""
-    files = local_files(source, base)
     if files[0].form != "parquet":
         return None
     counts = RowCounts()
     for i in _spread(len(files), SAMPLE_FILES):
         path = files[i].path
-        with arrow_errors(path, "Parquet"), parquet_file(path, source.text_column) as parquet:
+        with arrow_errors(path, "Parquet"), parquet_file(path, column) as parquet:
             metadata = parquet.metadata
             for group in range(metadata.num_row_groups):
                 row_group = metadata.row_group(group)
@@ -211,7 +213,7 @@ def _null_counts(source: Source, base: Path) -> RowCounts | None:
                     chunk = row_group.column(j)
                     statistics = chunk.statistics
                     if (
-                        chunk.path_in_schema == source.text_column
+                        chunk.path_in_schema == column
                         and statistics is not None
                         and statistics.has_null_count
                     ):

@@ -36,6 +36,7 @@ _SPECIAL = (
     "mask_token",
 )
 _SHOWN = 24
+_MOST_GAPS = 10
 _WORD = re.compile(r"[\sĠ▁]?\w*")
 # What splitting rules, normalisers and decoders of this field's tokenizers treat differently:
 # digits, runs of spaces, line ends, code, contractions, other scripts, accents in both forms.
@@ -149,6 +150,7 @@ def _by_class(folder: Path) -> tuple[Any, str]:
 def _from_file(folder: Path, file: Path) -> "Tokenizer":
     from tokenizers import Tokenizer
 
+    _check_ids(folder, file)
     try:
         reference: Tokenizer = Tokenizer.from_file(str(file))
         reference.no_padding()
@@ -159,6 +161,22 @@ def _from_file(folder: Path, file: Path) -> "Tokenizer":
         return reference
     except Exception as error:  # the Rust library raises no narrower class
         raise _not_loaded(folder, shorten(str(error), 200, placeholder=" …")) from None
+
+
+def _check_ids(folder: Path, file: Path) -> None:
+    """Refuse an id far beyond the others: the library makes room for all ids below it."""
+    try:
+        content = json.loads(file.read_bytes())
+        vocabulary = content["model"]["vocab"]
+        added = [token["id"] for token in content.get("added_tokens") or ()]
+        listed = vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
+        ids = [*listed, *added]
+        largest = max((each for each in ids if each is not None), default=0)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        reason = shorten(str(error) or type(error).__name__, 200, placeholder=" …")
+        raise _not_loaded(folder, reason) from None
+    if largest > _MOST_GAPS * len(ids) + 1000:
+        raise _not_loaded(folder, f"it has {len(ids):,} tokens, and one has the id {largest:,}")
 
 
 def _wrapped(folder: Path, file: Path, special: dict[str, str]) -> "PreTrainedTokenizerFast":

@@ -49,7 +49,7 @@ def _of_file(file: Path, size: int, changed: int) -> str:
             for token in content.get("added_tokens") or ()
             if not token.get("special") and token.get("content") not in special
         ]
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise InputError(
             file, "is missing or damaged", "save the tokenizer again with save_pretrained"
         ) from error

@@ -94,7 +94,7 @@ class Comparisons:
 
     by_name: Mapping[str, Comparison]
     """Named by metric, then `@size` if there are sizes, and ` -> target` if a metric is compared
-    with several targets, or with another column than its own where some have their own."""
+    with several targets."""
     ceilings: Mapping[str, NoiseCeiling]
     """By target column, for targets with seeds."""
     stability: Mapping[str, SignStability]
@@ -131,17 +131,11 @@ def compare_tables(proxy: ScoreTable, target: ScoreTable, settings: Settings) ->
         column: by_seed(target, column, None, shared)
         for column in dict.fromkeys(column for _, column in pairs)
     }
-    # Beside metrics that meet their own column, another one's name would seem to say the same.
     several = len({metric for metric, _ in pairs}) < len(pairs)
-    own = any(metric == column for metric, column in pairs)
     comparisons: dict[str, Comparison] = {}
     for metric, column in pairs:
         for size in sizes:
-            name = (
-                metric
-                + (f"@{size}" if size else "")
-                + (f" -> {column}" if several or (own and metric != column) else "")
-            )
+            name = metric + (f"@{size}" if size else "") + (f" -> {column}" if several else "")
             x, y = _known(name, scores[metric, size], truths[column], notes)
             if _comparable(name, y, notes):
                 comparisons[name] = _compare(name, (metric, size, column), x, y, settings)

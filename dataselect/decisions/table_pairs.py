@@ -40,6 +40,10 @@ def paired_columns(
             f" ({names_of(proxy.metrics)})",
             "rename them, or leave one column",
         )
+    if any(metric == column for metric, column in pairs):
+        for column in target.metrics:
+            if others := [metric for metric, to in pairs if to == column != metric]:
+                notes.append(f"compared with {quoted(column)}, not their own: {names_of(others)}")
     for table, used in ((proxy, {m for m, _ in pairs}), (target, {c for _, c in pairs})):
         if left := [name for name in table.metrics if name not in used]:
             notes.append(f"{table.path.name}: not compared, without a partner: {names_of(left)}")

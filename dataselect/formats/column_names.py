@@ -98,6 +98,10 @@ _CONDITIONS = {
     "genkwargs": "gen_kwargs",
     "metricname": "metric",
     "split": "split",
+    "size": "size",
+    "proxysize": "proxy's size",
+    "targetsize": "target's size",
+    "metricversion": "metric version",
 }
 """What a number was measured with, by the column's name in lower case without separators."""
 _OTHER_END = {"low": "high", "lo": "hi", "lower": "upper"}

@@ -21,7 +21,7 @@ from dataselect.wording import quoted
 
 _NO_NAME = {"nan", "n/a", "<na>"}
 _NO_NUMBER = {"", "nan", "na", "n/a", "none", "null", "-"}
-_LARGEST, _SMALLEST = 1e50, 1e-50
+_LARGEST, _SMALLEST = 1e70, 1e-70
 """Squares and fourth powers of larger and smaller numbers overflow or vanish; no score is such."""
 
 
@@ -51,7 +51,7 @@ class Row:
     def number(self, column: str, *, dust: bool = False) -> float:
         """The finite number in `column`; NaN for a missing value or a missing column.
 
-        Raises InputError for any other text, for more than 1e50 and for less than 1e-50, except 0.
+        Raises InputError for any other text, for more than 1e70 and for less than 1e-70, except 0.
         With `dust` so little is 0, as in a share. A caller that needs a number must refuse NaN
         itself.
         """

@@ -283,7 +283,7 @@ def _header(file: str, *lines: str) -> str:
 def _document_literal(sources: Sequence[Source]) -> str:
     weights = document_weights(sources)
     if weights is None:
-        return ""
+        return "# No DOCUMENT_WEIGHTS: the mean tokens per document of a source are not known.\n"
     text = "# The same mixture where a sample is a document and not a packed sequence.\n"
     return f"{text}DOCUMENT_WEIGHTS = {_literal(sources, weights)}\n"
 

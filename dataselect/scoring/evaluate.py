@@ -19,13 +19,15 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion
 from dataselect.compute.machine import Machine, this_machine
-from dataselect.errors import IncompleteError
+from dataselect.errors import DataselectError, IncompleteError, InputError
 from dataselect.scoring.checkpoint import Checkpoint, Precision
 from dataselect.scoring.non_finite import NOT_FINITE, failure
 from dataselect.scoring.rbridge import METRIC_VERSION
@@ -227,7 +229,9 @@ def measure(
                 by = f" by traces of {traces.header.model}" if len(specs) > 1 else ""
                 report(f"{name}: {measurement} on {evaluation.benchmark.id}{by}")
                 clock = _Clock()
-                measured = subject.measure(measurement, evaluation, traces)
+                measured = _in_one_line(
+                    name, partial(subject.measure, measurement, evaluation, traces)
+                )
                 with store.publish(measurement, spec) as out:
                     measured.table.to_parquet(out / _TABLE, index=False)
                     facts = {
@@ -239,6 +243,25 @@ def measure(
                     }
                     (out / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
                 store.note(measurement, spec, clock.facts(name, measured.flops, device))
+
+
+def _in_one_line(name: str, run: Callable[[], Measured]) -> Measured:
+    """`run`; what a model's own code raises on some text is told as a fault of the model.
+
+    A configuration may hold values that only long texts bring out (a window below 0), though the
+    model could be loaded and tried.
+    """
+    try:
+        return run()
+    except (DataselectError, MemoryError, OSError, AssertionError):
+        raise
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(
+            name,
+            f"the model cannot be run ({shorten(lines[0], 200, placeholder=' …')})",
+            "check its config.json, or get the checkpoint again",
+        ) from error
 
 
 _Key = tuple[str, str, str, str, int]

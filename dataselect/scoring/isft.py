@@ -109,7 +109,9 @@ def _with_column(
             continue
         correct = next(graded).set_index("item")["correct"].astype(float)
         tables.append(table.assign(**{COLUMN: table["item"].map(correct)}))
-    notes = tuple(f"after fine-tuning: {note}" for note in after.notes)
+    # What is known of the benchmark itself stands among the first notes.
+    own = set(after.evaluation.notes)
+    notes = tuple(f"after fine-tuning: {note}" for note in after.notes if note not in own)
     return replace(
         scored,
         tables=tuple(tables),

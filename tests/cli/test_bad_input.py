@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,19 @@ def corrupt_gzip(project: Any) -> None:
     replace(project.manifest, "data/prose.jsonl", "data/prose.jsonl.gz")
 
 
+def folder_of(*names: str) -> Callable[[Any], None]:
+    """Replaces the file of a candidate by a folder of copies."""
+
+    def change(project: Any) -> None:
+        data = project.folder / "data"
+        (data / "prose").mkdir()
+        for name in names:
+            shutil.copy(data / "prose.jsonl", data / "prose" / name)
+        replace(project.manifest, "data/prose.jsonl", "data/prose")
+
+    return change
+
+
 CASES: dict[str, tuple[Callable[[Any], None], tuple[str, ...]]] = {
     "unknown key": (
         in_manifest("text_column: body", "text_colum: body"),
@@ -69,6 +83,18 @@ CASES: dict[str, tuple[Callable[[Any], None], tuple[str, ...]]] = {
     "truncated line": (
         in_data(b'{"text": "one"}\n{"text": "two"}\n{"text": "thr'),
         ("prose.jsonl:3", "bad_rows: skip"),
+    ),
+    "most rows without text": (
+        in_data(b'{"text": "one"}\n' + b'{"content": "two"}\n' * 9),
+        ("prose.jsonl: 9 of 10 rows have no usable text (90%", "keys: 'content'", "max_unusable"),
+    ),
+    "folder without a training split": (
+        folder_of("test.jsonl", "validation.jsonl"),
+        ("prose: split: there is no split 'train'", "(splits: validation, test)"),
+    ),
+    "folder of another format": (
+        folder_of("shard.00000.mds"),
+        ("prose: path:", "MDS shards of MosaicML Streaming", "streaming.StreamingDataset"),
     ),
     "not UTF-8": (in_data(b'{"text": "one"}\n{"text": "\xff\xfe"}\n'), ("prose.jsonl:2", "UTF-8")),
     "id with a path": (in_manifest("id: prose", "id: ../prose"), ("candidates.yaml:8", "../prose")),
@@ -129,3 +155,24 @@ def test_validate_says_what_is_well(project: Any) -> None:
     assert "3 candidates, plan plan" in result.output
     assert "8 traces of made up" in result.output
     assert "source prose: readable" in result.output
+    assert "left out" not in result.output
+
+
+def test_what_a_source_leaves_out_is_said_by_validate_and_by_run_and_in_the_report(
+    project: Any,
+) -> None:
+    folder_of("train.jsonl", "test.jsonl")(project)
+    with (project.folder / "data" / "prose" / "train.jsonl").open("a") as file:
+        file.write('{"text": null}\n')
+    split = "prose: only split train is read (1 file); left out: test.jsonl (test)"
+    checked = invoke(project, "validate")
+    assert checked.exit_code == 0, checked.output
+    assert f"source {split}\n" in checked.output
+    assert "have no usable text" in checked.output
+    done = invoke(project, "run")
+    assert done.exit_code == 0, done.output
+    assert f"note: {split}" in done.output
+    (page,) = project.folder.glob("**/README.md")
+    assert f"- {split}\n" in page.read_text()
+    assert "rows read have no usable text" in done.output
+    assert "rows read have no usable text" in page.read_text()

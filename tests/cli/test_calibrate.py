@@ -203,6 +203,29 @@ def test_a_target_from_results_of_lm_eval_paired_on_a_grid(project: Path, shared
     assert list(pairs["target_tokens"] - pairs["proxy_tokens"]) == [PER_STEP] * len(STEPS)
 
 
+def test_results_that_were_measured_differently_are_one_line(project: Path) -> None:
+    (project / "spec.yaml").write_text(SPEC.replace("  csv: target.csv\n", LM_EVAL))
+    paths = [
+        results_file(
+            project,
+            f"step{step}-tokens{step}M",
+            {"sums_cot": {"exact_match,flexible-extract": accuracy(step)}},
+        )
+        for step in STEPS
+    ]
+    result = calibrate("spec.yaml", "--dry-run")
+    assert result.exit_code == 0, result.output
+    words = " ".join(result.stdout.split())
+    assert "sums: not compared, since 10 of 10 files do not say it: n-shot, task version" in words
+    content = json.loads(paths[3].read_text())
+    content["n-samples"]["sums_cot"]["effective"] = 3
+    content["config"]["limit"] = 3
+    paths[3].write_text(json.dumps(content))
+    line = refused("spec.yaml", "--dry-run")
+    assert f"{paths[3].name}: its sums has 3 items (limit 3), and that of " in line
+    assert "; leave one kind of files out, or measure again with one limit" in line
+
+
 def test_another_protocol_and_the_same_command_again_score_nothing(
     project: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

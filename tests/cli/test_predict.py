@@ -128,7 +128,8 @@ def test_the_file_is_one_that_agree_reads(predict: Predict, tmp_path: Path) -> N
     agreed = CliRunner().invoke(app, ["agree", str(out), str(truth), "--json"])
     found = json.loads(agreed.stdout)
     assert found["metrics"]["arc"]["decision_accuracy"] == 1
-    assert list(found["metrics"]) == ["predicted_accuracy -> arc", "arc", "csqa -> arc"]
+    assert list(found["metrics"]) == ["predicted_accuracy", "arc", "csqa"]
+    assert "compared with 'arc', not their own: 'predicted_accuracy', 'csqa'" in found["notes"]
     assert "no metric, left out: columns 'rank', 'tier', 'predicted_low'" in found["notes"][0]
 
 

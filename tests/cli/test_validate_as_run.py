@@ -184,6 +184,35 @@ CASES: dict[str, tuple[list[Spoil], str]] = {
         [weights_missing, manifest(BOTH_GIVEN, BOTH_GIVEN + GIVEN % "a")],
         "given/a",
     ),
+    "a checkpoint with a damaged tokenizer": (
+        [
+            model("given/a"),
+            write("given/a/tokenizer.json", "{"),
+            manifest(BOTH_GIVEN, BOTH_GIVEN + GIVEN % "a"),
+        ],
+        "tokenizer.json",
+    ),
+    "a folder of text with nothing in it": (
+        [write("data/none/readme.md", ""), manifest("data/prose.jsonl", "data/none")],
+        "none",
+    ),
+    "rows without text": (
+        [write("data/prose.jsonl", '{"text": ""}\n' * 20)],
+        "prose",
+    ),
+    "a benchmark without items": ([write("items.jsonl", "")], "items.jsonl"),
+    "a benchmark's items twice": (
+        [write("items.jsonl", ITEM + ITEM)],
+        "items.jsonl:2",
+    ),
+    "a search with a transfer file that is not there": (
+        [mixed("transfer: none.json")],
+        "none.json",
+    ),
+    "a weighing model whose tokenizer is missing": (
+        [with_rationales, write("m/model.safetensors", "x"), plan(TRACES, "weigh: m")],
+        "no config.json",
+    ),
     "checkpoints of two tokenizers": (
         [
             model("given/a"),

@@ -163,6 +163,19 @@ def test_peek_takes_the_first_rows_and_refuses_an_empty_dataset(
         peek(source, tmp_path)
 
 
+def test_peek_refuses_a_hub_dataset_whose_first_rows_are_mostly_no_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Source(id="hub", path="owner/name")
+    lists = [{"text": ["x"]}] * (HUB_ROWS - 1)
+    fake_datasets(monkeypatch, lambda *_, **__: Stream([{"text": "x"}, *lists, *lists]))
+    with pytest.raises(InputError, match="99 of 100 rows sampled have no usable text"):
+        peek(source, tmp_path)
+    empty = [{"text": ""}] * (HUB_ROWS - 1)
+    fake_datasets(monkeypatch, lambda *_, **__: Stream([{"text": "x"}, *empty, *empty]))
+    assert "99 of 100 rows sampled have no usable text (99%; 99 empty)" in peek(source, tmp_path)
+
+
 def test_columns_unknown_beforehand_are_checked_on_the_first_row(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

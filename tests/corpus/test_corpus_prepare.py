@@ -10,9 +10,11 @@ import pytest
 
 from dataselect.config.manifest import Manifest, load_manifest
 from dataselect.config.plan import Plan, load_plan
+from dataselect.corpus import prepare
 from dataselect.corpus.packing import PackedData, Part
 from dataselect.corpus.prepare import (
     Corpus,
+    corpus_notes,
     draw_shares,
     prepare_streams,
     read_corpus,
@@ -179,3 +181,49 @@ def test_a_bos_of_the_tokenizer_is_in_the_stream_and_in_its_key(made: Any, tmp_p
         for each in (corpus, with_bos)
     }
     assert len(keys) == 2
+
+
+def test_a_source_most_of_whose_rows_have_no_text_is_refused_when_tokenised(
+    made: tuple[Manifest, Plan, Store, Corpus], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, plan, store, corpus = made
+    path = manifest.base / "a.jsonl"
+    path.write_text(path.read_text() + '\n{"body": "x"}' * 60)
+    # As if a look at some of the rows had found nothing.
+    monkeypatch.setattr(prepare, "peek", lambda source, base: "")
+    corpus = read_corpus(manifest, plan, store, ignore)
+    for _ in range(2):  # The second time its stream is in the store.
+        with pytest.raises(InputError) as refused:
+            streams((manifest, plan, store, corpus), 2000)
+        assert "a: a.jsonl: 61 of 101 rows read have no usable text (60%; 61 non text)" in str(
+            refused.value
+        )
+        assert "max_unusable: 0.61" in str(refused.value)
+    sources = [
+        each.model_copy(update={"max_unusable": 0.61}) if each.id == "a" else each
+        for each in manifest.candidates
+    ]
+    allowed = manifest.model_copy(update={"candidates": sources})
+    assert read_corpus(allowed, plan, store, ignore).fingerprints == corpus.fingerprints
+    assert streams((allowed, plan, store, corpus), 2000)["a"].tokens == 2001
+
+
+def test_what_is_left_out_of_a_source_is_noted(made: tuple[Manifest, Plan, Store, Corpus]) -> None:
+    manifest, plan, store, _ = made
+    folder = manifest.base / "split"
+    folder.mkdir()
+    for split in ("train", "test"):
+        shutil.copy(manifest.base / "b.jsonl", folder / f"{split}.jsonl")
+    candidates = [
+        each.model_copy(update={"path": "split"}) if each.id == "b" else each
+        for each in manifest.candidates
+    ]
+    changed = manifest.model_copy(update={"candidates": candidates})
+    corpus = read_corpus(changed, plan, store, ignore)
+    needed = {"a": 500, "b": 500}
+    corpus = prepare_streams(changed, plan, corpus, needed, store, ignore)
+    assert corpus_notes(changed, corpus) == [
+        "a: 1 of 41 rows read have no usable text (2.4%; 1 non text)",
+        "b: only split train is read (1 file); left out: test.jsonl (test)",
+        "b: 1 of 31 rows read have no usable text (3.2%; 1 non text)",
+    ]

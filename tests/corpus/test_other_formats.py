@@ -95,9 +95,9 @@ def test_folders_of_other_formats(tmp_path: Path, files: dict[str, Any], parts: 
 @pytest.mark.parametrize(
     ("name", "part"),
     [
-        ("shard.00000.mds", "of MDS shards of MosaicML Streaming, which are not read"),
-        ("tokens.npy", "of token ids instead of text"),
-        ("a.csv", "of CSV files"),
+        ("shard.00000.mds", "MDS shards of MosaicML Streaming are not read"),
+        ("tokens.npy", "token ids instead of text are not read"),
+        ("a.csv", "CSV files are not read"),
         ("a.tar", ".tar files are not read"),
     ],
 )

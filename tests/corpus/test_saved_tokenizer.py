@@ -171,6 +171,16 @@ def test_dropout_of_training_makes_no_token_random(tmp_path: Path) -> None:
     assert "dropout 0.5" in read.notes[0]
 
 
+def test_an_id_far_beyond_the_others_is_refused_before_room_is_made_for_it(tmp_path: Path) -> None:
+    folder = saved(tmp_path)
+    content = json.loads((folder / "tokenizer.json").read_text())
+    last = max(content["model"]["vocab"], key=content["model"]["vocab"].get)
+    content["model"]["vocab"][last] = 10**6
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="one has the id 1,000,000"):
+        read_tokenizer(folder)
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"added_tokens": [1]}'])
 def test_a_damaged_file_is_one_line(tmp_path: Path, content: str) -> None:
     folder = saved(tmp_path)

@@ -16,6 +16,7 @@ CASES = {
     "Limit": ("1000", "100", "limit"),
     "task_version": ("3.0", "2.0", "task version"),
     "filter": ("strict-match", "flexible-extract", "filter"),
+    "target_size": ("7B", "13B", "target's size"),
     "chat_template": ("none", "llama", "chat template"),
 }
 

@@ -243,6 +243,16 @@ def test_an_objective_file_may_standardise(tmp_path: Path) -> None:
     assert found.of(VALUES[:, :2]).tolist() == [1, 3]
 
 
+def test_a_metric_that_is_the_same_in_every_run_decides_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "objective.yaml"
+    path.write_text("standardise: true\n")
+    values = np.array([[1.0, 0.3], [2.0, 0.1 + 0.2], [4.0, 0.3]])
+    found = find_objective(str(path), ["arc", "flat"], values)
+    assert np.isfinite(found.weights).all()
+    differences = np.diff(found.of(values))
+    np.testing.assert_allclose(differences, np.diff(values[:, 0]) / values[:, 0].std() / 2)
+
+
 @pytest.mark.parametrize(
     ("spec", "problem"),
     [

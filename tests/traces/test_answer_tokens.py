@@ -1,5 +1,6 @@
 import math
 from itertools import pairwise
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -137,3 +138,40 @@ def test_long_thinking_takes_no_long_time() -> None:
 def test_tokens_that_are_no_text_are_named(pieces: list[str], reason: str) -> None:
     with pytest.raises(AlignmentError, match=reason):
         answer_tokens("a b", [ServerToken(piece, None, -0.1) for piece in pieces])
+
+
+def spoilt(random: Random, tokens: list[ServerToken]) -> list[ServerToken]:
+    """The list with a token less, one twice, one with another letter, or two of them swapped."""
+    at, other = random.randrange(len(tokens)), random.randrange(len(tokens))
+    made, text = list(tokens), tokens[at].text
+    kind = random.choice(["drop", "double", "change", "swap"])
+    if kind == "drop":
+        del made[at]
+    elif kind == "double":
+        made.insert(at, made[at])
+    elif kind == "change":
+        letter = random.randrange(len(text))
+        text = f"{text[:letter]}#{text[letter + 1 :]}"
+        made[at] = ServerToken(text, text.encode(), made[at].logprob)
+    elif "".join(tokens[other].text.split()) != "".join(text.split()):
+        # Tokens of one text cannot be told apart by anyone, nor where whitespace is stripped.
+        made[at], made[other] = made[other], made[at]
+    return made
+
+
+def test_a_spoilt_list_is_refused_or_gives_what_the_whole_one_gave() -> None:
+    random, refused, same = Random(1), 0, 0
+    for _ in range(2000):
+        thinking = random.choice(["hm", "Let me see. " * 5, ANSWER + ANSWER, "12 — 日 " * 3])
+        text = f"<think>\n{thinking}\n</think>\n\n{ANSWER}{random.choice(ENDS)}"
+        tokens = tokens_of(text, random.sample(range(1, len(text)), len(text) // 3))
+        whole = letters(ANSWER, tokens)
+        assert whole == pytest.approx(owners(ANSWER, tokens, text.rindex(ANSWER)))
+        try:
+            found = letters(ANSWER, spoilt(random, tokens))
+        except AlignmentError:
+            refused += 1
+            continue
+        assert found == pytest.approx(whole)
+        same += 1
+    assert min(refused, same) > 500

@@ -276,7 +276,7 @@ def test_rows_in_any_order_give_the_same_pairs(tmp_path: Path) -> None:
             ":4: the pair of a comes twice (before in line 2)",
         ),
         ("a,1,52,1e9\na,2,0.41,2e9\na,3,38,3e9\na,4,0.35,4e9\n", ":3: accuracies of a seem to mix"),
-        ("a,1e60,52,1e9\n", "which is too large to be a score"),
+        ("a,1e80,52,1e9\n", "which is too large to be a score"),
     ],
 )
 def test_rows_that_would_count_wrongly_are_refused(tmp_path: Path, rows: str, problem: str) -> None:

@@ -141,7 +141,7 @@ def _scores(
         f"{second} ({number(theirs - ours, decimals)} {unit}; lower is better)"
     )
     if any(winner in tie and second in tie for tie in ranking.ties):
-        comparison += ", a tie that Stage 1's order decides"
+        comparison += ", a tie that Stage 1 decides"
     return theirs - ours, unit, comparison
 
 

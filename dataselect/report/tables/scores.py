@@ -18,6 +18,7 @@ from rich.table import Table
 
 from dataselect._version import __version__
 from dataselect.decisions.frontier_agreement import compare_frontiers
+from dataselect.formats.column_names import better_when
 from dataselect.report.tables.score_frames import (
     HEADLINES,
     LEGEND,
@@ -38,8 +39,6 @@ from dataselect.wording import one_line, slug
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_LOWER_IS_BETTER = ("nll", "rbridge", "ted")
 
 
 def summary(
@@ -66,7 +65,7 @@ def summary(
         "versions": dict.fromkeys(by_id, METRIC_VERSION),
         "n-shot": {name: _shots(each.evaluation) for name, each in by_id.items()},
         "higher_is_better": {
-            name: {metric: not _lower(metric) for metric in values}
+            name: {metric: better_when(metric) != "lower" for metric in values}
             for name, values in metrics.items()
         },
         "n-samples": {
@@ -193,10 +192,6 @@ def _means(metrics: Metrics) -> dict[str, float]:
         results[f"{name},none"] = mean
         results[f"{name}_stderr,none"] = error
     return results
-
-
-def _lower(metric: str) -> bool:
-    return any(word in metric for word in _LOWER_IS_BETTER)
 
 
 def _shots(evaluation: Evaluation) -> int:
