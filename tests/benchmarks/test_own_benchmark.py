@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from dataselect.benchmarks.items import Item
 from dataselect.benchmarks.columns import Columns
+from dataselect.benchmarks.items import Item
 from dataselect.benchmarks.known import KNOWN
 from dataselect.benchmarks.load import load_benchmark
 from dataselect.benchmarks.own import load_definition
