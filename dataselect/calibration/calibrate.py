@@ -36,7 +36,7 @@ from dataselect.scoring.gather import gather
 from dataselect.scoring.isft import score_finetuned, tune_recipe
 from dataselect.scoring.rbridge import METRIC_VERSION
 from dataselect.scoring.score_models import BenchmarkScores, ModelScores, score_models
-from dataselect.scoring.series import Member, resolve
+from dataselect.scoring.series import Member, check_one_tokenizer, resolve
 from dataselect.store import Store, content_key
 from dataselect.transfer.chance import known_chance
 from dataselect.transfer.function import Provenance, Setting
@@ -192,7 +192,9 @@ def pair(spec: CalibrationSpec) -> Paired:
                 f"{name}: {found.describe()}; {LEAST_POINTS} pairs are needed",
                 "widen 'pair', or add checkpoints or accuracies",
             )
-    return Paired(spec, proxy, target, matches)
+    paired = Paired(spec, proxy, target, matches)
+    check_one_tokenizer(paired.proxies, spec.where("proxy"))
+    return paired
 
 
 def measure(paired: Paired, store: Store, device: str, unsafe: bool, watch: "Watch") -> Measured:
