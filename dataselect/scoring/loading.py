@@ -67,7 +67,7 @@ def load_model(folder: Path, device: str, precision: Precision) -> LoadedModel:
         model.to(device).eval()
         with _one_line(folder):
             _try(folder, model, device)
-    return LoadedModel(model, saved.tokenizer, (*saved.notes, *remarks(folder, content, model)))
+    return LoadedModel(model, saved.tokenizer, (*saved.notes, *remarks(content, model)))
 
 
 @contextmanager

@@ -137,12 +137,9 @@ def check_loaded(
         _compare_values(folder, model, tensors)
 
 
-def remarks(folder: Path, content: Mapping[str, Any], model: Any) -> list[str]:
-    """What a folder or its config.json has and transformers does not follow, for a report."""
+def remarks(content: Mapping[str, Any], model: Any) -> list[str]:
+    """What config.json says and transformers does not follow, for the notes of a report."""
     notes = []
-    # PEFT writes an adapter that has a name into a folder of that name.
-    if adapters := [file.parent.name for file in sorted(folder.glob(f"*/{_ADAPTER}"))]:
-        notes.append(f"it is scored without the adapters in it ({', '.join(adapters)})")
     named = content.get("architectures")
     kind = type(model).__name__
     if isinstance(named, list) and named and kind not in named:

@@ -146,13 +146,6 @@ def test_an_adapter_beside_a_model_is_refused(folder: Path, name: str) -> None:
     assert "merge_and_unload" in line
 
 
-def test_an_adapter_in_a_folder_of_its_own_is_noted(folder: Path) -> None:
-    (folder / "tuned").mkdir()
-    (folder / "tuned" / "adapter_config.json").write_text("{}")
-    (note,) = load_model(folder, "cpu", "float32").notes
-    assert note == "it is scored without the adapters in it (tuned)"
-
-
 def test_a_stale_file_beside_an_index_is_refused(saved: Path, folder: Path) -> None:
     shard(folder)
     shutil.copy(saved / "model.safetensors", folder)
