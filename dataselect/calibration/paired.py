@@ -13,7 +13,7 @@ from dataselect.calibration.pairing import Matches, match
 from dataselect.calibration.spec import CalibrationSpec
 from dataselect.calibration.training import check_training_sets
 from dataselect.errors import InputError
-from dataselect.scoring.series import Member, resolve
+from dataselect.scoring.series import Member, check_one_tokenizer, resolve
 from dataselect.store import content_key
 from dataselect.transfer.robust import LEAST_POINTS
 from dataselect.wording import quoted
@@ -114,7 +114,9 @@ def pair(spec: CalibrationSpec) -> Paired:
                 f"{name}: {found.describe()}; {LEAST_POINTS} pairs are needed",
                 "widen 'pair', or add checkpoints or accuracies",
             )
-    return Paired(spec, proxy, target, matches)
+    paired = Paired(spec, proxy, target, matches)
+    check_one_tokenizer(paired.proxies, spec.where("proxy"))
+    return paired
 
 
 def _series(spec: CalibrationSpec, *key: str) -> Series:
