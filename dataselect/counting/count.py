@@ -46,12 +46,12 @@ def count(
 ) -> Counts:
     """Count the trie's n-grams in the first `tokens` of each part's stream, again from its start.
 
-    `progress` gets the tokens read so far. `bits` bounds the memory of distinct followers, for each
+    `progress` gets the tokens counted so far. `bits` bounds the memory of distinct followers, for each
     length of a context. Raises InputError for a damaged stream, ValueError for an empty one or for
     a token that the vocabulary lacks.
     """
     walk = _Walk(trie, bits)
-    read = 0
+    done = 0
     for part in parts:
         stream = TokenStream(part.folder)
         if part.tokens and not len(stream):
@@ -63,8 +63,8 @@ def count(
                 # The n-grams that begin in this piece may end in the next.
                 tokens = stream.read(start, min(stop + trie.order - 1, end)).astype(np.int64)
                 walk.add(tokens, stop - start, times)
-                read += stop - start
-                progress(read)
+                done += (stop - start) * times
+                progress(done)
     return walk.counts()
 
 

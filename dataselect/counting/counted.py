@@ -139,7 +139,7 @@ class Questions:
     ) -> None:
         """Count the text in one reading and publish the scores that the store lacks.
 
-        `progress` gets the tokens read so far. Raises InputError for a damaged stream.
+        `progress` gets the tokens counted so far. Raises InputError for a damaged stream.
         """
         from dataselect.corpus.packing import Part
         from dataselect.counting.count import count

@@ -14,7 +14,12 @@ from dataselect.counting.trie import IntArray
 BITS = 1 << 28
 """Bits for the contexts of one length: 32 MiB."""
 
-_SCATTER = np.uint64(0x9E3779B97F4A7C15)
+# The finaliser of SplitMix64. One multiplication alone spreads neighbouring keys too evenly, and
+# the estimate needs bits that are shared as by chance.
+_MIX = (
+    (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
+    (np.uint64(27), np.uint64(0x94D049BB133111EB)),
+)
 
 
 class DistinctFollowers:
@@ -48,5 +53,8 @@ class DistinctFollowers:
 
     def _scattered(self, keys: IntArray) -> IntArray:
         mixed = keys.astype(np.uint64)
-        mixed ^= mixed >> np.uint64(29)
-        return ((mixed * _SCATTER) >> self._shift).astype(np.int64)
+        for shift, factor in _MIX:
+            mixed ^= mixed >> shift
+            mixed *= factor
+        mixed ^= mixed >> np.uint64(31)
+        return (mixed >> self._shift).astype(np.int64)
