@@ -46,9 +46,9 @@ def count(
 ) -> Counts:
     """Count the trie's n-grams in the first `tokens` of each part's stream, again from its start.
 
-    `progress` gets the tokens counted so far. `bits` bounds the memory of distinct followers, for each
-    length of a context. Raises InputError for a damaged stream, ValueError for an empty one or for
-    a token that the vocabulary lacks.
+    `progress` gets the tokens counted so far. `bits` bounds the memory of distinct followers, for
+    each length of a context. Raises InputError for a damaged stream, ValueError for an empty one or
+    for a token that the vocabulary lacks.
     """
     walk = _Walk(trie, bits)
     done = 0

@@ -23,6 +23,7 @@ from dataselect.report.selection.terminal import print_report
 from dataselect.scoring.prepare import prepare
 from dataselect.stages import counting
 from dataselect.stages.counting import FIRST, SHOWN
+from dataselect.stages.proxy_origins import StageName
 
 TRUTH = "id,made\nworked,0.9\nprose,0.1\nblend,0.5\ncopy,0.8\n"
 
@@ -54,7 +55,7 @@ def naive_losses(found: Selection, candidate: str, order: int) -> dict[str, floa
     """By benchmark, the mean NLL of the traces by a model that counts all that the proxy reads."""
     experiment = found.experiment
     assert experiment.tokenizer is not None
-    request = experiment.request(counting.StageName.SCREEN, candidate)
+    request = experiment.request(StageName.SCREEN, candidate)
     texts = []
     for share in request.shares:
         stream = TokenStream(share.folder)
