@@ -3,8 +3,9 @@
     python benchmarks/counting/measure.py DATA
 
 DATA is a folder of `.jsonl.gz` files with a column `text`, `gsm8k_train.jsonl.gz` among them, of
-which the first problems with their solutions stand for traces. The texts are repeated until a size
-is reached. Each measurement is a process of its own, so that its peak memory is its own. Writes
+which the first problems with their solutions stand for traces. The texts are tokenised, and the
+tokens repeated until they are those of so many megabytes of text; the larger streams are tokenised
+nowhere. Each measurement is a process of its own, so that its peak memory is its own. Writes
 `results.json` beside this file.
 """
 
@@ -28,25 +29,35 @@ def main() -> None:
     """Measure every size and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--megabytes", type=int, nargs="+", default=[25, 100, 400])
+    parser.add_argument("--tokenised", type=int, default=25, help="megabytes of text")
+    parser.add_argument("--times", type=int, nargs="+", default=[1, 4, 40], help="repetitions")
     parser.add_argument("--place", type=Path, help="folder for the texts; temporary by default")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=chosen.place) as place:
         folder = Path(place)
         alone(make_tokenizer, chosen.data, folder / "tokenizer")
         idle = alone(nothing)
+        once = folder / "tokens"
+        tokenising = alone(tokenise, chosen.data, chosen.tokenised, folder / "tokenizer", once)
+        print(json.dumps(tokenising), flush=True)
         rows = []
-        for size in chosen.megabytes:
-            tokens = folder / f"tokens-{size}"
+        for times in chosen.times:
+            tokens = folder / f"tokens-{times}"
+            alone(repeat, once, times, tokens)
             row = {
-                "megabytes": size,
-                "tokenising": alone(tokenise, chosen.data, size, folder / "tokenizer", tokens),
-                "counting": alone(count_orders, chosen.data, folder / "tokenizer", tokens, 5),
+                "megabytes": times * chosen.tokenised,
+                "orders_1_to_5": alone(count_orders, chosen.data, folder / "tokenizer", tokens, 5),
                 "unigrams": alone(count_orders, chosen.data, folder / "tokenizer", tokens, 1),
             }
             print(json.dumps(row), flush=True)
             rows.append(row)
-    results = {"vocabulary": VOCABULARY, "traces": TRACES, "idle": idle, "rows": rows}
+    results = {
+        "vocabulary": VOCABULARY,
+        "traces": TRACES,
+        "imports_alone": idle,
+        "tokenising": {"megabytes": chosen.tokenised, **tokenising},
+        "counting": rows,
+    }
     Path(__file__).with_name("results.json").write_text(json.dumps(results, indent=1) + "\n")
 
 
@@ -111,6 +122,22 @@ def tokenise(data: Path, size: int, tokenizer: Path, out: Path) -> dict[str, Any
         texts(data, size), tokenizer, 1 << 40, out, processes=1, progress=lambda _: None
     )
     return {"tokens": counts.tokens}
+
+
+def repeat(tokens: Path, times: int, out: Path) -> dict[str, Any]:
+    """Write a stream with the tokens of another so many times."""
+    import numpy as np
+
+    from dataselect.corpus.shards import SHARD_TOKENS, TokenStream
+
+    stream = TokenStream(tokens)
+    index = json.loads((tokens / "index.json").read_text())
+    ids = np.tile(stream.read(0, len(stream)), times)
+    out.mkdir()
+    for number, start in enumerate(range(0, len(ids), SHARD_TOKENS)):
+        ids[start : start + SHARD_TOKENS].tofile(out / f"tokens-{number:05d}.bin")
+    (out / "index.json").write_text(json.dumps({**index, "tokens": len(ids)}))
+    return {}
 
 
 def count_orders(data: Path, tokenizer: Path, tokens: Path, orders: int) -> dict[str, Any]:
