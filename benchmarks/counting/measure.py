@@ -16,6 +16,7 @@ import multiprocessing
 import resource
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -153,17 +154,21 @@ def count_orders(data: Path, tokenizer: Path, tokens: Path, orders: int) -> dict
     with gzip.open(data / "gsm8k_train.jsonl.gz", "rt", encoding="utf-8") as lines:
         traces = [json.loads(line)["text"] for _, line in zip(range(TRACES), lines, strict=False)]
     sequences = [loaded(trace)["input_ids"] for trace in traces]
+    tracemalloc.start()
     trie = NgramTrie(sequences, orders, max(loaded.get_vocab().values()) + 1)
     began = time.process_time()
     counts = count(trie, [Part(str(tokens), len(TokenStream(tokens)))])
     seconds = time.process_time() - began
     nll = token_nll(trie, counts)
+    # The peak of the process has the imports and the pages of the stream that are mapped as well.
+    allocated = tracemalloc.get_traced_memory()[1]
     return {
         "tokens": counts.tokens,
         "trace_tokens": len(trie.tokens),
         "ngrams": sum(trie.size(depth) for depth in range(1, orders + 1)),
         "exact": counts.exact,
         "counting_cpu_seconds": round(seconds, 2),
+        "allocated_peak_mib": round(allocated / 2**20),
         "nll": [round(float(each), 4) for each in nll.mean(axis=1)],
     }
 
