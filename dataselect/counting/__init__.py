@@ -11,6 +11,7 @@ from dataselect.counting.counted import (
     Want,
     column,
     find_counted,
+    is_counted,
 )
 
-__all__ = ["ORDERS", "SCORES", "Questions", "Text", "Want", "column", "find_counted"]
+__all__ = ["ORDERS", "SCORES", "Questions", "Text", "Want", "column", "find_counted", "is_counted"]

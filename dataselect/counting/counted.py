@@ -100,6 +100,11 @@ def find_counted(store: Store, text: Text, want: Want) -> Counted | None:
     return None if artifact is None else _read(artifact)
 
 
+def is_counted(store: Store, text: Text, want: Want) -> bool:
+    """Whether the scores are in the store."""
+    return store.find(KIND, want.spec(text)) is not None
+
+
 class Questions:
     """What texts are counted for: the traces of all that is wanted, as token n-grams.
 

@@ -8,12 +8,20 @@ command on other data, has no text here and no such score.
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from dataselect.corpus.prepare import draw_shares
 from dataselect.corpus.shards import SECONDS_BETWEEN_REPORTS
-from dataselect.counting import ORDERS, SCORES, Questions, Text, Want, column, find_counted
+from dataselect.counting import (
+    ORDERS,
+    SCORES,
+    Questions,
+    Text,
+    Want,
+    column,
+    find_counted,
+    is_counted,
+)
 from dataselect.counting.counted import Counted
 from dataselect.decisions.agreement import decision_accuracy
 from dataselect.decisions.ranking import observed_scores
@@ -60,6 +68,8 @@ def count_words(experiment: Experiment, screening: Screening) -> Counting | None
     Raises InputError for a damaged token stream, IncompleteError for scores that have gone from the
     store meanwhile.
     """
+    import pandas as pd
+
     texts, without = _texts(experiment, screening.scores.scored)
     if len(texts) < 2:
         return None
@@ -76,9 +86,10 @@ def count_words(experiment: Experiment, screening: Screening) -> Counting | None
             for name, text in texts.items()
         }
         facts |= {name: sets[0].facts for name, sets in found.items()}
+        means = {name: _mean(sets) for name, sets in found.items()}
         for score in (column(order, score) for order in ORDERS for score in SCORES):
-            table = _table(found, score).reindex(measured.index).dropna()
-            tables.setdefault(score, {})[benchmark] = table
+            table = pd.DataFrame({name: each[score] for name, each in means.items()})
+            tables.setdefault(score, {})[benchmark] = table.reindex(measured.index).dropna()
     ranking = screening.ranking
     scores = {name: observed_scores(each, ranking.method) for name, each in tables.items()}
     rbridge = ranking.table["score"][list(texts)]
@@ -123,7 +134,7 @@ def _count(experiment: Experiment, texts: Mapping[str, Text], wants: Sequence[Wa
     store, watch = experiment.store, experiment.watch
     questions: Questions | None = None
     for name, text in texts.items():
-        if all(find_counted(store, text, want) for want in wants):
+        if all(is_counted(store, text, want) for want in wants):
             continue
         if questions is None:
             watch.step("Counting words")
@@ -156,12 +167,7 @@ def _read(experiment: Experiment, text: Text, want: Want) -> Counted:
     return counted
 
 
-def _table(found: Mapping[str, list[Counted]], name: str) -> "pd.DataFrame":
-    """Items x candidates: the mean over the sets of traces, on the items that all have."""
-    import pandas as pd
-
-    columns = {}
-    for candidate, sets in found.items():
-        values = [each.table.set_index("item")[name] for each in sets]
-        columns[candidate] = reduce(pd.Series.add, values) / len(values)
-    return pd.DataFrame(columns)
+def _mean(sets: Sequence[Counted]) -> "pd.DataFrame":
+    """Items x scores: the mean over the sets of traces, on the items that all have."""
+    first, *others = (each.table.set_index("item") for each in sets)
+    return sum(others, first) / len(sets)
