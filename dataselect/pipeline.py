@@ -20,13 +20,19 @@ from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
 from dataselect.cost import PlannedCost, Spent, spent
 from dataselect.decisions.ablation import Ablation
-from dataselect.decisions.target_agreement import TargetAgreement, target_agreement
+from dataselect.decisions.regret import KnownTruth
+from dataselect.decisions.target_agreement import (
+    TargetAgreement,
+    mean_accuracy,
+    target_agreement,
+)
 from dataselect.errors import DataselectError
 from dataselect.leaks.alarm import CleanRanking
 from dataselect.scoring.remarks import Remarks
 from dataselect.stages import prepare as preparation
 from dataselect.stages.accounting import method_cost, run_notes, spent_by_stage, stage_scores
 from dataselect.stages.experiment import Experiment
+from dataselect.stages.known_targets import judge
 from dataselect.stages.predict import Prediction, predict
 from dataselect.stages.prepare import prepare, read_truth
 from dataselect.stages.proxy_origins import StageName
@@ -92,28 +98,30 @@ def select(
     experiment: Experiment,
     screening: Screening,
     prediction: Prediction | None,
-    truth: Mapping[str, float] | None,
+    truth: Mapping[str, Mapping[str, float]] | None,
     compare_metrics: bool,
     warned: Sequence[str] = (),
 ) -> "Selection":
     """The stages' results, compared with known target accuracies, and their cost.
 
-    `warned` are the warnings that were shown meanwhile; they join the notes.
+    `truth`: accuracies by candidate and benchmark. `warned` are the warnings that were shown
+    meanwhile; they join the notes.
     """
-    agreement = None
-    if truth is not None:
-        agreement = target_agreement(truth, screening.by_metric(), experiment.bootstrap)
+    agreement, known = None, None if truth is None else mean_accuracy(truth)
+    if known is not None:
+        agreement = target_agreement(known, screening.by_metric(), experiment.bootstrap)
     return Selection(
         experiment=experiment,
         screening=screening,
         prediction=prediction,
         agreement=agreement,
+        truth=None if truth is None else judge(experiment, screening, prediction, truth),
         cost=method_cost(experiment, screening, prediction),
         spent=spent_by_stage(experiment.store, screening, prediction),
         seconds=experiment.runtime.seconds,
         notes=run_notes(experiment, screening, prediction, warned),
         clean=rank_without_leaks(experiment, screening, prediction),
-        ablation=ablate(experiment, screening, truth) if compare_metrics else None,
+        ablation=ablate(experiment, screening, known) if compare_metrics else None,
     )
 
 
@@ -152,6 +160,8 @@ class Selection:
     """Rankings without leaked items, of the stages that have any."""
     ablation: Ablation | None = None
     """Stage 1's ranking by every metric; None without `compare_metrics`."""
+    truth: KnownTruth | None = None
+    """The choice judged by known target accuracies; None if none of the candidates' is known."""
     mixture: "Found | DataselectError | None" = None
     """Result of the mixture search, or the error that ended it; None before or without a search."""
 

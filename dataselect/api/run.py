@@ -55,6 +55,12 @@ class RunResult(Result):
         return str(self.document["verdict"])
 
     @property
+    def next_step(self) -> str:
+        """What to do next, what it costs and what it would tell; as numbers, `decision.next` of the
+        document."""
+        return str(self.document["next_step"])
+
+    @property
     def complete(self) -> bool:
         """Whether no candidate failed; the same call retries those that did."""
         return self.selection.complete

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataselect.proxies.recipe import Recipe
 from dataselect.report.selection.document import document
+from dataselect.report.selection.known_targets import truth_cells
 from dataselect.report.selection.leaks import leak_cells
 from dataselect.report.selection.readme import readme
 from dataselect.report.selection.resolved import resolved_yaml
@@ -96,6 +97,7 @@ def _row(content: Mapping[str, Any], candidate: Mapping[str, Any]) -> dict[str, 
         "predicted_low": stage2.get("low"),
         "predicted_high": stage2.get("high"),
     }
+    row |= truth_cells(content, candidate["id"])
     row |= leak_cells(content, candidate["id"])
     for stage, part in (("stage1", stage1), ("stage2", stage2)):
         for benchmark, measured in part.get("benchmarks", {}).items():

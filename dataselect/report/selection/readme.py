@@ -14,6 +14,7 @@ from dataselect.report.markdown import code, escape, table
 from dataselect.report.mixture.readme import mixture_lines, response_lines, search_lines
 from dataselect.report.mixture.verdict import ranking_words
 from dataselect.report.selection.background import STAGE_NAMES, cost_lines, provenance_lines
+from dataselect.report.selection.known_targets import truth_lines
 from dataselect.report.selection.leaks import alarms, leak_lines, mark
 from dataselect.report.selection.stage_scores import benchmark_lines, decimals, score_words
 from dataselect.report.selection.uncertainty import ablation_lines, noise_lines, uncertainty_lines
@@ -31,6 +32,7 @@ def readme(document: Mapping[str, Any], command: str) -> str:
         f"For a target of {format_count(target['parameters'])} parameters trained on "
         f"{format_count(target['tokens'])} tokens.",
         f"**{escape(document['verdict'])}**",
+        *_next_step(document),
         *_incomplete(document),
         "## Ranking",
         *alarms(document),
@@ -39,6 +41,7 @@ def readme(document: Mapping[str, Any], command: str) -> str:
         *benchmark_lines(document),
         *_prediction(document),
         *_evidence(document["evidence"]),
+        *truth_lines(document),
         *ablation_lines(document.get("ablation")),
         *noise_lines(document["stages"]["stage1"]),
         *leak_lines(document),
@@ -54,6 +57,11 @@ def readme(document: Mapping[str, Any], command: str) -> str:
         "and `ranking.csv` has one row per candidate.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _next_step(document: Mapping[str, Any]) -> list[str]:
+    words = document.get("next_step")
+    return [escape(words)] if words else []
 
 
 def _incomplete(document: Mapping[str, Any]) -> list[str]:

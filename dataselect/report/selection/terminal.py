@@ -14,6 +14,7 @@ from rich.text import Text
 
 from dataselect.benchmarks.items import Exclusion
 from dataselect.report import numbers
+from dataselect.report.selection.known_targets import truth_rows, truth_sentences
 from dataselect.report.selection.leaks import alarm_lines, mark
 from dataselect.report.selection.stage_scores import (
     by_benchmark,
@@ -39,6 +40,8 @@ def print_report(document: Mapping[str, Any], console: Console) -> None:
     """Print the main results; the rest is in the report's README."""
     console.print()
     console.print(Text(one_line(document["verdict"]), style="bold"))
+    if document.get("next_step"):
+        console.print(Text(one_line(document["next_step"])))
     console.print()
     console.print(_ranking(document))
     console.print(_legend(document))
@@ -62,6 +65,11 @@ def print_report(document: Mapping[str, Any], console: Console) -> None:
     if document["evidence"] is not None:
         console.print()
         console.print(_evidence(document["evidence"]))
+    if document.get("truth") is not None:
+        console.print()
+        console.print(_truth(document))
+        for line in truth_sentences(document):
+            console.print(Text(one_line(line)))
     if document.get("ablation") is not None:
         console.print()
         console.print(_ablation(document["ablation"]))
@@ -149,6 +157,19 @@ def _evidence(evidence: dict[str, Any]) -> Table:
             ),
         )
     return table
+
+
+def _truth(document: Mapping[str, Any]) -> Table:
+    head, rows = truth_rows(document)
+    shown = _table("Accuracy of the targets, %")
+    for place, name in enumerate(head):
+        if place == 1:
+            shown.add_column(name, overflow="fold")
+        else:
+            shown.add_column(name, justify="right", no_wrap=True)
+    for row, each in zip(rows, document["candidates"], strict=True):
+        shown.add_row(*map(Text, row), style=_STYLES[each["status"]])
+    return shown
 
 
 def _ablation(ablation: dict[str, Any]) -> Table:
