@@ -8,6 +8,7 @@ of the proxies of the stage as they are, 6ND and scoring, by which the run count
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -32,6 +33,9 @@ from dataselect.stages.scores import StageScores
 from dataselect.stages.screen import Screening
 from dataselect.transfer.lead import ForecastLead, PairScores
 
+Basis = Literal["gap", "function", "scores"]
+"""What probabilities rest on besides scores: a published gap, transfer functions, or nothing."""
+
 
 @dataclass(frozen=True)
 class Outlook:
@@ -55,13 +59,16 @@ class Outlook:
     """Training FLOPs of one target."""
     trained: bool
     """Whether the stage's proxies are made by the run; more seeds of given checkpoints are not."""
-    rests_on: str
-    """What the probability is of: "gap", a published one; "function"; or "scores" alone."""
+    rests_on: Basis
+    """What the probability rests on."""
     proxy_flops: float | None = None
     """Training FLOPs of the stage's proxies; None if they differ or are not known."""
     larger_flops: float | None = None
     """Training FLOPs of a larger proxy that would be enough by the published gap; None if none is
     known to be, or nothing is known of larger ones."""
+    unseen: tuple[str, ...] = ()
+    """Those of the undecided whose order is open only by the noise of seeds, which the stage's
+    probabilities leave out."""
     cut: CutDoubt | None = None
     """The doubt about Stage 1's cut where a second stage ran; None if there is none."""
     cut_flops: float = 0.0
@@ -78,26 +85,18 @@ def look_ahead(
 ) -> Outlook:
     """What could tell `first` from the undecided, all of them scored in `stage`."""
     confidence = experiment.plan.confidence
-    scores, ranking = screening.scores, screening.ranking
-    rests_on = "scores"
-    chances: dict[str, Chance] = {}
-    if stage is StageName.PREDICT and prediction is not None:
-        scores, ranking = prediction.scores, prediction.ranking
-        if prediction.overall:
-            rests_on = "function"
-            chances = {
-                name: _forecast_lead(experiment, prediction, first, name) for name in undecided
-            }
-    elif screening.uncertainty is not None and screening.uncertainty.tau is not None:
-        rests_on = "gap"
-    seed_sd = _seed_sd(screening, scores, ranking)
-    if rests_on != "function":
-        chances = {
-            name: _score_lead(screening, ranking, seed_sd, first, name, rests_on == "gap")
-            for name in undecided
-        }
-    seeds = _seeds(scores)
-    step = next_step(chances, tuple(undecided), seeds, confidence)
+    rests_on = _basis(screening, prediction, stage)
+    in_second = stage is StageName.PREDICT and prediction is not None
+    scores = prediction.scores if prediction is not None and in_second else screening.scores
+    seeds, unseen = _seeds(scores), ()
+    if in_second and rests_on == "scores" and seeds > 1:
+        # The stage's probabilities are over items; with the noise of seeds some may be open.
+        others = [name for name in scores.scored if name not in (first, *undecided)]
+        all_leads = leads(experiment, screening, prediction, stage, first, others)
+        unseen = tuple(n for n, each in all_leads.items() if each.probability(seeds) < confidence)
+    open_ = (*undecided, *unseen)
+    chances = leads(experiment, screening, prediction, stage, first, open_)
+    step = next_step(chances, open_, seeds, confidence)
     origins = {run.proxy.origin for run in scores.candidates.values() if run.proxy is not None}
     target = experiment.manifest.target
     size, tokens = scores.parameters, scores.tokens
@@ -115,7 +114,7 @@ def look_ahead(
         step=step,
         candidates=len(scores.scored),
         seeds=seeds,
-        seeds_known=seed_sd is not None,
+        seeds_known=seeds > 1 or rests_on == "gap",
         seed_flops=scores.flops / seeds,
         items=sum(len(table) for table in scores.table("rbridge").values()),
         target_flops=target_flops,
@@ -123,11 +122,39 @@ def look_ahead(
         rests_on=rests_on,
         proxy_flops=proxy_flops,
         larger_flops=larger,
+        unseen=unseen,
         cut=cut,
         cut_flops=0.0
         if cut is None or prediction is None
         else cut.more * prediction.scores.flops / len(prediction.scores.scored),
     )
+
+
+def leads(
+    experiment: Experiment,
+    screening: Screening,
+    prediction: Prediction | None,
+    stage: StageName,
+    first: str,
+    others: Sequence[str],
+) -> dict[str, Chance]:
+    """The chance that `first` is ahead of each of the others, by what `stage` knows."""
+    basis = _basis(screening, prediction, stage)
+    if basis == "function" and prediction is not None:
+        return {name: _forecast_lead(experiment, prediction, first, name) for name in others}
+    scores, ranking = screening.scores, screening.ranking
+    if stage is StageName.PREDICT and prediction is not None:
+        scores, ranking = prediction.scores, prediction.ranking
+    sd = _seed_sd(screening, scores, ranking)
+    gap = basis == "gap"
+    return {name: _score_lead(screening, ranking, sd, first, name, gap) for name in others}
+
+
+def _basis(screening: Screening, prediction: Prediction | None, stage: StageName) -> Basis:
+    if stage is StageName.PREDICT and prediction is not None:
+        return "function" if prediction.overall else "scores"
+    known = screening.uncertainty
+    return "scores" if known is None or known.tau is None else "gap"
 
 
 def _seeds(scores: StageScores) -> int:

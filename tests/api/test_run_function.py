@@ -65,8 +65,16 @@ def test_it_shows_itself_in_a_notebook(result: ds.RunResult) -> None:
     page = result._repr_html_()
     assert result.verdict in page
     assert "<table" in page
+    assert result.next_step.split("'")[0] in page
     assert result.verdict in repr(result)
     assert "\n" not in repr(result)
+
+
+def test_the_next_step_is_a_field_of_its_own(result: ds.RunResult) -> None:
+    assert result.next_step.startswith("Next: ")
+    assert result.next_step == result.document["next_step"]
+    assert "Next" not in result.verdict
+    assert result.document["decision"]["next"]["action"]
 
 
 def test_without_out_nothing_is_written(

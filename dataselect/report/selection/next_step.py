@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dataselect.decisions.next_step import MOST_ITEMS, MOST_SEEDS
 from dataselect.report import numbers
 from dataselect.stages.next_step import Outlook, look_ahead
+from dataselect.stages.proxy_origins import StageName
 from dataselect.units import format_flops
 
 if TYPE_CHECKING:
@@ -64,9 +65,16 @@ def advise(selection: "Selection", decision: "Mapping[str, Any]") -> dict[str, A
         )
         text, flops = _words(outlook, winner)
         step = outlook.step
+        if outlook.unseen:
+            hidden = listed(outlook.unseen)
+            text += (
+                "; the noise of seeds, which the probability above leaves out, hides its lead over "
+                f"{hidden}"
+            )
         made |= {
             "action": step.action,
             "order": step.action,
+            "undecided": list(step.undecided),
             "beyond": list(step.beyond),
             "seeds": step.seeds,
             "items": step.items,
@@ -78,12 +86,13 @@ def advise(selection: "Selection", decision: "Mapping[str, Any]") -> dict[str, A
             if outlook.cut is None
             else {**asdict(outlook.cut), "flops": outlook.cut_flops},
         }
-        text += _known(selection, [winner, *undecided])
+        text += _known(selection, [winner, *step.undecided])
         if cut := _cut(outlook):
             # What costs less than a target comes before what follows from the survivors alone.
             if outlook.cut_flops < outlook.target_flops:
                 made["action"] = "keep_more"
-                text = f"widen Stage 1's cut: {cut}. Of the survivors: {text}"
+                which = "By Stage 1" if stage is StageName.SCREEN else "Of the survivors"
+                text = f"widen Stage 1's cut: {cut}. {which}: {text}"
             else:
                 text += f". Stage 1's cut is in doubt: {cut}"
     if failed:
@@ -179,10 +188,7 @@ def _more_seeds(outlook: Outlook, winner: str) -> tuple[str, float | None]:
         if step.items is not None:
             tells += f"; besides, about {_times(outlook)} are needed"
     else:
-        tells = (
-            f"if the difference stays, its probability rises to "
-            f"{numbers.probability(step.probability)}"
-        )
+        tells = f"if the difference stays, its probability rises to {_p(step.probability)}"
     return f"{what}; {tells}", flops or None
 
 
@@ -197,39 +203,38 @@ def _more_items(outlook: Outlook, winner: str) -> tuple[str, float | None]:
         seeds += _price(outlook, flops) if outlook.trained else ""
     return (
         f"score {listed([winner, *step.undecided])} on about {_times(outlook)}{seeds}; if the "
-        f"difference stays, its probability rises to {numbers.probability(step.probability)}",
+        f"difference stays, its probability rises to {_p(step.probability)}",
         flops,
     )
 
 
 def _other_proxies(outlook: Outlook, winner: str) -> tuple[str, float | None]:
     step, flops = outlook.step, None
-    these = listed([winner, *(step.beyond or step.undecided)], "or")
-    text = f"take {these}, whichever is cheaper, for more seeds cannot tell them apart"
+    these = [winner, *(step.beyond or step.undecided)]
+    either = f"take {winner}, or {'the other' if len(these) == 2 else 'one'} if it is cheaper"
+    text = f"{listed(these)} cannot be told apart by"
     if not step.beyond:
-        text = f"take {these}, whichever is cheaper, for {MOST_SEEDS} seeds cannot tell them apart"
-        return f"{text}, nor {MOST_ITEMS:g} times as many items", None
-    exact = numbers.probability(step.probability)
+        return (
+            f"{text} {MOST_SEEDS} seeds, nor by {MOST_ITEMS:g} times as many items: {either}",
+            None,
+        )
+    text += f" more seeds: without any noise the probability would be {_p(step.probability)}"
     if outlook.rests_on == "scores":
-        return f"{text}: without any noise the probability would be {exact}", None
+        return f"{text}; {either}", None
     if outlook.rests_on == "function":
-        why = "as far as targets of equal score differ on the calibration runs"
-        remedy = (
-            "only a larger Stage 2 proxy with a function of its own might, and how large is not "
-            "known"
-        )
-        return f"{text}: without any noise the probability would be {exact}, {why}; {remedy}", None
-    why = "by the gap between such proxies and the target"
+        return (
+            f"{text}, because targets of equal score differ; {either}, or a larger Stage 2 proxy "
+            "with a function of its own, and how large is not known"
+        ), None
+    text += ", by the gap between such proxies and the target"
     if outlook.larger_flops is None:
-        remedy = "and no proxy cheaper than the target is known to be enough"
-    else:
-        flops = outlook.candidates * outlook.larger_flops
-        remedy = (
-            f"a larger proxy in {_section(outlook)} might, of about "
-            f"{format_flops(outlook.larger_flops)} each{_price(outlook, flops)}, if the difference "
-            "stays"
-        )
-    return f"{text}: without any noise the probability would be {exact} {why}; {remedy}", flops
+        return f"{text}; {either}; no proxy cheaper than the target is known to be enough", None
+    flops = outlook.candidates * outlook.larger_flops
+    return (
+        f"{text}; {either}, or a larger proxy in {_section(outlook)}: about "
+        f"{format_flops(outlook.larger_flops)} each{_price(outlook, flops)}, would be enough if "
+        "the difference stays"
+    ), flops
 
 
 def _known(selection: "Selection", names: list[str]) -> str:
@@ -238,8 +243,8 @@ def _known(selection: "Selection", names: list[str]) -> str:
     if truth is None or len(names) < 2 or any(name not in truth.accuracy for name in names):
         return ""
     true = [f"{name} {numbers.percent(truth.accuracy[name])}" for name in names[:4]]
-    more = f" and {len(names) - 4} more, below" if len(names) > 4 else ""
-    return f". The known targets: {', '.join(true)}{more}"
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return f". Their targets are known: {', '.join(true)}{more}"
 
 
 def _cut(outlook: Outlook) -> str:
@@ -248,11 +253,14 @@ def _cut(outlook: Outlook) -> str:
     if cut is None:
         return ""
     return (
-        f"the best is among the survivors with probability {numbers.probability(cut.p_kept)}; "
-        f"'keep: {cut.keep}' in the plan's 'screen' makes that "
-        f"{numbers.probability(cut.p_then)} and adds {_count(cut.more, 'candidate')} to Stage 2"
-        f"{_price(outlook, outlook.cut_flops)}"
+        f"the survivors hold the best with probability {_p(cut.p_kept)}; 'keep: {cut.keep}' in the "
+        f"plan's 'screen' makes it {_p(cut.p_then)} and adds {_count(cut.more, 'candidate')} to "
+        f"Stage 2{_price(outlook, outlook.cut_flops)}"
     )
+
+
+def _p(probability: float | None) -> str:
+    return numbers.probability(probability)
 
 
 def _section(outlook: Outlook) -> str:
@@ -270,8 +278,14 @@ def _times(outlook: Outlook) -> str:
 
 
 def _price(outlook: Outlook, flops: float) -> str:
-    """What it costs, in FLOPs and targets; "" where that is not known."""
+    """What it costs, in FLOPs and target runs; "" where that is not known."""
     if flops <= 0:
         return ""
-    part = numbers.share_of(flops, outlook.target_flops)
-    return f", for {format_flops(flops)} ({part} of a target's)"
+    share = flops / outlook.target_flops
+    if share >= 1:
+        part = f"{share:,.3g} target runs"
+    elif share >= 0.01:
+        part = f"{100 * share:.2g}% of a target run"
+    else:
+        part = f"1/{1 / share:,.0f} of a target run"
+    return f", for {format_flops(flops)} ({part})"
