@@ -88,7 +88,8 @@ def look_ahead(
     rests_on = _basis(screening, prediction, stage)
     in_second = stage is StageName.PREDICT and prediction is not None
     scores = prediction.scores if prediction is not None and in_second else screening.scores
-    seeds, unseen = _seeds(scores), ()
+    seeds = _seeds(scores)
+    unseen: tuple[str, ...] = ()
     if in_second and rests_on == "scores" and seeds > 1:
         # The stage's probabilities are over items; with the noise of seeds some may be open.
         others = [name for name in scores.scored if name not in (first, *undecided)]
