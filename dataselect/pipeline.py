@@ -98,30 +98,32 @@ def select(
     experiment: Experiment,
     screening: Screening,
     prediction: Prediction | None,
-    truth: Mapping[str, Mapping[str, float]] | None,
+    targets: Mapping[str, Mapping[str, float]] | None,
     compare_metrics: bool,
     warned: Sequence[str] = (),
 ) -> "Selection":
     """The stages' results, compared with known target accuracies, and their cost.
 
-    `truth`: accuracies by candidate and benchmark. `warned` are the warnings that were shown
+    `targets`: accuracies by candidate and benchmark. `warned` are the warnings that were shown
     meanwhile; they join the notes.
     """
-    agreement, known = None, None if truth is None else mean_accuracy(truth)
-    if known is not None:
-        agreement = target_agreement(known, screening.by_metric(), experiment.bootstrap)
+    agreement = truth = judged = None
+    if targets is not None:
+        truth, by_metric = mean_accuracy(targets), screening.by_metric()
+        agreement = target_agreement(truth, by_metric, experiment.bootstrap)
+        judged = judge(experiment, screening, prediction, targets, by_metric)
     return Selection(
         experiment=experiment,
         screening=screening,
         prediction=prediction,
         agreement=agreement,
-        truth=None if truth is None else judge(experiment, screening, prediction, truth),
+        truth=judged,
         cost=method_cost(experiment, screening, prediction),
         spent=spent_by_stage(experiment.store, screening, prediction),
         seconds=experiment.runtime.seconds,
         notes=run_notes(experiment, screening, prediction, warned),
         clean=rank_without_leaks(experiment, screening, prediction),
-        ablation=ablate(experiment, screening, known) if compare_metrics else None,
+        ablation=ablate(experiment, screening, truth) if compare_metrics else None,
     )
 
 
@@ -160,10 +162,10 @@ class Selection:
     """Rankings without leaked items, of the stages that have any."""
     ablation: Ablation | None = None
     """Stage 1's ranking by every metric; None without `compare_metrics`."""
-    truth: KnownTruth | None = None
-    """The choice judged by known target accuracies; None if none of the candidates' is known."""
     mixture: "Found | DataselectError | None" = None
     """Result of the mixture search, or the error that ended it; None before or without a search."""
+    truth: KnownTruth | None = None
+    """The choice judged by known target accuracies; None if none of the candidates' is known."""
 
     @property
     def mixture_found(self) -> "Found | None":

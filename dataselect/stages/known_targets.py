@@ -1,6 +1,7 @@
 """A run's choice and predictions, judged by the known accuracies of targets."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,15 +10,20 @@ from dataselect.stages.experiment import Experiment
 from dataselect.stages.predict import Prediction
 from dataselect.stages.screen import Screening
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def judge(
     experiment: Experiment,
     screening: Screening,
     prediction: Prediction | None,
     truth: Mapping[str, Mapping[str, float]],
+    by_metric: "Mapping[str, pd.Series]",
 ) -> KnownTruth | None:
     """What the choice cost, by accuracies of targets by candidate and benchmark.
 
+    `by_metric`: scores by candidate, lower is better, each of a ranking that might have chosen.
     None if the target accuracy of no candidate is known.
     """
     order = screening.survivors if prediction is None else prediction.order
@@ -30,7 +36,7 @@ def judge(
         [candidate.id for candidate in experiment.manifest.candidates],
         chosen=order[0] if order else None,
         survivors=screening.survivors,
-        by_metric=screening.by_metric(),
+        by_metric=by_metric,
         predicted={
             name: (each.predicted_accuracy, each.low, each.high) for name, each in overall.items()
         },

@@ -144,7 +144,7 @@ def make_selection(project: Path) -> MakeSelection:
             spent={"stage1": one, "stage2": one} if stage2 else {"stage1": one},
             seconds=90.5,
             notes=("good: left out 100 bad of 800 rows read",),
-            truth=judge(experiment, screening, prediction, table),
+            truth=judge(experiment, screening, prediction, table, screening.by_metric()),
         )
 
     return make

@@ -10,9 +10,10 @@ Schema 1. Keys may be added within a schema; none is renamed or removed.
     candidates[]   id, title, rank, status, reason, stage1 | null, stage2 | null, leaks | null
     wins           by stage, by candidate: probability that it is better than each other one;
                    under "prediction" that its target is better
+    truth | null   choice and predictions beside known target accuracies
     stages         by stage: the proxies, how scores were aggregated, status of each candidate
     cost           flops, counts, saving_factor, seconds, spent
-    evidence | null, truth | null, ablation | null, leaks | null
+    evidence | null, ablation | null, leaks | null
     mixture | null
                    status ("done", "failed", "unfinished"), problem, verdict, folder, and
                    proposal | null: proposal.json of that folder without curves and runs
@@ -27,10 +28,10 @@ from typing import TYPE_CHECKING, Any
 from dataselect.cost import Spent, training_flops
 from dataselect.report.mixture.part import mixture_part
 from dataselect.report.selection.candidates import candidate_rows, measured
-from dataselect.report.selection.known_targets import truth_part
 from dataselect.report.selection.leaks import leak_figures
 from dataselect.report.selection.next_step import advise
 from dataselect.report.selection.provenance import provenance
+from dataselect.report.selection.truth import truth_part
 from dataselect.report.selection.verdict import decide
 
 if TYPE_CHECKING:
@@ -63,11 +64,11 @@ def document(selection: "Selection") -> dict[str, Any]:
             "next_step": decision["next"].pop("text"),
             "decision": decision,
             "candidates": candidates,
+            "truth": truth_part(selection.truth),
             "wins": {"stage2": None, "prediction": None, **wins},
             "stages": {"stage2": None, **stages},
             "cost": _cost(selection),
             "evidence": _evidence(selection.agreement),
-            "truth": truth_part(selection.truth),
             "ablation": None if selection.ablation is None else _ablation(selection.ablation),
             "leaks": leak_figures(selection),
             "mixture": mixture_part(selection),

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from dataselect.proxies.recipe import Recipe
 from dataselect.report.selection.document import document
-from dataselect.report.selection.known_targets import truth_cells
 from dataselect.report.selection.leaks import leak_cells
 from dataselect.report.selection.readme import readme
 from dataselect.report.selection.resolved import resolved_yaml
+from dataselect.report.selection.truth import truth_cells
 from dataselect.stages.accounting import stage_scores
 from dataselect.store.files import write_atomic
 from dataselect.wording import one_line

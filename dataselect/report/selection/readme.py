@@ -14,9 +14,9 @@ from dataselect.report.markdown import code, escape, table
 from dataselect.report.mixture.readme import mixture_lines, response_lines, search_lines
 from dataselect.report.mixture.verdict import ranking_words
 from dataselect.report.selection.background import STAGE_NAMES, cost_lines, provenance_lines
-from dataselect.report.selection.known_targets import truth_lines
 from dataselect.report.selection.leaks import alarms, leak_lines, mark
 from dataselect.report.selection.stage_scores import benchmark_lines, decimals, score_words
+from dataselect.report.selection.truth import truth_lines
 from dataselect.report.selection.uncertainty import ablation_lines, noise_lines, uncertainty_lines
 from dataselect.units import format_count
 from dataselect.wording import one_line

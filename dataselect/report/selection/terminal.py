@@ -14,7 +14,6 @@ from rich.text import Text
 
 from dataselect.benchmarks.items import Exclusion
 from dataselect.report import numbers
-from dataselect.report.selection.known_targets import truth_rows, truth_sentences
 from dataselect.report.selection.leaks import alarm_lines, mark
 from dataselect.report.selection.stage_scores import (
     by_benchmark,
@@ -24,6 +23,7 @@ from dataselect.report.selection.stage_scores import (
     shows_scores,
     tie_lines,
 )
+from dataselect.report.selection.truth import truth_rows, truth_sentences
 from dataselect.report.selection.uncertainty import (
     ablation_verdict,
     interval_words,

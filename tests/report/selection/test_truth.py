@@ -2,24 +2,32 @@
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
+from dataselect.decisions.regret import KnownTruth
 from dataselect.pipeline import Selection
 from dataselect.report.selection.document import document
 from dataselect.report.selection.files import ranking_csv
-from dataselect.report.selection.known_targets import truth_sentences
 from dataselect.report.selection.readme import readme
 from dataselect.report.selection.terminal import print_report
+from dataselect.report.selection.truth import truth_sentences
 from dataselect.stages.known_targets import judge
 
 MakeSelection = Callable[..., Selection]
 
 ALL = {"good": 0.7, "fair": 0.6, "blend": 0.5, "poor": 0.9, "broken": 0.1}
 """The best of them is pruned; predicted are 65.0 ± 2 for good and 61.7 ± 2 for fair."""
+
+
+def judged(selection: Selection, table: Mapping[str, Mapping[str, float]]) -> KnownTruth | None:
+    screening = selection.screening
+    return judge(
+        selection.experiment, screening, selection.prediction, table, screening.by_metric()
+    )
 
 
 def sentences(selection: Selection) -> list[str]:
@@ -98,7 +106,7 @@ def test_a_file_of_other_benchmarks_leaves_predictions_unchecked(
 ) -> None:
     selection = make_selection()
     table = {name: {"elsewhere": value} for name, value in ALL.items()}
-    known = judge(selection.experiment, selection.screening, selection.prediction, table)
+    known = judged(selection, table)
     said = truth_sentences(document(replace(selection, truth=known)))
     assert said[1] == "Predictions cannot be checked: the known accuracies have no column for sums."
 
@@ -106,7 +114,7 @@ def test_a_file_of_other_benchmarks_leaves_predictions_unchecked(
 def test_more_benchmarks_than_predicted_are_said(make_selection: MakeSelection) -> None:
     selection = make_selection()
     table = {name: {"sums": value, "more": 0.1} for name, value in ALL.items()}
-    known = judge(selection.experiment, selection.screening, selection.prediction, table)
+    known = judged(selection, table)
     made = document(replace(selection, truth=known))
     assert made["truth"]["predictions"]["good"]["true"] == 0.7
     assert made["truth"]["accuracy"]["good"] == pytest.approx(0.4)
