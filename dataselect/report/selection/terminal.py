@@ -65,11 +65,7 @@ def print_report(document: Mapping[str, Any], console: Console) -> None:
     if document["evidence"] is not None:
         console.print()
         console.print(_evidence(document["evidence"]))
-    if document.get("truth") is not None:
-        console.print()
-        console.print(_truth(document))
-        for line in truth_sentences(document):
-            console.print(Text(one_line(line)))
+    _print_truth(document, console)
     if document.get("ablation") is not None:
         console.print()
         console.print(_ablation(document["ablation"]))
@@ -159,7 +155,10 @@ def _evidence(evidence: dict[str, Any]) -> Table:
     return table
 
 
-def _truth(document: Mapping[str, Any]) -> Table:
+def _print_truth(document: Mapping[str, Any], console: Console) -> None:
+    """What the targets reached and what the choice cost; nothing where no target is known."""
+    if document.get("truth") is None:
+        return
     head, rows = truth_rows(document)
     shown = _table("Accuracy of the targets, %")
     for place, name in enumerate(head):
@@ -169,7 +168,10 @@ def _truth(document: Mapping[str, Any]) -> Table:
             shown.add_column(name, justify="right", no_wrap=True)
     for row, each in zip(rows, document["candidates"], strict=True):
         shown.add_row(*map(Text, row), style=_STYLES[each["status"]])
-    return shown
+    console.print()
+    console.print(shown)
+    for line in truth_sentences(document):
+        console.print(Text(one_line(line)))
 
 
 def _ablation(ablation: dict[str, Any]) -> Table:

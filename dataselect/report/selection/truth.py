@@ -196,7 +196,7 @@ def _simpler(truth: Mapping[str, Any]) -> str:
     parts = []
     for chosen, metrics in by_choice.items():
         each = next(e for e in truth["first_by"].values() if tuple(e["chosen"]) == chosen)
-        parts.append(f"{_listed(list(chosen), 'or')} by {_listed(metrics)} ({_costs(each)})")
+        parts.append(f"{_listed(list(chosen), 'or')} ({_costs(each)}) by {_listed(metrics)}")
     return (
         f"First in Stage 1 alone: {'; '.join(parts)}. A candidate drawn at random costs "
         f"{numbers.points(truth['random_regret'])} points on average."
@@ -206,7 +206,8 @@ def _simpler(truth: Mapping[str, Any]) -> str:
 def _costs(each: Mapping[str, Any]) -> str:
     if each["regret"] is None:
         return "target not known"
-    return f"costs {numbers.points(each['regret'])} points"
+    points = numbers.points(each["regret"])
+    return f"costs {points} points" if each["regret"] > 0 else "costs nothing"
 
 
 def _metric(metric: str) -> str:

@@ -84,10 +84,17 @@ def test_without_predictions_only_the_choice_is_judged(make_selection: MakeSelec
 
 def test_the_choices_of_the_metrics_and_of_chance_are_priced(make_selection: MakeSelection) -> None:
     assert sentences(make_selection(targets=ALL))[-1] == (
-        "First in Stage 1 alone: good by rBridge, plain NLL of the trace (R^φ) and NLL of the "
-        "benchmark's label (costs 20.0 points). A candidate drawn at random costs 34.0 points on "
+        "First in Stage 1 alone: good (costs 20.0 points) by rBridge, plain NLL of the trace (R^φ) "
+        "and NLL of the benchmark's label. A candidate drawn at random costs 34.0 points on "
         "average."
     )
+
+
+def test_a_metric_that_would_have_chosen_the_best_costs_nothing(
+    make_selection: MakeSelection,
+) -> None:
+    said = sentences(make_selection(targets={**ALL, "good": 0.95}))
+    assert "good (costs nothing) by rBridge" in said[-1]
 
 
 def test_partial_knowledge_is_said_before_anything_else(make_selection: MakeSelection) -> None:
@@ -97,8 +104,7 @@ def test_partial_knowledge_is_said_before_anything_else(make_selection: MakeSele
         "fair is the best of the known (60.0%) and comes second; the accuracy of the chosen, good, "
         "is not known."
     )
-    assert "good by rBridge" in said[-1]
-    assert "(target not known)" in said[-1]
+    assert "good (target not known) by rBridge" in said[-1]
 
 
 def test_a_file_of_other_benchmarks_leaves_predictions_unchecked(
