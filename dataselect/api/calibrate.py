@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from dataselect.api.arguments import as_folder, as_path, require_one_of
 from dataselect.api.result import Result
 from dataselect.api.score import Device
-from dataselect.calibration.calibrate import Measured, Paired, fit, measure, pair
+from dataselect.calibration.calibrate import Measured, fit, measure
+from dataselect.calibration.paired import Paired, pair
 from dataselect.calibration.spec import CalibrationSpec, load_calibration
 from dataselect.compute import require_device
 from dataselect.formats.in_memory import frame

@@ -34,6 +34,7 @@ from dataselect.scoring.score_models import (
     distinct,
     require_items,
     score_models,
+    tokenizers_note,
 )
 from dataselect.store import Store, lock
 from dataselect.traces.library import TRACES_FOLDER
@@ -260,7 +261,10 @@ def score(
                 for place, why in finetuned.failed.items()
             }
     known = [note for each in scored for note in each.notes]
-    more = not_among(warned.all, known)
+    more = [
+        *not_among(warned.all, known),
+        *tokenizers_note([resolved[place] for place in kept]),
+    ]
     scored = [replace(each, notes=(*each.notes, *more)) for each in scored]
     facts = {"device": used_device, "dtype": precision, "limit": limit}
     return Scores(

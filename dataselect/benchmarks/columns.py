@@ -47,11 +47,13 @@ class Columns:
         meta = dict(meta) if isinstance(meta, dict) else {}
         if row.get(self.category) is not None:
             meta["category"] = row[self.category]
+        rationale = row.get(self.rationale)
         record: Record = {
             "id": f"{self.prefix}_{position}" if name is None else str(name),
             "question": row.get(self.question),
             "answer": row.get(self.answer),
-            "rationale": row.get(self.rationale) or None,
+            # Tables have an empty text where there is none; anything else is for the parser.
+            "rationale": None if rationale == "" else rationale,
             "meta": meta,
         }
         choices = row.get(self.choices)

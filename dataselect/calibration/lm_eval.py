@@ -12,6 +12,7 @@ Files written by `dataselect score --accuracy` have the same form; those of OLME
 """
 
 import glob
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -206,6 +207,13 @@ def _read(path: Path, base: Path) -> _Results:
         folders = path.parent.resolve().relative_to(base.resolve()).as_posix()
     except ValueError:
         folders = path.parent.name
+    for name in (pretrained, revision):
+        if name is not None and not isinstance(name, str):
+            raise InputError(
+                path,
+                f"its model or revision is {json.dumps(name)}, which is no name",
+                "get the file again",
+            )
     every = dict.fromkeys(name for name in (*likely, path.parent.name, path.stem, folders) if name)
     model = pretrained if revision not in (None, "local") else None
     return _Results(path, tuple(every), model, arguments, content)

@@ -104,10 +104,11 @@ def conditions_of(
         "generation": _joined(tasks, [_generation(config) for config in configs]),
         "number of parameters": _parameters(file.config.get("model_num_parameters")),
     }
-    if decisive["chat template"] not in (None, "none") and set(shots) != {0}:
+    drawn = any(each != 0 for each in shots)
+    if decisive["chat template"] not in (None, "none") and drawn:
         decisive["worked examples as turns"] = _text(file.fewshot_as_multiturn)
     # Examples that are not drawn do not depend on the seed.
-    seed = None if set(shots) == {0} else _text(file.config.get("fewshot_seed"))
+    seed = _text(file.config.get("fewshot_seed")) if drawn else None
     incidental = {
         "hash of prompts and items": _joined(
             tasks, [_text(file.task_hashes.get(t)) for t in tasks]

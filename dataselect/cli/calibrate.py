@@ -49,7 +49,7 @@ def calibrate(
     from rich.console import Console
 
     import dataselect as ds
-    from dataselect.calibration.calibrate import pair
+    from dataselect.calibration.paired import pair
     from dataselect.calibration.spec import load_calibration
     from dataselect.report.live import LiveWatch
 

@@ -29,9 +29,11 @@ def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
     device = require_device(plan.compute.device, plan.where("compute", "device"))
     check(manifest, plan)
     yield f"{manifest.name}: {len(manifest.candidates)} candidates, plan {plan.name}"
+    evaluations = []
     for chosen in plan.benchmarks:
         with Remarks() as remarks:
             evaluation = rehearse_benchmark(plan, chosen, remarks.add)
+        evaluations.append(evaluation)
         if chosen.weigh is not None:
             source = f"rationales weighed by {chosen.weigh}"
         elif chosen.trace_files:
@@ -62,6 +64,6 @@ def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
                 yield f"source {source_id}: {each}"
     with tempfile.TemporaryDirectory(prefix="dataselect-") as folder:
         store = Store(Path(folder))
-        read = rehearse_training(manifest, plan, given, device, store, check_trials)
+        read = rehearse_training(manifest, plan, given, evaluations, device, store, check_trials)
     if read:
         yield f"short texts give enough tokens: {', '.join(read)}"

@@ -135,8 +135,13 @@ def prepare_tokenizer(
             artifact = store.get_or_build("tokenizer", spec, build)
     facts = artifact.json("facts.json")
     before = facts["before"] if "before" in facts else _before(artifact.path)
-    notes = tuple(facts.get("notes", ()))
-    return Tokenizer(artifact.path, facts["hash"], facts["vocab_size"], tuple(before), notes)
+    # Of a folder those of today: a key holds the tokens, and not the class that is named beside.
+    notes = facts.get("notes", ())
+    if "path" in spec and Path(spec["path"]).is_dir():
+        from dataselect.corpus.tokenizer import load_saved_tokenizer
+
+        notes = load_saved_tokenizer(spec["path"]).notes
+    return Tokenizer(artifact.path, facts["hash"], facts["vocab_size"], tuple(before), tuple(notes))
 
 
 def _before(folder: Path) -> list[int]:

@@ -81,7 +81,16 @@ def read_tokenizer(folder: Path) -> SavedTokenizer:
                 folder, "its tokenizer is not a fast one", "convert it to a tokenizer.json"
             )
         by_class.split_special_tokens = True
-        return SavedTokenizer(by_class, ())
+        if set(plain_ids(by_class, ["a"])[0]) <= set(by_class.all_special_ids):
+            raise _not_loaded(folder, "there is no file with its vocabulary")
+        name = type(by_class).__name__
+        return SavedTokenizer(
+            by_class,
+            (
+                f"it has no tokenizer.json: its tokens are those that transformers' {name} makes"
+                " of its other files, unchecked",
+            ),
+        )
     reference = _from_file(folder, file)
     special = special_tokens(folder) if by_class is None else _special_of(by_class)
     markers = {n: token for n, token in special.items() if _is_marker(token, reference)}

@@ -53,11 +53,12 @@ _BOOKKEEPING = _set_of(
     "updates time timestamp datetime date day days month year second seconds sec secs minute",
     "minutes mins hour hours hrs ms duration runtime walltime wallclock elapsed eta created",
     "started finished tokens token ntokens params parameters param nparams size sizes flop flops",
-    "tflops gflops mfu throughput tps lr learning decay warmup momentum dropout optimizer",
-    "scheduler grad gradient temperature vocab layers heads depth width length len clock progress",
-    "frac mult",
+    "flos tflops gflops mfu throughput tps lr learning decay warmup momentum dropout optimizer",
+    "scheduler grad gradient gnorm temperature vocab layer layers head heads embd depth",
+    "width length len clock progress frac mult",
     # On what it ran, and what it cost.
     "gpu gpus cpu cpus device devices memory mem vram node nodes host hostname worker workers cost",
+    "pid port watts power utilization util",
     "price usd dollars eur kwh energy co2",
     # How much was measured.
     "samples examples instances items shots shot fewshot nshot limit",
@@ -76,7 +77,9 @@ _QUALIFIERS = _set_of(
 )
 _COUNTED = _set_of("documents docs")
 """Bookkeeping with a qualifier (`num_docs`): alone, text that a loss may be measured on."""
-_ONLY_ALONE = _set_of("n no nr count #")
+_ONLY_ALONE = _set_of(
+    "n no nr count # it its it/s tok/s tok_s toks_s d_model d_ff dmodel dim hidden_dim"
+)
 _LOSS_SCALE = re.compile(r"(?:.*[^a-z])?loss[_ ./-]?scale", re.IGNORECASE)
 """The factor of mixed-precision training, which is no loss."""
 _PREFIXED = re.compile(r"(?:train|val|valid|eval|test|dev|lm|log)(loss|acc|accuracy|ppl|bpb|nll)")
@@ -112,6 +115,8 @@ _END = re.compile(
 )
 _ROWS_TO_COUNT = 8
 _STDERR = re.compile(r"(.+)_stderr(,.+)?", re.I)
+_ERROR_ALONE = re.compile(r"(.*[_./ -])?(stderr|stddev|std|sem)(,.+)?", re.I)
+"""How sure a metric is that may stand in another table."""
 
 
 def better_when(name: str) -> Better | None:
@@ -119,7 +124,7 @@ def better_when(name: str) -> Better | None:
 
     `neg_log_likelihood` and `accuracy_drop` are better when lower, `negative_loss` when higher.
     """
-    if _LOSS_SCALE.fullmatch(name):
+    if _LOSS_SCALE.fullmatch(name) or _ERROR_ALONE.fullmatch(name):
         return None
     words = _words(name)
     lower, higher = words & _LOWER, words & _HIGHER
@@ -142,7 +147,9 @@ def is_bookkeeping(name: str) -> bool:
     if better_when(name) is not None:
         return False
     words = _split(name)
-    if name.strip().casefold() in _ONLY_ALONE or _LOSS_SCALE.fullmatch(name):
+    if name.strip().casefold() in _ONLY_ALONE or any(
+        pattern.fullmatch(name) for pattern in (_LOSS_SCALE, _ERROR_ALONE)
+    ):
         return True
     plain = [word for word in words if not word.isdigit()]
     nouns = _BOOKKEEPING | _COUNTED if len(plain) > 1 else _BOOKKEEPING

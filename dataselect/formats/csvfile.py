@@ -13,12 +13,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Any, TextIO
 
 from dataselect.errors import InputError
 from dataselect.formats.in_memory import Frame, Table
 from dataselect.wording import quoted
 
+_NO_NAME = {"nan", "n/a", "<na>"}
 _NO_NUMBER = {"", "nan", "na", "n/a", "none", "null", "-"}
 _LARGEST, _SMALLEST = 1e70, 1e-70
 """Squares and fourth powers of larger and smaller numbers overflow or vanish; no score is such."""
@@ -36,10 +37,16 @@ class Row:
     """Cells by column, without surrounding spaces."""
 
     def text(self, column: str) -> str:
-        """The cell in `column`. Raises InputError when it is empty."""
-        if not self.cells[column]:
-            raise InputError(self.where, f"the row has no {column}", "add it, or remove the row")
-        return self.cells[column]
+        """The cell in `column`. Raises InputError when it is empty, or says that nothing is there.
+
+        `none` or `null` can be a name; what other programs write for a missing cell cannot.
+        """
+        cell = self.cells[column]
+        if not cell or cell.casefold() in _NO_NAME:
+            says = f" (it says {quoted(cell)})" if cell else ""
+            fix = "add it, or remove the row"
+            raise InputError(self.where, f"the row has no {column}{says}", fix)
+        return cell
 
     def number(self, column: str, *, dust: bool = False) -> float:
         """The finite number in `column`; NaN for a missing value or a missing column.
@@ -96,7 +103,7 @@ def read_csv(
     try:
         with _opened(path) as file:
             reader = csv.reader(file, strict=True)
-            columns = tuple(name.strip() for name in next(reader, ()))
+            columns = tuple(name.strip() for name in _whole(path, reader, next(reader, [])))
             if any_case:
                 columns = tuple(name.lower() for name in columns)
             _check_separator(path, columns)
@@ -108,7 +115,8 @@ def read_csv(
                     raise InputError(
                         where, f"{len(cells)} cells under {len(columns)} columns", "fix the row"
                     )
-                table.append((reader.line_num, [cell.strip() for cell in cells]))
+                whole = _whole(path, reader, cells)
+                table.append((reader.line_num, [cell.strip() for cell in whole]))
     except OSError as error:
         raise InputError(path, f"cannot be read: {error.strerror}", fix) from None
     except UnicodeDecodeError:
@@ -122,6 +130,13 @@ def read_csv(
     return _without_empty_end(columns, table), [
         Row(f"{path}:{line}", line, dict(zip(columns, cells, strict=True))) for line, cells in table
     ]
+
+
+def _whole(path: Table, reader: Any, cells: list[str]) -> list[str]:
+    """The cells of a row. Raises InputError for a NUL in them, which only a damaged file has."""
+    if any("\0" in cell for cell in cells):
+        raise InputError(f"{path}:{reader.line_num}", "it holds a NUL byte", "get the file again")
+    return cells
 
 
 def _without_empty_end(

@@ -21,6 +21,7 @@ from dataselect.mixture_search.target_objective import check_transfer
 from dataselect.mixture_search.trial_runner import TrialRunner
 from dataselect.proxies.recipe import Recipe, make_recipe
 from dataselect.stages.experiment import Experiment
+from dataselect.stages.prepare import check_letters
 from dataselect.wording import nearest, quoted
 
 _ANY = 1e9
@@ -144,6 +145,7 @@ def prepare(experiment: Experiment) -> TrialRunner:
     benchmarks = tuple(each.id for each in plan.benchmarks if each.id in (mix.benchmarks or ()))
     watch.step("Mixture: corpus")
     corpus = experiment.corpus or read_corpus(manifest, plan, store, watch.progress)
+    check_letters(plan, experiment.evaluations.values(), corpus.tokenizer.folder)
     recipe = trial_recipe(plan, mix, corpus.tokenizer.vocab_size, experiment.runtime.device)
     needed = dict.fromkeys(sources, tokens_drawn(recipe.tokens, recipe.sequence_length, 1.0))
     limits = _read_bounds(manifest, plan, mix, sources)

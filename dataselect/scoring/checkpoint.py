@@ -146,6 +146,12 @@ def _identity(origin: Mapping[str, Any], precision: Precision) -> dict[str, Any]
 
 def _require_weights(model: str, folder: Path) -> None:
     if not has_weights(folder):
+        if (folder / "adapter_config.json").exists():
+            raise InputError(
+                model,
+                "it is an adapter alone, without the model it belongs to",
+                "merge it into that model (PEFT's merge_and_unload) and name the folder of both",
+            )
         raise InputError(
             model,
             "it has no config.json with *.safetensors weights",

@@ -26,6 +26,10 @@ from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import Precision
 from dataselect.scoring.weights import check_config, check_loaded, remarks, stored_tensors
 
+# Experts may sum in another order, in units of the format's epsilon.
+_ROUNDING = 64
+_MOST_ROUNDING = 0.05
+
 
 @dataclass(frozen=True)
 class LoadedModel:
@@ -62,7 +66,7 @@ def load_model(folder: Path, device: str, precision: Precision) -> LoadedModel:
         check_loaded(folder, model, loading, tensors)
         model.to(device).eval()
         with _one_line(folder):
-            _try(model, device)
+            _try(folder, model, device)
     return LoadedModel(model, saved.tokenizer, (*saved.notes, *remarks(content, model)))
 
 
@@ -108,9 +112,26 @@ def _config(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _try(model: Any, device: str) -> None:
-    """Run the model on a few tokens: some settings fail only then."""
+def _try(folder: Path, model: Any, device: str) -> None:
+    """Run the model on a few tokens: some settings fail only then, or let it see what follows."""
     vocabulary = model.get_input_embeddings().weight.shape[0]
     ids = torch.arange(4, device=device).remainder(vocabulary)[None]
+    other = ids.clone()
+    other[0, -1] = vocabulary - 1
     with torch.inference_mode():
-        model(input_ids=ids, use_cache=False)
+        before, after = (
+            model(input_ids=each, use_cache=False).logits[0, :-1] for each in (ids, other)
+        )
+    # A token whose embedding is NaN reaches earlier ones through a mask too: 0 x NaN.
+    both = before.isfinite() & after.isfinite()
+    if not bool(both.any()):
+        return
+    before, after = before[both], after[both]
+    most = min(_ROUNDING * torch.finfo(before.dtype).eps, _MOST_ROUNDING)
+    if (before - after).abs().max() > most * before.abs().max():
+        raise InputError(
+            folder,
+            "it is no causal language model: what it predicts depends on the tokens that follow",
+            "set is_causal or is_decoder in its config.json, or score a model that reads from left"
+            " to right",
+        )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from dataselect.benchmarks.items import Exclusion
 from dataselect.benchmarks.sandbox import require_isolation
+from dataselect.corpus.segmentation import segmentation_hash
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import NamedCheckpoint, Precision
 from dataselect.scoring.evaluate import (
@@ -140,6 +141,20 @@ def measure_models(
             "score an intact model",
         )
     return failed
+
+
+def tokenizers_note(models: Sequence[NamedCheckpoint]) -> list[str]:
+    """A note where models split texts into other tokens: their values per token differ by that.
+
+    It needs the models' files, which a model on the Hub may not have here.
+    """
+    groups: dict[str, list[str]] = {}
+    for name, model in zip(distinct([each.name for each in models]), models, strict=True):
+        groups.setdefault(segmentation_hash(model.folder()), []).append(name)
+    if len(groups) < 2:
+        return []
+    shown = "; ".join(", ".join(names) for names in groups.values())
+    return [f"values per token cannot be compared between models of other tokenizers ({shown})"]
 
 
 def require_items(scores: Sequence[BenchmarkScores]) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from dataselect.config.checkpoints import Checkpoints, step_in
 from dataselect.corpus.redaction import redact
+from dataselect.corpus.segmentation import segmentation_hash
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import (
     HubCheckpoint,
@@ -266,3 +267,25 @@ def _cached_revisions(hub: str) -> dict[str, str]:
 def _first_line(error: Exception) -> str:
     lines = redact(str(error)).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def check_one_tokenizer(members: Iterable[Member], where: str) -> str | None:
+    """How the folders among `members` split texts (`corpus.segmentation`); None without a folder.
+
+    Raises InputError, beginning with `where`, for two ways: losses per token of different tokens
+    are no curve and have no mean. Checkpoints on the Hub are not looked at.
+    """
+    first: tuple[Member, str] | None = None
+    for member in members:
+        if not isinstance(member.place, Path):
+            continue
+        cut = segmentation_hash(member.place)
+        if first is not None and cut != first[1]:
+            raise InputError(
+                where,
+                f"{quoted(member.label)} has another tokenizer than {quoted(first[0].label)}, and"
+                " scores per token of different tokenizers cannot be compared",
+                "name checkpoints of one tokenizer",
+            )
+        first = first or (member, cut)
+    return None if first is None else first[1]

@@ -24,6 +24,7 @@ from dataselect.errors import InputError
 
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
+_ADAPTER = "adapter_config.json"
 _AGAIN = "get the checkpoint again"
 # A model may hold a tensor twice that its files hold once: embedding and tied head.
 _MOST_TIMES = 3
@@ -46,10 +47,10 @@ def stored_tensors(folder: Path) -> dict[str, Stored]:
     Raises InputError for files that contradict each other: an adapter beside a model, one file
     beside an index of others, an index that names other tensors than its files hold.
     """
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        if (folder / name).exists():
+    for file in sorted(folder.glob("adapter_*")):
+        if file.name == _ADAPTER or file.name.startswith("adapter_model"):
             raise InputError(
-                folder / name,
+                file,
                 "the folder holds an adapter, which would be left out of the model",
                 "merge it into the model's weights (PEFT's merge_and_unload) and save those alone",
             )
@@ -182,13 +183,17 @@ def _compare_values(folder: Path, model: Any, tensors: Mapping[str, Stored]) -> 
     loaded = model.state_dict()
     for file in sorted({each.file for each in tensors.values()}):
         with safe_open(str(file), framework="pt") as opened:
-            # Names that transformers converts while loading are not among the model's own.
-            for name in (each for each in opened.keys() if each in loaded):  # noqa: SIM118
-                mine = loaded[name]
-                if mine.is_floating_point() and "F" not in tensors[name].dtype:
+            # Names that transformers converts while loading, such as those of experts, are not
+            # among the model's own.
+            for name in opened.keys():  # noqa: SIM118
+                mine = loaded.get(name)
+                fractions = name.endswith(".weight") if mine is None else mine.is_floating_point()
+                if fractions and "F" not in tensors[name].dtype:
                     raise InputError(
                         file, f"{name} holds no fractions but {tensors[name].dtype}", _AGAIN
                     )
+                if mine is None:
+                    continue
                 if _equal(opened.get_tensor(name).to(mine.dtype), mine):
                     continue
                 tied = mine.data_ptr() == model.get_input_embeddings().weight.data_ptr()

@@ -5,8 +5,11 @@ checkpoints that the manifest names and, where a proxy is trained on text, the t
 recipes, a token stream for each source, and the benchmark items that leaked into the text.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
+from dataselect.benchmarks.items import BenchmarkItems
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
 from dataselect.corpus.prepare import (
@@ -15,12 +18,15 @@ from dataselect.corpus.prepare import (
     read_corpus,
     tokens_needed,
 )
+from dataselect.corpus.tokenizer import load_tokenizer
 from dataselect.decisions.target_agreement import read_target_table
 from dataselect.errors import InputError
 from dataselect.leaks import alarm
 from dataselect.proxies.layout import check_layout, make_layout
 from dataselect.proxies.recipe import Recipe, make_recipe
+from dataselect.scoring.evaluate import Evaluation
 from dataselect.scoring.gather import gather
+from dataselect.scoring.token_spans import Aligner, RewrittenTextError
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.proxy_origins import (
     StageName,
@@ -83,6 +89,7 @@ def with_streams(experiment: Experiment) -> Experiment:
     store, watch = runtime.store, runtime.watch
     watch.step("Corpus")
     corpus = read_corpus(manifest, plan, store, watch.progress)
+    check_letters(plan, experiment.evaluations.values(), corpus.tokenizer.folder)
     recipes = make_recipes(plan, corpus.tokenizer.vocab_size, runtime.device)
     budgets = text_budgets(manifest, plan, recipes)
     search = alarm.planned_search(plan, experiment.evaluations)
@@ -106,6 +113,31 @@ def with_streams(experiment: Experiment) -> Experiment:
         for line in (*leaks.notes, *alarm.warnings(leaks)):
             watch.note(line)
     return replace(experiment, corpus=corpus, recipes=recipes, leaks=leaks)
+
+
+def check_letters(plan: Plan, evaluations: Iterable[Evaluation], folder: Path) -> None:
+    """Raise InputError where the tokenizer in `folder` rewrites every trace of a benchmark.
+
+    No letter of them could be found in its tokens, so that no proxy would have a score.
+    """
+    aligner = Aligner(load_tokenizer(folder))
+    for evaluation in evaluations:
+        texts = [trace.text for each in evaluation.traces for trace in each.traces.values()]
+        if texts and not any(_keeps(aligner, text) for text in texts):
+            raise InputError(
+                plan.where("tokenizer"),
+                f"it rewrites every trace of benchmark {evaluation.benchmark.id}, as one of"
+                " lower-case letters does, so its letters cannot be found",
+                "name a tokenizer that keeps a text's letters and spaces, or train one",
+            )
+
+
+def _keeps(aligner: Aligner, text: str) -> bool:
+    try:
+        aligner.align("", BenchmarkItems.trace_text(text.strip()))
+    except RewrittenTextError:
+        return False
+    return True
 
 
 def make_recipes(plan: Plan, vocab_size: int, device: str) -> dict[StageName, Recipe]:

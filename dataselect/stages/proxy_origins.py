@@ -19,6 +19,7 @@ from dataselect.corpus.segmentation import segmentation_hash
 from dataselect.errors import InputError
 from dataselect.proxies.recipe import Recipe
 from dataselect.scoring.series import Member, resolve
+from dataselect.scoring.series import check_one_tokenizer as series_of_one_tokenizer
 from dataselect.store import Store
 from dataselect.units import format_count
 
@@ -254,9 +255,10 @@ def resolve_given(manifest: Manifest, plan: Plan, store: Store | None = None) ->
                     )
                 series.append(tuple(members[-chosen.average :]))
             given[stage, candidate.id] = tuple(series)
-            for member in (member for members in series for member in members):
-                if isinstance(member.place, Path):
-                    tokenizers[candidate.id] = segmentation_hash(member.place)
+            every = [member for members in series for member in members]
+            cut = series_of_one_tokenizer(every, manifest.where_candidate(candidate.id))
+            if cut is not None:
+                tokenizers[candidate.id] = cut
         check_tokenizers(manifest, stage, tokenizers)
     return given
 

@@ -5,7 +5,7 @@ time or the network: texts of more than a few megabytes and those on the Hub, of
 first rows are read, released traces, and the weighing of rationales.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dataselect.config.benchmark import Benchmark
@@ -23,7 +23,7 @@ from dataselect.scoring.gather import (
     planned_training,
     recorded,
 )
-from dataselect.stages.prepare import make_recipes
+from dataselect.stages.prepare import check_letters, make_recipes
 from dataselect.stages.proxy_origins import (
     Given,
     check_one_tokenizer,
@@ -71,6 +71,7 @@ def rehearse_training(
     manifest: Manifest,
     plan: Plan,
     given: Given,
+    evaluations: Sequence[Evaluation],
     device: str,
     store: Store,
     check_trials: Callable[[Manifest, Plan, int, str], None],
@@ -87,6 +88,7 @@ def rehearse_training(
         assert plan.tokenizer.train is not None, "a tokenizer that is named was loaded"
         vocab_size = plan.tokenizer.train.vocab_size
     else:
+        check_letters(plan, evaluations, corpus.tokenizer.folder)
         vocab_size = corpus.tokenizer.vocab_size
     recipes = make_recipes(plan, vocab_size, device)
     check_trials(manifest, plan, vocab_size, device)

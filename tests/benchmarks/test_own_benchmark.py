@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dataselect.benchmarks.columns import Columns
 from dataselect.benchmarks.items import Item
 from dataselect.benchmarks.known import KNOWN
 from dataselect.benchmarks.load import load_benchmark
@@ -161,3 +162,13 @@ def test_aliases_are_suggested_not_accepted(name: str, meant: str, tmp_path: Pat
     with pytest.raises(InputError, match=f"did you mean '{meant}'") as caught:
         load_definition(name, tmp_path, "--benchmarks")
     assert str(caught.value).startswith(f"--benchmarks: there is no benchmark '{name}'; ")
+
+
+@pytest.mark.parametrize("value", [{}, [], 0, False, ["so"], 3])
+def test_a_rationale_that_is_no_text_is_said_and_an_empty_one_is_none(value: object) -> None:
+    """What is falsy is not nothing: the label would silently be the answer alone."""
+    columns = Columns("own")
+    row = {"question": "1 + 1?", "answer": "2", "rationale": value}
+    assert columns.record(1, row)["rationale"] == value
+    for nothing in ("", None):
+        assert columns.record(1, row | {"rationale": nothing})["rationale"] is None

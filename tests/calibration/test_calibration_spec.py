@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from huggingface_hub import GitRefInfo, GitRefs
 
-from dataselect.calibration.calibrate import Series, pair
+from dataselect.calibration.paired import Series, pair
 from dataselect.calibration.spec import CalibrationSpec, load_calibration
 from dataselect.config.plan import project_folder
 from dataselect.errors import InputError

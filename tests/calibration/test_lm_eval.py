@@ -149,3 +149,18 @@ def test_what_is_missing_is_said_with_what_is_there(tmp_path: Path) -> None:
     assert "results_1.json" in refused(tmp_path)
     (tmp_path / "results_1.json").write_text('{"configs": {}}')
     assert "results: Field required" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("value", [[], {}, ["lab/target-7b"], 7])
+def test_a_model_that_is_no_name_is_one_line(tmp_path: Path, value: object) -> None:
+    result = {"gsm8k": {"exact_match,none": 0.5}}
+    config = {"config": {"model_args": {"pretrained": value, "revision": "tokens1B"}}}
+    write(tmp_path / "results_1.json", result, **config)
+    assert "which is no name" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("shots", [[], {}, [5], "five"])
+def test_a_number_of_shots_that_is_none_is_no_traceback(tmp_path: Path, shots: object) -> None:
+    result = {"gsm8k": {"exact_match,none": 0.5}}
+    write(tmp_path / "results_1.json", result, **of("tokens1B"), **{"n-shot": {"gsm8k": shots}})
+    assert read(tmp_path).values == {"gsm8k": {B: 0.5}}

@@ -74,6 +74,14 @@ def no_end_of_text(project: Any) -> None:
     file.write_text(json.dumps(settings))
 
 
+def only_small_letters(project: Any) -> None:
+    byte_tokenizer().save_pretrained(project.folder / "tokenizer")
+    file = project.folder / "tokenizer" / "tokenizer.json"
+    content = json.loads(file.read_text())
+    content["normalizer"] = {"type": "Lowercase"}
+    file.write_text(json.dumps(content))
+
+
 def wrong_answers(project: Any) -> None:
     traces = [Trace(f"i{n}", "So it is.", ((9, 0.5),), "-1") for n in range(8)]
     header = TraceHeader("stories", "made up", "{question}", "a test")
@@ -142,6 +150,10 @@ CASES: dict[str, tuple[list[Spoil], str]] = {
     "a tokenizer without an end of text": (
         [no_end_of_text, plan(TRAIN, "tokenizer: {path: tokenizer}")],
         "no end-of-text token",
+    ),
+    "a tokenizer that rewrites the traces": (
+        [only_small_letters, plan(TRAIN, "tokenizer: {path: tokenizer}")],
+        "it rewrites every trace of benchmark stories",
     ),
     "a vocabulary less than bytes": (
         [plan("vocab_size: 300", "vocab_size: 100")],

@@ -171,6 +171,26 @@ def test_a_tokenizer_is_used_as_its_file_has_it_whoever_kept_it_before(
     assert read_corpus(manifest, plan, store, ignore).tokenizer == loaded
 
 
+def test_notes_on_a_tokenizer_are_of_its_folder_as_it_is_now(made: Any, tmp_path: Path) -> None:
+    """The class beside the tokens is in no key, so a folder of another class has the same."""
+    manifest, _, store, corpus = made
+    own = shutil.ignore_patterns("artifact.json", "facts.json")
+    folder = Path(shutil.copytree(corpus.tokenizer.folder, tmp_path / "tok", ignore=own))
+    (tmp_path / "q.yaml").write_text(
+        PLAN.replace("{train: {vocab_size: 257, characters: 2k}}", "{path: tok}")
+    )
+    plan = load_plan("q.yaml", tmp_path)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    said = []
+    for name in (settings["tokenizer_class"], "Qwen2Tokenizer", settings["tokenizer_class"]):
+        (folder / "tokenizer_config.json").write_text(
+            json.dumps({**settings, "tokenizer_class": name})
+        )
+        said.append(read_corpus(manifest, plan, store, ignore).tokenizer.notes)
+    assert said[0] == said[2] == ()
+    assert "Qwen2Tokenizer" in said[1][0]
+
+
 def test_a_bos_of_the_tokenizer_is_in_the_stream_and_in_its_key(made: Any, tmp_path: Path) -> None:
     manifest, plan, store, corpus = made
     budgets = same_for_all(manifest, 3000)

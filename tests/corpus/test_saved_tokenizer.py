@@ -189,3 +189,21 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, content: str) -> None:
         with pytest.raises(InputError) as refused:
             read(folder)
         assert "\n" not in str(refused.value)
+
+
+def test_tokens_without_a_tokenizer_json_are_noted_as_unchecked(tmp_path: Path) -> None:
+    folder = saved(tmp_path, tokenizer_class="GPT2Tokenizer")
+    model = json.loads((folder / "tokenizer.json").read_text())["model"]
+    (folder / "vocab.json").write_text(json.dumps(model["vocab"]))
+    merges = (" ".join(pair) for pair in model["merges"])
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]))
+    (folder / "tokenizer.json").unlink()
+    (note,) = read_tokenizer(folder).notes
+    assert note.startswith("it has no tokenizer.json: its tokens are those that transformers' GPT2")
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "qwen2", "gemma2", "gpt_neox", "llama"])
+def test_a_folder_without_a_vocabulary_has_no_tokenizer(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises(InputError, match="no tokenizer can be loaded"):
+        read_tokenizer(tmp_path)

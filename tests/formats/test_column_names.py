@@ -43,6 +43,8 @@ BOOKKEEPING = (
     *("idx", "Unnamed: 0", "id", "run_id", "rank", "order", "trial", "n", "n_samples", "num_docs"),
     *("wall_clock", "weight_decay", "seq_len", "peak_mem_gb", "loss_scale", "train/loss_scale"),
     *("batch_size", "cost_usd", "note", "commit", "sha", "tier", "world_size", "grad_norm"),
+    *("total_flos", "gnorm", "it/s", "tok_s", "n_layer", "n_head", "d_model", "n_embd", "pid"),
+    *("stderr", "acc_stderr", "acc_stderr,none", "loss_std", "arc_sem"),
 )
 
 

@@ -28,7 +28,7 @@ from zoo import (
     write_weights,
 )
 
-from dataselect.errors import InputError
+from dataselect.errors import DataselectError
 
 Model = tuple[str, str]
 """Architecture and tokenizer."""
@@ -251,7 +251,7 @@ def test_a_head_that_is_said_to_be_its_own_and_is_stored_equal_scores_the_same(
     folder = write_model(tmp_path / "model", architecture)
     untied_with_a_copy(folder, model_of(architecture))
     found = scores_or_refusal(folder)
-    same = isinstance(found, InputError) or not differing(
+    same = isinstance(found, DataselectError) or not differing(
         plain_scores(architecture, "bytes", shelf), found
     )
     assert same, found
@@ -307,7 +307,7 @@ def test_the_name_of_a_tokenizer_class_changes_no_score(
     folder = write_model(tmp_path / architecture, architecture, tokenizer)
     write_tokenizer(folder, tokenizer, tokenizer_class=name)
     found = scores_or_refusal(folder, measurements=("scores",))
-    if not isinstance(found, InputError):
+    if not isinstance(found, DataselectError):
         assert differing(by_hand(architecture, tokenizer), found) == [], architecture
 
 
@@ -363,7 +363,7 @@ def test_settings_beside_the_file_change_no_score(
     name = ("TokenizersBackend", "LlamaTokenizerFast", "GPT2Tokenizer")[turn % 3]
     write_tokenizer(folder, tokenizer, tokenizer_class=name, **changes)
     found = scores_or_refusal(folder, measurements=("scores",))
-    if not isinstance(found, InputError):
+    if not isinstance(found, DataselectError):
         assert differing(by_hand("llama", tokenizer), found) == [], name
 
 

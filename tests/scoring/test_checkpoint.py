@@ -128,3 +128,10 @@ def test_pickled_weights_are_not_read(saved: Path, tmp_path: Path) -> None:
     (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
     with pytest.raises(InputError, match="pickled weights are not read"):
         resolve_model(str(copy), "float32")
+
+
+def test_an_adapter_alone_is_named_as_one(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match="it is an adapter alone"):
+        resolve_model(str(tmp_path), "float32")

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_models import save_model
+from small_models import byte_tokenizer, save_model
+from transformers import BertConfig, BertLMHeadModel, MixtralConfig, MixtralForCausalLM
 
 from dataselect.errors import InputError
 from dataselect.scoring.loading import load_model
@@ -129,7 +130,15 @@ def test_a_tied_head_may_be_stored_or_not(folder: Path) -> None:
     assert "lm_head.weight" in refused(folder)
 
 
-@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "adapter_model-00001-of-00002.safetensors",
+        "adapter_model.bin",
+    ],
+)
 def test_an_adapter_beside_a_model_is_refused(folder: Path, name: str) -> None:
     (folder / name).write_text("{}")
     line = refused(folder)
@@ -177,6 +186,55 @@ def test_numbers_of_another_kind_are_named(folder: Path, dtype: torch.dtype) -> 
     name = "model.norm.weight"
     change(folder, lambda tensors: tensors.update({name: tensors[name].to(dtype)}))
     assert f"model.safetensors: {name} holds no fractions but " in refused(folder)
+
+
+def test_numbers_of_another_kind_in_an_expert_are_named(tmp_path: Path) -> None:
+    """transformers joins experts while loading, so that their names are not the model's own."""
+    config = MixtralConfig(
+        vocab_size=300,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        num_local_experts=2,
+    )
+    MixtralForCausalLM(config).save_pretrained(tmp_path)
+    byte_tokenizer(300, ("a b",)).save_pretrained(tmp_path)
+    assert not load_model(tmp_path, "cpu", "float32").notes
+    name = next(each for each in load_file(tmp_path / "model.safetensors") if "experts.1" in each)
+    change(tmp_path, lambda tensors: tensors.update({name: tensors[name].to(torch.int32)}))
+    assert f"{name} holds no fractions but I32" in refused(tmp_path)
+
+
+def test_a_model_that_sees_what_follows_is_refused(folder: Path) -> None:
+    configure(folder, is_causal=False)
+    assert "it is no causal language model" in refused(folder)
+
+
+def test_an_encoder_is_scored_as_a_decoder_alone(tmp_path: Path) -> None:
+    config = BertConfig(
+        vocab_size=300,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        initializer_range=1.0,
+        is_decoder=True,
+    )
+    BertLMHeadModel(config).save_pretrained(tmp_path)
+    byte_tokenizer(300, ("a b",)).save_pretrained(tmp_path)
+    assert load_model(tmp_path, "cpu", "float32")
+    configure(tmp_path, is_decoder=False)
+    assert "it is no causal language model" in refused(tmp_path)
+
+
+def test_a_spoilt_embedding_is_not_taken_for_sight_of_what_follows(folder: Path) -> None:
+    def spoil(tensors: Tensors) -> None:
+        tensors["model.embed_tokens.weight"][-1] = torch.nan
+
+    change(folder, spoil)
+    assert load_model(folder, "cpu", "float32")
 
 
 def test_a_damaged_file_is_named(folder: Path) -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_models import byte_tokenizer
 
 from dataselect.benchmarks.items import BenchmarkItems, CodeCheck, Exclusion, Item
 from dataselect.compute.machine import this_machine
@@ -28,6 +29,7 @@ from dataselect.scoring.score_models import (
     distinct,
     score_by_frontier,
     score_models,
+    tokenizers_note,
 )
 from dataselect.store import Store
 from dataselect.traces.trace import Trace, TraceHeader, TraceSet
@@ -339,3 +341,12 @@ def test_of_several_models_what_is_done_has_the_model_s_place(
         report=heard.append,
     )
     assert heard == said
+
+
+def test_models_of_several_tokenizers_are_noted(tmp_path: Path) -> None:
+    for name, text in (("one", "some words"), ("two", "some words"), ("three", "other ones")):
+        byte_tokenizer(300, (text,) * 5).save_pretrained(tmp_path / name)
+    models = {name: replace(model(name), path=tmp_path / name) for name in ("one", "two", "three")}
+    assert tokenizers_note([models["one"], models["two"]]) == []
+    (note,) = tokenizers_note(list(models.values()))
+    assert note.endswith("between models of other tokenizers (one, two; three)")

@@ -12,12 +12,12 @@ from typing import Any, ClassVar, NoReturn
 import pytest
 from huggingface_hub import GitRefInfo, GitRefs
 from huggingface_hub.errors import RepositoryNotFoundError
-from small_models import save_model
+from small_models import byte_tokenizer, save_model
 
 from dataselect.config.checkpoints import Checkpoints
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import LOADER_VERSION, resolve_model
-from dataselect.scoring.series import Member, pinned, resolve
+from dataselect.scoring.series import Member, check_one_tokenizer, pinned, resolve
 
 WHERE = "spec.yaml:3:1"
 BRANCHES = [
@@ -265,3 +265,15 @@ def test_a_series_is_found_without_torch(folders: Callable[..., Path]) -> None:
         "assert not {'torch', 'transformers', 'pandas'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_checkpoints_of_two_tokenizers_are_no_series(tmp_path: Path) -> None:
+    folders = [save_model(tmp_path / name) for name in ("a", "b", "c")]
+    members = [Member(folder.name, None, 1, folder, "float32") for folder in folders]
+    on_hub = Member("d", None, 1, ("lab/model", "0" * 40), "float32")
+    assert check_one_tokenizer([*members, on_hub], WHERE)
+    assert check_one_tokenizer([on_hub], WHERE) is None
+    byte_tokenizer(290, ("other words of another text",) * 5).save_pretrained(folders[1])
+    with pytest.raises(InputError, match="'b' has another tokenizer than 'a'") as error:
+        check_one_tokenizer(members, WHERE)
+    assert str(error.value).startswith(WHERE)

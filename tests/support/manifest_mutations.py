@@ -105,5 +105,6 @@ _AS_LEFT_OUT = ("null", "{}", "1")
 def may_change(mutation: Mutation) -> bool:
     """Whether the mutated file can be as valid as the intact one, and say something else."""
     if mutation.kind == "type changed":
-        return mutation.value in _AS_LEFT_OUT
+        # A list of one value is that value, where several may be named.
+        return mutation.value in _AS_LEFT_OUT or mutation.value.startswith("[")
     return mutation.kind in _LEGITIMATE

@@ -11,7 +11,7 @@ from pandas.api.types import is_numeric_dtype
 from zoo import CORPUS
 
 from dataselect.benchmarks.items import BenchmarkItems, Item
-from dataselect.errors import InputError
+from dataselect.errors import DataselectError, IncompleteError
 from dataselect.scoring.checkpoint import Precision, resolve_model
 from dataselect.scoring.evaluate import Evaluation, Measurement
 from dataselect.scoring.score_models import require_items, score_models
@@ -91,23 +91,26 @@ def item_scores(
             unsafe=False,
             report=_silent,
         )
-    require_items(scored)
-    table = scored[0].tables[0].set_index("item")
-    table.attrs["notes"] = scored[0].notes
+    if scored.failed:
+        raise IncompleteError(scored.failed[0])
+    require_items(scored.benchmarks)
+    (found,) = scored.benchmarks
+    table = found.tables[0].set_index("item")
+    table.attrs["notes"] = found.notes
     return table
 
 
 def _silent(_: str) -> None: ...
 
 
-def scores_or_refusal(folder: Path, **how: Any) -> pd.DataFrame | InputError:
+def scores_or_refusal(folder: Path, **how: Any) -> pd.DataFrame | DataselectError:
     """The scores, or the one line that says why there are none.
 
     Any other exception is a fault of the code under test, and so is a message of several lines.
     """
     try:
         return item_scores(folder, **how)
-    except InputError as error:
+    except DataselectError as error:
         refusal = error
     assert "\n" not in str(refusal)
     return refusal

@@ -414,10 +414,14 @@ AS_VALID = {
 
 LABELS = ("id", "benchmark", "group", "seed", "size", "run")
 """Columns of names: another text is another name, unless it says that there is none."""
-_MISSING = ("", " ", "nan", "NaN", "N/A", "null", "None", "--")
+_MISSING = ("", " ", "nan", "NaN", "N/A")
 
 _TEXTS = ("question", "answer", "choices", "rationale", "alias", "text")
 _NUMBERS = ("exact_match", "acc", "effective", "tokens", "revision", "pretrained", "answer_index")
+
+
+def _row_of(mutation: Mutation) -> int:
+    return int(mutation.where.split(":")[0].removeprefix("line ")) - 1
 
 
 def may_change(mutation: Mutation) -> bool:
@@ -429,10 +433,19 @@ def may_change(mutation: Mutation) -> bool:
         return mutation.kind in AS_VALID
     if mutation.kind in ("row lost", "cut off"):
         return True
+    if mutation.area.endswith(".json"):
+        return _in_range(mutation)
     # An item needs neither a solution nor all of its choices.
-    if mutation.kind in ("removed", "key renamed"):
-        return "rationale" in mutation.where or "choices" in mutation.where
-    # Other letters in a text and another number in range are as valid as the first.
+    optional = "rationale" in mutation.where or "choices" in mutation.where
+    if mutation.kind == "type changed":
+        key = mutation.where.rsplit(" ", 1)[-1].split(".")[0]
+        row = json.loads(mutation.files[mutation.area].splitlines()[_row_of(mutation)])
+        return optional and row.get(key) in (None, "")
+    return (mutation.kind in ("removed", "key renamed") and optional) or _in_range(mutation)
+
+
+def _in_range(mutation: Mutation) -> bool:
+    """Other letters in a text and another number in its range are as valid as the first."""
     if mutation.kind in ("digit changed", "bit flipped", "zeroed", "enlarged", "sign changed"):
         return any(name in mutation.where for name in (*_TEXTS, *_NUMBERS))
     return False
