@@ -21,7 +21,12 @@ from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
 from dataselect.cost import PlannedCost, Spent, spent
 from dataselect.decisions.ablation import Ablation
-from dataselect.decisions.target_agreement import TargetAgreement, target_agreement
+from dataselect.decisions.regret import KnownTruth
+from dataselect.decisions.target_agreement import (
+    TargetAgreement,
+    mean_accuracy,
+    target_agreement,
+)
 from dataselect.errors import DataselectError
 from dataselect.leaks.alarm import CleanRanking
 from dataselect.scoring.remarks import Remarks
@@ -29,6 +34,7 @@ from dataselect.stages import prepare as preparation
 from dataselect.stages.accounting import method_cost, run_notes, spent_by_stage, stage_scores
 from dataselect.stages.counting import SHOWN, Counting, count_words
 from dataselect.stages.experiment import Experiment
+from dataselect.stages.known_targets import judge
 from dataselect.stages.predict import Prediction, predict
 from dataselect.stages.prepare import prepare, read_truth
 from dataselect.stages.proxy_origins import StageName
@@ -97,30 +103,33 @@ def select(
     experiment: Experiment,
     screening: Screening,
     prediction: Prediction | None,
-    truth: Mapping[str, float] | None,
+    targets: Mapping[str, Mapping[str, float]] | None,
     compare_metrics: bool,
     warned: Sequence[str] = (),
     counting: Counting | None = None,
 ) -> "Selection":
     """The stages' results, compared with known target accuracies, and their cost.
 
-    `warned` are the warnings that were shown meanwhile; they join the notes.
+    `targets`: accuracies by candidate and benchmark. `warned` are the warnings that were shown
+    meanwhile; they join the notes.
     """
     # Metrics are compared on the same candidates, so counting only where it has them all.
     counted = counting
     if counting is not None and set(screening.scores.scored) - set(counting.tokens):
         counted = None
-    agreement = None
-    if truth is not None:
-        by_metric = screening.by_metric()
+    agreement = truth = judged = None
+    if targets is not None:
+        truth, by_metric = mean_accuracy(targets), screening.by_metric()
         if counted is not None:
             by_metric |= {name: counted.scores[name] for name in SHOWN}
         agreement = target_agreement(truth, by_metric, experiment.bootstrap)
+        judged = judge(experiment, screening, prediction, targets, by_metric)
     return Selection(
         experiment=experiment,
         screening=screening,
         prediction=prediction,
         agreement=agreement,
+        truth=judged,
         cost=method_cost(experiment, screening, prediction),
         spent=spent_by_stage(experiment.store, screening, prediction),
         seconds=experiment.runtime.seconds,
@@ -172,6 +181,8 @@ class Selection:
     """The candidates' scores by counting words; None where fewer than two have text."""
     mixture: "Found | DataselectError | None" = None
     """Result of the mixture search, or the error that ended it; None before or without a search."""
+    truth: KnownTruth | None = None
+    """The choice judged by known target accuracies; None if none of the candidates' is known."""
 
     @property
     def mixture_found(self) -> "Found | None":

@@ -35,6 +35,7 @@ _SHOWN = {
     "predicted_accuracy": "predicted accuracy",
     "predicted_low": "accuracy, low",
     "predicted_high": "accuracy, high",
+    "true_accuracy": "true accuracy",
 }
 """Columns of the ranking in the notebook display, with their headings."""
 
@@ -55,6 +56,12 @@ class RunResult(Result):
         return str(self.document["verdict"])
 
     @property
+    def next_step(self) -> str:
+        """What to do next, what it costs and what it would tell; as numbers, `decision.next` of the
+        document."""
+        return str(self.document["next_step"])
+
+    @property
     def complete(self) -> bool:
         """Whether no candidate failed; the same call retries those that did."""
         return self.selection.complete
@@ -67,8 +74,10 @@ class RunResult(Result):
         ranked), `title`, `status`, `reason`; `stage1_score`, `stage1_low`, `stage1_high` (lower is
         better, in the unit that `document["stages"]` names: z-scores, or ranks), `stage1_p_top_k`;
         `stage2_score`; `predicted_accuracy`, `predicted_low`, `predicted_high` in 0..1 where a
-        transfer function applies; `leaked_items_BENCHMARK` where text was searched; and
-        `stageN_BENCHMARK_METRIC` in nats per token.
+        transfer function applies; `true_accuracy` in 0..1 where targets are known, and with
+        predictions `prediction_error`, `constant_error` and `interval_held` (0 or 1);
+        `leaked_items_BENCHMARK` where text was searched; and `stageN_BENCHMARK_METRIC` in nats per
+        token.
         """
         import pandas as pd
 
@@ -136,6 +145,9 @@ class RunResult(Result):
         folder = make_folder(as_folder("out", out))
         write_report(self.selection, folder)
         return folder / "README.md"
+
+    def _shown_notes(self) -> tuple[str, ...]:
+        return (self.next_step, *self.notes)
 
     def _shown(self) -> "Mapping[str, pd.DataFrame]":
         ranking = self.ranking

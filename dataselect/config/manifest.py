@@ -166,7 +166,8 @@ class Target(Section):
 
 
 class Evidence(Section):
-    """Known results of the target; the report then shows how well the proxies agree with them."""
+    """Known results of the target; the report then shows how well the proxies agree with them,
+    which predictions held, and what the choice cost."""
 
     target_accuracy: Text
     """CSV file relative to the manifest: a column `id` with candidates, and a column of accuracies

@@ -29,7 +29,7 @@ itself is drawn from a wide distribution, and no proxy beyond the figure counts 
 largest. There is only one target scale, so values for others are extrapolated.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,6 +122,11 @@ class Discrepancy:
                 f" {format_flops(target_flops)}"
             )
         return f"it was fitted on {'; and on '.join(outside)}" if outside else None
+
+
+def normal_mean(values: Callable[[Array], Array]) -> float:
+    """Mean of a function over a standard normal variable; it maps an array of nodes to values."""
+    return float(np.asarray(values(_NODES), dtype=np.float64) @ _WEIGHTS)
 
 
 def ahead_probability(difference: Array, noise_sd: Array | float, tau: Array | float) -> Array:

@@ -35,8 +35,8 @@ class TargetAgreement:
         return next(iter(self.by_metric.values())).pairs
 
 
-def read_target_accuracy(path: Path) -> dict[str, float]:
-    """Each candidate's accuracy in 0..1, averaged over benchmarks, from a CSV file.
+def read_target_table(path: Path) -> dict[str, dict[str, float]]:
+    """Accuracies in 0..1 by candidate and benchmark, from a CSV file.
 
     The file has a column `id` and one column of accuracies in 0..1 for each benchmark. Raises
     InputError with the line at fault.
@@ -47,16 +47,29 @@ def read_target_accuracy(path: Path) -> dict[str, float]:
     if wrong:
         problem = f"column {quoted(wrong[0])} is no accuracy by its name"
         raise InputError(f"{path}:1", problem, "leave it out, or rename one that is an accuracy")
-    accuracies: dict[str, float] = {}
+    accuracies: dict[str, dict[str, float]] = {}
     for row in rows:
         name = row.text("id")
         if name in accuracies:
             raise InputError(row.where, f"{name!r} comes twice", "keep one of the rows")
-        values = [row.number(column) for column in others]
-        if not all(0 <= value <= 1 for value in values):
+        values = {column: row.number(column) for column in others}
+        if not all(0 <= value <= 1 for value in values.values()):
             raise InputError(row.where, "an accuracy is not a number from 0 to 1", "fix the row")
-        accuracies[name] = sum(values) / len(values)
+        accuracies[name] = values
     return accuracies
+
+
+def mean_accuracy(table: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Each candidate's mean over benchmarks, from accuracies by candidate and benchmark."""
+    return {name: sum(values.values()) / len(values) for name, values in table.items()}
+
+
+def read_target_accuracy(path: Path) -> dict[str, float]:
+    """Each candidate's accuracy in 0..1, averaged over benchmarks, from a CSV file.
+
+    As `read_target_table`.
+    """
+    return mean_accuracy(read_target_table(path))
 
 
 def target_agreement(

@@ -36,6 +36,8 @@ class Uncertainty:
     """Why `tau` is an extrapolation; None if it is not."""
     source: str | None = None
     """What `tau` was fitted on, in words; None if none was added."""
+    tau_doubt: float = 0.0
+    """Standard deviation of ln `tau`: how well it is known itself."""
 
 
 def with_uncertainty(
@@ -66,7 +68,28 @@ def with_uncertainty(
         None if gap is None else gap.tau * spread,
         None if gap is None else gap.extrapolated,
         None if gap is None else gap.source,
+        0.0 if gap is None else gap.doubt,
     )
+
+
+def best_probabilities(
+    ranking: Ranking, uncertainty: Uncertainty | None, seed: int
+) -> dict[str, float]:
+    """The probability of each candidate to be the best, in the ranking's order; they add up to 1.
+
+    `ranking` and `uncertainty` as `with_uncertainty` returns them. Candidates tied for the first
+    place in a draw share it.
+    """
+    draws, rng = ranking.draws, np.random.default_rng(seed)
+    if uncertainty is not None:
+        if uncertainty.seed_sd is not None and not uncertainty.measured:
+            draws = draws + uncertainty.seed_sd * rng.standard_normal(draws.shape)
+        if uncertainty.tau is not None:
+            gap = Gap(uncertainty.tau, 0.0, None, doubt=uncertainty.tau_doubt)
+            draws = draws + gap.draws(draws.shape, rng)
+    first = draws == draws.min(axis=1, keepdims=True)
+    shares = (first / first.sum(axis=1, keepdims=True)).mean(axis=0)
+    return {str(name): float(p) for name, p in zip(ranking.table.index, shares, strict=True)}
 
 
 def seed_noise(

@@ -19,7 +19,7 @@ from dataselect.corpus.prepare import (
     tokens_needed,
 )
 from dataselect.corpus.tokenizer import load_tokenizer
-from dataselect.decisions.target_agreement import read_target_accuracy
+from dataselect.decisions.target_agreement import read_target_table
 from dataselect.errors import InputError
 from dataselect.leaks import alarm
 from dataselect.proxies.layout import check_layout, make_layout
@@ -55,11 +55,12 @@ def check(manifest: Manifest, plan: Plan) -> None:
         read_transfer_file(plan.base / plan.predict.transfer)
 
 
-def read_truth(manifest: Manifest) -> dict[str, float] | None:
-    """Known target accuracy by candidate, in 0..1; None where the manifest names none."""
+def read_truth(manifest: Manifest) -> dict[str, dict[str, float]] | None:
+    """Known target accuracies in 0..1 by candidate and benchmark; None where the manifest names
+    none."""
     if manifest.evidence is None:
         return None
-    return read_target_accuracy(manifest.base / manifest.evidence.target_accuracy)
+    return read_target_table(manifest.base / manifest.evidence.target_accuracy)
 
 
 def prepare(manifest: Manifest, plan: Plan, runtime: Runtime) -> Experiment:

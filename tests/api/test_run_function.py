@@ -65,8 +65,33 @@ def test_it_shows_itself_in_a_notebook(result: ds.RunResult) -> None:
     page = result._repr_html_()
     assert result.verdict in page
     assert "<table" in page
+    assert result.next_step.split("'")[0] in page
     assert result.verdict in repr(result)
     assert "\n" not in repr(result)
+
+
+def test_the_next_step_is_a_field_of_its_own(result: ds.RunResult) -> None:
+    assert result.next_step.startswith("Next: ")
+    assert result.next_step == result.document["next_step"]
+    assert "Next" not in result.verdict
+    assert result.document["decision"]["next"]["action"]
+
+
+def test_known_targets_judge_the_whole_run(world: Path, result: ds.RunResult) -> None:
+    first, *others = result.ranking.index
+    known = {first: 0.2, **{name: 0.5 + place / 10 for place, name in enumerate(others)}}
+    rows = "".join(f"{name},{accuracy}\n" for name, accuracy in known.items())
+    (world / "known.csv").write_text(f"id,arc\n{rows}elsewhere,0.9\n")
+    manifest = (world / "manifest.yaml").read_text()
+    (world / "judged.yaml").write_text(f"{manifest}\nevidence: {{target_accuracy: known.csv}}\n")
+    judged = ds.run(world / "judged.yaml", world / "plan.yaml", store=world / "store")
+    assert judged.verdict == result.verdict
+    truth = judged.document["truth"]
+    assert truth["best"] == [others[-1]], "a target of no candidate is not the best"
+    assert truth["regret"] == pytest.approx(known[others[-1]] - 0.2)
+    assert judged.ranking["true_accuracy"].to_dict() == pytest.approx(known)
+    assert "true accuracy" in judged._repr_html_()
+    assert "true_accuracy" not in result.ranking
 
 
 def test_without_out_nothing_is_written(

@@ -6,7 +6,11 @@ import pandas as pd
 import pytest
 
 from dataselect.decisions.bootstrap import Bootstrap
-from dataselect.decisions.target_agreement import read_target_accuracy, target_agreement
+from dataselect.decisions.target_agreement import (
+    read_target_accuracy,
+    read_target_table,
+    target_agreement,
+)
 from dataselect.errors import InputError
 
 
@@ -21,6 +25,14 @@ def test_accuracy_is_the_mean_over_the_benchmarks(tmp_path: Path) -> None:
     found = read_target_accuracy(path)
     assert found == pytest.approx({"web": 0.5, "blend": 0.5, "books": 0.2})
     assert list(found) == ["web", "blend", "books"]
+
+
+def test_accuracies_of_each_benchmark_are_kept(tmp_path: Path) -> None:
+    path = write(tmp_path, "gsm8k,id,arc\n0.25,web,0.75\n1,blend,0\n")
+    assert read_target_table(path) == {
+        "web": {"gsm8k": 0.25, "arc": 0.75},
+        "blend": {"gsm8k": 1, "arc": 0},
+    }
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,11 @@ import pytest
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.discrepancy import LIKELIHOOD, Gap
 from dataselect.decisions.ranking import Ranking, bootstrap_rank
-from dataselect.decisions.uncertainty import seed_noise, with_uncertainty
+from dataselect.decisions.uncertainty import (
+    best_probabilities,
+    seed_noise,
+    with_uncertainty,
+)
 
 NONE = Gap(1e-9, 0.0, None)
 
@@ -90,3 +94,24 @@ def test_checkpoints_of_one_seed_are_no_seeds() -> None:
         [["a", "b"], [0], [1, 2]], names=["candidate", "seed", "step"]
     )
     assert seed_noise({"b": pd.Series([1.0, 2.0, 3.0, 4.0], index=index)}, "z_score") is None
+
+
+def test_the_best_is_drawn_with_all_that_is_uncertain() -> None:
+    ranking = ranked([0.0, 0.1, 0.2])
+    assert best_probabilities(ranking, None, 0)["c0"] == pytest.approx(1.0, abs=0.01)
+    gap = Gap(1.0, 0.3, None, doubt=0.7)
+    made, uncertainty = with_uncertainty(
+        ranking, {"b": runs(np.array([[0.0], [0.1], [0.2]]))}, gap, 0
+    )
+    assert uncertainty.tau_doubt == 0.7
+    chances = best_probabilities(made, uncertainty, 1)
+    assert list(chances) == list(made.table.index)
+    assert sum(chances.values()) == pytest.approx(1)
+    # With one place, the share of draws in which it is the best is `p_top_k`.
+    assert list(chances.values()) == pytest.approx(list(made.table["p_top_k"]), abs=0.03)
+
+
+def test_equal_candidates_share_the_first_place() -> None:
+    table = pd.DataFrame({"a": [1.0, 2.0], "b": [1.0, 2.0]})
+    ranking = bootstrap_rank({"x": table}, k=1, bootstrap=Bootstrap(draws=50))
+    assert best_probabilities(ranking, None, 0) == {"a": 0.5, "b": 0.5}

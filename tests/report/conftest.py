@@ -20,6 +20,7 @@ from dataselect.pipeline import Selection
 from dataselect.proxies.recipe import make_recipe
 from dataselect.scoring.evaluate import METRICS, Evaluation
 from dataselect.stages.experiment import Experiment
+from dataselect.stages.known_targets import judge
 from dataselect.stages.predict import Prediction
 from dataselect.stages.proxy_origins import StageName
 from dataselect.stages.runtime import Runtime
@@ -82,7 +83,10 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make_selection(project: Path) -> MakeSelection:
-    """A selection; `close` gives survivors like scores, `fate` is the status of candidates."""
+    """A selection; `close` gives survivors like scores, `fate` is the status of candidates.
+
+    `targets` are the accuracies by which the choice is judged.
+    """
 
     def make(
         *,
@@ -90,6 +94,7 @@ def make_selection(project: Path) -> MakeSelection:
         transfer: bool = True,
         close: bool = False,
         evidence: bool = True,
+        targets: Mapping[str, float] | None = None,
         fate: Mapping[str, tuple[StageName, Status]] | None = None,
         qualities: Mapping[str, float] = QUALITIES,
         manifest: Manifest | None = None,
@@ -125,6 +130,7 @@ def make_selection(project: Path) -> MakeSelection:
             {"sums": _evaluation()},
             Corpus(Tokenizer(project, "f" * 64, 300), {}, {"good": stream}),
         )
+        table = {name: {"sums": accuracy} for name, accuracy in (targets or {}).items()}
         return Selection(
             experiment=experiment,
             screening=screening,
@@ -138,6 +144,7 @@ def make_selection(project: Path) -> MakeSelection:
             spent={"stage1": one, "stage2": one} if stage2 else {"stage1": one},
             seconds=90.5,
             notes=("good: left out 100 bad of 800 rows read",),
+            truth=judge(experiment, screening, prediction, table, screening.by_metric()),
         )
 
     return make

@@ -6,10 +6,11 @@ margin come from the stages' scores. Missing values are null, because NaN is not
 
 Schema 1. Keys may be added within a schema; none is renamed or removed.
 
-    run, target, complete, verdict, decision
+    run, target, complete, verdict, next_step, decision
     candidates[]   id, title, rank, status, reason, stage1 | null, stage2 | null, leaks | null
     wins           by stage, by candidate: probability that it is better than each other one;
                    under "prediction" that its target is better
+    truth | null   choice and predictions beside known target accuracies
     stages         by stage: the proxies, how scores were aggregated, status of each candidate
     cost           flops, counts, saving_factor, seconds, spent
     evidence | null, ablation | null, leaks | null
@@ -32,7 +33,9 @@ from dataselect.report.mixture.part import mixture_part
 from dataselect.report.selection.candidates import candidate_rows, measured
 from dataselect.report.selection.counting import counting_part
 from dataselect.report.selection.leaks import leak_figures
+from dataselect.report.selection.next_step import advise
 from dataselect.report.selection.provenance import provenance
+from dataselect.report.selection.truth import truth_part
 from dataselect.report.selection.verdict import decide
 
 if TYPE_CHECKING:
@@ -48,6 +51,7 @@ def document(selection: "Selection") -> dict[str, Any]:
     target = selection.experiment.manifest.target
     candidates = candidate_rows(selection)
     decision = decide(selection, [c["id"] for c in candidates if c["status"] == "ranked"])
+    decision["next"] = advise(selection, decision)
     stages = _stages(selection)
     wins: dict[str, Any] = {}
     for name, (_, ranking) in measured(selection).items():
@@ -61,8 +65,10 @@ def document(selection: "Selection") -> dict[str, Any]:
             "target": {"parameters": target.size, "tokens": target.total_tokens},
             "complete": selection.complete,
             "verdict": decision.pop("text"),
+            "next_step": decision["next"].pop("text"),
             "decision": decision,
             "candidates": candidates,
+            "truth": truth_part(selection.truth),
             "wins": {"stage2": None, "prediction": None, **wins},
             "stages": {"stage2": None, **stages},
             "cost": _cost(selection),

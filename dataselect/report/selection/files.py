@@ -19,6 +19,7 @@ from dataselect.report.selection.document import document
 from dataselect.report.selection.leaks import leak_cells
 from dataselect.report.selection.readme import readme
 from dataselect.report.selection.resolved import resolved_yaml
+from dataselect.report.selection.truth import truth_cells
 from dataselect.stages.accounting import stage_scores
 from dataselect.store.files import write_atomic
 from dataselect.wording import one_line
@@ -96,6 +97,7 @@ def _row(content: Mapping[str, Any], candidate: Mapping[str, Any]) -> dict[str, 
         "predicted_low": stage2.get("low"),
         "predicted_high": stage2.get("high"),
     }
+    row |= truth_cells(content, candidate["id"])
     row |= leak_cells(content, candidate["id"])
     for stage, part in (("stage1", stage1), ("stage2", stage2)):
         for benchmark, measured in part.get("benchmarks", {}).items():

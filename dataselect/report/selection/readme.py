@@ -17,6 +17,7 @@ from dataselect.report.selection.background import STAGE_NAMES, cost_lines, prov
 from dataselect.report.selection.counting import counting_lines
 from dataselect.report.selection.leaks import alarms, leak_lines, mark
 from dataselect.report.selection.stage_scores import benchmark_lines, decimals, score_words
+from dataselect.report.selection.truth import truth_lines
 from dataselect.report.selection.uncertainty import ablation_lines, noise_lines, uncertainty_lines
 from dataselect.units import format_count
 from dataselect.wording import one_line
@@ -32,6 +33,7 @@ def readme(document: Mapping[str, Any], command: str) -> str:
         f"For a target of {format_count(target['parameters'])} parameters trained on "
         f"{format_count(target['tokens'])} tokens.",
         f"**{escape(document['verdict'])}**",
+        *_next_step(document),
         *_incomplete(document),
         "## Ranking",
         *alarms(document),
@@ -41,6 +43,7 @@ def readme(document: Mapping[str, Any], command: str) -> str:
         *_prediction(document),
         *counting_lines(document),
         *_evidence(document["evidence"]),
+        *truth_lines(document),
         *ablation_lines(document.get("ablation")),
         *noise_lines(document["stages"]["stage1"]),
         *leak_lines(document),
@@ -56,6 +59,11 @@ def readme(document: Mapping[str, Any], command: str) -> str:
         "and `ranking.csv` has one row per candidate.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _next_step(document: Mapping[str, Any]) -> list[str]:
+    words = document.get("next_step")
+    return [escape(words)] if words else []
 
 
 def _incomplete(document: Mapping[str, Any]) -> list[str]:

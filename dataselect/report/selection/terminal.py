@@ -23,6 +23,7 @@ from dataselect.report.selection.stage_scores import (
     shows_scores,
     tie_lines,
 )
+from dataselect.report.selection.truth import truth_rows, truth_sentences
 from dataselect.report.selection.uncertainty import (
     ablation_verdict,
     interval_words,
@@ -39,6 +40,8 @@ def print_report(document: Mapping[str, Any], console: Console) -> None:
     """Print the main results; the rest is in the report's README."""
     console.print()
     console.print(Text(one_line(document["verdict"]), style="bold"))
+    if document.get("next_step"):
+        console.print(Text(one_line(document["next_step"])))
     console.print()
     console.print(_ranking(document))
     console.print(_legend(document))
@@ -65,6 +68,7 @@ def print_report(document: Mapping[str, Any], console: Console) -> None:
     if document["evidence"] is not None:
         console.print()
         console.print(_evidence(document["evidence"]))
+    _print_truth(document, console)
     if document.get("ablation") is not None:
         console.print()
         console.print(_ablation(document["ablation"]))
@@ -152,6 +156,25 @@ def _evidence(evidence: dict[str, Any]) -> Table:
             ),
         )
     return table
+
+
+def _print_truth(document: Mapping[str, Any], console: Console) -> None:
+    """What the targets reached and what the choice cost; nothing where no target is known."""
+    if document.get("truth") is None:
+        return
+    head, rows = truth_rows(document)
+    shown = _table("Accuracy of the targets, %")
+    for place, name in enumerate(head):
+        if place == 1:
+            shown.add_column(name, overflow="fold")
+        else:
+            shown.add_column(name, justify="right", no_wrap=True)
+    for row, each in zip(rows, document["candidates"], strict=True):
+        shown.add_row(*map(Text, row), style=_STYLES[each["status"]])
+    console.print()
+    console.print(shown)
+    for line in truth_sentences(document):
+        console.print(Text(one_line(line)))
 
 
 def _ablation(ablation: dict[str, Any]) -> Table:

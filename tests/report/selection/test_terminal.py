@@ -1,5 +1,6 @@
 import io
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -21,10 +22,14 @@ def shown(selection: Selection, width: int = 80) -> str:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"transfer": False}, {"stage2": False, "evidence": False}, {"close": True}],
+    [{}, {"transfer": False}, {"stage2": False, "evidence": False}, {"close": True}]
+    + [
+        {"targets": {"good": 1.0, "blend": 0.5, "poor": 0.2}, "transfer": each}
+        for each in (True, False)
+    ],
 )
 def test_it_fits_80_columns_without_cutting_anything(
-    make_selection: MakeSelection, options: dict[str, bool]
+    make_selection: MakeSelection, options: dict[str, Any]
 ) -> None:
     text = shown(make_selection(**options))
     assert max(map(len, text.splitlines())) <= 80
