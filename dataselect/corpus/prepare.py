@@ -146,10 +146,11 @@ def prepare_tokenizer(
 
 def _before(folder: Path) -> list[int]:
     """What an artifact of before does not say."""
-    from dataselect.corpus.saved_tokenizer import special_tokens_before
-    from dataselect.corpus.tokenizer import load_tokenizer
+    from tokenizers import Tokenizer as Backend
 
-    return special_tokens_before(load_tokenizer(folder))
+    from dataselect.corpus.saved_tokenizer import special_tokens_before
+
+    return special_tokens_before(Backend.from_file(str(folder / "tokenizer.json")))
 
 
 def _loaded_spec(chosen: TokenizerPlan, base: Path) -> dict[str, Any]:

@@ -133,6 +133,19 @@ def special_tokens_before(tokenizer: Any) -> list[int]:
     return []
 
 
+def keeps_letters(folder: Path) -> bool:
+    """Whether a tokenizer surely changes no letter of any text: byte-level, without a normaliser.
+
+    Read from tokenizer.json alone; False where that does not tell.
+    """
+    content = _settings(folder, "tokenizer.json")
+    splitter = content.get("pre_tokenizer")
+    steps = splitter.get("pretokenizers") if isinstance(splitter, dict) else None
+    last = steps[-1] if isinstance(steps, list) and steps else splitter
+    byte_level = isinstance(last, dict) and last.get("type") == "ByteLevel"
+    return byte_level and content.get("normalizer") is None and not last.get("add_prefix_space")
+
+
 def plain_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     """The tokens of each text alone: nothing is added, and special tokens in it are text."""
     if not texts:

@@ -18,6 +18,7 @@ from dataselect.corpus.prepare import (
     read_corpus,
     tokens_needed,
 )
+from dataselect.corpus.saved_tokenizer import keeps_letters
 from dataselect.corpus.tokenizer import load_tokenizer
 from dataselect.decisions.target_agreement import read_target_table
 from dataselect.errors import InputError
@@ -120,6 +121,9 @@ def check_letters(plan: Plan, evaluations: Iterable[Evaluation], folder: Path) -
 
     No letter of them could be found in its tokens, so that no proxy would have a score.
     """
+    if keeps_letters(folder):
+        # So that a run whose proxies are all in the store loads no tokenizer.
+        return
     aligner = Aligner(load_tokenizer(folder))
     for evaluation in evaluations:
         texts = [trace.text for each in evaluation.traces for trace in each.traces.values()]

@@ -8,7 +8,11 @@ import pytest
 from small_models import byte_tokenizer
 from tokenizers import Tokenizer, pre_tokenizers, processors
 
-from dataselect.corpus.saved_tokenizer import read_tokenizer, special_tokens_before
+from dataselect.corpus.saved_tokenizer import (
+    keeps_letters,
+    read_tokenizer,
+    special_tokens_before,
+)
 from dataselect.corpus.segmentation import segmentation_hash
 from dataselect.corpus.tokenizer import load_tokenizer
 from dataselect.errors import InputError
@@ -169,6 +173,26 @@ def test_dropout_of_training_makes_no_token_random(tmp_path: Path) -> None:
     for _ in range(5):
         assert list(read.tokenizer(TEXT)["input_ids"]) == expected
     assert "dropout 0.5" in read.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "keeps"),
+    [
+        ({}, True),
+        ({"normalizer": {"type": "NFC"}}, False),
+        ({"pre_tokenizer": {"type": "Whitespace"}}, False),
+        ({"pre_tokenizer": None}, False),
+        ({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True}}, False),
+        ({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False}}, True),
+    ],
+)
+def test_what_changes_no_letter_is_told_from_the_file(
+    tmp_path: Path, changes: Any, keeps: bool
+) -> None:
+    folder = saved(tmp_path)
+    content = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps({**content, **changes}))
+    assert keeps_letters(folder) is keeps
 
 
 def test_an_id_far_beyond_the_others_is_refused_before_room_is_made_for_it(tmp_path: Path) -> None:
