@@ -4,6 +4,7 @@
       -> reasoning traces of a frontier model, with a probability for every letter
       -> a token stream for each source, where a proxy is trained on text
       -> Stage 1: a tiny proxy for each candidate, ranked by rBridge, pruned to k
+      -> beside it, the ranking that counting words would have given
       -> Stage 2: a larger proxy for each survivor, its score mapped to target accuracy
       -> the selection: rankings, their uncertainty, and the cost
       -> with `mix:` in the plan, the shares of the sources for the next pretraining run
@@ -31,6 +32,7 @@ from dataselect.leaks.alarm import CleanRanking
 from dataselect.scoring.remarks import Remarks
 from dataselect.stages import prepare as preparation
 from dataselect.stages.accounting import method_cost, run_notes, spent_by_stage, stage_scores
+from dataselect.stages.counting import SHOWN, Counting, count_words
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.known_targets import judge
 from dataselect.stages.predict import Prediction, predict
@@ -65,10 +67,13 @@ def run(
         if experiment.tokenizer is not None:
             check_trials(manifest, plan, experiment.tokenizer.vocab_size, runtime.device)
         screening = screen(experiment)
+        counting = count_words(experiment, screening)
         prediction = None
         if plan.predict is not None:
             prediction = predict(experiment, screening.survivors, plan.predict, screening)
-    selection = select(experiment, screening, prediction, truth, compare_metrics, warned.all)
+    selection = select(
+        experiment, screening, prediction, truth, compare_metrics, warned.all, counting
+    )
     if plan.mix is None:
         return selection
     on_selected(selection)
@@ -101,15 +106,22 @@ def select(
     targets: Mapping[str, Mapping[str, float]] | None,
     compare_metrics: bool,
     warned: Sequence[str] = (),
+    counting: Counting | None = None,
 ) -> "Selection":
     """The stages' results, compared with known target accuracies, and their cost.
 
     `targets`: accuracies by candidate and benchmark. `warned` are the warnings that were shown
     meanwhile; they join the notes.
     """
+    # Metrics are compared on the same candidates, so counting only where it has them all.
+    counted = counting
+    if counting is not None and set(screening.scores.scored) - set(counting.tokens):
+        counted = None
     agreement = truth = judged = None
     if targets is not None:
         truth, by_metric = mean_accuracy(targets), screening.by_metric()
+        if counted is not None:
+            by_metric |= {name: counted.scores[name] for name in SHOWN}
         agreement = target_agreement(truth, by_metric, experiment.bootstrap)
         judged = judge(experiment, screening, prediction, targets, by_metric)
     return Selection(
@@ -123,7 +135,10 @@ def select(
         seconds=experiment.runtime.seconds,
         notes=run_notes(experiment, screening, prediction, warned),
         clean=rank_without_leaks(experiment, screening, prediction),
-        ablation=ablate(experiment, screening, truth) if compare_metrics else None,
+        ablation=ablate(experiment, screening, truth, {} if counted is None else counted.tables)
+        if compare_metrics
+        else None,
+        counting=counting,
     )
 
 
@@ -162,6 +177,8 @@ class Selection:
     """Rankings without leaked items, of the stages that have any."""
     ablation: Ablation | None = None
     """Stage 1's ranking by every metric; None without `compare_metrics`."""
+    counting: Counting | None = None
+    """The candidates' scores by counting words; None where fewer than two have text."""
     mixture: "Found | DataselectError | None" = None
     """Result of the mixture search, or the error that ended it; None before or without a search."""
     truth: KnownTruth | None = None

@@ -17,6 +17,7 @@ all other baselines for each frontier model.
 import hashlib
 import json
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -253,15 +254,26 @@ def _in_one_line(name: str, run: Callable[[], Measured]) -> Measured:
     """
     try:
         return run()
-    except (DataselectError, MemoryError, OSError, AssertionError):
+    except (DataselectError, MemoryError):
         raise
     except Exception as error:
+        if not _in_model_code(error) or type(error).__name__ == "OutOfMemoryError":
+            raise
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(
             name,
             f"the model cannot be run ({shorten(lines[0], 200, placeholder=' …')})",
             "check its config.json, or get the checkpoint again",
         ) from error
+
+
+def _in_model_code(error: BaseException) -> bool:
+    """Whether an error was raised while a model of transformers ran."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(
+        str(frame.f_globals.get("__name__", "")).startswith("transformers.models.")
+        for frame, _ in frames
+    )
 
 
 _Key = tuple[str, str, str, str, int]

@@ -210,22 +210,33 @@ def command_tokens(command: Command, chosen: Stage, recipe: Recipe | None) -> in
 def text_budgets(manifest: Manifest, plan: Plan, recipes: Mapping[StageName, Recipe]) -> Budgets:
     """(tokens, sequence length) of each training on a candidate's own text, by candidate."""
     budgets: dict[str, list[tuple[int, int]]] = {}
-    for stage, chosen in stages(plan).items():
-        recipe = recipes.get(stage)
+    for stage in stages(plan):
         for candidate in manifest.candidates:
-            origin = origin_of(manifest, plan, stage, candidate.id)
-            if not takes_text(origin):
-                continue
-            if isinstance(origin, Command):
-                tokens, length = command_tokens(origin, chosen, recipe), 1
-            elif recipe is not None:
-                tokens, length = recipe.tokens, recipe.sequence_length
-            else:
-                tokens = None
-            if tokens is None:
-                raise ValueError(f"{candidate.id}: no tokens; check_origins asks for them")
-            budgets.setdefault(candidate.id, []).append((tokens, length))
+            budget = text_budget(manifest, plan, stage, recipes.get(stage), candidate.id)
+            if budget is not None:
+                budgets.setdefault(candidate.id, []).append(budget)
     return budgets
+
+
+def text_budget(
+    manifest: Manifest, plan: Plan, stage: StageName, recipe: Recipe | None, candidate: str
+) -> tuple[int, int] | None:
+    """(tokens, sequence length) of a stage's training on a candidate's text; None without one.
+
+    `recipe` is that of the stage's proxies, None where it has none.
+    """
+    origin = origin_of(manifest, plan, stage, candidate)
+    if not takes_text(origin):
+        return None
+    if isinstance(origin, Command):
+        tokens, length = command_tokens(origin, stages(plan)[stage], recipe), 1
+    elif recipe is not None:
+        tokens, length = recipe.tokens, recipe.sequence_length
+    else:
+        tokens = None
+    if tokens is None:
+        raise ValueError(f"{candidate}: no tokens; check_origins asks for them")
+    return tokens, length
 
 
 def resolve_given(manifest: Manifest, plan: Plan, store: Store | None = None) -> Given:

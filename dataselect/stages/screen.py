@@ -9,6 +9,7 @@ and target scale. The signal to noise of each benchmark is given beside them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dataselect.cost import training_flops
@@ -91,9 +92,15 @@ def _gap(experiment: Experiment, scores: StageScores) -> Gap | None:
 
 
 def ablate(
-    experiment: Experiment, screening: Screening, truth: Mapping[str, float] | None
+    experiment: Experiment,
+    screening: Screening,
+    truth: Mapping[str, float] | None,
+    others: Mapping[str, "Mapping[str, pd.DataFrame]"] = MappingProxyType({}),
 ) -> Ablation:
-    """Stage 1's rankings by every metric that was measured, compared with the one by rBridge."""
+    """Stage 1's rankings by every metric that was measured, compared with the one by rBridge.
+
+    `others` are more scores of the same items and candidates, by name and benchmark.
+    """
     tables = screening.scores.tables
     measured = next(iter(tables.values()))
     return ablation(
@@ -103,7 +110,8 @@ def ablate(
                 for name, by_metric in tables.items()
             }
             for metric in measured
-        },
+        }
+        | dict(others),
         screening.ranking.method,
         target=truth,
         bootstrap=experiment.bootstrap,

@@ -349,7 +349,7 @@ UNFIT: dict[str, tuple[Any, tuple[str, ...]]] = {
     "an empty folder": (Path.mkdir, ("no config.json with *.safetensors",)),
     "pickled weights": (pickled, ("safetensors", "pickled weights are not read")),
     "no tokenizer": (without_tokenizer, ("tokenizer",)),
-    "weights cut short": (cut_short, ("no causal language model can be loaded",)),
+    "weights cut short": (cut_short, ("model.safetensors", "damaged or no safetensors file")),
     "weights that lack a matrix": (lacking_a_matrix, ("up_proj",)),
 }
 

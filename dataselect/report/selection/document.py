@@ -14,6 +14,9 @@ Schema 1. Keys may be added within a schema; none is renamed or removed.
     stages         by stage: the proxies, how scores were aggregated, status of each candidate
     cost           flops, counts, saving_factor, seconds, spent
     evidence | null, ablation | null, leaks | null
+    counting | null
+                   rankings by counting words, by score ("ngram1_trace_nll"): scores, ranks, chosen,
+                   share of pairs in rBridge's order; and the sentence `text`
     mixture | null
                    status ("done", "failed", "unfinished"), problem, verdict, folder, and
                    proposal | null: proposal.json of that folder without curves and runs
@@ -28,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 from dataselect.cost import Spent, training_flops
 from dataselect.report.mixture.part import mixture_part
 from dataselect.report.selection.candidates import candidate_rows, measured
+from dataselect.report.selection.counting import counting_part
 from dataselect.report.selection.leaks import leak_figures
 from dataselect.report.selection.next_step import advise
 from dataselect.report.selection.provenance import provenance
@@ -71,6 +75,7 @@ def document(selection: "Selection") -> dict[str, Any]:
             "evidence": _evidence(selection.agreement),
             "ablation": None if selection.ablation is None else _ablation(selection.ablation),
             "leaks": leak_figures(selection),
+            "counting": counting_part(selection.counting, decision["winner"]),
             "mixture": mixture_part(selection),
             "corpus": _corpus(selection),
             "exclusions": _exclusions(selection),

@@ -14,6 +14,7 @@ from dataselect.report.markdown import code, escape, table
 from dataselect.report.mixture.readme import mixture_lines, response_lines, search_lines
 from dataselect.report.mixture.verdict import ranking_words
 from dataselect.report.selection.background import STAGE_NAMES, cost_lines, provenance_lines
+from dataselect.report.selection.counting import counting_lines
 from dataselect.report.selection.leaks import alarms, leak_lines, mark
 from dataselect.report.selection.stage_scores import benchmark_lines, decimals, score_words
 from dataselect.report.selection.truth import truth_lines
@@ -40,6 +41,7 @@ def readme(document: Mapping[str, Any], command: str) -> str:
         *_wins(document),
         *benchmark_lines(document),
         *_prediction(document),
+        *counting_lines(document),
         *_evidence(document["evidence"]),
         *truth_lines(document),
         *ablation_lines(document.get("ablation")),

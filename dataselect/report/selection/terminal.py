@@ -62,6 +62,9 @@ def print_report(document: Mapping[str, Any], console: Console) -> None:
         if each["status"] in ("diverged", "failed"):
             reason = one_line(f"{each['id']} {each['status']}: {each['reason']}")
             console.print(Text(reason, style=_STYLES[each["status"]]))
+    if document.get("counting") is not None:
+        console.print()
+        console.print(Text(one_line(document["counting"]["text"])))
     if document["evidence"] is not None:
         console.print()
         console.print(_evidence(document["evidence"]))
