@@ -142,8 +142,9 @@ def keeps_letters(folder: Path) -> bool:
     splitter = content.get("pre_tokenizer")
     steps = splitter.get("pretokenizers") if isinstance(splitter, dict) else None
     last = steps[-1] if isinstance(steps, list) and steps else splitter
-    byte_level = isinstance(last, dict) and last.get("type") == "ByteLevel"
-    return byte_level and content.get("normalizer") is None and not last.get("add_prefix_space")
+    if not isinstance(last, dict) or last.get("type") != "ByteLevel":
+        return False
+    return content.get("normalizer") is None and not last.get("add_prefix_space")
 
 
 def plain_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
