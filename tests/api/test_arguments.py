@@ -10,8 +10,8 @@ import pytest
 
 import dataselect as ds
 
-PROXY = pd.DataFrame({"id": list("abcdef"), "loss": [1.0, 1.1, 1.2, 1.3, 1.4, 1.5]})
-TARGET = pd.DataFrame({"id": list("abcdef"), "loss": [0.6, 0.5, 0.4, 0.45, 0.3, 0.2]})
+PROXY = pd.DataFrame({"id": list("abcdef"), "arc": [1.0, 1.1, 1.2, 1.3, 1.4, 1.5]})
+TARGET = pd.DataFrame({"id": list("abcdef"), "arc": [0.6, 0.5, 0.4, 0.45, 0.3, 0.2]})
 
 
 def agree(**options: Any) -> ds.Agreements:
@@ -32,7 +32,8 @@ def agree(**options: Any) -> ds.Agreements:
         (lambda: agree(top="1,3"), "--top: '1,3' is not a count"),
         (lambda: agree(top=(1.5,)), "--top: 1.5 is not a count"),
         (lambda: agree(top=0), "--top: 0 is not a count"),
-        (lambda: agree(lower_is_better="no"), "--lower-is-better: 'no' is neither True nor False"),
+        (lambda: agree(lower_is_better="no"), "--lower: proxy (a frame) has no metric 'no'"),
+        (lambda: agree(lower_is_better=1), "--lower-is-better: 1 is neither True nor False"),
         (lambda: ds.load_manifest("nowhere.yaml"), "nowhere.yaml: "),
         (lambda: ds.load_plan("nowhere"), "plan: there is no plan 'nowhere'"),
         (lambda: ds.run(3), "manifest: int does not fit"),  # type: ignore[arg-type]
