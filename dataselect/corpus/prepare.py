@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from dataselect.corpus.sampling import peek
 from dataselect.corpus.unusable import check_share, describe_share
 from dataselect.errors import InputError
 from dataselect.store import Store, content_key
+from dataselect.store.files import sha256_of
 
 if TYPE_CHECKING:
     from dataselect.corpus.shards import Observer
@@ -126,22 +128,29 @@ def prepare_tokenizer(
         _make_tokenizer(manifest, chosen, plan.seed, spec, folder)
 
     artifact = store.get_or_build("tokenizer", spec, build)
-    if "path" in spec and Path(spec["path"]).is_dir():
+    local = Path(spec["path"]) if "hash" in spec else None
+    if local is not None:
         from dataselect.corpus.segmentation import segmentation_hash
 
-        if segmentation_hash(artifact.path) != segmentation_hash(Path(spec["path"])):
+        if segmentation_hash(artifact.path) != segmentation_hash(local):
             # Kept by an earlier release, which followed the class that is named beside the file.
             spec = {**spec, "tokens": "tokenizer.json"}
             artifact = store.get_or_build("tokenizer", spec, build)
     facts = artifact.json("facts.json")
     before = facts["before"] if "before" in facts else _before(artifact.path)
-    # Of a folder those of today: a key holds the tokens, and not the class that is named beside.
     notes = facts.get("notes", ())
-    if "path" in spec and Path(spec["path"]).is_dir():
+    if local is not None and facts.get("beside") != _beside(local):
+        # A key holds the tokens, and not the class that is named beside them.
         from dataselect.corpus.tokenizer import load_saved_tokenizer
 
-        notes = load_saved_tokenizer(spec["path"]).notes
+        notes = load_saved_tokenizer(local).notes
     return Tokenizer(artifact.path, facts["hash"], facts["vocab_size"], tuple(before), tuple(notes))
+
+
+def _beside(folder: Path) -> dict[str, str]:
+    """What the notes on a folder's tokenizer depend on, besides its tokenizer.json."""
+    files = (path for path in sorted(folder.glob("*.json")) if path.name != "tokenizer.json")
+    return {"transformers": version("transformers"), **{p.name: sha256_of(p) for p in files}}
 
 
 def _before(folder: Path) -> list[int]:
@@ -187,6 +196,8 @@ def _make_tokenizer(
         "before": special_tokens_before(tokenizer),
         "notes": notes,
     }
+    if "hash" in spec:
+        facts["beside"] = _beside(Path(spec["path"]))
     (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 

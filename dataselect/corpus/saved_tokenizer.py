@@ -92,10 +92,8 @@ def read_tokenizer(folder: Path) -> SavedTokenizer:
             ),
         )
     reference = _from_file(folder, file)
-    special = special_tokens(folder) if by_class is None else _special_of(by_class)
-    markers = {n: token for n, token in special.items() if _is_marker(token, reference)}
-    unused = {name: token for name, token in special.items() if name not in markers}
-    special = markers
+    named = special_tokens(folder) if by_class is None else _special_of(by_class)
+    special = {name: token for name, token in named.items() if _is_marker(token, reference)}
     tokenizer = _wrapped(folder, file, special)
     dropout = getattr(reference.model, "dropout", None)
     for backend in (tokenizer.backend_tokenizer, reference):
@@ -111,8 +109,8 @@ def read_tokenizer(folder: Path) -> SavedTokenizer:
         )
     notes = [
         f"its {name} {token!r} is no special token of its tokenizer.json and is not used"
-        for name, token in unused.items()
-        if name in ("bos_token", "eos_token")
+        for name, token in named.items()
+        if name in ("bos_token", "eos_token") and name not in special
     ]
     if dropout:
         notes.append(f"its tokenizer.json has dropout {dropout}, for training; it is left out")
@@ -282,12 +280,18 @@ def special_tokens(folder: Path) -> dict[str, str]:
     tokens: dict[str, str] = {}
     for settings in (_settings(folder, "special_tokens_map.json"), _settings(folder)):
         for name in _SPECIAL:
-            token = settings.get(name)
-            # Older files store a token as an object with its stripping flags.
-            content = token.get("content") if isinstance(token, dict) else token
+            content = token_text(settings.get(name))
             if isinstance(content, str):
                 tokens[name] = content
     return tokens
+
+
+def token_text(token: Any) -> Any:
+    """The text of a special token in a settings file; None where it names none.
+
+    Older files store a token as an object with its stripping flags.
+    """
+    return token.get("content") if isinstance(token, dict) else token
 
 
 def _settings(folder: Path, name: str = "tokenizer_config.json") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from dataselect.corpus.redaction import redact
-from dataselect.corpus.saved_tokenizer import SavedTokenizer, read_tokenizer
+from dataselect.corpus.saved_tokenizer import SavedTokenizer, read_tokenizer, token_text
 from dataselect.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 END_OF_TEXT = "<|endoftext|>"
 # The 256 bytes and the end-of-text token.
 SMALLEST_VOCABULARY = 257
+# Special tokens that are part of a tokenizer's hash.
+_HASHED = ("bos_token", "eos_token", "pad_token", "unk_token")
 _HUB_FILES = [
     "config.json",
     "tokenizer*.json",
@@ -151,19 +153,11 @@ def tokenizer_hash(folder: str | Path) -> str:
     content = _json(folder / "tokenizer.json")
     for setting in ("padding", "truncation"):
         content.pop(setting, None)
-    special = {name: token for name, token in _special_tokens(folder).items() if token is not None}
+    settings = _json(folder / "tokenizer_config.json")
+    named = {name: token_text(settings.get(name)) for name in _HASHED}
+    special = {name: token for name, token in named.items() if token is not None}
     text = json.dumps({"tokenizer": content, "special": special}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _special_tokens(folder: Path) -> dict[str, str | None]:
-    settings = _json(folder / "tokenizer_config.json")
-    tokens: dict[str, str | None] = {}
-    for name in ("bos_token", "eos_token", "pad_token", "unk_token"):
-        token = settings.get(name)
-        # Older files store a token as an object with its stripping flags.
-        tokens[name] = token["content"] if isinstance(token, dict) else token
-    return tokens
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -17,19 +17,17 @@ all other baselines for each frontier model.
 import hashlib
 import json
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
-from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion
 from dataselect.compute.machine import Machine, this_machine
-from dataselect.errors import DataselectError, IncompleteError, InputError
+from dataselect.errors import IncompleteError
 from dataselect.scoring.checkpoint import Checkpoint, Precision
+from dataselect.scoring.model_errors import running
 from dataselect.scoring.non_finite import NOT_FINITE, failure
 from dataselect.scoring.rbridge import METRIC_VERSION
 from dataselect.store import Artifact, Store, content_key
@@ -230,9 +228,8 @@ def measure(
                 by = f" by traces of {traces.header.model}" if len(specs) > 1 else ""
                 report(f"{name}: {measurement} on {evaluation.benchmark.id}{by}")
                 clock = _Clock()
-                measured = _in_one_line(
-                    name, partial(subject.measure, measurement, evaluation, traces)
-                )
+                with running(name):
+                    measured = subject.measure(measurement, evaluation, traces)
                 with store.publish(measurement, spec) as out:
                     measured.table.to_parquet(out / _TABLE, index=False)
                     facts = {
@@ -244,36 +241,6 @@ def measure(
                     }
                     (out / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
                 store.note(measurement, spec, clock.facts(name, measured.flops, device))
-
-
-def _in_one_line(name: str, run: Callable[[], Measured]) -> Measured:
-    """`run`; what a model's own code raises on some text is told as a fault of the model.
-
-    A configuration may hold values that only long texts bring out (a window below 0), though the
-    model could be loaded and tried.
-    """
-    try:
-        return run()
-    except (DataselectError, MemoryError):
-        raise
-    except Exception as error:
-        if not _in_model_code(error) or type(error).__name__ == "OutOfMemoryError":
-            raise
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(
-            name,
-            f"the model cannot be run ({shorten(lines[0], 200, placeholder=' …')})",
-            "check its config.json, or get the checkpoint again",
-        ) from error
-
-
-def _in_model_code(error: BaseException) -> bool:
-    """Whether an error was raised while a model of transformers ran."""
-    frames = traceback.walk_tb(error.__traceback__)
-    return any(
-        str(frame.f_globals.get("__name__", "")).startswith("transformers.models.")
-        for frame, _ in frames
-    )
 
 
 _Key = tuple[str, str, str, str, int]

@@ -6,10 +6,9 @@ every tensor of the weights (`weights`); anything else is refused in one line, o
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ from transformers.utils.logging import (
 from dataselect.corpus.saved_tokenizer import read_tokenizer
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import Precision
+from dataselect.scoring.model_errors import in_one_line
 from dataselect.scoring.weights import check_config, check_loaded, remarks, stored_tensors
 
 # Experts may sum in another order, in units of the format's epsilon.
@@ -82,23 +82,14 @@ def _quiet() -> Iterator[None]:
         set_verbosity(verbosity)
 
 
-@contextmanager
-def _one_line(folder: Path) -> Iterator[None]:
-    """Whatever transformers meets in a folder, down to errors that a config's values cause deep in
-    a model's code: for the user it is the folder that cannot be loaded."""
-    try:
-        yield
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:
-        text = str(error).strip() or type(error).__name__
-        reason = shorten(text.splitlines()[0], 200, placeholder=" …")
-        raise InputError(
-            folder,
-            f"no causal language model can be loaded ({reason})",
-            "name a folder with config, tokenizer and safetensors weights of a model that"
-            " transformers knows (custom model code is not run)",
-        ) from error
+def _one_line(folder: Path) -> AbstractContextManager[None]:
+    """Whatever transformers meets in a folder is told as a fault of the folder."""
+    return in_one_line(
+        folder,
+        "no causal language model can be loaded",
+        "name a folder with config, tokenizer and safetensors weights of a model that"
+        " transformers knows (custom model code is not run)",
+    )
 
 
 def _config(folder: Path) -> dict[str, Any]:

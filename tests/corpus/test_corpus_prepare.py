@@ -171,7 +171,9 @@ def test_a_tokenizer_is_used_as_its_file_has_it_whoever_kept_it_before(
     assert read_corpus(manifest, plan, store, ignore).tokenizer == loaded
 
 
-def test_notes_on_a_tokenizer_are_of_its_folder_as_it_is_now(made: Any, tmp_path: Path) -> None:
+def test_notes_on_a_tokenizer_are_of_its_folder_as_it_is_now(
+    made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The class beside the tokens is in no key, so a folder of another class has the same."""
     manifest, _, store, corpus = made
     own = shutil.ignore_patterns("artifact.json", "facts.json")
@@ -189,6 +191,12 @@ def test_notes_on_a_tokenizer_are_of_its_folder_as_it_is_now(made: Any, tmp_path
         said.append(read_corpus(manifest, plan, store, ignore).tokenizer.notes)
     assert said[0] == said[2] == ()
     assert "Qwen2Tokenizer" in said[1][0]
+
+    def refuse(*arguments: Any) -> Any:
+        raise AssertionError("a folder that has not changed was loaded again")
+
+    monkeypatch.setattr("dataselect.corpus.tokenizer.load_saved_tokenizer", refuse)
+    assert read_corpus(manifest, plan, store, ignore).tokenizer.notes == ()
 
 
 def test_a_bos_of_the_tokenizer_is_in_the_stream_and_in_its_key(made: Any, tmp_path: Path) -> None:
