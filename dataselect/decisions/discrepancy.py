@@ -29,8 +29,10 @@ itself is drawn from a wide distribution, and no proxy beyond the figure counts 
 largest. There is only one target scale, so values for others are extrapolated.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +43,9 @@ Array = NDArray[np.float64]
 
 FAR = 10.0
 """Beyond the fitted FLOPs by more than this factor, a value counts as extrapolated."""
+
+Basis = Literal["published", "prior"]
+"""What a gap rests on: published runs of the metric, or a wide prior where there are none."""
 
 # Nodes and weights for the mean over a standard normal variable.
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(48)
@@ -61,6 +66,8 @@ class Gap:
     """What they were fitted on, in words."""
     doubt: float = 0.0
     """Standard deviation of ln tau: how well tau itself is known."""
+    basis: Basis = "published"
+    """What it rests on."""
 
     def draws(self, shape: tuple[int, int], rng: np.random.Generator) -> Array:
         """Discrepancies, draws x candidates; the difference of two has the scale `tau`."""
@@ -97,18 +104,23 @@ class Discrepancy:
     """Training FLOPs for which the noise of seeds is known, rising."""
     seed_sd: Sequence[float]
     """Noise of one seed for each of `seed_flops`, in units of the scores' spread."""
+    basis: Basis = "published"
+    """What it rests on."""
 
     def gap(self, proxy_flops: float, target_flops: float) -> Gap:
         """The gap between a proxy and a target of these training FLOPs."""
+        proxy_flops = max(proxy_flops, 1.0)  # what costs next to nothing still has a logarithm
         counted = proxy_flops * max(1.0, self.target_flops / target_flops)
         if self.flat_beyond:
             counted = min(counted, self.fitted_flops[1])
         tau = self.floor + (self.unit_flops / counted) ** self.exponent
         seed_sd = float(np.interp(np.log(proxy_flops), np.log(self.seed_flops), self.seed_sd))
         beyond = self._extrapolated(proxy_flops, target_flops)
-        return Gap(tau, seed_sd, beyond, self.source, self.doubt)
+        return Gap(tau, seed_sd, beyond, self.source, self.doubt, self.basis)
 
     def _extrapolated(self, proxy_flops: float, target_flops: float) -> str | None:
+        if self.basis == "prior":
+            return None  # a prior of no runs is near none
         low, high = self.fitted_flops
         outside = []
         if not low / FAR <= proxy_flops <= high * FAR:
@@ -184,3 +196,32 @@ recipes leave ln tau uncertain by about .4; it is widened for one figure of one 
 
 PUBLISHED = {"rbridge": RBRIDGE, "label_nll": LIKELIHOOD}
 """By metric."""
+
+UNKNOWN = Discrepancy(
+    version="1",
+    source="no published runs of this metric: a wide guess from six others (DataDecide: 25 recipes,"
+    " 4M to 90M, one seed)",
+    floor=1.8,
+    unit_flops=0.0,
+    exponent=1.0,
+    doubt=1.0,
+    target_flops=7.062e20,
+    fitted_flops=(0.0, math.inf),
+    flat_beyond=False,
+    seed_flops=(1.9e15,),
+    seed_sd=(0.276,),
+    basis="prior",
+)
+"""Made by `python benchmarks/stage1/other_metrics.py --data DIR`: other_metrics.json beside it. The
+six differ by .76 in ln tau; it is widened for metrics that are less like them than they are like
+each other."""
+
+
+def gap_for(metric: str) -> Discrepancy:
+    """What is known of the gap of a metric: its published one, or the wide prior.
+
+    Scores by counting words have no seeds, so their prior has no noise of seeds.
+    """
+    if metric in PUBLISHED:
+        return PUBLISHED[metric]
+    return replace(UNKNOWN, seed_sd=(0.0,)) if metric.startswith("ngram") else UNKNOWN

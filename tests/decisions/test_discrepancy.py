@@ -14,9 +14,11 @@ from scipy.integrate import quad
 from dataselect.decisions.discrepancy import (
     LIKELIHOOD,
     RBRIDGE,
+    UNKNOWN,
     Discrepancy,
     Gap,
     ahead_probability,
+    gap_for,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -156,3 +158,18 @@ def test_stated_probabilities_hold_for_families_left_out(study: ModuleType) -> N
         assert len(found["bins"]) == 5
         assert found["largest_gap"] <= 0.05
         assert found["log_loss"] < 0.58  # a toss has .693
+
+
+def test_a_metric_without_published_runs_has_a_wide_prior_at_every_size() -> None:
+    unknown = gap_for("trace_nll")
+    assert unknown is UNKNOWN
+    tiny, large = (unknown.gap(flops, TARGET) for flops in (0.0, 1e22))
+    assert tiny.tau == large.tau
+    assert (tiny.basis, tiny.extrapolated) == ("prior", None)
+    assert tiny.doubt > max(RBRIDGE.doubt, LIKELIHOOD.doubt)
+    assert gap_for("rbridge") is RBRIDGE
+
+
+def test_scores_by_counting_have_no_noise_of_seeds() -> None:
+    assert gap_for("ngram1_trace_nll").gap(0.0, TARGET).seed_sd == 0.0
+    assert gap_for("trace_nll").gap(1e15, TARGET).seed_sd > 0
