@@ -22,10 +22,11 @@ from dataselect.config.benchmark import Benchmark
 from dataselect.config.checkpoints import Checkpoints
 from dataselect.config.manifest import Candidate, Evidence, Manifest, Source, Target
 from dataselect.config.mixture import Mix
-from dataselect.config.plan import ComputePlan, Leaks, Plan, Predict, Screen
+from dataselect.config.plan import ComputePlan, Leaks, Plan
 from dataselect.config.plan_tokenizer import TokenizerPlan, TokenizerTraining
 from dataselect.config.proxy import Architecture, Proxy
 from dataselect.config.proxy_origin import CandidateProxies, Trainer
+from dataselect.config.stage import CountingScreen, Predict, Screen, StopWhen
 from dataselect.units import Count, Number
 
 PAGES: dict[str, tuple[str, list[tuple[str, type[BaseModel]]]]] = {
@@ -49,8 +50,10 @@ PAGES: dict[str, tuple[str, list[tuple[str, type[BaseModel]]]]] = {
             ("tokenizer", TokenizerPlan),
             ("tokenizer.train", TokenizerTraining),
             ("benchmarks", Benchmark),
+            ("screen0", CountingScreen),
             ("screen", Screen),
             ("predict", Predict),
+            ("stop_when", StopWhen),
             ("screen.train, predict.train", Trainer),
             ("mix", Mix),
             ("screen.proxy, predict.proxy, mix.proxy", Proxy),

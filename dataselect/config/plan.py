@@ -1,23 +1,33 @@
 """The plan: how to choose.
 
-A plan names the tokenizer, the benchmarks, and what is trained and measured in Stage 1
-(`screen`) and Stage 2 (`predict`). It does not depend on the candidates, so one plan serves many
-manifests. What depends on both (keeping more candidates than there are) is checked where both are
-known, and what depends on the files that it names is checked where those are read.
+A plan names the tokenizer, the benchmarks, and what is trained and measured in each stage: Stage 1
+(`screen`) and Stage 2 (`predict`), or as many as `rungs` lists. It does not depend on the
+candidates, so one plan serves many manifests. What depends on both (keeping more candidates than
+there are) is checked where both are known, and what depends on the files that it names is checked
+where those are read.
 """
 
 import os
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from dataselect.config.benchmark import Benchmark
 from dataselect.config.mixture import Mix
 from dataselect.config.plan_tokenizer import TokenizerPlan
-from dataselect.config.proxy import Proxy, Seed
-from dataselect.config.proxy_origin import Trainer
-from dataselect.config.schema import Document, FieldError, Section, Text, read
+from dataselect.config.proxy import Seed
+from dataselect.config.schema import Document, FieldError, Section, read
+from dataselect.config.stage import CountingScreen, Predict, Rung, Screen, Stage, StopWhen
+from dataselect.config.yamlfile import KeyPath
 from dataselect.errors import InputError
 from dataselect.units import Count, Number, parse_count
 from dataselect.wording import nearest, quoted
@@ -36,101 +46,7 @@ def _parse_automatic(value: Any) -> int | str:
 
 
 Automatic = Annotated[int | Literal["auto"], BeforeValidator(_parse_automatic)]
-Aggregate = Literal["mean_rank", "z_score"]
-
-
-class Stage(Section):
-    """The keys that Stage 1 and Stage 2 share."""
-
-    proxy: Proxy | None = None
-    """The model that is trained on every candidate of this stage. Not needed where every candidate
-    has a proxy from elsewhere."""
-
-    train: Trainer | None = None
-    """Your own command that trains the proxy of every candidate, in place of the built-in trainer.
-    A candidate's `proxies` override it."""
-
-    seeds: Annotated[Count, Field(le=64)] = 1
-    """Proxies to train for each candidate, with the seeds `proxy.seed`, + 1, and so on. Scores are
-    their mean, which lowers the noise of the seed."""
-
-    processes: Annotated[Count, Field(le=4096)] = 1
-    """Processes that train one proxy together, one GPU each (`docs/training.md`). Their number
-    changes nothing about the proxy."""
-
-    average: Annotated[Count, Field(le=1000)] = 1
-    """Late checkpoints of each proxy whose scores are averaged; at most `proxy.checkpoints`."""
-
-    benchmarks: Annotated[list[str], Field(min_length=1)] | None = None
-    """Ids of the benchmarks to score the proxies on. Default: all of the plan's."""
-
-    aggregate: Aggregate = "z_score"
-    """How scores on several benchmarks become one: the mean rank of a candidate, or the mean of its
-    scores in a unit of each benchmark, the z-score (of few candidates the noise of items)."""
-
-    accuracy: bool = False
-    """Also generate answers and measure their accuracy, for comparison. Takes extra time."""
-
-    @model_validator(mode="after")
-    def _keeps_enough_checkpoints(self) -> Self:
-        if self.proxy is not None and self.average > self.proxy.checkpoints:
-            raise FieldError(
-                f"{self.average} checkpoints cannot be averaged of {self.proxy.checkpoints}",
-                f"set the proxy's 'checkpoints' to {self.average} or more",
-                "average",
-            )
-        return self
-
-
-class Screen(Stage):
-    """Stage 1: a tiny proxy for every candidate; the best survive."""
-
-    keep: Count
-    """Number of survivors, the candidates that go on to Stage 2."""
-
-    min_probability: Annotated[Number, Field(gt=0, lt=1)] | None = None
-    """Also keep candidates whose probability to belong among the best `keep` is at least this, such
-    as 0.2; an unclear ranking then keeps more. Default: keep no more."""
-
-    keep_at_most: Count | None = None
-    """Most survivors, with `min_probability`. Default: all candidates."""
-
-    discrepancy: Literal["published", "none"] = "published"
-    """Gap between proxy and target that probabilities account for: that of published proxies of
-    the same training FLOPs (docs/stage1.md), or none, so that they describe the proxies' scores
-    alone."""
-
-    @model_validator(mode="after")
-    def _keeps_no_fewer_at_most(self) -> Self:
-        if self.keep_at_most is None:
-            return self
-        if self.min_probability is None:
-            raise FieldError(
-                "without 'min_probability' no more than 'keep' go on",
-                "add it, or remove this",
-                "keep_at_most",
-            )
-        if self.keep_at_most < self.keep:
-            raise FieldError(
-                f"{self.keep_at_most} is fewer than 'keep', {self.keep}",
-                f"write {self.keep} or more",
-                "keep_at_most",
-            )
-        return self
-
-    def most(self, candidates: int) -> int:
-        """Most survivors that `candidates` candidates can have."""
-        if self.min_probability is None:
-            return min(self.keep, candidates)
-        return min(self.keep_at_most or candidates, candidates)
-
-
-class Predict(Stage):
-    """Stage 2: a larger proxy for every survivor, whose score is mapped to target accuracy."""
-
-    transfer: Text | None = None
-    """JSON file of transfer functions, relative to the plan. Without one the survivors are
-    ranked by score, and no accuracy is predicted."""
+_TWO_STAGES = ("screen", "predict")
 
 
 class ComputePlan(Section):
@@ -187,11 +103,22 @@ class Plan(Document):
     benchmarks: Annotated[list[Benchmark], Field(min_length=1)]
     """The benchmarks that candidates are scored on."""
 
-    screen: Screen
-    """Stage 1."""
+    screen0: CountingScreen | None = None
+    """Stage 0, by counting words. Without it Stage 1 has every candidate."""
+
+    # With `rungs` these two are the first and the last of them, so that Stage 1 is always `screen`.
+    screen: Screen = Field(default=None, validate_default=False)  # type: ignore[assignment]
+    """Stage 1. Needed unless `rungs` is given."""
 
     predict: Predict | None = None
     """Stage 2. Without it the run ends with the ranking of Stage 1."""
+
+    rungs: Annotated[list[Rung], Field(min_length=1)] | None = None
+    """Any number of stages, in place of `screen` and `predict` (docs/rungs.md): each with the keys
+    of `screen`, and the last, if it has no `keep`, with those of `predict`."""
+
+    stop_when: StopWhen | None = None
+    """When the remaining stages are left out. Default: never."""
 
     mix: Mix | None = None
     """The search for mixture shares. Where given, `dataselect run` does it after the stages;
@@ -212,6 +139,57 @@ class Plan(Document):
     confidence: Annotated[Number, Field(gt=0, lt=1)] = 0.9
     """Confidence level of the intervals: the fraction of the draws inside."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _a_rung_has_one_form(cls, data: Any) -> Any:
+        rungs = data.get("rungs") if isinstance(data, dict) else None
+        for i, rung in enumerate(rungs if isinstance(rungs, list) else ()):
+            if isinstance(rung, dict) and {"keep", "transfer"} <= set(rung):
+                raise FieldError(
+                    "'keep' is given as well, and only the last rung predicts, which keeps none",
+                    "remove one of the two",
+                    *("rungs", i, "transfer"),
+                )
+        return data
+
+    @model_validator(mode="after")
+    def _stages_fit_together(self) -> Self:
+        if self.rungs is not None:
+            self._take(self.rungs)
+        elif self.screen is None:
+            raise ValueError("the file has no 'screen'; add 'screen:' (or 'rungs:')")
+        if self.stop_when is not None and len(self.stages) == 1:
+            raise FieldError("there is one stage, so none to leave out", "remove it", "stop_when")
+        if self.screen0 is not None and self.screen0.keep < self.screen.keep:
+            raise FieldError(
+                f"{self.screen0.keep} is fewer than Stage 1 keeps, {self.screen.keep}",
+                f"write {self.screen.keep} or more",
+                *("screen0", "keep"),
+            )
+        return self
+
+    def _take(self, rungs: Sequence[Screen | Predict]) -> None:
+        """Check the rungs, and set `screen` and `predict` to the first and the last of them."""
+        for key in _TWO_STAGES:
+            if key in self.model_fields_set:
+                fix = "remove it, or write it as one of 'rungs'"
+                raise FieldError(f"{key!r} is given as well as 'rungs'", fix, key)
+        for i, (rung, after) in enumerate(pairwise(rungs)):
+            if not isinstance(rung, Screen):
+                raise FieldError("it has no 'keep', and is not the last", "add 'keep:'", "rungs", i)
+            known = rung.min_probability is None
+            if known and isinstance(after, Screen) and after.keep > rung.keep:
+                raise FieldError(
+                    f"{after.keep} cannot be kept of {rung.keep}, which the rung before keeps",
+                    f"write {rung.keep} or fewer",
+                    *("rungs", i + 1, "keep"),
+                )
+        first, last = rungs[0], rungs[-1]
+        if not isinstance(first, Screen):
+            raise FieldError("the only rung has no 'keep'", "add 'keep:'", "rungs", 0)
+        self.__dict__["screen"] = first
+        self.__dict__["predict"] = last if isinstance(last, Predict) else None
+
     @model_validator(mode="after")
     def _benchmarks_fit_together(self) -> Self:
         ids = [benchmark.id for benchmark in self.benchmarks]
@@ -222,20 +200,37 @@ class Plan(Document):
                     "give each an id of its own",
                     *("benchmarks", i, "id"),
                 )
-        sections = (("screen", self.screen), ("predict", self.predict), ("mix", self.mix))
-        for key, stage in sections:
-            chosen = (stage.benchmarks if stage else None) or []
-            for i, name in enumerate(chosen):
-                place = (key, "benchmarks", i)
+        named = [(self.place(n), stage.benchmarks) for n, stage in enumerate(self.stages, 1)]
+        for path, chosen in (*named, (("mix",), None if self.mix is None else self.mix.benchmarks)):
+            for i, name in enumerate(chosen or ()):
+                place = (*path, "benchmarks", i)
                 if name not in ids:
                     fix = nearest(name, ids) or f"name some of: {', '.join(ids)}"
                     raise FieldError(f"there is no benchmark {quoted(name)}", fix, *place)
-                if name in chosen[:i]:
+                if name in (chosen or ())[:i]:
                     raise FieldError(f"{name!r} is named twice", "remove one", *place)
         return self
 
+    @model_serializer(mode="wrap")
+    def _as_written(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        if self.rungs is not None:
+            values = {key: value for key, value in values.items() if key not in _TWO_STAGES}
+        return values
+
+    @property
+    def stages(self) -> tuple[Screen | Predict, ...]:
+        """Stage 1, Stage 2 and so on: all but the last prune, and the last may."""
+        if self.rungs is not None:
+            return tuple(self.rungs)
+        return (self.screen,) if self.predict is None else (self.screen, self.predict)
+
+    def place(self, number: int) -> KeyPath:
+        """The path to the section of Stage `number`, from 1."""
+        return (_TWO_STAGES[number - 1],) if self.rungs is None else ("rungs", number - 1)
+
     def benchmarks_of(self, stage: Stage) -> list[Benchmark]:
-        """The benchmarks of `screen` or `predict`, in the plan's order."""
+        """The benchmarks of a stage, in the plan's order."""
         chosen = stage.benchmarks
         return [b for b in self.benchmarks if chosen is None or b.id in chosen]
 

@@ -246,7 +246,8 @@ def _keys_at(model: type[Section], path: KeyPath) -> list[str]:
             ]
             inner = [section for a in annotations for section in _sections_in(a)]
             sections = inner or sections
-    return list(sections[0].model_fields)
+    # Several where a section has one of several forms.
+    return list(dict.fromkeys(key for section in sections for key in section.model_fields))
 
 
 def _sections_in(annotation: Any) -> list[type[Section]]:

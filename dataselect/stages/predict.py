@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dataselect.config.plan import Predict
+from dataselect.config.stage import Predict
 from dataselect.decisions.ranking import Ranking, bootstrap_means, bootstrap_rank
 from dataselect.decisions.score_units import units_of_survivors
 from dataselect.scoring.rbridge import METRIC_VERSION

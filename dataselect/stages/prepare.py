@@ -44,6 +44,9 @@ from dataselect.transfer.file import read_transfer_file
 
 def check(manifest: Manifest, plan: Plan) -> None:
     """Raise InputError where the manifest lacks what the stages of the plan need."""
+    for key in ("rungs", "screen0", "stop_when"):
+        if getattr(plan, key) is not None:
+            raise InputError(plan.where(key), f"{key!r} cannot be run yet", "use 'screen'")
     if plan.screen.keep > len(manifest.candidates):
         raise InputError(
             plan.where("screen", "keep"),

@@ -12,8 +12,9 @@ from typing import Literal
 
 from dataselect.config.checkpoints import Checkpoints
 from dataselect.config.manifest import Manifest
-from dataselect.config.plan import Plan, Stage
+from dataselect.config.plan import Plan
 from dataselect.config.proxy_origin import Trained, Trainer
+from dataselect.config.stage import Stage
 from dataselect.corpus.prepare import Budgets
 from dataselect.corpus.segmentation import segmentation_hash
 from dataselect.errors import InputError

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from dataselect.benchmarks.items import Exclusion
-from dataselect.config.plan import Stage
+from dataselect.config.stage import Stage
 from dataselect.proxies.recipe import Recipe
 from dataselect.proxy_sources import MadeProxy, Point
 from dataselect.proxy_sources.source import Origin

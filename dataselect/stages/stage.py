@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dataselect.compute import Outcome
-from dataselect.config.plan import Stage
+from dataselect.config.stage import Stage
 from dataselect.errors import IncompleteError
 from dataselect.proxy_sources import MadeProxy
 from dataselect.scoring.evaluate import Evaluation, Measurement

@@ -10,14 +10,13 @@ from dataselect.config.benchmark import Benchmark
 from dataselect.config.plan import (
     ComputePlan,
     Plan,
-    Predict,
-    Screen,
     load_plan,
     project_folder,
 )
 from dataselect.config.plan_tokenizer import TokenizerPlan, TokenizerTraining
 from dataselect.config.proxy import LADDER_SIZES, Architecture, Proxy
 from dataselect.config.schema import Section
+from dataselect.config.stage import CountingScreen, Predict, Screen, StopWhen
 from dataselect.cost import training_flops
 from dataselect.errors import InputError
 from dataselect.proxies.ladder import LADDER
@@ -212,6 +211,7 @@ def test_a_shipped_plan_costs_what_its_first_lines_say(name: str) -> None:
 
 
 SECTIONS = [Architecture, Proxy, TokenizerTraining, TokenizerPlan, Benchmark, Screen, Predict]
+SECTIONS += [CountingScreen, StopWhen]
 
 
 @pytest.mark.parametrize("model", [*SECTIONS, ComputePlan, Plan])

@@ -17,8 +17,9 @@ from typer.testing import CliRunner, Result
 from dataselect.benchmarks.items import Exclusion
 from dataselect.cli import app
 from dataselect.config.manifest import load_manifest
-from dataselect.config.plan import Plan, Predict, load_plan
+from dataselect.config.plan import Plan, load_plan
 from dataselect.config.proxy import Proxy
+from dataselect.config.stage import Predict
 from dataselect.errors import DataselectError, IncompleteError, InputError, LockedError
 from dataselect.mixture_search.prepare import check, prepare
 from dataselect.mixture_search.search import Found, search, settle
