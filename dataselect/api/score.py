@@ -162,6 +162,7 @@ def score(
     weights: Scope = "trace",
     accuracy: bool = False,
     isft: bool = False,
+    masks: bool = False,
     limit: int | None = None,
     store: str | Path = ".dataselect",
     device: Device = "auto",
@@ -182,11 +183,13 @@ def score(
     `traces` are trace files, or folders of them; scores on several frontier models' traces are
     averaged. By default those in the folder `traces` are used, else the paper's released traces.
     `only_correct` leaves out traces that end in a wrong answer; `weights` says over what the token
-    weights are scaled: the "trace", the "benchmark", or "none".
+    weights are scaled: the "trace", the "benchmark", or "none"; "span" takes the traces' marks for
+    weights.
 
     `accuracy` also has each model write full answers and grades them; `isft` also fine-tunes it on
-    each benchmark's training set and then grades its answers. `unsafe` runs generated programs even
-    where they cannot be isolated.
+    each benchmark's training set and then grades its answers. `masks` also scores marked parts of
+    the traces: their own `<span>` marks, numbers, operators and content words. `unsafe` runs
+    generated programs even where they cannot be isolated.
 
     Every measurement is kept in the folder `store`, so a second call reuses it. `device` "auto"
     takes a GPU if there is one; `report` receives progress messages.
@@ -232,7 +235,10 @@ def score(
             artifacts,
             resolved,
             evaluations,
-            ("scores", "baselines", "graded" if accuracy else "answers"),
+            (
+                *("scores", "baselines", "graded" if accuracy else "answers"),
+                *(("masks",) if masks else ()),
+            ),
             device=used_device,
             precision=precision,
             unsafe=unsafe,

@@ -55,9 +55,10 @@ class Benchmark(Section):
     only_correct: bool = False
     """Leave out items whose trace ends in a wrong answer. The paper keeps them."""
 
-    weights: Literal["trace", "benchmark", "none"] = "trace"
+    weights: Literal["trace", "benchmark", "none", "span"] = "trace"
     """What token weights are scaled over: each trace (the paper), the whole benchmark, or nothing.
-    The last two measure the effect of the scaling."""
+    The last two measure the effect of the scaling. Or `span`: the traces' `<span>` marks are the
+    weights, not the frontier model's probabilities."""
 
     label: Literal["solution", "answer"] | None = None
     """Gold text for the baselines: the worked solution or the answer alone. Default: the

@@ -133,13 +133,17 @@ def make_evaluation(
     """A benchmark with its traces; worked examples without a rationale get the first model's.
 
     `only_correct` leaves out traces whose answer is wrong or unclear; `unsafe` lets generated
-    programs run without isolation while they are graded.
+    programs run without isolation while they are graded. Where no trace has a probability, the
+    traces' marks are the weights, whatever `weight_scope` says.
     """
     benchmark, notes = with_shot_rationales(benchmark, traces[0])
     for note in notes:
         report(note)
     if only_correct:
         traces = [_correct(benchmark, each, unsafe) for each in traces]
+    if weight_scope != "span" and not any(each.has_probabilities for each in traces):
+        weight_scope = "span"
+        report(f"{benchmark.id}: its traces have no probabilities, so their marks are the weights")
     return Evaluation(benchmark, tuple(traces), left_out, weight_scope)
 
 

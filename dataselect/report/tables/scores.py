@@ -22,6 +22,8 @@ from dataselect.formats.column_names import better_when
 from dataselect.report.tables.score_frames import (
     HEADLINES,
     LEGEND,
+    MASK_HEADLINES,
+    MASK_LEGEND,
     Metrics,
     failures,
     headline,
@@ -133,19 +135,23 @@ def print_scores(
 ) -> None:
     """Print a table for each model with a row for each benchmark, the legend, left-out items, and
     the models that failed."""
+    legends = [LEGEND]
     for number, model in enumerate(models):
         rows = [(each, metrics_of(each, number)) for each in scores]
         console.print(one_line(model.name), style="bold", markup=False, highlight=False)
-        console.print(_table(rows))
-    for line in (LEGEND, *remarks(scores), *failures(failed or {})):
+        console.print(_table(rows, HEADLINES))
+        if any(name in metrics for _, metrics in rows for name in MASK_HEADLINES):
+            legends = [LEGEND, MASK_LEGEND]
+            console.print(_table(rows, MASK_HEADLINES))
+    for line in (*legends, *remarks(scores), *failures(failed or {})):
         console.print(line, markup=False, highlight=False)
 
 
-def _table(rows: Sequence[tuple[BenchmarkScores, Metrics]]) -> Table:
-    shown = [key for key in HEADLINES if any(headline(key, *row) is not None for row in rows)]
+def _table(rows: Sequence[tuple[BenchmarkScores, Metrics]], headings: Mapping[str, str]) -> Table:
+    shown = [key for key in headings if any(headline(key, *row) is not None for row in rows)]
     # Without padding it fits 80 columns.
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=0)
-    for heading in ("benchmark", "items", *(HEADLINES[key] for key in shown)):
+    for heading in ("benchmark", "items", *(headings[key] for key in shown)):
         left = heading == "benchmark"
         table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for each, metrics in rows:
