@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from dataselect.config.benchmark import Benchmark
+from dataselect.config.benchmark import Benchmark, without_answers
 from dataselect.config.mixture import Mix
 from dataselect.config.plan_tokenizer import TokenizerPlan
 from dataselect.config.proxy import Proxy, Seed
@@ -232,6 +232,20 @@ class Plan(Document):
                     raise FieldError(f"there is no benchmark {quoted(name)}", fix, *place)
                 if name in chosen[:i]:
                     raise FieldError(f"{name!r} is named twice", "remove one", *place)
+        return self
+
+    @model_validator(mode="after")
+    def _has_answers_to_grade(self) -> Self:
+        for key, stage in (("screen", self.screen), ("predict", self.predict)):
+            if stage is None or not stage.accuracy:
+                continue
+            for benchmark in self.benchmarks_of(stage):
+                if without_answers(benchmark.id):
+                    raise FieldError(
+                        f"{quoted(benchmark.id)} has no answers to grade",
+                        "leave this out, or leave that out of the stage's 'benchmarks'",
+                        *(key, "accuracy"),
+                    )
         return self
 
     def benchmarks_of(self, stage: Stage) -> list[Benchmark]:

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from dataselect.traces.marks import Spans
+from dataselect.benchmarks.marks import Spans
 
 # Their pattern's "any letter" is none that ends a line.
 _MARK = re.compile(r"<span>([^\n]*?)<[/\\]span>")

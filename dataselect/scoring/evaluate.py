@@ -26,7 +26,7 @@ import numpy as np
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion
 from dataselect.compute.machine import Machine, this_machine
-from dataselect.errors import IncompleteError
+from dataselect.errors import IncompleteError, InputError
 from dataselect.scoring.checkpoint import Checkpoint, Precision
 from dataselect.scoring.model_errors import running
 from dataselect.scoring.non_finite import NOT_FINITE, failure
@@ -57,6 +57,7 @@ Scope = Literal["trace", "benchmark", "none", "span"]
 `scoring.prepare`."""
 Measurement = Literal["scores", "baselines", "answers", "graded", "masks"]
 """`graded` is `answers` generated to their end and compared with the right ones."""
+_OF_TRACES: tuple[Measurement, ...] = ("masks", "scores")
 
 _ALWAYS_FINITE: Mapping[Measurement, tuple[str, ...]] = {
     "scores": METRICS,
@@ -111,6 +112,23 @@ class Evaluation:
         if measurement == "graded":
             of["answers"] = self.benchmark.answer_kind
         return [of]
+
+    def of(self, measurements: Sequence[Measurement]) -> tuple[Measurement, ...]:
+        """Those of the measurements that can be made on the benchmark's items.
+
+        Without answers that is what reads traces alone: "masks" where they are asked for, which
+        say all there is and leave out no row, else "scores". Raises InputError when it is neither.
+        """
+        if self.benchmark.has_answers:
+            return tuple(measurements)
+        made = next((each for each in _OF_TRACES if each in measurements), None)
+        if made is None:
+            raise InputError(
+                f"benchmark '{self.benchmark.id}'",
+                "its questions come with reasoning and without answers, so nothing can be graded",
+                "leave it out",
+            )
+        return (made,)
 
     def keys(self, checkpoint: Checkpoint, measurement: Measurement) -> list[str]:
         """Keys of the measurement's artifacts."""
@@ -187,7 +205,7 @@ def is_measured(
     return all(
         store.find(measurement, spec)
         for evaluation in evaluations
-        for measurement in measurements
+        for measurement in evaluation.of(measurements)
         for spec in evaluation.specs(checkpoint, measurement)
     )
 
@@ -203,7 +221,7 @@ def failure_of(
     It cannot if too many of its values on a benchmark are not finite.
     """
     for evaluation in evaluations:
-        for measurement in measurements:
+        for measurement in evaluation.of(measurements):
             measured = read(store, checkpoint, evaluation, measurement)
             why = failure(measured.exclusions, len(measured.table), evaluation.benchmark.id)
             if why is not None:
@@ -232,7 +250,7 @@ def measure(
         return
     subject = _Subject(checkpoint, device, precision, unsafe)
     for evaluation in evaluations:
-        for measurement in measurements:
+        for measurement in evaluation.of(measurements):
             specs = evaluation.specs(checkpoint, measurement)
             for spec, traces in zip(specs, evaluation.traces, strict=False):
                 if store.find(measurement, spec) is not None:

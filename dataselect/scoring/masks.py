@@ -6,7 +6,7 @@ three quarters of a token. Context and tokens are those of rBridge (`prepare`): 
 the question, a space, the trace. Three kinds of marks are scored at once:
 
     mask                the trace's own marks, where it has some
-    mask_numbers, …     marks by each rule of `traces.marks.propose`, for any trace
+    mask_numbers, …     marks by each rule of `benchmarks.marks.propose`, for any trace
     authors_mask_…      what the authors' code gives for the trace's own marks (`authors_mask`)
 
 Marks have an artifact of their own, so that scores of before stay as they are, and so that who asks
@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
+from dataselect.benchmarks.marks import RULES, propose
 from dataselect.cost import scoring_flops
 from dataselect.scoring.authors_mask import AuthorsText, authors_text
 from dataselect.scoring.non_finite import NOT_FINITE
 from dataselect.scoring.prepare import TooLongError, fit_trace, span_letters
 from dataselect.scoring.rbridge import FloatArray
 from dataselect.scoring.token_spans import Aligner, RewrittenTextError
-from dataselect.traces.marks import RULES, propose
 from dataselect.traces.trace import NO_TRACE, Trace, TraceSet
 
 if TYPE_CHECKING:

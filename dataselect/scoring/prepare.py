@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
+from dataselect.benchmarks.marks import Spans
 from dataselect.scoring.rbridge import FloatArray, minmax, token_weights
 from dataselect.scoring.token_spans import Aligned, Aligner, RewrittenTextError
-from dataselect.traces.marks import Spans
 from dataselect.traces.trace import NO_TRACE, Trace, TraceSet
 
 _FLAT_RANGE = 1e-3

@@ -23,9 +23,9 @@ import numpy.typing as npt
 
 from dataselect.benchmarks.items import Exclusion
 from dataselect.benchmarks.jsonl import read_records
+from dataselect.benchmarks.marks import Spans, parse_marks
 from dataselect.errors import InputError
 from dataselect.store.files import write_atomic
-from dataselect.traces.marks import Spans, parse_marks
 
 SCHEMA = 1
 NO_TRACE = "it has no trace"
@@ -51,8 +51,8 @@ class Trace:
     """The frontier model's final answer, which is graded but not scored; None without one."""
 
     marked: str | None = None
-    """The reasoning with `<span>` tags around its key steps (`traces.marks`), from which `text` is
-    when the tags are taken out; None where nobody marked it."""
+    """The reasoning with `<span>` tags around its key steps (`benchmarks.marks`); without the tags
+    it is `text`. None where nobody marked it."""
 
     @property
     def spans(self) -> Spans | None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from dataselect.traces.marks import propose, with_marks
+import dataselect as ds
+from dataselect.benchmarks.marks import propose, with_marks
 from dataselect.traces.trace import Trace, read_traces, write_traces
 
 BY_RULE = ["mask_numbers", "mask_operators", "mask_content"]
@@ -89,3 +90,39 @@ def test_traces_without_marks_cannot_be_weighed_by_them(bench: Any) -> None:
     result = bench.score("--weights", "span")
     assert result.exit_code == 2
     assert "no part of its trace is marked" in result.stderr
+
+
+ROWS = [
+    {"question": f"What is {n} + {n}?", "reasoning": f"We add: <span>{n} + {n}</span> is {2 * n}."}
+    for n in range(4)
+]
+
+
+def test_the_authors_subsets_are_scored_by_name(bench: Any) -> None:
+    bench.write_rows("mask-aime25.test.jsonl", ROWS)
+    bench.write_rows("mask-mmlu-pro.test.jsonl", [*ROWS[1:], {"question": "?", "reasoning": "So"}])
+    names = "mask-aime25,mask-mmlu-pro"
+    result = bench.score("--benchmarks", names, "--folder", ".", models=["first", "second"])
+    assert result.exit_code == 0, result.output
+    found = bench.results()["results"]
+    assert list(found) == names.split(",")
+    for means in found.values():
+        assert {f"{name},none" for name in ("mask", *POOLED)} <= set(means)
+        assert not {f"{name},none" for name in ("rbridge", "mpca", "ted")} & set(means)
+    table = bench.items("second")
+    assert len(table) == 8
+    assert table["mask"].isna().sum() == 1, "the row without a mark"
+    assert table["authors_mask_nats"].notna().all(), "all of its reasoning counts"
+    assert "mask-mmlu-pro: mask: over 3 of 4 items" in result.output
+    scores = ds.score(bench.model(), names, folder=".", device="cpu")
+    assert scores.verdict.startswith("first: mask ")
+    assert bench.model("second") not in scores.verdict
+    both = ds.score([bench.model(), bench.model("second")], names, folder=".", device="cpu")
+    assert "has the lowest mask on mask-aime25, " in both.verdict
+
+
+def test_what_needs_answers_is_refused_for_questions_without(bench: Any) -> None:
+    bench.write_rows("mask-arc.test.jsonl", ROWS)
+    for option in ("--isft", "--only-correct"):
+        result = bench.score("--benchmarks", "mask-arc", "--folder", ".", option)
+        assert result.exit_code == 2, result.output

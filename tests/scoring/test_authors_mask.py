@@ -10,10 +10,10 @@ from tokenizers import processors
 from transformers import PreTrainedTokenizerFast
 
 from dataselect.benchmarks.items import BenchmarkItems, Item
+from dataselect.benchmarks.marks import parse_marks
 from dataselect.scoring.authors_mask import authors_marks, authors_text
 from dataselect.scoring.masks import prepare_masks, score_masks
 from dataselect.scoring.pooled import pooled
-from dataselect.traces.marks import parse_marks
 from dataselect.traces.trace import Trace, TraceHeader, TraceSet
 
 QUESTION = "Ann has 3 red apples and buys 14 more. How many apples does she have?"

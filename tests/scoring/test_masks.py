@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from dataselect.benchmarks.items import BenchmarkItems
+from dataselect.benchmarks.marks import RULES, propose, with_marks
 from dataselect.scoring.likelihood.scorer import score
 from dataselect.scoring.masks import prepare_masks, score_masks
 from dataselect.scoring.pooled import pooled
 from dataselect.scoring.prepare import prepare
 from dataselect.scoring.token_spans import align
-from dataselect.traces.marks import RULES, propose, with_marks
 from dataselect.traces.trace import Trace, TraceHeader, TraceSet
 
 HEADER = TraceHeader("stories", "frontier", "prompt", "test")

@@ -137,7 +137,7 @@ def _gaps(scores: BenchmarkScores) -> list[str]:
     infinite: dict[str, int] = {}
     for number, table in enumerate(scores.tables):
         metrics = metrics_of(scores, number)
-        for key, heading in HEADLINES.items():
+        for key, heading in (HEADLINES | MASK_HEADLINES).items():
             mean = headline(key, scores, metrics)
             if mean is not None and mean[2] < len(table):
                 known[heading] = min(mean[2], known.get(heading, mean[2]))

@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_TABLES = ((HEADLINES, LEGEND), (MASK_HEADLINES, MASK_LEGEND))
+"""Headings and legends of the terminal tables; one without any value is not shown."""
+
+
 def summary(
     model: ModelCheckpoint,
     number: int,
@@ -133,16 +137,17 @@ def print_scores(
     console: Console,
     failed: Mapping[str, str] | None = None,
 ) -> None:
-    """Print a table for each model with a row for each benchmark, the legend, left-out items, and
+    """Print tables for each model with a row for each benchmark, their legends, left-out items, and
     the models that failed."""
-    legends = [LEGEND]
+    legends: dict[str, None] = {}
     for number, model in enumerate(models):
         rows = [(each, metrics_of(each, number)) for each in scores]
         console.print(one_line(model.name), style="bold", markup=False, highlight=False)
-        console.print(_table(rows, HEADLINES))
-        if any(name in metrics for _, metrics in rows for name in MASK_HEADLINES):
-            legends = [LEGEND, MASK_LEGEND]
-            console.print(_table(rows, MASK_HEADLINES))
+        for headings, legend in _TABLES:
+            having = [row for row in rows if any(headline(key, *row) for key in headings)]
+            if having:
+                console.print(_table(having, headings))
+                legends[legend] = None
     for line in (*legends, *remarks(scores), *failures(failed or {})):
         console.print(line, markup=False, highlight=False)
 

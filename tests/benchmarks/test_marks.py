@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataselect.traces.marks import (
+from dataselect.benchmarks.marks import (
     FUNCTION_WORDS,
     RULES,
     Rule,
