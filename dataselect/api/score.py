@@ -1,6 +1,6 @@
 """`ds.score` and `dataselect score`: models on benchmarks, with rBridge and the baselines."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -25,7 +25,7 @@ from dataselect.report.tables.score_frames import (
 from dataselect.report.tables.score_verdict import score_verdict
 from dataselect.report.tables.scores import summary, write_scores
 from dataselect.scoring.checkpoint import ModelCheckpoint, Precision, resolve_model
-from dataselect.scoring.evaluate import Scope
+from dataselect.scoring.evaluate import Evaluation, Scope
 from dataselect.scoring.gather import gather_named
 from dataselect.scoring.isft import score_finetuned, with_isft
 from dataselect.scoring.remarks import Remarks, not_among
@@ -162,6 +162,7 @@ def score(
     weights: Scope = "trace",
     accuracy: bool = False,
     isft: bool = False,
+    masks: bool = False,
     limit: int | None = None,
     store: str | Path = ".dataselect",
     device: Device = "auto",
@@ -175,18 +176,21 @@ def score(
         scores.table["rbridge"]              # nats per token, by model and benchmark
 
     `models` are one or more of a folder, a Hub id or `ID@REVISION`. `benchmarks` are known names
-    (`gsm8k`, `math500`, `arc_challenge`, `mmlu_pro_stem`, `commonsense_qa`, `humaneval`) or YAML
-    files of your own; a string may list several, separated by commas. `folder` holds the benchmarks
+    (`gsm8k`, `math500`, `arc_challenge`, `mmlu_pro_stem`, `commonsense_qa`, `humaneval`; `mask-arc`
+    and the authors' other marked subsets, which are scored on masks alone) or YAML files of your
+    own; a string may list several, separated by commas. `folder` holds the benchmarks
     as JSONL files, else they come from the Hub. `limit` takes the first `limit` items of each.
 
     `traces` are trace files, or folders of them; scores on several frontier models' traces are
     averaged. By default those in the folder `traces` are used, else the paper's released traces.
     `only_correct` leaves out traces that end in a wrong answer; `weights` says over what the token
-    weights are scaled: the "trace", the "benchmark", or "none".
+    weights are scaled: the "trace", the "benchmark", or "none"; "span" takes the traces' marks for
+    weights.
 
     `accuracy` also has each model write full answers and grades them; `isft` also fine-tunes it on
-    each benchmark's training set and then grades its answers. `unsafe` runs generated programs even
-    where they cannot be isolated.
+    each benchmark's training set and then grades its answers. `masks` also scores marked parts of
+    the traces: their own `<span>` marks, numbers, operators and content words. `unsafe` runs
+    generated programs even where they cannot be isolated.
 
     Every measurement is kept in the folder `store`, so a second call reuses it. `device` "auto"
     takes a GPU if there is one; `report` receives progress messages.
@@ -232,7 +236,10 @@ def score(
             artifacts,
             resolved,
             evaluations,
-            ("scores", "baselines", "graded" if accuracy else "answers"),
+            (
+                *("scores", "baselines", "graded" if accuracy else "answers"),
+                *(("masks",) if masks or not _all_have_answers(evaluations) else ()),
+            ),
             device=used_device,
             precision=precision,
             unsafe=unsafe,
@@ -275,6 +282,10 @@ def score(
         failed,
         tuple(titles[place] for place in kept),
     )
+
+
+def _all_have_answers(evaluations: Sequence[Evaluation]) -> bool:
+    return all(each.benchmark.has_answers for each in evaluations)
 
 
 def _silent(_: str) -> None:

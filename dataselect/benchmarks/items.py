@@ -69,6 +69,10 @@ class Item:
     code: CodeCheck | None = None
     """The test of a code item; None for all others."""
 
+    marked: str | None = None
+    """Reasoning that came with the question, with `<span>` tags around its key steps. The item then
+    has no answer of its own: `answer` is the reasoning without tags. None for all others."""
+
 
 @dataclass(frozen=True)
 class Exclusion:
@@ -142,6 +146,11 @@ class BenchmarkItems:
             content["shot_count"] = self.shot_count
         text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         object.__setattr__(self, "content_hash", hashlib.sha256(text.encode()).hexdigest())
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether there are answers, as anything but the reasoning is measured by."""
+        return all(item.marked is None for item in self.items)
 
     @property
     def answer_kind(self) -> AnswerKind:
@@ -291,7 +300,8 @@ def _parse(name: str, record: dict[str, Any]) -> Item | str:
     question, answer = record.get("question"), record.get("answer")
     if isinstance(answer, int | float) and not isinstance(answer, bool):
         answer = str(answer)
-    for key, text in (("question", question), ("answer", answer)):
+    named = "reasoning" if "marked" in record else "answer"
+    for key, text in (("question", question), (named, answer)):
         if not isinstance(text, str) or not text.strip():
             return f"its {key} is missing or not text"
     rationale = record.get("rationale")
@@ -308,7 +318,8 @@ def _parse(name: str, record: dict[str, Any]) -> Item | str:
     index: Any = record.get("answer_index")
     if choices is None:
         code = CodeCheck(test, entry_point) if test and entry_point else None
-        return Item(name, question, answer, None, None, rationale, category, code)
+        marked = record.get("marked")
+        return Item(name, question, answer, None, None, rationale, category, code, marked)
     problem = _choices_problem(choices, index, answer)
     if problem is not None:
         return problem
@@ -341,6 +352,8 @@ def _as_json(item: Item) -> dict[str, object]:
     # Only when present, so that the hash of a benchmark without them stays unchanged.
     if item.category is not None:
         content["category"] = item.category
+    if item.marked is not None:
+        content["marked"] = item.marked
     if item.code is not None:
         content["code"] = [item.code.test, item.code.entry_point]
     return content

@@ -13,6 +13,7 @@ from dataselect.benchmarks.columns import Columns
 from dataselect.benchmarks.definition import Definition, FileRows, HubRows, RowSource
 from dataselect.benchmarks.items import AnswerKind
 from dataselect.benchmarks.known import ALIASES, KNOWN
+from dataselect.benchmarks.mask_subsets import MASKED
 from dataselect.config.schema import Document, FieldError, Section, Text, read
 from dataselect.errors import InputError
 from dataselect.units import Count
@@ -121,7 +122,7 @@ class OwnBenchmark(Document):
 
     @model_validator(mode="after")
     def _does_not_hide_a_known_one(self) -> Self:
-        if self.name in KNOWN:
+        if self.name in KNOWN or self.name in MASKED:
             raise FieldError(
                 f"{quoted(self.name)} is a benchmark of the paper already",
                 "give yours another 'name:'",
@@ -160,19 +161,23 @@ class OwnBenchmark(Document):
 
 
 def load_definition(name_or_path: str, base: Path, where: str = "benchmark") -> Definition:
-    """The definition of one of the six benchmarks, or of a YAML file.
+    """The definition of one of the six benchmarks or of a marked subset, or of a YAML file.
 
     A name that ends in .yaml or .yml is a file relative to `base`. Raises InputError for an
     unknown name and a bad file; `where` is the place of the name in the message.
     """
     if name_or_path.endswith((".yaml", ".yml")):
         return read(OwnBenchmark, base / name_or_path).definition()
-    if name_or_path in KNOWN:
-        return KNOWN[name_or_path]
+    known = {**KNOWN, **MASKED}
+    if name_or_path in known:
+        return known[name_or_path]
     plain = name_or_path.strip().lower().replace("-", "_")
     meant = ALIASES.get(plain, plain)
-    suggested = f"did you mean '{meant}'?" if meant in KNOWN else nearest(plain, KNOWN)
-    listed = f"(benchmarks: {', '.join(KNOWN)}; a file of your own ends in .yaml)"
+    suggested = f"did you mean '{meant}'?" if meant in KNOWN else nearest(name_or_path, known)
+    listed = (
+        f"(benchmarks: {', '.join(KNOWN)}; marked reasoning: {', '.join(MASKED)}; a file of your"
+        " own ends in .yaml)"
+    )
     raise InputError(
         where,
         f"there is no benchmark {quoted(name_or_path)}",

@@ -20,11 +20,12 @@ BenchmarksOption = Annotated[
 
 
 class Weights(StrEnum):
-    """Over what the token weights of a trace are scaled."""
+    """Over what the token weights of a trace are scaled, or that its marks are the weights."""
 
     trace = "trace"
     benchmark = "benchmark"
     none = "none"
+    span = "span"
 
 
 class PrecisionName(StrEnum):
@@ -54,7 +55,11 @@ def score(
         bool, typer.Option("--only-correct", help="Leave out traces that end in a wrong answer.")
     ] = False,
     weights: Annotated[
-        Weights, typer.Option("--weights", help="Over what token weights are scaled; for ablation.")
+        Weights,
+        typer.Option(
+            "--weights",
+            help="Over what token weights are scaled, or span: the traces' marks; for ablation.",
+        ),
     ] = Weights.trace,
     accuracy: Annotated[
         bool,
@@ -68,6 +73,14 @@ def score(
             "--isft",
             help="Also fine-tune each model on each benchmark's training set, then grade its "
             "answers.",
+        ),
+    ] = False,
+    masks: Annotated[
+        bool,
+        typer.Option(
+            "--masks",
+            help="Also score marked parts of the traces: their <span> marks, numbers, operators, "
+            "content words.",
         ),
     ] = False,
     limit: LimitOption = None,
@@ -108,6 +121,7 @@ def score(
             weights=weights.value,
             accuracy=accuracy,
             isft=isft,
+            masks=masks,
             limit=limit,
             store=store,
             device=device.value,

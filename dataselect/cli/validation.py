@@ -36,7 +36,7 @@ def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
         evaluations.append(evaluation)
         if chosen.weigh is not None:
             source = f"rationales weighed by {chosen.weigh}"
-        elif chosen.trace_files:
+        elif evaluation.traces:
             sets = evaluation.traces
             source = " and ".join(f"{len(t.traces)} traces of {t.header.model}" for t in sets)
         else:

@@ -14,6 +14,19 @@ KNOWN_BENCHMARKS = (
 )
 """Benchmarks that need no file; `benchmarks.known` defines them."""
 
+MASK_PREFIX = "mask-"
+MASK_SUBSETS = (
+    *("mmlu-pro", "math500", "gpqa", "cqa", "bbh"),
+    *("arena-hard", "arc", "aime25", "mmlu", "kmmlu"),
+)
+"""The authors' names of the subsets of `trillionlabs/rbridge-mask`. With `MASK_PREFIX` in front
+they are benchmarks that need no file; `benchmarks.mask_subsets` defines them."""
+
+
+def without_answers(benchmark: str) -> bool:
+    """Whether a benchmark of this id has questions with reasoning, and no answers."""
+    return benchmark.removeprefix(MASK_PREFIX) in MASK_SUBSETS and benchmark not in MASK_SUBSETS
+
 
 def _check_prompt(prompt: str) -> str:
     if "{question}" not in prompt:
@@ -26,7 +39,8 @@ class Benchmark(Section):
 
     id: Id
     """Short name, unique in the plan. For a known benchmark the id is enough: gsm8k, math500,
-    arc_challenge, mmlu_pro_stem, commonsense_qa, humaneval."""
+    arc_challenge, mmlu_pro_stem, commonsense_qa, humaneval; or mask-NAME, a subset of the authors'
+    marked reasoning (docs/benchmarks.md)."""
 
     items: Text | None = None
     """JSONL file of the questions, or YAML definition of your own benchmark, relative to the plan.
@@ -55,9 +69,10 @@ class Benchmark(Section):
     only_correct: bool = False
     """Leave out items whose trace ends in a wrong answer. The paper keeps them."""
 
-    weights: Literal["trace", "benchmark", "none"] = "trace"
+    weights: Literal["trace", "benchmark", "none", "span"] = "trace"
     """What token weights are scaled over: each trace (the paper), the whole benchmark, or nothing.
-    The last two measure the effect of the scaling."""
+    The last two measure the effect of the scaling. Or `span`: the traces' `<span>` marks are the
+    weights, not the frontier model's probabilities."""
 
     label: Literal["solution", "answer"] | None = None
     """Gold text for the baselines: the worked solution or the answer alone. Default: the
@@ -86,7 +101,7 @@ class Benchmark(Section):
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
-        if self.items is None and self.id not in KNOWN_BENCHMARKS:
+        if self.items is None and self.id not in KNOWN_BENCHMARKS and not without_answers(self.id):
             suggestion = nearest(self.id, KNOWN_BENCHMARKS)
             raise FieldError(
                 f"{self.id!r} is none of the known benchmarks ({', '.join(KNOWN_BENCHMARKS)})",

@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from dataselect.config.benchmark import Benchmark
+from dataselect.config.benchmark import Benchmark, without_answers
 from dataselect.config.mixture import Mix
 from dataselect.config.plan_tokenizer import TokenizerPlan
 from dataselect.config.proxy import Seed
@@ -209,6 +209,20 @@ class Plan(Document):
                     raise FieldError(f"there is no benchmark {quoted(name)}", fix, *place)
                 if name in (chosen or ())[:i]:
                     raise FieldError(f"{name!r} is named twice", "remove one", *place)
+        return self
+
+    @model_validator(mode="after")
+    def _has_answers_to_grade(self) -> Self:
+        for number, stage in enumerate(self.stages, start=1):
+            if not stage.accuracy:
+                continue
+            for benchmark in self.benchmarks_of(stage):
+                if without_answers(benchmark.id):
+                    raise FieldError(
+                        f"{quoted(benchmark.id)} has no answers to grade",
+                        "leave this out, or leave that out of the stage's 'benchmarks'",
+                        *(*self.place(number), "accuracy"),
+                    )
         return self
 
     @model_serializer(mode="wrap")

@@ -42,6 +42,8 @@ _LAST_RESORT = _set_of("score scores")
 """Better when higher, unless another word says otherwise: a loss may be called a score."""
 _ALWAYS_HIGHER = _set_of("improvement gain reduction")
 _FLIPS = _set_of("neg negative negated minus inv inverse neglog neglogprob incorrect wrong")
+_OF_MARKS = re.compile(r"mask(_(numbers|operators|content))?")
+"""Losses of marked parts of a trace, as `dataselect score --masks` names them."""
 _PER_UNIT = re.compile(r"(bits?|nats?)per(byte|char|character|token|word|letter)s?")
 
 _BOOKKEEPING = _set_of(
@@ -126,6 +128,8 @@ def better_when(name: str) -> Better | None:
     """
     if _LOSS_SCALE.fullmatch(name) or _ERROR_ALONE.fullmatch(name):
         return None
+    if _OF_MARKS.fullmatch(name.partition(",")[0]):
+        return "lower"
     words = _words(name)
     lower, higher = words & _LOWER, words & _HIGHER
     if _PER_UNIT.search("".join(re.findall(r"[a-z]+", name.casefold()))):

@@ -2,12 +2,13 @@
 
 A score depends on the checkpoint, the benchmark's items and prompts, the traces and the version
 of the metric. The key holds nothing else, so a benchmark shared by two stages or two runs is
-scored once for each checkpoint. There are three measurements, each a separate artifact, because
+scored once for each checkpoint. There are four measurements, each a separate artifact, because
 their costs differ widely and few runs need all of them:
 
     scores      rBridge, R^phi and the label's NLL
     baselines   the likelihood of answers and choices
     answers     generation by the model: token edit distance and, if asked, accuracy
+    masks       the NLL of marked parts of the traces (`masks`)
 
 Traces of several frontier models are scored separately and averaged when read. ScalingBench, the
 one baseline that uses traces, is averaged while it is computed: separate artifacts would repeat
@@ -25,7 +26,7 @@ import numpy as np
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion
 from dataselect.compute.machine import Machine, this_machine
-from dataselect.errors import IncompleteError
+from dataselect.errors import IncompleteError, InputError
 from dataselect.scoring.checkpoint import Checkpoint, Precision
 from dataselect.scoring.model_errors import running
 from dataselect.scoring.non_finite import NOT_FINITE, failure
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dataselect.scoring.baselines import PreparedBaselines
+    from dataselect.scoring.masks import PreparedMasks
     from dataselect.scoring.prepare import Prepared
 
 METRICS = ("rbridge", "trace_nll", "label_nll")
@@ -47,19 +49,26 @@ _TABLE = "scores.parquet"
 BASELINES_VERSION = 1
 """Increase it whenever the same model and benchmark would get other baselines or answers."""
 
-Scope = Literal["trace", "benchmark", "none"]
-"""What token weights are normalised over (`scoring.prepare`)."""
-Measurement = Literal["scores", "baselines", "answers", "graded"]
+MASKS_VERSION = 1
+"""Increase it whenever the same model and traces would get other scores of marks."""
+
+Scope = Literal["trace", "benchmark", "none", "span"]
+"""What token weights are: frontier probabilities normalised over this, or marks ("span"); see
+`scoring.prepare`."""
+Measurement = Literal["scores", "baselines", "answers", "graded", "masks"]
 """`graded` is `answers` generated to their end and compared with the right ones."""
+_OF_TRACES: tuple[Measurement, ...] = ("masks", "scores")
 
 _ALWAYS_FINITE: Mapping[Measurement, tuple[str, ...]] = {
     "scores": METRICS,
     "baselines": ("mpca", "answer_nll"),
     "answers": ("ted", "ted_per_token"),
     "graded": ("ted", "ted_per_token", "correct"),
+    "masks": (),
 }
 """Columns without which an item has no value. Other columns may lack one for an intact model: a
-trace without an answer has no `scb_nll`, and a likelihood ratio may be too large for a float."""
+trace without an answer has no `scb_nll`, one without marks no `mask`, and a likelihood ratio may be
+too large for a float."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ class Evaluation:
     left_out: tuple[Exclusion, ...]
     """Malformed items, left out before any scoring."""
     weight_scope: Scope = "trace"
-    """What token weights are normalised over; `weights` in plans and keys."""
+    """What token weights are; `weights` in plans and keys."""
     notes: tuple[str, ...] = ()
     """Remarks on items, worked examples and traces, for readers of the scores; in no key."""
 
@@ -85,8 +94,12 @@ class Evaluation:
         return hashlib.sha256("\n".join([*hashes, self.weight_scope]).encode()).hexdigest()
 
     def specs(self, checkpoint: Checkpoint, measurement: Measurement) -> list[dict[str, Any]]:
-        """Everything that determines a measurement; for "scores" one spec for each trace set."""
+        """Everything that determines a measurement; for "scores" and "masks" one spec for each
+        trace set."""
         of = {**checkpoint.identity, "benchmark": self.benchmark.content_hash}
+        if measurement == "masks":
+            of = {"masks": MASKS_VERSION, "metric": METRIC_VERSION, **of}
+            return [{**of, "traces": traces.hash} for traces in self.traces]
         if measurement == "scores":
             scope = {} if self.weight_scope == "trace" else {"weights": self.weight_scope}
             of = {"metric": METRIC_VERSION, **of, **scope}
@@ -99,6 +112,23 @@ class Evaluation:
         if measurement == "graded":
             of["answers"] = self.benchmark.answer_kind
         return [of]
+
+    def of(self, measurements: Sequence[Measurement]) -> tuple[Measurement, ...]:
+        """Those of the measurements that can be made on the benchmark's items.
+
+        Without answers that is what reads traces alone: "masks" where they are asked for, which
+        say all there is and leave out no row, else "scores". Raises InputError when it is neither.
+        """
+        if self.benchmark.has_answers:
+            return tuple(measurements)
+        made = next((each for each in _OF_TRACES if each in measurements), None)
+        if made is None:
+            raise InputError(
+                f"benchmark '{self.benchmark.id}'",
+                "its questions come with reasoning and without answers, so nothing can be graded",
+                "leave it out",
+            )
+        return (made,)
 
     def keys(self, checkpoint: Checkpoint, measurement: Measurement) -> list[str]:
         """Keys of the measurement's artifacts."""
@@ -175,7 +205,7 @@ def is_measured(
     return all(
         store.find(measurement, spec)
         for evaluation in evaluations
-        for measurement in measurements
+        for measurement in evaluation.of(measurements)
         for spec in evaluation.specs(checkpoint, measurement)
     )
 
@@ -191,7 +221,7 @@ def failure_of(
     It cannot if too many of its values on a benchmark are not finite.
     """
     for evaluation in evaluations:
-        for measurement in measurements:
+        for measurement in evaluation.of(measurements):
             measured = read(store, checkpoint, evaluation, measurement)
             why = failure(measured.exclusions, len(measured.table), evaluation.benchmark.id)
             if why is not None:
@@ -220,7 +250,7 @@ def measure(
         return
     subject = _Subject(checkpoint, device, precision, unsafe)
     for evaluation in evaluations:
-        for measurement in measurements:
+        for measurement in evaluation.of(measurements):
             specs = evaluation.specs(checkpoint, measurement)
             for spec, traces in zip(specs, evaluation.traces, strict=False):
                 if store.find(measurement, spec) is not None:
@@ -247,6 +277,7 @@ _Key = tuple[str, str, str, str, int]
 # Tokens and token weights, cached in this process: all checkpoints of a tokenizer share them.
 _prepared: dict[_Key, "Prepared"] = {}
 _baselines: dict[_Key, "PreparedBaselines"] = {}
+_masks: dict[_Key, "PreparedMasks"] = {}
 
 
 class _Subject:
@@ -272,6 +303,8 @@ class _Subject:
             return self._scores(evaluation, traces)
         if measurement == "baselines":
             return self._baselines(evaluation)
+        if measurement == "masks":
+            return self._masks(evaluation, traces)
         return self._answers(evaluation.benchmark, measurement == "graded")
 
     def _scores(self, evaluation: Evaluation, traces: TraceSet) -> Measured:
@@ -303,6 +336,17 @@ class _Subject:
             )
         scored = score_prepared(self._model, _baselines[key], self._device)
         return Measured(scored.table, scored.exclusions, scored.notes, scored.flops)
+
+    def _masks(self, evaluation: Evaluation, traces: TraceSet) -> Measured:
+        from dataselect.scoring.masks import prepare_masks, score_masks
+
+        key = self._key("masks", evaluation, traces.hash)
+        if key not in _masks:
+            _masks[key] = prepare_masks(evaluation.benchmark, traces, self._tokenizer, self._limit)
+        prepared = _masks[key]
+        scored = score_masks(self._model, prepared.items, self._device)
+        exclusions = (*prepared.exclusions, *scored.exclusions)
+        return Measured(scored.table, exclusions, prepared.notes, scored.flops)
 
     def _answers(self, benchmark: BenchmarkItems, graded: bool) -> Measured:
         from dataselect.scoring.generation import generate_answers
@@ -369,9 +413,11 @@ def _mean(parts: Sequence[Measured]) -> Measured:
 
     tables = [part.table.set_index("item") for part in parts]
     shared = [item for item in tables[0].index if all(item in table.index for table in tables)]
-    stacked = pd.concat([table.loc[shared] for table in tables])
+    by_item = pd.concat([table.loc[shared] for table in tables]).groupby(level=0, sort=False)
+    # A value that one of the sets lacks is no mean over them.
+    means = by_item.mean().where(by_item.count() == len(tables))
     return Measured(
-        stacked.groupby(level=0, sort=False).mean().loc[shared].reset_index(),
+        means.loc[shared].reset_index(),
         tuple(dict.fromkeys(each for part in parts for each in part.exclusions)),
         tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         sum(part.flops for part in parts),

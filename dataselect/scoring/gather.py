@@ -23,6 +23,7 @@ from dataselect.store import Store
 from dataselect.traces.frontier import RecordedFrontier, warn_of_missing
 from dataselect.traces.grading import grade_traces
 from dataselect.traces.library import find_trace_files, trace_benchmark
+from dataselect.traces.marked_release import STRAY, marked_traces
 from dataselect.traces.own_rationales import NOTHING_TO_WEIGH, own_rationales, without_rationale
 from dataselect.traces.released import RELEASED, import_released
 from dataselect.traces.shot_rationales import with_shot_rationales
@@ -66,7 +67,7 @@ def gather(
             elif chosen.trace_files:
                 traces = recorded([plan.base / each for each in chosen.trace_files], benchmark)
             else:
-                traces = [released(benchmark, store, report)]
+                traces = [published(benchmark, store, report)]
             evaluation = make_evaluation(
                 benchmark,
                 left_out,
@@ -133,13 +134,17 @@ def make_evaluation(
     """A benchmark with its traces; worked examples without a rationale get the first model's.
 
     `only_correct` leaves out traces whose answer is wrong or unclear; `unsafe` lets generated
-    programs run without isolation while they are graded.
+    programs run without isolation while they are graded. Where no trace has a probability, the
+    traces' marks are the weights, whatever `weight_scope` says.
     """
     benchmark, notes = with_shot_rationales(benchmark, traces[0])
     for note in notes:
         report(note)
     if only_correct:
         traces = [_correct(benchmark, each, unsafe) for each in traces]
+    if weight_scope != "span" and not any(each.has_probabilities for each in traces):
+        weight_scope = "span"
+        report(f"{benchmark.id}: its traces have no probabilities, so their marks are the weights")
     return Evaluation(benchmark, tuple(traces), left_out, weight_scope)
 
 
@@ -217,12 +222,28 @@ def find_traces(
             "make one with 'dataselect traces build' or 'traces weigh', or leave --traces off"
             " for the released ones",
         )
-    return [released(benchmark, store, report)]
+    return [published(benchmark, store, report)]
 
 
 def recorded(files: Sequence[Path], benchmark: BenchmarkItems) -> list[TraceSet]:
     """The traces of each file. Raises InputError for a bad file or one for other items."""
     return [RecordedFrontier(file).traces(benchmark) for file in files]
+
+
+def published(benchmark: BenchmarkItems, store: Store, report: Callable[[str], None]) -> TraceSet:
+    """The traces that the paper's authors published for a benchmark, marked ones or with
+    probabilities."""
+    if benchmark.has_answers:
+        return released(benchmark, store, report)
+    return came_with(benchmark, report)
+
+
+def came_with(benchmark: BenchmarkItems, report: Callable[[str], None]) -> TraceSet:
+    """The marked reasoning that a benchmark's questions came with."""
+    traces = marked_traces(benchmark)
+    if stray := traces.header.notes.get(STRAY):
+        report(f"{benchmark.id}: tags without a partner, which were dropped: {stray}")
+    return traces
 
 
 def released(benchmark: BenchmarkItems, store: Store, report: Callable[[str], None]) -> TraceSet:

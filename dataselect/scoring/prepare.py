@@ -15,11 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
-from dataselect.scoring.rbridge import minmax, token_weights
+from dataselect.benchmarks.marks import Spans
+from dataselect.scoring.rbridge import FloatArray, minmax, token_weights
 from dataselect.scoring.token_spans import Aligned, Aligner, RewrittenTextError
 from dataselect.traces.trace import NO_TRACE, Trace, TraceSet
 
 _FLAT_RANGE = 1e-3
+
+Normalise = Literal["trace", "benchmark", "none", "span"]
+"""What token weights are. Frontier probabilities under MinMax over each trace (Algorithm 1), over
+all traces of the benchmark, or as they are; `span`: the marked share of each token's letters."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,10 @@ class Prepared:
     """Remarks for readers of the scores."""
 
 
+NOTHING_MARKED = "no part of its trace is marked"
+"""Why an item has no score where marks are the weights."""
+
+
 class TooLongError(ValueError):
     """An input does not fit the model even without worked examples."""
 
@@ -65,23 +74,26 @@ def prepare(
     traces: TraceSet,
     tokenizer: Any,
     max_length: int,
-    normalise: Literal["trace", "benchmark", "none"] = "trace",
+    normalise: Normalise = "trace",
 ) -> Prepared:
     """Tokens and token weights of every item that has a trace and fits `max_length` tokens.
 
-    `normalise` is what MinMax is taken over: each trace as in Algorithm 1, or for ablation all
-    traces of the benchmark, or nothing.
+    Algorithm 1 has `normalise` "trace"; the others are for ablation.
     """
     aligner = Aligner(tokenizer)
     items: list[PreparedItem] = []
     exclusions: list[Exclusion] = []
     for item in benchmark.items:
         trace = traces.traces.get(item.id)
-        if trace is None:
-            exclusions.append(Exclusion(item.id, NO_TRACE))
+        problem = NO_TRACE if trace is None else _no_weights(trace, normalise)
+        if trace is None or problem is not None:
+            exclusions.append(Exclusion(item.id, problem or NO_TRACE))
             continue
+        letters = trace.letter_probs
+        if normalise == "span":
+            letters = span_letters(trace.text, trace.spans or ())
         try:
-            prepared = _prepare_item(benchmark, item, trace, aligner, max_length)
+            prepared = _prepare_item(benchmark, item, trace, letters, aligner, max_length)
         except (RewrittenTextError, TooLongError) as error:
             exclusions.append(Exclusion(item.id, str(error)))
             continue
@@ -118,11 +130,38 @@ def fit(
     raise TooLongError(f"it needs {longest} tokens without examples, the model takes {max_length}")
 
 
-def _prepare_item(
+@dataclass(frozen=True)
+class FittedTrace:
+    """A trace and the label of its item, in tokens after the same worked examples."""
+
+    text: str
+    """The trace without outer whitespace."""
+    start: int
+    """Where `text` begins in the trace."""
+    reasoning: Aligned
+    """The trace's tokens, after a space."""
+    label: Aligned
+    """The label's tokens."""
+    shots: int
+    """Worked examples in the context."""
+    dropped: int
+    """Worked examples that did not fit."""
+
+    def token_means(self, of_letters: FloatArray) -> FloatArray:
+        """The mean over each token's letters of a value per letter of the whole trace.
+
+        NaN for a token of the space alone that the prompt sets before the trace: that letter comes
+        from the prompt's form, and has no value.
+        """
+        own = of_letters[self.start : self.start + len(self.text)]
+        return token_weights(np.concatenate([[np.nan], own]), self.reasoning.spans)
+
+
+def fit_trace(
     benchmark: BenchmarkItems, item: Item, trace: Trace, aligner: Aligner, max_length: int
-) -> PreparedItem:
+) -> FittedTrace:
+    """The item's trace and label in tokens. Raises as `fit` does."""
     text = trace.text.strip()
-    start = trace.text.index(text)
     all_shots = len(benchmark.examples(item))
     (reasoning, label), shots = fit(
         partial(benchmark.context, item),
@@ -131,9 +170,39 @@ def _prepare_item(
         aligner,
         max_length,
     )
-    # The space before the trace comes from the prompt format and has no frontier probability.
-    letters = np.concatenate([[np.nan], trace.letter_probs[start : start + len(text)]])
-    weights = token_weights(letters, reasoning.spans)
+    return FittedTrace(text, trace.text.index(text), reasoning, label, shots, all_shots - shots)
+
+
+def span_letters(text: str, spans: Spans) -> FloatArray:
+    """1 for each marked letter of a text and 0 for the others, shape (len(text),)."""
+    letters = np.zeros(len(text))
+    for start, end in spans:
+        letters[start:end] = 1
+    return letters
+
+
+def _no_weights(trace: Trace, normalise: Normalise) -> str | None:
+    """Why a trace gives its tokens no weights; None if it does."""
+    if normalise == "span":
+        texts = (trace.text[start:end] for start, end in trace.spans or ())
+        return None if any(text.strip() for text in texts) else NOTHING_MARKED
+    if all(p is None for _, p in trace.runs):
+        marked = "" if trace.marked is None else ", and its marks count with weights: span alone"
+        return f"no letter of its trace has a probability{marked}"
+    return None
+
+
+def _prepare_item(
+    benchmark: BenchmarkItems,
+    item: Item,
+    trace: Trace,
+    letters: FloatArray,
+    aligner: Aligner,
+    max_length: int,
+) -> PreparedItem:
+    fitted = fit_trace(benchmark, item, trace, aligner, max_length)
+    reasoning, label = fitted.reasoning, fitted.label
+    weights = fitted.token_means(letters)
     known = weights[~np.isnan(weights)]
     context = tuple(reasoning.context_ids)
     same = label.context_ids == reasoning.context_ids
@@ -144,15 +213,15 @@ def _prepare_item(
         weights,
         context if same else tuple(label.context_ids),
         tuple(label.ids),
-        shots,
-        all_shots - shots,
+        fitted.shots,
+        fitted.dropped,
         reasoning.joint,
         float(known.max() - known.min()) if len(known) else 0.0,
     )
 
 
-def _normalised(items: list[PreparedItem], normalise: str) -> list[PreparedItem]:
-    if normalise == "none" or not items:
+def _normalised(items: list[PreparedItem], normalise: Normalise) -> list[PreparedItem]:
+    if normalise in ("none", "span") or not items:
         return items
     if normalise == "trace":
         return [replace(item, token_weights=minmax(item.token_weights)) for item in items]
@@ -161,7 +230,7 @@ def _normalised(items: list[PreparedItem], normalise: str) -> list[PreparedItem]
     return [replace(item, token_weights=w) for item, w in zip(items, scaled, strict=True)]
 
 
-def _notes(items: list[PreparedItem], normalise: str) -> tuple[str, ...]:
+def _notes(items: list[PreparedItem], normalise: Normalise) -> tuple[str, ...]:
     shortened = sum(item.dropped > 0 for item in items)
     apart = sum(not item.joint for item in items)
     flat = sum(item.weight_range == 0 for item in items)

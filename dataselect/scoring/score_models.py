@@ -241,7 +241,8 @@ def collect_scores(
     measurements: Sequence[Measurement],
 ) -> BenchmarkScores:
     """The measurements of models on a benchmark, side by side on the items that all have."""
-    by_model = [[read(store, model, evaluation, each) for each in measurements] for model in models]
+    possible = evaluation.of(measurements)
+    by_model = [[read(store, model, evaluation, each) for each in possible] for model in models]
     parts = [part for of_model in by_model for part in of_model]
     items = set.intersection(*(set(part.table["item"]) for part in parts))
     names = distinct([model.name for model in models])

@@ -17,6 +17,7 @@ from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import is_hub_id, resolve_model
 from dataselect.scoring.evaluate import Evaluation
 from dataselect.scoring.gather import (
+    came_with,
     local_or_hub,
     make_evaluation,
     planned_benchmark,
@@ -54,9 +55,12 @@ def rehearse_benchmark(plan: Plan, chosen: Benchmark, report: Callable[[str], No
         if Path(model).is_dir() or not is_hub_id(model.partition("@")[0]):
             resolve_model(model, "float32")
         return Evaluation(benchmark, (), left_out)
-    if not chosen.trace_files:
+    if chosen.trace_files:
+        traces = recorded([plan.base / each for each in chosen.trace_files], benchmark)
+    elif benchmark.has_answers:
         return Evaluation(benchmark, (), left_out)
-    traces = recorded([plan.base / each for each in chosen.trace_files], benchmark)
+    else:
+        traces = [came_with(benchmark, report)]
     return make_evaluation(
         benchmark,
         left_out,

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from dataselect.benchmarks.items import Exclusion
 from dataselect.benchmarks.jsonl import read_records
+from dataselect.benchmarks.marks import Spans, parse_marks
 from dataselect.errors import InputError
 from dataselect.store.files import write_atomic
 
@@ -48,6 +49,15 @@ class Trace:
 
     answer: str | None = None
     """The frontier model's final answer, which is graded but not scored; None without one."""
+
+    marked: str | None = None
+    """The reasoning with `<span>` tags around its key steps (`benchmarks.marks`); without the tags
+    it is `text`. None where nobody marked it."""
+
+    @property
+    def spans(self) -> Spans | None:
+        """The marked letters of `text`; None where nobody marked it."""
+        return None if self.marked is None else parse_marks(self.marked).spans
 
     @property
     def letter_probs(self) -> npt.NDArray[np.float64]:
@@ -106,6 +116,11 @@ class TraceSet:
         lines = [_line(_record(self.traces[item])) for item in sorted(self.traces)]
         digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
         object.__setattr__(self, "hash", digest)
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether a letter of some trace has one; traces that are only marked have none."""
+        return any(p is not None for trace in self.traces.values() for _, p in trace.runs)
 
 
 def runs_of(letter_probs: npt.ArrayLike) -> tuple[tuple[int, float | None], ...]:
@@ -187,8 +202,13 @@ def refuse_missing_probabilities(where: str, traces: Iterable[Trace]) -> None:
     """Raise InputError when no letter of any trace has a probability below 1.
 
     Clients often fill in zeros for log-probabilities that a server dropped; every weight would
-    then be the same.
+    then be the same. Marked traces need no probabilities, and may have none at all.
     """
+    traces = tuple(traces)
+    if any(trace.marked is not None for trace in traces) and not any(
+        p is not None for trace in traces for _, p in trace.runs
+    ):
+        return
     if all(p is None or p >= _CERTAIN for trace in traces for _, p in trace.runs):
         raise InputError(
             where,
@@ -227,7 +247,7 @@ def _header(path: Path, record: dict[str, Any]) -> tuple[TraceHeader, tuple[Excl
 
 def _trace(where: str, record: dict[str, Any]) -> Trace:
     item, text, runs = record.get("item"), record.get("text"), record.get("runs")
-    answer = record.get("answer")
+    answer, marked = record.get("answer"), record.get("marked")
     problem = None
     if not isinstance(item, str) or not item:
         problem = "the trace has no item id"
@@ -240,11 +260,11 @@ def _trace(where: str, record: dict[str, Any]) -> Trace:
     elif not isinstance(runs, list):
         problem = "the trace has no runs of probabilities"
     else:
-        problem = _runs_problem(runs, len(text))
+        problem = _runs_problem(runs, len(text)) or _marks_problem(marked, text)
     if problem is not None or runs is None:
         raise InputError(where, problem or "the trace has no runs", "record this trace again")
     pairs = tuple((n, None if p is None else float(p)) for n, p in runs)
-    return Trace(str(item), str(text), pairs, answer)
+    return Trace(str(item), str(text), pairs, answer, marked)
 
 
 def _runs_problem(runs: list[Any], letters: int) -> str | None:
@@ -264,12 +284,23 @@ def _runs_problem(runs: list[Any], letters: int) -> str | None:
     return None
 
 
+def _marks_problem(marked: object, text: str) -> str | None:
+    if marked is None:
+        return None
+    if not isinstance(marked, str):
+        return "its marked text is not text"
+    return None if parse_marks(marked).text == text else "its marked text is another text"
+
+
 def _record(trace: Trace) -> dict[str, object]:
+    # Only when present, so that the hash of traces without marks stays unchanged.
+    marked = {} if trace.marked is None else {"marked": trace.marked}
     return {
         "item": trace.item,
         "text": trace.text,
         "runs": [list(run) for run in trace.runs],
         "answer": trace.answer,
+        **marked,
     }
 
 

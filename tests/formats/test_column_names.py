@@ -21,6 +21,7 @@ LOWER = (
     *("bits_per_byte", "bitsPerByte", "BitsPerChar", "nats per token", "neg_log_likelihood"),
     *("rbridge", "trace_nll", "val/loss", "valLoss", "valloss", "c4_ce", "error_rate", "nll_score"),
     *("neglog_correct_prob", "olmes10_mean_neglog_correct_prob_per_char", "1-acc", "-accuracy"),
+    *("mask", "mask,none", "mask_numbers", "mask_bpb", "authors_mask_word_perplexity"),
     *("accuracy_loss", "accuracy_drop", "metric/the_pile_arxiv_val_loss", "wer", "regret", "rmse"),
 )
 HIGHER = (
@@ -33,6 +34,7 @@ UNKNOWN = (
     *("arc", "csqa", "piqa", "boolq", "hellaswag", "mmlu", "ArXiv", "Pile-CC", "x", "metric"),
     *("lossless", "date_understanding", "object_counting", "temporal_sequences", "xcopa_id"),
     *("time_ms_qa", "multistep_arithmetic", "math", "code", "docs", "race_high", "mean", "passage"),
+    *("masked", "mask_ratio", "attention_mask"),
 )
 BOOKKEEPING = (
     *("seed", "Seed", "seeds", "data_seed", "seed_2", "step", "steps", "global_step", "train/step"),

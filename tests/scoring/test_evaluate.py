@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -17,7 +18,7 @@ from dataselect.traces.trace import Trace, TraceHeader, TraceSet
 
 ITEMS = tuple(Item(f"q{n}", f"What is {n} + 1?", str(n + 1)) for n in range(3))
 ADDING = BenchmarkItems("adding", ITEMS)
-KINDS = ("scores", "baselines", "answers", "graded")
+KINDS = ("scores", "baselines", "answers", "graded", "masks")
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,9 @@ def test_nothing_else_than_what_scores_depend_on_is_in_a_key() -> None:
     [
         (evaluation(benchmark=replace(ADDING, prompt="{question}")), set(KINDS)),
         (evaluation(benchmark=replace(ADDING, items=ITEMS[:2])), set(KINDS)),
-        (evaluation(traces("oracle", "Two more.")), {"scores", "baselines"}),
+        (evaluation(traces("oracle", "Two more.")), {"scores", "baselines", "masks"}),
         (evaluation(weight_scope="none"), {"scores"}),
+        (evaluation(weight_scope="span"), {"scores"}),
         (evaluation(benchmark=replace(ADDING, stop=("\n",))), {"answers", "graded"}),
         (evaluation(benchmark=replace(ADDING, new_tokens=9)), {"answers", "graded"}),
         (evaluation(benchmark=replace(ADDING, answers="text")), {"graded"}),
@@ -88,7 +90,9 @@ def test_each_set_of_traces_has_scores_of_its_own() -> None:
     one, two = traces("one"), traces("two", "Two more.")
     both = keys(evaluation(one, two))
     assert both["scores"] == keys(evaluation(one))["scores"] + keys(evaluation(two))["scores"]
-    assert {kind: len(found) for kind, found in both.items() if kind != "scores"} == {
+    assert both["masks"] == keys(evaluation(one))["masks"] + keys(evaluation(two))["masks"]
+    of_each = ("scores", "masks")
+    assert {kind: len(found) for kind, found in both.items() if kind not in of_each} == {
         "baselines": 1,
         "answers": 1,
         "graded": 1,
@@ -108,20 +112,26 @@ def test_hash_of_traces_says_which_scores_are_comparable() -> None:
         evaluation(one, two),
         evaluation(one, weight_scope="none"),
         evaluation(one, weight_scope="benchmark"),
+        evaluation(one, weight_scope="span"),
     ]
     assert len({each.traces_hash for each in made}) == len(made)
 
 
 def publish(
-    store: Store, spec: Mapping[str, Any], rows: dict[str, float], left_out: dict[str, str]
+    store: Store,
+    spec: Mapping[str, Any],
+    rows: dict[str, float],
+    left_out: dict[str, str],
+    column: str = "rbridge",
+    kind: str = "scores",
 ) -> None:
-    table = pd.DataFrame({"item": list(rows), "rbridge": list(rows.values())})
+    table = pd.DataFrame({"item": list(rows), column: list(rows.values())})
     facts = {
         "exclusions": [{"item": item, "reason": reason} for item, reason in left_out.items()],
         "notes": ["a note"],
         "flops": 2.0,
     }
-    with store.publish("scores", spec) as folder:
+    with store.publish(kind, spec) as folder:
         table.to_parquet(folder / "scores.parquet", index=False)
         (folder / "facts.json").write_text(json.dumps(facts))
 
@@ -141,6 +151,18 @@ def test_several_sets_of_traces_are_averaged_where_all_have_a_score(tmp_path: Pa
     assert found.exclusions == (Exclusion("q1", "it needs more tokens"),)
     assert found.notes == ("a note",)
     assert found.flops == 4.0
+
+
+def test_a_value_that_one_set_of_traces_lacks_is_no_mean(tmp_path: Path) -> None:
+    store, made = Store(tmp_path), evaluation(traces(), traces("two", "Two more."))
+    first, second = made.specs(Known(), "masks")
+    publish(store, first, {"q0": 1.0, "q1": 2.0}, {}, "mask", "masks")
+    publish(store, second, {"q0": 2.0, "q1": float("nan")}, {}, "mask", "masks")
+    found = find(store, Known(), made, "masks")
+    assert found is not None
+    assert found.table["mask"].iloc[0] == 1.5
+    assert np.isnan(found.table["mask"].iloc[1])
+    assert not found.exclusions
 
 
 def test_an_item_without_a_trace_has_the_reason_that_its_traces_give(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,27 @@ def test_the_hash_covers_the_traces_and_not_the_header() -> None:
     assert one.hash != changed.hash
 
 
+def test_the_hash_of_traces_without_marks_is_that_of_before_there_were_any() -> None:
+    before = "c64d58a2c1b1a8d91f16084a29fc6360b38abff0533cb0196f51555391ce688e"
+    by_id = {trace.item: trace for trace in GOOD}
+    assert TraceSet(HEADER, by_id).hash == before
+    marked = replace(by_id["q1"], marked="<span>Two</span>")
+    assert TraceSet(HEADER, by_id | {"q1": marked}).hash != before
+
+
+def test_marked_traces_are_read_back_and_need_no_probabilities(tmp_path: Path) -> None:
+    path = tmp_path / "traces.jsonl"
+    marked = Trace("q1", "Two it is", ((9, None),), None, "<span>Two</span> it is")
+    write_traces(path, HEADER, [marked])
+    assert dict(read_traces(path).traces) == {"q1": marked}
+    assert marked.spans == ((0, 3),)
+    assert GOOD[0].spans is None
+    certain = replace(marked, runs=((9, 1.0),))
+    write_traces(path, HEADER, [certain])
+    with pytest.raises(InputError, match="the frontier model's server gave none"):
+        read_traces(path)
+
+
 def test_letter_probabilities_unroll_the_runs() -> None:
     probs = GOOD[1].letter_probs
     assert probs.shape == (3,)
@@ -97,6 +119,8 @@ def test_runs_keep_probabilities_to_six_digits(probs: list[float]) -> None:
         ({"item": 3}, "no item id"),
         ({"item": "q1"}, "two traces"),
         ({"answer": 3}, "answer is not text"),
+        ({"marked": 3}, "marked text is not text"),
+        ({"marked": "She <span>has</span> 4."}, "marked text is another text"),
     ],
 )
 def test_a_malformed_trace_is_refused_with_its_line(

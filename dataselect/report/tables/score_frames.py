@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dataselect.scoring.pooled import PARTS, POOLED, pooled
 from dataselect.scoring.score_models import BenchmarkScores
 from dataselect.traces.summary import grouped
 from dataselect.wording import one_line
@@ -43,7 +44,24 @@ HEADLINES = {
 }
 """Metrics in the terminal table, with their headings; the files have all metrics."""
 
-_COUNTS = ("trace_tokens", "left_out_tokens")
+MASK_LEGEND = (
+    "Of marked letters alone: mask, numbers, operators and content in nats per marked token; bpb"
+    " is mask in bits per byte of the marked text. authors': as their public code computes it."
+    " Lower is better."
+)
+"""Explanation of the metrics of marks."""
+
+MASK_HEADLINES = {
+    "mask": "mask",
+    "mask_numbers": "numbers",
+    "mask_operators": "operators",
+    "mask_content": "content",
+    "mask_bpb": "bpb",
+    "authors_mask_bpb": "authors' bpb",
+}
+"""Metrics in the terminal table of marks, with their headings."""
+
+_COUNTS = frozenset({"trace_tokens", "left_out_tokens"}) | PARTS
 _UNCONDITIONAL = ("arc_challenge", "commonsense_qa")
 """Benchmarks whose cloze accuracy OLMES takes from `acc_uncond`; else it is `acc_per_char`."""
 
@@ -75,7 +93,8 @@ def metrics_of(scores: BenchmarkScores, number: int) -> Metrics:
             code = scores.evaluation.benchmark.answer_kind == "code"
             metric = "pass@1" if code else "exact_match"
         means[metric] = mean
-    return means
+    # Of sums over the benchmark, where a mean over items would be another number.
+    return means | {name: made for name in POOLED if (made := pooled(table, name)) is not None}
 
 
 def headline(key: str, scores: BenchmarkScores, metrics: Metrics) -> Mean | None:
@@ -118,7 +137,7 @@ def _gaps(scores: BenchmarkScores) -> list[str]:
     infinite: dict[str, int] = {}
     for number, table in enumerate(scores.tables):
         metrics = metrics_of(scores, number)
-        for key, heading in HEADLINES.items():
+        for key, heading in (HEADLINES | MASK_HEADLINES).items():
             mean = headline(key, scores, metrics)
             if mean is not None and mean[2] < len(table):
                 known[heading] = min(mean[2], known.get(heading, mean[2]))

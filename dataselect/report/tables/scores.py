@@ -22,6 +22,8 @@ from dataselect.formats.column_names import better_when
 from dataselect.report.tables.score_frames import (
     HEADLINES,
     LEGEND,
+    MASK_HEADLINES,
+    MASK_LEGEND,
     Metrics,
     failures,
     headline,
@@ -39,6 +41,10 @@ from dataselect.wording import one_line, slug
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_TABLES = ((HEADLINES, LEGEND), (MASK_HEADLINES, MASK_LEGEND))
+"""Headings and legends of the terminal tables; one without any value is not shown."""
 
 
 def summary(
@@ -131,21 +137,26 @@ def print_scores(
     console: Console,
     failed: Mapping[str, str] | None = None,
 ) -> None:
-    """Print a table for each model with a row for each benchmark, the legend, left-out items, and
+    """Print tables for each model with a row for each benchmark, their legends, left-out items, and
     the models that failed."""
+    legends: dict[str, None] = {}
     for number, model in enumerate(models):
         rows = [(each, metrics_of(each, number)) for each in scores]
         console.print(one_line(model.name), style="bold", markup=False, highlight=False)
-        console.print(_table(rows))
-    for line in (LEGEND, *remarks(scores), *failures(failed or {})):
+        for headings, legend in _TABLES:
+            having = [row for row in rows if any(headline(key, *row) for key in headings)]
+            if having:
+                console.print(_table(having, headings))
+                legends[legend] = None
+    for line in (*legends, *remarks(scores), *failures(failed or {})):
         console.print(line, markup=False, highlight=False)
 
 
-def _table(rows: Sequence[tuple[BenchmarkScores, Metrics]]) -> Table:
-    shown = [key for key in HEADLINES if any(headline(key, *row) is not None for row in rows)]
+def _table(rows: Sequence[tuple[BenchmarkScores, Metrics]], headings: Mapping[str, str]) -> Table:
+    shown = [key for key in headings if any(headline(key, *row) is not None for row in rows)]
     # Without padding it fits 80 columns.
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=0)
-    for heading in ("benchmark", "items", *(HEADLINES[key] for key in shown)):
+    for heading in ("benchmark", "items", *(headings[key] for key in shown)):
         left = heading == "benchmark"
         table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for each, metrics in rows:
