@@ -1,20 +1,27 @@
-"""Storage for everything expensive: content-addressed artifacts, a ledger, locks.
+"""Storage for everything expensive: content-addressed artifacts, claims on them, a ledger, locks.
 
-A step asks `Store.find` for the artifact of its spec and computes it only if there is none, so the
-same command run again resumes where it stopped, and two runs share what they have in common.
-`store` explains the layout; `keys` defines when two specs are the same.
+A step asks `Store.get_or_build` for the artifact of its spec, which is computed only if there is
+none, so the same command run again resumes where it stopped, and two runs share what they have in
+common, also at once. `store` explains the layout; `keys` defines when two specs are the same;
+`claims` sees to it that of several processes one makes a key.
 """
 
 from dataselect.store.artifact import Artifact, FileRecord
+from dataselect.store.claims import Claim, Work
 from dataselect.store.files import write_atomic
 from dataselect.store.keys import canonical_json, content_key
 from dataselect.store.lock import lock
-from dataselect.store.store import Store
+from dataselect.store.owner import Lease
+from dataselect.store.store import LostClaimError, Store
 
 __all__ = [
     "Artifact",
+    "Claim",
     "FileRecord",
+    "Lease",
+    "LostClaimError",
     "Store",
+    "Work",
     "canonical_json",
     "content_key",
     "lock",

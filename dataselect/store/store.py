@@ -3,14 +3,22 @@
     root/artifacts/<kind>/<key>/…   published; `artifact.json` holds the spec and the checksums
     root/work/<kind>-<key>/         unfinished work that can be resumed (training state)
     root/tmp/<kind>-<key>-…/        being written; readers ignore it
+    root/claims/<kind>-<key>/       which process makes it now (`claims`)
+    root/owners/<token>             signs of life of those processes (`owner`)
     root/damaged/<kind>-<key>.<n>/  moved here because a checksum did not match
     root/ledger.jsonl               resources spent
     root/hashes.jsonl               hashes of the user's files, by their state (`known_hashes`)
 
-An artifact becomes visible by a rename after fsync, so a process killed at any moment leaves
-nothing half-written.
+Any number of processes, of several runs and machines, may use a store at once. Claims see to it
+that a key is made once. They save work; that nothing wrong is ever read does not rest on them:
 
-Not covered: eviction, remote stores, and excluding a second run (`dataselect.store.lock`).
+- an artifact becomes visible by a rename after fsync, so a process killed at any moment leaves
+  nothing half-written, and of two processes that publish a key the first one stays;
+- a process that takes over from one that may still live works in a folder of its own
+  (`work/<kind>-<key>.<n>`), with a copy of what the other had saved;
+- before that it has removed what the other had not published, so the other's rename fails.
+
+Not covered: eviction and remote stores.
 """
 
 import errno
@@ -18,39 +26,81 @@ import fcntl
 import logging
 import os
 import re
-import secrets
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from dataselect.errors import IncompleteError
 from dataselect.store import ledger
 from dataselect.store.artifact import Artifact, read, seal, set_aside, utc_now
+from dataselect.store.claims import Claim, Claims, Request, Work, writable
 from dataselect.store.files import sync, sync_tree
 from dataselect.store.keys import content_key
 from dataselect.store.known_hashes import known_hashes
+from dataselect.store.owner import Lease, enter, leave
 
 logger = logging.getLogger("dataselect")
 
 # The names that this class gives. Whatever else lies under the root, which may be any folder of
 # the user's, is left alone.
-_WORKSPACE = re.compile(r"(?P<kind>.+)-(?P<key>[0-9a-f]{32})")
-_UNPUBLISHED = re.compile(r".+-[0-9a-f]{32}-[0-9a-f]{8}")
+_WORKSPACE = re.compile(r"(?P<name>.+-[0-9a-f]{32})(\.(?P<number>\d+))?(?P<copy>\.copy)?")
+_UNPUBLISHED = re.compile(r".+-[0-9a-f]{32}-(?P<owner>[0-9a-f]{16})-\d+(\.revoked)?")
+_UNPUBLISHED_BEFORE = re.compile(r".+-[0-9a-f]{32}-[0-9a-f]{8}")
+"""By an older version, whose processes hold a lock on the folder."""
+
+_FIRST_POLL_SECONDS = 0.1
+_TELL_SECONDS = 10.0
+"""Time after which whoever waits is told again for whom."""
+_numbers = count(1)
+
+_held: dict[tuple[Path, str, int], Claim] = {}
+"""Claims of this process, by root, folder name of the key, and thread."""
+os.register_at_fork(after_in_child=_held.clear)
+
+OnWait = Callable[[str, str], object]
+"""Is told what waits (a job, else the kind of artifact), and for whom."""
+
+
+class LostClaimError(IncompleteError):
+    """This process was taken for dead, and another one goes on with its work."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"{name}: another process has taken it over, because this one gave no sign of life; "
+            "run the same command again to use what that one makes"
+        )
+
+    def __reduce__(self) -> tuple[type["LostClaimError"], tuple[str]]:
+        return LostClaimError, (self.name,)
 
 
 class Store:
-    """Artifacts, workspaces and the ledger under one root folder, made on the first write."""
+    """Artifacts, workspaces and the ledger under one root folder, made on the first write.
 
-    def __init__(self, root: Path) -> None:
+    `on_wait` is told while a key is waited for. `lease`: how long an owner of a key may be silent.
+    """
+
+    def __init__(
+        self, root: Path, on_wait: OnWait = lambda work, holder: None, lease: Lease | None = None
+    ) -> None:
         # Absolute: jobs get paths from here and may have another working folder.
         self.root = Path(root).absolute()
+        self._on_wait, self._lease = on_wait, lease or Lease()
+
+    @property
+    def _claims(self) -> Claims:
+        return Claims(self.root, self._lease, self._revoke)
 
     def find(self, kind: str, spec: Mapping[str, Any]) -> Artifact | None:
         """The artifact of this spec; None when absent, or damaged (it is then moved aside)."""
         key = content_key(kind, spec)
-        path = self._path(kind, key)
+        path = self._path(f"{kind}-{key}")
         if not path.exists():
             return None
         artifact_or_problem = read(path, kind, key)
@@ -63,54 +113,141 @@ class Store:
         return None
 
     @contextmanager
+    def claim(
+        self, kind: str, spec: Mapping[str, Any], work: Work | None = None, *, wait: bool = True
+    ) -> Iterator[Artifact | Claim | None]:
+        """The right to make this artifact, for the context; or the artifact, once it is there.
+
+        While another process has the claim this waits, and takes over when that one is dead; its
+        attempt is then counted in the ledger. Without `wait` the result is None instead. A thread
+        that has the claim gets it again. Raises InputError where the store cannot be written.
+        """
+        name = _name(kind, spec)
+        place = (self.root, name, threading.get_ident())
+        if place in _held:
+            yield _held[place]
+            return
+        request = self._claims.request(name, work or Work())
+        try:
+            found = self._find_or_claim(kind, spec, request, wait)
+            if isinstance(found, Claim):
+                _held[place] = found
+                try:
+                    yield found
+                finally:
+                    del _held[place]
+                    found.release()
+            else:
+                yield found
+        finally:
+            request.close()
+
+    def get_or_claim(
+        self,
+        kind: str,
+        spec: Mapping[str, Any],
+        make: Callable[[Claim], object],
+        work: Work | None = None,
+    ) -> Artifact:
+        """The artifact of this spec; where there is none, `make` publishes it under a claim.
+
+        If the claim is taken over meanwhile, whatever `make` raises is dropped, and the artifact of
+        the one who took over is waited for. Raises what `make` raises, and IncompleteError if the
+        artifact was damaged between its publication and its first reading.
+        """
+        artifact = self.find(kind, spec)
+        while artifact is None:
+            with self.claim(kind, spec, work) as held:
+                if not isinstance(held, Claim):
+                    artifact = held
+                    continue
+                try:
+                    make(held)
+                except Exception:
+                    if held.is_held():
+                        raise
+                    logger.info("%s was taken over by another process", _name(kind, spec))
+                    continue
+                artifact = self.find(kind, spec)
+            if artifact is None:
+                raise IncompleteError(
+                    f"{self._path(_name(kind, spec))}: damaged as soon as it was written; check the"
+                    " disk, and run the same command again"
+                )
+        return artifact
+
+    def get_or_build(
+        self,
+        kind: str,
+        spec: Mapping[str, Any],
+        build: Callable[[Path], object],
+        work: Work | None = None,
+    ) -> Artifact:
+        """As `get_or_claim`, where `build` fills the folder that is published."""
+
+        def make(_: Claim) -> None:
+            with self.publish(kind, spec) as folder:
+                build(folder)
+
+        return self.get_or_claim(kind, spec, make, work)
+
+    @contextmanager
     def publish(self, kind: str, spec: Mapping[str, Any]) -> Iterator[Path]:
         """A folder to fill: on a clean exit it becomes the artifact, on an exception it is deleted.
 
         Files may be moved in from the workspace (same file system), which is removed once the
         artifact is published. If another process published the same spec first, its artifact stays.
+        Raises LostClaimError if this thread's claim on the spec was taken over. Without a claim
+        anybody may publish.
         """
-        key = content_key(kind, spec)
-        folder = self.root / "tmp" / f"{kind}-{key}-{secrets.token_hex(4)}"
-        folder.mkdir(parents=True)
-        descriptor = os.open(folder, os.O_RDONLY)
+        name = _name(kind, spec)
+        claim = self._claim_here(name)
+        with writable(self.root):
+            owner = enter(self._claims.owners, self._lease)
+            folder = self.root / "tmp" / f"{name}-{owner.token}-{next(_numbers)}"
+            folder.mkdir(parents=True)
         try:
-            # Held while this process lives, so that `clean` knows which folders have no owner.
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield folder
-            seal(folder, kind, key, spec)
+            seal(folder, kind, name.rpartition("-")[2], spec)
             sync_tree(folder)
+            _require(claim, name)
             if self.find(kind, spec) is None:
-                self._reveal(folder, self._path(kind, key))
+                self._reveal(folder, self._path(name))
+        except OSError as error:
+            # Whoever takes over removes the folder, and then nothing here can be written or moved.
+            if error.errno == errno.ENOENT and not folder.exists():
+                raise LostClaimError(name) from error
+            raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-            os.close(descriptor)
-        shutil.rmtree(self._workspace(kind, key), ignore_errors=True)
-
-    def get_or_build(
-        self, kind: str, spec: Mapping[str, Any], build: Callable[[Path], object]
-    ) -> Artifact:
-        """The artifact of this spec; where there is none, `build` fills the folder for it.
-
-        Raises what `build` raises, and IncompleteError if the artifact was damaged between its
-        publication and its first reading.
-        """
-        artifact = self.find(kind, spec)
-        if artifact is None:
-            with self.publish(kind, spec) as folder:
-                build(folder)
-            artifact = self.find(kind, spec)
-        if artifact is None:
-            key = content_key(kind, spec)
-            raise IncompleteError(
-                f"{self._path(kind, key)}: damaged as soon as it was written; check the disk, and "
-                "run the same command again"
-            )
-        return artifact
+            leave(self._claims.owners, owner)
+        for number in self._workspaces(name):
+            shutil.rmtree(self._workspace(name, number), ignore_errors=True)
 
     def workspace(self, kind: str, spec: Mapping[str, Any]) -> Path:
-        """A private folder for unfinished work; survives crashes, until `publish` succeeds."""
-        folder = self._workspace(kind, content_key(kind, spec))
+        """A private folder for unfinished work; survives crashes, until `publish` succeeds.
+
+        It is private to the claim of this thread; without one, to whoever calls. Raises
+        LostClaimError as `publish` does.
+        """
+        name = _name(kind, spec)
+        claim = self._claim_here(name)
+        _require(claim, name)
+        number = None if claim is None else claim.workspace
+        return self._open_workspace(name, number or max(self._workspaces(name), default=1))
+
+    def _open_workspace(self, name: str, number: int) -> Path:
+        """The workspace with this number, at first with what the one before it holds."""
+        folder = self._workspace(name, number)
+        earlier = [each for each in self._workspaces(name) if each < number]
+        if not folder.exists() and earlier:
+            copy = folder.with_name(f"{folder.name}.copy")
+            shutil.rmtree(copy, ignore_errors=True)
+            _copy_tree(self._workspace(name, max(earlier)), copy)
+            copy.rename(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        for each in earlier:
+            shutil.rmtree(self._workspace(name, each), ignore_errors=True)
         return folder
 
     def note(self, kind: str, spec: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
@@ -130,24 +267,130 @@ class Store:
         """SHA-256 of the user's files; files that did not change are not read again."""
         return known_hashes(paths, self.root / "hashes.jsonl")
 
+    def forget_claim(self, kind: str, spec: Mapping[str, Any]) -> None:
+        """Remove the claim of a process that has ended, whose attempt is counted elsewhere."""
+        self._claims.forget(_name(kind, spec))
+
     def clean(self) -> None:
         """Remove half-written folders of dead processes and workspaces of published artifacts.
 
-        Call it with the store's lock held. Folders whose writer is alive are kept.
+        Whatever belongs to a process that may be alive is kept, so any process may call it.
         """
-        for folder in _folders(self.root / "tmp"):
-            if _UNPUBLISHED.fullmatch(folder.name):
-                _remove_unless_alive(folder)
+        if not self.root.exists():
+            return
+        claims = self._claims
+        with writable(self.root):
+            owner = enter(claims.owners, self._lease)
+            try:
+                self._remove_unpublished(owner.now_ns)
+                claims.clean(lambda name: self._path(name).exists(), owner.now_ns)
+            finally:
+                leave(claims.owners, owner)
         for folder in _folders(self.root / "work"):
             made_here = _WORKSPACE.fullmatch(folder.name)
-            if made_here and self._path(made_here["kind"], made_here["key"]).exists():
+            if made_here and self._path(made_here["name"]).exists():
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def _path(self, kind: str, key: str) -> Path:
+    def _remove_unpublished(self, now_ns: int) -> None:
+        for folder in _folders(self.root / "tmp"):
+            made_here = _UNPUBLISHED.fullmatch(folder.name)
+            if made_here and self._claims.is_dead(made_here["owner"], now_ns):
+                shutil.rmtree(folder, ignore_errors=True)
+            elif _UNPUBLISHED_BEFORE.fullmatch(folder.name):
+                _remove_unless_alive(folder)
+
+    def _find_or_claim(
+        self, kind: str, spec: Mapping[str, Any], request: Request, wait: bool
+    ) -> Artifact | Claim | None:
+        told, told_at, pause = "", 0.0, min(_FIRST_POLL_SECONDS, self._lease.poll_seconds)
+        while True:
+            if (artifact := self.find(kind, spec)) is not None:
+                return artifact
+            answer = request.attempt()
+            if isinstance(answer, Claim):
+                break
+            if not wait:
+                return None
+            if told != str(answer) or time.monotonic() - told_at > _TELL_SECONDS:
+                told, told_at = str(answer), time.monotonic()
+                self._on_wait(request.work.name or kind, told)
+            time.sleep(pause)
+            pause = min(1.5 * pause, self._lease.poll_seconds)
+        if told or answer.lost is not None:
+            self._look_anew(kind)
+        # Whoever had the claim before may have published the artifact since the look above.
+        if (artifact := self.find(kind, spec)) is not None:
+            answer.release()
+            return artifact
+        self._go_on(kind, spec, answer)
+        return answer
+
+    def _look_anew(self, kind: str) -> None:
+        """Make the file system look for artifacts of a kind: NFS remembers what was absent."""
+        folder = self.root / "artifacts" / kind
+        mark = folder / f".look-{os.getpid()}-{next(_numbers)}"
+        # A change in a folder, made here, ends what this machine remembers of it.
+        with suppress(OSError):
+            mark.touch()
+            mark.unlink()
+
+    def _go_on(self, kind: str, spec: Mapping[str, Any], claim: Claim) -> None:
+        """Settle what was taken over: the workspace, and the cost of the lost attempt."""
+        lost, name = claim.lost, _name(kind, spec)
+        if lost is None:
+            return
+        work, saved_ns = lost.holder.work, 0
+        numbers = self._workspaces(name)
+        if work.saved:
+            folder = self._workspace(name, lost.holder.workspace or max(numbers, default=1))
+            with suppress(OSError):
+                saved_ns = (folder / work.saved).stat().st_mtime_ns
+        if not lost.certainly:
+            claim.workspace = max(numbers, default=1) + 1
+        claim.sign()
+        if claim.workspace is not None:
+            # Now, so that the next owner, if this one fails at once, cannot get the one before.
+            self._open_workspace(name, claim.workspace)
+        seconds = lost.seconds_since(saved_ns) * work.share
+        facts = {
+            "name": work.name or claim.work.name,
+            "status": "failed",
+            "wall_seconds": seconds,
+            "gpu_seconds": seconds * work.gpus,
+            "attempts": 1,
+            "lost": str(lost.holder.process or "unknown"),
+        }
+        self.note(kind, spec, facts)
+
+    def _claim_here(self, name: str) -> Claim | None:
+        """The claim of this thread on the key with this folder name."""
+        return _held.get((self.root, name, threading.get_ident()))
+
+    def _revoke(self, name: str, owner: str) -> None:
+        """Make it impossible for an owner to publish the key with this folder name."""
+        for folder in (self.root / "tmp").glob(f"{name}-{owner}-*"):
+            revoked = folder.with_suffix(".revoked")
+            with suppress(OSError):
+                # At once, where removing takes a while.
+                folder.rename(revoked)
+            shutil.rmtree(revoked, ignore_errors=True)
+
+    def _path(self, name: str) -> Path:
+        kind, _, key = name.rpartition("-")
         return self.root / "artifacts" / kind / key
 
-    def _workspace(self, kind: str, key: str) -> Path:
-        return self.root / "work" / f"{kind}-{key}"
+    def _workspace(self, name: str, number: int) -> Path:
+        return self.root / "work" / (name if number == 1 else f"{name}.{number}")
+
+    def _workspaces(self, name: str) -> list[int]:
+        """Numbers of the workspaces of the key with this folder name, ascending."""
+        found = []
+        with suppress(FileNotFoundError), os.scandir(self.root / "work") as entries:
+            for entry in entries:
+                made_here = _WORKSPACE.fullmatch(entry.name)
+                if made_here and made_here["name"] == name and not made_here["copy"]:
+                    found.append(int(made_here["number"] or 1))
+        return sorted(found)
 
     def _reveal(self, folder: Path, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,6 +402,28 @@ class Store:
             return  # another process was faster, and the same spec gives the same content
         for parent in (path.parent, path.parent.parent, self.root):
             sync(parent)
+
+
+def _name(kind: str, spec: Mapping[str, Any]) -> str:
+    """The name of the folders of a key."""
+    return f"{kind}-{content_key(kind, spec)}"
+
+
+def _copy_tree(folder: Path, to: Path) -> None:
+    """Copy a folder whose owner, if it lives, may still replace or remove files in it."""
+    try:
+        shutil.copytree(folder, to, symlinks=True)
+    except shutil.Error as failed:
+        left: list[tuple[str, str, str]] = [
+            each for each in failed.args[0] if Path(each[0]).exists()
+        ]
+        if left:
+            raise OSError(errno.EIO, f"{left[0][0]} cannot be copied: {left[0][2]}") from failed
+
+
+def _require(claim: Claim | None, name: str) -> None:
+    if claim is not None and not claim.is_held():
+        raise LostClaimError(name)
 
 
 def _remove_unless_alive(folder: Path) -> None:
