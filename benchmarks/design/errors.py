@@ -6,7 +6,7 @@ several tails; forms are compared by the log likelihood of recipes of a family t
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,9 @@ SCALE = 1e17
 SOURCE = "likelihoods of OLMES's ten tasks (DataDecide: 25 recipes, 13 sizes, 3 seeds)"
 TAILS = {"normal": np.inf, "t, 8 degrees": 8.0, "t, 4 degrees": 4.0}
 CORRELATIONS = ("none", "common", "nested", "decaying", "common and decaying")
-SHIPPED = ("decaying", "normal")
+CURVES = {"power law": 2, "floor and power law": 3, "two power laws": 4}
+"""Forms of the error's standard deviation by FLOPs, with their numbers of parameters."""
+SHIPPED = ("power law", "nested", "normal")
 _LOGS = np.log([FLOPS[size] for size in SIZES])
 _HELD = 2e-3
 """Weight by which parameters are held towards 0, as a share of one recipe's likelihood."""
@@ -83,10 +85,19 @@ def observe(published: Published) -> Observed:
     return Observed(means, share, truth / truth.std())
 
 
-def errors(parameters: Array) -> Array:
+def errors(curve: str, parameters: Array) -> Array:
     """Standard deviation of the error by size; parameters are logarithms."""
-    floor, unit, exponent = parameters[:3]
-    return np.asarray(np.exp(floor) + np.exp(unit - np.exp(exponent) * (_LOGS - np.log(SCALE))))
+    logs = _LOGS - np.log(SCALE)
+
+    def power(height: float, exponent: float) -> Array:
+        return np.asarray(np.exp(height - np.exp(exponent) * logs))
+
+    found = power(parameters[0], parameters[1])
+    if curve == "floor and power law":
+        found = found + np.exp(parameters[2])
+    elif curve == "two power laws":
+        found = found + power(parameters[2], parameters[3])
+    return np.asarray(np.clip(found, 0.02, 50))
 
 
 def correlations(form: str, parameters: Array, error: Array) -> Array:
@@ -98,23 +109,46 @@ def correlations(form: str, parameters: Array, error: Array) -> Array:
         return np.asarray(np.minimum.outer(error, error) ** 2 / np.outer(error, error))
     common = 1 / (1 + np.exp(-parameters[-1]))
     if form == "common":
-        return common + (1 - common) * np.eye(len(error))
-    decaying = np.exp(-distance / np.exp(parameters[0]))
-    return decaying if form == "decaying" else common + (1 - common) * decaying
+        return np.asarray(common + (1 - common) * np.eye(len(error)))
+    decaying = np.asarray(np.exp(-distance / np.exp(parameters[0])))
+    return decaying if form == "decaying" else np.asarray(common + (1 - common) * decaying)
 
 
 def _free(form: str) -> int:
     return {"none": 0, "nested": 0, "common": 1, "decaying": 1, "common and decaying": 2}[form]
 
 
-def log_likelihood(parameters: Array, form: str, degrees: float, observed: Observed) -> Array:
+@dataclass(frozen=True)
+class Form:
+    """A way in which proxies may err."""
+
+    curve: str = SHIPPED[0]
+    """One of CURVES."""
+    correlation: str = SHIPPED[1]
+    """One of CORRELATIONS."""
+    tails: str = SHIPPED[2]
+    """One of TAILS."""
+
+    def start(self) -> Array:
+        """Parameters to begin with."""
+        curve = {2: (0.0, -1.0), 3: (0.0, 0.8, -0.7), 4: (0.0, 0.8, -0.7, -3.0)}
+        return np.array([*curve[CURVES[self.curve]], *(1.0, 0.0)[: _free(self.correlation)]])
+
+
+DEFAULT = Form()
+"""What is shipped."""
+
+
+def log_likelihood(parameters: Array, form: Form, observed: Observed) -> Array:
     """Of each recipe's scores at all sizes, given its truth, in nats."""
-    error = errors(parameters)
+    degrees = TAILS[form.tails]
+    error = errors(form.curve, parameters)
     seeds = observed.share**2 / (1 - observed.share**2) * (1 + error**2) / 3
     heavier = 1.0 if np.isinf(degrees) else degrees / (degrees - 2)
     spread = np.sqrt(1 + heavier * error**2 + seeds)
     left = observed.means * spread[:, None] - observed.truth
-    common = correlations(form, parameters[3:], error) * np.outer(error, error)
+    further = parameters[CURVES[form.curve] :]
+    common = correlations(form.correlation, further, error) * np.outer(error, error)
     # A t distribution is a normal one whose variance is drawn; one draw for all sizes of a recipe.
     quantiles = (np.arange(40) + 0.5) / 40
     scales = [1.0] if np.isinf(degrees) else degrees / chi2.ppf(quantiles, degrees)
@@ -127,28 +161,31 @@ def log_likelihood(parameters: Array, form: str, degrees: float, observed: Obser
     return np.asarray(mixed + np.log(spread).sum() - len(left) / 2 * np.log(2 * np.pi))
 
 
-def fit(observed: Observed, form: str = SHIPPED[0], degrees: float = np.inf) -> Array:
+def fit(observed: Observed, form: Form = DEFAULT) -> Array:
     """Parameters of greatest likelihood, held a little towards 0."""
 
     def loss(parameters: Array) -> float:
-        likelihood = log_likelihood(parameters, form, degrees, observed).mean()
+        likelihood = log_likelihood(parameters, form, observed).mean()
         return float(_HELD * np.square(parameters).sum() - likelihood)
 
-    start = np.array([-0.7, 0.0, 0.8, *(1.0, 0.0)[: _free(form)]])
-    options = {"maxiter": 1500, "xatol": 1e-3, "fatol": 1e-5}
-    return np.asarray(minimize(loss, start, method="Nelder-Mead", options=options).x)
+    found = minimize(
+        loss,
+        form.start(),
+        method="Nelder-Mead",
+        options={"maxiter": 3000, "xatol": 1e-3, "fatol": 1e-5},
+    )
+    return np.asarray(found.x, dtype=np.float64)
 
 
-def fitted_errors(published: Published) -> FittedErrors:
-    """What is fitted on these recipes, in the shipped form."""
+def fitted_errors(published: Published, curve: str = SHIPPED[0]) -> FittedErrors:
+    """What is fitted on these recipes: a power law, with a floor or without."""
     observed = observe(published)
-    floor, unit, exponent, length = np.exp(fit(observed))
+    height, exponent, *floor = np.exp(fit(observed, Form(curve))).tolist()
     return FittedErrors(
         source=SOURCE,
-        floor=float(floor),
-        unit_flops=float(SCALE * unit ** (1 / exponent)),
-        exponent=float(exponent),
-        length=float(length),
+        floor=floor[0] if floor else 0.0,
+        unit_flops=float(SCALE * height ** (1 / exponent)),
+        exponent=exponent,
         seed_flops=tuple(FLOPS[size] for size in SIZES),
         seed_share=tuple(observed.share.tolist()),
         target_flops=FLOPS["1B"],
@@ -156,25 +193,25 @@ def fitted_errors(published: Published) -> FittedErrors:
 
 
 def compared(published: Published) -> list[dict[str, Any]]:
-    """Log likelihood of each form, of recipes of a family that it was not fitted on."""
+    """Log likelihood of each form, of recipes of a family that it was not fitted on.
+
+    Each is the shipped one with something else in one place.
+    """
+    forms = [
+        *(Form(curve=curve) for curve in CURVES),
+        *(Form(correlation=each) for each in CORRELATIONS if each != SHIPPED[1]),
+        *(Form(tails=each) for each in TAILS if each != SHIPPED[2]),
+    ]
     everyone = observe(published)
     rows = []
-    for tail, degrees in TAILS.items():
-        for form in CORRELATIONS:
-            total, by_family = 0.0, {}
-            for place, family in enumerate(FAMILIES):
-                out = published.families[:, place]
-                parameters = fit(observe(only(published, ~out)), form, degrees)
-                likelihood = log_likelihood(parameters, form, degrees, everyone)[out]
-                by_family[family] = round(float(likelihood.mean()), 2)
-                total += float(likelihood.sum())
-            count = int(published.families.sum())
-            rows.append(
-                {
-                    "correlation": form,
-                    "tails": tail,
-                    "nats": round(total / count, 2),
-                    "by_family": by_family,
-                }
-            )
+    for form in forms:
+        total, by_family = 0.0, {}
+        for place, family in enumerate(FAMILIES):
+            out = published.families[:, place]
+            parameters = fit(observe(only(published, ~out)), form)
+            likelihood = log_likelihood(parameters, form, everyone)[out]
+            by_family[family] = round(float(likelihood.mean()), 2)
+            total += float(likelihood.sum())
+        nats = round(total / int(published.families.sum()), 2)
+        rows.append({**asdict(form), "nats": nats, "by_family": by_family})
     return rows

@@ -25,9 +25,7 @@ class Game:
     """Orders x sizes x seeds."""
 
 
-def games(
-    pools: Sequence[NDArray[np.intp]], rng: np.random.Generator
-) -> list[Game]:
+def games(pools: Sequence[NDArray[np.intp]], rng: np.random.Generator) -> list[Game]:
     """A game for each pool."""
     even = np.tile(np.arange(3), (ORDERS, len(SIZES), 1))
     return [Game(pool, rng.permuted(even, axis=2)) for pool in pools]

@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 import scipy
-from errors import SHIPPED, TARGET, Array, compared, fitted_errors, load, only
-from numpy.typing import NDArray
+from errors import SHIPPED, TARGET, Mask, compared, fitted_errors, load, only
 from played import POOL, Game, games, pools_with, random_pools, regrets
 from published import FAMILIES, FLOPS, SIZES, Published
 
@@ -30,6 +29,8 @@ SEED = 0
 BUDGETS = (3e17, 1e18, 3e18, 1e19, 3e19, 1e20, 3e20, 1e21)
 OF_SIZE = tuple(FLOPS[size] for size in SIZES)
 OTHERS = {"two stages": two_stage, "single stage": single_stage, "halving": halving}
+PLAYED = ("power law", "floor and power law")
+"""Forms of the error that plans are designed by: the shipped one, and the one that was first."""
 PLANS = ("designed", "designed at half", *OTHERS, "random")
 
 
@@ -37,7 +38,6 @@ PLANS = ("designed", "designed at half", *OTHERS, "random")
 class Fold:
     """Plans from what is known without some recipes, and the games that they are asked of."""
 
-    name: str
     plans: dict[tuple[float, str], tuple[Rungs | None, Outcome | None]]
     """By budget and name: the rungs, and what is expected of them; None if it pays for none."""
     spread: float
@@ -45,9 +45,10 @@ class Fold:
     games: list[Game]
 
 
-def make_fold(published: Published, out: NDArray[np.bool_], name: str, asked: list[Game]) -> Fold:
+def make_fold(published: Published, out: Mask, curve: str, asked: list[Game]) -> Fold:
+    """Plans from what is known without the recipes `out`, by a form of the error."""
     known = only(published, ~out)
-    model = fitted_errors(known).model(OF_SIZE, FLOPS["1B"])
+    model = fitted_errors(known, curve).model(OF_SIZE, FLOPS["1B"])
     frontier = search(Problem(POOL, OF_SIZE, model, (1, 2, 3)))
     plans: dict[tuple[float, str], tuple[Rungs | None, Outcome | None]] = {}
     for budget in BUDGETS:
@@ -60,24 +61,26 @@ def make_fold(published: Published, out: NDArray[np.bool_], name: str, asked: li
             plans[budget, label] = (rungs, outcome)
         plans[budget, "random"] = ((), frontier.random)
     spread = 100 * float(known.targets[TARGET].std(ddof=0))
-    return Fold(name, plans, spread, asked)
+    return Fold(plans, spread, asked)
 
 
-def by_family(published: Published, pools: int, rng: np.random.Generator) -> list[Fold]:
+def by_family(published: Published, curve: str, pools: int, rng: np.random.Generator) -> list[Fold]:
+    """A fold for each family, whose recipes are in all of its pools."""
     folds = []
-    for place, family in enumerate(FAMILIES):
+    for place in range(len(FAMILIES)):
         out = published.families[:, place]
         asked = games(pools_with(out, pools, rng), rng)
-        folds.append(make_fold(published, out, family, asked))
+        folds.append(make_fold(published, out, curve, asked))
     return folds
 
 
-def by_pool(published: Published, pools: int, rng: np.random.Generator) -> list[Fold]:
+def by_pool(published: Published, curve: str, pools: int, rng: np.random.Generator) -> list[Fold]:
+    """A fold for each pool."""
     folds = []
-    for place, pool in enumerate(random_pools(len(published.recipes), pools, rng)):
+    for pool in random_pools(len(published.recipes), pools, rng):
         out = np.zeros(len(published.recipes), dtype=bool)
         out[pool] = True
-        folds.append(make_fold(published, out, str(place), games([pool], rng)))
+        folds.append(make_fold(published, out, curve, games([pool], rng)))
     return folds
 
 
@@ -94,9 +97,7 @@ def mean_regret(
     return float(regret), float(hit)
 
 
-def jackknifed(
-    of: Callable[[int | None], float], recipes: int
-) -> dict[str, float | list[float]]:
+def jackknifed(of: Callable[[int | None], float], recipes: int) -> dict[str, float | list[float]]:
     """A figure with its 90% interval: every recipe in turn is taken out of all pools."""
     whole = of(None)
     left = np.array([of(recipe) for recipe in range(recipes)])
@@ -187,9 +188,12 @@ def main() -> None:
         "shipped": SHIPPED,
         "forms": compared(published),
     }
-    for name, make in (("leave-family-out", by_family), ("leave-pool-out", by_pool)):
-        rng = np.random.default_rng(SEED)
-        found[name] = study(published, make(published, arguments.pools, rng))
+    for curve in PLAYED:
+        found[curve] = {}
+        for name, make in (("leave-family-out", by_family), ("leave-pool-out", by_pool)):
+            rng = np.random.default_rng(SEED)
+            folds = make(published, curve, arguments.pools, rng)
+            found[curve][name] = study(published, folds)
     text = json.dumps(found, indent=1, allow_nan=False)
     (HERE / "results.json").write_text(text + "\n", encoding="utf-8")
 

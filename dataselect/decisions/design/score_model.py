@@ -3,14 +3,15 @@
     score = truth + error + noise of seeds / sqrt(seeds)
 
 for each candidate, all normal, in units of the targets' spread. The error is what separates a score
-from the target even when it is known exactly. It is correlated between sizes: the same recipe errs
-alike at neighbouring sizes. So a second rung does not see with fresh eyes what a first got wrong.
+from the target even when it is known exactly. It is nested between sizes: the smaller of two has
+the larger one's error and some more of its own. So what is left of the error at the last rung was
+there at the first as well, and no rung sees it with fresh eyes.
 
 Only the order of candidates counts, so the scale of scores is that of their ranks (normal scores).
-On it errors of published proxies have no heavier tails than normal, and their correlation falls
-exponentially with the distance in log FLOPs: both were chosen by the likelihood of recipes of
-families that were left out (`benchmarks/design`). Raw likelihoods do have heavy tails, which
-`discrepancy` models, but those have no finite expected regret.
+On it errors of published proxies have no heavier tails than normal, and nested errors predict
+families of recipes that were left out as well as any correlation with more parameters
+(`benchmarks/design`). Raw likelihoods do have heavy tails, which `discrepancy` models, but those
+have no finite expected regret.
 
 Where a metric's errors were not fitted, they are taken from its published decision accuracy.
 """
@@ -22,9 +23,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dataselect.decisions.discrepancy import Gap, ahead_probability, normal_mean
+from dataselect.decisions.discrepancy import Gap, ahead_probability
 
 Array = NDArray[np.float64]
+Floats = NDArray[np.float32]
 
 # Differences of two standard normal scores: nodes of a standard normal variable, and weights.
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
@@ -41,14 +43,24 @@ class ScoreModel:
     """Standard deviation of the error, by size."""
     seed_sd: Array
     """Standard deviation of the noise of one seed, by size."""
-    correlation: Array
-    """Sizes x sizes: correlation of the errors."""
     doubt: float = 0.0
     """Standard deviation of the logarithm of `error_sd`, one for all sizes."""
     source: str = ""
     """What it rests on, in words."""
     extrapolated: tuple[str | None, ...] = ()
     """By size, why its values are extrapolated; None if they are not."""
+
+    def errors(self, shape: tuple[int, int], rng: np.random.Generator) -> Floats:
+        """Nested errors, sizes x draws x candidates."""
+        found = np.empty((len(self.error_sd), *shape), dtype=np.float32)
+        error, variance = np.zeros(shape, dtype=np.float32), 0.0
+        for size in np.argsort(self.error_sd, kind="stable"):
+            more = float(self.error_sd[size]) ** 2 - variance
+            if more > 0:
+                own = rng.standard_normal(shape, dtype=np.float32)
+                error, variance = error + np.float32(np.sqrt(more)) * own, variance + more
+            found[size] = error
+        return found
 
 
 @dataclass(frozen=True)
@@ -67,8 +79,6 @@ class FittedErrors:
     """`unit_flops` in the formula."""
     exponent: float
     """`exponent` in the formula."""
-    length: float
-    """Errors are correlated by exp(-distance / length); distance: of the logarithms of FLOPs."""
     seed_flops: Sequence[float]
     """Training FLOPs for which the noise of seeds is known, rising."""
     seed_share: Sequence[float]
@@ -90,7 +100,6 @@ class FittedErrors:
         return ScoreModel(
             error,
             share / np.sqrt(1 - share**2) * np.hypot(1, error),
-            _falling(np.log(sizes), self.length),
             source=self.source,
             extrapolated=tuple(
                 None if low <= each <= high else "outside the published sizes" for each in flops
@@ -105,45 +114,35 @@ class Gaps(Protocol):
         """The gap between a proxy and a target of these training FLOPs."""
 
 
-def from_gap(
-    gaps: Gaps, flops: Sequence[float], target_flops: float, length: float
-) -> ScoreModel:
+def from_gap(gaps: Gaps, flops: Sequence[float], target_flops: float) -> ScoreModel:
     """The model of normal scores of the same decision accuracy, where no errors were fitted.
 
-    How errors are correlated is not known either. They are taken to fall in `length`, measured
-    from one value of tau to another: sizes of the same gap have the same error.
+    Errors are nested as those of likelihoods are, which is not known of other metrics.
     """
     known = [gaps.gap(each, target_flops) for each in flops]
     tau = np.array([each.tau for each in known])
     share = np.array([each.seed_sd for each in known])
-    accuracy = np.array([_decision_accuracy(each) for each in known])
-    correlation = np.clip(np.sin(np.pi * (accuracy - 0.5)), _LEAST, 1)
-    error = np.sqrt(np.maximum((1 - share**2) / correlation**2 - 1, _LEAST**2))
-    # Where tau no longer falls, a larger size counts as no larger.
-    sizes, counted = np.log(np.asarray(flops)), np.zeros(len(known))
-    for place in np.argsort(sizes):
-        same = np.isclose(tau, tau[place]) & (sizes <= sizes[place])
-        counted[place] = sizes[same].min()
+    doubt = max(each.doubt for each in known)
+    error, correlation = _equal_error(tau, share)
+    larger, _ = _equal_error(tau * np.exp(doubt), share)
+    smaller, _ = _equal_error(tau * np.exp(-doubt), share)
     return ScoreModel(
         error,
         share / correlation,
-        _falling(counted, length),
-        max(each.doubt for each in known),
+        float(np.mean(np.log(larger / smaller))) / 2,
         known[0].source,
         tuple(each.extrapolated for each in known),
     )
 
 
-def _decision_accuracy(gap: Gap) -> float:
-    """Share of pairs in the target's order with one seed of each, for normal scores."""
+def _equal_error(tau: Array, share: Array) -> tuple[Array, Array]:
+    """The error for which normal scores have the decision accuracy that `tau` stands for.
 
-    def at(node: Array) -> Array:
-        tau = gap.tau * np.exp(gap.doubt * node)
-        noise = np.full(tau.shape, np.sqrt(2) * gap.seed_sd)
-        return np.asarray(ahead_probability(_AHEAD, noise[:, None], tau[:, None]) @ _WEIGHTS)
-
-    return normal_mean(at)
-
-
-def _falling(places: Array, length: float) -> Array:
-    return np.asarray(np.exp(-np.abs(np.subtract.outer(places, places)) / length))
+    `share`: noise of one seed in units of the spread of one seed's scores. Beside the error the
+    correlation of one seed's scores with the targets.
+    """
+    noise = np.sqrt(2) * share
+    accuracy = ahead_probability(_AHEAD, noise[:, None], tau[:, None]) @ _WEIGHTS
+    correlation = np.clip(np.sin(np.pi * (accuracy - 0.5)), _LEAST, 1)
+    error = np.sqrt(np.maximum((1 - share**2) / correlation**2 - 1, _LEAST**2))
+    return error, correlation

@@ -14,8 +14,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dataselect.decisions.design.rungs import Outcome, Rung, Rungs, at_random, costs, play, survivors
+from dataselect.decisions.design.rungs import (
+    Outcome,
+    Rung,
+    Rungs,
+    at_random,
+    costs,
+    play,
+    survivors,
+)
 from dataselect.decisions.design.score_model import ScoreModel
 from dataselect.decisions.design.worlds import Worlds, draw_worlds
 
@@ -26,9 +35,9 @@ SEED_LEVELS = (1, 2, 3, 5)
 MOST_RUNGS = 3
 """Most rungs that are tried."""
 
-_CELLS = 2**14
-"""Draws x candidates of the search; the best plans are played in eight times as many."""
-_FEWEST = 250
+_CELLS = 2**13
+"""Draws x candidates of the search; the best plans are played in sixteen times as many."""
+_FEWEST = 400
 """Fewest draws of the search."""
 _BIN = math.log(1.15)
 """Width of a class of cost, in the logarithm of FLOPs."""
@@ -83,7 +92,7 @@ def search(problem: Problem) -> Frontier:
         found = [p for part in parts for p in _extended(problem, worlds, part, keeps_several)]
         complete += [part for part in found if part.keep == 1]
         parts = _undominated([part for part in found if part.keep > 1])
-    fresh = _worlds(problem, max(8 * _CELLS // problem.candidates, 2 * _FEWEST), 1)
+    fresh = _worlds(problem, max(16 * _CELLS // problem.candidates, 5 * _FEWEST), 1)
     again = [play(rungs, fresh, problem.flops) for rungs in _shortlist(complete)]
     return Frontier(_frontier(again), at_random(fresh), fresh)
 
@@ -123,19 +132,37 @@ def _extended(
     truth = np.take_along_axis(worlds.truth, left, axis=1)
     top = float(worlds.truth.max(axis=1).mean())
     keeps = _keeps(last.keep) if keeps_several else [1]
-    for size, flops in enumerate(problem.flops):
+    for size in _useful(problem):
+        flops = problem.flops[size]
         for seeds in problem.seed_levels:
             # A later rung sees more: a larger proxy, or more seeds of the same.
             if flops < least or (size == last.size and seeds <= last.seeds):
                 continue
             score = np.take_along_axis(worlds.score(size, seeds), left, axis=1)
-            order = np.argsort(-score, axis=1)
+            order = np.argsort(-score, axis=1) if keeps_several else _first(score)
             reached = np.maximum.accumulate(np.take_along_axis(truth, order, axis=1), axis=1)
             regret = top - reached.mean(axis=0)
             for keep in keeps:
                 rungs = (*part.rungs, Rung(size, seeds, keep))
                 cost = sum(costs(rungs, problem.flops, problem.candidates))
                 yield _Part(rungs, cost, float(regret[keep - 1]))
+
+
+def _useful(problem: Problem) -> list[int]:
+    """Sizes without those that cost more than another whose scores are as good."""
+    model, kept = problem.model, list[int]()
+    for size in sorted(range(len(problem.flops)), key=lambda each: problem.flops[each]):
+        if not any(
+            model.error_sd[one] <= model.error_sd[size] + 1e-6
+            and model.seed_sd[one] <= model.seed_sd[size] + 1e-6
+            for one in kept
+        ):
+            kept.append(size)
+    return kept
+
+
+def _first(score: NDArray[np.float32]) -> NDArray[np.intp]:
+    return np.asarray(score.argmax(axis=1)[:, None])
 
 
 def _keeps(candidates: int) -> list[int]:
@@ -148,11 +175,14 @@ def _keeps(candidates: int) -> list[int]:
 
 
 def _undominated(parts: list[_Part]) -> list[_Part]:
-    """Those than which no other keeps as few, costs as little and loses as little."""
+    """Those than which no other keeps as few, costs as little and loses hardly more."""
     kept: list[_Part] = []
+    least: dict[int, float] = {}  # by keep, of those so far, which all cost less
     for part in sorted(parts, key=lambda each: (each.flops, each.regret, each.keep)):
-        if not any(one.keep <= part.keep and one.regret <= part.regret for one in kept):
+        reached = min((r for keep, r in least.items() if keep <= part.keep), default=math.inf)
+        if part.regret < reached - TOLERANCE / 2:
             kept.append(part)
+            least[part.keep] = part.regret
     return kept
 
 

@@ -27,7 +27,7 @@ class Worlds:
 
     @property
     def candidates(self) -> int:
-        return self.truth.shape[1]
+        return int(self.truth.shape[1])
 
     def score(self, size: int, seeds: int) -> Array:
         """Draws x candidates, of one of `seed_levels`."""
@@ -39,15 +39,12 @@ def draw_worlds(
 ) -> Worlds:
     """`draws` worlds of the model."""
     rng = np.random.default_rng(seed)
-    sizes, shape = len(model.error_sd), (draws, candidates)
+    shape = (draws, candidates)
     truth = rng.standard_normal(shape, dtype=np.float32)
     # One factor for all sizes and candidates of a draw: it is the scale that is not known.
     factor = np.exp(model.doubt * rng.standard_normal((draws, 1), dtype=np.float32))
-    root = np.linalg.cholesky(model.correlation + 1e-9 * np.eye(sizes))
-    root = (model.error_sd[:, None] * root).astype(np.float32)
-    own = rng.standard_normal((sizes, *shape), dtype=np.float32)
-    exact = truth + factor * np.tensordot(root, own, 1)
-    scores = np.empty((sizes, len(seed_levels), *shape), dtype=np.float32)
+    exact = truth + factor * model.errors(shape, rng)
+    scores = np.empty((len(exact), len(seed_levels), *shape), dtype=np.float32)
     for size, sd in enumerate(model.seed_sd):
         total, seeds = np.zeros(shape, dtype=np.float32), 0
         for place, level in enumerate(seed_levels):
