@@ -22,36 +22,42 @@ def scoring_flops(parameters: int, tokens: int) -> float:
 
 
 @dataclass(frozen=True)
+class StageCost:
+    """What one stage of the search costs."""
+
+    candidates: int
+    """Candidates that have proxies in it; may be 0."""
+    each: float
+    """FLOPs of one candidate."""
+
+    @property
+    def flops(self) -> float:
+        """FLOPs of all its candidates."""
+        return self.candidates * self.each
+
+
+@dataclass(frozen=True)
 class PlannedCost:
-    """The two-stage search against training every candidate at target size (paper, section 5)."""
+    """The search in stages against training every candidate at target size (paper, section 5)."""
 
     candidates: int
     """N, the number of candidates."""
-    survivors: int
-    """k, the number of candidates in Stage 2; may be 0 without that stage."""
-    proxy1: float
-    """C1, FLOPs of one candidate in Stage 1."""
-    proxy2: float
-    """C2, FLOPs of one candidate in Stage 2; may be 0 without that stage."""
+    stages: tuple[StageCost, ...]
+    """Stage 1 and those after it: N·C1, k·C2 and so on."""
     target: float
     """Ct, FLOPs of one candidate at target size."""
     elsewhere: float = 0.0
-    """FLOPs of both stages that went into given checkpoints, which this run did not spend."""
+    """FLOPs of the stages that went into given checkpoints, which this run did not spend."""
 
     @property
-    def stage1(self) -> float:
-        """N·C1."""
-        return self.candidates * self.proxy1
-
-    @property
-    def stage2(self) -> float:
-        """k·C2."""
-        return self.survivors * self.proxy2
+    def search(self) -> float:
+        """N·C1 + k·C2 and so on: all stages."""
+        return sum(stage.flops for stage in self.stages)
 
     @property
     def total(self) -> float:
-        """N·C1 + k·C2 + Ct: the search and the one target run that it leads to."""
-        return self.stage1 + self.stage2 + self.target
+        """The search and the one target run that it leads to."""
+        return self.search + self.target
 
     @property
     def naive(self) -> float:
@@ -62,6 +68,14 @@ class PlannedCost:
     def saving_factor(self) -> float:
         """naive / total; it approaches N as the proxies become cheap against the target."""
         return self.naive / self.total
+
+
+def formula(stages: int) -> str:
+    """The cost of a search of so many stages and a target, in letters: "N·C1 + k·C2 + Ct"."""
+    if stages <= 2:
+        return "N·C1 + k·C2 + Ct"
+    later = [f"k{i}·C{i + 1}" for i in range(1, stages)]
+    return " + ".join(["N·C1", *later, "Ct"])
 
 
 @dataclass(frozen=True)

@@ -31,15 +31,16 @@ from dataselect.errors import DataselectError
 from dataselect.leaks.alarm import CleanRanking
 from dataselect.scoring.remarks import Remarks
 from dataselect.stages import prepare as preparation
-from dataselect.stages.accounting import method_cost, run_notes, spent_by_stage, stage_scores
+from dataselect.stages.accounting import method_cost, run_notes, spent_by_stage
 from dataselect.stages.counting import SHOWN, Counting, count_words
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.known_targets import judge
-from dataselect.stages.predict import Prediction, predict
 from dataselect.stages.prepare import prepare, read_truth
 from dataselect.stages.proxy_origins import StageName
+from dataselect.stages.results import StageResults
+from dataselect.stages.rungs import climb
 from dataselect.stages.runtime import Runtime
-from dataselect.stages.screen import Screening, ablate, screen
+from dataselect.stages.screen import ablate, screen
 from dataselect.stages.without_leaks import rank_without_leaks
 
 if TYPE_CHECKING:
@@ -66,14 +67,11 @@ def run(
         experiment = prepare(manifest, plan, runtime)
         if experiment.tokenizer is not None:
             check_trials(manifest, plan, experiment.tokenizer.vocab_size, runtime.device)
-        screening = screen(experiment)
+        names = [candidate.id for candidate in manifest.candidates]
+        screening = screen(experiment, StageName.SCREEN, plan.screen, names)
         counting = count_words(experiment, screening)
-        prediction = None
-        if plan.predict is not None:
-            prediction = predict(experiment, screening.survivors, plan.predict, screening)
-    selection = select(
-        experiment, screening, prediction, truth, compare_metrics, warned.all, counting
-    )
+        found = climb(experiment, StageResults(screening=screening))
+    selection = select(experiment, found, truth, compare_metrics, warned.all, counting)
     if plan.mix is None:
         return selection
     on_selected(selection)
@@ -101,8 +99,7 @@ def check_trials(manifest: Manifest, plan: Plan, vocab_size: int, device: str) -
 
 def select(
     experiment: Experiment,
-    screening: Screening,
-    prediction: Prediction | None,
+    found: StageResults,
     targets: Mapping[str, Mapping[str, float]] | None,
     compare_metrics: bool,
     warned: Sequence[str] = (),
@@ -113,6 +110,7 @@ def select(
     `targets`: accuracies by candidate and benchmark. `warned` are the warnings that were shown
     meanwhile; they join the notes.
     """
+    screening = found.screening
     # Metrics are compared on the same candidates, so counting only where it has them all.
     counted = counting
     if counting is not None and set(screening.scores.scored) - set(counting.tokens):
@@ -123,18 +121,19 @@ def select(
         if counted is not None:
             by_metric |= {name: counted.scores[name] for name in SHOWN}
         agreement = target_agreement(truth, by_metric, experiment.bootstrap)
-        judged = judge(experiment, screening, prediction, targets, by_metric)
+        judged = judge(experiment, found, targets, by_metric)
     return Selection(
         experiment=experiment,
         screening=screening,
-        prediction=prediction,
+        between=found.between,
+        prediction=found.prediction,
         agreement=agreement,
         truth=judged,
-        cost=method_cost(experiment, screening, prediction),
-        spent=spent_by_stage(experiment.store, screening, prediction),
+        cost=method_cost(experiment, found),
+        spent=spent_by_stage(experiment.store, found),
         seconds=experiment.runtime.seconds,
-        notes=run_notes(experiment, screening, prediction, warned),
-        clean=rank_without_leaks(experiment, screening, prediction),
+        notes=run_notes(experiment, found, warned),
+        clean=rank_without_leaks(experiment, found),
         ablation=ablate(experiment, screening, truth, {} if counted is None else counted.tables)
         if compare_metrics
         else None,
@@ -153,16 +152,12 @@ def search_mixture(experiment: Experiment) -> "Found | DataselectError":
         return problem
 
 
-@dataclass(frozen=True)
-class Selection:
-    """The result of a run: everything that a report shows."""
+@dataclass(frozen=True, kw_only=True)
+class Selection(StageResults):
+    """The result of a run: what the stages found, and everything else that a report shows."""
 
     experiment: Experiment
     """Manifest and plan, with everything prepared from them."""
-    screening: Screening
-    """Stage 1: scores, ranking and survivors."""
-    prediction: Prediction | None
-    """Stage 2: target accuracies of the survivors; None without `predict:` in the plan."""
     agreement: TargetAgreement | None
     """Agreement of Stage 1's rankings with known target accuracies; None if too few are known."""
     cost: PlannedCost
@@ -197,16 +192,14 @@ class Selection:
     @property
     def complete(self) -> bool:
         """Whether no candidate failed. A diverged one counts as done: it would diverge again."""
-        stages = stage_scores(self.screening, self.prediction).values()
-        return all("failed" not in scores.status.values() for scores in stages)
+        return all("failed" not in each.status.values() for each in self.scores.values())
 
     def with_mixture(self, mixture: "Found | DataselectError") -> "Selection":
         """This selection with the outcome of the mixture search and its cost."""
         if isinstance(mixture, DataselectError):
             return replace(self, mixture=mixture, seconds=self.experiment.runtime.seconds)
         # A trial may share its proxy with Stage 1, which is counted there.
-        stages = stage_scores(self.screening, self.prediction).values()
-        keys = mixture.keys - {key for scores in stages for key in scores.keys}
+        keys = mixture.keys - {key for scores in self.scores.values() for key in scores.keys}
         records = self.experiment.store.ledger()
         cost = spent(record for record in records if record.get("key") in keys)
         return replace(

@@ -18,6 +18,7 @@ from dataselect.pipeline import run as run_pipeline
 from dataselect.report.output import make_folder
 from dataselect.report.selection.document import document
 from dataselect.report.selection.files import ranking_rows, write_report
+from dataselect.report.selection.stages import pruning, ran, title
 from dataselect.stages.runtime import Runtime
 from dataselect.stages.watch import SilentWatch, Watch
 from dataselect.store import Store, lock
@@ -73,9 +74,10 @@ class RunResult(Result):
         Columns are those of ranking.csv: `rank` (from 1, missing for candidates that were not
         ranked), `title`, `status`, `reason`; `stage1_score`, `stage1_low`, `stage1_high` (lower is
         better, in the unit that `document["stages"]` names: z-scores, or ranks), `stage1_p_top_k`;
-        `stage2_score`; `predicted_accuracy`, `predicted_low`, `predicted_high` in 0..1 where a
-        transfer function applies; `true_accuracy` in 0..1 where targets are known, and with
-        predictions `prediction_error`, `constant_error` and `interval_held` (0 or 1);
+        the same of later stages that prune, and the `score` alone of one that predicts;
+        `predicted_accuracy`, `predicted_low`, `predicted_high` in 0..1 where a transfer function
+        applies; `true_accuracy` in 0..1 where targets are known, and with predictions
+        `prediction_error`, `constant_error` and `interval_held` (0 or 1);
         `leaked_items_BENCHMARK` where text was searched; and `stageN_BENCHMARK_METRIC` in nats per
         token.
         """
@@ -87,12 +89,12 @@ class RunResult(Result):
     def wins(self) -> "pd.DataFrame":
         """Candidates x candidates: the probability that the row is better than the column.
 
-        By predicted target accuracy if there is one, else by Stage 2, else by Stage 1.
+        By predicted target accuracy if there is one, else by the last stage that ran.
         """
         import pandas as pd
 
         by_stage = self.document["wins"]
-        wins = by_stage["prediction"] or by_stage["stage2"] or by_stage["stage1"]
+        wins = by_stage["prediction"] or by_stage[list(ran(self.document))[-1]]
         return pd.DataFrame.from_dict(wins, orient="index")
 
     @property
@@ -121,7 +123,7 @@ class RunResult(Result):
 
     @property
     def cost(self) -> "pd.Series":
-        """FLOPs of Stage 1, Stage 2 and one target run, their `total`, and `naive`: a target run
+        """FLOPs of each stage and one target run, their `total`, and `naive`: a target run
         for every candidate. Besides, `elsewhere`: the part of the stages that was spent on given
         checkpoints; and `mixture`: the search, which is not in the total."""
         import pandas as pd
@@ -151,7 +153,10 @@ class RunResult(Result):
 
     def _shown(self) -> "Mapping[str, pd.DataFrame]":
         ranking = self.ranking
-        ranking = ranking[[name for name in _SHOWN if name in ranking]].rename(columns=_SHOWN)
+        headings = {**_SHOWN}
+        for stage in list(pruning(self.document))[1:]:
+            headings |= {f"{stage}_score": f"{title(stage)} score"}
+        ranking = ranking[[name for name in headings if name in ranking]].rename(columns=headings)
         confidence = self.document["decision"]["confidence"]
         caption = f"Ranking; scores: lower is better; low and high: {confidence:.0%} interval"
         tables = {caption: ranking}

@@ -12,7 +12,7 @@ from dataselect.corpus.sampling import peek
 from dataselect.pipeline import check, check_trials
 from dataselect.scoring.remarks import Remarks
 from dataselect.stages.prepare import read_truth
-from dataselect.stages.proxy_origins import resolve_given
+from dataselect.stages.proxy_origins import resolve_given, role
 from dataselect.stages.rehearsal import rehearse_benchmark, rehearse_training
 from dataselect.store import Store
 from dataselect.traces.released import RELEASED
@@ -55,7 +55,7 @@ def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
     given = resolve_given(manifest, plan)
     for (stage, candidate), series in given.items():
         named = ", ".join(member.label for members in series for member in members)
-        yield f"{candidate}: checkpoints for {stage.section}: {named}"
+        yield f"{candidate}: checkpoints for {role(plan, stage)}: {named}"
     for source_id, text in manifest.text_sources().items():
         remark = peek(text, manifest.base)
         yield f"source {source_id}: readable"

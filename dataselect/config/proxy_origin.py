@@ -9,7 +9,9 @@ Not covered: the values of the placeholders in a run, and the check of the check
 command wrote; `proxy_sources.command` does both.
 """
 
+import re
 import shlex
+from collections.abc import Sequence
 from string import Formatter
 from typing import Annotated, Any
 
@@ -26,7 +28,7 @@ PLACEHOLDERS = {
     "tokenizer": "folder of the plan's tokenizer",
     "tokens": "training tokens",
     "candidate": "the candidate's id",
-    "stage": "`screen` or `predict`",
+    "stage": "`screen`, `predict`, or of more than two rungs `stage2` and so on between them",
     "seed": "seed of this training run",
     "checkpoints": "how many checkpoints to write, evenly spaced",
 }
@@ -120,4 +122,24 @@ class CandidateProxies(Section):
     `train: {command: ...}`."""
 
     predict: Proxies | None = None
-    """Stage 2, with the same keys."""
+    """The last of several stages, with the same keys."""
+
+    rungs: dict[str, Proxies] | None = None
+    """Stages between the first and the last, by number from 2: `{2: ...}`, with the same keys."""
+
+    @model_validator(mode="after")
+    def _names_rungs_by_number(self) -> "CandidateProxies":
+        for number in self.rungs or ():
+            if number == "1":
+                raise FieldError("the first stage is 'screen'", "write it there", "rungs", "1")
+            if not re.fullmatch(r"[2-9]|[1-9]\d+", number):
+                raise FieldError(
+                    "it is not the number of a stage", "write 2 for Stage 2", "rungs", number
+                )
+        return self
+
+    def named(self, keys: Sequence[str]) -> Checkpoints | Trained | list[Checkpoints] | None:
+        """What `keys` lead to: ("screen",), ("predict",) or ("rungs", "2")."""
+        if len(keys) == 2:
+            return (self.rungs or {}).get(keys[1])
+        return self.screen if keys == ("screen",) else self.predict

@@ -149,10 +149,10 @@ def _items(least: _Least, seeds: float, confidence: float) -> float | None:
 
 @dataclass(frozen=True)
 class CutDoubt:
-    """The chance that Stage 1 pruned the best candidate, and what would lower it."""
+    """The chance that a cut lost the best candidate, and what would lower it."""
 
     p_kept: float
-    """Probability that the best is among the survivors, in 0..1."""
+    """Probability that the best is among the survivors of all cuts, in 0..1."""
     keep: int
     """How many of the first would have to be kept for the wanted confidence."""
     more: int
@@ -162,21 +162,27 @@ class CutDoubt:
 
 
 def cut_doubt(
-    p_best: Mapping[str, float], survivors: Sequence[str], confidence: float
+    p_best: Mapping[str, float],
+    survivors: Sequence[str],
+    confidence: float,
+    others: float = 1.0,
 ) -> CutDoubt | None:
-    """The doubt about the cut; None if the best is among the survivors with the confidence.
+    """The doubt about a cut; None if the best is among the survivors with the confidence.
 
-    `p_best`: by candidate in Stage 1's order, the probability to be the best, which add up to 1.
+    `p_best`: by candidate in the order of the stage that pruned, the probability to be the best,
+    which add up to 1. `others`: the probability that the other cuts kept the best; where this alone
+    is below the confidence, the cut is widened as if it were the only one.
     """
     held = kept = sum(p_best[name] for name in survivors)
-    if held >= confidence:
+    if held * others >= confidence:
         return None
+    enough = confidence / others if others > confidence else confidence
     more = 0
     for place, (name, chance) in enumerate(p_best.items(), start=1):
         if name not in survivors:
             held, more = held + chance, more + 1
-            if held >= confidence:
-                return CutDoubt(kept, place, more, held)
+            if held >= enough:
+                return CutDoubt(kept * others, place, more, held * others)
     return None
 
 

@@ -13,7 +13,8 @@ others.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ class KnownTruth:
     regret: float | None
     """Accuracy of the best known less that of the chosen; None if that is not known."""
     lost_in_cut: float | None
-    """Part lost in Stage 1: the best known of all less the best known of the survivors; None if no
-    survivor's accuracy is known."""
+    """Part lost before the last stage: the best known of all less the best known of the survivors;
+    None if no survivor's accuracy is known."""
     random_regret: float
     """Mean regret of a candidate drawn at random from the known."""
     first_by: Mapping[str, FirstBy]
@@ -92,6 +93,8 @@ class KnownTruth:
     not_compared: tuple[str, ...]
     """Benchmarks with predictions that the file of known accuracies lacks, so that none was
     checked."""
+    lost_by_cut: Mapping[str, float] = field(default_factory=dict)
+    """Of `lost_in_cut`, the part that each stage's cut lost; empty if that is not known."""
 
 
 def known_truth(
@@ -104,6 +107,7 @@ def known_truth(
     predicted: Mapping[str, tuple[float, float, float]],
     constants: Mapping[str, float],
     tokens: Mapping[str, int],
+    cuts: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> KnownTruth | None:
     """Judge a choice; None if the target accuracy of no candidate is known.
 
@@ -111,7 +115,8 @@ def known_truth(
     `by_metric`: scores of Stage 1 by candidate, lower is better. `predicted`: by candidate, the
     mean accuracy over the benchmarks of `constants`, with the ends of its interval. `constants`:
     by predicted benchmark, the mean accuracy of its calibration runs. `tokens`: training tokens of
-    the proxies, by candidate.
+    the proxies, by candidate. `cuts`: candidates that each stage kept, in the order of the stages,
+    for the parts that they lost.
     """
     accuracy = {name: _mean(truth[name]) for name in candidates if name in truth}
     if not accuracy:
@@ -141,7 +146,21 @@ def known_truth(
         first_by={metric: _first(names, accuracy, top) for metric, names in choices.items()},
         predictions=checked,
         not_compared=missing if predicted else (),
+        lost_by_cut=_lost_by_cut(accuracy, cuts),
     )
+
+
+def _lost_by_cut(
+    accuracy: Mapping[str, float], cuts: Mapping[str, Sequence[str]]
+) -> dict[str, float]:
+    lost, before = {}, max(accuracy.values())
+    for stage, kept in cuts.items():
+        known = [accuracy[name] for name in kept if name in accuracy]
+        if not known:
+            return {}
+        lost[stage] = before - max(known)
+        before = max(known)
+    return lost
 
 
 def _mean(values: Mapping[str, float]) -> float:

@@ -64,6 +64,29 @@ def units_of_survivors(
     return _item_units(tables)
 
 
+def spread_before(
+    tables: Mapping[str, pd.DataFrame], earlier: Mapping[str, pd.DataFrame], units: ScoreUnits
+) -> float:
+    """The spread of all candidates of an earlier stage, in the unit of the survivors' scores.
+
+    `tables` are the survivors', `units` what their scores are divided by. Where the earlier stage
+    lacks a benchmark of theirs, its own are taken, each in the noise of one of its items.
+    """
+    if set(tables) <= set(earlier):
+        return _spread(earlier, units.sizes)
+    spread = _spread(earlier, {name: item_noise(table) for name, table in earlier.items()})
+    if units.kind == "nats":
+        (table,) = tables.values()
+        spread *= item_noise(table)
+    return spread
+
+
+def _spread(tables: Mapping[str, pd.DataFrame], sizes: Mapping[str, float]) -> float:
+    """Standard deviation over candidates of the mean over the benchmarks in `sizes`."""
+    means = [tables[name].mean() / size for name, size in sizes.items() if size > 0]
+    return float((sum(means[1:], means[0]) / len(sizes)).std(ddof=0)) if means else 0.0
+
+
 def item_noise(table: pd.DataFrame) -> float:
     """Standard deviation of one candidate's score on one item, without what candidates share.
 

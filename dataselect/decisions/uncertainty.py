@@ -38,16 +38,24 @@ class Uncertainty:
     """What `tau` was fitted on, in words; None if none was added."""
     tau_doubt: float = 0.0
     """Standard deviation of ln `tau`: how well it is known itself."""
+    spread: float | None = None
+    """Spread of all candidates' scores, in which the gap is measured; None if none was added."""
 
 
 def with_uncertainty(
-    ranking: Ranking, runs: Mapping[str, pd.Series], gap: Gap | None, seed: int
+    ranking: Ranking,
+    runs: Mapping[str, pd.Series],
+    gap: Gap | None,
+    seed: int,
+    known_spread: float | None = None,
 ) -> tuple[Ranking, Uncertainty]:
     """The ranking with the noise of seeds and, if given, the scale gap added; and what was added.
 
     `runs`: per benchmark, means over items indexed by candidate, seed and step, lower is better.
+    `known_spread`: where the ranked are the survivors of a stage, the spread of all candidates, in
+    the unit of the scores; theirs counts where it is larger.
     """
-    spread = float(ranking.table["score"].std(ddof=0))
+    spread = max(float(ranking.table["score"].std(ddof=0)), known_spread or 0.0)
     measured = seed_noise(runs, ranking.method, ranking.units)
     rng = np.random.default_rng(seed)
     noise = beyond = np.zeros(ranking.draws.shape)
@@ -69,6 +77,7 @@ def with_uncertainty(
         None if gap is None else gap.extrapolated,
         None if gap is None else gap.source,
         0.0 if gap is None else gap.doubt,
+        None if gap is None else spread,
     )
 
 

@@ -211,8 +211,8 @@ def search_proxy(plan: Plan, mix: Mix) -> tuple[Proxy, str]:
         return mix.proxy, plan.where("mix", "proxy")
     if plan.screen.proxy is None:
         raise InputError(
-            plan.where("screen"),
+            plan.where(*plan.place(1)),
             "no proxy is named that could be trained on mixtures",
             "add 'mix: {proxy: ...}'",
         )
-    return plan.screen.proxy, plan.where("screen", "proxy")
+    return plan.screen.proxy, plan.where(*plan.place(1), "proxy")

@@ -102,7 +102,7 @@ def share_of(part: float, whole: float) -> str:
 
 
 def stage2_score_text(part: dict[str, Any] | None, decimals: int = 2) -> str:
-    """As `score_text`, for the part `stage2` of a candidate."""
+    """As `score_text`, for a candidate's part of a stage that predicts."""
     if part is None:
         return "–"
     ends = interval(number(part["score_low"], decimals), number(part["score_high"], decimals))

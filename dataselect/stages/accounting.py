@@ -3,61 +3,42 @@
 from collections.abc import Sequence
 
 from dataselect.corpus.prepare import Tokenizer, corpus_notes, repeats
-from dataselect.cost import PlannedCost, Spent, spent, training_flops
+from dataselect.cost import PlannedCost, Spent, StageCost, spent, training_flops
 from dataselect.leaks.alarm import warnings
 from dataselect.scoring.remarks import not_among
 from dataselect.stages.experiment import Experiment
-from dataselect.stages.predict import Prediction
-from dataselect.stages.proxy_origins import StageName, text_budgets
-from dataselect.stages.scores import StageScores
-from dataselect.stages.screen import Screening
+from dataselect.stages.proxy_origins import text_budgets
+from dataselect.stages.results import StageResults
 from dataselect.store import Store
 
 
-def stage_scores(
-    screening: Screening, prediction: Prediction | None
-) -> dict[StageName, StageScores]:
-    """The scores of each stage that ran."""
-    scores = {StageName.SCREEN: screening.scores}
-    if prediction is not None:
-        scores[StageName.PREDICT] = prediction.scores
-    return scores
-
-
-def method_cost(
-    experiment: Experiment, screening: Screening, prediction: Prediction | None
-) -> PlannedCost:
+def method_cost(experiment: Experiment, found: StageResults) -> PlannedCost:
     """N·C1 + k·C2 + Ct from the FLOPs of the proxies that were scored, scoring included.
 
     Training done elsewhere counts too, because the method needs it.
     """
     manifest = experiment.manifest
-    scored, survivors = len(screening.scores.scored), 0
-    proxy2, elsewhere = 0.0, screening.scores.flops_elsewhere
-    if prediction is not None:
-        elsewhere += prediction.scores.flops_elsewhere
-        survivors = len(prediction.scores.scored)
-        proxy2 = prediction.scores.flops / survivors
+    costs = []
+    for stage, scores in found.scores.items():
+        scored = len(scores.scored)
+        # Those that Stage 1 could not score count as much as the others: theirs was tried.
+        candidates = len(scores.candidates) if stage.number == 1 else scored
+        costs.append(StageCost(candidates, scores.flops / scored))
     return PlannedCost(
         candidates=len(manifest.candidates),
-        survivors=survivors,
-        proxy1=screening.scores.flops / scored,
-        proxy2=proxy2,
+        stages=tuple(costs),
         target=training_flops(manifest.target.size, manifest.target.total_tokens),
-        elsewhere=elsewhere,
+        elsewhere=sum(scores.flops_elsewhere for scores in found.scores.values()),
     )
 
 
-def spent_by_stage(
-    store: Store, screening: Screening, prediction: Prediction | None
-) -> dict[str, Spent]:
+def spent_by_stage(store: Store, found: StageResults) -> dict[str, Spent]:
     """The ledger summed over the artifacts of each stage, attempts of earlier calls included."""
     ledger = store.ledger()
-    stages = stage_scores(screening, prediction)
-    keys = {name: set(scores.keys) for name, scores in stages.items()}
+    keys = {name: set(scores.keys) for name, scores in found.scores.items()}
     return {
         str(name): spent(record for record in ledger if record.get("key") in keys[name])
-        for name in stages
+        for name in keys
     }
 
 
@@ -75,10 +56,7 @@ def benchmark_notes(experiment: Experiment) -> list[str]:
 
 
 def run_notes(
-    experiment: Experiment,
-    screening: Screening,
-    prediction: Prediction | None,
-    warned: Sequence[str] = (),
+    experiment: Experiment, found: StageResults, warned: Sequence[str] = ()
 ) -> tuple[str, ...]:
     """Remarks on benchmarks, texts, leaks and stages, each line once, and the warnings `warned`.
 
@@ -95,9 +73,9 @@ def run_notes(
     budgets = text_budgets(experiment.manifest, experiment.plan, experiment.recipes)
     for name, epochs in repeats(experiment.manifest, streams, budgets).items():
         notes.append(f"{name}: its scarcest text is read {epochs:.1f} times")
-    notes += [*screening.scores.notes, *screening.scores.machine_notes]
-    if prediction is not None:
-        scores = prediction.scores
-        notes += [*scores.notes, *scores.machine_notes, *prediction.notes]
+    for scores in found.scores.values():
+        notes += [*scores.notes, *scores.machine_notes]
+    if found.prediction is not None:
+        notes += found.prediction.notes
     notes += not_among(warned, notes)
     return tuple(dict.fromkeys(notes))

@@ -21,6 +21,7 @@ from dataselect.stages.proxy_origins import (
     StageName,
     command_tokens,
     origin_of,
+    role,
     stages,
 )
 from dataselect.stages.runtime import Runtime
@@ -128,7 +129,7 @@ class Experiment:
             values={
                 "tokens": str(tokens),
                 "candidate": candidate,
-                "stage": stage.section,
+                "stage": role(self.plan, stage),
                 "seed": str(seed),
                 "checkpoints": str(max(chosen.average, chosen.proxy.checkpoints))
                 if chosen.proxy

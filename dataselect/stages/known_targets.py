@@ -7,8 +7,7 @@ import numpy as np
 
 from dataselect.decisions.regret import KnownTruth, known_truth
 from dataselect.stages.experiment import Experiment
-from dataselect.stages.predict import Prediction
-from dataselect.stages.screen import Screening
+from dataselect.stages.results import StageResults
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
 
 def judge(
     experiment: Experiment,
-    screening: Screening,
-    prediction: Prediction | None,
+    found: StageResults,
     truth: Mapping[str, Mapping[str, float]],
     by_metric: "Mapping[str, pd.Series]",
 ) -> KnownTruth | None:
@@ -26,7 +24,8 @@ def judge(
     `by_metric`: scores by candidate, lower is better, each of a ranking that might have chosen.
     None if the target accuracy of no candidate is known.
     """
-    order = screening.survivors if prediction is None else prediction.order
+    screening, prediction = found.screening, found.prediction
+    order = found.survivors if prediction is None else prediction.order
     overall = {} if prediction is None else prediction.overall
     functions = {} if prediction is None or not overall else prediction.functions
     proxies = {name: run.proxy for name, run in screening.scores.candidates.items()}
@@ -35,7 +34,8 @@ def judge(
         truth,
         [candidate.id for candidate in experiment.manifest.candidates],
         chosen=order[0] if order else None,
-        survivors=screening.survivors,
+        survivors=found.survivors,
+        cuts={str(each.scores.stage): each.survivors for each in found.screenings},
         by_metric=by_metric,
         predicted={
             name: (each.predicted_accuracy, each.low, each.high) for name, each in overall.items()

@@ -1,8 +1,9 @@
 """The next step after a run's verdict: what could tell the candidates apart, and its cost.
 
-Stage 1's probabilities rest on items, seeds and the published gap between proxy and target; Stage
-2's on items, seeds and the transfer functions, or without these on the scores alone. Cost is that
-of the proxies of the stage as they are, 6ND and scoring, by which the run counts its own.
+Probabilities of a stage that prunes rest on items, seeds and the published gap between proxy and
+target; those of a stage that predicts on items, seeds and the transfer functions, or without these
+on the scores alone. Cost is that of the proxies of the stage as they are, 6ND and scoring, by which
+the run counts its own.
 """
 
 import math
@@ -25,10 +26,11 @@ from dataselect.decisions.next_step import (
 )
 from dataselect.decisions.ranking import Ranking, bootstrap_means
 from dataselect.decisions.seeds import pooled_sd
-from dataselect.decisions.uncertainty import best_probabilities, seed_noise
+from dataselect.decisions.uncertainty import Uncertainty, seed_noise
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.predict import Prediction
 from dataselect.stages.proxy_origins import StageName
+from dataselect.stages.results import StageCut, StageResults
 from dataselect.stages.scores import StageScores
 from dataselect.stages.screen import Screening
 from dataselect.transfer.lead import ForecastLead, PairScores
@@ -70,33 +72,33 @@ class Outlook:
     """Those of the undecided whose order is open only by the noise of seeds, which the stage's
     probabilities leave out."""
     cut: CutDoubt | None = None
-    """The doubt about Stage 1's cut where a second stage ran; None if there is none."""
+    """The doubt about the weakest cut before the last stage that ran; None if there is none."""
+    cut_stage: StageName | None = None
+    """The stage with that cut; None without `cut`."""
     cut_flops: float = 0.0
-    """FLOPs of the second stage for the candidates that `cut` would add."""
+    """FLOPs of the stage after it for the candidates that `cut` would add."""
 
 
 def look_ahead(
     experiment: Experiment,
-    screening: Screening,
-    prediction: Prediction | None,
+    found: StageResults,
     stage: StageName,
     first: str,
     undecided: Sequence[str],
 ) -> Outlook:
     """What could tell `first` from the undecided, all of them scored in `stage`."""
     confidence = experiment.plan.confidence
-    rests_on = _basis(screening, prediction, stage)
-    in_second = stage is StageName.PREDICT and prediction is not None
-    scores = prediction.scores if prediction is not None and in_second else screening.scores
+    decided = found.by_stage[stage]
+    rests_on, scores = _basis(decided), decided.scores
     seeds = _seeds(scores)
     unseen: tuple[str, ...] = ()
-    if in_second and rests_on == "scores" and seeds > 1:
+    if isinstance(decided, Prediction) and rests_on == "scores" and seeds > 1:
         # The stage's probabilities are over items; with the noise of seeds some may be open.
         others = [name for name in scores.scored if name not in (first, *undecided)]
-        all_leads = leads(experiment, screening, prediction, stage, first, others)
+        all_leads = leads(experiment, found, stage, first, others)
         unseen = tuple(n for n, each in all_leads.items() if each.probability(seeds) < confidence)
     open_ = (*undecided, *unseen)
-    chances = leads(experiment, screening, prediction, stage, first, open_)
+    chances = leads(experiment, found, stage, first, open_)
     step = next_step(chances, open_, seeds, confidence)
     origins = {run.proxy.origin for run in scores.candidates.values() if run.proxy is not None}
     target = experiment.manifest.target
@@ -105,11 +107,8 @@ def look_ahead(
     target_flops = training_flops(target.size, target.total_tokens)
     larger = None
     if step.action == "other_proxies" and rests_on == "gap" and proxy_flops is not None:
-        larger = _larger(screening, chances, proxy_flops, target_flops, confidence)
-    cut = None
-    if prediction is not None:
-        p_best = best_probabilities(screening.ranking, screening.uncertainty, experiment.plan.seed)
-        cut = cut_doubt(p_best, screening.survivors, confidence)
+        larger = _larger(decided, chances, proxy_flops, target_flops, confidence)
+    cut, cut_stage = _weakest_cut(found.cuts(experiment.plan.seed), confidence)
     return Outlook(
         stage=stage,
         step=step,
@@ -125,36 +124,51 @@ def look_ahead(
         larger_flops=larger,
         unseen=unseen,
         cut=cut,
+        cut_stage=cut_stage,
         cut_flops=0.0
-        if cut is None or prediction is None
-        else cut.more * prediction.scores.flops / len(prediction.scores.scored),
+        if cut is None or cut_stage is None
+        else cut.more * _each(found, StageName.at(cut_stage.number + 1)),
     )
+
+
+def _weakest_cut(
+    cuts: Sequence[StageCut], confidence: float
+) -> tuple[CutDoubt | None, StageName | None]:
+    """The doubt about the cut that most likely lost the best, if all of them leave any."""
+    if not cuts:
+        return None, None
+    weakest = min(cuts, key=lambda each: each.p_kept)
+    others = math.prod(each.p_kept for each in cuts if each is not weakest)
+    doubt = cut_doubt(weakest.p_best, weakest.survivors, confidence, others)
+    return doubt, None if doubt is None else weakest.stage
+
+
+def _each(found: StageResults, stage: StageName) -> float:
+    """FLOPs of one candidate of a stage."""
+    scores = found.scores[stage]
+    return scores.flops / len(scores.scored)
 
 
 def leads(
     experiment: Experiment,
-    screening: Screening,
-    prediction: Prediction | None,
+    found: StageResults,
     stage: StageName,
     first: str,
     others: Sequence[str],
 ) -> dict[str, Chance]:
     """The chance that `first` is ahead of each of the others, by what `stage` knows."""
-    basis = _basis(screening, prediction, stage)
-    if basis == "function" and prediction is not None:
-        return {name: _forecast_lead(experiment, prediction, first, name) for name in others}
-    scores, ranking = screening.scores, screening.ranking
-    if stage is StageName.PREDICT and prediction is not None:
-        scores, ranking = prediction.scores, prediction.ranking
-    sd = _seed_sd(screening, scores, ranking)
-    gap = basis == "gap"
-    return {name: _score_lead(screening, ranking, sd, first, name, gap) for name in others}
+    decided = found.by_stage[stage]
+    if isinstance(decided, Prediction) and _basis(decided) == "function":
+        return {name: _forecast_lead(experiment, decided, first, name) for name in others}
+    known = None if isinstance(decided, Prediction) else decided.uncertainty
+    sd = _seed_sd(decided.scores, decided.ranking, known)
+    return {name: _score_lead(decided.ranking, known, sd, first, name) for name in others}
 
 
-def _basis(screening: Screening, prediction: Prediction | None, stage: StageName) -> Basis:
-    if stage is StageName.PREDICT and prediction is not None:
-        return "function" if prediction.overall else "scores"
-    known = screening.uncertainty
+def _basis(decided: Screening | Prediction) -> Basis:
+    if isinstance(decided, Prediction):
+        return "function" if decided.overall else "scores"
+    known = decided.uncertainty
     return "scores" if known is None or known.tau is None else "gap"
 
 
@@ -165,38 +179,33 @@ def _seeds(scores: StageScores) -> int:
     return int(seeds.max())
 
 
-def _seed_sd(screening: Screening, scores: StageScores, ranking: Ranking) -> float | None:
-    """Standard deviation of the score of one seed, in the ranking's unit; None if not known."""
+def _seed_sd(scores: StageScores, ranking: Ranking, known: Uncertainty | None) -> float | None:
+    """Standard deviation of the score of one seed, in the ranking's unit; None if not known.
+
+    `known` is that of a stage that prunes.
+    """
     runs = {name: table["rbridge"] for name, table in scores.runs.items()}
     if (measured := seed_noise(runs, ranking.method, ranking.units)) is not None:
         sd, seeds = measured
         return sd * math.sqrt(seeds)
-    if scores is screening.scores and screening.uncertainty is not None:
-        return screening.uncertainty.seed_sd  # that of published runs, for one seed
-    return None
+    return None if known is None else known.seed_sd  # that of published runs, for one seed
 
 
 def _score_lead(
-    screening: Screening,
-    ranking: Ranking,
-    seed_sd: float | None,
-    first: str,
-    other: str,
-    gap: bool,
+    ranking: Ranking, known: Uncertainty | None, seed_sd: float | None, first: str, other: str
 ) -> ScoreLead:
     names = list(ranking.table.index)
     one, two = names.index(first), names.index(other)
     score = ranking.table["score"].to_numpy(dtype=np.float64)
     drawn = float(np.var(ranking.draws[:, two] - ranking.draws[:, one]))
-    known = screening.uncertainty
-    if ranking is screening.ranking and known is not None and known.measured and known.seed_sd:
-        drawn -= 2 * known.seed_sd**2  # Stage 1's draws include the measured noise of seeds
+    if known is not None and known.measured and known.seed_sd:
+        drawn -= 2 * known.seed_sd**2  # a pruning stage's draws include the measured seed noise
     return ScoreLead(
         difference=float(score[two] - score[one]),
         item_sd=math.sqrt(max(drawn, 0.0)),
         seed_sd=None if seed_sd is None else math.sqrt(2) * seed_sd,
-        tau=known.tau if gap and known is not None and known.tau is not None else 0.0,
-        tau_doubt=known.tau_doubt if gap and known is not None else 0.0,
+        tau=0.0 if known is None or known.tau is None else known.tau,
+        tau_doubt=0.0 if known is None else known.tau_doubt,
     )
 
 
@@ -216,7 +225,7 @@ def _forecast_lead(
 
 
 def _larger(
-    screening: Screening,
+    decided: Screening | Prediction,
     chances: dict[str, Chance],
     proxy_flops: float,
     target_flops: float,
@@ -227,7 +236,9 @@ def _larger(
     It has one seed, with the published noise of one.
     """
     published = PUBLISHED["rbridge"]
-    spread = float(screening.ranking.table["score"].std(ddof=0))
+    spread = float(decided.ranking.table["score"].std(ddof=0))
+    if isinstance(decided, Screening) and decided.uncertainty and decided.uncertainty.spread:
+        spread = decided.uncertainty.spread
 
     def leads(flops: float) -> list[Chance]:
         gap = published.gap(flops, target_flops)

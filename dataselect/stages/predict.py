@@ -6,7 +6,7 @@ is predicted for it, and the survivors are ranked by their scores alone. Survivo
 the unit of their scores is not their own spread (`decisions.score_units`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The result of Stage 2: scores, their ranking and the predicted target accuracies."""
+    """The result of the last stage: scores, their ranking and the predicted target accuracies."""
 
     scores: StageScores
     """What was measured on the survivors' proxies."""
@@ -54,29 +54,24 @@ class Prediction:
     """Remarks on transfer functions that are missing, refused or doubtful."""
 
 
-def predict(
-    experiment: Experiment,
-    survivors: tuple[str, ...],
-    chosen: Predict,
-    screening: Screening | None = None,
-) -> Prediction:
+def predict(experiment: Experiment, chosen: Predict, before: Sequence[Screening]) -> Prediction:
     """Train, score and predict. Raises IncompleteError when no survivor could be scored.
 
-    Stage 1's `screening` gives the unit of the scores, and decides between equal ones.
+    `before` are the stages before this one, in their order. The first gives the unit of the scores,
+    and the last its survivors, and the order of those with equal scores.
     """
     plan = experiment.plan
-    experiment.watch.step("Stage 2: predict")
-    scores = run_stage(experiment, StageName.PREDICT, chosen, survivors)
+    stage = StageName.at(len(plan.stages))
+    experiment.watch.step(f"{stage.label}: predict")
+    scores = run_stage(experiment, stage, chosen, before[-1].survivors)
     tables = scores.table("rbridge")
     ranking = bootstrap_rank(
         tables,
         chosen.aggregate,
         k=1,
         bootstrap=experiment.bootstrap,
-        units=units_of_survivors(
-            tables, {} if screening is None else screening.scores.table("rbridge")
-        ),
-        before=() if screening is None else list(screening.ranking.table.index),
+        units=units_of_survivors(tables, before[0].scores.table("rbridge")),
+        before=list(before[-1].ranking.table.index),
     )
     functions, notes = _functions(experiment, chosen, scores)
     rng = np.random.default_rng(plan.seed)
@@ -96,7 +91,8 @@ def predict(
     everywhere = len(functions) == len(tables)
     if not everywhere:
         notes += [
-            f"{' and '.join(tie)} have the same Stage 2 score; they are in the order of Stage 1"
+            f"{' and '.join(tie)} have the same {stage.label} score; they are in the order of "
+            f"{before[-1].scores.stage.label}"
             for tie in ranking.ties
         ]
     return Prediction(

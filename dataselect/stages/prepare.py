@@ -153,12 +153,12 @@ def make_recipes(plan: Plan, vocab_size: int, device: str) -> dict[StageName, Re
     for stage, chosen in stages(plan).items():
         if chosen.proxy is None:
             continue
-        where = plan.where(stage.section, "proxy")
+        where = plan.where(*plan.place(stage.number), "proxy")
         recipes[stage] = recipe = make_recipe(chosen.proxy, vocab_size, device, where)
         check_layout(recipe, make_layout(chosen, plan.compute), where)
         if recipe.steps < chosen.average:
             raise InputError(
-                plan.where(stage.section, "average"),
+                plan.where(*plan.place(stage.number), "average"),
                 f"{chosen.average} checkpoints cannot be averaged of {recipe.steps} steps",
                 "lower it, or train longer",
             )

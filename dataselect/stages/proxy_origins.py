@@ -6,15 +6,15 @@ training here, and a command that uses {data}, needs a candidate's text.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar
 
 from dataselect.config.checkpoints import Checkpoints
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
 from dataselect.config.proxy_origin import Trained, Trainer
-from dataselect.config.stage import Stage
+from dataselect.config.stage import Predict, Screen, Stage
+from dataselect.config.yamlfile import dotted
 from dataselect.corpus.prepare import Budgets
 from dataselect.corpus.segmentation import segmentation_hash
 from dataselect.errors import InputError
@@ -25,27 +25,33 @@ from dataselect.store import Store
 from dataselect.units import format_count
 
 
-class StageName(StrEnum):
-    """A stage, by its name in reports and logs."""
+class StageName(str):
+    """A stage, by its name in reports and logs: "stage1" is the first that trains proxies."""
 
-    SCREEN = "stage1"
-    PREDICT = "stage2"
+    __slots__ = ()
+
+    SCREEN: ClassVar["StageName"]
+    """Stage 1."""
+    PREDICT: ClassVar["StageName"]
+    """Stage 2, which predicts in a plan with `screen` and `predict`."""
+
+    @classmethod
+    def at(cls, number: int) -> "StageName":
+        """The stage with this number; 0 is the counting of words before Stage 1."""
+        return cls(f"stage{number}")
 
     @property
     def number(self) -> int:
-        """Its place in the paper's section 5: 1 or 2."""
-        return 1 if self is StageName.SCREEN else 2
-
-    @property
-    def section(self) -> Literal["screen", "predict"]:
-        """Its key in a plan and in a candidate's `proxies`."""
-        return "screen" if self is StageName.SCREEN else "predict"
+        """Its place in the run, from 1."""
+        return int(self.removeprefix("stage"))
 
     @property
     def label(self) -> str:
-        """Its name in text: "Stage 1" or "Stage 2"."""
+        """Its name in text: "Stage 1"."""
         return f"Stage {self.number}"
 
+
+StageName.SCREEN, StageName.PREDICT = StageName.at(1), StageName.at(2)
 
 Given = Mapping[tuple[StageName, str], tuple[tuple[Member, ...], ...]]
 """By stage and candidate: the existing checkpoints that the manifest names, located; a series for
@@ -86,22 +92,40 @@ class Command:
         return (self.base / (self.trainer.folder or ".")).resolve()
 
 
-def stages(plan: Plan) -> dict[StageName, Stage]:
-    """The plan's stages by name."""
-    by_name: dict[StageName, Stage] = {StageName.SCREEN: plan.screen}
-    if plan.predict is not None:
-        by_name[StageName.PREDICT] = plan.predict
-    return by_name
+def stages(plan: Plan) -> dict[StageName, Screen | Predict]:
+    """The plan's stages by name, in their order."""
+    return {StageName.at(number): stage for number, stage in enumerate(plan.stages, start=1)}
+
+
+def role(plan: Plan, stage: StageName) -> str:
+    """A stage's name for commands and candidates' `proxies`: "screen", "predict" or "stage2".
+
+    The first screens and the last of several predicts; those between have their names.
+    """
+    if stage.number == 1:
+        return "screen"
+    return "predict" if stage.number == len(plan.stages) else str(stage)
+
+
+def section(plan: Plan, stage: StageName) -> str:
+    """The key of a stage's section in the plan, for messages: "screen" or "rungs[1]"."""
+    return dotted(plan.place(stage.number))
+
+
+def own_proxies(plan: Plan, stage: StageName) -> tuple[str, ...]:
+    """The keys in a candidate's `proxies` for a stage, innermost last."""
+    word = role(plan, stage)
+    return (word,) if word in ("screen", "predict") else ("rungs", str(stage.number))
 
 
 def origin_of(
     manifest: Manifest, plan: Plan, stage: StageName, candidate: str
 ) -> Series | Command | None:
     """Where a candidate's proxy of a stage comes from; None when it is trained here."""
-    section = stage.section
     proxies = manifest.candidate(candidate).proxies
-    named = None if proxies is None else getattr(proxies, section)
-    place = ("proxies", section)
+    keys = own_proxies(plan, stage)
+    named = None if proxies is None else proxies.named(keys)
+    place = ("proxies", *keys)
     if isinstance(named, Trained):
         where = manifest.where_candidate(candidate, *place, "train", "command")
         return Command(named.train, manifest.base, where, shared=False)
@@ -113,7 +137,8 @@ def origin_of(
     trainer = stages(plan)[stage].train
     if trainer is None:
         return None
-    return Command(trainer, plan.base, plan.where(section, "train", "command"), shared=True)
+    where = plan.where(*plan.place(stage.number), "train", "command")
+    return Command(trainer, plan.base, where, shared=True)
 
 
 def takes_text(origin: Series | Command | None) -> bool:
@@ -124,14 +149,14 @@ def takes_text(origin: Series | Command | None) -> bool:
 def check_origins(manifest: Manifest, plan: Plan) -> None:
     """Raise InputError where manifest and plan lack something that a candidate's proxy needs."""
     for stage, chosen in stages(plan).items():
-        section = stage.section
+        key, own = section(plan, stage), f"proxies: {': '.join(own_proxies(plan, stage))}"
         for candidate in manifest.candidates:
             origin = origin_of(manifest, plan, stage, candidate.id)
             if takes_text(origin) and not candidate.has_text:
                 raise InputError(
                     manifest.where_candidate(candidate.id),
-                    f"{candidate.id!r} has no text for the plan's {section!r} to train a proxy on",
-                    f"add 'path' or 'mixture', or name its proxy in 'proxies: {section}:'",
+                    f"{candidate.id!r} has no text for the plan's {key!r} to train a proxy on",
+                    f"add 'path' or 'mixture', or name its proxy in '{own}:'",
                 )
             if takes_text(origin) and plan.tokenizer is None:
                 raise InputError(
@@ -141,12 +166,13 @@ def check_origins(manifest: Manifest, plan: Plan) -> None:
                 )
             if origin is None and chosen.proxy is None:
                 raise InputError(
-                    plan.where(section),
+                    plan.where(*plan.place(stage.number)),
                     f"it has no 'proxy', and {candidate.id!r} none from elsewhere",
-                    f"add 'proxy:', or name one in the candidate's 'proxies: {section}:'",
+                    f"add 'proxy:', or name one in the candidate's '{own}:'",
                 )
             if isinstance(origin, Command):
                 _check_command(origin, plan, chosen)
+    _check_own_rungs(manifest, plan)
     trains = plan.tokenizer is not None and plan.tokenizer.train is not None
     if trains and needs_tokenizer(manifest, plan) and not manifest.text_sources():
         raise InputError(
@@ -154,6 +180,18 @@ def check_origins(manifest: Manifest, plan: Plan) -> None:
             "no candidate has text to train a tokenizer on",
             "name one in 'path:'",
         )
+
+
+def _check_own_rungs(manifest: Manifest, plan: Plan) -> None:
+    """Raise InputError where a candidate names the last stage's proxy by its number."""
+    last = str(len(plan.stages))
+    for candidate in manifest.candidates:
+        if candidate.proxies is not None and last in (candidate.proxies.rungs or ()):
+            raise InputError(
+                manifest.where_candidate(candidate.id, "proxies", "rungs", last),
+                f"Stage {last} is the plan's last",
+                "name its proxy in 'proxies: predict:'",
+            )
 
 
 def _check_command(command: Command, plan: Plan, chosen: Stage) -> None:

@@ -1,22 +1,26 @@
 """Stage 1: a tiny proxy for each candidate, ranked by rBridge on easy benchmarks, and pruned.
 
 The paper's experiment (i) and the first stage of its section 5: at this scale accuracies are
-noise, but rBridge orders candidates well enough to drop the bad ones.
+noise, but rBridge orders candidates well enough to drop the bad ones. Later stages that prune do
+the same with larger proxies or more seeds, on the survivors of the stage before. Each ranks by its
+own scores alone: proxies of different sizes are never pooled.
 
 The ranking's probabilities account for the choice of items, for seeds and for the gap between proxy
 and target scale. The signal to noise of each benchmark is given beside them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from dataselect.config.stage import Screen
 from dataselect.cost import training_flops
 from dataselect.decisions.ablation import Ablation, ablation
 from dataselect.decisions.discrepancy import PUBLISHED, Gap
 from dataselect.decisions.pruning import PruningRule, Reason, survivors
 from dataselect.decisions.ranking import Method, Ranking, bootstrap_rank, observed_scores
+from dataselect.decisions.score_units import spread_before, units_of_survivors
 from dataselect.decisions.signal_to_noise import SignalToNoise, signal_to_noise
 from dataselect.decisions.uncertainty import Uncertainty, with_uncertainty
 from dataselect.stages.experiment import Experiment
@@ -30,14 +34,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Screening:
-    """The result of Stage 1: scores, their ranking and the survivors."""
+    """The result of Stage 1, or of a later stage that prunes: scores, ranking and survivors."""
 
     scores: StageScores
     """What was measured on the candidates' proxies."""
     ranking: Ranking
     """Candidates ranked by rBridge."""
     survivors: tuple[str, ...]
-    """Candidates that go on to Stage 2, in the ranking's order."""
+    """Candidates that go on to the next stage, in the ranking's order."""
     uncertainty: Uncertainty | None = None
     """The noise of seeds and the scale gap that the ranking's probabilities include, besides the
     bootstrap over items; None where none was added."""
@@ -60,31 +64,48 @@ def aggregate_metric(scores: StageScores, metric: str, method: Method = "z_score
     return observed_scores(tables, method)
 
 
-def screen(experiment: Experiment) -> Screening:
-    """Train, score, rank and prune. Raises IncompleteError when no candidate could be scored."""
+def screen(
+    experiment: Experiment,
+    stage: StageName,
+    chosen: Screen,
+    candidates: Sequence[str],
+    before: Sequence[Screening] = (),
+) -> Screening:
+    """Train, score, rank and prune. Raises IncompleteError when no candidate could be scored.
+
+    `before` are the stages before this one. The first of them has the most candidates: it gives the
+    unit of the scores and the spread that the gap to the target is measured in. The last decides
+    between equal scores.
+    """
     plan = experiment.plan
-    chosen = plan.screen
-    experiment.watch.step("Stage 1: screen")
-    names = [candidate.id for candidate in experiment.manifest.candidates]
-    scores = run_stage(experiment, StageName.SCREEN, chosen, names)
+    experiment.watch.step(f"{stage.label}: screen")
+    scores = run_stage(experiment, stage, chosen, candidates)
+    tables = scores.table("rbridge")
+    earlier = before[0].scores.table("rbridge") if before else {}
     ranking = bootstrap_rank(
-        scores.table("rbridge"),
+        tables,
         chosen.aggregate,
         k=min(chosen.keep, len(scores.scored)),
         bootstrap=experiment.bootstrap,
+        units=units_of_survivors(tables, earlier) if before else None,
+        before=list(before[-1].ranking.table.index) if before else (),
     )
+    spread = None
+    if before and ranking.units is not None:
+        spread = spread_before(tables, earlier, ranking.units)
     runs = {name: table["rbridge"] for name, table in scores.runs.items()}
-    ranking, uncertainty = with_uncertainty(ranking, runs, _gap(experiment, scores), plan.seed)
+    gap = _gap(experiment, chosen, scores)
+    ranking, uncertainty = with_uncertainty(ranking, runs, gap, plan.seed, spread)
     rule = PruningRule(chosen.keep, chosen.min_probability, chosen.keep_at_most)
     kept_by = survivors(ranking, rule)
     noise = {name: signal_to_noise(values, plan.confidence) for name, values in runs.items()}
     return Screening(scores, ranking, tuple(kept_by), uncertainty, noise, kept_by)
 
 
-def _gap(experiment: Experiment, scores: StageScores) -> Gap | None:
+def _gap(experiment: Experiment, chosen: Screen, scores: StageScores) -> Gap | None:
     """The gap of published proxies; None if the plan has none or the proxies' FLOPs are unknown."""
     size, tokens = scores.parameters, scores.tokens
-    if experiment.plan.screen.discrepancy == "none" or size is None or tokens is None:
+    if chosen.discrepancy == "none" or size is None or tokens is None:
         return None
     target = experiment.manifest.target
     target_flops = training_flops(target.size, target.total_tokens)

@@ -2,24 +2,20 @@
 
 from dataselect.leaks.alarm import CleanRanking, rank_clean
 from dataselect.stages.experiment import Experiment
-from dataselect.stages.predict import Prediction
 from dataselect.stages.proxy_origins import StageName
-from dataselect.stages.screen import Screening
+from dataselect.stages.results import StageResults
 
 
 def rank_without_leaks(
-    experiment: Experiment, screening: Screening, prediction: Prediction | None
+    experiment: Experiment, found: StageResults
 ) -> dict[StageName, CleanRanking]:
     """The ranking of each stage without its leaked items; only stages that have some."""
     if experiment.leaks is None:
         return {}
-    stages: dict[StageName, Screening | Prediction] = {StageName.SCREEN: screening}
-    if prediction is not None:
-        stages[StageName.PREDICT] = prediction
     rankings = {
         name: rank_clean(
             experiment.leaks, stage.scores.table("rbridge"), stage.ranking, experiment.bootstrap
         )
-        for name, stage in stages.items()
+        for name, stage in found.by_stage.items()
     }
     return {name: clean for name, clean in rankings.items() if clean is not None}

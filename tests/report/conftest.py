@@ -12,7 +12,7 @@ from dataselect.compute import InlineCompute
 from dataselect.config.manifest import Manifest, load_manifest
 from dataselect.config.plan import Plan, load_plan
 from dataselect.corpus.prepare import Corpus, Stream, Tokenizer
-from dataselect.cost import PlannedCost, Spent
+from dataselect.cost import PlannedCost, Spent, StageCost
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.ranking import bootstrap_rank
 from dataselect.decisions.target_agreement import target_agreement
@@ -23,6 +23,7 @@ from dataselect.stages.experiment import Experiment
 from dataselect.stages.known_targets import judge
 from dataselect.stages.predict import Prediction
 from dataselect.stages.proxy_origins import StageName
+from dataselect.stages.results import StageResults
 from dataselect.stages.runtime import Runtime
 from dataselect.stages.scores import (
     RUN_INDEX,
@@ -140,11 +141,16 @@ def make_selection(project: Path) -> MakeSelection:
             )
             if evidence
             else None,
-            cost=PlannedCost(5, 2, 1e12, 4e13, 1.2e20),
+            cost=PlannedCost(5, (StageCost(5, 1e12), StageCost(2, 4e13)), 1.2e20),
             spent={"stage1": one, "stage2": one} if stage2 else {"stage1": one},
             seconds=90.5,
             notes=("good: left out 100 bad of 800 rows read",),
-            truth=judge(experiment, screening, prediction, table, screening.by_metric()),
+            truth=judge(
+                experiment,
+                StageResults(screening=screening, prediction=prediction),
+                table,
+                screening.by_metric(),
+            ),
         )
 
     return make

@@ -4,23 +4,21 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from dataselect.cost import formula
 from dataselect.report import numbers
 from dataselect.report.markdown import code, escape, table
+from dataselect.report.selection.stages import title
 from dataselect.units import format_count, format_flops, format_seconds
-
-STAGE_NAMES = {"stage1": "Stage 1", "stage2": "Stage 2", "mixture": "mixture", "all": "both"}
-"""Display names of the stages, by key of the document."""
 
 
 def cost_lines(cost: dict[str, Any]) -> list[str]:
     """Paragraphs on the cost as counted in FLOPs and as spent."""
     flops, counts = cost["flops"], cost["counts"]
-    n, k = counts["candidates"], counts["survivors"]
-    c1, c2, ct = (format_flops(counts[key]) for key in ("proxy1", "proxy2", "target"))
-    search = flops["stage1"] + flops["stage2"]
+    search = flops["total"] - flops["target"]
+    naive = f"{counts['candidates']} × {format_flops(counts['target'])}"
     lines = [
-        f"N·C1 + k·C2 + Ct = {n} × {c1} + {k} × {c2} + {ct} = {format_flops(flops['total'])}, "
-        f"against N·Ct = {n} × {ct} = {format_flops(flops['naive'])} for training every candidate "
+        f"{_formula(counts)} = {format_flops(flops['total'])}, "
+        f"against N·Ct = {naive} = {format_flops(flops['naive'])} for training every candidate "
         f"at target size: {numbers.factor(cost['saving_factor'])} less. The search alone costs "
         f"{numbers.share_of(search, flops['target'])} of one target run. FLOPs are counted, 6ND "
         "for training and 2ND for scoring.",
@@ -29,9 +27,10 @@ def cost_lines(cost: dict[str, Any]) -> list[str]:
         "Spent on this run, earlier attempts included:",
     ]
     head = ["", "jobs", "failed", "attempts", "wall", "CPU", "GPU", "FLOPs kept", "FLOPs failed"]
+    all_stages = "both" if len(cost["spent"]) <= 3 and "mixture" not in cost["spent"] else "all"
     rows = [
         [
-            "all" if stage == "all" and "mixture" in cost["spent"] else STAGE_NAMES[stage],
+            all_stages if stage == "all" else title(stage),
             *(str(spent[key]) for key in ("jobs", "failed_jobs", "attempts")),
             *(format_seconds(spent[f"{kind}_seconds"]) for kind in ("wall", "cpu", "gpu")),
             *(format_flops(spent[key]) for key in ("flops", "failed_flops")),
@@ -44,6 +43,15 @@ def cost_lines(cost: dict[str, Any]) -> list[str]:
         f"Seconds are summed over jobs, also over parallel ones; this call took "
         f"{format_seconds(cost['seconds']['this_run'])}.",
     ]
+
+
+def _formula(counts: Mapping[str, Any]) -> str:
+    """The cost of the stages and a target run, in letters and in numbers."""
+    stages = list(counts["stages"].values())
+    if len(stages) == 1:
+        stages.append({"candidates": 0, "each": 0.0})
+    terms = [f"{each['candidates']} × {format_flops(each['each'])}" for each in stages]
+    return f"{formula(len(stages))} = {' + '.join([*terms, format_flops(counts['target'])])}"
 
 
 def _elsewhere(flops: float | None) -> list[str]:
@@ -70,9 +78,7 @@ def provenance_lines(document: Mapping[str, Any]) -> list[str]:
     made = document["provenance"]
     hardware = made["hardware"]
     versions = ", ".join(f"{name} {v}" for name, v in made["versions"].items() if v is not None)
-    seeds = ", ".join(
-        f"{STAGE_NAMES.get(name, name)} {seed}" for name, seed in made["seeds"].items()
-    )
+    seeds = ", ".join(f"{title(name)} {seed}" for name, seed in made["seeds"].items())
     lines = [
         f"Versions: {escape(versions)}",
         f"Machine: {escape(hardware['processor'])}, {hardware['cores']} cores, {made['device']}",
@@ -84,14 +90,14 @@ def provenance_lines(document: Mapping[str, Any]) -> list[str]:
         lines.append(f"Tokenizer: {entries:,} entries, {_short(digest)}")
     for stage, recipe in made["recipes"].items():
         lines.append(
-            f"{STAGE_NAMES[stage]} proxy: {format_count(recipe['parameters'])} parameters, "
+            f"{title(stage)} proxy: {format_count(recipe['parameters'])} parameters, "
             f"{format_count(recipe['tokens'])} tokens in {recipe['steps']:,} steps of "
             f"{recipe['batch_size']} × {recipe['sequence_length']}, {recipe['precision']}"
         )
     for stage, proxies in made["proxies"].items():
         for name, proxy in proxies.items():
             if proxy["origin"] != "trained here":
-                lines.append(f"{STAGE_NAMES[stage]} proxy of {code(name)}: {_proxy(proxy)}")
+                lines.append(f"{title(stage)} proxy of {code(name)}: {_proxy(proxy)}")
     for name, each in made["benchmarks"].items():
         traces = " and ".join(
             f"{one['count']} traces of {escape(one['model'])}, {_short(one['hash'])}"
@@ -132,7 +138,7 @@ def _machines(stages: Mapping[str, Any]) -> list[str]:
             for each in kinds:
                 told = escape(" and then ".join(map(_machine, each["machines"])))
                 of = f" ({len(each['of'])} of them)" if len(kinds) > 1 else ""
-                lines.setdefault(told, []).append(f"{STAGE_NAMES[stage]} {did}{of}")
+                lines.setdefault(told, []).append(f"{title(stage)} {did}{of}")
     return [f"{', '.join(what)}: {told}" for told, what in lines.items()]
 
 

@@ -1,43 +1,44 @@
 """The candidates of a report: final rank, status, and the scores of each stage.
 
-Survivors come first, in the order of Stage 2 if it ran; then the pruned ones in the order of
-Stage 1, since nothing more is known of them; then, without a rank, those that diverged or failed,
-because they say nothing about their data.
+Those that no stage pruned come first, in the order of the last stage that ran; then the pruned
+ones, those that went further before the others, each in the order of the stage that pruned it,
+since nothing more is known of them; then, without a rank, those that diverged or failed, because
+they say nothing about their data.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from dataselect.report.numbers import probability
 from dataselect.report.selection.leaks import raised
+from dataselect.stages.predict import Prediction
+from dataselect.stages.proxy_origins import StageName
 from dataselect.transfer.forecast import tiers
 
 if TYPE_CHECKING:
-    from dataselect.decisions.ranking import Ranking
     from dataselect.pipeline import Selection
-    from dataselect.stages.predict import Prediction
-    from dataselect.stages.proxy_origins import StageName
     from dataselect.stages.scores import StageScores
     from dataselect.stages.screen import Screening
     from dataselect.transfer.forecast import Forecast
 
 
-def measured(selection: "Selection") -> "dict[StageName, tuple[StageScores, Ranking]]":
-    """Scores and ranking of each stage that ran."""
-    screening, prediction = selection.screening, selection.prediction
-    ran = {screening.scores.stage: (screening.scores, screening.ranking)}
-    if prediction is not None:
-        ran[prediction.scores.stage] = (prediction.scores, prediction.ranking)
-    return ran
+def planned(selection: "Selection") -> list[StageName]:
+    """The names of the plan's stages; Stage 2 is always among them."""
+    return [StageName.at(n) for n in range(1, 1 + max(2, len(selection.experiment.plan.stages)))]
 
 
 def candidate_rows(selection: "Selection") -> list[dict[str, Any]]:
     """A row for each candidate, by final rank; those without one last, in the manifest's order."""
-    screening, prediction = selection.screening, selection.prediction
-    first = list(screening.ranking.table.index)
-    survivors = set(screening.survivors)
-    ranked = list(prediction.order) if prediction else [name for name in first if name in survivors]
-    pruned = [name for name in first if name not in survivors]
+    prediction = selection.prediction
+    ranked = list(selection.survivors if prediction is None else prediction.order)
+    # The later a candidate was pruned, the better it ranks.
+    pruned = {
+        name: _why_pruned(screening, name)
+        for screening in reversed(selection.screenings)
+        for name in screening.ranking.table.index
+        if name not in screening.survivors
+    }
     rank = {name: place for place, name in enumerate([*ranked, *pruned], start=1)}
 
     tier: dict[str, int] = {}
@@ -47,7 +48,7 @@ def candidate_rows(selection: "Selection") -> list[dict[str, Any]]:
     rows = []
     for name in [*rank, *(name for name in by_id if name not in rank)]:
         if name in pruned:
-            status, reason = "pruned", _why_pruned(screening, name)
+            status, reason = "pruned", pruned[name]
         elif name in rank:
             status, reason = "ranked", None
         else:
@@ -59,8 +60,10 @@ def candidate_rows(selection: "Selection") -> list[dict[str, Any]]:
                 "rank": rank.get(name),
                 "status": status,
                 "reason": reason,
-                "stage1": _stage1(selection, name),
-                "stage2": _stage2(prediction, name, tier.get(name)) if prediction else None,
+                **{
+                    str(stage): _part(selection.by_stage.get(stage), name, tier.get(name))
+                    for stage in planned(selection)
+                },
                 "leaks": raised(selection, name),
             }
         )
@@ -71,7 +74,8 @@ def _why_pruned(screening: "Screening", name: str) -> str:
     ranking, survivors = screening.ranking, len(screening.survivors)
     row = ranking.table.to_dict("index")[name]
     chance = probability(row["p_top_k"])
-    place = f"place {int(row['rank'])} of {len(ranking.table)} in Stage 1"
+    stage = screening.scores.stage.label
+    place = f"place {int(row['rank'])} of {len(ranking.table)} in {stage}"
     if survivors == ranking.k:
         return f"{place}, which keeps {survivors}; probability of being among them {chance}"
     best = f"probability of being in the best {ranking.k} {chance}"
@@ -80,38 +84,41 @@ def _why_pruned(screening: "Screening", name: str) -> str:
 
 def _status_without_rank(selection: "Selection", name: str) -> tuple[str, str]:
     """Status and reason of a candidate without a rank: diverged or failed, in which stage."""
-    stages = measured(selection)
-    for stage, (scores, _) in reversed(stages.items()):
+    for stage, scores in reversed(selection.scores.items()):
         run = scores.candidates.get(name)
         if run is not None and run.status != "scored":
             return run.status, f"{stage.label}: {run.reason}"
     raise AssertionError(f"{name} was scored in every stage and yet has no rank")
 
 
-def _stage1(selection: "Selection", name: str) -> dict[str, Any] | None:
-    screening = selection.screening
-    row = screening.ranking.table.to_dict("index").get(name)
-    if row is None:
+def _part(
+    stage: "Screening | Prediction | None", name: str, tier: int | None
+) -> dict[str, Any] | None:
+    """What a stage measured of a candidate; None if it did not run or did not score it."""
+    row = None if stage is None else stage.ranking.table.to_dict("index").get(name)
+    if stage is None or row is None:
         return None
+    means = _means(stage.scores, name)
+    if isinstance(stage, Prediction):
+        return _predicted(stage, name, row, means, tier)
     return {
         "score": row["score"],
         "low": row["low"],
         "high": row["high"],
         "p_top_k": row["p_top_k"],
-        "benchmarks": _means(screening.scores, name),
+        "benchmarks": means,
     }
 
 
-def _stage2(prediction: "Prediction", name: str, tier: int | None) -> dict[str, Any] | None:
+def _predicted(
+    prediction: Prediction,
+    name: str,
+    row: Mapping[Any, Any],
+    means: Mapping[str, Mapping[str, float]],
+    tier: int | None,
+) -> dict[str, Any]:
     """Accuracies and tier are None without transfer functions; `score` is the ranking's."""
-    row = prediction.ranking.table.to_dict("index").get(name)
-    if row is None:
-        return None
     forecasts = prediction.forecasts.get(name, {})
-    benchmarks = {
-        benchmark: {**means, **_forecast(forecasts.get(benchmark))}
-        for benchmark, means in _means(prediction.scores, name).items()
-    }
     return {
         **_forecast(prediction.overall.get(name)),
         "tier": tier,
@@ -119,7 +126,10 @@ def _stage2(prediction: "Prediction", name: str, tier: int | None) -> dict[str, 
         "score_low": row["low"],
         "score_high": row["high"],
         "p_best": row["p_top_k"],
-        "benchmarks": benchmarks,
+        "benchmarks": {
+            benchmark: {**each, **_forecast(forecasts.get(benchmark))}
+            for benchmark, each in means.items()
+        },
     }
 
 

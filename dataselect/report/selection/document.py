@@ -7,7 +7,9 @@ margin come from the stages' scores. Missing values are null, because NaN is not
 Schema 1. Keys may be added within a schema; none is renamed or removed.
 
     run, target, complete, verdict, next_step, decision
-    candidates[]   id, title, rank, status, reason, stage1 | null, stage2 | null, leaks | null
+    candidates[]   id, title, rank, status, reason, leaks | null, and by stage ("stage1", "stage2",
+                   …) what was measured of it | null: `score`, `low`, `high`, `p_top_k` where the
+                   stage prunes, accuracies and `score` where it predicts
     wins           by stage, by candidate: probability that it is better than each other one;
                    under "prediction" that its target is better
     truth | null   choice and predictions beside known target accuracies
@@ -28,15 +30,17 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from dataselect.cost import Spent, training_flops
+from dataselect.cost import Spent, StageCost, training_flops
 from dataselect.report.mixture.part import mixture_part
-from dataselect.report.selection.candidates import candidate_rows, measured
+from dataselect.report.selection.candidates import candidate_rows, planned
 from dataselect.report.selection.counting import counting_part
 from dataselect.report.selection.leaks import leak_figures
 from dataselect.report.selection.next_step import advise
 from dataselect.report.selection.provenance import provenance
 from dataselect.report.selection.truth import truth_part
 from dataselect.report.selection.verdict import decide
+from dataselect.stages.proxy_origins import StageName
+from dataselect.stages.screen import Screening
 
 if TYPE_CHECKING:
     from dataselect.decisions.ablation import Ablation
@@ -53,9 +57,10 @@ def document(selection: "Selection") -> dict[str, Any]:
     decision = decide(selection, [c["id"] for c in candidates if c["status"] == "ranked"])
     decision["next"] = advise(selection, decision)
     stages = _stages(selection)
-    wins: dict[str, Any] = {}
-    for name, (_, ranking) in measured(selection).items():
-        wins[name] = ranking.wins.to_dict("index")
+    wins: dict[str, Any] = {
+        name: each.ranking.wins.to_dict("index") for name, each in selection.by_stage.items()
+    }
+    not_run = dict.fromkeys(planned(selection)[1:])
     if selection.prediction is not None and selection.prediction.wins is not None:
         wins["prediction"] = selection.prediction.wins.to_dict("index")
     content: dict[str, Any] = _plain(
@@ -69,8 +74,8 @@ def document(selection: "Selection") -> dict[str, Any]:
             "decision": decision,
             "candidates": candidates,
             "truth": truth_part(selection.truth),
-            "wins": {"stage2": None, "prediction": None, **wins},
-            "stages": {"stage2": None, **stages},
+            "wins": {**not_run, "prediction": None, **wins},
+            "stages": {**not_run, **stages},
             "cost": _cost(selection),
             "evidence": _evidence(selection.agreement),
             "ablation": None if selection.ablation is None else _ablation(selection.ablation),
@@ -88,7 +93,8 @@ def document(selection: "Selection") -> dict[str, Any]:
 
 def _stages(selection: "Selection") -> dict[str, dict[str, Any]]:
     described: dict[str, dict[str, Any]] = {}
-    for stage, (scores, ranking) in measured(selection).items():
+    for stage, each in selection.by_stage.items():
+        scores, ranking = each.scores, each.ranking
         size, tokens = scores.parameters, scores.tokens
         described[stage] = {
             # Null if the candidates' proxies differ or their size is not known.
@@ -101,8 +107,9 @@ def _stages(selection: "Selection") -> dict[str, dict[str, Any]]:
             # What each benchmark's scores are divided by; null for ranks.
             "unit": None if ranking.units is None else asdict(ranking.units),
             "ties": ranking.ties,
-            "kept": ranking.k if stage.number == 1 else None,
-            **(_uncertainty(selection) if stage.number == 1 else {}),
+            # Null for a stage that predicts.
+            "kept": ranking.k if isinstance(each, Screening) else None,
+            **(_uncertainty(each) if isinstance(each, Screening) else {}),
             "confidence": ranking.confidence,
             "items": {name: len(table) for name, table in scores.table("rbridge").items()},
             "status": scores.status,
@@ -111,9 +118,8 @@ def _stages(selection: "Selection") -> dict[str, dict[str, Any]]:
     return described
 
 
-def _uncertainty(selection: "Selection") -> dict[str, Any]:
-    """What Stage 1's probabilities cover besides items, and its benchmarks' signal to noise."""
-    screening = selection.screening
+def _uncertainty(screening: Screening) -> dict[str, Any]:
+    """What a stage's probabilities cover besides items, and its benchmarks' signal to noise."""
     return {
         "kept_by": dict(screening.kept_by),
         "doubt": None if screening.uncertainty is None else asdict(screening.uncertainty),
@@ -154,20 +160,31 @@ def _cost(selection: "Selection") -> dict[str, Any]:
     for kind in ("wall", "cpu", "gpu"):
         for stage, sums in spent.items():
             seconds[f"{stage}_{kind}"] = getattr(sums, f"{kind}_seconds")
+    by_stage = {StageName.at(n): each for n, each in enumerate(cost.stages, start=1)}
+    first, second = (*cost.stages, StageCost(0, 0.0))[:2]
     return {
         "flops": {
-            "stage1": cost.stage1,
-            "stage2": cost.stage2,
+            "stage1": first.flops,
+            "stage2": second.flops,
+            **{name: each.flops for name, each in by_stage.items()},
             "target": cost.target,
             "total": cost.total,
             "naive": cost.naive,
             "elsewhere": cost.elsewhere,
-            # Not in the total, which is that of the two stages and the target.
+            # Not in the total, which is that of the stages and the target.
             "mixture": 0.0 if selection.mixture_found is None else selection.mixture_found.flops,
         },
         "saving_factor": cost.saving_factor,
-        # N, k, C1, C2 and Ct of the paper's section 5.
-        "counts": asdict(cost),
+        # N, k, C1, C2 and Ct of the paper's section 5, and the candidates of every stage.
+        "counts": {
+            "candidates": cost.candidates,
+            "survivors": second.candidates,
+            "proxy1": first.each,
+            "proxy2": second.each,
+            "target": cost.target,
+            "elsewhere": cost.elsewhere,
+            "stages": {name: asdict(each) for name, each in by_stage.items()},
+        },
         "seconds": seconds,
         "spent": {stage: asdict(sums) for stage, sums in {**spent, "all": _sum(spent)}.items()},
     }
@@ -212,7 +229,7 @@ def _corpus(selection: "Selection") -> dict[str, Any]:
 def _exclusions(selection: "Selection") -> dict[str, list[dict[str, Any]]]:
     """Items left out of each benchmark, for every candidate alike, with the reason."""
     stages_of: dict[str, dict[tuple[str, str], list[str]]] = {}
-    for stage, (scores, _) in measured(selection).items():
+    for stage, scores in selection.scores.items():
         for benchmark, exclusions in scores.exclusions.items():
             reasons = stages_of.setdefault(benchmark, {})
             for each in exclusions:

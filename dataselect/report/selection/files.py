@@ -19,8 +19,9 @@ from dataselect.report.selection.document import document
 from dataselect.report.selection.leaks import leak_cells
 from dataselect.report.selection.readme import readme
 from dataselect.report.selection.resolved import resolved_yaml
+from dataselect.report.selection.stages import number, planned, predicting, pruning
 from dataselect.report.selection.truth import truth_cells
-from dataselect.stages.accounting import stage_scores
+from dataselect.stages.proxy_origins import section
 from dataselect.store.files import write_atomic
 from dataselect.wording import one_line
 
@@ -32,9 +33,10 @@ def write_report(selection: "Selection", out: Path) -> dict[str, Any]:
     """Write the files into `out`, created if missing; returns the content of report.json."""
     content = document(selection)
     experiment, mixture = selection.experiment, selection.mixture_found
-    ran = stage_scores(selection.screening, selection.prediction)
     recipes: dict[str, Recipe] = {
-        stage.section: scores.recipe for stage, scores in ran.items() if scores.recipe
+        section(experiment.plan, stage): scores.recipe
+        for stage, scores in selection.scores.items()
+        if scores.recipe
     }
     texts = {
         "resolved.yaml": resolved_yaml(
@@ -84,22 +86,29 @@ def ranking_csv(content: Mapping[str, Any]) -> str:
 
 
 def _row(content: Mapping[str, Any], candidate: Mapping[str, Any]) -> dict[str, Any]:
-    stage1, stage2 = candidate["stage1"] or {}, candidate["stage2"] or {}
+    last = predicting(content)
+    parts = {stage: candidate[stage] or {} for stage in planned(content)}
+    predicted = {} if last is None else parts[last]
     row = {
         "rank": candidate["rank"],
         "id": candidate["id"],
         "title": candidate["title"],
         "status": candidate["status"],
         "reason": candidate["reason"],
-        **{f"stage1_{key}": stage1.get(key) for key in ("score", "low", "high", "p_top_k")},
-        "stage2_score": stage2.get("score"),
-        "predicted_accuracy": stage2.get("predicted_accuracy"),
-        "predicted_low": stage2.get("low"),
-        "predicted_high": stage2.get("high"),
+    }
+    for stage, part in parts.items():
+        # A second stage of two that did not run has the columns of one that predicts.
+        prunes = stage in pruning(content) or number(stage) not in (2, len(parts))
+        for key in ("score", "low", "high", "p_top_k") if prunes else ("score",):
+            row[f"{stage}_{key}"] = part.get(key)
+    row |= {
+        "predicted_accuracy": predicted.get("predicted_accuracy"),
+        "predicted_low": predicted.get("low"),
+        "predicted_high": predicted.get("high"),
     }
     row |= truth_cells(content, candidate["id"])
     row |= leak_cells(content, candidate["id"])
-    for stage, part in (("stage1", stage1), ("stage2", stage2)):
+    for stage, part in parts.items():
         for benchmark, measured in part.get("benchmarks", {}).items():
             for key, value in measured.items():
                 row[f"{stage}_{benchmark}_{key}"] = value

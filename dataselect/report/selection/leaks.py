@@ -17,9 +17,8 @@ from dataselect.leaks.alarm import ALARM_ITEMS, ALARM_SHARE, CleanRanking
 from dataselect.leaks.index import FEWEST_WORDS
 from dataselect.report import numbers
 from dataselect.report.markdown import code, escape, table
-from dataselect.report.selection.background import STAGE_NAMES
 from dataselect.report.selection.stage_scores import decimals
-from dataselect.stages.accounting import stage_scores
+from dataselect.report.selection.stages import title
 from dataselect.stages.proxy_origins import StageName
 
 if TYPE_CHECKING:
@@ -56,8 +55,7 @@ def leak_figures(selection: "Selection") -> dict[str, Any] | None:
             for name, benchmarks in alarm.held.items()
         },
         "without_leaked_items": {
-            stage: _clean(selection.clean.get(stage))
-            for stage in stage_scores(selection.screening, selection.prediction)
+            stage: _clean(selection.clean.get(stage)) for stage in selection.scores
         },
     }
 
@@ -233,7 +231,7 @@ def _without(document: Mapping[str, Any]) -> list[str]:
             for name, count in clean["left_out"].items()
             if count
         )
-        text = f"{STAGE_NAMES[stage]} again without leaked items ({left_out})"
+        text = f"{title(stage)} again without leaked items ({left_out})"
         if not clean["ranking"]:
             parts.append(f"{text}: nothing is left to rank by.")
             continue

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from dataselect.decisions.next_step import MOST_ITEMS, MOST_SEEDS
+from dataselect.decisions.next_step import MOST_ITEMS, MOST_SEEDS, CutDoubt
 from dataselect.report import numbers
 from dataselect.stages.next_step import Outlook, look_ahead
-from dataselect.stages.proxy_origins import StageName
+from dataselect.stages.proxy_origins import StageName, section
+from dataselect.stages.screen import Screening
 from dataselect.units import format_flops
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def advise(selection: "Selection", decision: "Mapping[str, Any]") -> dict[str, A
     "other_proxies", with what would be enough (`seeds` in all, `items` as a multiple,
     `proxy_flops` of one), the `probability` that it reaches, its FLOPs and their share of a
     target's. `failed` are the candidates that the same command tries again, `beyond` those that no
-    exact score could tell apart, and `cut` is about the candidates that Stage 1 pruned.
+    exact score could tell apart, and `cut` is about candidates that were pruned, in its `stage`.
     """
     winner, stage = decision["winner"], decision["stage"]
     undecided = list(decision["not_told_apart"])
@@ -55,15 +56,8 @@ def advise(selection: "Selection", decision: "Mapping[str, Any]") -> dict[str, A
     elif leak := _leak(selection, winner, decision["first_without_leaked_items"]):
         made["action"], text = "settle_leaks", leak
     else:
-        outlook = look_ahead(
-            selection.experiment,
-            selection.screening,
-            selection.prediction,
-            stage,
-            winner,
-            undecided,
-        )
-        text, flops = _words(outlook, winner)
+        outlook = look_ahead(selection.experiment, selection, stage, winner, undecided)
+        text, flops = _words(outlook, winner, f"the plan's '{_section(selection, stage)}'")
         step = outlook.step
         if outlook.unseen:
             hidden = listed(outlook.unseen)
@@ -84,17 +78,25 @@ def advise(selection: "Selection", decision: "Mapping[str, Any]") -> dict[str, A
             "proxy_flops": outlook.larger_flops,
             "cut": None
             if outlook.cut is None
-            else {**asdict(outlook.cut), "flops": outlook.cut_flops},
+            else {
+                **asdict(outlook.cut),
+                "flops": outlook.cut_flops,
+                "stage": outlook.cut_stage,
+            },
         }
         text += _known(selection, [winner, *step.undecided])
-        if cut := _cut(outlook):
+        if outlook.cut is not None and outlook.cut_stage is not None:
+            after = StageName.at(outlook.cut_stage.number + 1)
+            cut = _cut(outlook, outlook.cut, _section(selection, outlook.cut_stage), after)
+            of = outlook.cut_stage.label
             # What costs less than a target comes before what follows from the survivors alone.
             if outlook.cut_flops < outlook.target_flops:
                 made["action"] = "keep_more"
-                which = "By Stage 1" if stage is StageName.SCREEN else "Of the survivors"
-                text = f"widen Stage 1's cut: {cut}. {which}: {text}"
+                prunes = isinstance(selection.by_stage[stage], Screening)
+                which = f"By {stage.label}" if prunes else "Of the survivors"
+                text = f"widen {of}'s cut: {cut}. {which}: {text}"
             else:
-                text += f". Stage 1's cut is in doubt: {cut}"
+                text += f". {of}'s cut is in doubt: {cut}"
     if failed:
         again = f"run the same command again, which retries {listed(failed)}"
         action = "" if stage is None else f" With what is there: {text}."
@@ -112,9 +114,7 @@ def listed(names: Sequence[str], last: str = "and") -> str:
 
 
 def _failed(selection: "Selection") -> list[str]:
-    stages = [selection.screening.scores]
-    if selection.prediction is not None:
-        stages.append(selection.prediction.scores)
+    stages = selection.scores.values()
     failed = [n for scores in stages for n, status in scores.status.items() if status == "failed"]
     return list(dict.fromkeys(failed))
 
@@ -131,28 +131,36 @@ def _leak(selection: "Selection", winner: str, first: str | None) -> str:
 
 
 def _compare_more(selection: "Selection", winner: str | None) -> str:
-    screening, prediction = selection.screening, selection.prediction
-    if prediction is not None and len(screening.ranking.table) > len(screening.survivors):
+    last = selection.screenings[-1]
+    if selection.prediction is not None and len(last.ranking.table) > len(last.survivors):
         return (
-            f"a larger 'keep' in the plan's 'screen', so that Stage 2 has more than "
-            f"{winner or 'these'} to compare"
+            f"a larger 'keep' in the plan's '{_section(selection, last.scores.stage)}', so that "
+            f"{selection.prediction.scores.stage.label} has more than {winner or 'these'} to "
+            "compare"
         )
     return "add candidates to the manifest, or see above why the others have no score"
 
 
-def _words(outlook: Outlook, winner: str) -> tuple[str, float | None]:
-    """The sentence without its full stop, and the FLOPs of what it proposes, if they are known."""
+def _section(selection: "Selection", stage: StageName) -> str:
+    return section(selection.experiment.plan, stage)
+
+
+def _words(outlook: Outlook, winner: str, where: str) -> tuple[str, float | None]:
+    """The sentence without its full stop, and the FLOPs of what it proposes, if they are known.
+
+    `where` is the section of the plan that it speaks of.
+    """
     step = outlook.step
     if step.action == "choose":
-        return f"choose {winner}{_caveat(outlook)}", None
+        return f"choose {winner}{_caveat(outlook, where)}", None
     if step.action == "more_seeds":
-        return _more_seeds(outlook, winner)
+        return _more_seeds(outlook, winner, where)
     if step.action == "more_items":
         return _more_items(outlook, winner)
-    return _other_proxies(outlook, winner)
+    return _other_proxies(outlook, winner, where)
 
 
-def _caveat(outlook: Outlook) -> str:
+def _caveat(outlook: Outlook, where: str) -> str:
     """What the probability of a clear winner leaves out."""
     if outlook.seeds_known or outlook.rests_on == "gap":
         return ""
@@ -160,10 +168,10 @@ def _caveat(outlook: Outlook) -> str:
     if not outlook.trained:
         return words
     flops = outlook.seed_flops
-    return f"{words}: 'seeds: 2' in {_section(outlook)} would measure it{_price(outlook, flops)}"
+    return f"{words}: 'seeds: 2' in {where} would measure it{_price(outlook, flops)}"
 
 
-def _more_seeds(outlook: Outlook, winner: str) -> tuple[str, float | None]:
+def _more_seeds(outlook: Outlook, winner: str, where: str) -> tuple[str, float | None]:
     step = outlook.step
     assert step.seeds is not None
     more = step.seeds - outlook.seeds
@@ -175,7 +183,7 @@ def _more_seeds(outlook: Outlook, winner: str) -> tuple[str, float | None]:
     else:
         what = (
             f"run {listed(these)} with {_count(more, 'more seed')}: 'seeds: {step.seeds}' in "
-            f"{_section(outlook)} and the same command again"
+            f"{where} and the same command again"
         )
         if outlook.candidates > len(these):
             what += f", for all {outlook.candidates}"
@@ -208,7 +216,7 @@ def _more_items(outlook: Outlook, winner: str) -> tuple[str, float | None]:
     )
 
 
-def _other_proxies(outlook: Outlook, winner: str) -> tuple[str, float | None]:
+def _other_proxies(outlook: Outlook, winner: str, where: str) -> tuple[str, float | None]:
     step, flops = outlook.step, None
     these = [winner, *(step.beyond or step.undecided)]
     either = f"take {winner}, or {'the other' if len(these) == 2 else 'one'} if it is cheaper"
@@ -223,15 +231,15 @@ def _other_proxies(outlook: Outlook, winner: str) -> tuple[str, float | None]:
         return f"{text}; {either}", None
     if outlook.rests_on == "function":
         return (
-            f"{text}, because targets of equal score differ; {either}, or a larger Stage 2 proxy "
-            "with a function of its own, and how large is not known"
+            f"{text}, because targets of equal score differ; {either}, or a larger "
+            f"{outlook.stage.label} proxy with a function of its own, and how large is not known"
         ), None
     text += ", by the gap between such proxies and the target"
     if outlook.larger_flops is None:
         return f"{text}; {either}; no proxy cheaper than the target is known to be enough", None
     flops = outlook.candidates * outlook.larger_flops
     return (
-        f"{text}; {either}, or a larger proxy in {_section(outlook)}: about "
+        f"{text}; {either}, or a larger proxy in {where}: about "
         f"{format_flops(outlook.larger_flops)} each{_price(outlook, flops)}, would be enough if "
         "the difference stays"
     ), flops
@@ -247,24 +255,17 @@ def _known(selection: "Selection", names: list[str]) -> str:
     return f". Their targets are known: {', '.join(true)}{more}"
 
 
-def _cut(outlook: Outlook) -> str:
-    """How to be surer that the best was not pruned, without a full stop; "" without doubt."""
-    cut = outlook.cut
-    if cut is None:
-        return ""
+def _cut(outlook: Outlook, cut: CutDoubt, where: str, after: StageName) -> str:
+    """How to be surer that the best was not pruned, without a full stop."""
     return (
         f"the survivors hold the best with probability {_p(cut.p_kept)}; 'keep: {cut.keep}' in the "
-        f"plan's 'screen' makes it {_p(cut.p_then)} and adds {_count(cut.more, 'candidate')} to "
-        f"Stage 2{_price(outlook, outlook.cut_flops)}"
+        f"plan's '{where}' makes it {_p(cut.p_then)} and adds {_count(cut.more, 'candidate')} to "
+        f"{after.label}{_price(outlook, outlook.cut_flops)}"
     )
 
 
 def _p(probability: float | None) -> str:
     return numbers.probability(probability)
-
-
-def _section(outlook: Outlook) -> str:
-    return f"the plan's '{outlook.stage.section}'"
 
 
 def _count(number: int, noun: str) -> str:

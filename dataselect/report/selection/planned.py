@@ -1,7 +1,5 @@
 """`dataselect plan`: what a run would train and what it would cost."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich import box
@@ -13,21 +11,15 @@ from dataselect.compute.cores import available_cores
 from dataselect.config.manifest import Manifest
 from dataselect.config.mixture import Mix
 from dataselect.config.plan import Plan
+from dataselect.config.stage import Screen
 from dataselect.corpus.prepare import tokens_needed
-from dataselect.cost import PlannedCost, training_flops
+from dataselect.cost import PlannedCost, formula, training_flops
 from dataselect.mixture_search.prepare import search_proxy
 from dataselect.pipeline import check
-from dataselect.proxies.recipe import Recipe, make_recipe
+from dataselect.proxies.recipe import make_recipe
+from dataselect.stages.planned_trainings import Trainings, planned_trainings
 from dataselect.stages.prepare import make_recipes
-from dataselect.stages.proxy_origins import (
-    Command,
-    Series,
-    StageName,
-    needs_tokenizer,
-    origin_of,
-    stages,
-    text_budgets,
-)
+from dataselect.stages.proxy_origins import StageName, needs_tokenizer, stages, text_budgets
 from dataselect.store import Store
 from dataselect.units import format_count, format_flops, format_seconds
 
@@ -42,16 +34,11 @@ def print_plan(manifest: Manifest, plan: Plan, store: Path, console: Console) ->
     recipes = {}
     if needs_tokenizer(manifest, plan):
         recipes = make_recipes(plan, _vocabulary(plan), device)
-    trainings = _trainings(manifest, plan, recipes)
+    trainings = planned_trainings(manifest, plan, recipes)
     target_tokens = manifest.target.total_tokens
-    survivors = plan.screen.most(len(manifest.candidates))
     cost = PlannedCost(
         candidates=len(manifest.candidates),
-        survivors=survivors if StageName.PREDICT in trainings else 0,
-        proxy1=_each(trainings[StageName.SCREEN], len(manifest.candidates)),
-        proxy2=_each(trainings[StageName.PREDICT], survivors)
-        if StageName.PREDICT in trainings
-        else 0.0,
+        stages=tuple(each.cost for each in trainings.values()),
         target=training_flops(manifest.target.size, target_tokens),
     )
     console.print(f"{manifest.name}, plan {plan.name}, on {device}", style="bold", markup=False)
@@ -59,7 +46,7 @@ def print_plan(manifest: Manifest, plan: Plan, store: Path, console: Console) ->
     for heading in ("", "runs", "N", "D", "FLOPs each", "FLOPs", "each of target"):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     rows = [
-        (f"{stage.label}: {stage.section}", each.runs, each.parameters, each.tokens)
+        (f"{stage.label}: {_kind(plan, stage)}", each.runs, each.parameters, each.tokens)
         for stage, each in trainings.items()
         if each.runs
     ]
@@ -84,8 +71,8 @@ def print_plan(manifest: Manifest, plan: Plan, store: Path, console: Console) ->
     lines = [
         "",
         *(line for stage, each in trainings.items() for line in _elsewhere(stage, each)),
-        f"N·C1 + k·C2 + Ct = {format_flops(cost.total)}; every candidate at target size, N·Ct = "
-        f"{format_flops(cost.naive)}: {cost.saving_factor:.1f} times as much",
+        f"{formula(len(cost.stages))} = {format_flops(cost.total)}; every candidate at target "
+        f"size, N·Ct = {format_flops(cost.naive)}: {cost.saving_factor:.1f} times as much",
         "to tokenise: "
         + (
             ", ".join(
@@ -96,7 +83,7 @@ def print_plan(manifest: Manifest, plan: Plan, store: Path, console: Console) ->
             )
             or "nothing"
         ),
-        _time(cost.stage1 + cost.stage2 + search_flops, Store(store)),
+        _time(cost.search + search_flops, Store(store)),
         "N parameters, D tokens, FLOPs = 6ND; scoring (2ND, small) and tokenising not counted",
     ]
     for line in lines:
@@ -110,53 +97,11 @@ def _search(plan: Plan, mix: Mix, device: str) -> tuple[int, int, int]:
     return mix.trials + 2 * mix.confirm, recipe.parameters, recipe.tokens
 
 
-@dataclass(frozen=True)
-class _Trainings:
-    """Proxies that a stage trains here, and numbers of candidates with proxies from elsewhere."""
-
-    runs: int
-    """Trainings here, at most, over all candidates and seeds."""
-
-    parameters: int
-    """Parameters of one proxy; 0 without a training here."""
-
-    tokens: int
-    """Training tokens of one proxy; 0 without a training here."""
-
-    given: int
-    """Candidates whose proxies are given as checkpoints."""
-
-    commanded: int
-    """Candidates whose proxies a command trains."""
+def _kind(plan: Plan, stage: StageName) -> str:
+    return "screen" if isinstance(stages(plan)[stage], Screen) else "predict"
 
 
-def _trainings(
-    manifest: Manifest, plan: Plan, recipes: Mapping[StageName, Recipe]
-) -> dict[StageName, _Trainings]:
-    trainings = {}
-    for stage, chosen in stages(plan).items():
-        origins = [origin_of(manifest, plan, stage, each.id) for each in manifest.candidates]
-        here = sum(origin is None for origin in origins)
-        # The survivors are not known yet: all of those trained here may be among them.
-        most = here if stage is StageName.SCREEN else min(here, plan.screen.most(len(origins)))
-        recipe = recipes.get(stage) if here else None
-        trainings[stage] = _Trainings(
-            runs=most * chosen.seeds,
-            parameters=recipe.parameters if recipe else 0,
-            tokens=recipe.tokens if recipe else 0,
-            given=sum(isinstance(origin, Series) for origin in origins),
-            commanded=sum(isinstance(origin, Command) for origin in origins),
-        )
-    return trainings
-
-
-def _each(trainings: _Trainings, candidates: int) -> float:
-    """FLOPs of the trainings here, divided by the number of candidates of the stage."""
-    flops = trainings.runs * training_flops(trainings.parameters, trainings.tokens)
-    return flops / candidates
-
-
-def _elsewhere(stage: StageName, trainings: _Trainings) -> list[str]:
+def _elsewhere(stage: StageName, trainings: Trainings) -> list[str]:
     parts = []
     if trainings.given:
         parts.append(f"{trainings.given} given as checkpoints")

@@ -17,7 +17,6 @@ from dataselect.compute.machine import processor_name
 from dataselect.proxies.recipe import TRAINER_VERSION, Recipe
 from dataselect.scoring.machine_notes import Kind, by_kind
 from dataselect.scoring.rbridge import METRIC_VERSION
-from dataselect.stages.accounting import stage_scores
 
 if TYPE_CHECKING:
     from dataselect.pipeline import Selection
@@ -31,7 +30,7 @@ _PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "pandas
 def provenance(selection: "Selection") -> dict[str, Any]:
     """What the numbers of a run depend on, except the texts themselves; for report.json."""
     experiment, prediction = selection.experiment, selection.prediction
-    stages = stage_scores(selection.screening, prediction)
+    stages = selection.scores
     tokenizer = experiment.tokenizer
     functions = prediction.functions if prediction is not None else {}
     return {

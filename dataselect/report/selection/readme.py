@@ -13,10 +13,11 @@ from dataselect.report import numbers
 from dataselect.report.markdown import code, escape, table
 from dataselect.report.mixture.readme import mixture_lines, response_lines, search_lines
 from dataselect.report.mixture.verdict import ranking_words
-from dataselect.report.selection.background import STAGE_NAMES, cost_lines, provenance_lines
+from dataselect.report.selection.background import cost_lines, provenance_lines
 from dataselect.report.selection.counting import counting_lines
 from dataselect.report.selection.leaks import alarms, leak_lines, mark
 from dataselect.report.selection.stage_scores import benchmark_lines, decimals, score_words
+from dataselect.report.selection.stages import predicted, predicting, pruning, ran, title
 from dataselect.report.selection.truth import truth_lines
 from dataselect.report.selection.uncertainty import ablation_lines, noise_lines, uncertainty_lines
 from dataselect.units import format_count
@@ -45,7 +46,7 @@ def readme(document: Mapping[str, Any], command: str) -> str:
         *_evidence(document["evidence"]),
         *truth_lines(document),
         *ablation_lines(document.get("ablation")),
-        *noise_lines(document["stages"]["stage1"]),
+        *_noise(document),
         *leak_lines(document),
         *_mixture(document.get("mixture")),
         "## Cost",
@@ -59,6 +60,11 @@ def readme(document: Mapping[str, Any], command: str) -> str:
         "and `ranking.csv` has one row per candidate.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _noise(document: Mapping[str, Any]) -> list[str]:
+    stages = pruning(document).items()
+    return [line for name, stage in stages for line in noise_lines(stage, title(name))]
 
 
 def _next_step(document: Mapping[str, Any]) -> list[str]:
@@ -78,45 +84,51 @@ def _name(candidate: dict[str, Any]) -> str:
 
 
 def _ranking(document: Mapping[str, Any]) -> list[str]:
-    first, second = document["stages"]["stage1"], document["stages"]["stage2"]
-    head = ["rank", "candidate", "status", "Stage 1 score", f"P(best {first['kept']})"]
-    if second:
-        predicted = any(
-            c["stage2"] and c["stage2"]["predicted_accuracy"] is not None
-            for c in document["candidates"]
-        )
-        head.append("predicted accuracy, %" if predicted else "Stage 2 score")
+    screened, last = pruning(document), predicting(document)
+    head = ["rank", "candidate", "status"]
+    for stage, facts in screened.items():
+        head += [f"{title(stage)} score", f"P(best {facts['kept']})"]
+    if last is not None:
+        head.append("predicted accuracy, %" if predicted(document) else f"{title(last)} score")
     rows = []
     for each in document["candidates"]:
         reason = f": {escape(each['reason'])}" if each["reason"] else ""
-        row = [
-            numbers.number(each["rank"], 0),
-            _name(each),
-            f"{each['status']}{reason}",
-            numbers.score_text(each["stage1"], decimals(first)),
-            numbers.probability(each["stage1"] and each["stage1"]["p_top_k"]),
-        ]
-        if second:
-            stage2 = each["stage2"]
-            row.append(
-                numbers.accuracy_text(stage2)
-                if predicted
-                else numbers.stage2_score_text(stage2, decimals(second))
-            )
+        row = [numbers.number(each["rank"], 0), _name(each), f"{each['status']}{reason}"]
+        for stage, facts in screened.items():
+            part = each[stage]
+            row.append(numbers.score_text(part, decimals(facts)))
+            row.append(numbers.probability(part and part["p_top_k"]))
+        if last is not None:
+            row.append(_last_cell(document, each[last]))
         rows.append(row)
-    (uncertainty,) = uncertainty_lines(first)
-    text = (
-        f"{'Stage 1 scores' if second and not predicted else 'Scores'} are {score_words(first)}; "
-        f"lower is better. {uncertainty}"
-    )
-    if second and predicted:
-        text += " An asterisk marks a prediction beyond the range that was fitted."
-    return [table(head, rows, "r  rrr"), text]
+    return [table(head, rows, "r  " + "r" * (len(head) - 3)), _about_scores(document)]
+
+
+def _last_cell(document: Mapping[str, Any], part: dict[str, Any] | None) -> str:
+    if predicted(document):
+        return numbers.accuracy_text(part)
+    last = predicting(document)
+    places = 2 if last is None else decimals(document["stages"][last])
+    return numbers.stage2_score_text(part, places)
+
+
+def _about_scores(document: Mapping[str, Any]) -> str:
+    screened = pruning(document)
+    sure, last = predicted(document), predicting(document)
+    lines = []
+    for stage, facts in screened.items():
+        (uncertainty,) = uncertainty_lines(facts, title(stage))
+        alone = len(screened) == 1 and (last is None or sure)
+        scores = "Scores" if alone else f"{title(stage)} scores"
+        lines.append(f"{scores} are {score_words(facts)}; lower is better. {uncertainty}")
+    if sure:
+        lines.append("An asterisk marks a prediction beyond the range that was fitted.")
+    return " ".join(lines)
 
 
 def _wins(document: Mapping[str, Any]) -> list[str]:
     survivors = [c["id"] for c in document["candidates"] if c["status"] == "ranked"]
-    stage = next(name for name in ("prediction", "stage2", "stage1") if document["wins"][name])
+    stage = "prediction" if document["wins"]["prediction"] else list(ran(document))[-1]
     wins = document["wins"][stage]
     if len(survivors) < 2:
         return []
@@ -141,8 +153,9 @@ def _tiers(document: Mapping[str, Any]) -> list[str]:
         return []
     confidence = document["decision"]["confidence"]
     ranked = [each for each in document["candidates"] if each["status"] == "ranked"]
+    last = predicting(document)
     lines = []
-    for _, members in groupby(ranked, key=lambda each: each["stage2"]["tier"]):
+    for _, members in groupby(ranked, key=lambda each: each[last]["tier"]):
         first, *others = [code(each["id"]) for each in members]
         if others:
             lines.append(f"Not told apart from {first} at {confidence:g}: {', '.join(others)}.")
@@ -155,24 +168,28 @@ def _of_what(document: Mapping[str, Any], stage: str) -> str:
             "Probability that the row's target has the higher accuracy, mean over benchmarks. It "
             "covers items, seeds of the proxies, and how far targets of similar score differ."
         )
-    uncertainty = document["stages"]["stage1"].get("doubt") if stage == "stage1" else None
+    uncertainty = document["stages"][stage].get("doubt")
     if uncertainty is None or uncertainty["tau"] is None:
-        return f"Probability that the row has the better score in {STAGE_NAMES[stage]}."
-    return "Probability that the row is the better one at target size, as far as Stage 1 tells."
+        return f"Probability that the row has the better score in {title(stage)}."
+    return (
+        "Probability that the row is the better one at target size, as far as "
+        f"{title(stage)} tells."
+    )
 
 
 def _prediction(document: Mapping[str, Any]) -> list[str]:
     functions = document["provenance"]["transfer"]
-    if document["stages"]["stage2"] is None or not functions:
+    last = predicting(document)
+    if last is None or not functions:
         return []
     parts = ["## Predicted accuracy of the target, by benchmark"]
     for benchmark, function in functions.items():
         low, high = function["fitted_range"]
         rows = []
         for each in document["candidates"]:
-            if each["stage2"] is None:
+            if each[last] is None:
                 continue
-            part = each["stage2"]["benchmarks"][benchmark]
+            part = each[last]["benchmarks"][benchmark]
             extrapolated = "extrapolated" if part["extrapolated"] else ""
             score = numbers.number(part["rbridge"], 3)
             rows.append([code(each["id"]), score, numbers.accuracy_text(part), extrapolated])

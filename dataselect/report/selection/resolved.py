@@ -14,6 +14,8 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_args
@@ -27,7 +29,7 @@ from dataselect.corpus.files import origin
 from dataselect.corpus.forms import Form
 from dataselect.proxies.recipe import Recipe
 from dataselect.scoring.series import Member
-from dataselect.stages.proxy_origins import Given, StageName
+from dataselect.stages.proxy_origins import Given, own_proxies, role, section, stages
 from dataselect.store import content_key
 from dataselect.wording import one_line
 
@@ -58,13 +60,14 @@ def resolved_yaml(
     if manifest.sources:
         values["sources"] = [_source(each, manifest.base, folder) for each in manifest.sources]
     values["candidates"] = [
-        _candidate(each, manifest.base, folder, given) for each in manifest.candidates
+        _candidate(each, manifest.base, folder, _given_to(each.id, plan, given))
+        for each in manifest.candidates
     ]
     if manifest.evidence is not None:
         path = manifest.evidence.target_accuracy
         values["evidence"] = {"target_accuracy": moved(path, manifest.base, folder)}
     values["plan"] = _plan(plan, recipes, folder)
-    return _HEADER + block_yaml(values) + "".join(_hashes(given))
+    return _HEADER + block_yaml(values) + "".join(_hashes(plan, given))
 
 
 def moved(path: str, base: Path, folder: Path) -> str:
@@ -77,18 +80,32 @@ def moved(path: str, base: Path, folder: Path) -> str:
     return Path(os.path.relpath(Path(base).resolve() / path, folder.resolve())).as_posix()
 
 
-def _candidate(candidate: Candidate, base: Path, folder: Path, given: Given) -> dict[str, Any]:
+_Located = Mapping[tuple[str, ...], tuple[tuple[Member, ...], ...]]
+"""Existing checkpoints, located, by the keys in a candidate's `proxies` that name them."""
+
+
+def _given_to(candidate: str, plan: Plan, given: Given) -> _Located:
+    return {own_proxies(plan, s): given.get((s, candidate), ()) for s in stages(plan)}
+
+
+def _candidate(candidate: Candidate, base: Path, folder: Path, located: _Located) -> dict[str, Any]:
     if candidate.path is not None:
         values = _source(candidate, base, folder)
     else:
         # The other defaults say how to read text, and a mixture has no text of its own.
         values = candidate.model_dump(include={"id", "title", "mixture"}, exclude_none=True)
-    if candidate.proxies is not None:
+    named = candidate.proxies
+    if named is not None:
         values["proxies"] = {
-            stage.section: _proxies(named, given.get((stage, candidate.id), ()), base, folder)
-            for stage in StageName
-            if (named := getattr(candidate.proxies, stage.section)) is not None
+            key: _proxies(proxies, located.get((key,), ()), base, folder)
+            for key, proxies in (("screen", named.screen), ("predict", named.predict))
+            if proxies is not None
         }
+        if named.rungs is not None:
+            values["proxies"]["rungs"] = {
+                rung: _proxies(proxies, located.get(("rungs", rung), ()), base, folder)
+                for rung, proxies in named.rungs.items()
+            }
     return values
 
 
@@ -118,13 +135,13 @@ def _series(
     return values
 
 
-def _hashes(given: Given) -> Iterator[str]:
+def _hashes(plan: Plan, given: Given) -> Iterator[str]:
     """Comments with the hash of all files of checkpoints in folders, which no commit pins."""
     for (stage, candidate), series in given.items():
         for member in (member for members in series for member in members):
             if member.commit is None:
                 digest = content_key("checkpoint", member.checkpoint.identity)
-                yield f"# {stage.section}, {candidate}: {one_line(member.label)} was {digest}\n"
+                yield f"# {role(plan, stage)}, {candidate}: {one_line(member.label)} was {digest}\n"
 
 
 def _trainer(trainer: Trainer, base: Path, folder: Path) -> dict[str, Any]:
@@ -167,17 +184,17 @@ def _moved_pattern(pattern: str, base: Path, folder: Path) -> str:
 
 
 def _plan(plan: Plan, recipes: Mapping[str, Recipe], folder: Path) -> dict[str, Any]:
-    spelled_out = {
-        section: getattr(plan, section).model_copy(
-            update={"proxy": _spelled_out(getattr(plan, section).proxy, recipe)}
-        )
-        for section, recipe in recipes.items()
-    }
-    values = plan.model_copy(update=spelled_out).model_dump(exclude_none=True)
-    for section in (stage.section for stage in StageName):
-        chosen = getattr(plan, section)
-        if chosen is not None and chosen.train is not None:
-            values[section]["train"] = _trainer(chosen.train, plan.base, folder)
+    values = plan.model_dump(exclude_none=True)
+    for stage, chosen in stages(plan).items():
+        written: dict[str, Any] = reduce(getitem, plan.place(stage.number), values)  # type: ignore[arg-type]
+        recipe = recipes.get(section(plan, stage))
+        if recipe is not None and chosen.proxy is not None:
+            proxy = _spelled_out(chosen.proxy, recipe)
+            written["proxy"] = proxy.model_dump(exclude_none=True)
+        if chosen.train is not None:
+            written["train"] = _trainer(chosen.train, plan.base, folder)
+        if "transfer" in written:
+            written["transfer"] = moved(written["transfer"], plan.base, folder)
     tokenizer = values.get("tokenizer", {})
     if "path" in tokenizer and (plan.base / tokenizer["path"]).is_dir():
         tokenizer["path"] = moved(tokenizer["path"], plan.base, folder)
@@ -191,8 +208,6 @@ def _plan(plan: Plan, recipes: Mapping[str, Recipe], folder: Path) -> dict[str, 
             benchmark["traces"] = [moved(each, plan.base, folder) for each in named]
         if "weigh" in benchmark and (plan.base / benchmark["weigh"]).exists():
             benchmark["weigh"] = moved(benchmark["weigh"], plan.base, folder)
-    if "transfer" in values.get("predict", {}):
-        values["predict"]["transfer"] = moved(values["predict"]["transfer"], plan.base, folder)
     for key in ("constraints", "transfer"):
         if values.get("mix", {}).get(key):
             values["mix"][key] = moved(values["mix"][key], plan.base, folder)

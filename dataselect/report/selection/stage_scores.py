@@ -9,6 +9,7 @@ from typing import Any
 
 from dataselect.report import numbers
 from dataselect.report.markdown import code, table
+from dataselect.report.selection.stages import before, in_last, predicted, predicting, title
 
 _KINDS = {
     "candidates": "mean z-scores of rBridge over the benchmarks",
@@ -46,55 +47,58 @@ def score_words(stage: Mapping[str, Any]) -> str:
 
 
 def shows_scores(document: Mapping[str, Any]) -> bool:
-    """Whether survivors are ranked by Stage 2's scores, since an accuracy is not predicted."""
-    return document["stages"]["stage2"] is not None and not any(
-        each["stage2"] and each["stage2"]["predicted_accuracy"] is not None
-        for each in document["candidates"]
-    )
+    """Whether survivors are ranked by the last stage's scores, since no accuracy is predicted."""
+    return predicting(document) is not None and not predicted(document)
 
 
 def by_benchmark(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Heading and rows of Stage 2's rBridge by benchmark, with the rank of Stage 1."""
-    survivors = [each for each in document["candidates"] if each["stage2"]]
-    benchmarks: Sequence[str] = list(survivors[0]["stage2"]["benchmarks"])
+    """Heading and rows of the last stage's rBridge by benchmark, with the rank in Stage 1."""
+    candidates = document["candidates"]
+    survivors = [(each, part) for each in candidates if (part := in_last(document, each))]
+    benchmarks: Sequence[str] = list(survivors[0][1]["benchmarks"])
     first = {each["id"]: each["stage1"] for each in document["candidates"] if each["stage1"]}
     order = sorted(first, key=lambda name: first[name]["score"])
     rows = [
         [
             each["id"],
-            *(numbers.number(each["stage2"]["benchmarks"][b]["rbridge"], 3) for b in benchmarks),
+            *(numbers.number(part["benchmarks"][b]["rbridge"], 3) for b in benchmarks),
             str(order.index(each["id"]) + 1),
         ]
-        for each in survivors
+        for each, part in survivors
     ]
     return ["candidate", *benchmarks, "rank in Stage 1"], rows
 
 
 def benchmark_lines(document: Mapping[str, Any]) -> list[str]:
-    """The README's section on Stage 2's scores; none where accuracies are predicted."""
-    if not shows_scores(document):
+    """The README's section on the last stage's scores; none where accuracies are predicted."""
+    last = predicting(document)
+    if last is None or not shows_scores(document):
         return []
-    stage = document["stages"]["stage2"]
+    stage, name = document["stages"][last], title(last)
     (head, rows), sizes = by_benchmark(document), (stage.get("unit") or {}).get("sizes", {})
-    cells = [[code(name), *values] for name, *values in rows]
+    cells = [[code(candidate), *values] for candidate, *values in rows]
     if kind_of(stage) == "items":
-        units = [numbers.number(sizes.get(name), 3) for name in head[1:-1]]
+        units = [numbers.number(sizes.get(benchmark), 3) for benchmark in head[1:-1]]
         cells.append(["noise of one item", *units, ""])
     return [
-        "## Stage 2 scores, by benchmark",
+        f"## {name} scores, by benchmark",
         table(
-            ["", *(code(name) for name in head[1:-1]), head[-1]], cells, " " + "r" * len(head[1:])
+            ["", *(code(benchmark) for benchmark in head[1:-1]), head[-1]],
+            cells,
+            " " + "r" * len(head[1:]),
         ),
-        f"rBridge in nats per token; lower is better. Stage 2 scores are {score_words(stage)}.",
+        f"rBridge in nats per token; lower is better. {name} scores are {score_words(stage)}.",
     ]
 
 
 def tie_lines(document: Mapping[str, Any]) -> list[str]:
-    """A line for each set of survivors that Stage 1's order decides between."""
-    if not shows_scores(document):
+    """A line for each set of survivors that the order of the stage before decides between."""
+    last = predicting(document)
+    if last is None or not shows_scores(document):
         return []
-    ties = document["stages"]["stage2"].get("ties") or []
+    ties = document["stages"][last].get("ties") or []
     return [
-        f"{' and '.join(names)} have the same Stage 2 score; they are in the order of Stage 1"
+        f"{' and '.join(names)} have the same {title(last)} score; they are in the order of "
+        f"{title(before(last))}"
         for names in ties
     ]

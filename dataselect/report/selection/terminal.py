@@ -23,6 +23,7 @@ from dataselect.report.selection.stage_scores import (
     shows_scores,
     tie_lines,
 )
+from dataselect.report.selection.stages import in_last, predicted, predicting, pruning, title
 from dataselect.report.selection.truth import truth_rows, truth_sentences
 from dataselect.report.selection.uncertainty import (
     ablation_verdict,
@@ -48,7 +49,8 @@ def print_report(document: Mapping[str, Any], console: Console) -> None:
     if shows_scores(document):
         console.print()
         console.print(_by_benchmark(document))
-        words = f"Stage 2 scores are {score_words(document['stages']['stage2'])}"
+        last = predicting(document) or ""
+        words = f"{title(last)} scores are {score_words(document['stages'][last])}"
         console.print(Text(words, style="dim"))
     for line in tie_lines(document):
         console.print(Text(one_line(line), style="yellow"))
@@ -56,8 +58,9 @@ def print_report(document: Mapping[str, Any], console: Console) -> None:
         console.print(Text(one_line(line), style="yellow"))
     for line in _non_finite(document):
         console.print(Text(one_line(line), style="yellow"))
-    if noisy := noisy_benchmarks(document["stages"]["stage1"]):
-        console.print(Text(noisy, style="yellow"))
+    for name, stage in pruning(document).items():
+        if noisy := noisy_benchmarks(stage, title(name)):
+            console.print(Text(noisy, style="yellow"))
     for each in document["candidates"]:
         if each["status"] in ("diverged", "failed"):
             reason = one_line(f"{each['id']} {each['status']}: {each['reason']}")
@@ -78,38 +81,45 @@ def print_report(document: Mapping[str, Any], console: Console) -> None:
 
 
 def _ranking(document: Mapping[str, Any]) -> Table:
-    first, second = document["stages"]["stage1"], document["stages"]["stage2"]
+    screened, last = pruning(document), predicting(document)
+    several = len(screened) > 1
     table = _table()
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("candidate", overflow="fold")
-    table.add_column("Stage 1 score", justify="right", no_wrap=True)
-    table.add_column(f"P(best {first['kept']})", justify="right", no_wrap=True)
-    predicted = second is not None and _any_predicted(document)
+    for stage, facts in screened.items():
+        # Intervals of several stages do not fit; the README has them.
+        heading = title(stage) if several else f"{title(stage)} score"
+        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(f"P(best {facts['kept']})", justify="right", no_wrap=True)
     heading = "status"
-    if second is not None:
-        heading = "accuracy, %" if predicted else "Stage 2 score"
+    if last is not None:
+        heading = "accuracy, %" if predicted(document) else f"{title(last)} score"
     table.add_column(heading, justify="right", no_wrap=True)
     for each in document["candidates"]:
-        cells = [
-            numbers.number(each["rank"], 0),
-            f"{mark(each)}{each['id']}",
-            numbers.score_text(each["stage1"], decimals(first)),
-            numbers.probability(each["stage1"] and each["stage1"]["p_top_k"]),
-        ]
-        # A candidate without a second stage has its status in place of numbers.
-        if not each["stage2"]:
-            cells.append(each["status"])
-        elif predicted:
-            cells.append(numbers.accuracy_text(each["stage2"]))
-        else:
-            cells.append(numbers.stage2_score_text(each["stage2"], decimals(second)))
+        cells = [numbers.number(each["rank"], 0), f"{mark(each)}{each['id']}"]
+        for stage, facts in screened.items():
+            part, places = each[stage], decimals(facts)
+            score = numbers.number(part and part["score"], places)
+            cells.append(score if several else numbers.score_text(part, places))
+            cells.append(numbers.probability(part and part["p_top_k"]))
+        cells.append(_last_cell(document, each))
         table.add_row(*map(Text, cells), style=_STYLES[each["status"]])
     return table
 
 
+def _last_cell(document: Mapping[str, Any], candidate: Mapping[str, Any]) -> str:
+    """What the last stage says of a candidate; its status in place of numbers if nothing."""
+    last = predicting(document)
+    if last is None or not candidate[last]:
+        return str(candidate["status"])
+    if predicted(document):
+        return numbers.accuracy_text(candidate[last])
+    return numbers.stage2_score_text(candidate[last], decimals(document["stages"][last]))
+
+
 def _by_benchmark(document: Mapping[str, Any]) -> Table:
     head, rows = by_benchmark(document)
-    table = _table("Stage 2, rBridge in nats per token")
+    table = _table(f"{title(predicting(document) or '')}, rBridge in nats per token")
     for place, name in enumerate(head):
         justify: JustifyMethod = "right" if place else "left"
         table.add_column(Text(one_line(name)), justify=justify, overflow="fold")
@@ -118,17 +128,13 @@ def _by_benchmark(document: Mapping[str, Any]) -> Table:
     return table
 
 
-def _any_predicted(document: Mapping[str, Any]) -> bool:
-    forecasts = [each["stage2"] for each in document["candidates"] if each["stage2"]]
-    return any(each["predicted_accuracy"] is not None for each in forecasts)
-
-
 def _legend(document: Mapping[str, Any]) -> Text:
     first = document["stages"]["stage1"]
     over = interval_words(first.get("doubt"))
     unit = "" if kind_of(first) in ("candidates", "ranks") else f"{score_words(first)}; "
     words = f"scores: {unit}lower is better; [{100 * first['confidence']:g}% interval, over {over}]"
-    if any(each["stage2"] and each["stage2"]["extrapolated"] for each in document["candidates"]):
+    parts = [in_last(document, each) for each in document["candidates"]]
+    if any(part and part["extrapolated"] for part in parts):
         words += "; * extrapolated"
     return Text(words, style="dim")
 

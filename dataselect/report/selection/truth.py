@@ -5,6 +5,7 @@
     accuracy       by candidate, mean over the file's benchmarks, 0..1
     unknown[]      candidates whose target is not known
     best[], chosen, regret, lost_in_cut, random_regret
+    lost_by_cut    by stage: its part of lost_in_cut
     first_by       by metric of Stage 1: chosen[], accuracy, regret
     predictions    by candidate: predicted, low, high, true, constant, held, error, constant_error
     not_compared[] predicted benchmarks that the file of known accuracies lacks
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from dataselect.decisions.regret import MOST_TOKENS
 from dataselect.report import numbers
 from dataselect.report.markdown import code, escape, table
+from dataselect.report.selection.stages import in_last, title
 from dataselect.wording import one_line
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ def truth_rows(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]
     rows = []
     for each in document["candidates"]:
         checked = checks.get(each["id"])
-        predicted = numbers.accuracy_text(each["stage2"])
+        predicted = numbers.accuracy_text(in_last(document, each))
         row = [
             numbers.number(each["rank"], 0),
             each["id"],
@@ -136,7 +138,7 @@ def _choice(document: Mapping[str, Any], truth: Mapping[str, Any]) -> str:
     if regret is None:
         return f"{first}; the accuracy of the chosen, {chosen}, is not known."
     reached = numbers.percent(truth["accuracy"][chosen])
-    lost = _lost(document, regret, truth["lost_in_cut"])
+    lost = _lost(document, truth)
     return (
         f"{first}; {chosen}, which is chosen, reaches {reached}: the choice costs "
         f"{numbers.points(regret)} points{lost}."
@@ -154,14 +156,20 @@ def _fate(document: Mapping[str, Any], best: list[str]) -> str:
     return f" and {words[status['status']]}"
 
 
-def _lost(document: Mapping[str, Any], regret: float, lost: float | None) -> str:
-    """Stage 1's part in the regret; "" if nothing was pruned."""
+def _lost(document: Mapping[str, Any], truth: Mapping[str, Any]) -> str:
+    """The cuts' part in the regret; "" if nothing was pruned."""
+    lost, cuts = truth["lost_in_cut"], truth["lost_by_cut"]
     if all(each["status"] != "pruned" for each in document["candidates"]) or lost is None:
         return ""
     if lost <= 0:
-        return ", none of them in Stage 1's cut"
-    which = "all" if lost >= regret else numbers.points(lost)
-    return f", {which} of them in Stage 1's cut"
+        whose = f"{title(next(iter(cuts)))}'s" if len(cuts) == 1 else "a"
+        return f", none of them in {whose} cut"
+    which = "all" if lost >= truth["regret"] else numbers.points(lost)
+    losing = {title(stage): part for stage, part in cuts.items() if part > 0}
+    if len(losing) == 1:
+        return f", {which} of them in {next(iter(losing))}'s cut"
+    parts = [f"{stage} ({numbers.points(part)})" for stage, part in losing.items()]
+    return f", {which} of them in the cuts of {_listed(parts)}"
 
 
 def _predictions(document: Mapping[str, Any], truth: Mapping[str, Any]) -> list[str]:

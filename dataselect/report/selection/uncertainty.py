@@ -1,4 +1,4 @@
-"""Uncertainty of Stage 1 in words and tables: what its probabilities cover, noise, the ablation.
+"""Uncertainty of the stages that prune in words and tables, and the ablation of Stage 1.
 
 Views of the document alone. If its key `doubt` is missing or null (an older document, or a ranking
 without it), probabilities are over items only.
@@ -15,14 +15,14 @@ _AT_TARGET = "is the better one at target size"
 
 
 def claim(uncertainty: Mapping[str, Any] | None) -> str:
-    """What Stage 1's probability refers to, for the phrase "it … with probability .8"."""
+    """What a stage's probability refers to, for the phrase "it … with probability .8"."""
     if uncertainty is None or uncertainty["tau"] is None:
         return "its score is ahead"
     return f"it {_AT_TARGET}"
 
 
 def knowledge(uncertainty: Mapping[str, Any] | None) -> str:
-    """What Stage 1's probability rests on: "over items and seeds", "by an extrapolation ..."."""
+    """What a stage's probability rests on: "over items and seeds", "by an extrapolation ..."."""
     if uncertainty is None or uncertainty["tau"] is None:
         return "over items and seeds" if uncertainty and uncertainty["measured"] else "over items"
     if uncertainty["extrapolated"]:
@@ -31,15 +31,15 @@ def knowledge(uncertainty: Mapping[str, Any] | None) -> str:
 
 
 def interval_words(uncertainty: Mapping[str, Any] | None) -> str:
-    """What the intervals of Stage 1's scores cover."""
+    """What the intervals of a stage's scores cover."""
     if uncertainty and uncertainty["measured"]:
         return f"items and {uncertainty['seeds']} seeds"
     return "items alone"
 
 
-def uncertainty_lines(stage1: Mapping[str, Any]) -> list[str]:
+def uncertainty_lines(stage: Mapping[str, Any], title: str = "Stage 1") -> list[str]:
     """A paragraph for the README: what intervals and probabilities cover and what not."""
-    uncertainty, share = stage1.get("doubt"), f"{100 * stage1['confidence']:g}%"
+    uncertainty, share = stage.get("doubt"), f"{100 * stage['confidence']:g}%"
     words = (
         f"In brackets the {share} interval of a bootstrap over items, the same items for every "
         "candidate"
@@ -53,7 +53,7 @@ def uncertainty_lines(stage1: Mapping[str, Any]) -> list[str]:
         return [f"{words}; neither it nor the probabilities cover {missing}."]
     seeds = "" if uncertainty["measured"] else "what one training seed commonly changes, and "
     paragraph = (
-        f"{words}. P(best {stage1['kept']}) and Stage 1's probabilities of pairs also cover {seeds}"
+        f"{words}. P(best {stage['kept']}) and {title}'s probabilities of pairs also cover {seeds}"
         "how far published proxies of as many training FLOPs were from the order of their targets "
         f"(half of the differences off by more than {numbers.number(uncertainty['tau'])} of the "
         f"score's unit). That rests on {escape(uncertainty.get('source') or 'published runs')}."
@@ -63,15 +63,15 @@ def uncertainty_lines(stage1: Mapping[str, Any]) -> list[str]:
     return [paragraph]
 
 
-def noise_lines(stage1: Mapping[str, Any]) -> list[str]:
+def noise_lines(stage: Mapping[str, Any], title: str = "Stage 1") -> list[str]:
     """A section for the README on which benchmarks are too noisy to choose by."""
-    noise = stage1.get("signal_to_noise") or {}
+    noise = stage.get("signal_to_noise") or {}
     if not noise:
         return []
     known = {name: each for name, each in noise.items() if each["verdict"] != "unknown"}
     if not known:
         reason = next(iter(noise.values()))["reason"]
-        return ["## Noise of the benchmarks in Stage 1", f"Not known: {escape(reason)}."]
+        return [f"## Noise of the benchmarks in {title}", f"Not known: {escape(reason)}."]
     rows = [
         [
             code(name),
@@ -86,7 +86,7 @@ def noise_lines(stage1: Mapping[str, Any]) -> list[str]:
     head = ["", "spread of candidates", "noise of their means", "ratio", "order kept", ""]
     remarks = [f"{code(name)}: {escape(each['reason'])}." for name, each in noise.items()]
     return [
-        "## Noise of the benchmarks in Stage 1",
+        f"## Noise of the benchmarks in {title}",
         table(head, rows, " rrrr "),
         "Standard deviations in nats per token; the noise is subtracted from the spread. Order "
         "kept: share of the pairs that this noise leaves in their true order at the proxy's own "
@@ -160,10 +160,10 @@ def ablation_verdict(ablation: Mapping[str, Any]) -> str:
     )
 
 
-def noisy_benchmarks(stage1: Mapping[str, Any]) -> str | None:
+def noisy_benchmarks(stage: Mapping[str, Any], title: str = "Stage 1") -> str | None:
     """A line for the terminal naming the benchmarks that are too noisy to choose by."""
-    noise = stage1.get("signal_to_noise") or {}
+    noise = stage.get("signal_to_noise") or {}
     names = [name for name, each in noise.items() if each["verdict"] == "too noisy"]
     if not names:
         return None
-    return f"too noisy to choose by in Stage 1: {', '.join(map(one_line, names))}"
+    return f"too noisy to choose by in {title}: {', '.join(map(one_line, names))}"

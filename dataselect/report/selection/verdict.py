@@ -4,10 +4,10 @@ It compares the first and the second of the last stage that scored two or more. 
 not beat another survivor with the plan's confidence, the sentence says so before anything else: the
 order of candidates that cannot be told apart is not a result.
 
-Stage 1's probability is that of being better at target size, as far as items, seeds and published
-proxies tell. Stage 2's is that of the higher target accuracy if transfer functions apply
-(`forecast`); else that of the better score, over items and not the training seed, so it is
-optimistic.
+The probability of a stage that prunes is that of being better at target size, as far as items,
+seeds and published proxies tell. That of a stage that predicts is that of the higher target
+accuracy if transfer functions apply (`forecast`); else that of the better score, over items and not
+the training seed, so it is optimistic.
 """
 
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ from dataselect.report.numbers import number, percent, points, probability
 from dataselect.report.selection.leaks import verdict_clause
 from dataselect.report.selection.stage_scores import UNITS
 from dataselect.report.selection.uncertainty import claim, knowledge
-from dataselect.stages.proxy_origins import StageName
+from dataselect.stages.predict import Prediction
 
 if TYPE_CHECKING:
     from dataselect.decisions.ranking import Ranking
     from dataselect.pipeline import Selection
-    from dataselect.stages.predict import Prediction
     from dataselect.stages.scores import StageScores
+    from dataselect.stages.screen import Screening
 
 
 def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
@@ -34,7 +34,6 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
     that the winner beats with a probability below `confidence`; `first_without_leaked_items` is
     None if no item was leaked.
     """
-    screening, prediction = selection.screening, selection.prediction
     confidence = selection.experiment.plan.confidence
     none: dict[str, Any] = {
         "winner": None,
@@ -52,17 +51,17 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
             **none,
             "text": "No candidate was scored in every stage, so there is nothing to choose.",
         }
-    winner = ranked[0]
-    lost = [name for name in screening.survivors if name not in ranked]
-    if prediction is not None and len(ranked) > 1:
-        ranking, stage, others = prediction.ranking, StageName.PREDICT, list(ranked[1:])
-    else:
-        ranking, stage = screening.ranking, StageName.SCREEN
-        others = [name for name in ranking.table.index if name != winner]
+    winner, prediction = ranked[0], selection.prediction
+    decided = _deciding(selection, ranked)
+    ranking, stage = decided.ranking, decided.scores.stage
+    others = [name for name in ranking.table.index if name != winner]
+    if isinstance(decided, Prediction):
+        others = list(ranked[1:])
+    lost = [name for name in selection.survivors if name not in ranked]
     if prediction is not None and len(ranked) == 1 and lost:
         text = (
-            f"{winner} is the only survivor scored in Stage 2, so there was nothing to compare it "
-            "with there."
+            f"{winner} is the only survivor scored in {prediction.scores.stage.label}, so there "
+            "was nothing to compare it with there."
         )
         return {**none, "winner": winner, "not_told_apart": lost, "text": text}
     if not others:
@@ -70,22 +69,17 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
         return {**none, "winner": winner, "text": text}
 
     second = others[0]
-    wins = ranking.wins
-    if stage is StageName.PREDICT and prediction is not None and prediction.wins is not None:
-        wins = prediction.wins
+    wins, known, compared = ranking.wins, None, None
+    if isinstance(decided, Prediction):
+        wins = ranking.wins if decided.wins is None else decided.wins
+        compared = _accuracies(decided, winner, second)
+    elif decided.uncertainty is not None:
+        known = asdict(decided.uncertainty)
     ahead = {name: float(wins.to_dict("index")[winner][name]) for name in others}
     close = [name for name, p in ahead.items() if p < confidence]
-    if stage is StageName.PREDICT and prediction is not None:
-        compared = _accuracies(prediction, winner, second) or _scores(
-            prediction.scores, ranking, winner, second
-        )
-    else:
-        compared = _scores(screening.scores, ranking, winner, second)
+    compared = compared or _scores(decided.scores, ranking, winner, second)
     margin, unit, comparison = compared
     uncertainty = f" but cannot be told apart from {_listed(close)}" if close else ""
-    known = None
-    if stage is StageName.SCREEN and screening.uncertainty is not None:
-        known = asdict(screening.uncertainty)
     chance = f"{claim(known)} with probability {probability(ahead[second])} {knowledge(known)}"
     if wins is not ranking.wins:
         chance = f"its target is ahead with probability {probability(ahead[second])}"
@@ -102,6 +96,14 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
         "first_without_leaked_items": first,
         "text": f"{winner} comes first{uncertainty}: {comparison}; {chance}.{leaks}",
     }
+
+
+def _deciding(selection: "Selection", ranked: Sequence[str]) -> "Screening | Prediction":
+    """The last stage that scored two or more of the candidates that it can compare."""
+    if selection.prediction is not None and len(ranked) > 1:
+        return selection.prediction
+    several = [each for each in selection.screenings if len(each.ranking.table) > 1]
+    return several[-1] if several else selection.screening
 
 
 def _accuracies(
@@ -141,7 +143,7 @@ def _scores(
         f"{second} ({number(theirs - ours, decimals)} {unit}; lower is better)"
     )
     if any(winner in tie and second in tie for tie in ranking.ties):
-        comparison += ", a tie that Stage 1 decides"
+        comparison += f", a tie that Stage {stage - 1} decides"
     return theirs - ours, unit, comparison
 
 

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from dataselect.compute.machine import this_machine
-from dataselect.cost import PlannedCost
+from dataselect.cost import PlannedCost, StageCost
 from dataselect.pipeline import Selection
 from dataselect.report.markdown import escape
 from dataselect.report.selection.document import document
 from dataselect.report.selection.readme import readme
 
 MakeSelection = Callable[..., Selection]
+COST = PlannedCost(5, (StageCost(5, 1e3), StageCost(2, 1e4)), 1e6)
 
 
 def by_id(made: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -108,7 +109,7 @@ def test_predictions_carry_their_interval_and_extrapolation(make_selection: Make
 def test_cost_is_the_sum_over_stages_and_target_against_a_target_run_for_each(
     make_selection: MakeSelection,
 ) -> None:
-    cost = document(replace(make_selection(), cost=PlannedCost(5, 2, 1e3, 1e4, 1e6)))["cost"]
+    cost = document(replace(make_selection(), cost=COST))["cost"]
     assert cost["flops"] == {
         "stage1": 5e3,
         "stage2": 2e4,

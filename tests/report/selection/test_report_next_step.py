@@ -198,7 +198,7 @@ def test_the_present_probability_is_that_of_stage_1(
     selection = with_seeds(make_selection(stage2=False), noise)
     selection = with_gap(selection, 0.4, seed_sd=0.3, doubt=0.7)
     others = ["fair", "blend", "poor"]
-    made = leads(selection.experiment, selection.screening, None, StageName.SCREEN, "good", others)
+    made = leads(selection.experiment, selection, StageName.SCREEN, "good", others)
     wins = selection.screening.ranking.wins
     for name, lead in made.items():
         assert lead.probability(len(noise)) == pytest.approx(wins.loc["good", name], abs=0.06)

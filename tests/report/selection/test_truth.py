@@ -24,10 +24,7 @@ ALL = {"good": 0.7, "fair": 0.6, "blend": 0.5, "poor": 0.9, "broken": 0.1}
 
 
 def judged(selection: Selection, table: Mapping[str, Mapping[str, float]]) -> KnownTruth | None:
-    screening = selection.screening
-    return judge(
-        selection.experiment, screening, selection.prediction, table, screening.by_metric()
-    )
+    return judge(selection.experiment, selection, table, selection.screening.by_metric())
 
 
 def sentences(selection: Selection) -> list[str]:

@@ -1,0 +1,74 @@
+"""What the stages of a run found, in their order, and the chance lost in their cuts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dataselect.decisions.uncertainty import best_probabilities
+from dataselect.stages.predict import Prediction
+from dataselect.stages.proxy_origins import StageName
+from dataselect.stages.scores import StageScores
+from dataselect.stages.screen import Screening
+
+
+@dataclass(frozen=True)
+class StageCut:
+    """The cut of a stage that others followed."""
+
+    stage: StageName
+    """The stage that pruned."""
+    p_best: Mapping[str, float]
+    """By candidate in the stage's order, the probability to be the best of them; they add up to
+    1."""
+    survivors: tuple[str, ...]
+    """Candidates that it kept."""
+
+    @property
+    def p_kept(self) -> float:
+        """Probability that the best of the stage's candidates is among the survivors."""
+        return sum(self.p_best[name] for name in self.survivors)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageResults:
+    """The stages that ran."""
+
+    screening: Screening
+    """Stage 1: scores, ranking and survivors."""
+    between: tuple[Screening, ...] = ()
+    """The stages after it that prune, in their order."""
+    prediction: Prediction | None = None
+    """The last stage, target accuracies of the survivors; None if the last to run pruned."""
+
+    @property
+    def screenings(self) -> tuple[Screening, ...]:
+        """All stages that prune, in their order."""
+        return (self.screening, *self.between)
+
+    @property
+    def survivors(self) -> tuple[str, ...]:
+        """Candidates that no stage pruned, in the order of the last one that could."""
+        return self.screenings[-1].survivors
+
+    @property
+    def by_stage(self) -> dict[StageName, Screening | Prediction]:
+        """The result of each stage by name, in their order."""
+        ran = {each.scores.stage: each for each in self.screenings}
+        last = {} if self.prediction is None else {self.prediction.scores.stage: self.prediction}
+        return {**ran, **last}
+
+    @property
+    def scores(self) -> dict[StageName, StageScores]:
+        """The scores of each stage by name, in their order."""
+        return {name: each.scores for name, each in self.by_stage.items()}
+
+    def cuts(self, seed: int) -> tuple[StageCut, ...]:
+        """The cuts of all stages but the last to run, in their order; `seed` is the plan's."""
+        before = self.screenings if self.prediction is not None else self.screenings[:-1]
+        return tuple(
+            StageCut(
+                each.scores.stage,
+                best_probabilities(each.ranking, each.uncertainty, seed),
+                each.survivors,
+            )
+            for each in before
+        )
