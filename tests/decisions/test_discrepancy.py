@@ -48,6 +48,16 @@ def test_draws_of_candidates_give_the_probability_of_pairs() -> None:
     assert ahead == pytest.approx(0.75, abs=0.005)
 
 
+def test_candidates_share_a_scale_so_that_the_first_of_many_can_be_likely_the_best() -> None:
+    rng = np.random.default_rng(0)
+    tau, ahead = 0.3, np.r_[1.5, np.zeros(11)]
+    p_best = float(((ahead + Gap(tau, 0.0, None).draws((100_000, 12), rng)).argmax(1) == 0).mean())
+    alone = ahead + tau / 2 * rng.standard_cauchy((100_000, 12))
+    assert p_best > float((alone.argmax(1) == 0).mean()) + 0.1
+    # No surer than of a single pair.
+    assert p_best < float(ahead_probability(np.array(1.5), 0.0, tau))
+
+
 @pytest.mark.parametrize("fitted", [LIKELIHOOD, RBRIDGE])
 @given(exponent=st.floats(12, 22), more=st.floats(0, 3))
 def test_a_larger_proxy_is_never_less_sure(
