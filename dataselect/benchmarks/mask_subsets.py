@@ -2,7 +2,7 @@
 
 The authors' release for the mask variant of the score (MIT). A row has a question and a reasoning
 with `<span>` around its key steps. There are no answers and no ids, so nothing but the reasoning
-can be scored, and an item's id is its position. `traces.marked_release` makes the items' traces.
+can be scored, and an item's id is its position. `traces.marking` makes the items' traces.
 
 Not here: the benchmarks that the questions come from, with worked examples and answers.
 """

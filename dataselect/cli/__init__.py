@@ -22,6 +22,7 @@ from dataselect.cli.predict import predict
 from dataselect.cli.run import init, plan, run, validate
 from dataselect.cli.score import score
 from dataselect.cli.trace_files import compare, export, show, verify
+from dataselect.cli.trace_marks import mark
 from dataselect.cli.traces import build, pull, weigh
 
 app = typer.Typer(
@@ -49,7 +50,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     predict,
     agree,
 )
-_TRACES: tuple[Callable[..., None], ...] = (pull, build, weigh, show, verify, export, compare)
+_TRACES: tuple[Callable[..., None], ...] = (pull, build, weigh, mark, show, verify, export, compare)
 for command in _COMMANDS:
     app.command(cls=PlainNumbers)(command)
 for command in _TRACES:

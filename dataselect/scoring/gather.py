@@ -23,8 +23,9 @@ from dataselect.store import Store
 from dataselect.traces.frontier import RecordedFrontier, warn_of_missing
 from dataselect.traces.grading import grade_traces
 from dataselect.traces.library import find_trace_files, trace_benchmark
-from dataselect.traces.marked_release import STRAY, marked_traces
+from dataselect.traces.marking import STRAY, marked_traces
 from dataselect.traces.own_rationales import NOTHING_TO_WEIGH, own_rationales, without_rationale
+from dataselect.traces.reasoning import take_apart
 from dataselect.traces.released import RELEASED, import_released
 from dataselect.traces.shot_rationales import with_shot_rationales
 from dataselect.traces.trace import TraceSet, read_traces, write_traces
@@ -264,7 +265,7 @@ def weighed(
     report: Callable[[str], None],
 ) -> TraceSet:
     """The items' own rationales with letter probabilities of a model, computed once."""
-    own_rationales(benchmark)
+    texts = own_rationales(benchmark)
     resolved = resolve_model(model, "float32", store)
 
     told = False
@@ -282,6 +283,8 @@ def weighed(
         "version": WEIGHING_VERSION,
         "model": resolved.identity,
         "benchmark": benchmark.content_hash,
+        # Only where there are any, so that other traces keep their keys.
+        **({"marks": 1} if any(take_apart(text).marked for text in texts.values()) else {}),
     }
     traces = _kept(store, spec, weigh)
     if not told:

@@ -8,7 +8,6 @@ It runs a model, so it belongs to `scoring`, whose decoding and likelihoods it u
 `traces`. Not here: models behind a server.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -31,6 +30,7 @@ from dataselect.scoring.token_spans import (
 )
 from dataselect.traces.frontier import warn_of_missing
 from dataselect.traces.own_rationales import NOTHING_TO_WEIGH, own_rationales
+from dataselect.traces.reasoning import split_answer, take_apart
 from dataselect.traces.trace import (
     Trace,
     TraceHeader,
@@ -39,9 +39,6 @@ from dataselect.traces.trace import (
     runs_of,
 )
 
-_FINAL = re.compile(
-    r"(?:(?:so|thus|therefore|hence),?\s+)?the\s+(?:final\s+)?answer\s+is|####", re.IGNORECASE
-)
 _UNBOUNDED = 1 << 30
 
 
@@ -70,7 +67,8 @@ class LocalFrontier:
     def weigh(self, benchmark: BenchmarkItems, texts: Mapping[str, str]) -> TraceSet:
         """Traces of given reasoning with letter probabilities after each item's context.
 
-        `texts`: reasoning by item id; its final answer is cut off. Items without reasoning, and
+        `texts`: reasoning by item id; its final answer is cut off, and `<span>` tags in it become
+        the trace's marks (`traces.reasoning`). Items without reasoning, and
         those that do not fit the model, get an exclusion in place of a trace, and so do items with
         a probability that is NaN. Raises InputError when no item gets a trace, and when too many
         have such a probability (`non_finite`).
@@ -79,32 +77,33 @@ class LocalFrontier:
         aligner = Aligner(self._tokenizer)
         fitted, reasons = [], {}
         for item in benchmark.items:
-            reasoning, answer = split_answer(texts.get(item.id, ""))
-            if not reasoning:
+            given = take_apart(texts.get(item.id, ""))
+            if not given.text:
                 continue
             try:
                 (aligned,), _ = fit(
                     partial(benchmark.context, item),
                     len(benchmark.examples(item)),
-                    [benchmark.trace_text(reasoning)],
+                    [benchmark.trace_text(given.text)],
                     aligner,
                     limit,
                 )
             except (RewrittenTextError, TooLongError) as error:
                 reasons[item.id] = str(error)
                 continue
-            fitted.append((item.id, reasoning, answer, aligned))
+            fitted.append((item.id, given, aligned))
         pairs = [(aligned.context_ids, aligned.ids) for *_, aligned in fitted]
         likelihoods = token_nll(self._model, pairs, self._device)
         traces = {}
-        for (name, reasoning, answer, aligned), nll in zip(fitted, likelihoods.nll, strict=True):
+        for (name, given, aligned), nll in zip(fitted, likelihoods.nll, strict=True):
             # An infinite loss is a probability of 0; a NaN says nothing.
             if np.isnan(nll).any():
                 reasons[name] = NOT_FINITE
                 continue
-            letters = letter_probabilities(aligned.spans, np.exp(-nll), len(reasoning) + 1)
+            letters = letter_probabilities(aligned.spans, np.exp(-nll), len(given.text) + 1)
             # The first letter is the space between the prompt and the reasoning.
-            traces[name] = Trace(name, reasoning, runs_of(letters[1:]), answer)
+            runs = runs_of(letters[1:])
+            traces[name] = Trace(name, given.text, runs, given.answer, given.marked)
         return self._set(benchmark, traces, reasons, "weighed by teacher-forcing")
 
     def generate(
@@ -182,17 +181,3 @@ class LocalFrontier:
             if item.id not in traces
         )
         return TraceSet(header, traces, exclusions)
-
-
-def split_answer(text: str) -> tuple[str, str | None]:
-    """Reasoning and final answer: the text before and after the last "the answer is" or "####".
-
-    Both are stripped. The answer is the rest of its line without a closing ".", or None when the
-    text has none.
-    """
-    marks = list(_FINAL.finditer(text))
-    if not marks:
-        return text.strip(), None
-    rest = text[marks[-1].end() :].strip()
-    answer = rest.splitlines()[0].strip().rstrip(".") if rest else ""
-    return text[: marks[-1].start()].strip(), answer or None

@@ -78,6 +78,12 @@ class Summary:
     flat: int
     """How many traces have all probabilities within `FLAT_RANGE`."""
 
+    marked: int
+    """How many traces have marked letters."""
+
+    share_marked: float
+    """Share of letters that are marked."""
+
     right: int | None
     """How many answers are right; None when answers were not graded."""
 
@@ -121,6 +127,8 @@ def summarise(
         highest=float(values.max()) if known else None,
         share_without_probability=1 - known / letters if letters else 0.0,
         flat=sum(_is_flat(trace) for trace in each),
+        marked=sum(bool(trace.spans) for trace in each),
+        share_marked=_marked_letters(each) / letters if letters else 0.0,
         right=None if graded is None else sum(one is True for one in graded),
         graded=None if graded is None else sum(one is not None for one in graded),
     )
@@ -131,7 +139,10 @@ def verify(traces: TraceSet, benchmark: BenchmarkItems | None = None) -> list[st
     problems = [] if benchmark is None else _against(traces, benchmark)
     each = traces.traces.values()
     found = (
-        ("no letter with a probability", [t.item for t in each if _range(t) is None]),
+        (
+            "no letter with a probability",
+            [t.item for t in each if _range(t) is None and not t.spans],
+        ),
         (
             "letter probabilities that are all about the same, so every weight will be 1",
             [t.item for t in each if _is_flat(t)],
@@ -201,6 +212,10 @@ def grouped(exclusions: Iterable[Exclusion]) -> tuple[tuple[str, int], ...]:
         for kind, reasons in kinds.items()
     ]
     return tuple(sorted(groups, key=lambda group: -group[1]))
+
+
+def _marked_letters(traces: Iterable[Trace]) -> int:
+    return sum(end - start for trace in traces for start, end in trace.spans or ())
 
 
 def _spread(lengths: Sequence[int]) -> Spread | None:

@@ -13,7 +13,7 @@ from dataselect.benchmarks.mask_subsets import MASKED
 from dataselect.benchmarks.own import load_definition
 from dataselect.config.benchmark import MASK_SUBSETS, without_answers
 from dataselect.errors import InputError
-from dataselect.traces.marked_release import STRAY, marked_traces
+from dataselect.traces.marking import STRAY, marked_traces
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 ROWS = [

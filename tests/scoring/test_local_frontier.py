@@ -11,9 +11,10 @@ from transformers import AutoModelForCausalLM, Olmo2Config, Olmo2ForCausalLM
 
 from dataselect.benchmarks.items import BenchmarkItems, Item
 from dataselect.errors import InputError
-from dataselect.scoring.local_frontier import LocalFrontier, split_answer
+from dataselect.scoring.local_frontier import LocalFrontier
 from dataselect.testing.frontier import FrontierModelContract
 from dataselect.traces.frontier import FrontierModel
+from dataselect.traces.reasoning import split_answer
 from dataselect.traces.trace import read_traces, write_traces
 
 

@@ -73,6 +73,11 @@ def print_trace(
     console.print(trace_text(trace, brackets=not coloured))
     console.print()
     console.print(_scale(trace, coloured))
+    if trace.spans:
+        parts = [trace.text[start:end] for start, end in trace.spans]
+        marked = Text("marked: ")
+        marked.append(" | ".join(one_line(part) for part in parts), "bold")
+        console.print(marked)
     word, style = _VERDICTS[correct]
     final = Text("final answer: ")
     final.append("none" if trace.answer is None else _shown(trace.answer), "bold")
@@ -135,6 +140,9 @@ def _statistics(summary: Summary) -> list[tuple[str, str]]:
     rows.append(("letters without one", percent(summary.share_without_probability)))
     if summary.flat:
         rows.append(("flat traces", f"{summary.flat:,} (all letters about equally probable)"))
+    if summary.marked:
+        share = percent(summary.share_marked)
+        rows.append(("marked traces", f"{summary.marked:,}, with {share} of all letters marked"))
     if summary.graded is not None:
         right = f"{summary.right:,} of {summary.graded:,} ({percent(summary.share_right)})"
         ungraded = f", {summary.ungraded:,} cannot be told" if summary.ungraded else ""

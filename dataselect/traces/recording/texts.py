@@ -1,4 +1,7 @@
-"""Read reasoning without probabilities: any frontier model's, or gold rationales."""
+"""Read reasoning without probabilities: any frontier model's, or gold rationales.
+
+It may hold `<span>` tags around key steps, which are left as they are.
+"""
 
 from pathlib import Path
 
@@ -10,6 +13,12 @@ _IDS = ("id", "item")
 _TEXTS = ("reasoning", "rationale", "text")
 
 
+def is_trace_file(path: Path) -> bool:
+    """Whether a file is one of traces. Raises InputError when it cannot be read as JSON Lines."""
+    records = read_records(path)
+    return bool(records) and "schema" in records[0][1]
+
+
 def read_reasoning(path: Path) -> dict[str, str]:
     """Reasoning by item id, from JSONL (`id`, `reasoning`) or from a trace file.
 
@@ -18,7 +27,8 @@ def read_reasoning(path: Path) -> dict[str, str]:
     """
     records = read_records(path)
     if records and "schema" in records[0][1]:
-        return {item: trace.text for item, trace in read_traces(path).traces.items()}
+        traces = read_traces(path).traces
+        return {item: trace.marked or trace.text for item, trace in traces.items()}
     texts: dict[str, str] = {}
     for number, record in records:
         where = f"{path}:{number}"
