@@ -32,6 +32,6 @@ class IncompleteError(DataselectError):
 
 
 class LockedError(DataselectError):
-    """Another run holds the store or the report folder."""
+    """Another run holds the report folder, or one of an older version the store."""
 
     exit_code = 4

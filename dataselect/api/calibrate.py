@@ -19,7 +19,7 @@ from dataselect.report.calibration_files import CalibrationFiles
 from dataselect.report.numbers import number
 from dataselect.report.output import write_out
 from dataselect.report.tables.fits import fit_document
-from dataselect.stages.watch import SilentWatch, Watch
+from dataselect.stages.watch import SilentWatch, Watch, shown_waits
 from dataselect.store import Store, lock
 from dataselect.transfer.file import to_json
 from dataselect.transfer.function import TransferFunction
@@ -127,7 +127,7 @@ def calibrate(
     is recorded in the functions as the command that made them.
 
     Raises InputError for bad input and for too few checkpoints to pair, both before anything is
-    scored, and LockedError while another run holds the store.
+    scored.
     """
     require_one_of("--device", device, get_args(Device))
     if protocol is not None:
@@ -138,10 +138,11 @@ def calibrate(
         loaded = load_calibration(as_path("spec", spec, "give the path of a calibration spec"))
     paired = pair(loaded)
     files = None if out is None else CalibrationFiles(as_folder("--out", out))
-    kept = Store(as_folder("--store", store))
-    with lock(kept.root, "the store"):
+    watch = watch or SilentWatch()
+    kept = Store(as_folder("--store", store), shown_waits(watch))
+    with lock(kept.root, "the store", shared=True):
         kept.clean()
-        measured = measure(paired, kept, require_device(device), unsafe, watch or SilentWatch())
+        measured = measure(paired, kept, require_device(device), unsafe, watch)
     return _fitted(
         files,
         paired,

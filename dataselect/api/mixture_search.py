@@ -20,7 +20,7 @@ from dataselect.report.mixture.verdict import mixture_verdict
 from dataselect.report.output import make_folder
 from dataselect.stages.prepare import gather_inputs
 from dataselect.stages.runtime import Runtime
-from dataselect.stages.watch import SilentWatch, Watch
+from dataselect.stages.watch import SilentWatch, Watch, shown_waits
 from dataselect.store import Store, lock
 
 if TYPE_CHECKING:
@@ -116,14 +116,15 @@ def search_mixture(
     if trials is not None or pareto is not None:
         chosen = chosen.model_copy(update={"mix": mix})
     check(loaded, chosen)
-    kept = Store(as_folder("--store", store))
+    watch = watch or SilentWatch()
+    kept = Store(as_folder("--store", store), shown_waits(watch))
     folder = None if out is None else make_folder(as_folder("--out", out))
     device = require_device(chosen.compute.device, chosen.where("compute", "device"))
     with (
         lock(kept.root, "the store", shared=True),
         default_compute(chosen.compute.jobs, chosen.compute.threads, device) as compute,
     ):
-        runtime = Runtime(kept, compute, device, watch or SilentWatch())
+        runtime = Runtime(kept, compute, device, watch)
         found = search(gather_inputs(loaded, chosen, runtime), storage=storage)
     if folder is None:
         document = search_document(found, loaded, chosen, command)

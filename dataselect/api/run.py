@@ -20,7 +20,7 @@ from dataselect.report.selection.document import document
 from dataselect.report.selection.files import ranking_rows, write_report
 from dataselect.report.selection.stages import pruning, ran, title
 from dataselect.stages.runtime import Runtime
-from dataselect.stages.watch import SilentWatch, Watch
+from dataselect.stages.watch import SilentWatch, Watch, shown_waits
 from dataselect.store import Store, lock
 
 if TYPE_CHECKING:
@@ -182,13 +182,15 @@ def run(
     `compare_metrics` also ranks Stage 1 by every metric. `watch` receives progress and events.
 
     Raises InputError before anything is spent, IncompleteError if no candidate was scored in a
-    stage, LockedError while another run holds the store or the report folder.
+    stage, LockedError while another run holds the report folder. Any number of runs may share a
+    store, also at once.
 
         selection = ds.run("candidates.yaml", plan="quickstart", out="reports/first")
         selection.ranking
     """
     loaded, chosen = load_inputs(manifest, plan)
-    artifacts = Store(as_folder("--store", store))
+    watch = watch or SilentWatch()
+    artifacts = Store(as_folder("--store", store), shown_waits(watch))
     folder = None if out is None else make_folder(as_folder("--out", out))
     if folder is not None and folder.resolve() == artifacts.root.resolve():
         raise InputError("--out", "it is the store", "give the report a folder of its own")
@@ -199,13 +201,13 @@ def run(
         if folder is not None:
             write_report(selection, folder)
 
-    with lock(artifacts.root, "the store"), folder_lock:
+    with lock(artifacts.root, "the store", shared=True), folder_lock:
         artifacts.clean()
         with default_compute(chosen.compute.jobs, chosen.compute.threads, device) as compute:
             selection = run_pipeline(
                 loaded,
                 chosen,
-                Runtime(artifacts, compute, device, watch or SilentWatch()),
+                Runtime(artifacts, compute, device, watch),
                 compare_metrics=compare_metrics,
                 on_selected=selected,
             )

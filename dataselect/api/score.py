@@ -199,8 +199,7 @@ def score(
     in `failed` with its reason, and the others are scored.
 
     Raises InputError for bad input, for a benchmark without an item left to score and where every
-    model failed (of a single model, its own error), and LockedError while another run holds the
-    store.
+    model failed (of a single model, its own error).
     """
     require_one_of("--weights", weights, get_args(Scope))
     require_one_of("--device", device, get_args(Device))
@@ -216,8 +215,11 @@ def score(
     )
     local = None if folder is None else as_folder("--folder", folder)
     used_device, notify = require_device(device), report or _silent
-    artifacts = Store(as_folder("--store", store))
-    with lock(artifacts.root, "the store"), Remarks() as warned:
+    artifacts = Store(
+        as_folder("--store", store),
+        lambda work, holder: notify(f"{work}: waits for {holder}"),
+    )
+    with lock(artifacts.root, "the store", shared=True), Remarks() as warned:
         artifacts.clean()
         named = load_benchmarks(chosen, local, limit, notify)
         evaluations = gather_named(

@@ -186,8 +186,8 @@ def compare(
                 f"got {len(files)} trace files and {len(models)} models",
                 "name two or more of each",
             )
-        artifacts = Store(store)
-        with lock(artifacts.root, "the store"):
+        artifacts = Store(store, lambda work, holder: report(f"{work}: waits for {holder}"))
+        with lock(artifacts.root, "the store", shared=True):
             artifacts.clean()
             chosen = load_one(benchmark, folder, limit, report)
             sets = recorded(files, chosen.benchmark)

@@ -15,6 +15,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ from dataselect.corpus.prepare import Share
 from dataselect.cost import training_flops
 from dataselect.proxies.layout import ONE_PROCESS, Layout
 from dataselect.proxies.recipe import TRAINER_VERSION, Recipe
-from dataselect.store import Artifact, Store, write_atomic
+from dataselect.store import Artifact, Claim, LostClaimError, Store, Work, write_atomic
 
 if TYPE_CHECKING:
     from dataselect.corpus.packing import Part
@@ -130,23 +131,67 @@ def make_proxies(
 
     On a GPU they train as one population. On a CPU, where that gains nothing and would give other
     bits than each alone, they train one after the other, as they do where each has several
-    processes (`layout`). Resumes attempts that were killed. The names are for the ledger. Raises
+    processes (`layout`). Resumes attempts that were killed. What other processes train is waited
+    for at the end, and what they took over from this one too. The names are for the ledger. Raises
     whatever training raises, after recording the time in the ledger as failed.
     """
-    missing = {name: each for name, each in requests.items() if find_proxy(store, each) is None}
-    if layout.processes == 1 and device.startswith("cuda"):
-        populations = [missing] if missing else []
-    else:
-        populations = [{name: request} for name, request in missing.items()]
-    for population in populations:
-        _train(store, population, device, progress, layout)
+    together = layout.processes == 1 and device.startswith("cuda")
+    left = dict(requests)
+    while left:
+        left = {name: each for name, each in left.items() if find_proxy(store, each) is None}
+        if not left:
+            break
+        with ExitStack() as held:
+            # Claimed without waiting, so that no two processes wait for each other's claims.
+            claims = _claim(store, left, held, layout, device, at_once=together)
+            if not claims:
+                claims = _claim(store, left, held, layout, device, wait=True)
+            population = {name: left[name] for name in claims}
+            try:
+                if population:
+                    _train(store, population, claims, device, progress, layout)
+            except Exception:
+                if all(claim.is_held() for claim in claims.values()):
+                    raise
+                continue
+            left = {name: each for name, each in left.items() if name not in population}
     proxies = [find_proxy(store, request) for request in requests.values()]
     return [proxy for proxy in proxies if proxy is not None]
+
+
+def _claim(
+    store: Store,
+    requests: Mapping[str, ProxyRequest],
+    held: ExitStack,
+    layout: Layout,
+    device: str,
+    *,
+    at_once: bool = False,
+    wait: bool = False,
+) -> dict[str, Claim]:
+    """Claims on the first of the requests that is free, or on all that are; `held` ends them.
+
+    With `wait`, on the first one as soon as it is free; none if another process makes it.
+    """
+    from dataselect.proxies.train import STATE
+
+    claims: dict[str, Claim] = {}
+    gpus = layout.processes if device.startswith("cuda") else 0
+    share = 1 / len(requests) if at_once else 1.0
+    for name, request in requests.items():
+        work = Work(name, gpus, saved=STATE, share=share)
+        found = held.enter_context(store.claim(KIND, request.spec, work, wait=wait))
+        if isinstance(found, Claim):
+            claims[name] = found
+        if wait or (claims and not at_once):
+            break
+    return claims
 
 
 def _train(
     store: Store,
     requests: Mapping[str, ProxyRequest],
+    claims: Mapping[str, Claim],
     device: str,
     progress: "Progress",
     layout: Layout,
@@ -181,12 +226,22 @@ def _train(
     grouping = _grouping(len(requests), layout.processes, "fsdp" if sharded else "ddp")
     machine = replace(this_machine(device), grouping=grouping)
     machines = [_add_machine(folder, machine) for folder in folders]
+
+    def progress_if_held(fields: Mapping[str, float]) -> None:
+        for name, claim in claims.items():
+            if claim.known_lost:
+                raise LostClaimError(name)
+        progress(fields)
+
     try:
         if layout.processes > 1:
-            trained = [_train_together(first, folders[0], device, progress, layout)]
+            trained = [_train_together(first, folders[0], device, progress_if_held, layout)]
         else:
-            trained = _train_here(requests, folders, device, progress, layout)
+            trained = _train_here(requests, folders, device, progress_if_held, layout)
     except BaseException:
+        if not all(claim.is_held() for claim in claims.values()):
+            # Whoever took over has recorded what was lost.
+            raise
         wall, cpu = time.monotonic() - wall, time.process_time() - cpu
         for name in requests:
             note(name, "failed", wall / len(requests), cpu / len(requests), tokens=0)

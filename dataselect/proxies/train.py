@@ -21,6 +21,7 @@ loop), other optimizers, other architectures.
 import json
 import math
 import os
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -205,6 +206,11 @@ class Run:
         self._pending = torch.zeros(len(members), device=self.device)
         self._pending_steps = 0
         self._slice = slice_sequences(recipe, len(members), device_bytes(self.device), recompute)
+        self._name = secrets.token_hex(4)
+        if self.rank == 0:
+            for member in members:
+                for left in member.folder.glob("state*.unfinished"):
+                    left.unlink(missing_ok=True)
         if (members[0].folder / STATE).exists():
             self._resume()
 
@@ -273,7 +279,8 @@ class Run:
                 tensors[f"mean.{name}"] = self._whole(moments["exp_avg"], n)
                 tensors[f"square.{name}"] = self._whole(moments["exp_avg_sq"], n)
             if self.rank == 0:
-                unfinished = member.folder / "state.unfinished"
+                # A name of its own: a process of an attempt that is thought dead may still write.
+                unfinished = member.folder / f"state.{self._name}.unfinished"
                 save_file(tensors, unfinished)
                 with unfinished.open("rb") as file:
                     os.fsync(file.fileno())

@@ -35,7 +35,7 @@ from dataselect.proxy_sources.given import describe
 from dataselect.proxy_sources.source import MadeProxy, Origin, Point, steps_of
 from dataselect.scoring.checkpoint import Precision
 from dataselect.scoring.series import Member, resolve
-from dataselect.store import Artifact, Store, write_atomic
+from dataselect.store import Artifact, Claim, LostClaimError, Store, Work, write_atomic
 
 if TYPE_CHECKING:
     from dataselect.proxies.train import Progress
@@ -46,6 +46,8 @@ _PATHS = {name: "{" + name + "}" for name in ("data", "output", "tokenizer")}
 _KEPT = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 _LAST_LINE = 200
+_LOOK_SECONDS = 1.0
+"""Time between two looks whether another process has taken over."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,8 @@ class CommandSource:
 
     def make(self, store: Store, name: str, device: str, progress: "Progress") -> MadeProxy:
         """Run the command, unless its result is in the store. IncompleteError names its log."""
-        if store.find(KIND, self.spec) is None:
-            self._make(store, name)
+        work = Work(name)
+        store.get_or_claim(KIND, self.spec, lambda claim: self._make(store, name, claim), work)
         proxy = self.find(store)
         if proxy is None:
             raise IncompleteError(
@@ -140,7 +142,7 @@ class CommandSource:
             )
         return proxy
 
-    def _make(self, store: Store, name: str) -> None:
+    def _make(self, store: Store, name: str, claim: Claim) -> None:
         work = store.workspace(KIND, self.spec)
         output, log, finished = work / "output", work / "train.log", work / "finished.json"
         output.mkdir(exist_ok=True)
@@ -149,15 +151,17 @@ class CommandSource:
             if finished.exists():
                 spent = json.loads(finished.read_bytes())
             else:
-                self._run(work, output, log, name)
+                self._run(work, output, log, name, claim)
                 spent = clock.read()
             members = self._checkpoints(output, log, name)
             facts = describe(members[-1].checkpoint.folder())
             # After this a kill does not repeat the training.
             write_atomic(finished, json.dumps(spent).encode())
         except BaseException:
-            finished.unlink(missing_ok=True)
-            store.note(KIND, self.spec, {"name": name, "status": "failed", **clock.read()})
+            # Whoever took it over has recorded what was lost, and works on what was left.
+            if claim.is_held():
+                finished.unlink(missing_ok=True)
+                store.note(KIND, self.spec, {"name": name, "status": "failed", **clock.read()})
             raise
         with store.publish(KIND, self.spec) as folder:
             checkpoints = [
@@ -170,14 +174,17 @@ class CommandSource:
         flops = training_flops(facts["parameters"], self.tokens or 0)
         store.note(KIND, self.spec, {"name": name, "status": "done", "flops": flops, **spent})
 
-    def _run(self, work: Path, output: Path, log: Path, name: str) -> None:
+    def _run(self, work: Path, output: Path, log: Path, name: str, claim: Claim) -> None:
         paths = {"output": str(output)}
         if self.tokenizer is not None:
             paths["tokenizer"] = str(self.tokenizer.folder)
             if self.data:
                 write_data(work / "data", self.tokenizer, self.data, self._facts())
                 paths["data"] = str(work / "data")
-        code = _supervised(self._filled(paths), self.working_folder, log, work / "lock")
+        words = self._filled(paths)
+        code = _supervised(words, self.working_folder, log, work / "lock", claim)
+        if code is None:
+            raise LostClaimError(name)
         if code:
             raise IncompleteError(f"{name}: {_ending(code)}; {_log_hint(log)}")
 
@@ -257,8 +264,9 @@ class _Clock:
         return sum(os.times()[:4])
 
 
-def _supervised(words: list[str], folder: Path, log: Path, lock: Path) -> int:
-    """Run the command under `supervise`; its exit code."""
+def _supervised(words: list[str], folder: Path, log: Path, lock: Path, claim: Claim) -> int | None:
+    """Run the command under `supervise`; its exit code, or None if it was ended because another
+    process has taken over."""
     with subprocess.Popen(  # noqa: S603 (the user's own command)
         [sys.executable, supervise.__file__, str(log), str(lock), "--", *words],
         cwd=folder,
@@ -269,7 +277,10 @@ def _supervised(words: list[str], folder: Path, log: Path, lock: Path) -> int:
     ) as process:
         # Kept open until the command has ended: closing this pipe ends the command.
         try:
-            return process.wait()
+            while not claim.known_lost:
+                with suppress(subprocess.TimeoutExpired):
+                    return process.wait(_LOOK_SECONDS)
+            return None
         finally:
             assert process.stdin is not None, "it was opened with a pipe"
             process.stdin.close()

@@ -48,6 +48,12 @@ class _Work:
         return None
 
     @property
+    def title(self) -> str:
+        """The name, and for whom it waits while another process does this work."""
+        holder = self.fields.get("waits_for")
+        return self.name if holder is None else f"{self.name} waits for {holder}"
+
+    @property
     def share(self) -> float | None:
         """Share of the tokens done, in 0..1; None if not known."""
         done, total = self.number("tokens"), self.number("total_tokens")
@@ -110,7 +116,7 @@ class LiveWatch:
         self._title, self._begun = title, self._clock()
         self._print(title, "bold")
 
-    def progress(self, work: str, fields: Mapping[str, float]) -> None:
+    def progress(self, work: str, fields: Mapping[str, float | int | str]) -> None:
         """Progress of the work in this process; a new name ends the work shown so far."""
         if self._here is None or self._here.name != work:
             self._end_here()
@@ -194,8 +200,8 @@ class LiveWatch:
         for work in self._works():
             share = "" if work.share is None else f"{100 * work.share:.0f}%"
             numbers = " ".join(filter(None, [share, *work.texts()]))
-            if numbers:
-                parts.append(f"{work.name} {numbers}")
+            if numbers or work.title != work.name:
+                parts.append(f"{work.title} {numbers}".rstrip())
         if parts:
             self._line_at = now
             self._print(f"  {' | '.join(parts)}")
@@ -220,7 +226,7 @@ class LiveWatch:
                 completed=share or 0.0,
                 pulse=share is None,
             )
-            table.add_row(Text(one_line(work.name)), bar, *map(Text, work.texts()))
+            table.add_row(Text(one_line(work.title)), bar, *map(Text, work.texts()))
         lines: list[Text | Table] = [table]
         if self._done + self._failed:
             took = format_seconds(self._clock() - self._begun)

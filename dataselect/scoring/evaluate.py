@@ -20,6 +20,8 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -31,13 +33,14 @@ from dataselect.scoring.checkpoint import Checkpoint, Precision
 from dataselect.scoring.model_errors import running
 from dataselect.scoring.non_finite import NOT_FINITE, failure
 from dataselect.scoring.rbridge import METRIC_VERSION
-from dataselect.store import Artifact, Store, content_key
+from dataselect.store import Artifact, Claim, Store, Work, content_key
 from dataselect.traces.trace import NO_TRACE, TraceSet
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dataselect.scoring.baselines import PreparedBaselines
+    from dataselect.scoring.loading import LoadedModel
     from dataselect.scoring.masks import PreparedMasks
     from dataselect.scoring.prepare import Prepared
 
@@ -249,28 +252,44 @@ def measure(
     if is_measured(store, checkpoint, evaluations, measurements):
         return
     subject = _Subject(checkpoint, device, precision, unsafe)
+    work = Work(name, gpus=1 if device.startswith("cuda") else 0)
     for evaluation in evaluations:
         for measurement in evaluation.of(measurements):
             specs = evaluation.specs(checkpoint, measurement)
             for spec, traces in zip(specs, evaluation.traces, strict=False):
-                if store.find(measurement, spec) is not None:
-                    continue
                 by = f" by traces of {traces.header.model}" if len(specs) > 1 else ""
-                report(f"{name}: {measurement} on {evaluation.benchmark.id}{by}")
-                clock = _Clock()
-                with running(name):
-                    measured = subject.measure(measurement, evaluation, traces)
-                with store.publish(measurement, spec) as out:
-                    measured.table.to_parquet(out / _TABLE, index=False)
-                    facts = {
-                        "exclusions": [asdict(exclusion) for exclusion in measured.exclusions],
-                        "notes": list(measured.notes),
-                        "flops": measured.flops,
-                        "model_notes": list(subject.notes),
-                        "machine": this_machine(device).record(),
-                    }
-                    (out / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
-                store.note(measurement, spec, clock.facts(name, measured.flops, device))
+                what = f"{name}: {measurement} on {evaluation.benchmark.id}{by}"
+
+                of = measurement, evaluation, traces
+
+                def make(
+                    _: Claim,
+                    of: tuple[Measurement, Evaluation, TraceSet] = of,
+                    spec: Mapping[str, Any] = spec,
+                    what: str = what,
+                ) -> None:
+                    model_notes = subject.notes
+                    report(what)
+                    clock = _Clock()
+                    with running(name):
+                        measured = subject.measure(*of)
+                    with store.publish(of[0], spec) as out:
+                        _write(out, measured, model_notes, device)
+                    store.note(of[0], spec, clock.facts(name, measured.flops, device))
+
+                store.get_or_claim(measurement, spec, make, work)
+
+
+def _write(folder: Path, measured: Measured, model_notes: Sequence[str], device: str) -> None:
+    measured.table.to_parquet(folder / _TABLE, index=False)
+    facts = {
+        "exclusions": [asdict(exclusion) for exclusion in measured.exclusions],
+        "notes": list(measured.notes),
+        "flops": measured.flops,
+        "model_notes": list(model_notes),
+        "machine": this_machine(device).record(),
+    }
+    (folder / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
 _Key = tuple[str, str, str, str, int]
@@ -281,20 +300,39 @@ _masks: dict[_Key, "PreparedMasks"] = {}
 
 
 class _Subject:
-    """A loaded checkpoint and its measurements."""
+    """A checkpoint and its measurements; it is loaded for the first one."""
 
     def __init__(
         self, checkpoint: Checkpoint, device: str, precision: Precision, unsafe: bool
     ) -> None:
-        from dataselect.scoring.decoding import position_limit
+        self._checkpoint, self._precision = checkpoint, precision
+        self._device, self._unsafe = device, unsafe
+
+    @cached_property
+    def _loaded(self) -> "LoadedModel":
         from dataselect.scoring.loading import load_model
 
-        loaded = load_model(checkpoint.folder(), device, precision)
-        self._model, self._tokenizer = loaded.model, loaded.tokenizer
-        self.notes = loaded.notes
-        self._device, self._unsafe = device, unsafe
+        return load_model(self._checkpoint.folder(), self._device, self._precision)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks on the model's files."""
+        return self._loaded.notes
+
+    @property
+    def _model(self) -> Any:
+        return self._loaded.model
+
+    @property
+    def _tokenizer(self) -> Any:
+        return self._loaded.tokenizer
+
+    @property
+    def _limit(self) -> int:
+        from dataselect.scoring.decoding import position_limit
+
         # Inputs are never truncated, so a model that states no limit has none.
-        self._limit = position_limit(self._model) or 1 << 30
+        return position_limit(self._model) or 1 << 30
 
     def measure(
         self, measurement: Measurement, evaluation: Evaluation, traces: TraceSet

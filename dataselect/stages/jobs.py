@@ -50,7 +50,7 @@ def make_and_score(
 
     With several runs a failure of one is raised, as IncompleteError, after the others are done.
     """
-    store = Store(root)
+    store = Store(root, lambda work, holder: progress({"waits_for": holder}))
     trained = {name: s for name, s in sources.items() if isinstance(s, TrainedHere)}
     if len(trained) > 1:
         layout = next(iter(trained.values())).layout
@@ -140,13 +140,15 @@ def run_jobs(
         jobs.append(Job(title, make_and_score, arguments))
     if not jobs:
         return {}
-    outcomes = {}
-    for group, outcome in zip(
-        groups, experiment.runtime.compute.run(jobs, experiment.watch.event), strict=True
-    ):
+    before = len(store.ledger())
+    ended = experiment.runtime.compute.run(jobs, experiment.watch.event)
+    meanwhile, outcomes = store.ledger()[before:], {}
+    for group, outcome in zip(groups, ended, strict=True):
         for run in group:
             outcomes[run.key] = outcome
-            _note_lost_workers(store, run.source, outcome, len(group))
+            key = content_key(run.source.kind, run.source.spec)
+            noted = [each for each in meanwhile if "lost" in each and each.get("key") == key]
+            _note_lost_workers(store, run.source, outcome, len(group), noted)
     return outcomes
 
 
@@ -170,20 +172,31 @@ def _groups(runs: Sequence[Run], experiment: Experiment) -> list[list[Run]]:
     return groups
 
 
-def _note_lost_workers(store: Store, source: ProxySource, outcome: Outcome, sharing: int) -> None:
+def _note_lost_workers(
+    store: Store,
+    source: ProxySource,
+    outcome: Outcome,
+    sharing: int,
+    noted: Sequence[Mapping[str, Any]],
+) -> None:
     """Record in the ledger the attempts whose worker died, since a dead worker records nothing.
 
-    The time is split evenly among the runs of the job.
+    The time is split evenly among the runs of the job. `noted` are the records of those who took
+    over from a dead worker meanwhile.
     """
     died = outcome.error_type == "WorkerDied"
-    lost = outcome.attempts if died else outcome.attempts - 1
-    if lost == 0:
+    lost = (outcome.attempts if died else outcome.attempts - 1) - len(noted)
+    if died:
+        # Counted here, so it is not counted again when the next run takes over.
+        store.forget_claim(source.kind, source.spec)
+    if lost <= 0:
         return
+    wall_noted = sum(each["wall_seconds"] for each in noted)
     facts = {
         "name": outcome.job,
         "status": "failed",
         # Where the job succeeded, its last attempt has recorded the time of the earlier ones.
-        "wall_seconds": outcome.wall_seconds / sharing if died else 0.0,
+        "wall_seconds": max(0.0, outcome.wall_seconds / sharing - wall_noted) if died else 0.0,
         "cpu_seconds": outcome.cpu_seconds / sharing if died else 0.0,
         "attempts": lost,
     }

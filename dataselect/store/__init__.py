@@ -12,7 +12,7 @@ from dataselect.store.files import write_atomic
 from dataselect.store.keys import canonical_json, content_key
 from dataselect.store.lock import lock
 from dataselect.store.owner import Lease
-from dataselect.store.store import LostClaimError, Store
+from dataselect.store.store import LostClaimError, OnWait, Store
 
 __all__ = [
     "Artifact",
@@ -20,6 +20,7 @@ __all__ = [
     "FileRecord",
     "Lease",
     "LostClaimError",
+    "OnWait",
     "Store",
     "Work",
     "canonical_json",

@@ -1,10 +1,14 @@
-"""A lock on a store or a report folder: one run at a time, or several that share it.
+"""A lock on a report folder, which one run at a time may write.
+
+Stores are shared (`claims`). Runs hold a shared lock on theirs all the same: older versions, which
+need a store for themselves, are kept out while a newer one runs, and the other way round.
 
 `flock` rather than a file whose existence means locked: the kernel releases it when the holder
 dies, also by SIGKILL, so there is never a stale lock to remove by hand. The file stays after
 release; deleting it would let two runs hold locks on two different files of the same name.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -16,6 +20,7 @@ from pathlib import Path
 
 from dataselect.errors import InputError, LockedError
 
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _OTHER_FOLDER = "choose another folder with --store or --out"
 
 
@@ -23,7 +28,8 @@ _OTHER_FOLDER = "choose another folder with --store or --out"
 def lock(folder: Path, what: str, *, shared: bool = False) -> Iterator[None]:
     """Hold `folder` (made if absent) for this process; `what` names it in errors: "the store".
 
-    A `shared` lock excludes only locks that are not shared. Raises LockedError, which names the
+    A `shared` lock excludes only locks that are not shared, and is not taken where the file system
+    has none. Raises LockedError, which names the
     holder, when another lock is held (also by this process), and InputError when the folder cannot
     be made, written or locked.
     """
@@ -50,6 +56,8 @@ def _acquire(descriptor: int, folder: Path, what: str, kind: int) -> None:
             f"wait until that run ends, or {_OTHER_FOLDER}"
         ) from None
     except OSError as error:
+        if kind == fcntl.LOCK_SH and error.errno in _NO_LOCKS:
+            return
         problem = f"the file system cannot lock {what} ({error.strerror})"
         raise InputError(folder, problem, _OTHER_FOLDER) from error
     holder = {

@@ -54,7 +54,7 @@ _UNPUBLISHED_BEFORE = re.compile(r".+-[0-9a-f]{32}-[0-9a-f]{8}")
 """By an older version, whose processes hold a lock on the folder."""
 
 _FIRST_POLL_SECONDS = 0.1
-_TELL_SECONDS = 10.0
+_TELL_SECONDS = 30.0
 """Time after which whoever waits is told again for whom."""
 _numbers = count(1)
 
@@ -87,11 +87,15 @@ class Store:
     """
 
     def __init__(
-        self, root: Path, on_wait: OnWait = lambda work, holder: None, lease: Lease | None = None
+        self, root: Path, on_wait: OnWait | None = None, lease: Lease | None = None
     ) -> None:
         # Absolute: jobs get paths from here and may have another working folder.
         self.root = Path(root).absolute()
         self._on_wait, self._lease = on_wait, lease or Lease()
+
+    def __reduce__(self) -> tuple[type["Store"], tuple[Path, None, Lease]]:
+        # Whoever is told here is not there where a copy goes.
+        return Store, (self.root, None, self._lease)
 
     @property
     def _claims(self) -> Claims:
@@ -313,7 +317,8 @@ class Store:
                 return None
             if told != str(answer) or time.monotonic() - told_at > _TELL_SECONDS:
                 told, told_at = str(answer), time.monotonic()
-                self._on_wait(request.work.name or kind, told)
+                if self._on_wait is not None:
+                    self._on_wait(request.work.name or kind, told)
             time.sleep(pause)
             pause = min(1.5 * pause, self._lease.poll_seconds)
         if told or answer.lost is not None:
