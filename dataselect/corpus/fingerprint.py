@@ -31,9 +31,9 @@ def fingerprint(source: Source, base: Path) -> dict[str, Any]:
     kind = origin(source, base)
     common: dict[str, Any] = {"origin": kind, "order": ORDER_VERSION}
     if kind == "desk":
-        from dataselect.synthetic import world
+        from dataselect.synthetic import genres
 
-        return common | {"genre": source.name, "world": world.VERSION}
+        return common | {"genre": source.name, "world": genres.version(source.name or "")}
     common |= {"text_column": source.text_column, "bad_rows": source.bad_rows}
     if kind == "local":
         return common | {"files": [_described(file) for file in local_files(source, base)]}

@@ -44,13 +44,14 @@ def _training_problem(rng: Random) -> Problem:
             return problem
 
 
-def _solved(problem: Problem, reasoning: str, answer: int) -> str:
+def solved(problem: Problem, reasoning: str, answer: int) -> str:
+    """A document: the question with a worked solution that ends in `answer`."""
     return f"Question: {problem.prompt}\nAnswer: {reasoning} {ANSWER_CUE} {answer}."
 
 
 def _worked(rng: Random) -> str:
     problem = _training_problem(rng)
-    return _solved(problem, problem.reasoning(), problem.answer)
+    return solved(problem, problem.reasoning(), problem.answer)
 
 
 def _wrong(rng: Random) -> str:
@@ -63,7 +64,7 @@ def _wrong(rng: Random) -> str:
         results.append(min(LARGEST, max(0, exact + slips[next(count)])))
         return results[-1]
 
-    return _solved(problem, problem.reasoning(slip), results[-1])
+    return solved(problem, problem.reasoning(slip), results[-1])
 
 
 def _answers(rng: Random) -> str:

@@ -1,5 +1,6 @@
 """The genres of the synthetic world: what each shows, and what none ever shows."""
 
+import hashlib
 import re
 from itertools import islice, pairwise
 
@@ -10,6 +11,7 @@ from dataselect.synthetic.world import (
     ANSWER_CUE,
     GENRES,
     HELD_OUT_SHARE,
+    VERSION,
     benchmark_problems,
     documents,
     is_held_out,
@@ -27,6 +29,25 @@ STORIES = {"worked": SOLVED, "wrong": SOLVED, "answers": SOLVED, "notes": NOTED}
 @pytest.fixture(scope="module")
 def streams() -> dict[str, list[str]]:
     return {genre: list(islice(documents(genre, 0), DOCUMENTS)) for genre in GENRES}
+
+
+FIRST_200 = {
+    "worked": "84095ffdfc4cc234",
+    "wrong": "ceb6cf3dc7d8b04f",
+    "answers": "d706df12db23a0b3",
+    "notes": "c474bd0727ce193e",
+    "drills": "9e58ba0781a1b1e6",
+    "narrative": "61a11de699ac0f50",
+    "boilerplate": "400ff29c7f42e6c1",
+}
+"""Of the SHA-256 of each stream's first documents: what was measured on them is kept."""
+
+
+@pytest.mark.parametrize("genre", GENRES)
+def test_no_stream_of_version_1_has_changed(streams: dict[str, list[str]], genre: str) -> None:
+    text = "\n".join(streams[genre][:200])
+    assert VERSION == 1
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == FIRST_200[genre]
 
 
 def parsed(genre: str, text: str) -> re.Match[str]:
