@@ -127,6 +127,7 @@ def select(
         screening=screening,
         between=found.between,
         prediction=found.prediction,
+        stopped=found.stopped,
         agreement=agreement,
         truth=judged,
         cost=method_cost(experiment, found),

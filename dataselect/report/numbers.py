@@ -101,6 +101,14 @@ def share_of(part: float, whole: float) -> str:
     return f"1/{whole / part:,.0f}" if part < whole / 1.5 else f"{part / whole:.3g} times the cost"
 
 
+def target_runs(share: float) -> str:
+    """FLOPs as a multiple of a target run: 2.5 target runs, 67% of a target run, 1/400 of one."""
+    if share >= 1:
+        return f"{share:,.3g} target runs"
+    part = f"{100 * share:.2g}%" if share >= 0.01 else f"1/{1 / share:,.0f}"
+    return f"{part} of a target run"
+
+
 def stage2_score_text(part: dict[str, Any] | None, decimals: int = 2) -> str:
     """As `score_text`, for a candidate's part of a stage that predicts."""
     if part is None:

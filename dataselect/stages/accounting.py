@@ -18,12 +18,15 @@ def method_cost(experiment: Experiment, found: StageResults) -> PlannedCost:
     Training done elsewhere counts too, because the method needs it.
     """
     manifest = experiment.manifest
-    costs = []
+    costs, seen = [], set[str]()
     for stage, scores in found.scores.items():
         scored = len(scores.scored)
         # Those that Stage 1 could not score count as much as the others: theirs was tried.
         candidates = len(scores.candidates) if stage.number == 1 else scored
-        costs.append(StageCost(candidates, scores.flops / scored))
+        # A proxy of an earlier stage that this one scores again is paid for already.
+        reused = sum(cost for key, cost in scores.costs if key in seen)
+        costs.append(StageCost(candidates, (scores.flops - reused) / scored))
+        seen |= {key for key, _ in scores.costs}
     return PlannedCost(
         candidates=len(manifest.candidates),
         stages=tuple(costs),
@@ -33,13 +36,17 @@ def method_cost(experiment: Experiment, found: StageResults) -> PlannedCost:
 
 
 def spent_by_stage(store: Store, found: StageResults) -> dict[str, Spent]:
-    """The ledger summed over the artifacts of each stage, attempts of earlier calls included."""
-    ledger = store.ledger()
-    keys = {name: set(scores.keys) for name, scores in found.scores.items()}
-    return {
-        str(name): spent(record for record in ledger if record.get("key") in keys[name])
-        for name in keys
-    }
+    """The ledger summed over the artifacts of each stage, attempts of earlier calls included.
+
+    What several stages use is part of the first of them.
+    """
+    ledger, seen = store.ledger(), set[str]()
+    sums = {}
+    for name, scores in found.scores.items():
+        keys = set(scores.keys) - seen
+        sums[str(name)] = spent(record for record in ledger if record.get("key") in keys)
+        seen |= keys
+    return sums
 
 
 def _of_tokenizer(tokenizer: Tokenizer) -> list[str]:

@@ -18,7 +18,8 @@ class Trainings:
     candidates: int
     """Most candidates that the stage can have."""
     runs: int
-    """Trainings here, at most, over all candidates and seeds."""
+    """Trainings here, at most, over all candidates and seeds; a proxy that an earlier stage trained
+    is used again."""
     parameters: int
     """Parameters of one proxy; 0 without a training here."""
     tokens: int
@@ -61,7 +62,7 @@ def trainings_after(
         trainings[stage] = Trainings(
             candidates=most,
             # Which candidates go on is not known: all of those trained here may.
-            runs=min(here, most) * chosen.seeds,
+            runs=min(here, most) * max(0, chosen.seeds - _trained_before(plan, stage)),
             parameters=recipe.parameters if recipe else 0,
             tokens=recipe.tokens if recipe else 0,
             given=sum(isinstance(origin, Series) for origin in origins),
@@ -70,3 +71,11 @@ def trainings_after(
         if isinstance(chosen, Screen):
             most = chosen.most(most)
     return trainings
+
+
+def _trained_before(plan: Plan, stage: StageName) -> int:
+    """Seeds of this stage's proxy that an earlier stage has trained."""
+    chosen = stages(plan)[stage]
+    earlier = [each for name, each in stages(plan).items() if name.number < stage.number]
+    same = [each.seeds for each in earlier if each.proxy == chosen.proxy and each.train is None]
+    return max(same, default=0)

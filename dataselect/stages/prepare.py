@@ -12,6 +12,7 @@ from pathlib import Path
 from dataselect.benchmarks.items import BenchmarkItems
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
+from dataselect.config.stage import Screen
 from dataselect.corpus.prepare import (
     corpus_notes,
     prepare_streams,
@@ -44,19 +45,28 @@ from dataselect.transfer.file import read_transfer_file
 
 def check(manifest: Manifest, plan: Plan) -> None:
     """Raise InputError where the manifest lacks what the stages of the plan need."""
-    for key in ("rungs", "screen0", "stop_when"):
+    for key in ("screen0",):
         if getattr(plan, key) is not None:
-            raise InputError(plan.where(key), f"{key!r} cannot be run yet", "use 'screen'")
-    if plan.screen.keep > len(manifest.candidates):
-        raise InputError(
-            plan.where("screen", "keep"),
-            f"{plan.screen.keep} candidates cannot be kept of {len(manifest.candidates)}",
-            f"write {len(manifest.candidates)} or fewer",
-        )
+            raise InputError(plan.where(key), f"{key!r} cannot be run yet", "remove it")
+    _check_cuts(plan, len(manifest.candidates))
     check_origins(manifest, plan)
     if plan.predict is not None and plan.predict.transfer is not None:
-        # Used after Stage 1, which is too late for a file that cannot be read.
+        # Used in the last stage, which is too late for a file that cannot be read.
         read_transfer_file(plan.base / plan.predict.transfer)
+
+
+def _check_cuts(plan: Plan, candidates: int) -> None:
+    """Raise InputError where a stage keeps more candidates than it can have."""
+    most = candidates
+    for number, stage in enumerate(plan.stages, start=1):
+        if isinstance(stage, Screen):
+            if stage.keep > most:
+                raise InputError(
+                    plan.where(*plan.place(number), "keep"),
+                    f"{stage.keep} candidates cannot be kept of {most}",
+                    f"write {most} or fewer",
+                )
+            most = stage.most(most)
 
 
 def read_truth(manifest: Manifest) -> dict[str, dict[str, float]] | None:

@@ -148,6 +148,7 @@ def takes_text(origin: Series | Command | None) -> bool:
 
 def check_origins(manifest: Manifest, plan: Plan) -> None:
     """Raise InputError where manifest and plan lack something that a candidate's proxy needs."""
+    _check_own_rungs(manifest, plan)
     for stage, chosen in stages(plan).items():
         key, own = section(plan, stage), f"proxies: {': '.join(own_proxies(plan, stage))}"
         for candidate in manifest.candidates:
@@ -172,7 +173,6 @@ def check_origins(manifest: Manifest, plan: Plan) -> None:
                 )
             if isinstance(origin, Command):
                 _check_command(origin, plan, chosen)
-    _check_own_rungs(manifest, plan)
     trains = plan.tokenizer is not None and plan.tokenizer.train is not None
     if trains and needs_tokenizer(manifest, plan) and not manifest.text_sources():
         raise InputError(

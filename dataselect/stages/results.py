@@ -28,6 +28,24 @@ class StageCut:
         return sum(self.p_best[name] for name in self.survivors)
 
 
+@dataclass(frozen=True)
+class EarlyStop:
+    """Why a run ended before its last stage."""
+
+    after: StageName
+    """The last stage that ran."""
+    first: str
+    """The candidate that is first there."""
+    p_best: float
+    """Its probability to be the best of all candidates, in 0..1."""
+    wanted: float
+    """The probability that is enough, from the plan."""
+    left_out: tuple[StageName, ...]
+    """The stages that did not run."""
+    flops_saved: float
+    """FLOPs of their trainings here, at most; 0 if none would have been."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StageResults:
     """The stages that ran."""
@@ -38,6 +56,8 @@ class StageResults:
     """The stages after it that prune, in their order."""
     prediction: Prediction | None = None
     """The last stage, target accuracies of the survivors; None if the last to run pruned."""
+    stopped: EarlyStop | None = None
+    """Why later stages did not run; None if all did."""
 
     @property
     def screenings(self) -> tuple[Screening, ...]:

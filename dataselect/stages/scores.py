@@ -20,7 +20,7 @@ from dataselect.scoring.non_finite import NOT_FINITE, non_finite, non_finite_not
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.jobs import Run
 from dataselect.stages.proxy_origins import StageName
-from dataselect.store import Store
+from dataselect.store import Store, content_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,6 +117,8 @@ class StageScores:
     """The part of `flops` that trained existing checkpoints, before this run."""
     keys: tuple[str, ...] = field(repr=False)
     """Store keys of all artifacts of the stage, failed ones included, to look up in the ledger."""
+    costs: tuple[tuple[str, float], ...] = field(default=(), repr=False)
+    """The parts of `flops` with the store key of each, to count once what two stages share."""
     trained_on: Mapping[str, Kind] = field(default_factory=dict, repr=False)
     """By run, what trained its proxy; empty for those trained elsewhere."""
     scored_on: Mapping[str, Kind] = field(default_factory=dict, repr=False)
@@ -187,7 +189,10 @@ def collect(
     remarks = dict.fromkeys([*(n for each in candidates.values() for n in each.notes), *notes])
     keys = [key for each in candidates.values() for key in each.keys]
     scored = [kept for each in candidates.values() for kept in each.kept]
-    flops = sum(kept.proxy.training_flops for kept in scored)
+    costs = [
+        (content_key(kept.run.source.kind, kept.run.source.spec), kept.proxy.training_flops)
+        for kept in scored
+    ]
     elsewhere = sum(
         kept.proxy.training_flops for kept in scored if kept.run.source.origin == "checkpoints"
     )
@@ -196,7 +201,10 @@ def collect(
     for benchmark in experiment.plan.benchmarks_of(chosen):
         evaluation = experiment.evaluations[benchmark.id]
         scores = _measured(experiment.store, evaluation, "scores", points)
-        flops += sum(measured.flops for measured in scores.values())
+        costs += [
+            (evaluation.keys(points[index].checkpoint, "scores")[0], measured.flops)
+            for index, measured in scores.items()
+        ]
         for (name, seed, _), measured in scores.items():
             of_run = _name(candidates[name], seed)
             scored_on[of_run] = (*scored_on.get(of_run, ()), *measured.machines)
@@ -234,9 +242,10 @@ def collect(
         runs=means,
         exclusions=exclusions,
         notes=tuple(remarks),
-        flops=flops,
+        flops=sum(cost for _, cost in costs),
         flops_elsewhere=elsewhere,
         keys=tuple(keys),
+        costs=tuple(costs),
         trained_on={
             _name(each, kept.run.source.seed): kept.proxy.trained_on
             for each in candidates.values()

@@ -17,6 +17,7 @@ from dataselect.stages.proxy_origins import (
     describe_differences,
     needs_tokenizer,
     origin_of,
+    role,
     text_budgets,
 )
 
@@ -202,3 +203,43 @@ def test_proxies_that_differ_in_more_than_their_data_are_told_loudly() -> None:
     )
     assert sizes.startswith("STAGE 2 COMPARES PROXIES THAT DIFFER IN PARAMETERS (a 1K, b 2K)")
     assert unknown.startswith("Stage 2: the training tokens of the proxy of b are not known")
+
+
+THREE = """\
+benchmarks: [{id: gsm8k}]
+rungs: [{keep: 2}, {keep: 1}, {}]
+"""
+
+
+def test_a_stage_between_has_its_proxies_by_number(tmp_path: Path) -> None:
+    three = "{model: a/1}\n      rungs: {2: {model: a/2}}\n      predict: {model: a/3}"
+    manifest = load_text(tmp_path, three)
+    (tmp_path / "p.yaml").write_text(THREE)
+    plan = load_plan("p.yaml", tmp_path)
+    for number in (1, 2, 3):
+        found = origin_of(manifest, plan, StageName.at(number), "web")
+        assert isinstance(found, Series)
+        assert found.sections[0].model == f"a/{number}"
+    assert [role(plan, StageName.at(n)) for n in (1, 2, 3)] == ["screen", "stage2", "predict"]
+    (tmp_path / "p.yaml").write_text(f"tokenizer: {{path: t}}\n{THREE}")
+    with pytest.raises(InputError, match=r"p.yaml:3:9: it has no 'proxy', and 'books' none"):
+        check_origins(manifest, load_plan("p.yaml", tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("rung", "message"),
+    [
+        ("1", "6:15: candidates[0].proxies.rungs.1: the first stage is 'screen'; write it there"),
+        ("two", "6:15: candidates[0].proxies.rungs.two: it is not the number of a stage; write 2"),
+    ],
+)
+def test_a_stage_is_named_by_a_number_from_2(tmp_path: Path, rung: str, message: str) -> None:
+    text = f"{{model: a/1}}\n      rungs: {{{rung}: {{model: a/2}}}}"
+    assert fault(tmp_path, text).startswith(message)
+
+
+def test_the_last_stage_is_not_named_by_its_number(tmp_path: Path) -> None:
+    manifest = load_text(tmp_path, "{model: a/1}\n      rungs: {3: {model: a/3}}")
+    (tmp_path / "p.yaml").write_text(THREE)
+    with pytest.raises(InputError, match=r"m.yaml:6:15: Stage 3 is the plan's last; name its"):
+        check_origins(manifest, load_plan("p.yaml", tmp_path))

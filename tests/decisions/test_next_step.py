@@ -112,6 +112,19 @@ def test_the_cut_is_widened_until_the_best_is_kept_with_the_confidence() -> None
     assert cut_doubt(p_best, tuple(p_best), 0.9) is None
 
 
+def test_a_cut_makes_up_for_what_the_others_may_have_lost_as_far_as_it_can() -> None:
+    p_best = {"a": 0.5, "b": 0.3, "c": 0.15, "d": 0.05}
+    made = cut_doubt(p_best, ("a", "b"), 0.9, others=0.95)
+    assert made is not None
+    assert (made.keep, made.more) == (3, 1)
+    assert (made.p_kept, made.p_then) == pytest.approx((0.8 * 0.95, 0.95 * 0.95))
+    assert cut_doubt(p_best, ("a", "b", "c"), 0.9, others=0.95) is None
+    # Alone it cannot reach the confidence then, so it is widened as if it were the only one.
+    hopeless = cut_doubt(p_best, ("a", "b"), 0.9, others=0.7)
+    assert hopeless is not None
+    assert (hopeless.keep, hopeless.p_then) == (3, pytest.approx(0.95 * 0.7))
+
+
 def test_survivors_kept_by_probability_need_not_be_the_first() -> None:
     made = cut_doubt({"a": 0.4, "b": 0.1, "c": 0.4, "d": 0.1}, ("a", "c"), 0.9)
     assert made is not None

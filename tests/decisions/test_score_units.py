@@ -18,6 +18,7 @@ from dataselect.decisions.score_units import (
     FEWEST_FOR_SPREAD,
     item_noise,
     own_units,
+    spread_before,
     units_of_survivors,
 )
 
@@ -202,3 +203,24 @@ def test_ties_are_in_the_order_of_the_stage_before() -> None:
     place = list(first.table.index).index("twin")
     assert list(again.table.index)[place] == "c0"
     np.testing.assert_array_equal(first.draws[:, place], again.draws[:, place])
+
+
+def test_the_spread_of_all_candidates_is_told_in_the_survivors_unit() -> None:
+    earlier = {"x": table({"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0}, noise=0.2)}
+    kept = {"x": table({"a": 0.9, "b": 1.4}, seed=1)}
+    units = units_of_survivors(kept, earlier)
+    assert units.kind == "nats"
+    assert spread_before(kept, earlier, units) == pytest.approx(np.std([1.0, 2.0, 3.0, 4.0]))
+    two = {"x": earlier["x"], "y": 2 * earlier["x"]}
+    units = units_of_survivors({"x": kept["x"], "y": kept["x"]}, two)
+    # Both benchmarks are in the noise of their items, which makes them the same.
+    expected = np.std([1.0, 2.0, 3.0, 4.0]) / item_noise(earlier["x"])
+    assert spread_before(two, two, units) == pytest.approx(expected)
+
+
+def test_the_spread_on_other_benchmarks_is_carried_over_in_the_noise_of_items() -> None:
+    earlier = {"x": table({"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0}, noise=0.2)}
+    kept = {"y": table({"a": 0.9, "b": 1.4}, noise=0.05, seed=1)}
+    spread = spread_before(kept, earlier, units_of_survivors(kept, earlier))
+    ratio = item_noise(kept["y"]) / item_noise(earlier["x"])
+    assert spread == pytest.approx(np.std([1.0, 2.0, 3.0, 4.0]) * ratio)

@@ -7,6 +7,8 @@ margin come from the stages' scores. Missing values are null, because NaN is not
 Schema 1. Keys may be added within a schema; none is renamed or removed.
 
     run, target, complete, verdict, next_step, decision
+    stopped | null why the run ended before its last stage: after, first, p_best, wanted,
+                   left_out[], flops_saved
     candidates[]   id, title, rank, status, reason, leaks | null, and by stage ("stage1", "stage2",
                    …) what was measured of it | null: `score`, `low`, `high`, `p_top_k` where the
                    stage prunes, accuracies and `score` where it predicts
@@ -72,6 +74,7 @@ def document(selection: "Selection") -> dict[str, Any]:
             "verdict": decision.pop("text"),
             "next_step": decision["next"].pop("text"),
             "decision": decision,
+            "stopped": None if selection.stopped is None else asdict(selection.stopped),
             "candidates": candidates,
             "truth": truth_part(selection.truth),
             "wins": {**not_run, "prediction": None, **wins},

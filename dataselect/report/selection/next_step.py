@@ -283,10 +283,4 @@ def _price(outlook: Outlook, flops: float) -> str:
     if flops <= 0:
         return ""
     share = flops / outlook.target_flops
-    if share >= 1:
-        part = f"{share:,.3g} target runs"
-    elif share >= 0.01:
-        part = f"{100 * share:.2g}% of a target run"
-    else:
-        part = f"1/{1 / share:,.0f} of a target run"
-    return f", for {format_flops(flops)} ({part})"
+    return f", for {format_flops(flops)} ({numbers.target_runs(share)})"

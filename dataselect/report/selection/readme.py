@@ -101,7 +101,7 @@ def _ranking(document: Mapping[str, Any]) -> list[str]:
         if last is not None:
             row.append(_last_cell(document, each[last]))
         rows.append(row)
-    return [table(head, rows, "r  " + "r" * (len(head) - 3)), _about_scores(document)]
+    return [table(head, rows, "r  " + "r" * (len(head) - 3)), *_about_scores(document)]
 
 
 def _last_cell(document: Mapping[str, Any], part: dict[str, Any] | None) -> str:
@@ -112,7 +112,7 @@ def _last_cell(document: Mapping[str, Any], part: dict[str, Any] | None) -> str:
     return numbers.stage2_score_text(part, places)
 
 
-def _about_scores(document: Mapping[str, Any]) -> str:
+def _about_scores(document: Mapping[str, Any]) -> list[str]:
     screened = pruning(document)
     sure, last = predicted(document), predicting(document)
     lines = []
@@ -122,8 +122,8 @@ def _about_scores(document: Mapping[str, Any]) -> str:
         scores = "Scores" if alone else f"{title(stage)} scores"
         lines.append(f"{scores} are {score_words(facts)}; lower is better. {uncertainty}")
     if sure:
-        lines.append("An asterisk marks a prediction beyond the range that was fitted.")
-    return " ".join(lines)
+        lines[-1] += " An asterisk marks a prediction beyond the range that was fitted."
+    return lines
 
 
 def _wins(document: Mapping[str, Any]) -> list[str]:

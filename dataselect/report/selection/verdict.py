@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from dataselect.report.numbers import number, percent, points, probability
+from dataselect.report.numbers import number, percent, points, probability, target_runs
 from dataselect.report.selection.leaks import verdict_clause
 from dataselect.report.selection.stage_scores import UNITS
 from dataselect.report.selection.uncertainty import claim, knowledge
 from dataselect.stages.predict import Prediction
+from dataselect.units import format_flops
 
 if TYPE_CHECKING:
     from dataselect.decisions.ranking import Ranking
@@ -94,7 +95,8 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
         "confidence": confidence,
         "not_told_apart": close,
         "first_without_leaked_items": first,
-        "text": f"{winner} comes first{uncertainty}: {comparison}; {chance}.{leaks}",
+        "text": f"{winner} comes first{uncertainty}: {comparison}; {chance}.{leaks}"
+        f"{_stopped(selection)}",
     }
 
 
@@ -104,6 +106,25 @@ def _deciding(selection: "Selection", ranked: Sequence[str]) -> "Screening | Pre
         return selection.prediction
     several = [each for each in selection.screenings if len(each.ranking.table) > 1]
     return several[-1] if several else selection.screening
+
+
+def _stopped(selection: "Selection") -> str:
+    """Why the run ended early, what that rests on and saves; "" if it did not."""
+    stop = selection.stopped
+    if stop is None:
+        return ""
+    names = [stage.label for stage in stop.left_out]
+    saved = ""
+    if stop.flops_saved:
+        share = stop.flops_saved / selection.cost.target
+        saved = f", which saves up to {format_flops(stop.flops_saved)} ({target_runs(share)})"
+    total = len(selection.experiment.manifest.candidates)
+    return (
+        f" The run stopped after {stop.after.label}: {stop.first} is the best of all {total} with "
+        f"probability {probability(stop.p_best)}, and the plan's 'stop_when' asks for "
+        f"{number(stop.wanted)}; {_listed(names)} {'was' if len(names) == 1 else 'were'} not "
+        f"trained{saved}."
+    )
 
 
 def _accuracies(
