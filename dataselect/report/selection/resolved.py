@@ -63,7 +63,7 @@ def resolved_yaml(
     if manifest.evidence is not None:
         path = manifest.evidence.target_accuracy
         values["evidence"] = {"target_accuracy": moved(path, manifest.base, folder)}
-    values["plan"] = _plan(plan, recipes, folder)
+    values["plan"] = plan_values(plan, recipes, folder)
     return _HEADER + block_yaml(values) + "".join(_hashes(given))
 
 
@@ -166,7 +166,8 @@ def _moved_pattern(pattern: str, base: Path, folder: Path) -> str:
     return Path(os.path.relpath(os.path.join(here, pattern), there)).as_posix()
 
 
-def _plan(plan: Plan, recipes: Mapping[str, Recipe], folder: Path) -> dict[str, Any]:
+def plan_values(plan: Plan, recipes: Mapping[str, Recipe], folder: Path) -> dict[str, Any]:
+    """A plan's values with its paths relative to `folder`; recipes spell out their proxies."""
     spelled_out = {
         section: getattr(plan, section).model_copy(
             update={"proxy": _spelled_out(getattr(plan, section).proxy, recipe)}
