@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from dataselect.api.agreement import agree as agree
     from dataselect.api.calibrate import Calibration as Calibration
     from dataselect.api.calibrate import calibrate as calibrate
+    from dataselect.api.design import Design as Design
+    from dataselect.api.design import design as design
     from dataselect.api.mixture import MixtureFit as MixtureFit
     from dataselect.api.mixture import MixturePredictions as MixturePredictions
     from dataselect.api.mixture import fit_mixture as fit_mixture
@@ -45,6 +47,7 @@ _MODULES = {
     "Agreements": "dataselect.api.agreement",
     "Calibration": "dataselect.api.calibrate",
     "DataselectError": "dataselect.errors",
+    "Design": "dataselect.api.design",
     "InputError": "dataselect.errors",
     "Manifest": "dataselect.config.manifest",
     "MixtureFit": "dataselect.api.mixture",
@@ -58,6 +61,7 @@ _MODULES = {
     "TransferFit": "dataselect.api.transfer",
     "agree": "dataselect.api.agreement",
     "calibrate": "dataselect.api.calibrate",
+    "design": "dataselect.api.design",
     "fit_mixture": "dataselect.api.mixture",
     "fit_transfer": "dataselect.api.transfer",
     "init": "dataselect.api.project",
@@ -76,6 +80,7 @@ __all__ = [
     "Agreements",
     "Calibration",
     "DataselectError",
+    "Design",
     "InputError",
     "Manifest",
     "MixtureFit",
@@ -90,6 +95,7 @@ __all__ = [
     "__version__",
     "agree",
     "calibrate",
+    "design",
     "fit_mixture",
     "fit_transfer",
     "init",

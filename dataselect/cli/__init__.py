@@ -14,6 +14,7 @@ import typer
 from dataselect._version import __version__
 from dataselect.cli.agree import agree
 from dataselect.cli.calibrate import calibrate
+from dataselect.cli.design import design
 from dataselect.cli.fit import fit
 from dataselect.cli.mix import mix_app
 from dataselect.cli.mix_search import SearchByDefault, search
@@ -42,6 +43,7 @@ traces_app = typer.Typer(
 _COMMANDS: tuple[Callable[..., None], ...] = (
     init,
     validate,
+    design,
     plan,
     run,
     score,

@@ -23,7 +23,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dataselect.decisions.discrepancy import Gap, ahead_probability
+from dataselect.decisions.discrepancy import FAR, Gap, ahead_probability
+from dataselect.units import format_flops
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -96,15 +97,21 @@ class FittedErrors:
         sizes = np.asarray(flops, dtype=np.float64)
         error = np.minimum(self.error(sizes, target_flops), 1 / _LEAST)
         share = np.interp(np.log(sizes), np.log(self.seed_flops), self.seed_share)
-        low, high = min(self.seed_flops) / 10, max(self.seed_flops) * 10
         return ScoreModel(
             error,
             share / np.sqrt(1 - share**2) * np.hypot(1, error),
             source=self.source,
-            extrapolated=tuple(
-                None if low <= each <= high else "outside the published sizes" for each in flops
-            ),
+            extrapolated=tuple(self._extrapolated(each, target_flops) for each in flops),
         )
+
+    def _extrapolated(self, proxy_flops: float, target_flops: float) -> str | None:
+        low, high = min(self.seed_flops), max(self.seed_flops)
+        outside = []
+        if not low / FAR <= proxy_flops <= high * FAR:
+            outside.append(f"proxies of {format_flops(low)} to {format_flops(high)}")
+        if not self.target_flops / FAR <= target_flops <= self.target_flops * FAR:
+            outside.append(f"targets of {format_flops(self.target_flops)}")
+        return f"it was fitted on {' and on '.join(outside)}" if outside else None
 
 
 class Gaps(Protocol):

@@ -66,7 +66,7 @@ def resolved_yaml(
     if manifest.evidence is not None:
         path = manifest.evidence.target_accuracy
         values["evidence"] = {"target_accuracy": moved(path, manifest.base, folder)}
-    values["plan"] = _plan(plan, recipes, folder)
+    values["plan"] = plan_values(plan, recipes, folder)
     return _HEADER + block_yaml(values) + "".join(_hashes(plan, given))
 
 
@@ -183,7 +183,8 @@ def _moved_pattern(pattern: str, base: Path, folder: Path) -> str:
     return Path(os.path.relpath(os.path.join(here, pattern), there)).as_posix()
 
 
-def _plan(plan: Plan, recipes: Mapping[str, Recipe], folder: Path) -> dict[str, Any]:
+def plan_values(plan: Plan, recipes: Mapping[str, Recipe], folder: Path) -> dict[str, Any]:
+    """A plan's values with its paths relative to `folder`; recipes spell out their proxies."""
     values = plan.model_dump(exclude_none=True)
     for stage, chosen in stages(plan).items():
         written: dict[str, Any] = reduce(getitem, plan.place(stage.number), values)  # type: ignore[arg-type]

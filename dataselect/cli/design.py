@@ -1,0 +1,71 @@
+"""`dataselect design`: what to spend on proxies, before anything is spent."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dataselect.cli.common import errors, print_json, this_command
+from dataselect.cli.run import ManifestFile, PlanOption
+
+
+def design(
+    manifest: ManifestFile,
+    budget: Annotated[
+        str, typer.Option("--budget", help="FLOPs as 1e19, or '40 GPU-hours', or '500 USD'.")
+    ],
+    plan: PlanOption = None,
+    flops_per_second: Annotated[
+        str | None,
+        typer.Option(
+            "--flops-per-second",
+            help="What one GPU sustains in training, as 1.2e14 or '120 TFLOP/s'; for hours, money.",
+        ),
+    ] = None,
+    price: Annotated[
+        str | None,
+        typer.Option("--price", help="Price of an hour of one GPU, as '2.5 USD'; for money."),
+    ] = None,
+    spread: Annotated[
+        float | None,
+        typer.Option(
+            "--spread",
+            help="Standard deviation of the targets' accuracies in points. [known targets']",
+        ),
+    ] = None,
+    metric: Annotated[
+        str, typer.Option("--metric", help="Whose published errors count: rbridge or label_nll.")
+    ] = "rbridge",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the plan to this YAML file.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the simulation.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Propose sizes, seeds and survivors of each rung for a budget, and write the plan."""
+    with errors():
+        from rich.console import Console
+
+        import dataselect as ds
+        from dataselect.report.tables.design import print_design
+
+        made = ds.design(
+            manifest,
+            budget,
+            plan,
+            flops_per_second=flops_per_second,
+            price=price,
+            spread=spread,
+            metric=metric,
+            seed=seed,
+            command=this_command(),
+        )
+        if out is not None:
+            made.write(out)
+        if as_json:
+            print_json({**made.document, "plan_file": None if out is None else str(out)})
+            return
+        console = Console()
+        print_design(made.document, console)
+        if out is not None:
+            console.print(f"plan: {out}", markup=False, highlight=False)
