@@ -153,7 +153,7 @@ def leads(
 
 def _basis(screening: Screening, prediction: Prediction | None, stage: StageName) -> Basis:
     if stage is StageName.PREDICT and prediction is not None:
-        return "function" if prediction.overall else "scores"
+        return "function" if prediction.wins is not None else "scores"
     known = screening.uncertainty
     return "scores" if known is None or known.tau is None else "gap"
 
@@ -205,7 +205,7 @@ def _forecast_lead(
 ) -> ForecastLead:
     rng = np.random.default_rng(experiment.plan.seed)
     scores: dict[str, PairScores] = {}
-    for name in prediction.functions:
+    for name in prediction.counted:
         table = prediction.scores.table("rbridge")[name][[first, other]]
         by_seed = prediction.scores.runs[name]["rbridge"].groupby(level=["candidate", "seed"])
         sd, freedom = pooled_sd(by_seed.mean().unstack("seed").to_numpy())

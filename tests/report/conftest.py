@@ -233,4 +233,5 @@ def _prediction(
         functions={"sums": _function()} if transfer else {},
         order=order,
         notes=(),
+        counted=("sums",) if transfer else (),
     )
