@@ -31,6 +31,8 @@ from dataselect.transfer.forecast_table import (
 )
 from dataselect.transfer.function import Provenance, TransferFunction
 from dataselect.transfer.pairs import PairsFile, read_pairs
+from dataselect.transfer.prior import Prior, make_prior
+from dataselect.transfer.prior_file import prior_json, read_prior
 from dataselect.transfer.protocols import (
     Direction,
     PaperFit,
@@ -61,6 +63,9 @@ class TransferFit(Result):
     facts: Mapping[str, Any]
     """The file of the pairs, the protocol and the seed, as in the document."""
 
+    every_benchmark: bool = False
+    """Whether means are over benchmarks, too, whose score was seen to say nothing."""
+
     @property
     def functions(self) -> dict[str, TransferFunction]:
         """By benchmark; `function.predict(score)` returns an accuracy from 0 to 1."""
@@ -70,7 +75,14 @@ class TransferFit(Result):
     def document(self) -> dict[str, Any]:
         """What `dataselect fit --json` prints; `functions_file` is None until one is written."""
         correlations = self.direction.correlations
-        return fit_document(self.pairs, self.fits, correlations, self.facts, self.notes)
+        return fit_document(
+            self.pairs,
+            self.fits,
+            correlations,
+            self.facts,
+            self.notes,
+            every_benchmark=self.every_benchmark,
+        )
 
     @property
     def verdict(self) -> str:
@@ -86,10 +98,12 @@ class TransferFit(Result):
     def table(self) -> pd.DataFrame:
         """A row for each benchmark; errors are mean absolute errors in points of accuracy.
 
-        `points` is the number of points fitted, with scores from `fitted_low` to `fitted_high`.
-        Robust protocol: `floor` is the accuracy of guessing (0 to 1); `cv_mae` the error in
-        cross-validation, `last_20_mae` and `last_40_mae` on the last 20% and 40% of each run,
-        `other_runs_mae` on whole runs held out; `coverage_cv` and so on the share of held-out
+        `points` is the number of points fitted, with scores from `fitted_low` to `fitted_high`, of
+        `datasets` datasets; `other_runs_mae` is the error on whole datasets left out. Robust
+        protocol: `constant_other_runs_mae` is that of a constant; `says_nothing` whether the score
+        was seen to add nothing; `floor` the accuracy of guessing (0 to 1); `cv_mae` the error in
+        cross-validation, `last_20_mae` and `last_40_mae` on the last 20% and 40% of each run;
+        `coverage_cv` and so on the share of held-out
         accuracies inside their 90% intervals; `tokens_alone_cv_mae` the error of the same fit on
         tokens instead of scores, missing if tokens are not known; `isotonic_cv_mae` that of the
         isotonic half alone. The paper's protocol: `family` of the curve, `train_r2`, `test_mae`
@@ -108,6 +122,19 @@ class TransferFit(Result):
         """Write the transfer file, which `predict` and plans read. Raises InputError on failure."""
         write_out(as_path("path", path, "give the path of a file"), self.to_json())
 
+    def prior(self, command: str | None = None) -> Prior:
+        """Slope and scatter of these benchmarks over datasets, as a prior for other fits.
+
+        Raises InputError with fewer than three benchmarks of five datasets each.
+        """
+        by = command or "dataselect.TransferFit.prior()"
+        return make_prior(self.pairs.benchmarks, str(self.facts["file"]), by)
+
+    def write_prior(self, path: FilePath, command: str | None = None) -> None:
+        """Write `prior` to a file, which `fit_transfer` reads. Raises InputError on failure."""
+        text = prior_json(self.prior(command))
+        write_out(as_path("path", path, "give the path of a file"), text)
+
     def _shown(self) -> Mapping[str, pd.DataFrame]:
         return {f"Transfer functions, {self.facts['protocol']} protocol": self.table}
 
@@ -118,6 +145,8 @@ def fit_transfer(
     protocol: ProtocolName = "robust",
     lower_is_better: bool | None = None,
     setting: FilePath | Mapping[str, Any] | None = None,
+    prior: FilePath | Prior | None = None,
+    every_benchmark: bool = False,
     seed: int = 0,
     command: str | None = None,
 ) -> TransferFit:
@@ -127,15 +156,20 @@ def fit_transfer(
 
     `pairs` is a CSV file or a frame with the columns `benchmark`, `metric` (the proxy's score) and
     `accuracy` (the target's at equal tokens; all in percent or all as shares), and optionally
-    `tokens`, `group` (the training run) and `chance`; a row for each pair of checkpoints.
-    `protocol` is `robust` (a sigmoid and isotonic regression, averaged scores, tested intervals) or
-    `paper` (the best of four families by train R²). `lower_is_better` None determines the direction
-    from the data. `setting` is what the pairs were measured with (sizes, tokenizer, traces, ...),
-    as a JSON file or a mapping; `predict` checks it. `seed` draws the five folds. `command` is
-    recorded in the transfer file as the command that made it (default: this call).
+    `tokens`, `group` (the dataset), `chance` and `label_nll`; a row for each pair of checkpoints.
+    Rows without a group count as one dataset; from three on whole ones are left out for errors and
+    intervals, and with fewer there is no interval for a new dataset without a `prior`: "public" (of
+    published runs), the file of one, or one of `TransferFit.prior`. Means leave out benchmarks
+    whose score was seen to say nothing, unless `every_benchmark`. `protocol` is `robust` (a sigmoid
+    and isotonic regression, averaged scores, tested intervals) or `paper` (the best of four
+    families by train R²). `lower_is_better` None determines the direction from the data. `setting`
+    is what the pairs were measured with (sizes, tokenizer, traces, ...), as a JSON file or a
+    mapping; `predict` checks it. `seed` draws the five folds. `command` is recorded in the transfer
+    file as the command that made it (default: this call).
 
-    Raises InputError with the line for an error in the table, for fewer than six different scores
-    on a benchmark (four by the paper's protocol), and for a setting with unknown fields.
+    Raises InputError with the line for an error in the table, for fewer than three different scores
+    on a benchmark (six by the paper's protocol, one with a prior), and for a setting with unknown
+    fields.
     """
     by = command or python_call(fit_transfer, locals())
     if protocol not in get_args(ProtocolName):
@@ -145,6 +179,11 @@ def fit_transfer(
     seed = as_count("--seed", seed, 0)
     if lower_is_better is not None:
         lower_is_better = as_flag("--lower-is-better", lower_is_better)
+    every_benchmark = as_flag("--every-benchmark", every_benchmark)
+    given = _prior(prior)
+    if given is not None and protocol == "paper":
+        fix = "leave it out, or use the robust protocol"
+        raise InputError("--prior", "the paper's protocol has no prior", fix)
     table = as_table("pairs", pairs)
     read = read_pairs(table)
     settings = as_setting(setting) or SettingFile()
@@ -155,7 +194,9 @@ def fit_transfer(
         fits[name] = (
             fit_paper(of_one, provenance, seed)
             if protocol == "paper"
-            else fit_robustly(of_one, provenance, seed, falling=direction.lower_is_better)
+            else fit_robustly(
+                of_one, provenance, seed, falling=direction.lower_is_better, prior=given
+            )
         )
     facts = {
         "file": str(table),
@@ -163,9 +204,16 @@ def fit_transfer(
         "seed": seed,
         "lower_is_better": direction.lower_is_better,
         "direction_from": direction.origin,
+        "prior": None if given is None else given.name,
         "functions_file": None,
     }
-    return TransferFit(read, fits, direction, facts)
+    return TransferFit(read, fits, direction, facts, every_benchmark)
+
+
+def _prior(given: FilePath | Prior | None) -> Prior | None:
+    if given is None or isinstance(given, Prior):
+        return given
+    return read_prior(as_path("--prior", given, "give the path of a prior, or 'public'"))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -203,7 +251,8 @@ class Predictions(Result):
 
         `rank` counts from 1; candidates of one `tier` cannot be told apart from its first. Both are
         missing for a candidate without a score on each benchmark. `predicted_accuracy` is the mean
-        over benchmarks, a share from 0 to 1, `low` and `high` the ends of its interval.
+        over benchmarks, a share from 0 to 1, `low` and `high` the ends of its interval, missing
+        where the functions know nothing of other datasets than their own.
         `extrapolated` marks scores outside the range that a function was fitted on.
         """
         columns = ("rank", "tier", "predicted_accuracy", "low", "high", "extrapolated")
@@ -230,7 +279,10 @@ class Predictions(Result):
 
     @property
     def wins(self) -> pd.DataFrame:
-        """The probability that the target of the row beats that of the column, by id."""
+        """The probability that the target of the row beats that of the column, by id.
+
+        NaN where the functions know nothing of other datasets than their own.
+        """
         return self.forecasts.forecasts.wins
 
     @overload
@@ -266,6 +318,8 @@ def predict(
     *,
     setting: FilePath | Mapping[str, Any] | None = None,
     force: bool = False,
+    same_data: bool = False,
+    every_benchmark: bool = False,
     confidence: float = 0.9,
     draws: int = 2000,
     seed: int = 0,
@@ -278,7 +332,11 @@ def predict(
     `id`, `benchmark` and `metric`; `seed` if there are several. `functions` is a transfer file,
     the result of `fit_transfer`, or transfer functions by benchmark. `setting` is what the scores
     were measured with, as for `fit_transfer`; functions fitted for another target, benchmark, set
-    of traces or version of the metric are refused unless `force`. Intervals cover the share
+    of traces or version of the metric are refused unless `force`. Candidates are taken for datasets
+    that the functions have not seen; functions of one or two datasets know nothing of these, and
+    give no intervals (`fit_transfer`). With `same_data` they are later checkpoints of the runs that
+    were fitted. Means leave out benchmarks whose score was seen to say nothing, unless
+    `every_benchmark`. Intervals cover the share
     `confidence`, from `draws` draws with the seed `seed`; two candidates are told apart if one
     beats the other with probability `confidence` or more.
 
@@ -288,7 +346,9 @@ def predict(
     confidence = as_confidence(confidence)
     draws, seed = as_count("--draws", draws, LEAST_DRAWS), as_count("--seed", seed, 0)
     force = as_flag("--force", force)
-    settings = Settings(confidence, draws, seed)
+    same_data = as_flag("--same-data", same_data)
+    every_benchmark = as_flag("--every-benchmark", every_benchmark)
+    settings = Settings(confidence, draws, seed, same_data, every_benchmark)
     table = as_table("scores", scores)
     known, origin = _functions(functions)
     proxies = read_proxy_scores(table, known)
@@ -317,10 +377,13 @@ def _functions(
 def _fit_row(row: Mapping[str, Any]) -> dict[str, Any]:
     low, high = row["fitted_range"]
     cells = {"points": row["points"], "fitted_low": low, "fitted_high": high}
+    cells |= {key: row[key] for key in ("datasets", "other_runs_mae")}
     if "family_wins" in row:
         keys = ("family", "train_r2", "test_mae", "test_mae_median")
         return cells | {key: row[key] for key in keys}
-    errors = ("floor", "cv_mae", "last_20_mae", "last_40_mae", "other_runs_mae")
+    cells["constant_other_runs_mae"] = row["beside"]["constant"]["other_runs_mae"]
+    cells["says_nothing"] = row["worth"]["says_nothing"]
+    errors = ("floor", "cv_mae", "last_20_mae", "last_40_mae")
     cells |= {key: row[key] for key in errors}
     cells |= {f"coverage_{split}": share for split, share in row["coverage"].items()}
     tokens = row["beside"].get("log tokens", {})

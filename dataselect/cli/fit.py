@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from dataselect.cli.common import errors, print_json, this_command
+from dataselect.cli.options import EveryBenchmark
 
 
 class Protocol(StrEnum):
@@ -21,7 +22,8 @@ def fit(
         Path,
         typer.Argument(
             metavar="PAIRS.csv",
-            help="Columns benchmark, metric, accuracy; optional tokens, group, chance.",
+            help="Columns benchmark, metric, accuracy; optional tokens, group (the dataset), "
+            "chance, label_nll.",
         ),
     ],
     protocol: Annotated[
@@ -46,8 +48,21 @@ def fit(
             help="JSON file of what the pairs were measured with: sizes, tokenizer, traces, ...",
         ),
     ] = None,
+    prior: Annotated[
+        Path | None,
+        typer.Option(
+            "--prior",
+            metavar="FILE",
+            help="Prior on slope and scatter, for few datasets: 'public' or a file.",
+        ),
+    ] = None,
+    every_benchmark: EveryBenchmark = False,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write the transfer functions to this file.")
+    ] = None,
+    prior_out: Annotated[
+        Path | None,
+        typer.Option("--prior-out", help="Write a prior made from this table to this file."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the five folds.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
@@ -64,11 +79,15 @@ def fit(
             protocol=protocol.value,
             lower_is_better=lower_is_better,
             setting=setting,
+            prior=prior,
+            every_benchmark=every_benchmark,
             seed=seed,
             command=this_command(),
         )
         if out is not None:
             fitted.write(out)
+        if prior_out is not None:
+            fitted.write_prior(prior_out, this_command())
         if as_json:
             file = None if out is None else str(out)
             print_json({**fitted.document, "functions_file": file})
@@ -77,3 +96,5 @@ def fit(
         print_fit(fitted.document, console)
         if out is not None:
             console.print(f"transfer functions: {out}", markup=False, highlight=False)
+        if prior_out is not None:
+            console.print(f"prior: {prior_out}", markup=False, highlight=False)

@@ -27,3 +27,11 @@ class Device(StrEnum):
 
 
 DeviceOption = Annotated[Device, typer.Option("--device", help="auto takes a GPU if there is one.")]
+
+EveryBenchmark = Annotated[
+    bool,
+    typer.Option(
+        "--every-benchmark",
+        help="Take means over benchmarks whose score says nothing, too.",
+    ),
+]

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dataselect.cli.common import errors, print_json
+from dataselect.cli.options import EveryBenchmark
 
 
 def predict(
@@ -30,6 +31,13 @@ def predict(
     force: Annotated[
         bool, typer.Option("--force", help="Use functions that were fitted for another setting.")
     ] = False,
+    same_data: Annotated[
+        bool,
+        typer.Option(
+            "--same-data", help="Scores are of later checkpoints of the runs that were fitted."
+        ),
+    ] = False,
+    every_benchmark: EveryBenchmark = False,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write the predictions to this CSV file.")
     ] = None,
@@ -58,6 +66,8 @@ def predict(
             functions,
             setting=setting,
             force=force,
+            same_data=same_data,
+            every_benchmark=every_benchmark,
             confidence=confidence,
             draws=draws,
             seed=seed,

@@ -121,6 +121,11 @@ class Predict(Stage):
     """JSON file of transfer functions, relative to the plan. Without one the survivors are
     ranked by score, and no accuracy is predicted."""
 
+    every_benchmark: bool = False
+    """Take the mean of predicted accuracies over every benchmark, also over those where the
+    transfer function says that its score says nothing. By default these are left out of the
+    mean."""
+
 
 def _form(value: Any) -> str:
     """Which of the two forms a rung has, so that errors are about that form."""

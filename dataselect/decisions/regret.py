@@ -30,9 +30,9 @@ class CheckedPrediction:
 
     predicted: float
     """What was predicted."""
-    low: float
-    """Lower end of the prediction's interval."""
-    high: float
+    low: float | None
+    """Lower end of the prediction's interval; None where the function knows of none."""
+    high: float | None
     """Upper end of the prediction's interval."""
     true: float
     """What the target reached."""
@@ -40,8 +40,10 @@ class CheckedPrediction:
     """What is predicted without any proxy: the mean accuracy of the calibration runs."""
 
     @property
-    def held(self) -> bool:
-        """Whether the interval contains the true accuracy."""
+    def held(self) -> bool | None:
+        """Whether the interval contains the true accuracy; None without an interval."""
+        if self.low is None or self.high is None:
+            return None
         return self.low <= self.true <= self.high
 
     @property
@@ -104,7 +106,7 @@ def known_truth(
     chosen: str | None,
     survivors: Sequence[str],
     by_metric: Mapping[str, "pd.Series"],
-    predicted: Mapping[str, tuple[float, float, float]],
+    predicted: Mapping[str, tuple[float, float | None, float | None]],
     constants: Mapping[str, float],
     tokens: Mapping[str, int],
     cuts: Mapping[str, Sequence[str]] = MappingProxyType({}),
@@ -113,10 +115,10 @@ def known_truth(
 
     `truth`: accuracy by candidate and benchmark. `survivors`: candidates that Stage 1 kept.
     `by_metric`: scores of Stage 1 by candidate, lower is better. `predicted`: by candidate, the
-    mean accuracy over the benchmarks of `constants`, with the ends of its interval. `constants`:
-    by predicted benchmark, the mean accuracy of its calibration runs. `tokens`: training tokens of
-    the proxies, by candidate. `cuts`: candidates that each stage kept, in the order of the stages,
-    for the parts that they lost.
+    mean accuracy over the benchmarks of `constants`, with the ends of its interval, if any.
+    `constants`: by predicted benchmark, the mean accuracy of its calibration runs. `tokens`:
+    training tokens of the proxies, by candidate. `cuts`: candidates that each stage kept, in the
+    order of the stages, for the parts that they lost.
     """
     accuracy = {name: _mean(truth[name]) for name in candidates if name in truth}
     if not accuracy:

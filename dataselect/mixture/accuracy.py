@@ -17,6 +17,7 @@ Not covered: whether a function applies (`transfer.applies`), and that a curved 
 errors of a score is not its value at the mean score.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,9 +136,15 @@ class Range:
     value: float
     """The point estimate."""
     low: float
-    """Lower end of the interval, not above `value`."""
+    """Lower end of the interval, not above `value`; -inf where none is known."""
     high: float
-    """Upper end, not below `value`."""
+    """Upper end, not below `value`; inf where none is known."""
+
+    def forecast(self, extrapolated: bool) -> Forecast:
+        """The same of an accuracy."""
+        if not math.isfinite(self.low):
+            return Forecast(self.value, None, None, extrapolated)
+        return Forecast(self.value, self.low, self.high, extrapolated)
 
 
 @dataclass(frozen=True)
@@ -169,12 +176,12 @@ def compare(
         predicted, beyond = function.predict(scores[:, k]), function.extrapolated(scores[:, k])
         for i, each in enumerate(single):
             found = _range(float(predicted[i]), drawn[:, i], confidence)
-            each[k] = Forecast(found.value, found.low, found.high, bool(beyond[i]))
+            each[k] = found.forecast(bool(beyond[i]))
     overall = target.of(scores)
     levels = [_range(float(overall[i]), level[:, i], confidence) for i in range(len(scores))]
     return Compared(
         tuple(
-            Forecast(r.value, r.low, r.high, any(f.extrapolated for f in by_benchmark.values()))
+            r.forecast(any(f.extrapolated for f in by_benchmark.values()))
             for r, by_benchmark in zip(levels, single, strict=True)
         ),
         tuple(single),
@@ -222,6 +229,8 @@ def forecast(
 
 
 def _range(value: float, draws: Array, confidence: float) -> Range:
+    if np.isnan(draws).any():
+        return Range(value, -math.inf, math.inf)
     low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
     # The value need not be among typical draws, which come from refits of the curve.
     return Range(value, min(float(low), value), max(float(high), value))

@@ -1,8 +1,7 @@
 """The plan file of a design: the manifest's plan with other rungs.
 
 What the plan's writer chose besides (tokenizer, benchmarks, seeds, leaks, ...) is kept as it was
-written, with paths relative to the new file. Where plans cannot have `rungs` yet, one or two of
-them are written as `screen` and `predict`.
+written, with paths relative to the new file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from dataselect.config.plan import Plan
-from dataselect.config.proxy import Proxy
 from dataselect.decisions.design.rungs import Rungs
 from dataselect.report.selection.resolved import block_yaml, plan_values
 from dataselect.stages.design import Designed, ProxySize
-from dataselect.units import format_count
+from dataselect.units import format_count, parse_count
 from dataselect.wording import one_line
 
 _NOT_OF_A_RUNG = ("proxy", "seeds", "keep", "min_probability", "keep_at_most", "transfer")
@@ -84,21 +82,15 @@ def _proxy(size: ProxySize, average: int) -> dict[str, Any]:
     values = size.proxy.model_dump(exclude_unset=True, exclude_none=True)
     if "tokens" in values:
         text = format_count(size.tokens)
-        values["tokens"] = (
-            text if Proxy(size="4M", tokens=text).tokens == size.tokens else size.tokens
-        )
+        values["tokens"] = text if parse_count(text) == size.tokens else size.tokens
     if average > size.proxy.checkpoints:
         values["checkpoints"] = average
     return values
 
 
 def _written(rungs: list[dict[str, Any]], confidence: float) -> dict[str, Any]:
-    if "rungs" in Plan.model_fields:
-        stop = {"stop_when": {"p_best": confidence}} if len(rungs) > 1 else {}
-        return {"rungs": rungs, **stop}
-    if len(rungs) > 2:
-        return {"rungs": rungs, "stop_when": {"p_best": confidence}}
-    return dict(zip(("screen", "predict"), rungs, strict=False))
+    stop = {"stop_when": {"p_best": confidence}} if len(rungs) > 1 else {}
+    return {"rungs": rungs, **stop}
 
 
 def _as_written(values: Any, like: Any) -> Any:

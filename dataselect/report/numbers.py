@@ -79,10 +79,12 @@ def score_text(part: dict[str, Any] | None, decimals: int = 2) -> str:
 
 
 def accuracy_text(part: dict[str, Any] | None) -> str:
-    """Predicted accuracy in percent with its interval; `*` marks extrapolation."""
+    """Predicted accuracy in percent with its interval, if any; `*` marks extrapolation."""
     if part is None or part["predicted_accuracy"] is None:
         return "–"
     mark = "*" if part["extrapolated"] else ""
+    if part["low"] is None:
+        return f"{points(part['predicted_accuracy'])}{mark}"
     ends = interval(points(part["low"]), points(part["high"]))
     return f"{points(part['predicted_accuracy'])}{mark} {ends}"
 

@@ -27,7 +27,11 @@ def judge(
     screening, prediction = found.screening, found.prediction
     order = found.survivors if prediction is None else prediction.order
     overall = {} if prediction is None else prediction.overall
-    functions = {} if prediction is None or not overall else prediction.functions
+    functions = (
+        {}
+        if prediction is None or not overall
+        else {name: prediction.functions[name] for name in prediction.counted}
+    )
     proxies = {name: run.proxy for name, run in screening.scores.candidates.items()}
     tokens = {name: proxy.tokens for name, proxy in proxies.items() if proxy is not None}
     return known_truth(

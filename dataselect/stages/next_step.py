@@ -167,7 +167,7 @@ def leads(
 
 def _basis(decided: Screening | Prediction) -> Basis:
     if isinstance(decided, Prediction):
-        return "function" if decided.overall else "scores"
+        return "function" if decided.wins is not None else "scores"
     known = decided.uncertainty
     return "scores" if known is None or known.tau is None else "gap"
 
@@ -214,7 +214,7 @@ def _forecast_lead(
 ) -> ForecastLead:
     rng = np.random.default_rng(experiment.plan.seed)
     scores: dict[str, PairScores] = {}
-    for name in prediction.functions:
+    for name in prediction.counted:
         table = prediction.scores.table("rbridge")[name][[first, other]]
         by_seed = prediction.scores.runs[name]["rbridge"].groupby(level=["candidate", "seed"])
         sd, freedom = pooled_sd(by_seed.mean().unstack("seed").to_numpy())

@@ -23,7 +23,7 @@ from dataselect.stages.screen import Screening
 from dataselect.stages.stage import run_stage
 from dataselect.transfer.applies import check_all
 from dataselect.transfer.file import read_transfer_file
-from dataselect.transfer.forecast import Forecast, Scores, forecast, with_seed_noise
+from dataselect.transfer.forecast import Forecast, Scores, doubts, forecast, with_seed_noise
 from dataselect.transfer.function import Setting, TransferFunction
 
 if TYPE_CHECKING:
@@ -41,17 +41,18 @@ class Prediction:
     forecasts: Mapping[str, Mapping[str, Forecast]]
     """Predicted target accuracy by candidate and benchmark, where a transfer function applies."""
     overall: Mapping[str, Forecast]
-    """Mean over all benchmarks by candidate, best first; empty unless each benchmark has a
-    function."""
+    """Mean over benchmarks by candidate, best first; empty unless each benchmark has a function."""
     wins: "pd.DataFrame | None"
     """Candidates x candidates: probability that the row's target beats the column's by the overall
-    mean; None without `overall`."""
+    mean; None without `overall`, and where a function knows nothing of other data."""
     functions: Mapping[str, TransferFunction]
     """The transfer functions that were applied, by benchmark."""
     order: tuple[str, ...]
-    """Survivors with scores, best first: by `overall`, or by score without it."""
+    """Survivors with scores, best first: by `overall`, or by score without `wins`."""
     notes: tuple[str, ...]
     """Remarks on transfer functions that are missing, refused or doubtful."""
+    counted: tuple[str, ...]
+    """Benchmarks that `overall` is a mean over."""
 
 
 def predict(experiment: Experiment, chosen: Predict, before: Sequence[Screening]) -> Prediction:
@@ -87,9 +88,14 @@ def predict(experiment: Experiment, chosen: Predict, before: Sequence[Screening]
         functions,
         confidence=plan.confidence,
         rng=rng,
+        every_benchmark=chosen.every_benchmark,
     )
-    everywhere = len(functions) == len(tables)
-    if not everywhere:
+    everywhere = len(functions) == len(tables) and bool(forecasts.counted)
+    compared = everywhere and all(functions[name].has_intervals for name in forecasts.counted)
+    notes += doubts(functions, forecasts.counted)
+    if everywhere and not compared:
+        notes.append("so survivors are ranked by score, not by predicted accuracy")
+    if not compared:
         notes += [
             f"{' and '.join(tie)} have the same {stage.label} score; they are in the order of "
             f"{before[-1].scores.stage.label}"
@@ -100,10 +106,11 @@ def predict(experiment: Experiment, chosen: Predict, before: Sequence[Screening]
         ranking=ranking,
         forecasts=forecasts.by_benchmark,
         overall=forecasts.overall if everywhere else {},
-        wins=forecasts.wins if everywhere else None,
+        wins=forecasts.wins if compared else None,
         functions=functions,
-        order=tuple(forecasts.overall if everywhere else by_score),
+        order=tuple(forecasts.overall if compared else by_score),
         notes=tuple(notes),
+        counted=forecasts.counted if everywhere else (),
     )
 
 

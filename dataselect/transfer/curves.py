@@ -43,6 +43,7 @@ COEFFICIENTS: dict[Family, int] = {
 # line; at the upper one its slope changes by a factor of exp(6), about 400, from end to end.
 _STEEPNESS = (0.02, 6.0)
 _LARGEST_EXPONENT = 500.0  # far outside the points, exp would overflow
+_LEAST_SHARE = 0.002  # one item of 500
 
 
 class NoFitError(ValueError):
@@ -65,7 +66,16 @@ class Curve:
     """c0, c1, ... of the formula."""
     knots: tuple[tuple[float, float], ...] = ()
     """(x, level) of an isotonic regression, by rising x; empty without one. With knots the curve is
-    the mean of the formula and the line through the knots, which is flat beyond the outermost."""
+    the mean of the formula and the line through the knots."""
+    tail: float | None = None
+    """How the curve goes on beyond its best knot: from its value there, by the mean of the
+    formula's change and that of a straight line in the logit of accuracy, of which this is the
+    slope. None: the line through the knots is flat there, as in files of schema 1 and 2. It always
+    is beyond the worst knot."""
+    other: "Curve | None" = None
+    """A second curve that this one is averaged with."""
+    share: float = 0.0
+    """Weight of `other`, 0..1."""
 
     def __post_init__(self) -> None:
         if len(self.coefficients) != COEFFICIENTS[self.family]:
@@ -74,14 +84,30 @@ class Curve:
             raise ValueError("a logarithmic curve needs an origin above 0")
         if any(a[0] >= b[0] for a, b in pairwise(self.knots)):
             raise ValueError("the knots of a curve must rise")
+        if not 0 <= self.share <= 1:
+            raise ValueError("the share of a second curve must lie within 0..1")
 
     def __call__(self, x: Array) -> Array:
         """Values at x, of the same shape, not clipped."""
         x = np.asarray(x, dtype=np.float64)
+        own = self._alone(x)
+        if self.other is None:
+            return own
+        return np.asarray((1 - self.share) * own + self.share * self.other(x))
+
+    def _alone(self, x: Array) -> Array:
+        """The values without the second curve."""
         if not self.knots:
             return self.formula(x)
         places, levels = np.array(self.knots).T
-        return np.asarray((self.formula(x) + np.interp(x, places, levels)) / 2)
+        if self.tail is None:
+            return np.asarray((self.formula(x) + np.interp(x, places, levels)) / 2)
+        edge = np.clip(x, places[0], places[-1])
+        inside = (self.formula(edge) + np.interp(edge, places, levels)) / 2
+        start = _within(inside)
+        line = 1 / (1 + (1 / start - 1) * np.exp(-_exponent(self.tail * (x - edge))))
+        rise = np.maximum(line - start, 0)  # on the worse side only the formula goes on
+        return np.asarray(inside + (self.formula(x) - self.formula(edge) + rise) / 2)
 
     def formula(self, x: Array) -> Array:
         """Values of the family's formula alone, without the knots."""
@@ -92,8 +118,7 @@ class Curve:
         if self.family == "exponential":
             return c[0] + c[1] * np.exp(np.minimum(c[2] * u, _LARGEST_EXPONENT))
         if self.family == "sigmoid":
-            exponent = np.clip(-c[2] * (u - c[3]), -_LARGEST_EXPONENT, _LARGEST_EXPONENT)
-            return np.asarray(c[0] + c[1] / (1 + np.exp(exponent)))
+            return np.asarray(c[0] + c[1] / (1 + np.exp(_exponent(-c[2] * (u - c[3])))))
         if self.family == "quadratic" and c[2]:
             turn = -c[1] / (2 * c[2])
             # The origin lies among the fitted points, so its side of the turn is theirs.
@@ -156,12 +181,29 @@ def best_curve(
     return best, skipped
 
 
+def logit_slope(x: Array, y: Array) -> float:
+    """Least-squares slope of the logit of accuracies y on x, both of shape (n,); x must differ."""
+    share = _within(y)
+    centred = x - x.mean()
+    return float(centred @ np.log(share / (1 - share)) / (centred @ centred))
+
+
 def r_squared(y: Array, fitted: Array) -> float:
     """Share of the variance of y that is explained; 0 when y does not vary."""
     variation = float(((y - y.mean()) ** 2).sum())
     if not variation:
         return 0.0
     return 1 - float(((y - fitted) ** 2).sum()) / variation
+
+
+def _within(share: Array) -> Array:
+    """Shares kept off 0 and 1, where their logit is infinite."""
+    return np.asarray(np.clip(share, _LEAST_SHARE, 1 - _LEAST_SHARE))
+
+
+def _exponent(x: Array) -> Array:
+    """Exponents that do not overflow."""
+    return np.asarray(np.clip(x, -_LARGEST_EXPONENT, _LARGEST_EXPONENT))
 
 
 def _polynomial(u: Array, y: Array, degree: int) -> tuple[float, ...]:

@@ -4,8 +4,9 @@ Such files are shared between teams and edited by hand, so they are checked stri
 missing fields, wrong types, numbers that are not finite and repeated benchmarks are refused. The
 refits that intervals need are in the file, so nothing is fitted again when it is read.
 
-Schema 2 added what a robust fit needs (sigmoids, knots, bounds, unknown settings). Files of schema
-1 are still read; the fields they lack have defaults that keep their meaning.
+Schema 2 added what a robust fit needs (sigmoids, knots, bounds, unknown settings), schema 3 the
+number of datasets and what is known of new ones and of later checkpoints. Files of schema 1 and 2
+are still read; the fields they lack have defaults that keep their meaning.
 """
 
 from collections.abc import Iterable
@@ -27,13 +28,13 @@ class _File(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, allow_inf_nan=False, frozen=True, validate_by_name=True
     )
-    version: Annotated[Literal[1, 2], Field(alias="schema")]
+    version: Annotated[Literal[1, 2, 3], Field(alias="schema")]
     functions: list[TransferFunction]
 
 
 def to_json(functions: Iterable[TransferFunction]) -> str:
-    """Text of a transfer file: {"schema": 2, "functions": [...]}; deterministic."""
-    file = _File(version=2, functions=list(functions))
+    """Text of a transfer file: {"schema": 3, "functions": [...]}; deterministic."""
+    file = _File(version=3, functions=list(functions))
     return file.model_dump_json(by_alias=True, indent=2) + "\n"
 
 

@@ -18,7 +18,7 @@ from dataselect.errors import InputError
 from dataselect.formats.in_memory import Origin, Table
 from dataselect.formats.score_table import ScoreTable, read_score_table
 from dataselect.transfer.applies import check_all
-from dataselect.transfer.forecast import Forecasts, forecast, seed_scores
+from dataselect.transfer.forecast import Forecasts, doubts, forecast, seed_scores
 from dataselect.transfer.function import TransferFunction
 from dataselect.transfer.setting_file import SettingFile
 from dataselect.wording import nearest
@@ -36,6 +36,10 @@ class Settings:
     """Number of draws."""
     seed: int = 0
     """Seed of the draws."""
+    same_data: bool = False
+    """Whether scores are of later checkpoints of the runs that the functions were fitted on."""
+    every_benchmark: bool = False
+    """Whether benchmarks count in the mean whose score was seen to say nothing."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,8 @@ def forecast_table(
         raise InputError(
             functions_file, f"no function for {names_of(table.metrics)} of {table.path}", fix
         )
+    if settings.same_data:
+        used = {name: _in_time(each, functions_file) for name, each in used.items()}
     refusals, warnings = _applicability(used, given)
     if refusals and not force:
         raise InputError(
@@ -116,7 +122,16 @@ def forecast_table(
     drawn = {
         name: seed_scores(each.to_numpy(), settings.draws, rng) for name, each in values.items()
     }
-    forecasts = forecast(ids, drawn, used, confidence=settings.confidence, rng=rng)
+    forecasts = forecast(
+        ids,
+        drawn,
+        used,
+        confidence=settings.confidence,
+        rng=rng,
+        every_benchmark=settings.every_benchmark,
+    )
+    if not settings.same_data:
+        notes += doubts(used, forecasts.counted)
     single = [name for name in used if values[name].count(axis=1).max() < 2]
     if single:
         notes.append(
@@ -128,7 +143,9 @@ def forecast_table(
         if len(fewer := set(counts[counts > 0])) > 1:
             notes.append(f"{name}: candidates have {min(fewer)} to {max(fewer)} seeds")
     lacking = [name for name in ids if name not in forecasts.overall]
-    if lacking:
+    if lacking and not forecasts.counted:
+        notes.append("no candidate is ranked, for no benchmark's score says anything")
+    elif lacking:
         notes.append(f"not ranked, without a score on each benchmark: {names_of(lacking)}")
     scores = {
         candidate: {
@@ -138,6 +155,17 @@ def forecast_table(
         for place, candidate in enumerate(ids)
     }
     return TableForecasts(forecasts, scores, used, refusals, tuple(notes))
+
+
+def _in_time(function: TransferFunction, where: Origin) -> TransferFunction:
+    try:
+        return function.in_time()
+    except ValueError as reason:
+        raise InputError(
+            where,
+            f"{function.benchmark}: {reason}, for it was fitted on one dataset with a prior",
+            "leave out --same-data, or fit the run's checkpoints without a prior",
+        ) from None
 
 
 def _applicability(

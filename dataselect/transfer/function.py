@@ -5,26 +5,25 @@ equal tokens) and is then applied to other candidates' proxies without further f
 section 4.1 (ii) and (iii)). It is valid only in the setting that it was fitted in, so the setting
 is stored with it and `applies` compares.
 
-Uncertainty is in the style of jackknife+ (Barber et al., 2021): the curve is refitted, family
-choice included, without each point in turn, and each refit is combined with its residual on the
-point left out. A draw picks one of these at random, with either sign of the residual, on top of a
-draw of the score itself. Training residuals would be too narrow, above all when extrapolating. On
-the public OLMo ladder (60 series of one pair of models on one task, bits per byte), 90% intervals
-of the paper's families contained .93 of the last 20% of the checkpoints, fitted on the rest, and
-.78 of the last 40%; `robust` leaves points out in blocks (.94 and .92). So intervals do not repair
-a long extrapolation; `extrapolated` marks it.
+Uncertainty answers one of two questions (`spread`): how far the target of another dataset lies from
+the curve, learned from whole datasets left out (`new_data`), and how far later checkpoints of a
+fitted run do, learned from its own later parts (`later`, asked for by `in_time`). Training
+residuals would be too narrow for both. Functions of earlier files, and of `fit`, have neither.
+Theirs is in the style of jackknife+ (Barber et al., 2021): the curve is refitted, family choice
+included, without each point in turn, and each refit is combined with its residual on the point left
+out.
 
 Comparing two candidates is a different question from predicting one. They share the function, and
 a monotone one keeps their order wherever it lies; only the noise of their scores and each
 candidate's own part of a residual can reverse it. `comparison_draws` has these alone.
 
-Not covered: whether the calibration data are valid for a different candidate. That the same score
-means the same accuracy on other data is the paper's finding on two datasets, and an assumption
-here. With calibration runs on several data, their differences are in the residuals.
+Not covered: fitting with whole datasets left out (`robust`) or with a prior (`prior`). That the
+same score means the same accuracy on other data is the paper's finding on two datasets; with one or
+two in the calibration it is an assumption, and there is no interval for a new one.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypedDict
 
 import numpy as np
@@ -41,6 +40,8 @@ from dataselect.transfer.curves import (
     best_curve,
     r_squared,
 )
+from dataselect.transfer.spread import Later, NewData
+from dataselect.transfer.worth import Worth
 
 Array = NDArray[np.float64]
 
@@ -101,14 +102,15 @@ class TransferFunction:
     """Lowest and highest score of the points."""
     r2: float
     """R² on the points, as the paper reports it."""
-    mae: float
-    """Mean of the absolute `loo_residuals`."""
+    mae: float | None
+    """Mean of the absolute `loo_residuals`; None without refits."""
     residual_sd: float
     """Standard deviation of the points about the curve, given its number of coefficients."""
     loo_curves: tuple[Curve, ...]
-    """Refits, each without one point or one block of points."""
+    """Refits, each without one point, one block of points or one dataset; empty where a prior
+    replaces them."""
     loo_residuals: tuple[float, ...]
-    """For each point, its residual under the refit without it."""
+    """For each point, its residual under the refit without it; empty without refits."""
     skipped: dict[str, str]
     """By family that was not considered, why."""
     provenance: Provenance
@@ -118,14 +120,27 @@ class TransferFunction:
     loo_refits: tuple[int, ...] = ()
     """For each point, the index of its refit in `loo_curves` where points are left out in blocks;
     empty with a refit for each point."""
+    datasets: int | None = None
+    """Number of datasets among the points. None: not said, as in files of schema 1 and 2, and
+    intervals are then for more of the fitted data."""
+    new_data: NewData | None = None
+    """How far a dataset that was not fitted lies from the curve; None if that is not known."""
+    later: Later | None = None
+    """How far later checkpoints of a fitted run lie from the curve; None if that is not known."""
+    worth: Worth | None = None
+    """Whether the score says more than no score would; None if that was not asked."""
 
     def __post_init__(self) -> None:
-        curves = self.loo_refits or self.loo_curves
-        if not len(self.points) == len(curves) == len(self.loo_residuals) > 0:
+        refits = len(self.loo_refits or self.loo_curves)
+        if not self.points:
+            raise ValueError("a function needs at least one point")
+        if not refits == len(self.loo_residuals) == (len(self.points) if refits else 0):
             raise ValueError("points, loo_curves and loo_residuals must have one entry per point")
+        if not refits and self.new_data is None:
+            raise ValueError("a function without refits needs new_data")
         if not set(self.loo_refits) <= set(range(len(self.loo_curves))):
             raise ValueError("loo_refits must be places in loo_curves")
-        if not self.fitted_range[0] < self.fitted_range[1]:
+        if self.fitted_range[0] > self.fitted_range[1]:
             raise ValueError("fitted_range must rise")
         if not 0 <= self.bounds[0] <= self.bounds[1] <= 1:
             raise ValueError("bounds must rise within 0..1")
@@ -138,8 +153,27 @@ class TransferFunction:
     @property
     def rising(self) -> bool:
         """Whether accuracy rises with the score; for a likelihood loss this indicates noise."""
-        low, high = self.curve(np.array(self.fitted_range))
+        first, last = self.fitted_range
+        low, high = self.curve(np.array([first, last if last > first else first + abs(first)]))
         return bool(high > low)
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether anything is known about how far a prediction may be off.
+
+        False for a function of one or two datasets without a prior: its points are of the same
+        data, and say nothing about other data.
+        """
+        return self.new_data is not None or self.datasets is None
+
+    def in_time(self) -> "TransferFunction":
+        """The same function for later checkpoints of the runs that it was fitted on.
+
+        Raises ValueError where nothing is known about these.
+        """
+        if not self.loo_curves:
+            raise ValueError("nothing is known about later checkpoints")
+        return replace(self, datasets=None, new_data=None)
 
     def predict(self, x: ArrayLike) -> Array:
         """Target accuracy at scores x, of the same shape, clipped to `bounds`."""
@@ -154,11 +188,26 @@ class TransferFunction:
     def prediction_draws(self, x_draws: ArrayLike, rng: np.random.Generator) -> Array:
         """A plausible target accuracy for each draw of a candidate's score, in 0..1, of its shape.
 
-        Covers score noise and the function's error. The largest residual counts once more, for the
-        new candidate, as finite-sample correction; so with few points an interval is about as wide
-        as the worst error.
+        Covers score noise and the function's error; NaN where that is not known (`has_intervals`).
         """
         x = np.asarray(x_draws, dtype=np.float64)
+        if not self.has_intervals:
+            return np.full(x.shape, np.nan)
+        if self.new_data is not None:
+            drawn = self.predict(x) + self.new_data.deviations(x, rng)
+        elif self.later is not None:
+            scale = self.later.scale(self._beyond(x))
+            drawn = self.predict(x) + scale * rng.standard_t(self.later.freedom, size=x.shape)
+        else:
+            drawn = self._refit_draws(x, rng)
+        return np.asarray(np.clip(drawn, 0, 1), dtype=np.float64)
+
+    def _refit_draws(self, x: Array, rng: np.random.Generator) -> Array:
+        """Draws of refits with their residuals.
+
+        The largest residual counts once more, for the new candidate, as finite-sample correction;
+        so with few points an interval is about as wide as the worst error.
+        """
         misses = np.abs(np.array(self.loo_residuals))
         picks = rng.integers(len(misses) + 1, size=x.shape)
         picks[picks == len(misses)] = misses.argmax()
@@ -167,36 +216,52 @@ class TransferFunction:
         refits = self._refits()[picks]
         for i, curve in enumerate(self.loo_curves):
             predicted[refits == i] = self._clipped(curve(x[refits == i]))
-        return np.asarray(np.clip(predicted + signs * misses[picks], 0, 1), dtype=np.float64)
+        return np.asarray(predicted + signs * misses[picks])
 
     def comparison_draws(self, x_draws: ArrayLike, rng: np.random.Generator) -> Array:
         """Plausible accuracies, draws x candidates, to compare candidates within each draw.
 
-        Candidates share the function, so each draw uses one refit for all of them, and of the
-        residuals only each candidate's own part (`scatter`): what all share cancels in a
-        difference. Student's t, since the scatter is an estimate. Not clipped to 0..1.
+        Candidates share the function, so each draw uses one refit for all of them, and only each
+        candidate's own deviation (`scatter`): what all share cancels in a difference. Student's t,
+        since the scatter is an estimate. Not clipped to 0..1; NaN without `has_intervals`.
         """
         x = np.asarray(x_draws, dtype=np.float64)
+        if not self.has_intervals:
+            return np.full(x.shape, np.nan)
+        if self.new_data is not None:
+            return np.asarray(self._shared(x, rng) + self.new_data.apart(x, rng))
+        freedom = 2 * (len(self.points) - 1) / 3
+        predicted = self._shared(x, rng)
+        inflation = np.sqrt(freedom / rng.chisquare(freedom, size=(len(x), 1)))
+        return np.asarray(predicted + self.scatter * inflation * rng.standard_normal(x.shape))
+
+    def _shared(self, x: Array, rng: np.random.Generator) -> Array:
+        """Predictions of one curve for all candidates of a draw, from another refit in each."""
+        if not self.loo_curves or (self.new_data is not None and self.new_data.slope):
+            return self.predict(x)  # the slope's error is drawn with the deviations
         refits = self._refits()[rng.integers(len(self.points), size=len(x))]
         predicted = np.empty_like(x)
         for i, curve in enumerate(self.loo_curves):
             predicted[refits == i] = self._clipped(curve(x[refits == i]))
-        freedom = 2 * (len(self.points) - 1) / 3
-        inflation = np.sqrt(freedom / rng.chisquare(freedom, size=(len(x), 1)))
-        return np.asarray(predicted + self.scatter * inflation * rng.standard_normal(x.shape))
+        return predicted
 
     @property
     def scatter(self) -> float:
         """Standard deviation of accuracy about the curve among points of similar score.
 
-        From the differences of residuals that are neighbours by score (Rice's estimator): where the
-        whole curve is off, neighbours are off alike, and so are two candidates. What remains is the
-        noise of a target's accuracy and the effect of its data that the score does not show.
+        With datasets left out, the scale of their deviations. Else from the differences of
+        residuals that are neighbours by score (Rice's estimator): where the whole curve is off,
+        neighbours are off alike, and so are two candidates. What remains is the noise of a target's
+        accuracy and the effect of its data that the score does not show.
         """
+        if self.new_data is not None:
+            return self.new_data.scatter
         order = np.argsort([x for x, _ in self.points], kind="stable")
         residuals = np.array(self.loo_residuals)[order]
-        neighbours = np.mean(np.diff(residuals) ** 2) / 2
-        return float(np.sqrt(min(neighbours, np.mean(residuals**2))))
+        mean_square = np.mean(residuals**2)
+        if len(residuals) < 2:
+            return float(np.sqrt(mean_square))
+        return float(np.sqrt(min(np.mean(np.diff(residuals) ** 2) / 2, mean_square)))
 
     def interval(
         self, x_draws: ArrayLike, confidence: float, rng: np.random.Generator
@@ -213,10 +278,23 @@ class TransferFunction:
     def intervals(self, x: ArrayLike, confidence: float) -> tuple[Array, Array]:
         """Lowest and highest accuracy at scores x known exactly, each of x's shape.
 
-        The limit of `interval` for many draws, without randomness: the quantiles of each refit's
-        prediction plus and minus its residual, with the largest residual once more.
+        The limit of `interval` for many draws, without randomness; NaN without `has_intervals`.
         """
         x = np.asarray(x, dtype=np.float64)
+        if not self.has_intervals:
+            return np.full(x.shape, np.nan), np.full(x.shape, np.nan)
+        if self.new_data is not None:
+            half = self.new_data.quantile(confidence) * self.new_data.scale(x)
+        elif self.later is not None:
+            half = self.later.quantile(confidence) * self.later.scale(self._beyond(x))
+        else:
+            return self._refit_intervals(x, confidence)
+        middle = self.predict(x)
+        return np.asarray(np.clip(middle - half, 0, 1)), np.asarray(np.clip(middle + half, 0, 1))
+
+    def _refit_intervals(self, x: Array, confidence: float) -> tuple[Array, Array]:
+        """Quantiles of each refit's prediction plus and minus its residual, the largest residual
+        once more."""
         misses = np.abs(np.array(self.loo_residuals)).reshape(-1, *[1] * x.ndim)
         by_refit = np.array([self._clipped(curve(x)) for curve in self.loo_curves])
         picks = np.append(np.arange(len(misses)), misses.argmax())
@@ -224,6 +302,12 @@ class TransferFunction:
         ends = np.clip(np.concatenate([predicted - misses, predicted + misses]), 0, 1)
         low, high = np.quantile(ends, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
         return np.asarray(low), np.asarray(high)
+
+    def _beyond(self, x: Array) -> Array:
+        """Distance of scores x beyond the fitted ones, in widths of their range, of x's shape."""
+        low, high = self.fitted_range
+        away = np.maximum(np.maximum(low - x, x - high), 0)
+        return np.asarray(away / (high - low) if high > low else away)
 
     def _refits(self) -> NDArray[np.int64]:
         """For each point, the index of its refit in `loo_curves`."""
@@ -282,7 +366,7 @@ class Quality(TypedDict):
     points: tuple[tuple[float, float], ...]
     fitted_range: tuple[float, float]
     r2: float
-    mae: float
+    mae: float | None
     residual_sd: float
     loo_residuals: tuple[float, ...]
 
@@ -298,7 +382,7 @@ def quality(x: Array, y: Array, curve: Curve, unseen: Array, freedom: int) -> Qu
         "fitted_range": (float(x.min()), float(x.max())),
         "r2": r_squared(y, curve(x)),
         "mae": float(np.abs(y - unseen).mean()),
-        "residual_sd": float(np.sqrt(((y - curve(x)) ** 2).sum() / freedom)),
+        "residual_sd": float(np.sqrt(((y - curve(x)) ** 2).sum() / max(1, freedom))),
         "loo_residuals": tuple(float(r) for r in y - unseen),
     }
 

@@ -1,8 +1,8 @@
 """The table that a transfer function is fitted on: a proxy's score and a target's accuracy, paired.
 
-A CSV file with the columns benchmark, metric and accuracy; tokens, group and chance are optional.
-A row is one checkpoint of the proxy and the target's at equal tokens; a group is one training run,
-so that its rows can be put in order. Other columns are not read.
+A CSV file with the columns benchmark, metric and accuracy; tokens, group, chance and label_nll are
+optional. A row is one checkpoint of the proxy and the target's at equal tokens; a group is one
+dataset, whose rows are checkpoints of a run or seeds of one. Other columns are not read.
 
 Accuracies are in percent or in 0..1, the same for all rows of a file: one value above 1 means
 percent. The unit is reported, with a note where the values could mean the other. Rows without a
@@ -10,6 +10,7 @@ score or an accuracy were not measured; they are left out and counted.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,7 +27,8 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 _NEEDED = ("benchmark", "metric", "accuracy")
-_OPTIONAL = ("tokens", "group", "chance")
+_OPTIONAL = ("tokens", "group", "chance", "label_nll")
+_NUMBERS = ("metric", "accuracy", "tokens", "chance", "label_nll")
 _WIDEST = 1e6
 """Ratio of tokens above which they are likely in two units, such as billions and ones."""
 
@@ -44,9 +46,12 @@ class Pairs:
     tokens: Array
     """Training tokens, shape (n,); nan where unknown."""
     groups: tuple[str, ...]
-    """The training run of each pair; empty text if not given."""
+    """The dataset of each pair; empty text if not given."""
     chance: float | None
     """Accuracy of guessing in 0..1; None if not given."""
+    label_nll: Array | None = None
+    """Another score of the proxy, its NLL of the benchmark's label, shape (n,); None if not given
+    for each pair."""
 
     def __len__(self) -> int:
         return len(self.metric)
@@ -60,6 +65,7 @@ class Pairs:
             self.tokens[rows],
             tuple(self.groups[i] for i in rows),
             self.chance,
+            None if self.label_nll is None else self.label_nll[rows],
         )
 
 
@@ -84,6 +90,7 @@ class _Pair:
     accuracy: float
     tokens: float
     chance: float
+    label_nll: float
 
 
 def read_pairs(path: Table) -> PairsFile:
@@ -137,10 +144,16 @@ def _order_doubts(pairs: Pairs) -> list[str]:
         return []
     notes = []
     points = list(zip(pairs.groups, pairs.tokens.tolist(), strict=True))
-    if again := len(points) - len(set(points)):
+    unnamed = [tokens for group, tokens in points if not group]
+    if again := len(unnamed) - len(set(unnamed)):
         notes.append(
             f"{pairs.benchmark}: {again} of {len(points)} pairs have the tokens of another pair of"
-            " their run, so scores of that run are not averaged; give each run its own 'group'"
+            " their run, so scores of that run are not averaged; give each dataset its own 'group'"
+        )
+    seeds = sum(count > 1 and bool(point[0]) for point, count in Counter(points).items())
+    if seeds:
+        notes.append(
+            f"{pairs.benchmark}: {seeds} checkpoints have several pairs, averaged as their seeds"
         )
     if pairs.tokens.max() > _WIDEST * pairs.tokens.min():
         notes.append(
@@ -186,7 +199,7 @@ def _lines(path: Table) -> tuple[tuple[str, ...], list[Row]]:
 
 
 def _pair(row: Row) -> _Pair:
-    numbers = {name: row.number(name) for name in ("metric", "accuracy", "tokens", "chance")}
+    numbers = {name: row.number(name) for name in _NUMBERS}
     if numbers["tokens"] <= 0:
         raise InputError(row.where, "tokens are not above 0", "give the tokens trained on")
     return _Pair(row.where, row.text("benchmark"), row.cells.get("group", ""), **numbers)
@@ -246,6 +259,7 @@ def _pairs(name: str, rows: Sequence[_Pair], scale: float, chance_scale: float) 
         if chance is not None and value != chance:
             raise InputError(row.where, f"{name} has two chance levels", "give one for a benchmark")
         chance = value
+    label = np.array([row.label_nll for row in rows])
     return Pairs(
         name,
         np.array([row.metric for row in rows]),
@@ -253,4 +267,5 @@ def _pairs(name: str, rows: Sequence[_Pair], scale: float, chance_scale: float) 
         np.array([row.tokens for row in rows]),
         tuple(row.group for row in rows),
         chance,
+        None if np.isnan(label).any() else label,
     )

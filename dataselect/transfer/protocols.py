@@ -6,43 +6,66 @@ exponentials on their own points and refuses a quadratic that turns among them. 
 clipped, so the error of a fold can still explode where its end point is far out; the median over
 folds is given beside the mean.
 
-*robust*: `robust.fit_robust` on averaged scores, judged on three kinds of split (`held_out`), with
-the coverage of its 90% intervals on the same splits. For comparison, on the same splits: its two
-halves alone, and the same fit on the logarithm of tokens, which does not depend on the data. Within
-one dataset that baseline is hard to beat; a score that does not beat it has shown nothing yet.
+*robust*: `robust.fit_robust` on averaged scores, judged on datasets left out and later parts of
+runs (`held_out`), with the coverage of its 90% intervals on the same splits. With a prior it begins
+at one point (`prior`). Beside it, on the same splits: its two halves alone, and baselines that do
+not know the score: a constant, the last accuracies again, the same fit on the logarithm of tokens
+and, where it is given, on the NLL of the benchmark's label. Within one dataset tokens are hard to
+beat; a score that does not beat them has shown nothing yet.
 
 Not covered: choosing a protocol by its errors on the points at hand.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from dataselect.transfer.chance import known_chance
-from dataselect.transfer.curves import best_curve, r_squared
+from dataselect.transfer.curves import NoFitError, best_curve, r_squared
+from dataselect.transfer.datasets import numbered, runs_in_order, seeds_averaged
 from dataselect.transfer.function import Provenance, TransferFunction, check_points, fit
 from dataselect.transfer.held_out import (
     Errors,
     Method,
     Predictor,
+    RowMethod,
     Split,
+    constant,
+    cross_validation_splits,
     errors,
-    fold_splits,
+    last_accuracies,
     last_split,
+    published_folds,
+    row_errors,
+    run_splits,
 )
 from dataselect.transfer.isotonic import fit_steps, step_values
 from dataselect.transfer.neighbours import WINDOW, averaged, blocks
-from dataselect.transfer.pairs import Pairs
-from dataselect.transfer.robust import LEAST_POINTS, bounds, fit_robust, robust_curve, sigmoid_curve
+from dataselect.transfer.pairs import Index, Pairs
+from dataselect.transfer.prior import Prior, curve_with_prior, fit_with_prior
+from dataselect.transfer.robust import (
+    LEAST_POINTS,
+    bounds,
+    fit_robust,
+    new_data,
+    robust_curve,
+    sigmoid_curve,
+)
+from dataselect.transfer.rolling import fit_later
+from dataselect.transfer.spread import LEAST_DATASETS
+from dataselect.transfer.worth import judge
 
 Array = NDArray[np.float64]
 
 CONFIDENCE = 0.9
+LEAST_FOR_PAPER = 6  # so that four fifths of them still hold a family of three coefficients
+_LEAST_TO_TEST = 6  # scores from which on intervals within a run are tested
 WEAK_CORRELATION = 0.3  # below it, the data do not determine the direction
 
 
@@ -60,6 +83,8 @@ class PaperFit:
     """Median over the five folds, in 0..1."""
     wins: Mapping[str, int]
     """In how many folds each family was chosen."""
+    other_runs: float | None
+    """Mean absolute error on datasets left out, in 0..1; None with one dataset."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +92,9 @@ class Coverage:
     """Share of unseen accuracies inside their 90% intervals; None if a split leaves too few."""
 
     cross_validation: float | None
-    """Five-fold."""
+    """Five-fold: of whole datasets if there are three or more, else of points of the same data."""
     last_20: float | None
-    """On the last 20% of each run."""
+    """On the last 20% of each run, of the intervals for later checkpoints."""
     last_40: float | None
     """On the last 40% of each run."""
 
@@ -85,13 +110,15 @@ class RobustFit:
     coverage: Coverage
     """Coverage of its intervals."""
     beside: Mapping[str, Errors]
-    """Held-out errors of "sigmoid", "isotonic" and, if tokens are known, "log tokens"."""
-    disagreement: float
-    """Largest difference between sigmoid and isotonic on the points fitted, in accuracy."""
+    """Held-out errors of "sigmoid" and "isotonic", and of baselines that do not know the score:
+    "constant", "last accuracies" and, where given, "log tokens" and "label NLL"."""
+    disagreement: float | None
+    """Largest difference between sigmoid and isotonic on the points fitted, in accuracy; None where
+    a prior's line is fitted alone."""
     averaged: int
     """Number of points whose score is a mean over neighbours."""
-    floor: float
-    """Lowest value of the sigmoid, an accuracy."""
+    floor: float | None
+    """Lowest value of the sigmoid, an accuracy; None without one."""
     floor_from: str
     """Where the floor comes from, in words."""
 
@@ -139,89 +166,214 @@ def fit_paper(pairs: Pairs, provenance: Provenance, seed: int) -> PaperFit:
 
     Raises InputError when there are too few points or no family fits.
     """
-    check_points(pairs.metric, pairs.accuracy, LEAST_POINTS, pairs.benchmark)
+    check_points(pairs.metric, pairs.accuracy, LEAST_FOR_PAPER, pairs.benchmark)
     provenance = replace(provenance, method="paper: the family with the highest train R²")
     function = fit(pairs.metric, pairs.accuracy, benchmark=pairs.benchmark, provenance=provenance)
     r2, maes, wins = [], [], Counter[str]()
-    for train, test in fold_splits(len(pairs), seed):
+    for train, test in published_folds(len(pairs), seed):
         x, y = pairs.metric[train], pairs.accuracy[train]
         curve, _ = best_curve(x, y)
         wins[curve.family] += 1
         r2.append(r_squared(y, curve(x)))
         maes.append(np.abs(curve(pairs.metric[test]) - pairs.accuracy[test]).mean())
+    found = errors(
+        lambda x, y: best_curve(x, y)[0], pairs.metric, pairs, seed, falling=True, least=4
+    )
     return PaperFit(
-        function, float(np.mean(r2)), float(np.mean(maes)), float(np.median(maes)), dict(wins)
+        replace(function, **_on_new_data(function, pairs)),
+        float(np.mean(r2)),
+        float(np.mean(maes)),
+        float(np.median(maes)),
+        dict(wins),
+        found.other_runs,
     )
 
 
-def fit_robustly(pairs: Pairs, provenance: Provenance, seed: int, *, falling: bool) -> RobustFit:
+def _on_new_data(function: TransferFunction, pairs: Pairs) -> dict[str, Any]:
+    """What a fit of the paper's families says about new datasets, by fields of the function."""
+    ids = numbered(pairs)
+    count = int(ids.max()) + 1
+    fields: dict[str, Any] = {"datasets": count}
+    if count < LEAST_DATASETS:
+        return fields
+    residuals = np.empty(len(pairs))
+    for fitted, predicted in run_splits(pairs):
+        try:
+            curve, _ = best_curve(pairs.metric[fitted], pairs.accuracy[fitted])
+        except NoFitError:
+            return fields
+        residuals[predicted] = pairs.accuracy[predicted] - np.clip(
+            curve(pairs.metric[predicted]), *function.bounds
+        )
+    return fields | {"new_data": new_data(residuals, ids)}
+
+
+def fit_robustly(
+    pairs: Pairs, provenance: Provenance, seed: int, *, falling: bool, prior: Prior | None = None
+) -> RobustFit:
     """The robust protocol on one benchmark; `falling` says that lower scores are better.
 
-    Raises InputError when there are too few points.
+    With a `prior` one point is enough. Raises InputError when there are too few points.
     """
-    check_points(pairs.metric, pairs.accuracy, LEAST_POINTS, pairs.benchmark)
+    pairs = seeds_averaged(pairs)
+    check_points(pairs.metric, pairs.accuracy, 1 if prior else LEAST_POINTS, pairs.benchmark)
     scores = averaged(pairs.metric, pairs.tokens, pairs.groups)
     changed = int((scores != pairs.metric).sum())
-    chance, origin = pairs.chance, "the chance column"
-    if chance is None:
-        chance, origin = known_chance(pairs.benchmark), "a known benchmark's chance"
-    if chance is None:
-        origin = "fitted"
+    chance, origin = _floor(pairs)
     prepared = replace(pairs, metric=scores)
-
-    def fitted(subset: Pairs) -> TransferFunction:
-        return fit_robust(
-            subset.metric,
-            subset.accuracy,
-            benchmark=subset.benchmark,
-            provenance=provenance,
-            chance=chance,
-            falling=falling,
-            blocks=blocks(subset.tokens, subset.groups),
-        )
-
-    provenance = replace(provenance, method=_method(changed, origin, falling=falling))
-    function = fitted(prepared)
-    floor = function.curve.coefficients[0]
-    if chance is not None and floor < chance - 1e-9:
+    provenance = replace(provenance, method=_method(changed, origin, prior, falling=falling))
+    way = _Way(provenance, chance, falling, prior)
+    function = way.fit(prepared)
+    floor = function.curve.coefficients[0] if function.family == "sigmoid" else None
+    if chance is not None and floor is not None and floor < chance - 1e-9:
         origin = "the lowest accuracies, below chance"
-
-    def covered(splits: Iterable[Split | None]) -> float | None:
-        inside: list[bool] = []
-        for split in filter(None, splits):
-            train, test = split
-            if len(np.unique(scores[train])) < LEAST_POINTS:
-                return None
-            low, high = fitted(prepared.take(train)).intervals(scores[test], CONFIDENCE)
-            truth = pairs.accuracy[test]
-            inside += ((low <= truth) & (truth <= high)).tolist()
-        return float(np.mean(inside)) if inside else None
-
-    coverage = Coverage(
-        covered(fold_splits(len(pairs), seed)),
-        *(covered([last_split(pairs, share, falling=falling)]) for share in (0.2, 0.4)),
+    splits: dict[str, Any] = {"falling": falling, "datasets": way.least_datasets}
+    found = row_errors(way.by_rows(prepared), pairs, seed, usable=way.usable(prepared), **splits)
+    beside = _baselines(pairs, scores, chance, seed, **splits)
+    steps = function.curve.knots
+    worth = judge(
+        prepared,
+        found.by_dataset,
+        {n: beside[n].by_dataset for n in ("constant", "log tokens") if n in beside},
     )
-    methods = robust_methods(chance, falling=falling)
-    held_out = {
-        name: errors(method, scores, pairs, seed, falling=falling)
-        for name, method in methods.items()
-    }
-    if not np.isnan(pairs.tokens).any() and np.ptp(pairs.tokens):
-        by_tokens = robust_methods(chance, falling=False)["robust"]
-        held_out["log tokens"] = errors(
-            by_tokens, np.log(pairs.tokens), pairs, seed, falling=falling
-        )
-    steps = step_values(function.curve.knots, scores)
     return RobustFit(
-        function=function,
-        errors=held_out.pop("robust"),
-        coverage=coverage,
-        beside=held_out,
-        disagreement=float(np.abs(function.curve.formula(scores) - steps).max()),
+        function=replace(function, worth=worth),
+        errors=found,
+        coverage=way.coverage(prepared, seed),
+        beside=beside,
+        disagreement=float(
+            np.abs(function.curve.formula(scores) - step_values(steps, scores)).max()
+        )
+        if steps
+        else None,
         averaged=changed,
         floor=floor,
         floor_from=origin,
     )
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How pairs of one benchmark are fitted, with and without a prior."""
+
+    provenance: Provenance
+    chance: float | None
+    falling: bool
+    prior: Prior | None
+
+    def fit(self, pairs: Pairs) -> TransferFunction:
+        x, y, ids = pairs.metric, pairs.accuracy, numbered(pairs)
+        if self.prior is not None:
+            return fit_with_prior(
+                x,
+                y,
+                benchmark=pairs.benchmark,
+                provenance=self.provenance,
+                chance=self.chance,
+                falling=self.falling,
+                datasets=ids,
+                prior=self.prior,
+            )
+        function = fit_robust(
+            x,
+            y,
+            benchmark=pairs.benchmark,
+            provenance=self.provenance,
+            chance=self.chance,
+            falling=self.falling,
+            blocks=blocks(pairs.tokens, pairs.groups),
+            datasets=ids,
+        )
+        method = robust_methods(self.chance, falling=self.falling)["robust"]
+        runs = list(runs_in_order(pairs, falling=self.falling))
+        inside = np.array(function.loo_residuals)
+        return replace(function, later=fit_later(method, x, y, runs, inside))
+
+    @property
+    def least_datasets(self) -> int:
+        """Datasets from which on whole ones are left out in cross-validation."""
+        return LEAST_DATASETS if self.prior is None else 2
+
+    def usable(self, pairs: Pairs) -> Callable[[Index], bool]:
+        """Whether rows are enough to fit on."""
+        least = 1 if self.prior is not None else LEAST_POINTS - 1
+        return lambda rows: len(np.unique(pairs.metric[rows])) >= least
+
+    def by_rows(self, pairs: Pairs) -> RowMethod:
+        """The curve fitted on some rows, without what its intervals need."""
+        x, y, ids = pairs.metric, pairs.accuracy, numbered(pairs)
+        plain = robust_methods(self.chance, falling=self.falling)["robust"]
+
+        def method(fitted: Index, predicted: Index) -> Array:
+            if self.prior is None:
+                return plain(x[fitted], y[fitted])(x[predicted])
+            own = np.unique(ids[fitted], return_inverse=True)[1]
+            curve = curve_with_prior(
+                x[fitted], y[fitted], own, self.prior, self.chance, falling=self.falling
+            )
+            return np.clip(curve(x[predicted]), 0, 1)
+
+        return method
+
+    def coverage(self, pairs: Pairs, seed: int) -> Coverage:
+        """How often intervals hold: for new data where datasets are left out, else in time."""
+        several = int(numbered(pairs).max()) + 1 >= self.least_datasets
+        folds = cross_validation_splits(pairs, seed, self.least_datasets)
+        last = [[last_split(pairs, share, falling=self.falling)] for share in (0.2, 0.4)]
+        return Coverage(
+            self._held(pairs, folds, in_time=not several),
+            *(self._held(pairs, split, in_time=True) for split in last),
+        )
+
+    def _held(self, pairs: Pairs, splits: Iterable[Split | None], *, in_time: bool) -> float | None:
+        inside: list[bool] = []
+        least = _LEAST_TO_TEST if in_time else (1 if self.prior is not None else LEAST_POINTS)
+        for train, test in filter(None, splits):
+            if len(np.unique(pairs.metric[train])) < least:
+                return None
+            function = self.fit(pairs.take(train))
+            if in_time:
+                if not function.loo_curves:
+                    return None
+                function = function.in_time()
+            if not function.has_intervals:
+                return None
+            low, high = function.intervals(pairs.metric[test], CONFIDENCE)
+            truth = pairs.accuracy[test]
+            inside += ((low <= truth) & (truth <= high)).tolist()
+        return float(np.mean(inside)) if inside else None
+
+
+def _floor(pairs: Pairs) -> tuple[float | None, str]:
+    """The accuracy of guessing, None if unknown, and where it comes from."""
+    if pairs.chance is not None:
+        return pairs.chance, "the chance column"
+    known = known_chance(pairs.benchmark)
+    return known, "fitted" if known is None else "a known benchmark's chance"
+
+
+def _baselines(
+    pairs: Pairs, scores: Array, chance: float | None, seed: int, *, falling: bool, datasets: int
+) -> dict[str, Errors]:
+    """Errors of what stands beside a score, on the same splits."""
+    splits: dict[str, Any] = {"falling": falling, "datasets": datasets}
+    methods = robust_methods(chance, falling=falling)
+    found = {
+        name: errors(methods[name], scores, pairs, seed, **splits)
+        for name in ("sigmoid", "isotonic")
+    }
+    found["constant"] = row_errors(constant(pairs), pairs, seed, **splits)
+    found["last accuracies"] = row_errors(
+        last_accuracies(pairs, falling=falling), pairs, seed, **splits
+    )
+    if not np.isnan(pairs.tokens).any() and np.ptp(pairs.tokens):
+        by_tokens = robust_methods(chance, falling=False)["robust"]
+        found["log tokens"] = errors(by_tokens, np.log(pairs.tokens), pairs, seed, **splits)
+    if pairs.label_nll is not None:
+        label = averaged(pairs.label_nll, pairs.tokens, pairs.groups)
+        by_label = robust_methods(chance, falling=True)["robust"]
+        found["label NLL"] = errors(by_label, label, pairs, seed, **splits)
+    return found
 
 
 def robust_methods(chance: float | None, *, falling: bool) -> dict[str, Method]:
@@ -241,14 +393,14 @@ def robust_methods(chance: float | None, *, falling: bool) -> dict[str, Method]:
     return {"robust": robust, "sigmoid": sigmoid, "isotonic": isotonic}
 
 
-def _method(changed: int, floor_from: str, *, falling: bool) -> str:
+def _method(changed: int, floor_from: str, prior: Prior | None, *, falling: bool) -> str:
     scores = (
         f"scores averaged over up to {WINDOW} neighbouring checkpoints of a run, symmetrically"
         if changed
         else "scores not averaged"
     )
     better = "lower" if falling else "higher"
-    return (
-        f"robust: mean of a sigmoid (floor: {floor_from}) and isotonic regression; {scores}; "
-        f"{better} scores are better; blocks left out for intervals"
-    )
+    how = f"mean of a sigmoid (floor: {floor_from}) and isotonic regression; {scores}"
+    if prior is not None:
+        how = f"a line in log score with the prior {prior.name}, from three datasets on with {how}"
+    return f"robust: {how}; {better} scores are better; datasets or blocks left out for intervals"

@@ -31,7 +31,7 @@ def test_the_fit_and_the_command_give_the_same_document(tmp_path: Path, protocol
         found.table.loc["arc_easy", "fitted_low"]
         == shown["benchmarks"]["arc_easy"]["fitted_range"][0]
     )
-    error = "cv_mae" if protocol == "robust" else "test_mae"
+    error = "other_runs_mae" if protocol == "robust" else "test_mae"
     assert f"{shown['overall'][f'{error}_mean']:.2f} points of accuracy" in found.verdict
 
 

@@ -93,10 +93,10 @@ def test_the_functions_written_carry_what_the_setting_says(table: Path, tmp_path
 
 def test_bad_input_is_one_line_and_exit_code_2(table: Path, tmp_path: Path) -> None:
     few = tmp_path / "few.csv"
-    few.write_text("".join(table.read_text().splitlines(keepends=True)[:5]))
+    few.write_text("".join(table.read_text().splitlines(keepends=True)[:3]))
     for arguments, message in (
         ((tmp_path / "none.csv",), "cannot be read"),
-        ((few,), "4 points with different scores, and 6 are needed"),
+        ((few,), "2 points with different scores, and 3 are needed"),
         ((table, "--setting", few), "Invalid JSON"),
         ((table, "--out", tmp_path / "no" / "where.json"), "cannot be written"),
     ):

@@ -70,8 +70,9 @@ def document(result: Result) -> dict[str, Any]:
 def test_the_document_has_the_documented_fields(predict: Predict) -> None:
     found = document(predict("--json"))
     assert list(found) == [
-        *("scores_file", "functions_file", "confidence", "draws", "seed", "overruled"),
-        *("functions", "candidates", "wins", "notes"),
+        *("scores_file", "functions_file", "confidence", "draws", "seed"),
+        *("same_data", "every_benchmark", "overruled"),
+        *("functions", "candidates", "mean_over", "wins", "notes"),
     ]
     assert [(c["id"], c["rank"], c["tier"]) for c in found["candidates"]] == [
         ("books", 1, 1),
@@ -233,7 +234,8 @@ def test_published_runs_fit_and_predict_their_own_later_checkpoints(tmp_path: Pa
     fitted = runner.invoke(app, ["fit", str(tmp_path / "pairs.csv"), "--out", str(made)])
     assert fitted.exit_code == 0
     result = runner.invoke(
-        app, ["predict", "--with", str(made), str(tmp_path / "scores.csv"), "--json"]
+        app,
+        ["predict", "--with", str(made), str(tmp_path / "scores.csv"), "--same-data", "--json"],
     )
     found = {each["id"]: each for each in document(result)["candidates"]}
     held = [

@@ -239,4 +239,5 @@ def _prediction(
         functions={"sums": _function()} if transfer else {},
         order=order,
         notes=(),
+        counted=("sums",) if transfer else (),
     )

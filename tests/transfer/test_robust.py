@@ -130,7 +130,7 @@ def test_intervals_hold_new_points_about_as_often_as_they_say() -> None:
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        (X[:5], X[:5] / 3, "5 points with different scores, and 6 are needed"),
+        (X[:2], X[:2] / 3, "2 points with different scores, and 3 are needed"),
         (X, X * 10, r"outside 0\.\.1"),
     ],
 )

@@ -59,7 +59,7 @@ def test_the_shipped_file_of_the_first_schema_predicts_as_ever() -> None:
 
 def test_the_file_says_its_schema_and_repeats_byte_for_byte() -> None:
     text = to_json(FUNCTIONS)
-    assert json.loads(text)["schema"] == 2
+    assert json.loads(text)["schema"] == 3
     assert to_json(from_json(text, "again").values()) == text
 
 
@@ -81,7 +81,7 @@ def changed(path: tuple[Any, ...], value: Any) -> str:
         ("", "Invalid JSON"),
         ("{", "Invalid JSON"),
         ("[]", "Input should be an object"),
-        (changed(("schema",), 3), "schema: Input should be 1 or 2"),
+        (changed(("schema",), 4), "schema: Input should be 1, 2 or 3"),
         (changed(("schema",), ...), "schema: Field required"),
         (changed(("functions",), []), "holds no transfer function"),
         (changed(("functions", 1, "benchmark"), "gsm8k"), "more than one transfer function"),

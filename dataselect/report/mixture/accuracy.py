@@ -62,7 +62,12 @@ def accuracy_notes(accuracy: Mapping[str, Any] | None) -> list[str]:
             f"the transfer function of {', '.join(beyond)} was not calibrated at so good a score "
             "as the proposal's"
         )
-    if "prior" in accuracy["beside"] and accuracy["beside"]["prior"]["gain_low"] <= 0:
+    if accuracy["low"] is None:
+        notes.append(
+            "a transfer function knows nothing of other datasets than its own, so predicted"
+            " accuracies have no interval"
+        )
+    elif "prior" in accuracy["beside"] and accuracy["beside"]["prior"]["gain_low"] <= 0:
         notes.append("the gain in accuracy over the prior may be nothing: its interval reaches 0")
     return notes
 
@@ -77,8 +82,10 @@ def print_accuracy(accuracy: Mapping[str, Any], console: Console) -> None:
     for name in ("accuracy", "gain in points"):
         table.add_column(name, justify="right")
     for name, each in accuracy["beside"].items():
-        ends = numbers.interval(numbers.points(each["gain_low"]), numbers.points(each["gain_high"]))
-        table.add_row(name, _percent(each), f"{numbers.points(each['gain'])} {ends}")
+        gain = numbers.points(each["gain"])
+        if each["gain_low"] is not None:
+            gain += f" {_ends(each['gain_low'], each['gain_high'])}"
+        table.add_row(name, _percent(each), gain)
     console.print(table)
 
 
@@ -92,5 +99,9 @@ def _level(each: Forecast) -> dict[str, Any]:
 
 
 def _percent(each: Mapping[str, float]) -> str:
-    ends = numbers.interval(numbers.points(each["low"]), numbers.points(each["high"]))
-    return f"{numbers.percent(each['value'])} {ends}"
+    value = numbers.percent(each["value"])
+    return value if each["low"] is None else f"{value} {_ends(each['low'], each['high'])}"
+
+
+def _ends(low: float, high: float) -> str:
+    return numbers.interval(numbers.points(low), numbers.points(high))

@@ -117,12 +117,15 @@ def print_search(document: Mapping[str, Any], console: Console) -> None:
         )
         accuracy = confirmed["accuracy"]
         if accuracy is not None:
-            ends = [numbers.points(accuracy[key]) for key in ("low", "high")]
+            gained = numbers.points(accuracy["value"])
+            if accuracy["low"] is not None:
+                ends = (numbers.points(accuracy[key]) for key in ("low", "high"))
+                gained += f" {numbers.interval(*ends)}"
             predicted = numbers.points(document["accuracy"]["beside"]["prior"]["gain"])
             say(
                 console,
-                f"that is {numbers.points(accuracy['value'])} {numbers.interval(*ends)} points of "
-                f"accuracy by the transfer functions ({predicted} predicted)",
+                f"that is {gained} points of accuracy by the transfer functions ({predicted} "
+                "predicted)",
             )
         if gain["low"] is None or gain["low"] <= 0:
             say(console, "note: what was measured does not show that the proposal is better")

@@ -68,7 +68,8 @@ def _curves(document: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[float, f
     if accuracy:
         curves = {name: {**each} for name, each in accuracy["slices"].items()}
         beside = [each["value"] for each in accuracy["beside"].values()]
-        values = [*beside, accuracy["low"], accuracy["high"]]
+        ends = [accuracy[key] for key in ("low", "high") if accuracy[key] is not None]
+        values = [*beside, accuracy["value"], *ends]
         low, high = min(values), max(values)
         margin = 0.25 * (high - low)
         return curves, (max(0.0, low - margin), min(1.0, high + margin))
@@ -81,7 +82,9 @@ def _curves(document: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[float, f
 
 def _slice(axes: Axes, each: Mapping[str, Any], path: Mapping[str, Any], runs: Array) -> None:
     shares = np.array(path["weight"])
-    axes.fill_between(shares, path["low"], path["high"], color=PALE, linewidth=0, label="interval")
+    if None not in path["low"]:
+        ends = path["low"], path["high"]
+        axes.fill_between(shares, *ends, color=PALE, linewidth=0, label="interval")
     axes.plot(shares, path["value"], color=BLUE, linewidth=1.6)
     if each["prior"] is not None:
         axes.axvline(each["prior"], color=INK, linewidth=1, linestyle=":", label="prior")

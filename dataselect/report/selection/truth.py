@@ -64,7 +64,8 @@ def truth_cells(document: Mapping[str, Any], name: str) -> dict[str, Any]:
         checked = truth["predictions"].get(name, {})
         cells["prediction_error"] = checked.get("error")
         cells["constant_error"] = checked.get("constant_error")
-        cells["interval_held"] = None if not checked else int(checked["held"])
+        held = checked.get("held")
+        cells["interval_held"] = None if held is None else int(held)
     return cells
 
 
@@ -95,7 +96,7 @@ def truth_rows(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]
 
 def _judged(checked: Mapping[str, Any]) -> list[str]:
     return [
-        "yes" if checked["held"] else "no",
+        {True: "yes", False: "no", None: "–"}[checked["held"]],
         numbers.points(checked["error"]),
         numbers.points(checked["constant_error"]),
     ]
@@ -179,13 +180,16 @@ def _predictions(document: Mapping[str, Any], truth: Mapping[str, Any]) -> list[
         return [f"Predictions cannot be checked: the known accuracies have no column for {names}."]
     if not checks:
         return []
-    held = sum(each["held"] for each in checks)
+    judged = [each["held"] for each in checks if each["held"] is not None]
     share = f"{100 * document['decision']['confidence']:g}%"
+    held = f"{sum(judged)} of {len(judged)} {share} intervals held"
+    if not judged:
+        held = "The transfer functions give no intervals"
     error, constant = (
         sum(each[key] for each in checks) / len(checks) for key in ("error", "constant_error")
     )
     words = (
-        f"{held} of {len(checks)} {share} intervals held; predictions are off by "
+        f"{held}; predictions are off by "
         f"{numbers.points(error)} points on average, and a constant "
         f"({numbers.percent(checks[0]['constant'])}, the mean of the calibration runs) by "
         f"{numbers.points(constant)}."

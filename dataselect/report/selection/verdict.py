@@ -130,8 +130,9 @@ def _stopped(selection: "Selection") -> str:
 def _accuracies(
     prediction: "Prediction", winner: str, second: str
 ) -> tuple[float, str, str] | None:
-    """The winner's margin, its unit, and both accuracies in words; None without predictions."""
-    if not prediction.overall:
+    """The winner's margin, its unit, and both accuracies in words; None where survivors are not
+    ranked by predictions."""
+    if not prediction.overall or prediction.wins is None:
         return None
     one, two = prediction.overall[winner], prediction.overall[second]
     margin = one.predicted_accuracy - two.predicted_accuracy

@@ -4,6 +4,7 @@ Accuracies are shares (0..1) in the document and the file and percent in the ter
 for 80 columns. It is a view of the result of `forecast_table`; only ranks and tiers are added.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
@@ -58,15 +59,21 @@ def forecast_document(
             name: {
                 "family": each.family,
                 "points": len(each.points),
+                "datasets": each.datasets,
                 "fitted_range": list(each.fitted_range),
-                "scatter": each.scatter,
+                "scatter": each.scatter if each.has_intervals else None,
+                "says_nothing": each.worth is not None and each.worth.says_nothing,
                 "calibration": each.provenance.calibration,
                 "method": each.provenance.method,
             }
             for name, each in table.functions.items()
         },
         "candidates": rows,
-        "wins": wins.to_dict("index"),
+        "mean_over": list(table.forecasts.counted),
+        "wins": {
+            one: {two: None if math.isnan(p) else p for two, p in row.items()}
+            for one, row in wins.to_dict("index").items()
+        },
         "notes": list(table.notes),
     }
 
@@ -108,15 +115,24 @@ def forecast_verdict(document: Document) -> str:
     """Which candidate comes first, and which cannot be told apart from it."""
     ranked = [each for each in document["candidates"] if each["rank"]]
     if not ranked:
+        if not document["mean_over"]:
+            return "No benchmark's score says anything here, so no candidate is ranked."
         return "No candidate has a score on each benchmark, so none is ranked."
     first = ranked[0]
-    ends = numbers.interval(numbers.points(first["low"]), numbers.points(first["high"]))
-    accuracy = f"predicted accuracy {numbers.percent(first['predicted_accuracy'])} {ends}"
+    accuracy = f"predicted accuracy {numbers.percent(first['predicted_accuracy'])}"
+    if first["low"] is not None:
+        ends = numbers.interval(numbers.points(first["low"]), numbers.points(first["high"]))
+        accuracy += f" {ends}"
     if first["extrapolated"]:
         accuracy += ", extrapolated beyond the fitted scores"
     if len(ranked) == 1:
         return f"{first['id']} has {accuracy}."
     near = first["not_told_apart"]
+    if first["low"] is None:
+        return (
+            f"{first['id']} comes first with {accuracy}, but cannot be told apart from any other: "
+            "nothing is known of how far the targets of other datasets lie from the function."
+        )
     if near:
         return (
             f"{first['id']} comes first with {accuracy}, but cannot be told apart from "
@@ -138,7 +154,8 @@ def print_forecasts(document: Document, console: Console) -> None:
     for line in _remarks(document):
         say(console, line)
     ranked = [each["id"] for each in document["candidates"] if each["rank"]]
-    if 2 < len(ranked) <= _MOST_PAIRS:
+    known = document["candidates"][0]["low"] is not None
+    if known and 2 < len(ranked) <= _MOST_PAIRS:
         console.print()
         console.print(_pairs(document["wins"], ranked))
     if len(document["functions"]) > 1:
@@ -178,7 +195,15 @@ def _remarks(document: Document) -> list[str]:
         names = [each["id"] for each in members]
         if len(names) > 1:
             lines.append(f"tier {tier}, not told apart from its first: {', '.join(names)}")
-    over = " mean over the benchmarks" if len(document["functions"]) > 1 else ""
+    counted = document["mean_over"]
+    over = " mean over the benchmarks" if len(counted) > 1 else ""
+    if 0 < len(counted) < len(document["functions"]):
+        over = f" mean over {', '.join(counted)}"
+    if ranked and ranked[0]["low"] is None:
+        return [
+            *lines,
+            f"Predicted accuracy of the target,{over}, with no interval (see the notes).",
+        ]
     lines.append(
         f"Predicted accuracy of the target,{over} [{share} interval]; * beyond the fitted scores."
         " A tier ends where its first candidate beats the next with probability"
