@@ -20,7 +20,7 @@ FIRST_SEED = 100
 """Of the texts that are counted, so that an interval over draws is one over texts."""
 LENGTH = 128
 """Tokens of a training sequence, to whole numbers of which shares are rounded up."""
-LONGEST = 160_000
+LONGEST = 170_000
 """More tokens than any proxy reads."""
 
 

@@ -40,11 +40,11 @@ MANIFESTS = {
 }
 STORE = ROOT / ".dataselect" / "same-words"
 SIZES: Mapping[str, Mapping[str, Any]] = {
-    "small": {"hidden_size": 32, "tokens": 31_000, "batch_size": 2},
-    "middle": {"hidden_size": 32, "tokens": 100_000, "batch_size": 4},
-    "large": {"hidden_size": 48, "tokens": 150_000, "batch_size": 4},
+    "small": {"hidden_size": 32, "tokens": 50_000, "batch_size": 2},
+    "middle": {"hidden_size": 48, "tokens": 100_000, "batch_size": 4},
+    "large": {"hidden_size": 64, "tokens": 160_000, "batch_size": 4},
 }
-"""Proxies of two layers: about 1/90, 1/28 and 1/11 of the target's FLOPs."""
+"""Proxies of two layers, of about 1/100, 1/27 and 1/10 of the target's FLOPs."""
 
 
 @dataclass(frozen=True)
