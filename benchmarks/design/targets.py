@@ -24,7 +24,8 @@ def main() -> None:
     parser.add_argument("--pools", type=int, default=20)
     arguments = parser.parse_args()
     published = load(arguments.data)
-    alone = [n for n in published.targets if n not in ("both", TARGET) and "default" not in n]
+    names = [str(name) for name in published.targets]
+    alone = [each for each in names if each not in ("both", TARGET) and "default" not in each]
     found: dict[str, Any] = {
         "command": f"python benchmarks/design/targets.py --data DIR --pools {arguments.pools}",
         "spread": {},

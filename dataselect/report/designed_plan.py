@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from dataselect.config.plan import Plan
-from dataselect.config.proxy import Proxy
 from dataselect.decisions.design.rungs import Rungs
 from dataselect.report.selection.resolved import block_yaml, plan_values
 from dataselect.stages.design import Designed, ProxySize
-from dataselect.units import format_count
+from dataselect.units import format_count, parse_count
 from dataselect.wording import one_line
 
 _NOT_OF_A_RUNG = ("proxy", "seeds", "keep", "min_probability", "keep_at_most", "transfer")
@@ -84,9 +83,7 @@ def _proxy(size: ProxySize, average: int) -> dict[str, Any]:
     values = size.proxy.model_dump(exclude_unset=True, exclude_none=True)
     if "tokens" in values:
         text = format_count(size.tokens)
-        values["tokens"] = (
-            text if Proxy(size="4M", tokens=text).tokens == size.tokens else size.tokens
-        )
+        values["tokens"] = text if parse_count(text) == size.tokens else size.tokens
     if average > size.proxy.checkpoints:
         values["checkpoints"] = average
     return values
