@@ -145,6 +145,15 @@ def test_three_rungs_may_end_early(plan: Plan, tmp_path: Path) -> None:
     assert found["stop_when"] == {"p_best": 0.8}
 
 
+def test_a_proxy_of_two_rungs_is_written_alike_so_that_it_is_trained_once(
+    plan: Plan, tmp_path: Path
+) -> None:
+    design = designed(plan, ("4M", 375_000_000, 1, 3), ("4M", 375_000_000, 3, 1))
+    first, last = stages(values(plan, design, tmp_path / "designed.yaml"))
+    assert first["proxy"] == last["proxy"] == {"size": "4M", "tokens": "375M", "checkpoints": 3}
+    assert (first.get("average"), last["average"]) == (None, 3)
+
+
 def test_a_size_in_chinchilla_multiples_is_written_as_it_was(plan: Plan, tmp_path: Path) -> None:
     sizes = proxy_sizes(plan, 1e24, 50_304)
     own = next(each for each in sizes if each.proxy.chinchilla_multiple == 1)
