@@ -41,7 +41,8 @@ _HELD = 2e-3
 def load(folder: Path) -> Published:
     """Published results, with the mean of the nine columns of target accuracy as TARGET."""
     published = read(folder)
-    columns = [n for n in published.targets if n != "both" and not n.endswith("_default")]
+    names = [str(name) for name in published.targets]
+    columns = [name for name in names if name != "both" and not name.endswith("_default")]
     assert len(columns) == 9
     published.targets[TARGET] = published.targets[columns].mean(axis=1)
     return published

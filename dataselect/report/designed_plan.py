@@ -27,10 +27,8 @@ def designed_plan(plan: Plan, design: Designed, file: Path, header: Sequence[str
     kept = {key: value for key, value in values.items() if key not in (*stages, "name")}
     first, last = _sections(values)
     rungs = _rungs(design.best.rungs, design.sizes, first, last)
-    if "predict" in values and _same_proxy(plan, design):
-        transfer = values["predict"].get("transfer")
-        if transfer is not None and len(rungs) > 1:
-            rungs[-1]["transfer"] = transfer
+    if "transfer" in last and not transfer_is_dropped(plan, design):
+        rungs[-1]["transfer"] = last["transfer"]
     comment = "".join(f"# {one_line(line)}\n" for line in header)
     return comment + block_yaml({**kept, **_written(rungs, plan.confidence)})
 
@@ -62,16 +60,18 @@ def _rungs(
     first: Mapping[str, Any],
     last: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
+    sections = [last if place and rung is rungs[-1] else first for place, rung in enumerate(rungs)]
+    averages = [int(section.get("average", 1)) for section in sections]
     made = []
-    for place, rung in enumerate(rungs):
-        is_last = place + 1 == len(rungs)
-        section = last if is_last and place else first
+    for place, (rung, section) in enumerate(zip(rungs, sections, strict=True)):
         further = {key: value for key, value in section.items() if key not in _NOT_OF_A_RUNG}
-        if is_last and place:
-            further.pop("discrepancy", None)
-        proxy = _proxy(sizes[rung.size], further.get("average", 1))
+        # Proxies with other checkpoints would be trained again in a later rung.
+        of_size = [a for a, each in zip(averages, rungs, strict=True) if each.size == rung.size]
+        proxy = _proxy(sizes[rung.size], max(of_size))
         values: dict[str, Any] = {"proxy": proxy, "seeds": rung.seeds, **further}
-        if not is_last or not place:
+        if place and rung is rungs[-1]:
+            values.pop("discrepancy", None)
+        else:
             values["keep"] = rung.keep
         made.append(values)
     return made

@@ -37,7 +37,7 @@ MOST_RUNGS = 3
 
 _CELLS = 2**13
 """Draws x candidates of the search; the best plans are played in sixteen times as many."""
-_FEWEST = 400
+_FEWEST = 200
 """Fewest draws of the search."""
 _BIN = math.log(1.15)
 """Width of a class of cost, in the logarithm of FLOPs."""
@@ -92,7 +92,7 @@ def search(problem: Problem) -> Frontier:
         found = [p for part in parts for p in _extended(problem, worlds, part, keeps_several)]
         complete += [part for part in found if part.keep == 1]
         parts = _undominated([part for part in found if part.keep > 1])
-    fresh = _worlds(problem, max(16 * _CELLS // problem.candidates, 5 * _FEWEST), 1)
+    fresh = _worlds(problem, max(16 * _CELLS // problem.candidates, 10 * _FEWEST), 1)
     again = [play(rungs, fresh, problem.flops) for rungs in _shortlist(complete)]
     return Frontier(_frontier(again), at_random(fresh), fresh)
 
@@ -166,11 +166,10 @@ def _first(score: NDArray[np.float32]) -> NDArray[np.intp]:
 
 
 def _keeps(candidates: int) -> list[int]:
-    """Numbers to keep: all small ones, larger ones by steps of a quarter, below `candidates`."""
-    found, keep = [1], 2
-    while keep < candidates:
+    """Numbers to keep: 1 to 6, 8, 10, then half as many more each time, below `candidates`."""
+    found = [keep for keep in (1, 2, 3, 4, 5, 6, 8, 10) if keep == 1 or keep < candidates]
+    while (keep := round(found[-1] * 1.5)) < candidates and found[-1] >= 10:
         found.append(keep)
-        keep = max(keep + 1, round(keep * 1.25))
     return found
 
 

@@ -89,7 +89,7 @@ def _notes(manifest: Manifest, plan: Plan, budget: Budget, design: Designed) -> 
     if design.model.doubt:
         notes.append(
             f"the size of the errors is itself known to a factor of"
-            f" {2.718281828**design.model.doubt:.1f} either way, and regrets are means over that"
+            f" {math.exp(design.model.doubt):.1f} either way, and regrets are means over that"
         )
     beyond: dict[str, list[str]] = {}
     for rung, each in zip(best.rungs, used, strict=True):
