@@ -1,4 +1,4 @@
-"""A run whose plan mixes traces with probabilities, marked ones, and the authors' marked subsets."""
+"""A run whose plan mixes traces with probabilities, marked ones, and a marked subset."""
 
 import json
 from pathlib import Path
@@ -32,9 +32,9 @@ def mixed(make_project: Any) -> Any:
     text = "".join(json.dumps(row) + "\n" for row in ROWS)
     (project.folder / "files" / "mask-arc.test.jsonl").write_text(text)
     (project.folder / "known.csv").write_text(EVIDENCE)
-    project.manifest.write_text(
-        project.manifest.read_text().replace("candidates:", "evidence: {target_accuracy: known.csv}\ncandidates:", 1)
-    )
+    manifest = project.manifest.read_text()
+    evidence = "evidence: {target_accuracy: known.csv}\ncandidates:"
+    project.manifest.write_text(manifest.replace("candidates:", evidence, 1))
     plan = project.plan.read_text()
     old = "  - {id: stories, items: items.jsonl, traces: traces.jsonl.gz}\n"
     new = (
