@@ -224,7 +224,7 @@ def _report(results: Mapping[str, Any]) -> list[str]:
         "# Same words, other truth: results",
         "Written by `python benchmarks/same_words/tables.py` from what `study.py` trained, on "
         f"{results['hardware']}, one thread. Target: {_size(target)}, "
-        f"{format_flops(target['training_flops'])}. Decision accuracy with the scores averaged over "
+        f"{format_flops(target['training_flops'])}. Decision accuracy, scores averaged over "
         "the seeds, [90% interval over candidates] and (each seed).",
     ]
     for which in MANIFESTS:

@@ -146,7 +146,7 @@ def ours(recipe: Recipe, data: Rows, folder: Path, models: int = 1) -> Result:
         member.folder.mkdir()
     trained = train_population(recipe, members, tokenizer, lambda fields: None, save_seconds=1e9)
     last = members[0].folder / f"step-{recipe.steps:08d}"
-    model = AutoModelForCausalLM.from_pretrained(last)
+    model = AutoModelForCausalLM.from_pretrained(last, trust_remote_code=False)
     return sum(each.cpu_seconds for each in trained), trained[0].losses, model
 
 

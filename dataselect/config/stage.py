@@ -48,6 +48,10 @@ class Stage(Section):
     accuracy: bool = False
     """Also generate answers and measure their accuracy, for comparison. Takes extra time."""
 
+    masks: bool = False
+    """Also score marked parts of the traces, for comparison: their own `<span>` marks, numbers,
+    operators and content words (docs/metric.md). Reads the traces a second time."""
+
     @model_validator(mode="after")
     def _keeps_enough_checkpoints(self) -> Self:
         if self.proxy is not None and self.average > self.proxy.checkpoints:

@@ -14,6 +14,11 @@ METRIC_NAMES = {
     "trace_nll": "plain NLL of the trace (R^φ)",
     "label_nll": "NLL of the benchmark's label",
     "accuracy": "accuracy of the proxy",
+    "mask": "NLL of marked key steps",
+    "mask_numbers": "NLL of the trace's numbers",
+    "mask_operators": "NLL of the trace's operators",
+    "mask_content": "NLL of the trace's content words",
+    "authors_mask_bpb": "marks as the authors' code scores them",
 }
 """Display names of metrics; others are shown by their key."""
 _COUNTED = re.compile(r"ngram(?P<order>\d+)_(?P<score>trace_nll|rbridge)")

@@ -60,7 +60,6 @@ Scope = Literal["trace", "benchmark", "none", "span"]
 `scoring.prepare`."""
 Measurement = Literal["scores", "baselines", "answers", "graded", "masks"]
 """`graded` is `answers` generated to their end and compared with the right ones."""
-_OF_TRACES: tuple[Measurement, ...] = ("masks", "scores")
 
 _ALWAYS_FINITE: Mapping[Measurement, tuple[str, ...]] = {
     "scores": METRICS,
@@ -119,19 +118,22 @@ class Evaluation:
     def of(self, measurements: Sequence[Measurement]) -> tuple[Measurement, ...]:
         """Those of the measurements that can be made on the benchmark's items.
 
-        Without answers that is what reads traces alone: "masks" where they are asked for, which
-        say all there is and leave out no row, else "scores". Raises InputError when it is neither.
+        Without answers that is what reads traces alone. Where a model is measured in every way, it
+        is "masks", which say all there is and leave out no item, as "scores" would one without a
+        mark. Raises InputError when nothing is left.
         """
         if self.benchmark.has_answers:
             return tuple(measurements)
-        made = next((each for each in _OF_TRACES if each in measurements), None)
-        if made is None:
+        every_way = "masks" in measurements and "baselines" in measurements
+        of_traces: tuple[Measurement, ...] = ("masks",) if every_way else ("scores", "masks")
+        made = tuple(each for each in measurements if each in of_traces)
+        if not made:
             raise InputError(
                 f"benchmark '{self.benchmark.id}'",
                 "its questions come with reasoning and without answers, so nothing can be graded",
                 "leave it out",
             )
-        return (made,)
+        return made
 
     def keys(self, checkpoint: Checkpoint, measurement: Measurement) -> list[str]:
         """Keys of the measurement's artifacts."""

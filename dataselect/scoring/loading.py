@@ -5,7 +5,7 @@ every tensor of the weights (`weights`); anything else is refused in one line, o
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,9 @@ from transformers.utils.logging import (
 from dataselect.corpus.saved_tokenizer import read_tokenizer
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import Precision
+from dataselect.scoring.hf_olmo import MODEL_TYPE, llama_config, load_as_llama
 from dataselect.scoring.model_errors import in_one_line
-from dataselect.scoring.weights import check_config, check_loaded, remarks, stored_tensors
+from dataselect.scoring.weights import Stored, check_config, check_loaded, remarks, stored_tensors
 
 # Experts may sum in another order, in units of the format's epsilon.
 _ROUNDING = 64
@@ -49,25 +50,48 @@ def load_model(folder: Path, device: str, precision: Precision) -> LoadedModel:
     with _quiet():
         saved = read_tokenizer(folder)
         content = _config(folder)
-        with _one_line(folder):
-            config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
-        check_config(config, content, tensors)
-        with _one_line(folder):
-            model, loading = AutoModelForCausalLM.from_pretrained(
-                str(folder),
-                config=config,
-                use_safetensors=True,
-                dtype=getattr(torch, precision),
-                output_loading_info=True,
-                trust_remote_code=False,
-                # They are refused below, by name.
-                ignore_mismatched_sizes=True,
-            )
-        check_loaded(folder, model, loading, tensors)
+        if content.get("model_type") == MODEL_TYPE:
+            model, of_model = _renamed(folder, content, tensors, precision)
+        else:
+            model, of_model = _as_it_is(folder, content, tensors, precision)
         model.to(device).eval()
         with _one_line(folder):
             _try(folder, model, device)
-    return LoadedModel(model, saved.tokenizer, (*saved.notes, *remarks(content, model)))
+    return LoadedModel(model, saved.tokenizer, (*saved.notes, *of_model))
+
+
+def _as_it_is(
+    folder: Path, content: dict[str, Any], tensors: Mapping[str, Stored], precision: Precision
+) -> tuple[Any, list[str]]:
+    """The model that transformers makes of a folder, its weights compared with the files, and
+    remarks on its configuration."""
+    with _one_line(folder):
+        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+    check_config(config, content, tensors)
+    with _one_line(folder):
+        model, loading = AutoModelForCausalLM.from_pretrained(
+            str(folder),
+            config=config,
+            use_safetensors=True,
+            dtype=getattr(torch, precision),
+            output_loading_info=True,
+            trust_remote_code=False,
+            # They are refused below, by name.
+            ignore_mismatched_sizes=True,
+        )
+    check_loaded(folder, model, loading, tensors)
+    return model, remarks(content, model)
+
+
+def _renamed(
+    folder: Path, content: dict[str, Any], tensors: Mapping[str, Stored], precision: Precision
+) -> tuple[Any, list[str]]:
+    """The model of a folder in hf_olmo's format, and a remark that says so."""
+    with _one_line(folder):
+        config = llama_config(folder, content)
+        check_config(config, content, tensors)
+        model = load_as_llama(folder, config, tensors, getattr(torch, precision))
+    return model, [f"its {MODEL_TYPE} checkpoint is read as {type(model).__name__}"]
 
 
 @contextmanager

@@ -43,9 +43,12 @@ def rule_column(rule: str) -> str:
     return f"{OWN}_{rule}"
 
 
+RULE_COLUMNS = tuple(rule_column(rule) for rule in RULES)
+"""The columns of all rules."""
+
 COLUMNS = (
     *(OWN, f"{OWN}_nats", f"{OWN}_bytes"),
-    *(rule_column(rule) for rule in RULES),
+    *RULE_COLUMNS,
     *("authors_mask_nats", "authors_mask_bytes", "authors_mask_words"),
 )
 """Columns of the table. `mask` and those by rule are in nats per marked token; the others are sums

@@ -5,6 +5,7 @@ All candidates are compared on the same items: an item that any run could not be
 out for every candidate, because a ranking rests on paired comparisons.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +17,9 @@ from dataselect.proxy_sources import MadeProxy, Point
 from dataselect.proxy_sources.source import Origin
 from dataselect.scoring.evaluate import METRICS, Evaluation, Measured, Measurement, read
 from dataselect.scoring.machine_notes import Kind, scoring_note, training_note
+from dataselect.scoring.masks import OWN, RULE_COLUMNS
 from dataselect.scoring.non_finite import NOT_FINITE, non_finite, non_finite_notes, with_models
+from dataselect.scoring.pooled import POOLED
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.jobs import Run
 from dataselect.stages.proxy_origins import StageName
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 Status = Literal["scored", "diverged", "failed"]
 """What became of a run, or of a candidate in a stage."""
+AUTHORS = "authors_mask_bpb"
+"""The authors' own figure of marks."""
 RUN_INDEX = ("candidate", "seed", "step")
 """Index levels of `StageScores.runs`: one row for each scored checkpoint."""
 
@@ -216,9 +221,17 @@ def collect(
         if chosen.accuracy:
             graded = _measured(experiment.store, evaluation, "graded", points)
             columns["accuracy"] = _table(graded, "correct").astype(float)
-            # An item without a finite answer is left out of the likelihoods as well.
-            bad = {index: non_finite(each.exclusions) for index, each in graded.items()}
-            excluded += [(i[0], tuple(Exclusion(item, NOT_FINITE) for item in bad[i])) for i in bad]
+            # An item without a finite value is left out of the likelihoods as well.
+            excluded += _only_non_finite(graded)
+        if chosen.masks:
+            masks = _measured(experiment.store, evaluation, "masks", points)
+            costs += [
+                (evaluation.keys(points[index].checkpoint, "masks")[0], measured.flops)
+                for index, measured in masks.items()
+            ]
+            keys += [key for p in points.values() for key in evaluation.keys(p.checkpoint, "masks")]
+            columns |= _mask_tables(masks, columns["rbridge"])
+            excluded += _only_non_finite(masks)
         broken = {item for _, exclusions in excluded for item in non_finite(exclusions)}
         columns = {name: table[~table.index.isin(broken)] for name, table in columns.items()}
         tables[benchmark.id] = {metric: _over_runs(table) for metric, table in columns.items()}
@@ -230,6 +243,7 @@ def collect(
         left_out = with_models(excluded)
         exclusions[benchmark.id] = tuple(dict.fromkeys([*evaluation.left_out, *left_out]))
         remarks |= dict.fromkeys(f"{benchmark.id}: {n}" for n in non_finite_notes(left_out))
+    tables, means = _on_all_benchmarks(tables, means)
     here = any(kept.run.source.origin == "trained here" for kept in scored)
     return StageScores(
         stage=stage,
@@ -260,7 +274,10 @@ def _name(candidate: CandidateRun, seed: int) -> str:
     return f"{candidate.id} seed {seed}" if len(candidate.keys) > 1 else candidate.id
 
 
-_Points = Mapping[tuple[str, int, int], Point]
+_Index = tuple[str, int, int]
+"""Candidate, seed and step."""
+_Points = Mapping[_Index, Point]
+_Exclusions = tuple[Exclusion, ...]
 
 
 def _points(candidates: Mapping[str, CandidateRun]) -> _Points:
@@ -289,6 +306,52 @@ def _table(measured: Mapping[tuple[str, int, int], Measured], metric: str) -> "p
 
     columns = {index: each.table.set_index("item")[metric] for index, each in measured.items()}
     return pd.concat(columns, axis=1, join="inner", names=list(RUN_INDEX))
+
+
+def _only_non_finite(measured: Mapping[_Index, Measured]) -> list[tuple[str, _Exclusions]]:
+    """The exclusions of items without a finite value, with their candidates."""
+    bad = {index: non_finite(each.exclusions) for index, each in measured.items()}
+    return [(i[0], tuple(Exclusion(item, NOT_FINITE) for item in bad[i])) for i in bad]
+
+
+def _mask_tables(
+    measured: Mapping[_Index, Measured], scores: "pd.DataFrame"
+) -> dict[str, "pd.DataFrame"]:
+    """Items x checkpoints of each score of marks, on those items of `scores` that have one.
+
+    The mean over items of `authors_mask_bpb` is the authors' figure: sums divided by sums, of
+    which every checkpoint has the same divisor.
+    """
+    found = {}
+    for name in (OWN, *RULE_COLUMNS):
+        if all(name in each.table for each in measured.values()):
+            found[name] = _table(measured, name)
+    above, below = POOLED[AUTHORS].above, POOLED[AUTHORS].below
+    if all(above in each.table for each in measured.values()):
+        nats, size = _table(measured, above), _table(measured, below)
+        known = nats.index[nats.index.isin(scores.index) & nats.notna().all(axis=1)]
+        nats, size = nats.loc[known], size.loc[known]
+        found[AUTHORS] = nats / (size.mean() * math.log(2))
+    tables = {
+        name: table[table.index.isin(scores.index)].dropna().astype(float)
+        for name, table in found.items()
+    }
+    return {name: table for name, table in tables.items() if len(table)}
+
+
+def _on_all_benchmarks(
+    tables: Mapping[str, Mapping[str, "pd.DataFrame"]], means: Mapping[str, "pd.DataFrame"]
+) -> tuple[dict[str, dict[str, "pd.DataFrame"]], dict[str, "pd.DataFrame"]]:
+    """Without the metrics that some benchmark lacks, since aggregates are over all of them."""
+    shared = [
+        metric
+        for metric in next(iter(tables.values()), {})
+        if all(metric in by_metric for by_metric in tables.values())
+    ]
+    return (
+        {name: {metric: each[metric] for metric in shared} for name, each in tables.items()},
+        {name: table[shared] for name, table in means.items()},
+    )
 
 
 def _over_runs(table: "pd.DataFrame") -> "pd.DataFrame":

@@ -123,7 +123,12 @@ def ablate(
     `others` are more scores of the same items and candidates, by name and benchmark.
     """
     tables = screening.scores.tables
-    measured = next(iter(tables.values()))
+    # Two metrics are compared on the same draws of items, so one that lacks items is left out.
+    measured = [
+        metric
+        for metric in next(iter(tables.values()))
+        if all(len(each[metric]) == len(each["rbridge"]) for each in tables.values())
+    ]
     return ablation(
         {
             metric: {

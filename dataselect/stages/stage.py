@@ -30,7 +30,9 @@ def run_stage(
     evaluations = [
         experiment.evaluations[benchmark.id] for benchmark in experiment.plan.benchmarks_of(chosen)
     ]
-    measurements: tuple[Measurement, ...] = ("scores", "graded") if chosen.accuracy else ("scores",)
+    measurements: list[Measurement] = ["scores"]
+    measurements += ["graded"] if chosen.accuracy else []
+    measurements += ["masks"] if chosen.masks else []
     runs = {name: _runs(experiment, stage, name) for name in candidates}
     all_runs = [run for of_candidate in runs.values() for run in of_candidate]
     outcomes = run_jobs(experiment, all_runs, evaluations, measurements)

@@ -101,6 +101,26 @@ def test_a_single_revision_needs_no_tokens(hub: list[str], section: dict[str, st
     assert found(**section, tokens="4T")[0].tokens == 4 * 10**12
 
 
+def test_datadecide_s_series_end_at_whatever_step_they_end(
+    hub: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["main", *(f"step{n}-seed-default" for n in (0, 1250, 37500, 38750))]
+    names += [f"step{n}-seed-small-aux-2" for n in (1250, 38157)]
+    names += [f"step{n}-seed-small-aux-3" for n in (1250, 36250)]
+    monkeypatch.setattr(f"{__name__}.BRANCHES", names)
+    last = {}
+    for seed in ("default", "small-aux-2", "small-aux-3"):
+        section = {"revisions": f"step*-seed-{seed}", "tokens_per_step": 192 * 2048}
+        members = found(model="lab/model", **section)
+        assert all(member.label.endswith(f"-seed-{seed}") for member in members)
+        last[seed] = (members[-1].step, members[-1].tokens)
+    assert last == {
+        "default": (38750, 38750 * 393_216),
+        "small-aux-2": (38157, 38157 * 393_216),
+        "small-aux-3": (36250, 36250 * 393_216),
+    }
+
+
 def test_steps_order_where_tokens_are_not_known_and_make_tokens_when_told(
     hub: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ Regrets are in units of the targets' spread (their standard deviation), and in p
 where that is known. Costs are in FLOPs in the document, and in the budget's unit in the terminal.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
