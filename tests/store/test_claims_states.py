@@ -24,7 +24,7 @@ from dataselect.store.process import Process
 
 KEYS = (0, 1)
 NAMES = ("a", "b", "c")
-MEMORY = next((folder for folder in ("/dev/shm",) if os.access(folder, os.W_OK)), None)  # noqa: S108
+MEMORY = next((folder for folder in ("/dev/shm",) if os.access(folder, os.W_OK)), None)
 """Where the many small files take no disk's time."""
 
 
