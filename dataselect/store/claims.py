@@ -175,30 +175,32 @@ class Claims:
             with suppress(OSError):
                 (self.folder / name).rmdir()
 
-    def is_dead(self, owner: str, now_ns: int) -> bool:
-        """Whether the owner with this token is dead at first sight; `now_ns` as for a `Watcher`."""
-        path = self.owners / owner
-        return Watcher().is_dead(path, last_sign(path), now_ns)
+    def has_ended(self, owner: str) -> bool:
+        """Whether the owner with this token was ended, or its process is seen to be gone."""
+        sign = last_sign(self.owners / owner)
+        if sign is None:
+            return True
+        return sign.process is not None and sign.process.seen_from_here() == "gone"
 
     def clean(self, is_published: Callable[[str], bool], now_ns: int) -> None:
         """Remove what dead processes left, except claims on what is not published yet.
 
-        Those stay for whoever takes them over, and tell what was lost.
+        Those stay for whoever takes them over, and tell what was lost. `now_ns` as for a `Watcher`.
         """
-        needed = set()
+        needed, prepared = set(), []
         for slot in sorted(self.folder.glob("*")):
             if slot.name.startswith(_PREPARED):
-                if self.is_dead(owner_of(slot.name.removeprefix(_PREPARED)), now_ns):
-                    shutil.rmtree(slot, ignore_errors=True)
-                continue
-            holder = self.holder(slot.name)
-            if holder is not None and is_published(slot.name):
+                prepared.append(slot)
+            elif is_published(slot.name):
                 self.forget(slot.name)
-            elif holder is not None:
+            elif (holder := self.holder(slot.name)) is not None:
                 needed.add(holder.owner)
         for path in sorted(self.owners.glob("*")):
-            if path.name not in needed and self.is_dead(path.name, now_ns):
+            if path.name not in needed and Watcher().is_dead(path, last_sign(path), now_ns):
                 path.unlink(missing_ok=True)
+        for slot in prepared:
+            if self.has_ended(owner_of(slot.name.removeprefix(_PREPARED))):
+                shutil.rmtree(slot, ignore_errors=True)
 
 
 class Request:

@@ -98,7 +98,8 @@ class _Heart:
         os.register_at_fork(after_in_child=self.reset)
 
     def reset(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        # Reentrant: the garbage collector may end a claim at any moment, here too.
+        self._changed = threading.Condition(threading.RLock())
         self._owners: dict[Path, Owner] = {}
         self._pause = Lease().heartbeat_seconds
         self._beats = False

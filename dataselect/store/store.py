@@ -139,7 +139,7 @@ class Store:
                 try:
                     yield found
                 finally:
-                    del _held[place]
+                    _held.pop(place, None)
                     found.release()
             else:
                 yield found
@@ -286,22 +286,20 @@ class Store:
         with writable(self.root):
             owner = enter(claims.owners, self._lease)
             try:
-                self._remove_unpublished(owner.now_ns)
                 claims.clean(lambda name: self._path(name).exists(), owner.now_ns)
             finally:
                 leave(claims.owners, owner)
+        for folder in _folders(self.root / "tmp"):
+            made_here = _UNPUBLISHED.fullmatch(folder.name)
+            # Not of one that may wake and publish it.
+            if made_here and claims.has_ended(made_here["owner"]):
+                shutil.rmtree(folder, ignore_errors=True)
+            elif _UNPUBLISHED_BEFORE.fullmatch(folder.name):
+                _remove_unless_alive(folder)
         for folder in _folders(self.root / "work"):
             made_here = _WORKSPACE.fullmatch(folder.name)
             if made_here and self._path(made_here["name"]).exists():
                 shutil.rmtree(folder, ignore_errors=True)
-
-    def _remove_unpublished(self, now_ns: int) -> None:
-        for folder in _folders(self.root / "tmp"):
-            made_here = _UNPUBLISHED.fullmatch(folder.name)
-            if made_here and self._claims.is_dead(made_here["owner"], now_ns):
-                shutil.rmtree(folder, ignore_errors=True)
-            elif _UNPUBLISHED_BEFORE.fullmatch(folder.name):
-                _remove_unless_alive(folder)
 
     def _find_or_claim(
         self, kind: str, spec: Mapping[str, Any], request: Request, wait: bool
