@@ -70,12 +70,16 @@ class PlannedCost:
         return self.naive / self.total
 
 
-def formula(stages: int) -> str:
-    """The cost of a search of so many stages and a target, in letters: "N·C1 + k·C2 + Ct"."""
-    if stages <= 2:
+def formula(stages: int, counted: bool = False) -> str:
+    """The cost of a search of so many stages and a target, in letters: "N·C1 + k·C2 + Ct".
+
+    `counted`: whether counting words came before, so that Stage 1 has not all N candidates.
+    """
+    if stages <= 2 and not counted:
         return "N·C1 + k·C2 + Ct"
+    first = "k0·C1" if counted else "N·C1"
     later = [f"k{i}·C{i + 1}" for i in range(1, stages)]
-    return " + ".join(["N·C1", *later, "Ct"])
+    return " + ".join([first, *later, "Ct"])
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,11 @@
     manifest x plan
       -> reasoning traces of a frontier model, with a probability for every letter
       -> a token stream for each source, where a proxy is trained on text
+      -> with `screen0:` in the plan, Stage 0: hundreds of candidates pruned by counting words
       -> Stage 1: a tiny proxy for each candidate, ranked by rBridge, pruned to k
       -> beside it, the ranking that counting words would have given
-      -> Stage 2: a larger proxy for each survivor, its score mapped to target accuracy
+      -> with `rungs:`, more such stages, each with the survivors of the one before
+      -> Stage 2, or the last: a larger proxy for each survivor, its score mapped to target accuracy
       -> the selection: rankings, their uncertainty, and the cost
       -> with `mix:` in the plan, the shares of the sources for the next pretraining run
 
@@ -41,6 +43,7 @@ from dataselect.stages.results import StageResults
 from dataselect.stages.rungs import climb
 from dataselect.stages.runtime import Runtime
 from dataselect.stages.screen import ablate, screen
+from dataselect.stages.screen_by_counting import go_on, screen_by_counting
 from dataselect.stages.without_leaks import rank_without_leaks
 
 if TYPE_CHECKING:
@@ -67,10 +70,12 @@ def run(
         experiment = prepare(manifest, plan, runtime)
         if experiment.tokenizer is not None:
             check_trials(manifest, plan, experiment.tokenizer.vocab_size, runtime.device)
-        names = [candidate.id for candidate in manifest.candidates]
-        screening = screen(experiment, StageName.SCREEN, plan.screen, names)
+        stage0 = screen_by_counting(experiment)
+        names = go_on(manifest, stage0)
+        counted = None if stage0 is None else stage0.ranking.table["score"]
+        screening = screen(experiment, StageName.SCREEN, plan.screen, names, (), counted)
         counting = count_words(experiment, screening)
-        found = climb(experiment, StageResults(screening=screening))
+        found = climb(experiment, StageResults(screening=screening, stage0=stage0))
     selection = select(experiment, found, truth, compare_metrics, warned.all, counting)
     if plan.mix is None:
         return selection
@@ -125,6 +130,7 @@ def select(
     return Selection(
         experiment=experiment,
         screening=screening,
+        stage0=found.stage0,
         between=found.between,
         prediction=found.prediction,
         stopped=found.stopped,

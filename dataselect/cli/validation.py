@@ -7,12 +7,14 @@ from pathlib import Path
 from dataselect.compute import require_device
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
+from dataselect.config.proxy import Proxy
+from dataselect.config.stage import Cut, Screen
 from dataselect.corpus.files import describe_left_out
 from dataselect.corpus.sampling import peek
 from dataselect.pipeline import check, check_trials
 from dataselect.scoring.remarks import Remarks
 from dataselect.stages.prepare import read_truth
-from dataselect.stages.proxy_origins import resolve_given, role
+from dataselect.stages.proxy_origins import resolve_given, role, stages
 from dataselect.stages.rehearsal import rehearse_benchmark, rehearse_training
 from dataselect.store import Store
 from dataselect.traces.released import RELEASED
@@ -29,6 +31,7 @@ def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
     device = require_device(plan.compute.device, plan.where("compute", "device"))
     check(manifest, plan)
     yield f"{manifest.name}: {len(manifest.candidates)} candidates, plan {plan.name}"
+    yield from _stages(plan)
     evaluations = []
     for chosen in plan.benchmarks:
         with Remarks() as remarks:
@@ -67,3 +70,27 @@ def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
         read = rehearse_training(manifest, plan, given, evaluations, device, store, check_trials)
     if read:
         yield f"short texts give enough tokens: {', '.join(read)}"
+
+
+def _stages(plan: Plan) -> Iterator[str]:
+    """The stages of a plan that has more, or other ones, than `screen` and `predict`."""
+    if plan.screen0 is not None:
+        yield f"Stage 0: counts words and keeps {_kept(plan.screen0)}"
+    if plan.rungs is not None:
+        for stage, chosen in stages(plan).items():
+            does = f"keeps {_kept(chosen)}" if isinstance(chosen, Screen) else "predicts"
+            trained = "" if chosen.proxy is None else f"{_size(chosen.proxy)}, "
+            yield f"{stage.label}: {trained}seeds {chosen.seeds}, {does}"
+    if plan.stop_when is not None:
+        yield f"stops when the first is the best with probability {plan.stop_when.p_best:g}"
+
+
+def _kept(cut: Cut) -> str:
+    if cut.min_probability is None:
+        return str(cut.keep)
+    most = "" if cut.keep_at_most is None else f", at most {cut.keep_at_most}"
+    return f"{cut.keep} or more{most}"
+
+
+def _size(proxy: Proxy) -> str:
+    return "a shape of its own" if proxy.size is None else str(proxy.size)

@@ -240,7 +240,9 @@ class Plan(Document):
         return (self.screen,) if self.predict is None else (self.screen, self.predict)
 
     def place(self, number: int) -> KeyPath:
-        """The path to the section of Stage `number`, from 1."""
+        """The path to the section of Stage `number`; 0 is the counting before Stage 1."""
+        if number == 0:
+            return ("screen0",)
         return (_TWO_STAGES[number - 1],) if self.rungs is None else ("rungs", number - 1)
 
     def benchmarks_of(self, stage: Stage) -> list[Benchmark]:

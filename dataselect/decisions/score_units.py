@@ -12,6 +12,7 @@ one with few. A single benchmark needs no unit, and its scores stay in nats per 
 Not here: how scores in these units become a ranking (`ranking`).
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -79,6 +80,23 @@ def spread_before(
         (table,) = tables.values()
         spread *= item_noise(table)
     return spread
+
+
+def spread_without_selection(scores: pd.Series, earlier: pd.Series) -> float:
+    """The spread that the scores of all candidates would have, of whom some were selected.
+
+    `scores`: of the selected. `earlier`: of all candidates, the scores that selected them, in any
+    unit. As far as the two go together among the selected, the spread grows with that of all in
+    `earlier` (Pearson's correction for selection); scores that are unlike `earlier` keep theirs.
+    """
+    own = float(scores.var(ddof=0))
+    known = earlier[[name for name in scores.index if name in earlier.index]]
+    kept = float(known.var(ddof=0)) if len(known) > 1 else 0.0
+    if kept == 0:
+        return math.sqrt(own)
+    of_known = scores[known.index]
+    slope = float(((known - known.mean()) * (of_known - of_known.mean())).mean()) / kept
+    return math.sqrt(own + slope**2 * max(0.0, float(earlier.var(ddof=0)) - kept))
 
 
 def _spread(tables: Mapping[str, pd.DataFrame], sizes: Mapping[str, float]) -> float:

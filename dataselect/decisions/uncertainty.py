@@ -106,9 +106,11 @@ def seed_noise(
 ) -> tuple[float, int] | None:
     """Standard deviation of a candidate's mean score over its seeds, and the number of seeds.
 
-    In `units`, by default the candidates' spread. None with one seed or one candidate. The
-    checkpoints of a seed are averaged first.
+    In `units`, by default the candidates' spread. None without runs, with one seed, and with one
+    candidate. The checkpoints of a seed are averaged first.
     """
+    if not runs:
+        return None
     means = {name: by_place(each).mean(axis=2) for name, each in runs.items()}
     candidates, seeds = next(iter(means.values())).shape
     if seeds < 2 or candidates < 2:

@@ -6,7 +6,7 @@ command on other data, has no text here and no such score.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 FIRST = column(1, "trace_nll")
 """The score that stands for counting: the plain NLL of the traces under a unigram model."""
+NO_SCORE = "it has no Stage 1 score to compare with"
+"""Why a candidate that Stage 1 did not score is not among those counted."""
 SHOWN = (FIRST, column(max(ORDERS), "trace_nll"))
 """The scores by counting that are shown beside the proxies' without being asked for."""
 
@@ -62,25 +64,71 @@ class Counting:
     """Of reading and scoring each text, in whatever run did it."""
 
 
+@dataclass(frozen=True)
+class CountedTexts:
+    """Scores of texts by counting, as they are in the store."""
+
+    tables: Mapping[str, Mapping[str, "pd.DataFrame"]]
+    """By score and benchmark, items x candidates in nats per token, lower is better."""
+    tokens: Mapping[str, int]
+    """Tokens counted, by candidate."""
+    exact: bool
+    """Whether all numbers of distinct followers are exact, and not estimates."""
+    cpu_seconds: float
+    """Of reading and scoring each text, in whatever run did it."""
+
+
 def count_words(experiment: Experiment, screening: Screening) -> Counting | None:
     """The scores by counting; None if fewer than two candidates of the ranking have text.
 
     Raises InputError for a damaged token stream, IncompleteError for scores that have gone from the
     store meanwhile.
     """
-    import pandas as pd
-
-    texts, without = _texts(experiment, screening.scores.scored)
+    texts, without = texts_of(experiment)
+    scored = screening.scores.scored
+    for name in (candidate.id for candidate in experiment.manifest.candidates):
+        if name not in scored:
+            texts.pop(name, None)
+            without[name] = NO_SCORE
     if len(texts) < 2:
         return None
+    measured = screening.scores.table("rbridge")
+    counted = count_texts(experiment, texts, list(measured))
+    tables = {
+        score: {name: table.reindex(measured[name].index).dropna() for name, table in each.items()}
+        for score, each in counted.tables.items()
+    }
+    ranking = screening.ranking
+    scores = {name: observed_scores(each, ranking.method) for name, each in tables.items()}
+    rbridge = ranking.table["score"][list(texts)]
+    return Counting(
+        tables=tables,
+        scores=scores,
+        same_order={name: _same_order(each, rbridge) for name, each in scores.items()},
+        tokens=counted.tokens,
+        without=without,
+        exact=counted.exact,
+        cpu_seconds=counted.cpu_seconds,
+    )
+
+
+def count_texts(
+    experiment: Experiment, texts: Mapping[str, Text], benchmarks: Sequence[str]
+) -> CountedTexts:
+    """The scores of the candidates' texts on the benchmarks, counted where the store lacks them.
+
+    Raises as `count_words`.
+    """
+    import pandas as pd
+
     wants = {
         name: [Want(experiment.evaluations[name], t) for t in experiment.evaluations[name].traces]
-        for name in screening.scores.tables
+        for name in benchmarks
     }
     _count(experiment, texts, [want for each in wants.values() for want in each])
     tables: dict[str, dict[str, pd.DataFrame]] = {}
     facts: dict[str, Mapping[str, Any]] = {}
-    for benchmark, measured in screening.scores.table("rbridge").items():
+    for benchmark in benchmarks:
         found = {
             name: [_read(experiment, text, want) for want in wants[benchmark]]
             for name, text in texts.items()
@@ -89,16 +137,10 @@ def count_words(experiment: Experiment, screening: Screening) -> Counting | None
         means = {name: _mean(sets) for name, sets in found.items()}
         for score in (column(order, score) for order in ORDERS for score in SCORES):
             table = pd.DataFrame({name: each[score] for name, each in means.items()})
-            tables.setdefault(score, {})[benchmark] = table.reindex(measured.index).dropna()
-    ranking = screening.ranking
-    scores = {name: observed_scores(each, ranking.method) for name, each in tables.items()}
-    rbridge = ranking.table["score"][list(texts)]
-    return Counting(
+            tables.setdefault(score, {})[benchmark] = table
+    return CountedTexts(
         tables=tables,
-        scores=scores,
-        same_order={name: _same_order(each, rbridge) for name, each in scores.items()},
         tokens={name: int(each["tokens"]) for name, each in facts.items()},
-        without=without,
         exact=all(each["exact"] for each in facts.values()),
         cpu_seconds=sum(float(each["cpu_seconds"]) for each in facts.values()),
     )
@@ -110,18 +152,14 @@ def _same_order(scores: "pd.Series", rbridge: "pd.Series") -> float | None:
     return decision_accuracy(scores[rbridge.index], -rbridge).decision_accuracy
 
 
-def _texts(
-    experiment: Experiment, scored: Collection[str]
-) -> tuple[dict[str, Text], dict[str, str]]:
-    """The text of each scored candidate that Stage 1 trains on, and why the others have none."""
+def texts_of(experiment: Experiment) -> tuple[dict[str, Text], dict[str, str]]:
+    """The text of each candidate that Stage 1 trains on, and why the others have none."""
     manifest, plan, stage = experiment.manifest, experiment.plan, StageName.SCREEN
     texts, without = {}, {}
     for candidate in manifest.candidates:
         name = candidate.id
         budget = text_budget(manifest, plan, stage, experiment.recipes.get(stage), name)
-        if name not in scored:
-            without[name] = "it has no Stage 1 score to compare with"
-        elif budget is None or experiment.tokenizer is None:
+        if budget is None or experiment.tokenizer is None:
             without[name] = "its Stage 1 proxy is not trained on text that is read here"
         else:
             shares = draw_shares(manifest, name, experiment.streams, budget[0])

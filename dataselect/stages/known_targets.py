@@ -1,6 +1,6 @@
 """A run's choice and predictions, judged by the known accuracies of targets."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from dataselect.decisions.regret import KnownTruth, known_truth
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.results import StageResults
+from dataselect.stages.screen_by_counting import STAGE0, go_on
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,7 @@ def judge(
         [candidate.id for candidate in experiment.manifest.candidates],
         chosen=order[0] if order else None,
         survivors=found.survivors,
-        cuts={str(each.scores.stage): each.survivors for each in found.screenings},
+        cuts=_cuts(experiment, found),
         by_metric=by_metric,
         predicted={
             name: (each.predicted_accuracy, each.low, each.high) for name, each in overall.items()
@@ -53,3 +54,11 @@ def judge(
         if None not in tokens.values()
         else {},
     )
+
+
+def _cuts(experiment: Experiment, found: StageResults) -> dict[str, Sequence[str]]:
+    """Candidates that each stage kept, by stage, in their order."""
+    kept: dict[str, Sequence[str]] = {}
+    if found.stage0 is not None:
+        kept[STAGE0] = go_on(experiment.manifest, found.stage0)
+    return kept | {str(each.scores.stage): each.survivors for each in found.screenings}

@@ -8,7 +8,14 @@ from dataselect.config.plan import Plan
 from dataselect.config.stage import Screen
 from dataselect.cost import StageCost, training_flops
 from dataselect.proxies.recipe import Recipe
-from dataselect.stages.proxy_origins import Command, Series, StageName, origin_of, stages
+from dataselect.stages.proxy_origins import (
+    Command,
+    Series,
+    StageName,
+    counted,
+    origin_of,
+    stages,
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,17 @@ def planned_trainings(
     manifest: Manifest, plan: Plan, recipes: Mapping[StageName, Recipe]
 ) -> dict[StageName, Trainings]:
     """The trainings of each stage of the plan. Given and commanded are of all candidates."""
-    return trainings_after(manifest, plan, recipes, StageName.at(0), len(manifest.candidates))
+    most = most_after_counting(manifest, plan)
+    return trainings_after(manifest, plan, recipes, StageName.at(0), most)
+
+
+def most_after_counting(manifest: Manifest, plan: Plan) -> int:
+    """Most candidates that Stage 1 can have: those that cannot be counted go on as well."""
+    total = len(manifest.candidates)
+    if plan.screen0 is None:
+        return total
+    known = len(counted(manifest, plan))
+    return plan.screen0.most(known) + total - known
 
 
 def trainings_after(

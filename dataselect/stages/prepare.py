@@ -12,7 +12,7 @@ from pathlib import Path
 from dataselect.benchmarks.items import BenchmarkItems
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
-from dataselect.config.stage import Screen
+from dataselect.config.stage import Cut
 from dataselect.corpus.prepare import (
     corpus_notes,
     prepare_streams,
@@ -34,6 +34,7 @@ from dataselect.stages.proxy_origins import (
     StageName,
     check_one_tokenizer,
     check_origins,
+    counted,
     needs_tokenizer,
     resolve_given,
     stages,
@@ -45,11 +46,15 @@ from dataselect.transfer.file import read_transfer_file
 
 def check(manifest: Manifest, plan: Plan) -> None:
     """Raise InputError where the manifest lacks what the stages of the plan need."""
-    for key in ("screen0",):
-        if getattr(plan, key) is not None:
-            raise InputError(plan.where(key), f"{key!r} cannot be run yet", "remove it")
     _check_cuts(plan, len(manifest.candidates))
     check_origins(manifest, plan)
+    if plan.screen0 is not None and len(counted(manifest, plan)) < 2:
+        raise InputError(
+            plan.where("screen0"),
+            "fewer than two candidates have a Stage 1 proxy that is trained on text read here, so "
+            "there is nothing to count",
+            "remove it",
+        )
     if plan.predict is not None and plan.predict.transfer is not None:
         # Used in the last stage, which is too late for a file that cannot be read.
         read_transfer_file(plan.base / plan.predict.transfer)
@@ -58,8 +63,8 @@ def check(manifest: Manifest, plan: Plan) -> None:
 def _check_cuts(plan: Plan, candidates: int) -> None:
     """Raise InputError where a stage keeps more candidates than it can have."""
     most = candidates
-    for number, stage in enumerate(plan.stages, start=1):
-        if isinstance(stage, Screen):
+    for number, stage in enumerate((plan.screen0, *plan.stages)):
+        if isinstance(stage, Cut):
             if stage.keep > most:
                 raise InputError(
                     plan.where(*plan.place(number), "keep"),

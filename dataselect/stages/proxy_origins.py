@@ -42,7 +42,7 @@ class StageName(str):
 
     @property
     def number(self) -> int:
-        """Its place in the run, from 1."""
+        """Its place in the run, from 1; 0 for the counting before."""
         return int(self.removeprefix("stage"))
 
     @property
@@ -144,6 +144,15 @@ def origin_of(
 def takes_text(origin: Series | Command | None) -> bool:
     """Whether proxies of this origin are trained on text that is prepared here."""
     return origin is None or (isinstance(origin, Command) and origin.takes_data)
+
+
+def counted(manifest: Manifest, plan: Plan) -> list[str]:
+    """The candidates whose words can be counted: Stage 1 trains a proxy on their text."""
+    return [
+        candidate.id
+        for candidate in manifest.candidates
+        if takes_text(origin_of(manifest, plan, StageName.SCREEN, candidate.id))
+    ]
 
 
 def check_origins(manifest: Manifest, plan: Plan) -> None:

@@ -8,6 +8,7 @@ from dataselect.stages.predict import Prediction
 from dataselect.stages.proxy_origins import StageName
 from dataselect.stages.scores import StageScores
 from dataselect.stages.screen import Screening
+from dataselect.stages.screen_by_counting import STAGE0, CountedScreening
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class StageResults:
 
     screening: Screening
     """Stage 1: scores, ranking and survivors."""
+    stage0: CountedScreening | None = None
+    """The counting before it; None without."""
     between: tuple[Screening, ...] = ()
     """The stages after it that prune, in their order."""
     prediction: Prediction | None = None
@@ -84,11 +87,12 @@ class StageResults:
     def cuts(self, seed: int) -> tuple[StageCut, ...]:
         """The cuts of all stages but the last to run, in their order; `seed` is the plan's."""
         before = self.screenings if self.prediction is not None else self.screenings[:-1]
-        return tuple(
-            StageCut(
-                each.scores.stage,
-                best_probabilities(each.ranking, each.uncertainty, seed),
-                each.survivors,
-            )
-            for each in before
-        )
+        cuts = [_cut(each.scores.stage, each, seed) for each in before]
+        if self.stage0 is not None:
+            cuts = [_cut(STAGE0, self.stage0, seed), *cuts]
+        return tuple(cuts)
+
+
+def _cut(stage: StageName, result: Screening | CountedScreening, seed: int) -> StageCut:
+    p_best = best_probabilities(result.ranking, result.uncertainty, seed)
+    return StageCut(stage, p_best, result.survivors)

@@ -20,7 +20,11 @@ from dataselect.decisions.ablation import Ablation, ablation
 from dataselect.decisions.discrepancy import PUBLISHED, Gap
 from dataselect.decisions.pruning import PruningRule, Reason, survivors
 from dataselect.decisions.ranking import Method, Ranking, bootstrap_rank, observed_scores
-from dataselect.decisions.score_units import spread_before, units_of_survivors
+from dataselect.decisions.score_units import (
+    spread_before,
+    spread_without_selection,
+    units_of_survivors,
+)
 from dataselect.decisions.signal_to_noise import SignalToNoise, signal_to_noise
 from dataselect.decisions.uncertainty import Uncertainty, with_uncertainty
 from dataselect.stages.experiment import Experiment
@@ -70,12 +74,13 @@ def screen(
     chosen: Screen,
     candidates: Sequence[str],
     before: Sequence[Screening] = (),
+    counted: "pd.Series | None" = None,
 ) -> Screening:
     """Train, score, rank and prune. Raises IncompleteError when no candidate could be scored.
 
     `before` are the stages before this one. The first of them has the most candidates: it gives the
     unit of the scores and the spread that the gap to the target is measured in. The last decides
-    between equal scores.
+    between equal scores. `counted` are the scores by which Stage 0 selected Stage 1's candidates.
     """
     plan = experiment.plan
     experiment.watch.step(f"{stage.label}: screen")
@@ -93,6 +98,8 @@ def screen(
     spread = None
     if before and ranking.units is not None:
         spread = spread_before(tables, earlier, ranking.units)
+    elif counted is not None:
+        spread = spread_without_selection(ranking.table["score"], counted)
     runs = {name: table["rbridge"] for name, table in scores.runs.items()}
     gap = _gap(experiment, chosen, scores)
     ranking, uncertainty = with_uncertainty(ranking, runs, gap, plan.seed, spread)

@@ -11,17 +11,18 @@ from dataselect.report.selection.stages import title
 from dataselect.units import format_count, format_flops, format_seconds
 
 
-def cost_lines(cost: dict[str, Any]) -> list[str]:
-    """Paragraphs on the cost as counted in FLOPs and as spent."""
+def cost_lines(cost: dict[str, Any], counted: Mapping[str, Any] | None = None) -> list[str]:
+    """Paragraphs on the cost as counted in FLOPs and as spent; `counted` is the part on Stage 0."""
     flops, counts = cost["flops"], cost["counts"]
     search = flops["total"] - flops["target"]
     naive = f"{counts['candidates']} × {format_flops(counts['target'])}"
     lines = [
-        f"{_formula(counts)} = {format_flops(flops['total'])}, "
+        f"{_formula(counts, counted is not None)} = {format_flops(flops['total'])}, "
         f"against N·Ct = {naive} = {format_flops(flops['naive'])} for training every candidate "
         f"at target size: {numbers.factor(cost['saving_factor'])} less. The search alone costs "
         f"{numbers.share_of(search, flops['target'])} of one target run. FLOPs are counted, 6ND "
         "for training and 2ND for scoring.",
+        *_by_counting(counted),
         *_elsewhere(flops.get("elsewhere")),
         *_mixture(flops),
         "Spent on this run, earlier attempts included:",
@@ -45,13 +46,26 @@ def cost_lines(cost: dict[str, Any]) -> list[str]:
     ]
 
 
-def _formula(counts: Mapping[str, Any]) -> str:
+def _formula(counts: Mapping[str, Any], counted: bool) -> str:
     """The cost of the stages and a target run, in letters and in numbers."""
     stages = list(counts["stages"].values())
-    if len(stages) == 1:
+    if len(stages) == 1 and not counted:
         stages.append({"candidates": 0, "each": 0.0})
     terms = [f"{each['candidates']} × {format_flops(each['each'])}" for each in stages]
-    return f"{formula(len(stages))} = {' + '.join([*terms, format_flops(counts['target'])])}"
+    return (
+        f"{formula(len(stages), counted)} = {' + '.join([*terms, format_flops(counts['target'])])}"
+    )
+
+
+def _by_counting(counted: Mapping[str, Any] | None) -> list[str]:
+    if counted is None:
+        return []
+    candidates = len(counted["tokens"])
+    return [
+        f"Counting the words of {candidates} candidates in Stage 0 took "
+        f"{format_seconds(counted['cpu_seconds'])} of CPU and no training; it is not in the table "
+        "below."
+    ]
 
 
 def _elsewhere(flops: float | None) -> list[str]:

@@ -14,12 +14,14 @@ from dataselect.report.numbers import probability
 from dataselect.report.selection.leaks import raised
 from dataselect.stages.predict import Prediction
 from dataselect.stages.proxy_origins import StageName
+from dataselect.stages.screen_by_counting import STAGE0
 from dataselect.transfer.forecast import tiers
 
 if TYPE_CHECKING:
     from dataselect.pipeline import Selection
     from dataselect.stages.scores import StageScores
     from dataselect.stages.screen import Screening
+    from dataselect.stages.screen_by_counting import CountedScreening
     from dataselect.transfer.forecast import Forecast
 
 
@@ -32,13 +34,7 @@ def candidate_rows(selection: "Selection") -> list[dict[str, Any]]:
     """A row for each candidate, by final rank; those without one last, in the manifest's order."""
     prediction = selection.prediction
     ranked = list(selection.survivors if prediction is None else prediction.order)
-    # The later a candidate was pruned, the better it ranks.
-    pruned = {
-        name: _why_pruned(screening, name)
-        for screening in reversed(selection.screenings)
-        for name in screening.ranking.table.index
-        if name not in screening.survivors
-    }
+    pruned = _pruned(selection)
     rank = {name: place for place, name in enumerate([*ranked, *pruned], start=1)}
 
     tier: dict[str, int] = {}
@@ -60,6 +56,7 @@ def candidate_rows(selection: "Selection") -> list[dict[str, Any]]:
                 "rank": rank.get(name),
                 "status": status,
                 "reason": reason,
+                **_counted(selection.stage0, name),
                 **{
                     str(stage): _part(selection.by_stage.get(stage), name, tier.get(name))
                     for stage in planned(selection)
@@ -70,16 +67,42 @@ def candidate_rows(selection: "Selection") -> list[dict[str, Any]]:
     return rows
 
 
-def _why_pruned(screening: "Screening", name: str) -> str:
-    ranking, survivors = screening.ranking, len(screening.survivors)
+def _pruned(selection: "Selection") -> dict[str, str]:
+    """Why each pruned candidate was, best first: the later it was pruned, the better it ranks."""
+    cuts: list[tuple[str, Screening | CountedScreening]] = [
+        (each.scores.stage.label, each) for each in reversed(selection.screenings)
+    ]
+    if selection.stage0 is not None:
+        cuts.append((f"{STAGE0.label}, by counting", selection.stage0))
+    return {
+        name: _why_pruned(where, cut, name)
+        for where, cut in cuts
+        for name in cut.ranking.table.index
+        if name not in cut.survivors
+    }
+
+
+def _why_pruned(where: str, cut: "Screening | CountedScreening", name: str) -> str:
+    ranking, survivors = cut.ranking, len(cut.survivors)
     row = ranking.table.to_dict("index")[name]
     chance = probability(row["p_top_k"])
-    stage = screening.scores.stage.label
-    place = f"place {int(row['rank'])} of {len(ranking.table)} in {stage}"
+    place = f"place {int(row['rank'])} of {len(ranking.table)} in {where}"
     if survivors == ranking.k:
         return f"{place}, which keeps {survivors}; probability of being among them {chance}"
     best = f"probability of being in the best {ranking.k} {chance}"
     return f"{place}, {survivors} of which go on; {best}"
+
+
+def _counted(stage0: "CountedScreening | None", name: str) -> dict[str, Any]:
+    """The key `stage0`, only where there is such a stage; null for who could not be counted."""
+    if stage0 is None:
+        return {}
+    row = stage0.ranking.table.to_dict("index").get(name)
+    if row is None:
+        return {STAGE0: None}
+    tables = stage0.counted.tables[stage0.score].items()
+    means = {benchmark: {stage0.score: float(table[name].mean())} for benchmark, table in tables}
+    return {STAGE0: _screened(row, means)}
 
 
 def _status_without_rank(selection: "Selection", name: str) -> tuple[str, str]:
@@ -101,13 +124,12 @@ def _part(
     means = _means(stage.scores, name)
     if isinstance(stage, Prediction):
         return _predicted(stage, name, row, means, tier)
-    return {
-        "score": row["score"],
-        "low": row["low"],
-        "high": row["high"],
-        "p_top_k": row["p_top_k"],
-        "benchmarks": means,
-    }
+    return _screened(row, means)
+
+
+def _screened(row: Mapping[Any, Any], means: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    keys = ("score", "low", "high", "p_top_k")
+    return {**{key: row[key] for key in keys}, "benchmarks": dict(means)}
 
 
 def _predicted(

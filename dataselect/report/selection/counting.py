@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from dataselect.report import numbers
 from dataselect.report.markdown import code, escape, table
+from dataselect.report.selection.stage_scores import score_words
+from dataselect.stages.counting import NO_SCORE
 from dataselect.units import format_count, format_seconds
 
 if TYPE_CHECKING:
@@ -31,7 +33,9 @@ def counting_part(counting: "Counting | None", winner: str | None) -> dict[str, 
     agrees = counting.same_order[first]
     pairs = "" if agrees is None else f"; it agrees with rBridge on {agrees:.0%} of the pairs"
     known, total = len(counting.tokens), len(counting.tokens) + len(counting.without)
-    some = f" of the {known} of {total} candidates with text here" if counting.without else ""
+    scored = set(counting.without.values()) == {NO_SCORE}
+    which = "that Stage 1 scored" if scored else "with text here"
+    some = f" of the {known} of {total} candidates {which}" if counting.without else ""
     return {
         "text": (
             f"Counting words alone (unigrams) would have chosen {' or '.join(chosen[first])}{too}"
@@ -95,6 +99,25 @@ def counting_lines(document: Mapping[str, Any]) -> list[str]:
         reasons = [f"- {code(name)}: {escape(why)}" for name, why in part["without"].items()]
         lines += ["Not counted:", "\n".join(reasons)]
     return lines
+
+
+def counted_words(screen0: Mapping[str, Any]) -> str:
+    """A paragraph for the README: what Stage 0 ranked by, what that rests on and what it cost."""
+    tau = numbers.number(screen0["doubt"]["tau"])
+    words = (
+        f"Stage 0 scores are by counting words ({numbers.order_name(screen0['score'])}): the plain "
+        f"NLL of the traces under a model of {_tokens(screen0)} of each candidate's text, "
+        f"{score_words(screen0, 'NLL')}; lower is better. Nothing was trained: "
+        f"{format_seconds(screen0['cpu_seconds'])} of CPU in all. P(best {screen0['kept']}) covers "
+        f"the choice of items, and how far such an order is from that of the targets (half of the "
+        f"differences off by more than {tau} of the score's unit), which rests on "
+        f"{escape(screen0['doubt']['source'])}. Texts with the same words look the same to it, "
+        "whether what they say is true or not."
+    )
+    if screen0["uncounted"]:
+        names = ", ".join(map(code, screen0["uncounted"]))
+        words += f" Not counted, and not pruned by it: {names}."
+    return words
 
 
 def _tokens(part: Mapping[str, Any]) -> str:

@@ -9,6 +9,8 @@ Schema 1. Keys may be added within a schema; none is renamed or removed.
     run, target, complete, verdict, next_step, decision
     stopped | null why the run ended before its last stage: after, first, p_best, wanted,
                    left_out[], flops_saved
+    screen0 | null Stage 0, by counting words: score, kept, kept_by, doubt, uncounted, tokens,
+                   cpu_seconds; each candidate then has `stage0`
     candidates[]   id, title, rank, status, reason, leaks | null, and by stage ("stage1", "stage2",
                    …) what was measured of it | null: `score`, `low`, `high`, `p_top_k` where the
                    stage prunes, accuracies and `score` where it predicts
@@ -43,6 +45,7 @@ from dataselect.report.selection.truth import truth_part
 from dataselect.report.selection.verdict import decide
 from dataselect.stages.proxy_origins import StageName
 from dataselect.stages.screen import Screening
+from dataselect.stages.screen_by_counting import CountedScreening
 
 if TYPE_CHECKING:
     from dataselect.decisions.ablation import Ablation
@@ -75,6 +78,7 @@ def document(selection: "Selection") -> dict[str, Any]:
             "next_step": decision["next"].pop("text"),
             "decision": decision,
             "stopped": None if selection.stopped is None else asdict(selection.stopped),
+            "screen0": None if selection.stage0 is None else _stage0(selection.stage0),
             "candidates": candidates,
             "truth": truth_part(selection.truth),
             "wins": {**not_run, "prediction": None, **wins},
@@ -119,6 +123,26 @@ def _stages(selection: "Selection") -> dict[str, dict[str, Any]]:
             "reasons": scores.reasons,
         }
     return described
+
+
+def _stage0(stage0: CountedScreening) -> dict[str, Any]:
+    """How Stage 0 ranked and what it cost; each candidate's part is its `stage0`."""
+    ranking, counted = stage0.ranking, stage0.counted
+    return {
+        "order": stage0.order,
+        "score": stage0.score,
+        "aggregate": ranking.method,
+        "unit": None if ranking.units is None else asdict(ranking.units),
+        "kept": ranking.k,
+        "kept_by": dict(stage0.kept_by),
+        "doubt": asdict(stage0.uncertainty),
+        "confidence": ranking.confidence,
+        "items": {name: len(table) for name, table in counted.tables[stage0.score].items()},
+        "uncounted": dict(stage0.uncounted),
+        "tokens": dict(counted.tokens),
+        "exact": counted.exact,
+        "cpu_seconds": counted.cpu_seconds,
+    }
 
 
 def _uncertainty(screening: Screening) -> dict[str, Any]:

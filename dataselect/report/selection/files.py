@@ -19,7 +19,7 @@ from dataselect.report.selection.document import document
 from dataselect.report.selection.leaks import leak_cells
 from dataselect.report.selection.readme import readme
 from dataselect.report.selection.resolved import resolved_yaml
-from dataselect.report.selection.stages import number, planned, predicting, pruning
+from dataselect.report.selection.stages import cuts, number, planned, predicting
 from dataselect.report.selection.truth import truth_cells
 from dataselect.stages.proxy_origins import section
 from dataselect.store.files import write_atomic
@@ -87,7 +87,9 @@ def ranking_csv(content: Mapping[str, Any]) -> str:
 
 def _row(content: Mapping[str, Any], candidate: Mapping[str, Any]) -> dict[str, Any]:
     last = predicting(content)
-    parts = {stage: candidate[stage] or {} for stage in planned(content)}
+    counted = content["screen0"] is not None
+    stages = [*(["stage0"] if counted else []), *planned(content)]
+    parts = {stage: candidate[stage] or {} for stage in stages}
     predicted = {} if last is None else parts[last]
     row = {
         "rank": candidate["rank"],
@@ -97,8 +99,8 @@ def _row(content: Mapping[str, Any], candidate: Mapping[str, Any]) -> dict[str, 
         "reason": candidate["reason"],
     }
     for stage, part in parts.items():
-        # A second stage of two that did not run has the columns of one that predicts.
-        prunes = stage in pruning(content) or number(stage) not in (2, len(parts))
+        # The last stage has the columns of one that predicts, whether it ran or not.
+        prunes = stage in cuts(content) or number(stage) not in (2, len(planned(content)))
         for key in ("score", "low", "high", "p_top_k") if prunes else ("score",):
             row[f"{stage}_{key}"] = part.get(key)
     row |= {

@@ -19,7 +19,13 @@ from dataselect.pipeline import check
 from dataselect.proxies.recipe import make_recipe
 from dataselect.stages.planned_trainings import Trainings, planned_trainings
 from dataselect.stages.prepare import make_recipes
-from dataselect.stages.proxy_origins import StageName, needs_tokenizer, stages, text_budgets
+from dataselect.stages.proxy_origins import (
+    StageName,
+    counted,
+    needs_tokenizer,
+    stages,
+    text_budgets,
+)
 from dataselect.store import Store
 from dataselect.units import format_count, format_flops, format_seconds
 
@@ -68,11 +74,13 @@ def print_plan(manifest: Manifest, plan: Plan, store: Path, console: Console) ->
             f"1/{cost.target / each:,.0f}" if each < cost.target else "1",
         )
     console.print(table)
+    letters = formula(len(cost.stages), plan.screen0 is not None)
     lines = [
         "",
+        *_counting(manifest, plan, trainings[StageName.SCREEN]),
         *(line for stage, each in trainings.items() for line in _elsewhere(stage, each)),
-        f"{formula(len(cost.stages))} = {format_flops(cost.total)}; every candidate at target "
-        f"size, N·Ct = {format_flops(cost.naive)}: {cost.saving_factor:.1f} times as much",
+        f"{letters} = {format_flops(cost.total)}; every candidate at target size, N·Ct = "
+        f"{format_flops(cost.naive)}: {cost.saving_factor:.1f} times as much",
         "to tokenise: "
         + (
             ", ".join(
@@ -99,6 +107,17 @@ def _search(plan: Plan, mix: Mix, device: str) -> tuple[int, int, int]:
 
 def _kind(plan: Plan, stage: StageName) -> str:
     return "screen" if isinstance(stages(plan)[stage], Screen) else "predict"
+
+
+def _counting(manifest: Manifest, plan: Plan, first: Trainings) -> list[str]:
+    """A line on Stage 0, which trains nothing."""
+    if plan.screen0 is None:
+        return []
+    known = len(counted(manifest, plan))
+    return [
+        f"Stage 0: words of {known} candidates are counted, about a CPU minute for a billion "
+        f"tokens; at most {first.candidates} of {len(manifest.candidates)} go on to Stage 1"
+    ]
 
 
 def _elsewhere(stage: StageName, trainings: Trainings) -> list[str]:

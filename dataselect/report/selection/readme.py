@@ -14,10 +14,10 @@ from dataselect.report.markdown import code, escape, table
 from dataselect.report.mixture.readme import mixture_lines, response_lines, search_lines
 from dataselect.report.mixture.verdict import ranking_words
 from dataselect.report.selection.background import cost_lines, provenance_lines
-from dataselect.report.selection.counting import counting_lines
+from dataselect.report.selection.counting import counted_words, counting_lines
 from dataselect.report.selection.leaks import alarms, leak_lines, mark
 from dataselect.report.selection.stage_scores import benchmark_lines, decimals, score_words
-from dataselect.report.selection.stages import predicted, predicting, pruning, ran, title
+from dataselect.report.selection.stages import cuts, predicted, predicting, pruning, ran, title
 from dataselect.report.selection.truth import truth_lines
 from dataselect.report.selection.uncertainty import ablation_lines, noise_lines, uncertainty_lines
 from dataselect.units import format_count
@@ -50,7 +50,7 @@ def readme(document: Mapping[str, Any], command: str) -> str:
         *leak_lines(document),
         *_mixture(document.get("mixture")),
         "## Cost",
-        *cost_lines(document["cost"]),
+        *cost_lines(document["cost"], document.get("screen0")),
         "## Provenance",
         *provenance_lines(document),
         *_notes(document),
@@ -84,7 +84,7 @@ def _name(candidate: dict[str, Any]) -> str:
 
 
 def _ranking(document: Mapping[str, Any]) -> list[str]:
-    screened, last = pruning(document), predicting(document)
+    screened, last = cuts(document), predicting(document)
     head = ["rank", "candidate", "status"]
     for stage, facts in screened.items():
         head += [f"{title(stage)} score", f"P(best {facts['kept']})"]
@@ -113,10 +113,13 @@ def _last_cell(document: Mapping[str, Any], part: dict[str, Any] | None) -> str:
 
 
 def _about_scores(document: Mapping[str, Any]) -> list[str]:
-    screened = pruning(document)
+    screened = cuts(document)
     sure, last = predicted(document), predicting(document)
     lines = []
     for stage, facts in screened.items():
+        if stage == "stage0":
+            lines.append(counted_words(facts))
+            continue
         (uncertainty,) = uncertainty_lines(facts, title(stage))
         alone = len(screened) == 1 and (last is None or sure)
         scores = "Scores" if alone else f"{title(stage)} scores"

@@ -12,10 +12,10 @@ from dataselect.report.markdown import code, table
 from dataselect.report.selection.stages import before, in_last, predicted, predicting, title
 
 _KINDS = {
-    "candidates": "mean z-scores of rBridge over the benchmarks",
-    "items": "means over the benchmarks of rBridge in units of the noise of one item",
-    "nats": "rBridge in nats per token",
-    "ranks": "mean ranks of rBridge over the benchmarks",
+    "candidates": "mean z-scores of {} over the benchmarks",
+    "items": "means over the benchmarks of {} in units of the noise of one item",
+    "nats": "{} in nats per token",
+    "ranks": "mean ranks of {} over the benchmarks",
 }
 UNITS = {
     "candidates": "standard deviations",
@@ -38,9 +38,9 @@ def decimals(stage: Mapping[str, Any]) -> int:
     return 3 if kind_of(stage) == "nats" else 2
 
 
-def score_words(stage: Mapping[str, Any]) -> str:
+def score_words(stage: Mapping[str, Any], metric: str = "rBridge") -> str:
     """What the stage's scores are, after "scores are"."""
-    words = _KINDS[kind_of(stage)]
+    words = _KINDS[kind_of(stage)].format(metric)
     if kind_of(stage) == "items" and stage["unit"]["earlier"]:
         words += ", which was measured on the candidates of Stage 1"
     return words

@@ -58,3 +58,17 @@ def in_last(document: Mapping[str, Any], candidate: Mapping[str, Any]) -> dict[s
     stage = predicting(document)
     part: dict[str, Any] | None = None if stage is None else candidate[stage]
     return part
+
+
+def cuts(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The stages that pruned, by key, in their order, with Stage 0 if words were counted."""
+    counted = document.get("screen0")
+    return {**({} if counted is None else {"stage0": counted}), **pruning(document)}
+
+
+def fate(document: Mapping[str, Any], candidate: Mapping[str, Any]) -> str:
+    """A candidate's status, and of several stages the one that pruned it."""
+    measured = [stage for stage in cuts(document) if candidate[stage]]
+    if candidate["status"] != "pruned" or len(cuts(document)) == 1:
+        return str(candidate["status"])
+    return f"pruned in {title(measured[-1])}"

@@ -23,7 +23,16 @@ from dataselect.report.selection.stage_scores import (
     shows_scores,
     tie_lines,
 )
-from dataselect.report.selection.stages import in_last, predicted, predicting, pruning, title
+from dataselect.report.selection.stages import (
+    cuts,
+    fate,
+    in_last,
+    number,
+    predicted,
+    predicting,
+    pruning,
+    title,
+)
 from dataselect.report.selection.truth import truth_rows, truth_sentences
 from dataselect.report.selection.uncertainty import (
     ablation_verdict,
@@ -34,6 +43,8 @@ from dataselect.scoring.non_finite import non_finite_notes
 from dataselect.units import format_flops, format_seconds
 from dataselect.wording import one_line
 
+_MOST_SCORES = 2
+"""Most stages that prune whose scores fit beside the last stage's."""
 _STYLES = {"ranked": "", "pruned": "dim", "diverged": "yellow", "failed": "red"}
 
 
@@ -77,20 +88,22 @@ def print_report(document: Mapping[str, Any], console: Console) -> None:
         console.print(_ablation(document["ablation"]))
         console.print(Text(ablation_verdict(document["ablation"])))
     console.print()
-    console.print(_cost(document["cost"]))
+    console.print(_cost(document["cost"], document.get("screen0")))
 
 
 def _ranking(document: Mapping[str, Any]) -> Table:
-    screened, last = pruning(document), predicting(document)
-    several = len(screened) > 1
+    screened, last = cuts(document), predicting(document)
     table = _table()
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("candidate", overflow="fold")
     for stage, facts in screened.items():
-        # Intervals of several stages do not fit; the README has them.
-        heading = title(stage) if several else f"{title(stage)} score"
-        table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column(f"P(best {facts['kept']})", justify="right", no_wrap=True)
+        heading, chance = title(stage), f"P(best {facts['kept']})"
+        if len(screened) <= _MOST_SCORES:
+            heading += " score" if len(screened) == 1 else ""
+            table.add_column(heading, justify="right", no_wrap=True)
+        else:
+            chance = f"{number(stage)}: best {facts['kept']}"
+        table.add_column(chance, justify="right", no_wrap=True)
     heading = "status"
     if last is not None:
         heading = "accuracy, %" if predicted(document) else f"{title(last)} score"
@@ -98,20 +111,29 @@ def _ranking(document: Mapping[str, Any]) -> Table:
     for each in document["candidates"]:
         cells = [numbers.number(each["rank"], 0), f"{mark(each)}{each['id']}"]
         for stage, facts in screened.items():
-            part, places = each[stage], decimals(facts)
-            score = numbers.number(part and part["score"], places)
-            cells.append(score if several else numbers.score_text(part, places))
-            cells.append(numbers.probability(part and part["p_top_k"]))
+            cells += _scored(each[stage], decimals(facts), len(screened))
         cells.append(_last_cell(document, each))
         table.add_row(*map(Text, cells), style=_STYLES[each["status"]])
     return table
+
+
+def _scored(part: dict[str, Any] | None, places: int, stages: int) -> list[str]:
+    """The score in a stage and the probability to be among the best; the README has all of it."""
+    if part is None:
+        return [numbers.number(None)] * (2 if stages <= _MOST_SCORES else 1)
+    chance = numbers.probability(part["p_top_k"])
+    if stages == 1:
+        return [numbers.score_text(part, places), chance]
+    # Intervals of several stages do not fit into 80 columns, nor do many scores.
+    score = numbers.number(part["score"], places)
+    return [score, chance] if stages <= _MOST_SCORES else [chance]
 
 
 def _last_cell(document: Mapping[str, Any], candidate: Mapping[str, Any]) -> str:
     """What the last stage says of a candidate; its status in place of numbers if nothing."""
     last = predicting(document)
     if last is None or not candidate[last]:
-        return str(candidate["status"])
+        return fate(document, candidate)
     if predicted(document):
         return numbers.accuracy_text(candidate[last])
     return numbers.stage2_score_text(candidate[last], decimals(document["stages"][last]))
@@ -129,10 +151,16 @@ def _by_benchmark(document: Mapping[str, Any]) -> Table:
 
 
 def _legend(document: Mapping[str, Any]) -> Text:
-    first = document["stages"]["stage1"]
-    over = interval_words(first.get("doubt"))
-    unit = "" if kind_of(first) in ("candidates", "ranks") else f"{score_words(first)}; "
-    words = f"scores: {unit}lower is better; [{100 * first['confidence']:g}% interval, over {over}]"
+    screened, first = cuts(document), document["stages"]["stage1"]
+    if len(screened) > _MOST_SCORES:
+        words = "N: best k: probability, by Stage N, to be among the k best"
+    elif len(screened) > 1:
+        words = "scores: lower is better; each stage has a unit of its own"
+    else:
+        over = interval_words(first.get("doubt"))
+        unit = "" if kind_of(first) in ("candidates", "ranks") else f"{score_words(first)}; "
+        share = f"{100 * first['confidence']:g}%"
+        words = f"scores: {unit}lower is better; [{share} interval, over {over}]"
     parts = [in_last(document, each) for each in document["candidates"]]
     if any(part and part["extrapolated"] for part in parts):
         words += "; * extrapolated"
@@ -199,7 +227,7 @@ def _ablation(ablation: dict[str, Any]) -> Table:
     return shown
 
 
-def _cost(cost: dict[str, Any]) -> Text:
+def _cost(cost: dict[str, Any], counted: Mapping[str, Any] | None) -> Text:
     flops, spent = cost["flops"], cost["spent"]["all"]
     wasted = f", {spent['failed_jobs']} of them failed" if spent["failed_jobs"] else ""
     repeated = spent["attempts"] - spent["jobs"]
@@ -207,11 +235,14 @@ def _cost(cost: dict[str, Any]) -> Text:
     used = f"{format_seconds(spent['cpu_seconds'])} of CPU"
     if spent["gpu_seconds"]:
         used += f", {format_seconds(spent['gpu_seconds'])} of GPU"
+    counting = ""
+    if counted is not None:
+        counting = f", and {format_seconds(counted['cpu_seconds'])} to count words"
     return Text(
         f"Cost: {format_flops(flops['total'])} with one target run, "
         f"{format_flops(flops['naive'])} with one for every candidate: "
         f"{numbers.factor(cost['saving_factor'])} less.\n"
-        f"Spent: {used} in {spent['jobs']} jobs{wasted}{again}; this call took "
+        f"Spent: {used} in {spent['jobs']} jobs{wasted}{again}{counting}; this call took "
         f"{format_seconds(cost['seconds']['this_run'])}."
     )
 

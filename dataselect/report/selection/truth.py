@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from dataselect.decisions.regret import MOST_TOKENS
 from dataselect.report import numbers
 from dataselect.report.markdown import code, escape, table
-from dataselect.report.selection.stages import in_last, title
+from dataselect.report.selection.stages import fate, in_last, title
 from dataselect.wording import one_line
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def truth_rows(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]
         row = [
             numbers.number(each["rank"], 0),
             each["id"],
-            predicted if checks and predicted != "–" else each["status"],
+            predicted if checks and predicted != "–" else fate(document, each),
             numbers.points(truth["accuracy"].get(each["id"])),
         ]
         if checks:
