@@ -2,15 +2,18 @@
 
 A job has one training run, or several runs of one recipe that are trained together as one program.
 Candidates with identical runs share a job. Runs whose scores are in the store need no job.
+
+Where several runs of the pipeline share a store, each first does what no other one is doing. What
+another one is making is left for the end, and waited for then.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dataselect.compute import Job, Outcome
+from dataselect.compute import Compute, Event, Job, Outcome
 from dataselect.errors import IncompleteError
 from dataselect.proxies.make import make_proxies
 from dataselect.proxies.recipe import Recipe, population_size
@@ -18,6 +21,9 @@ from dataselect.proxy_sources import MadeProxy, ProxySource, TrainedHere
 from dataselect.scoring.evaluate import Evaluation, Measurement, failure_of, is_measured, measure
 from dataselect.stages.experiment import Experiment
 from dataselect.store import Store, content_key
+
+_LEFT = "left_for_later"
+"""Field of a job's progress where another process does its work now."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +51,17 @@ def make_and_score(
     evaluations: Sequence[Evaluation],
     measurements: Sequence[Measurement],
     device: str,
-) -> None:
+    patient: bool,
+) -> bool:
     """The job: make and score the proxies of `sources` (by run name) in the store at `root`.
 
-    With several runs a failure of one is raised, as IncompleteError, after the others are done.
+    Unless `patient`, nothing is done and False returned where other processes make them now. With
+    several runs a failure of one is raised, as IncompleteError, after the others are done.
     """
     store = Store(root, lambda work, holder: progress({"waits_for": holder}))
+    if not patient and (holder := _made_elsewhere(store, list(sources.values()))):
+        progress({"waits_for": holder, _LEFT: 1})
+        return False
     trained = {name: s for name, s in sources.items() if isinstance(s, TrainedHere)}
     if len(trained) > 1:
         layout = next(iter(trained.values())).layout
@@ -83,6 +94,17 @@ def make_and_score(
     if failed:
         message = "; ".join(f"{name}: {error}" for name, error in failed.items())
         raise IncompleteError(message) from next(iter(failed.values()))
+    return True
+
+
+def _made_elsewhere(store: Store, sources: Sequence[ProxySource]) -> str | None:
+    """Which process makes the proxies now; None if one of them is free."""
+    holder = None
+    for source in sources:
+        holder = store.holder(source.kind, source.spec)
+        if holder is None:
+            return None
+    return holder
 
 
 def is_scored(
@@ -126,22 +148,11 @@ def run_jobs(
         if made is None or not is_scored(store, made, evaluations, measurements):
             missing.setdefault(run.key, run)
     groups = _groups(list(missing.values()), experiment)
-    jobs = []
-    for group in groups:
-        arguments = {
-            "root": store.root,
-            "sources": {run.name: run.source for run in group},
-            "evaluations": evaluations,
-            "measurements": measurements,
-            "device": experiment.runtime.device,
-        }
-        first, *others = [run.name for run in group]
-        title = f"{first} and {len(others)} more" if others else first
-        jobs.append(Job(title, make_and_score, arguments))
-    if not jobs:
+    if not groups:
         return {}
-    before = len(store.ledger())
-    ended = experiment.runtime.compute.run(jobs, experiment.watch.event)
+    before, shared = len(store.ledger()), (evaluations, measurements, experiment.runtime.device)
+    jobs = [_job(store, group, *shared) for group in groups]
+    ended = _run_in_turn(experiment.runtime.compute, jobs, experiment.watch.event)
     meanwhile, outcomes = store.ledger()[before:], {}
     for group, outcome in zip(groups, ended, strict=True):
         for run in group:
@@ -150,6 +161,49 @@ def run_jobs(
             noted = [each for each in meanwhile if "lost" in each and each.get("key") == key]
             _note_lost_workers(store, run.source, outcome, len(group), noted)
     return outcomes
+
+
+def _job(
+    store: Store,
+    group: Sequence[Run],
+    evaluations: Sequence[Evaluation],
+    measurements: Sequence[Measurement],
+    device: str,
+) -> Job:
+    arguments = {
+        "root": store.root,
+        "sources": {run.name: run.source for run in group},
+        "evaluations": evaluations,
+        "measurements": measurements,
+        "device": device,
+        "patient": False,
+    }
+    first, *others = [run.name for run in group]
+    title = f"{first} and {len(others)} more" if others else first
+    return Job(title, make_and_score, arguments)
+
+
+def _run_in_turn(
+    compute: Compute, jobs: Sequence[Job], on_event: Callable[[Event], None]
+) -> list[Outcome]:
+    """Outcomes in the order of the jobs; those that other processes make are left for the end."""
+    waiting: set[str] = set()
+
+    def show(event: Event) -> None:
+        if event.kind == "started":
+            waiting.discard(event.job)
+        if _LEFT in event.fields:
+            waiting.add(event.job)
+        # A job that is left for the end stays on show, with the process that it waits for.
+        if event.kind != "done" or event.job not in waiting:
+            on_event(event)
+
+    outcomes = {outcome.job: outcome for outcome in compute.run(jobs, show)}
+    left = [job for job in jobs if outcomes[job.name].result is False]
+    if left:
+        patient = [replace(job, arguments={**job.arguments, "patient": True}) for job in left]
+        outcomes |= {outcome.job: outcome for outcome in compute.run(patient, on_event)}
+    return [outcomes[job.name] for job in jobs]
 
 
 def _groups(runs: Sequence[Run], experiment: Experiment) -> list[list[Run]]:

@@ -1,19 +1,25 @@
 """The ledger of resources spent: one JSON line per piece of work, appended, never rewritten.
 
 A line is written with one system call under a lock and fsynced, so lines of several processes do
-not mix. A crash can only leave the last line incomplete; the next append starts a new line, and
-reading skips incomplete ones. The ledger is outside the artifacts because failed work costs too.
+not mix. Where the file system has no locks, each process appends to a file of its own beside it. A
+crash can only leave the last line incomplete; the next append starts a new line, and reading skips
+incomplete ones. The ledger is outside the artifacts because failed work costs too.
 
 Not covered: sums over the records, which belong to `dataselect.cost`.
 """
 
+import errno
 import fcntl
 import json
 import logging
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""Errors of a file system that has no locks."""
 
 logger = logging.getLogger("dataselect")
 
@@ -23,7 +29,14 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
     line = json.dumps(dict(record), ensure_ascii=False, allow_nan=False).encode() + b"\n"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            os.close(descriptor)
+            own = path.with_name(f"{path.stem}-{socket.gethostname()}-{os.getpid()}{path.suffix}")
+            descriptor = os.open(own, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             line = b"\n" + line
@@ -37,8 +50,13 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
 
 def read(path: Path) -> list[dict[str, Any]]:
     """All complete records in the order of writing; empty without a ledger."""
-    if not path.exists():
-        return []
+    own = sorted(path.parent.glob(f"{path.stem}-*{path.suffix}"))
+    records = [each for file in (path, *own) if file.exists() for each in _records(file)]
+    # Each file is in order already; seconds are told apart by it.
+    return sorted(records, key=lambda each: str(each.get("time", ""))) if own else records
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
     records = []
     for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
         if not line.strip():

@@ -8,7 +8,6 @@ dies, also by SIGKILL, so there is never a stale lock to remove by hand. The fil
 release; deleting it would let two runs hold locks on two different files of the same name.
 """
 
-import errno
 import fcntl
 import json
 import os
@@ -19,8 +18,8 @@ from datetime import datetime
 from pathlib import Path
 
 from dataselect.errors import InputError, LockedError
+from dataselect.store.ledger import NO_LOCKS
 
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _OTHER_FOLDER = "choose another folder with --store or --out"
 
 
@@ -56,7 +55,7 @@ def _acquire(descriptor: int, folder: Path, what: str, kind: int) -> None:
             f"wait until that run ends, or {_OTHER_FOLDER}"
         ) from None
     except OSError as error:
-        if kind == fcntl.LOCK_SH and error.errno in _NO_LOCKS:
+        if kind == fcntl.LOCK_SH and error.errno in NO_LOCKS:
             return
         problem = f"the file system cannot lock {what} ({error.strerror})"
         raise InputError(folder, problem, _OTHER_FOLDER) from error

@@ -271,6 +271,13 @@ class Store:
         """SHA-256 of the user's files; files that did not change are not read again."""
         return known_hashes(paths, self.root / "hashes.jsonl")
 
+    def holder(self, kind: str, spec: Mapping[str, Any]) -> str | None:
+        """Which other process makes this artifact now, for people; None if none is known to."""
+        holder = self._claims.holder(_name(kind, spec))
+        if holder is None or self._claims.has_ended(holder.owner):
+            return None
+        return str(holder)
+
     def forget_claim(self, kind: str, spec: Mapping[str, Any]) -> None:
         """Remove the claim of a process that has ended, whose attempt is counted elsewhere."""
         self._claims.forget(_name(kind, spec))

@@ -7,6 +7,7 @@ import json
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, get_args
 
@@ -93,6 +94,17 @@ class ProxySourceContract(ABC):
         assert source.find(Store(tmp_path / "empty")) is None
         assert {record["kind"] for record in ledger} <= {source.kind}
         assert {record["name"] for record in ledger} <= {NAME}
+
+    def test_two_attempts_at_once_make_it_once(self, folder: Path, store: Store) -> None:
+        source = self.make_source(folder)
+        # A key is claimed by a thread, so two threads stand for two processes.
+        with ThreadPoolExecutor(2) as pool:
+            attempts = [pool.submit(source.make, store, NAME, "cpu", ignore) for _ in range(2)]
+            made = [attempt.result() for attempt in attempts]
+        assert made[0] == made[1] == source.find(store)
+        assert [record["status"] for record in store.ledger()] in ([], ["done"]), "made twice"
+        for left in ("claims", "tmp", "work"):
+            assert list((store.root / left).glob("*")) == []
 
     def test_another_seed_is_another_proxy(self, folder: Path, store: Store) -> None:
         self.make_source(folder).make(store, NAME, "cpu", ignore)

@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dataselect.store import lock
+from dataselect.store import Store, lock
 
 MAKES_A_LONG_STAGE_1 = "300k"
 
@@ -114,7 +115,32 @@ def test_ctrl_c_ends_with_130_and_the_command_that_resumes(
     assert "Traceback" not in err
 
 
-def test_second_run_in_the_same_store_is_refused_with_exit_code_4(project: Any) -> None:
+def test_two_runs_at_once_in_one_store_report_as_one_alone_and_train_each_proxy_once(
+    project: Any,
+) -> None:
+    both = [project.start("run", "candidates.yaml", "--out", name) for name in ("one", "two")]
+    said = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    alone = project.run("run", "candidates.yaml", "--store", "other", "--out", "alone")
+    assert alone.returncode == 0, alone.stderr
+    expected = decided(project.report("alone"))
+    assert decided(project.report("one")) == expected
+    assert decided(project.report("two")) == expected
+    # Neither waiting nor the other run is in the notes.
+    assert project.report("one")["notes"] == project.report("two")["notes"]
+    assert project.report("one")["notes"] == project.report("alone")["notes"]
+    shared, own = (
+        Counter((r["kind"], r["key"]) for r in Store(project.folder / name).ledger())
+        for name in (".dataselect", "other")
+    )
+    assert shared == own
+    assert set(shared.values()) == {1}
+    for name in ("claims", "owners", "work", "tmp"):
+        assert list((project.folder / ".dataselect" / name).glob("*")) == []
+
+
+def test_a_run_beside_one_of_an_older_version_is_refused_with_exit_code_4(project: Any) -> None:
+    # Which has the store for itself.
     with lock(project.folder / ".dataselect", "the store"):
         result = project.run("run", "candidates.yaml")
     assert result.returncode == 4

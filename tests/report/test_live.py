@@ -62,6 +62,23 @@ def test_in_a_log_there_is_a_line_for_each_beginning_and_end() -> None:
     ]
 
 
+def test_a_job_that_waits_for_another_process_says_for_which() -> None:
+    waits = {"waits_for": "process 7 on node1 (stage1/web)"}
+    screen = Screen(terminal=False)
+    with LiveWatch(screen.console, Clock()) as watch:
+        watch.event(Event("stage1/web", "started", {}))
+        watch.event(Event("stage1/web", "progress", waits))
+    assert "stage1/web waits for process 7 on node1 (stage1/web)" in screen.lines
+    with LiveWatch(Screen(terminal=True).console, Clock()) as watch:
+        watch.progress("tokens", waits)
+        shown = Screen(terminal=False)
+        shown.console.print(watch)
+        assert "tokens waits for process 7 on node1" in shown.lines[0]
+        watch.progress("tokens", FIGURES)
+        shown.console.print(watch)
+        assert "waits" not in shown.lines[-1]
+
+
 def test_in_a_log_progress_takes_one_line_in_ten_seconds_for_all_jobs() -> None:
     screen, clock = Screen(terminal=False), Clock()
     with LiveWatch(screen.console, clock) as watch:

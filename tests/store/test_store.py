@@ -1,5 +1,7 @@
 """The store: keys, publishing under real kills, damage, workspaces, the ledger, the lock."""
 
+import errno
+import fcntl
 import json
 import logging
 import math
@@ -385,6 +387,24 @@ def test_a_torn_last_line_of_the_ledger_costs_only_itself(
     store.note("proxy", SPEC, {"name": "c"})
     assert [record["name"] for record in store.ledger()] == ["a", "c"]
     assert "ledger.jsonl:2" in caplog.text
+
+
+def test_where_a_file_system_has_no_locks_stores_are_shared_and_costs_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    store = Store(tmp_path)
+    store.note("proxy", SPEC, {"name": "a"})
+    monkeypatch.setattr(fcntl, "flock", none)
+    with lock(tmp_path, "the store", shared=True):
+        publish(store)
+        store.note("proxy", SPEC, {"name": "b"})
+        store.note("proxy", SPEC, {"name": "c"})
+    assert [record["name"] for record in store.ledger()] == ["a", "b", "c"]
+    with pytest.raises(InputError, match="cannot lock the report"), lock(tmp_path, "the report"):
+        pass
 
 
 HOLD_LOCK = """
