@@ -35,7 +35,7 @@ DOCUMENTS, SCORED, VOCABULARY = 600, 60, 1000
 ORDERS = 5
 
 
-class AddOneUnigrams(WittenBell):  # type: ignore[misc, no-any-unimported]
+class AddOneUnigrams(WittenBell):  # type: ignore[misc]
     """NLTK's smoothing with our unigrams."""
 
     def unigram_score(self, word: str) -> float:

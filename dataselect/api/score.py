@@ -277,7 +277,7 @@ def score(
             )
         scored = with_texts(artifacts, measured.benchmarks, evaluations, texts)
         require_items(scored)
-    subjects = (*measured.models, *texts)
+    subjects: tuple[ModelCheckpoint | CountedText, ...] = (*measured.models, *texts)
     known = [note for each in scored for note in each.notes]
     more = [*not_among(warned.all, known), *tokenizers_note(subjects)]
     scored = [replace(each, notes=(*each.notes, *more)) for each in scored]

@@ -12,6 +12,7 @@ from small_models import byte_tokenizer
 
 import dataselect as ds
 from dataselect.counting import ORDERS, SCORES, column
+from dataselect.counting.score_texts import CountedText
 from dataselect.errors import InputError
 from dataselect.scoring.prepare import prepare
 
@@ -41,12 +42,16 @@ def score(*names: str, **options: Any) -> ds.Scores:
     return ds.score(list(names), "sums.yaml", device="cpu", **options)
 
 
+def texts_of(found: ds.Scores) -> list[CountedText]:
+    return [each for each in found.models if isinstance(each, CountedText)]
+
+
 def test_a_text_has_the_scores_of_an_ngram_model_of_its_tokens(traced: Any) -> None:
     found = score("ngram:sums-text.jsonl", tokenizer=traced.model())
     assert found.names == ["ngram:sums-text"]
     assert set(found.table.columns) >= COLUMNS
     tokenizer = byte_tokenizer()
-    (text,) = found.models
+    (text,) = texts_of(found)
     stream = np.concatenate(
         [np.fromfile(file, "<u2") for file in sorted(text.text.shares[0].folder.glob("*.bin"))]
     ).tolist()
@@ -107,10 +112,10 @@ def test_a_second_call_counts_nothing_anew(traced: Any, monkeypatch: pytest.Monk
 def test_all_candidates_of_a_manifest_with_as_many_tokens_of_each(traced: Any) -> None:
     found = score("ngram:mine.yaml", tokenizer=traced.model(), tokens="1k")
     assert found.names == ["ngram:sums-text", "ngram:prose", "ngram:both"]
-    assert {each.text.tokens for each in found.models} == {1000}
+    assert {each.text.tokens for each in texts_of(found)} == {1000}
     assert not any("length" in note or "read" in note for note in found.notes)
     more = score("ngram:mine.yaml#both", tokenizer=traced.model(), tokens=4000)
-    (blend,) = more.models
+    (blend,) = texts_of(more)
     assert [each.tokens for each in blend.text.shares] == [2000, 2000]
     one = next(each for each in more.notes if "'sums-text'" in each)
     assert one.startswith("sums: ngram:both: 'sums-text' has ")
