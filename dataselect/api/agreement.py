@@ -65,6 +65,27 @@ class Agreements(Result):
         return table.astype({"size": "string"}).rename_axis("comparison")
 
     @property
+    def gains(self) -> pd.DataFrame:
+        """By comparison, how much higher its decision accuracy is than that of the `baseline`.
+
+        `difference` (-1 to 1) is over the `candidates` that both have; `low` and `high` are the
+        ends of its interval. Empty without `ablate`.
+        """
+        rows = {
+            name: {
+                "baseline": gain.baseline,
+                "candidates": gain.candidates,
+                "difference": gain.difference,
+                "low": gain.interval[0],
+                "high": gain.interval[1],
+            }
+            for name, gain in self.comparisons.gains.items()
+        }
+        columns = ["baseline", "candidates", "difference", "low", "high"]
+        table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+        return table.rename_axis("comparison")
+
+    @property
     def top(self) -> pd.DataFrame:
         """Regret of choosing among the proxy's best `k`, indexed by comparison and `k`.
 
@@ -109,6 +130,8 @@ def agree(
     seed: int = 0,
     confidence: float = 0.9,
     trust_direction: bool = False,
+    counts: TableInput | None = None,
+    ablate: bool = False,
 ) -> Agreements:
     """How well proxies' scores rank candidates whose targets are known.
 
@@ -124,6 +147,12 @@ def agree(
     best k are evaluated (default 1, 3 and 5, those below the number of candidates). Intervals cover
     the share `confidence`, from `draws` bootstrap draws over candidates with the seed `seed`.
 
+    `counts` is a table of scores by counting words of the same candidates, as `score` writes it for
+    `ngram:TEXT`; these columns (`ngram1_trace_nll`, …) may also stand in the proxies' table. Lower
+    is better of them, whatever is said of the others, and the result says what counting alone would
+    have chosen. `ablate` compares every metric with counting, or else with the first metric, on the
+    same resampled candidates.
+
     Raises InputError with the line for an error in a table, when the tables share fewer than three
     candidates, when no column of one matches the other's, for a direction that a column's name
     contradicts, and for an option out of its range.
@@ -136,10 +165,12 @@ def agree(
         seed=as_count("--seed", seed, 0),
         confidence=as_confidence(confidence),
         trust_direction=as_flag("--trust-direction", trust_direction),
+        ablate=as_flag("--ablate", ablate),
     )
     proxies = read_score_table(as_table("proxy", proxy), LABELS)
     targets = read_score_table(as_table("target", target), LABELS)
-    return Agreements(compare_tables(proxies, targets, settings), settings)
+    by_counting = None if counts is None else read_score_table(as_table("counts", counts), LABELS)
+    return Agreements(compare_tables(proxies, targets, settings, by_counting), settings)
 
 
 def _lower(option: str, given: bool | str | Sequence[str]) -> bool | tuple[str, ...]:

@@ -10,6 +10,7 @@ from numbers import Real
 from pathlib import Path
 
 from dataselect.errors import InputError
+from dataselect.units import parse_count
 from dataselect.wording import nearest, quoted
 
 Paths = str | Path | Sequence[str | Path]
@@ -54,6 +55,17 @@ def as_count(option: str, given: object, least: int) -> int:
         problem = f"{value} are too few" if least > 1 else f"{value} is below {least}"
         raise InputError(option, problem, fix)
     return value
+
+
+def as_amount(option: str, given: object) -> int:
+    """A whole number of at least 1, also with a suffix (`10M`). Raises InputError for others."""
+    if not isinstance(given, str):
+        return as_count(option, given, 1)
+    try:
+        value = parse_count(given)
+    except ValueError as error:
+        raise InputError(option, *str(error).split("; ", 1)) from None
+    return as_count(option, value, 1)
 
 
 def as_counts(option: str, given: object) -> tuple[int, ...]:

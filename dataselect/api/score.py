@@ -7,14 +7,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from dataselect.api.arguments import Paths, as_count, as_folder, require_one_of, several
+from dataselect.api.arguments import Paths, as_amount, as_count, as_folder, require_one_of, several
 from dataselect.api.result import Result
+from dataselect.benchmarks.items import BenchmarkItems
 from dataselect.benchmarks.named import load_benchmarks, load_training_sets, split_names
 from dataselect.compute import require_device
+from dataselect.counting.named_texts import find_texts, is_named_text
+from dataselect.counting.score_texts import (
+    CountedText,
+    count_texts,
+    read_text,
+    tokenizer_of,
+    with_texts,
+)
 from dataselect.errors import InputError
 from dataselect.report.output import make_folder
 from dataselect.report.tables.score_frames import (
     LEGEND,
+    candidates_frame,
     exclusions_frame,
     failures,
     headline_frame,
@@ -23,9 +33,9 @@ from dataselect.report.tables.score_frames import (
     remarks,
 )
 from dataselect.report.tables.score_verdict import score_verdict
-from dataselect.report.tables.scores import summary, write_scores
+from dataselect.report.tables.scores import summary, write_candidates, write_scores
 from dataselect.scoring.checkpoint import ModelCheckpoint, Precision, resolve_model
-from dataselect.scoring.evaluate import Evaluation, Scope
+from dataselect.scoring.evaluate import Evaluation, Measurement, Scope
 from dataselect.scoring.gather import gather_named
 from dataselect.scoring.isft import score_finetuned, with_isft
 from dataselect.scoring.remarks import Remarks, not_among
@@ -51,11 +61,13 @@ class Scores(Result):
 
     Likelihoods (`rbridge`, `trace_nll`, `label_nll`, ...) are in nats per token, lower is better;
     accuracies (`exact_match`, `isft_accuracy`, `acc_per_char`, ...) are in 0..1, higher is better.
-    docs/scoring.md explains each metric.
+    Texts have those by counting (`ngram1_trace_nll`, `ngram1_rbridge`, to order 5), and models none
+    of these. docs/scoring.md explains each metric.
     """
 
-    models: tuple[ModelCheckpoint, ...]
-    """The models with scores, resolved to folder and revision, in the order of the arguments."""
+    models: tuple[ModelCheckpoint | CountedText, ...]
+    """The models with scores, resolved to folder and revision, in the order of the arguments; then
+    the texts that are scored by counting."""
 
     benchmarks: tuple[BenchmarkScores, ...]
     """The scores on each benchmark, in the order of the arguments."""
@@ -102,6 +114,15 @@ class Scores(Result):
         """Items that were left out for all models: `benchmark`, `item`, `reason`."""
         return exclusions_frame(self.benchmarks)
 
+    @cached_property
+    def candidates(self) -> "pd.DataFrame":
+        """Means with a row for each candidate, as `ds.agree` reads them: `id` and the metrics.
+
+        A model's id is its name, a text's that of its candidate or file; a model and a text with
+        the same id share a row. With several benchmarks a column is `BENCHMARK/METRIC`.
+        """
+        return candidates_frame(self.names, self.benchmarks)
+
     @property
     def notes(self) -> tuple[str, ...]:
         """Caveats on the scores, as `BENCHMARK: note`, and models that failed."""
@@ -135,15 +156,16 @@ class Scores(Result):
         return score_verdict(self.names, self.benchmarks)
 
     def write(self, out: str | Path = "scores") -> list[Path]:
-        """Write `OUT/MODEL/items_DATE.parquet` and `results_DATE.json`; returns the folders."""
-        return write_scores(
-            self.models,
-            self.benchmarks,
-            self.facts,
-            self.when,
-            make_folder(as_folder("out", out)),
-            self.failed,
+        """Write `OUT/MODEL/items_DATE.parquet` and `results_DATE.json`; returns the folders.
+
+        `OUT/scores_DATE.csv` has the table `candidates`.
+        """
+        folder = make_folder(as_folder("out", out))
+        written = write_scores(
+            self.models, self.benchmarks, self.facts, self.when, folder, self.failed
         )
+        write_candidates(self.candidates, self.when, folder)
+        return written
 
     def _shown(self) -> "Mapping[str, pd.DataFrame]":
         return {LEGEND: headline_frame(self.names, self.benchmarks)}
@@ -164,6 +186,8 @@ def score(
     isft: bool = False,
     masks: bool = False,
     limit: int | None = None,
+    tokenizer: str | Path | None = None,
+    tokens: int | str | None = None,
     store: str | Path = ".dataselect",
     device: Device = "auto",
     precision: Precision = "float32",
@@ -180,6 +204,12 @@ def score(
     and the authors' other marked subsets, which are scored on masks alone) or YAML files of your
     own; a string may list several, separated by commas. `folder` holds the benchmarks
     as JSONL files, else they come from the Hub. `limit` takes the first `limit` items of each.
+
+    `models` may also name texts that are scored by counting their words, without a model:
+    `ngram:FILE`, `ngram:FOLDER`, `ngram:MANIFEST.yaml` (each candidate with text) or
+    `ngram:MANIFEST.yaml#ID`. They are cut into tokens by `tokenizer`, a folder or Hub id, by
+    default that of the first model. `tokens` of each (a number, or as "10M") are counted, by
+    default all of a local text.
 
     `traces` are trace files, or folders of them; scores on several frontier models' traces are
     averaged. By default those in the folder `traces` are used, else the paper's released traces.
@@ -205,84 +235,171 @@ def score(
     require_one_of("--device", device, get_args(Device))
     require_one_of("--precision", precision, get_args(Precision))
     limit = None if limit is None else as_count("--limit", limit, 1)
+    counted = None if tokens is None else as_amount("--tokens", tokens)
     names = several("models", models)
     if not names:
         raise InputError("models", "no model is named", "name a folder, a Hub id or ID@REVISION")
+    of_texts = [name for name in names if is_named_text(name)]
+    of_models = [name for name in names if not is_named_text(name)]
+    _check_texts(of_texts, of_models, tokenizer, writes=accuracy or isft)
+    named_texts = [text for name in of_texts for text in find_texts(name)]
     chosen = (
         split_names(benchmarks)
         if isinstance(benchmarks, str)
         else several("benchmarks", benchmarks)
     )
     local = None if folder is None else as_folder("--folder", folder)
-    used_device, notify = require_device(device), report or _silent
+    how = _How(require_device(device), precision, unsafe, report or _silent)
     artifacts = Store(
         as_folder("--store", store),
-        lambda work, holder: notify(f"{work}: waits for {holder}"),
+        lambda work, holder: how.report(f"{work}: waits for {holder}"),
     )
     with lock(artifacts.root, "the store", shared=True), Remarks() as warned:
         artifacts.clean()
-        named = load_benchmarks(chosen, local, limit, notify)
+        named = load_benchmarks(chosen, local, limit, how.report)
         evaluations = gather_named(
             named,
             [Path(each) for each in several("--traces", traces)],
             Path(TRACES_FOLDER),
             artifacts,
-            notify,
+            how.report,
             only_correct=only_correct,
             weight_scope=weights,
             unsafe=unsafe,
         )
         training_sets = load_training_sets(named, local) if isft else {}
-        resolved = [resolve_model(name, precision, artifacts) for name in names]
-        measured = score_models(
-            artifacts,
-            resolved,
-            evaluations,
-            (
+        resolved = [resolve_model(name, precision, artifacts) for name in of_models]
+        texts = []
+        if named_texts:
+            cut_by = tokenizer_of(tokenizer or resolved[0].folder(), artifacts)
+            texts = [
+                read_text(each, cut_by, counted, artifacts, how.report) for each in named_texts
+            ]
+            count_texts(artifacts, texts, evaluations, how.report)
+        measured = _OfModels((), (), (), {})
+        if resolved:
+            wanted: tuple[Measurement, ...] = (
                 *("scores", "baselines", "graded" if accuracy else "answers"),
                 *(("masks",) if masks or not _all_have_answers(evaluations) else ()),
-            ),
-            device=used_device,
-            precision=precision,
-            unsafe=unsafe,
-            report=notify,
-        )
-        # Of all models, so that a failed one's name is not given to another.
-        titles = distinct([model.name for model in resolved])
-        failed = {titles[place]: why for place, why in measured.failed.items()}
-        kept = [place for place in range(len(resolved)) if place not in measured.failed]
-        scored = list(measured.benchmarks)
-        require_items(scored)
-        if isft:
-            finetuned = score_finetuned(
-                artifacts,
-                [resolved[place] for place in kept],
-                evaluations,
-                training_sets,
-                device=used_device,
-                precision=precision,
-                unsafe=unsafe,
-                report=notify,
             )
-            scored = with_isft(scored, finetuned)
-            failed |= {
-                titles[kept[place]]: f"after fine-tuning: {why}"
-                for place, why in finetuned.failed.items()
-            }
+            measured = _of_models(
+                artifacts, resolved, evaluations, wanted, training_sets if isft else None, how
+            )
+        scored = with_texts(artifacts, measured.benchmarks, evaluations, texts)
+        require_items(scored)
+    subjects: tuple[ModelCheckpoint | CountedText, ...] = (*measured.models, *texts)
     known = [note for each in scored for note in each.notes]
-    more = [
-        *not_among(warned.all, known),
-        *tokenizers_note([resolved[place] for place in kept]),
-    ]
+    more = [*not_among(warned.all, known), *tokenizers_note(subjects)]
     scored = [replace(each, notes=(*each.notes, *more)) for each in scored]
-    facts = {"device": used_device, "dtype": precision, "limit": limit}
+    facts = {"device": how.device, "dtype": precision, "limit": limit}
     return Scores(
-        tuple(resolved[place] for place in kept),
+        subjects,
         tuple(scored),
         facts,
         datetime.now(UTC),
-        failed,
+        measured.failed,
+        tuple(distinct([*measured.titles, *(text.name for text in texts)])),
+    )
+
+
+def _check_texts(
+    texts: Sequence[str], models: Sequence[str], tokenizer: str | Path | None, *, writes: bool
+) -> None:
+    """Raise InputError for what texts lack, and for a tokenizer that nothing needs."""
+    if texts and not models and tokenizer is None:
+        raise InputError(
+            texts[0],
+            "nothing says how to cut it into tokens",
+            "give --tokenizer FOLDER, or name a model beside it",
+        )
+    if texts and not models and writes:
+        raise InputError(
+            texts[0],
+            "counts of words write no answers that could be graded",
+            "leave out --accuracy and --isft, or name a model beside it",
+        )
+    if tokenizer is not None and not texts:
+        raise InputError(
+            "--tokenizer",
+            "models have tokenizers of their own",
+            "leave it out, or name a text (ngram:FILE)",
+        )
+
+
+@dataclass(frozen=True)
+class _How:
+    """How models are measured."""
+
+    device: str
+    """Where they run: "cpu" or "cuda"."""
+    precision: Precision
+    """The dtype that they run in."""
+    unsafe: bool
+    """Whether programs may run where they cannot be isolated."""
+    report: Callable[[str], None]
+    """Shows what is being done."""
+
+
+@dataclass(frozen=True)
+class _OfModels:
+    """What models were found to score."""
+
+    models: tuple[ModelCheckpoint, ...]
+    """Those that did not fail."""
+    titles: tuple[str, ...]
+    """Their names, made unique among all that were given."""
+    benchmarks: tuple[BenchmarkScores, ...]
+    """A table for each of `models`."""
+    failed: Mapping[str, str]
+    """Why others failed, or have no accuracy after fine-tuning, by name."""
+
+
+def _of_models(
+    store: Store,
+    models: Sequence[ModelCheckpoint],
+    evaluations: Sequence[Evaluation],
+    measurements: tuple[Measurement, ...],
+    training_sets: Mapping[str, BenchmarkItems] | None,
+    how: _How,
+) -> _OfModels:
+    """Measure models; with training sets also after fine-tuning."""
+    measured = score_models(
+        store,
+        models,
+        evaluations,
+        measurements,
+        device=how.device,
+        precision=how.precision,
+        unsafe=how.unsafe,
+        report=how.report,
+    )
+    # Of all models, so that a failed one's name is not given to another.
+    titles = distinct([model.name for model in models])
+    failed = {titles[place]: why for place, why in measured.failed.items()}
+    kept = [place for place in range(len(models)) if place not in measured.failed]
+    scored: Sequence[BenchmarkScores] = measured.benchmarks
+    require_items(scored)
+    if training_sets is not None:
+        finetuned = score_finetuned(
+            store,
+            [models[place] for place in kept],
+            evaluations,
+            training_sets,
+            device=how.device,
+            precision=how.precision,
+            unsafe=how.unsafe,
+            report=how.report,
+        )
+        scored = with_isft(scored, finetuned)
+        failed |= {
+            titles[kept[place]]: f"after fine-tuning: {why}"
+            for place, why in finetuned.failed.items()
+        }
+    return _OfModels(
+        tuple(models[place] for place in kept),
         tuple(titles[place] for place in kept),
+        tuple(scored),
+        failed,
     )
 
 

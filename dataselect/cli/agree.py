@@ -48,6 +48,22 @@ def agree(
         bool,
         typer.Option("--trust-direction", help="Do not check the direction by names of columns."),
     ] = False,
+    counts: Annotated[
+        Path | None,
+        typer.Option(
+            "--counts",
+            metavar="COUNTS.csv",
+            help="Scores of the candidates by counting words, from score ngram:TEXT.",
+        ),
+    ] = None,
+    ablate: Annotated[
+        bool,
+        typer.Option(
+            "--ablate",
+            help="Compare each metric with counting words, or else with the first, on the same "
+            "candidates.",
+        ),
+    ] = False,
     top: Annotated[
         str | None,
         typer.Option(
@@ -80,6 +96,8 @@ def agree(
             seed=seed,
             confidence=confidence,
             trust_direction=trust_direction,
+            counts=counts,
+            ablate=ablate,
         )
         if as_json:
             print_json(agreements.document)

@@ -39,7 +39,11 @@ class PrecisionName(StrEnum):
 def score(
     models: Annotated[
         list[str],
-        typer.Argument(metavar="MODEL...", help="Folder, Hub id, or ID@REVISION; one or more."),
+        typer.Argument(
+            metavar="MODEL...",
+            help="Folder, Hub id, or ID@REVISION; one or more. A text is scored by counting its "
+            "words: ngram:FILE, ngram:FOLDER, ngram:MANIFEST.yaml, ngram:MANIFEST.yaml#ID.",
+        ),
     ],
     benchmarks: BenchmarksOption,
     folder: FolderOption = None,
@@ -84,6 +88,19 @@ def score(
         ),
     ] = False,
     limit: LimitOption = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            "--tokenizer",
+            help="Folder or Hub id of the tokenizer that texts are counted in. [the first model's]",
+        ),
+    ] = None,
+    tokens: Annotated[
+        str | None,
+        typer.Option(
+            "--tokens", help="Tokens of each text to count, as 10M. [all of a local text]"
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("scores"),
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = Device.auto,
@@ -123,6 +140,8 @@ def score(
             isft=isft,
             masks=masks,
             limit=limit,
+            tokenizer=tokenizer,
+            tokens=tokens,
             store=store,
             device=device.value,
             precision=precision.value,
@@ -133,6 +152,7 @@ def score(
         print_scores(scores.models, scores.benchmarks, console, scores.failed)
         for written in folders:
             console.print(f"results: {written}/", markup=False, highlight=False)
+        console.print(f"table for agree: {out}/scores_DATE.csv", markup=False, highlight=False)
     if not scores.complete:
         typer.echo(f"some models failed; to try them again: {this_command()}", err=True)
         raise typer.Exit(3)

@@ -8,7 +8,7 @@ repeats them.
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 from dataselect.config.manifest import Manifest, Source
 from dataselect.config.plan import Plan
-from dataselect.config.plan_tokenizer import TokenizerPlan
 from dataselect.corpus.files import describe_left_out
 from dataselect.corpus.fingerprint import fingerprint
 from dataselect.corpus.rows import RowCounts, open_rows
 from dataselect.corpus.sampling import peek
 from dataselect.corpus.unusable import check_share, describe_share
 from dataselect.errors import InputError
-from dataselect.store import Store, content_key
+from dataselect.store import Artifact, Store, content_key
 from dataselect.store.files import sha256_of
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
     from dataselect.corpus.shards import Observer
 
 Report = Callable[[str, Mapping[str, float]], None]
@@ -114,18 +115,43 @@ def prepare_tokenizer(
     """The plan's tokenizer, as a folder in the store; `texts` are the sources' fingerprints."""
     chosen = plan.tokenizer
     assert chosen is not None, "called only where the plan has a tokenizer"
-    if chosen.train is None:
-        spec = _loaded_spec(chosen, plan.base)
-    else:
-        spec = {
-            "train": chosen.train.model_dump(),
-            "seed": plan.seed,
-            "texts": {name: texts[name] for name in sorted(texts)},
-        }
+    training = chosen.train
+    if training is None:
+        assert chosen.path is not None, "the plan guarantees a path or training"
+        return keep_tokenizer(chosen.path, chosen.revision, plan.base, store, report)
+    spec = {
+        "train": training.model_dump(),
+        "seed": plan.seed,
+        "texts": {name: texts[name] for name in sorted(texts)},
+    }
 
     def build(folder: Path) -> None:
+        from dataselect.corpus.tokenizer import train_tokenizer
+
         report("tokenizer", {})
-        _make_tokenizer(manifest, chosen, plan.seed, spec, folder)
+        texts = _pooled(manifest, training.characters, plan.seed)
+        tokenizer = train_tokenizer(texts, training.vocab_size, training.split_digits)
+        _save_tokenizer(tokenizer, (), {}, folder)
+
+    return _kept_tokenizer(store.get_or_build("tokenizer", spec, build), ())
+
+
+def keep_tokenizer(
+    path: str, revision: str | None, base: Path, store: Store, report: Report
+) -> Tokenizer:
+    """The tokenizer of a folder relative to `base`, or of a name on the Hub, kept in the store.
+
+    Raises InputError where there is none.
+    """
+    spec = _loaded_spec(path, revision, base)
+
+    def build(folder: Path) -> None:
+        from dataselect.corpus.tokenizer import load_saved_tokenizer
+
+        report("tokenizer", {})
+        saved = load_saved_tokenizer(spec["path"], revision)
+        beside = {"beside": _beside(Path(spec["path"]))} if "hash" in spec else {}
+        _save_tokenizer(saved.tokenizer, saved.notes, beside, folder)
 
     artifact = store.get_or_build("tokenizer", spec, build)
     local = Path(spec["path"]) if "hash" in spec else None
@@ -136,15 +162,19 @@ def prepare_tokenizer(
             # Kept by an earlier release, which followed the class that is named beside the file.
             spec = {**spec, "tokens": "tokenizer.json"}
             artifact = store.get_or_build("tokenizer", spec, build)
-    facts = artifact.json("facts.json")
-    before = facts["before"] if "before" in facts else _before(artifact.path)
-    notes = facts.get("notes", ())
-    if local is not None and facts.get("beside") != _beside(local):
+    notes = tuple(artifact.json("facts.json").get("notes", ()))
+    if local is not None and artifact.json("facts.json").get("beside") != _beside(local):
         # A key holds the tokens, and not the class that is named beside them.
         from dataselect.corpus.tokenizer import load_saved_tokenizer
 
         notes = load_saved_tokenizer(local).notes
-    return Tokenizer(artifact.path, facts["hash"], facts["vocab_size"], tuple(before), tuple(notes))
+    return _kept_tokenizer(artifact, notes)
+
+
+def _kept_tokenizer(artifact: Artifact, notes: tuple[str, ...]) -> Tokenizer:
+    facts = artifact.json("facts.json")
+    before = facts["before"] if "before" in facts else _before(artifact.path)
+    return Tokenizer(artifact.path, facts["hash"], facts["vocab_size"], tuple(before), notes)
 
 
 def _beside(folder: Path) -> dict[str, str]:
@@ -162,42 +192,32 @@ def _before(folder: Path) -> list[int]:
     return special_tokens_before(Backend.from_file(str(folder / "tokenizer.json")))
 
 
-def _loaded_spec(chosen: TokenizerPlan, base: Path) -> dict[str, Any]:
-    assert chosen.path is not None, "the plan guarantees a path or training"
-    local = base / chosen.path
+def _loaded_spec(path: str, revision: str | None, base: Path) -> dict[str, Any]:
+    local = base / path
     if local.is_dir():
         from dataselect.corpus.tokenizer import tokenizer_hash
 
         return {"path": str(local.resolve()), "hash": tokenizer_hash(local)}
-    return {"path": chosen.path, "revision": chosen.revision}
+    return {"path": path, "revision": revision}
 
 
-def _make_tokenizer(
-    manifest: Manifest, chosen: TokenizerPlan, seed: int, spec: Mapping[str, Any], folder: Path
+def _save_tokenizer(
+    tokenizer: "PreTrainedTokenizerFast",
+    notes: Sequence[str],
+    beside: Mapping[str, Any],
+    folder: Path,
 ) -> None:
     from dataselect.corpus.saved_tokenizer import special_tokens_before
-    from dataselect.corpus.tokenizer import (
-        load_saved_tokenizer,
-        tokenizer_hash,
-        train_tokenizer,
-    )
+    from dataselect.corpus.tokenizer import tokenizer_hash
 
-    training, notes = chosen.train, tuple[str, ...]()
-    if training is None:
-        saved = load_saved_tokenizer(spec["path"], chosen.revision)
-        tokenizer, notes = saved.tokenizer, saved.notes
-    else:
-        texts = _pooled(manifest, training.characters, seed)
-        tokenizer = train_tokenizer(texts, training.vocab_size, training.split_digits)
     tokenizer.save_pretrained(str(folder))
     facts = {
         "hash": tokenizer_hash(folder),
         "vocab_size": len(tokenizer),
         "before": special_tokens_before(tokenizer),
         "notes": notes,
+        **beside,
     }
-    if "hash" in spec:
-        facts["beside"] = _beside(Path(spec["path"]))
     (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
@@ -267,9 +287,7 @@ def prepare_streams(
         if name not in cut and stream.budget == needed.get(name)
     }
     identities = {
-        name: {"source": dict(corpus.fingerprints[name])}
-        | {"tokenizer": corpus.tokenizer.hash, "seed": plan.seed}
-        | ({"before": list(corpus.tokenizer.before)} if corpus.tokenizer.before else {})
+        name: _identity(corpus.fingerprints[name], corpus.tokenizer, plan.seed)
         | ({"cut": needed[name]} if name in cut else {})
         for name in sources
     }
@@ -286,6 +304,30 @@ def prepare_streams(
         _check_enough(stream, source, manifest, plan)
         streams[name] = stream
     return replace(corpus, streams=streams)
+
+
+def read_stream(
+    source: Source, base: Path, tokenizer: Tokenizer, tokens: int, store: Store, report: Report
+) -> Stream:
+    """The first `tokens` tokens of a source, or all that it has, in the order of the seed 0.
+
+    The same stream as that of a run with the same tokenizer, seed and budget. Raises InputError for
+    bad rows, and for a source with more rows without usable text than it allows.
+    """
+    text = fingerprint(source, base)
+    identity = _identity(text, tokenizer, 0)
+    if store.find("tokens", identity | {"budget": tokens}) is None:
+        peek(source, base)
+    tokenising = _Tokenising(base, 0, tokenizer, store, report, None)
+    stream = tokenising.stream(source, identity, tokens)
+    _check_usable(stream, source, text)
+    return stream
+
+
+def _identity(text: Mapping[str, Any], tokenizer: Tokenizer, seed: int) -> dict[str, Any]:
+    """What determines a stream of the source with this fingerprint, whatever its length."""
+    before = {"before": list(tokenizer.before)} if tokenizer.before else {}
+    return {"source": dict(text), "tokenizer": tokenizer.hash, "seed": seed, **before}
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ ORDERS = (1, 2, 3, 4, 5)
 SCORES = ("trace_nll", "rbridge")
 
 _TABLE = "scores.parquet"
-_UNBOUNDED = 1 << 30
+UNBOUNDED = 1 << 30
 """Counting has no longest input. A context that loses worked examples keeps its end, and no order
 looks further back."""
 
@@ -124,7 +124,7 @@ class Questions:
                 want.evaluation.benchmark,
                 want.traces,
                 loaded,
-                _UNBOUNDED,
+                UNBOUNDED,
                 want.evaluation.weight_scope,
             ).items
             for want in wants
@@ -186,6 +186,13 @@ def _table(items: "Sequence[PreparedItem]", nll: Sequence[NDArray[np.float64]]) 
         rows.append(row)
     columns = ["item", *(column(order, score) for order in ORDERS for score in SCORES)]
     return pd.DataFrame(rows, columns=columns)
+
+
+def mean_over_traces(sets: Sequence[Counted]) -> "pd.DataFrame":
+    """Items x scores: the mean over a text's scores by several sets of traces, on the items that
+    all have."""
+    first, *others = (each.table.set_index("item") for each in sets)
+    return (sum(others, first) / len(sets)).dropna()
 
 
 def _read(artifact: Artifact) -> Counted:

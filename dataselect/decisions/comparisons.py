@@ -5,13 +5,14 @@ are averaged, and the noise that they show is reported. A candidate without a va
 that comparison, with a note.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from dataselect.decisions.agreement import Agreement, decision_accuracy
+from dataselect.decisions.baseline_gains import Gain, Measured, counting_of, gains, is_lower
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.kept_pairs import (
     KeptPairs,
@@ -35,7 +36,7 @@ from dataselect.decisions.table_pairs import (
 )
 from dataselect.decisions.top_choice import TopChoice, top_choice
 from dataselect.errors import InputError
-from dataselect.formats.column_names import better_when, check_names
+from dataselect.formats.column_names import better_when, check_names, counting_column
 from dataselect.formats.score_table import ScoreTable
 from dataselect.wording import nearest, quoted
 
@@ -64,6 +65,14 @@ class Settings:
     """Coverage of the intervals, in 0..1."""
     trust_direction: bool = False
     """Whether directions are right although a column's name contradicts them."""
+    ablate: bool = False
+    """Whether each metric is compared with a baseline on the same candidates: with counting words
+    where there are scores by it, else with the first metric."""
+
+    @property
+    def bootstrap(self) -> Bootstrap:
+        """Of the intervals over candidates."""
+        return Bootstrap(self.draws, self.seed, self.confidence)
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,12 @@ class Comparison:
     """Decision accuracy among the surest pairs."""
     stated: tuple[StatedPairs, ...] | None
     """Decision accuracy against stated probability; None if no candidate has two proxy seeds."""
+    chosen: tuple[str, ...]
+    """The best candidate by the proxy, several where they tie."""
+    regret: float
+    """Of choosing it, in the target's unit."""
+    best: tuple[str, ...]
+    """The best candidate by the target, several where they tie."""
 
 
 @dataclass(frozen=True)
@@ -101,69 +116,128 @@ class Comparisons:
     """By proxy metric, for metrics with two sizes or more."""
     candidates: int
     """Number of candidates that both tables have."""
+    gains: Mapping[str, Gain]
+    """By name of a comparison, how it compares with the baseline; empty without an ablation."""
+    counting: Mapping[str, str]
+    """By target column, the name of the comparison that stands for counting words; empty where
+    nothing was scored by it."""
     notes: tuple[str, ...]
     """What was left out, and why."""
 
 
-def compare_tables(proxy: ScoreTable, target: ScoreTable, settings: Settings) -> Comparisons:
-    """Compare every proxy metric with its target column, both tables read with `LABELS`.
+def compare_tables(
+    proxy: ScoreTable, target: ScoreTable, settings: Settings, counts: ScoreTable | None = None
+) -> Comparisons:
+    """Compare every proxy metric with its target column, all tables read with `LABELS`.
+
+    `counts` has scores by counting words of the same candidates.
 
     Raises InputError when the tables share fewer than three candidates, when no columns match, when
     the target has several sizes, when nothing can be compared, when the name of a column that is
-    compared contradicts the stated direction, and when a `top` exceeds the number of candidates.
+    compared contradicts the stated direction, when `counts` has no score by counting or rows that
+    the proxies are not told apart by, and when a `top` exceeds the number of candidates.
     """
-    notes = [*proxy.notes, *target.notes]
+    notes = [*proxy.notes, *target.notes, *(() if counts is None else counts.notes)]
     if len(sizes_of(target)) > 1:
         raise InputError(target.path, "its rows are of several sizes", "keep the rows of one")
-    pairs = paired_columns(proxy, target, notes)
     _check_stated("--lower", settings.lower_is_better, proxy)
     _check_stated("--target-lower", settings.target_lower_is_better, target)
-    check_units(proxy, {metric for metric, _ in pairs})
-    check_units(target, {column for _, column in pairs})
-    shared = shared_candidates(proxy, target, notes)
-    sizes: list[str | None] = [*sizes_of(proxy)] or [None]
-    scores = {
-        (metric, size): by_seed(proxy, metric, size, shared)
-        for metric in dict.fromkeys(metric for metric, _ in pairs)
-        for size in sizes
-    }
-    truths = {
-        column: by_seed(target, column, None, shared)
-        for column in dict.fromkeys(column for _, column in pairs)
-    }
-    several = len({metric for metric, _ in pairs}) < len(pairs)
+    measured: dict[str, Measured] = {}
+    candidates, stability = _measure(proxy, target, settings, notes, measured)
+    if counts is not None:
+        _measure(_only_counts(counts, measured), target, settings, notes, measured)
     comparisons: dict[str, Comparison] = {}
-    for metric, column in pairs:
-        for size in sizes:
-            name = metric + (f"@{size}" if size else "") + (f" -> {column}" if several else "")
-            x, y = _known(name, scores[metric, size], truths[column], notes)
-            if _comparable(name, y, notes):
-                comparisons[name] = _compare(name, (metric, size, column), x, y, settings)
-                notes += _turned(name, metric, column, comparisons[name].agreement)
+    for name, each in measured.items():
+        if _comparable(name, each.truths, notes):
+            comparisons[name] = _compare(name, each, settings)
+            notes += _turned(name, each.metric, each.target, comparisons[name].agreement)
     if not comparisons:
         raise InputError(proxy.path, f"nothing can be compared ({notes[-1]})", "give more values")
     if not settings.trust_direction:
-        _check_directions(proxy, target, pairs, settings)
+        _check_directions(proxy, target, comparisons.values(), settings)
+    truths = {
+        each.target: by_seed(target, each.target, None, candidates) for each in measured.values()
+    }
     ceilings = {column: noise_ceiling(values.to_numpy()) for column, values in truths.items()}
+    kept = {name: measured[name] for name in comparisons}
     return Comparisons(
         comparisons,
         {column: ceiling for column, ceiling in ceilings.items() if ceiling is not None},
-        {
-            metric: _stability({str(size): scores[metric, size] for size in sizes})
-            for metric, _ in pairs
-            if len(sizes) > 1
-        },
-        len(shared),
+        stability,
+        len(candidates),
+        gains(kept, settings.bootstrap) if settings.ablate else {},
+        counting_of(kept),
         tuple(notes),
     )
 
 
+def _measure(
+    proxy: ScoreTable,
+    target: ScoreTable,
+    settings: Settings,
+    notes: list[str],
+    measured: dict[str, Measured],
+) -> tuple[list[str], dict[str, SignStability]]:
+    """Add what a table's metrics measure; its candidates, and the stability over its sizes."""
+    pairs = paired_columns(proxy, target, notes)
+    check_units(proxy, {metric for metric, _ in pairs})
+    check_units(target, {column for _, column in pairs})
+    shared = shared_candidates(proxy, target, notes)
+    sizes: list[str | None] = [*sizes_of(proxy)] or [None]
+    metrics = [metric for metric, _ in pairs]
+    scores = {
+        (metric, size): by_seed(proxy, metric, size, shared)
+        for metric in dict.fromkeys(metrics)
+        for size in sizes
+    }
+    for metric, column in pairs:
+        lower = is_lower(settings.lower_is_better, metric)
+        target_lower = is_lower(settings.target_lower_is_better, column)
+        truths = by_seed(target, column, None, shared)
+        for size in sizes:
+            several = f" -> {column}" if metrics.count(metric) > 1 else ""
+            name = metric + (f"@{size}" if size else "") + several
+            x, y = _known(name, scores[metric, size], truths, notes)
+            measured[name] = Measured(metric, size, column, x, y, lower, target_lower)
+    stability = {
+        metric: _stability({str(size): scores[metric, size] for size in sizes})
+        for metric in metrics
+        if len(sizes) > 1
+    }
+    return shared, stability
+
+
+def _only_counts(counts: ScoreTable, measured: Mapping[str, Measured]) -> ScoreTable:
+    """The scores by counting of a table, which the proxies' table does not have itself."""
+    if counts.labels:
+        raise InputError(
+            counts.path,
+            f"it has a column {quoted(counts.labels[0])}, and a text is counted once",
+            "keep a row for each candidate",
+        )
+    there = [name for name in counts.metrics if counting_column(name) is not None]
+    if not there:
+        raise InputError(
+            counts.path,
+            f"it has no score by counting words ({names_of(counts.metrics)})",
+            "give the table that dataselect score ngram:TEXT writes",
+        )
+    if again := [name for name in there if name in {each.metric for each in measured.values()}]:
+        raise InputError(
+            counts.path, f"{quoted(again[0])} is in the proxies' table too", "keep one of them"
+        )
+    return replace(counts, metrics=tuple(there))
+
+
 def _check_directions(
-    proxy: ScoreTable, target: ScoreTable, pairs: Sequence[tuple[str, str]], settings: Settings
+    proxy: ScoreTable, target: ScoreTable, compared: Iterable[Comparison], settings: Settings
 ) -> None:
     """Raise InputError where a name of a column that is compared contradicts its direction."""
+    pairs = [(each.metric, each.target) for each in compared]
     metrics, columns = (list(dict.fromkeys(names)) for names in zip(*pairs, strict=True))
-    check_names(proxy.path, metrics, settings.lower_is_better, each="--lower")
+    # Lower is better by counting, whatever is said of the others.
+    own = [name for name in metrics if counting_column(name) is None]
+    check_names(proxy.path, own, settings.lower_is_better, each="--lower")
     check_names(
         target.path,
         columns,
@@ -171,11 +245,6 @@ def _check_directions(
         option="--target-lower-is-better",
         each="--target-lower",
     )
-
-
-def _sign(stated: bool | tuple[str, ...], column: str) -> int:
-    """Factor that makes higher values of a column better."""
-    return -1 if stated is True or (stated is not False and column in stated) else 1
 
 
 def _check_stated(option: str, stated: bool | tuple[str, ...], table: ScoreTable) -> None:
@@ -199,37 +268,36 @@ def _turned(name: str, metric: str, column: str, agreement: Agreement) -> list[s
     ]
 
 
-def _compare(
-    name: str,
-    labels: tuple[str, str | None, str],
-    scores: pd.DataFrame,
-    truths: pd.DataFrame,
-    settings: Settings,
-) -> Comparison:
-    """One comparison; values are candidates x seeds, with at least one for each candidate."""
-    metric, _, column = labels
-    proxy = seed_means(scores.to_numpy()) * _sign(settings.lower_is_better, metric)
-    target = seed_means(truths.to_numpy()) * _sign(settings.target_lower_is_better, column)
+def _compare(name: str, measured: Measured, settings: Settings) -> Comparison:
+    """One comparison, of values with at least one for each candidate."""
+    proxy, target = measured.proxy, measured.truth
     count = len(proxy)
     if most := [k for k in settings.top if k > count]:
         raise InputError("--top", f"{most[0]} of {count} candidates ({name})", "ask for fewer")
-    sd, freedom = pooled_sd(scores.to_numpy())
-    seeds = scores.notna().sum(axis=1).to_numpy(dtype=float)
+    sd, freedom = pooled_sd(measured.scores.to_numpy())
+    seeds = measured.scores.notna().sum(axis=1).to_numpy(dtype=float)
     noise = SeedNoise(sd, freedom, seeds) if freedom else None
     tops = sorted(set(settings.top)) or [k for k in _TOP if k < count]
+    values, truth = proxy.to_numpy(), target.to_numpy()
     return Comparison(
-        *labels,
+        measured.metric,
+        measured.size,
+        measured.target,
         candidates=count,
         agreement=decision_accuracy(
-            pd.Series(proxy),
-            pd.Series(target),
-            lower_is_better=False,
-            bootstrap=Bootstrap(settings.draws, settings.seed, settings.confidence),
+            proxy, target, lower_is_better=False, bootstrap=settings.bootstrap
         ),
-        top=tuple(top_choice(proxy, target, k) for k in tops),
-        kept=surest_pairs(proxy, target, noise),
-        stated=stated_pairs(proxy, target, noise) if noise else None,
+        top=tuple(top_choice(values, truth, k) for k in tops),
+        kept=surest_pairs(values, truth, noise),
+        stated=stated_pairs(values, truth, noise) if noise else None,
+        chosen=_highest(proxy),
+        regret=top_choice(values, truth, 1).regret,
+        best=_highest(target),
     )
+
+
+def _highest(values: pd.Series) -> tuple[str, ...]:
+    return tuple(str(name) for name in values.index[values == values.max()])
 
 
 def _known(

@@ -1,7 +1,8 @@
 """Which columns of two score tables are compared, and over which candidates.
 
 A proxy metric is compared with the target column of the same name; else, if either table has only
-one column, that column is compared with each of the other's. Candidates that only one table has are
+one column, that column is compared with each of the other's. Scores by counting words are compared
+with the column of their benchmark, or with all. Candidates that only one table has are
 left out. Notes list what is left out.
 """
 
@@ -10,7 +11,7 @@ from collections.abc import Collection, Sequence
 import pandas as pd
 
 from dataselect.errors import InputError
-from dataselect.formats.column_names import better_when
+from dataselect.formats.column_names import better_when, counting_column
 from dataselect.formats.score_table import ScoreTable
 from dataselect.formats.shares import check_one_unit
 from dataselect.units import parse_count
@@ -28,10 +29,15 @@ def paired_columns(
     Unpaired columns are added to `notes`. Raises InputError when no columns match.
     """
     pairs: list[tuple[str, str]] = []
+    own = [metric for metric in proxy.metrics if counting_column(metric) is None]
     for metric in proxy.metrics:
+        counted = counting_column(metric)
+        benchmark = None if counted is None else counted.benchmark
         if metric in target.metrics:
             pairs.append((metric, metric))
-        elif len(target.metrics) == 1 or len(proxy.metrics) == 1:
+        elif benchmark is not None and benchmark in target.metrics:
+            pairs.append((metric, benchmark))
+        elif counted is not None or len(target.metrics) == 1 or len(own) == 1:
             pairs += [(metric, column) for column in target.metrics]
     if not pairs:
         raise InputError(
@@ -42,7 +48,9 @@ def paired_columns(
         )
     if any(metric == column for metric, column in pairs):
         for column in target.metrics:
-            if others := [metric for metric, to in pairs if to == column != metric]:
+            if others := [
+                metric for metric, to in pairs if to == column != metric and metric in own
+            ]:
                 notes.append(f"compared with {quoted(column)}, not their own: {names_of(others)}")
     for table, used in ((proxy, {m for m, _ in pairs}), (target, {c for _, c in pairs})):
         if left := [name for name in table.metrics if name not in used]:

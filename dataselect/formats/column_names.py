@@ -14,6 +14,7 @@ Not covered: what the values say about a direction (`mixture.direction`).
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
@@ -109,6 +110,9 @@ _CONDITIONS = {
     "metricversion": "metric version",
 }
 """What a number was measured with, by the column's name in lower case without separators."""
+_BY_COUNTING = re.compile(
+    r"(?:(?P<benchmark>.+)/)?ngram(?P<order>[1-9]\d*)_(?P<score>trace_nll|rbridge)"
+)
 _OTHER_END = {"low": "high", "lo": "hi", "lower": "upper"}
 _OTHER_END |= {high: low for low, high in _OTHER_END.items()}
 _ALONE_ENDS = ("stderr", "stddev", "std", "sem", "extrapolated")
@@ -119,6 +123,26 @@ _ROWS_TO_COUNT = 8
 _STDERR = re.compile(r"(.+)_stderr(,.+)?", re.I)
 _ERROR_ALONE = re.compile(r"(.*[_./ -])?(stderr|stddev|std|sem)(,.+)?", re.I)
 """How sure a metric is that may stand in another table."""
+
+
+@dataclass(frozen=True)
+class CountingColumn:
+    """What the name of a score by counting words says (`gsm8k/ngram1_trace_nll`)."""
+
+    benchmark: str | None
+    """None where the name does not say it."""
+    order: int
+    """Tokens in a row that are counted; 1 is single words."""
+    weighted: bool
+    """Whether tokens are weighted as rBridge weights them."""
+
+
+def counting_column(name: str) -> CountingColumn | None:
+    """The parts of the name of a score by counting, of which lower is better; None for others."""
+    found = _BY_COUNTING.fullmatch(name)
+    if found is None:
+        return None
+    return CountingColumn(found["benchmark"], int(found["order"]), found["score"] == "rbridge")
 
 
 def better_when(name: str) -> Better | None:

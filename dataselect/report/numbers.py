@@ -5,9 +5,10 @@ makes them safe for any display; the terminal and Markdown modules also escape t
 """
 
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
+
+from dataselect.formats.column_names import counting_column
 
 METRIC_NAMES = {
     "rbridge": "rBridge",
@@ -21,22 +22,22 @@ METRIC_NAMES = {
     "authors_mask_bpb": "marks as the authors' code scores them",
 }
 """Display names of metrics; others are shown by their key."""
-_COUNTED = re.compile(r"ngram(?P<order>\d+)_(?P<score>trace_nll|rbridge)")
 
 
 def metric_name(metric: str) -> str:
     """The display name of a metric."""
-    if named := _COUNTED.fullmatch(metric):
-        how = "weighted counts" if named["score"] == "rbridge" else "counting words"
-        return f"{how} ({order_name(metric)})"
+    if counted := counting_column(metric):
+        how = "weighted counts" if counted.weighted else "counting words"
+        of = "" if counted.benchmark is None else f"{counted.benchmark}: "
+        return f"{of}{how} ({order_name(metric)})"
     return METRIC_NAMES.get(metric, metric)
 
 
 def order_name(metric: str) -> str:
     """What a score by counting counts: "unigrams", "bigrams", "3-grams"."""
-    named = _COUNTED.fullmatch(metric)
-    assert named is not None, f"{metric} is no score by counting"
-    return {"1": "unigrams", "2": "bigrams"}.get(named["order"], f"{named['order']}-grams")
+    counted = counting_column(metric)
+    assert counted is not None, f"{metric} is no score by counting"
+    return {1: "unigrams", 2: "bigrams"}.get(counted.order, f"{counted.order}-grams")
 
 
 def number(value: float | None, decimals: int = 2) -> str:

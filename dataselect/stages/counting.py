@@ -22,7 +22,7 @@ from dataselect.counting import (
     find_counted,
     is_counted,
 )
-from dataselect.counting.counted import Counted
+from dataselect.counting.counted import Counted, mean_over_traces
 from dataselect.decisions.agreement import decision_accuracy
 from dataselect.decisions.ranking import observed_scores
 from dataselect.errors import IncompleteError
@@ -134,7 +134,7 @@ def count_texts(
             for name, text in texts.items()
         }
         facts |= {name: sets[0].facts for name, sets in found.items()}
-        means = {name: _mean(sets) for name, sets in found.items()}
+        means = {name: mean_over_traces(sets) for name, sets in found.items()}
         for score in (column(order, score) for order in ORDERS for score in SCORES):
             table = pd.DataFrame({name: each[score] for name, each in means.items()})
             tables.setdefault(score, {})[benchmark] = table
@@ -203,9 +203,3 @@ def _read(experiment: Experiment, text: Text, want: Want) -> Counted:
             f"counts have gone from the store {experiment.store.root}; run the same command again"
         )
     return counted
-
-
-def _mean(sets: Sequence[Counted]) -> "pd.DataFrame":
-    """Items x scores: the mean over the sets of traces, on the items that all have."""
-    first, *others = (each.table.set_index("item") for each in sets)
-    return sum(others, first) / len(sets)

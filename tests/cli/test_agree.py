@@ -47,15 +47,15 @@ def document(result: Result) -> dict[str, Any]:
 def test_the_document_has_the_documented_fields(agree: Agree) -> None:
     found = document(agree("--lower-is-better", "--trust-direction", "--json"))
     assert list(found) == [
-        *("metrics", "ceiling", "stability", "convention", "candidates", "lower_is_better"),
-        *("target_lower_is_better", "confidence", "draws", "seed", "notes"),
+        *("metrics", "counting", "ceiling", "stability", "convention", "candidates"),
+        *("lower_is_better", "target_lower_is_better", "confidence", "draws", "seed", "notes"),
     ]
     assert list(found["metrics"]) == ["nll", "acc"]
     nll = found["metrics"]["nll"]
     assert list(nll) == [
         *("metric", "size", "target", "candidates", "decision_accuracy", "kendall_tau", "pairs"),
         *("target_ties", "proxy_ties", "decision_accuracy_interval", "kendall_tau_interval"),
-        *("top", "kept", "stated"),
+        *("top", "kept", "stated", "chosen", "best", "gain"),
     ]
     assert (nll["decision_accuracy"], nll["kendall_tau"], nll["pairs"]) == (1, 1, 6)
     assert nll["top"] == {

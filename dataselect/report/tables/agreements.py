@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from dataselect.decisions.agreement import CONVENTION
+from dataselect.decisions.baseline_gains import Gain
 from dataselect.decisions.comparisons import Comparison, Comparisons, Settings
+from dataselect.formats.column_names import counting_column
 from dataselect.report import numbers
 from dataselect.report.console import add_row, named_table, say
 
@@ -20,7 +22,11 @@ from dataselect.report.console import add_row, named_table, say
 def agreement_document(comparisons: Comparisons, settings: Settings) -> dict[str, Any]:
     """All numbers, in JSON types; unknown ones are None."""
     return {
-        "metrics": {name: _comparison(each) for name, each in comparisons.by_name.items()},
+        "metrics": {
+            name: {**_comparison(each), "gain": _gain(comparisons.gains.get(name))}
+            for name, each in comparisons.by_name.items()
+        },
+        "counting": _counting(comparisons),
         "ceiling": {name: asdict(each) for name, each in comparisons.ceilings.items()} or None,
         "stability": {name: asdict(each) for name, each in comparisons.stability.items()} or None,
         "convention": CONVENTION,
@@ -32,6 +38,35 @@ def agreement_document(comparisons: Comparisons, settings: Settings) -> dict[str
         "seed": settings.seed,
         "notes": list(comparisons.notes),
     }
+
+
+def _gain(gain: Gain | None) -> dict[str, Any] | None:
+    return None if gain is None else asdict(gain)
+
+
+def _counting(comparisons: Comparisons) -> dict[str, Any] | None:
+    """By target, what counting words alone would have chosen."""
+    found = {}
+    for target, name in comparisons.counting.items():
+        each = comparisons.by_name[name]
+        counted = counting_column(each.metric)
+        on = "" if counted is None or counted.benchmark is None else f" of {counted.benchmark}"
+        size = "" if each.size is None else f" at {each.size}"
+        of = f" for {target}" if len(comparisons.counting) > 1 else ""
+        behind = f"{each.regret:.2g} behind the best, {' or '.join(each.best)}"
+        text = (
+            f"Counting words alone ({numbers.order_name(each.metric)}{on}) would have chosen "
+            f"{' or '.join(each.chosen)}{size}{of}, "
+            f"{behind if each.regret else 'the best by the target'}."
+        )
+        found[target] = {
+            "text": text,
+            "comparison": name,
+            "chosen": list(each.chosen),
+            "best": list(each.best),
+            "regret": each.regret,
+        }
+    return found or None
 
 
 def _comparison(each: Comparison) -> dict[str, Any]:
@@ -51,6 +86,8 @@ def _comparison(each: Comparison) -> dict[str, Any]:
         },
         "kept": [asdict(kept) for kept in each.kept],
         "stated": None if each.stated is None else [asdict(stated) for stated in each.stated],
+        "chosen": list(each.chosen),
+        "best": list(each.best),
     }
 
 
@@ -77,7 +114,12 @@ def print_agreements(document: Mapping[str, Any], console: Console) -> None:
     if any(each["stated"] for each in metrics.values()):
         console.print()
         console.print(_stated(metrics))
+    if any(each["gain"] for each in metrics.values()):
+        console.print()
+        console.print(_gains(metrics))
     console.print()
+    for each in (document["counting"] or {}).values():
+        say(console, each["text"])
     for line in _remarks(document):
         say(console, line)
 
@@ -89,7 +131,7 @@ def _agreement(metrics: Mapping[str, Any]) -> Table:
             numbers.with_interval(each[kind], each[f"{kind}_interval"])
             for kind in ("decision_accuracy", "kendall_tau")
         )
-        add_row(table, name, *intervals, f"{each['pairs']}")
+        add_row(table, _shown(name, each), *intervals, f"{each['pairs']}")
     return table
 
 
@@ -106,7 +148,7 @@ def _choice(metrics: Mapping[str, Any]) -> Table:
         regrets = (
             "–" if top is None else f"{top['regret']:.2g} ({top['hit_rate']:.0%})" for top in tops
         )
-        add_row(table, name, *surest, *regrets)
+        add_row(table, _shown(name, each), *surest, *regrets)
     return table
 
 
@@ -120,6 +162,24 @@ def _stated(metrics: Mapping[str, Any]) -> Table:
             *(f"{numbers.number(each['accuracy'])} ({each['share']:.0%})" for each in levels),
         )
     return table
+
+
+def _gains(metrics: Mapping[str, Any]) -> Table:
+    """How much better each metric is than the baseline."""
+    table = named_table("", "decision accuracy\nless that of", "difference")
+    for name, each in metrics.items():
+        if (gain := each["gain"]) is not None:
+            baseline = metrics[gain["baseline"]]["metric"]
+            difference = numbers.with_interval(gain["difference"], gain["interval"])
+            add_row(table, _shown(name, each), numbers.metric_name(baseline), difference)
+    return table
+
+
+def _shown(name: str, each: Mapping[str, Any]) -> str:
+    """The name of a comparison for people; columns keep their own names, but for counting."""
+    if counting_column(each["metric"]) is None:
+        return name
+    return numbers.metric_name(each["metric"]) + name.removeprefix(each["metric"])
 
 
 def _remarks(document: Mapping[str, Any]) -> Iterable[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dataselect.counting.named_texts import PREFIX
 from dataselect.scoring.pooled import PARTS, POOLED, pooled
 from dataselect.scoring.score_models import BenchmarkScores
 from dataselect.traces.summary import grouped
@@ -24,10 +25,10 @@ Metrics = Mapping[str, Mean]
 """By name of the metric."""
 
 LEGEND = (
-    "mean ± standard error over items. rBridge, R^φ, label (its NLL) and ScB in nats per"
-    " token and TED in edits per token: lower is better. MPCA, cloze accuracy, acc"
-    " (accuracy or pass@1 of written answers) and iSFT (the same after fine-tuning): higher is"
-    " better."
+    "mean ± standard error over items. rBridge, R^φ, label (its NLL), ScB and 1-gram and 5-gram"
+    " (R^φ by counting words) in nats per token and TED in edits per token: lower is better."
+    " MPCA, cloze accuracy, acc (accuracy or pass@1 of written answers) and iSFT (the same after"
+    " fine-tuning): higher is better."
 )
 """Explanation of the headline metrics."""
 
@@ -41,6 +42,8 @@ HEADLINES = {
     "cloze": "cloze",
     "correct": "acc",
     "isft_accuracy": "iSFT",
+    "ngram1_trace_nll": "1-gram",
+    "ngram5_trace_nll": "5-gram",
 }
 """Metrics in the terminal table, with their headings; the files have all metrics."""
 
@@ -186,6 +189,25 @@ def means_frame(models: Sequence[str], scores: Sequence[BenchmarkScores]) -> "pd
                 row |= {metric: mean, f"{metric}_stderr": error, f"{metric}_items": count}
             rows.append(row)
     return pd.DataFrame(rows).set_index(["model", "benchmark"])
+
+
+def candidates_frame(names: Sequence[str], scores: Sequence[BenchmarkScores]) -> "pd.DataFrame":
+    """A row for each `id`, which a model and a text may share, and a column for each metric.
+
+    Of several benchmarks the columns are named `BENCHMARK/METRIC`.
+    """
+    import pandas as pd
+
+    rows: dict[str, dict[str, object]] = {}
+    for number, name in enumerate(names):
+        row = rows.setdefault(name.removeprefix(PREFIX), {})
+        for each in scores:
+            before = f"{each.evaluation.benchmark.id}/" if len(scores) > 1 else ""
+            means = metrics_of(each, number)
+            row |= {f"{before}{metric}": mean for metric, (mean, _, _) in means.items()}
+    columns = dict.fromkeys(column for row in rows.values() for column in row)
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=list(columns))
+    return frame.rename_axis("id").reset_index()
 
 
 def headline_frame(models: Sequence[str], scores: Sequence[BenchmarkScores]) -> "pd.DataFrame":

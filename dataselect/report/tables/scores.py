@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dataselect._version import __version__
+from dataselect.counting.score_texts import CountedText
 from dataselect.decisions.frontier_agreement import compare_frontiers
 from dataselect.formats.column_names import better_when
 from dataselect.report.tables.score_frames import (
@@ -48,7 +49,7 @@ _TABLES = ((HEADLINES, LEGEND), (MASK_HEADLINES, MASK_LEGEND))
 
 
 def summary(
-    model: ModelCheckpoint,
+    model: ModelCheckpoint | CountedText,
     number: int,
     scores: Sequence[BenchmarkScores],
     facts: Mapping[str, Any],
@@ -60,8 +61,6 @@ def summary(
     `facts` come from the caller (`device`, `dtype`, `limit`); `when` is the time of the results;
     `failed` says why other models have no scores, by name.
     """
-    identity = model.identity["model"]
-    revision = identity.get("commit", "local")
     by_id = {each.evaluation.benchmark.id: each for each in scores}
     metrics = {name: metrics_of(each, number) for name, each in by_id.items()}
     return {
@@ -81,20 +80,15 @@ def summary(
             }
             for name, each in by_id.items()
         },
-        "config": {
-            "model": "hf",
-            "model_args": {"pretrained": model.name.partition("@")[0], "revision": revision},
-            "model_revision": revision,
-            **facts,
-        },
+        "config": {**_origin(model), **facts},
         "date": when.timestamp(),
-        "model_source": "hf",
+        "model_source": _origin(model)["model"],
         "model_name": model.name,
         "model_name_sanitized": slug(model.name),
         "dataselect": {
             "version": __version__,
             "metric_version": METRIC_VERSION,
-            "model": identity,
+            **model.identity,
             "exclusions": {
                 name: [{"item": one.item, "reason": one.reason} for one in each.exclusions]
                 for name, each in by_id.items()
@@ -108,8 +102,33 @@ def summary(
     }
 
 
+def _origin(model: ModelCheckpoint | CountedText) -> dict[str, Any]:
+    """What was scored, in the words of lm-evaluation-harness; a text has no place there."""
+    if isinstance(model, CountedText):
+        tokens = model.text.tokens
+        return {"model": "ngram", "model_args": {"text": model.name, "tokens": tokens}}
+    revision = model.identity["model"].get("commit", "local")
+    pretrained = model.name.partition("@")[0]
+    return {
+        "model": "hf",
+        "model_args": {"pretrained": pretrained, "revision": revision},
+        "model_revision": revision,
+    }
+
+
+def write_candidates(table: "pd.DataFrame", when: datetime, out: Path) -> Path:
+    """Write `<out>/scores_<date>.csv`, a row for each candidate; returns the file."""
+    path = out / f"scores_{_stamp(when)}.csv"
+    write_atomic(path, table.to_csv(index=False).encode())
+    return path
+
+
+def _stamp(when: datetime) -> str:
+    return when.strftime("%Y-%m-%dT%H-%M-%S.%f")
+
+
 def write_scores(
-    models: Sequence[ModelCheckpoint],
+    models: Sequence[ModelCheckpoint | CountedText],
     scores: Sequence[BenchmarkScores],
     facts: Mapping[str, Any],
     when: datetime,
@@ -117,7 +136,7 @@ def write_scores(
     failed: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Write `<out>/<model>/results_<date>.json` and `items_<date>.parquet`; returns the folders."""
-    stamp = when.strftime("%Y-%m-%dT%H-%M-%S.%f")
+    stamp = _stamp(when)
     folders = [
         out / folder for folder in distinct([slug(model.name) or "model" for model in models])
     ]
@@ -132,7 +151,7 @@ def write_scores(
 
 
 def print_scores(
-    models: Sequence[ModelCheckpoint],
+    models: Sequence[ModelCheckpoint | CountedText],
     scores: Sequence[BenchmarkScores],
     console: Console,
     failed: Mapping[str, str] | None = None,
