@@ -62,6 +62,13 @@ def agree(
         float, typer.Option("--confidence", help="Share that intervals cover.")
     ] = 0.9,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Write the JSON to this file, which a plan's 'discrepancy' can name.",
+        ),
+    ] = None,
 ) -> None:
     """Compare how proxies rank candidates with how their targets do, from two CSV files."""
     with errors():
@@ -81,6 +88,8 @@ def agree(
             confidence=confidence,
             trust_direction=trust_direction,
         )
+        if out is not None:
+            agreements.write(out)
         if as_json:
             print_json(agreements.document)
         else:

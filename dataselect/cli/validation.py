@@ -11,7 +11,7 @@ from dataselect.corpus.files import describe_left_out
 from dataselect.corpus.sampling import peek
 from dataselect.pipeline import check, check_trials
 from dataselect.scoring.remarks import Remarks
-from dataselect.stages.prepare import read_truth
+from dataselect.stages.prepare import read_own_agreement, read_truth
 from dataselect.stages.proxy_origins import resolve_given
 from dataselect.stages.rehearsal import rehearse_benchmark, rehearse_training
 from dataselect.store import Store
@@ -49,6 +49,9 @@ def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
     if plan.predict is not None and plan.predict.transfer is not None:
         functions = read_transfer_file(plan.base / plan.predict.transfer)
         yield f"transfer functions: {', '.join(sorted(functions))}"
+    if (own := read_own_agreement(plan)) is not None:
+        names = ", ".join(own.comparisons)
+        yield f"gap between proxy and target: by {plan.screen.agreement_file} ({names})"
     known = read_truth(manifest)
     if known is not None:
         yield f"target accuracy: known for {len(known)} candidates"

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from dataselect.config.benchmark import Benchmark
 from dataselect.config.mixture import Mix
@@ -35,6 +35,16 @@ def _parse_automatic(value: Any) -> int | str:
     return count
 
 
+def _check_discrepancy(text: str) -> str:
+    if text in ("published", "none") or text.endswith(".json"):
+        return text
+    fix = nearest(text, ("published", "none"))
+    raise ValueError(
+        f"{quoted(text)} is no gap; {fix or 'write published, none'}, or a file that ends in .json"
+    )
+
+
+Discrepancy = Annotated[Literal["published", "none"] | str, AfterValidator(_check_discrepancy)]
 Automatic = Annotated[int | Literal["auto"], BeforeValidator(_parse_automatic)]
 Aggregate = Literal["mean_rank", "z_score"]
 
@@ -95,10 +105,11 @@ class Screen(Stage):
     keep_at_most: Count | None = None
     """Most survivors, with `min_probability`. Default: all candidates."""
 
-    discrepancy: Literal["published", "none"] = "published"
+    discrepancy: Discrepancy = "published"
     """Gap between proxy and target that probabilities account for: that of published proxies of
-    the same training FLOPs (docs/stage1.md), or none, so that they describe the proxies' scores
-    alone."""
+    the same training FLOPs (docs/stage1.md); that of your own candidates with known targets, by the
+    JSON file that `dataselect agree --out` writes, relative to the plan; or none, so that they
+    describe the proxies' scores alone."""
 
     @model_validator(mode="after")
     def _keeps_no_fewer_at_most(self) -> Self:
@@ -117,6 +128,11 @@ class Screen(Stage):
                 "keep_at_most",
             )
         return self
+
+    @property
+    def agreement_file(self) -> str | None:
+        """The file that `discrepancy` names, relative to the plan; None if it names none."""
+        return None if self.discrepancy in ("published", "none") else self.discrepancy
 
     def most(self, candidates: int) -> int:
         """Most survivors that `candidates` candidates can have."""

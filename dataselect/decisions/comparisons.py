@@ -67,6 +67,20 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class ProxyScores:
+    """What the proxies of a comparison measured, in the unit of the metric."""
+
+    scores: Mapping[str, float]
+    """Mean over the seeds, by candidate."""
+    spread: float
+    """Standard deviation of `scores` over the candidates."""
+    seeds: int
+    """Number of seeds of the candidate that has fewest."""
+    seed_sd: float | None
+    """Standard deviation of one seed, pooled over candidates; None if no candidate has two."""
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A proxy metric, at one size if there are sizes, against one column of the target."""
 
@@ -80,6 +94,8 @@ class Comparison:
     """Number of candidates compared."""
     agreement: Agreement
     """Decision accuracy and Kendall's tau."""
+    proxies: ProxyScores
+    """The scores that were compared."""
     top: tuple[TopChoice, ...]
     """Regret and hit rate of the proxy's best k, by rising k."""
     kept: tuple[KeptPairs, ...]
@@ -103,6 +119,8 @@ class Comparisons:
     """Number of candidates that both tables have."""
     notes: tuple[str, ...]
     """What was left out, and why."""
+    target_size: str | None = None
+    """Size of the targets; None without a column `size`."""
 
 
 def compare_tables(proxy: ScoreTable, target: ScoreTable, settings: Settings) -> Comparisons:
@@ -155,6 +173,7 @@ def compare_tables(proxy: ScoreTable, target: ScoreTable, settings: Settings) ->
         },
         len(shared),
         tuple(notes),
+        next(iter(sizes_of(target)), None),
     )
 
 
@@ -208,7 +227,8 @@ def _compare(
 ) -> Comparison:
     """One comparison; values are candidates x seeds, with at least one for each candidate."""
     metric, _, column = labels
-    proxy = seed_means(scores.to_numpy()) * _sign(settings.lower_is_better, metric)
+    means = seed_means(scores.to_numpy())
+    proxy = means * _sign(settings.lower_is_better, metric)
     target = seed_means(truths.to_numpy()) * _sign(settings.target_lower_is_better, column)
     count = len(proxy)
     if most := [k for k in settings.top if k > count]:
@@ -225,6 +245,12 @@ def _compare(
             pd.Series(target),
             lower_is_better=False,
             bootstrap=Bootstrap(settings.draws, settings.seed, settings.confidence),
+        ),
+        proxies=ProxyScores(
+            {str(name): float(mean) for name, mean in zip(scores.index, means, strict=True)},
+            float(means.std()),
+            int(seeds.min()),
+            sd if freedom else None,
         ),
         top=tuple(top_choice(proxy, target, k) for k in tops),
         kept=surest_pairs(proxy, target, noise),

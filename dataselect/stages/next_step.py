@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from dataselect.cost import training_flops
-from dataselect.decisions.discrepancy import PUBLISHED
+from dataselect.decisions.discrepancy import gap_for
 from dataselect.decisions.next_step import (
     Chance,
     CutDoubt,
@@ -30,7 +30,7 @@ from dataselect.stages.experiment import Experiment
 from dataselect.stages.predict import Prediction
 from dataselect.stages.proxy_origins import StageName
 from dataselect.stages.scores import StageScores
-from dataselect.stages.screen import Screening
+from dataselect.stages.screen import RANKED_BY, Screening
 from dataselect.transfer.lead import ForecastLead, PairScores
 
 Basis = Literal["gap", "function", "scores"]
@@ -226,7 +226,10 @@ def _larger(
 
     It has one seed, with the published noise of one.
     """
-    published = PUBLISHED["rbridge"]
+    known = screening.uncertainty
+    if known is None or known.basis != "published":
+        return None  # how one's own gap changes with size is not known, nor how a guess would
+    published = gap_for(RANKED_BY)
     spread = float(screening.ranking.table["score"].std(ddof=0))
 
     def leads(flops: float) -> list[Chance]:

@@ -22,6 +22,7 @@ from dataselect.corpus.saved_tokenizer import keeps_letters
 from dataselect.corpus.tokenizer import load_tokenizer
 from dataselect.decisions.target_agreement import read_target_table
 from dataselect.errors import InputError
+from dataselect.formats.agreement_file import AgreementFile, read_agreement_file
 from dataselect.leaks import alarm
 from dataselect.proxies.layout import check_layout, make_layout
 from dataselect.proxies.recipe import Recipe, make_recipe
@@ -39,6 +40,7 @@ from dataselect.stages.proxy_origins import (
     text_budgets,
 )
 from dataselect.stages.runtime import Runtime
+from dataselect.stages.screen import RANKED_BY
 from dataselect.transfer.file import read_transfer_file
 
 
@@ -54,6 +56,7 @@ def check(manifest: Manifest, plan: Plan) -> None:
     if plan.predict is not None and plan.predict.transfer is not None:
         # Used after Stage 1, which is too late for a file that cannot be read.
         read_transfer_file(plan.base / plan.predict.transfer)
+    read_own_agreement(plan)  # likewise
 
 
 def read_truth(manifest: Manifest) -> dict[str, dict[str, float]] | None:
@@ -64,11 +67,18 @@ def read_truth(manifest: Manifest) -> dict[str, dict[str, float]] | None:
     return read_target_table(manifest.base / manifest.evidence.target_accuracy)
 
 
+def read_own_agreement(plan: Plan) -> AgreementFile | None:
+    """The file that the plan's `discrepancy` names; None if it names none. Raises InputError."""
+    name = plan.screen.agreement_file
+    return None if name is None else read_agreement_file(plan.base / name, RANKED_BY)
+
+
 def prepare(manifest: Manifest, plan: Plan, runtime: Runtime) -> Experiment:
     """Prepare everything that the stages work with. Raises InputError before any training."""
     check(manifest, plan)
     given = resolve_given(manifest, plan, runtime.store)
-    experiment = replace(gather_inputs(manifest, plan, runtime), given=given)
+    agreement = read_own_agreement(plan)
+    experiment = replace(gather_inputs(manifest, plan, runtime), given=given, agreement=agreement)
     if not needs_tokenizer(manifest, plan):
         return experiment
     experiment = with_streams(experiment)

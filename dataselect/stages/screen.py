@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from dataselect.cost import training_flops
 from dataselect.decisions.ablation import Ablation, ablation
-from dataselect.decisions.discrepancy import PUBLISHED, Gap
+from dataselect.decisions.discrepancy import UNKNOWN, Gap, gap_for
+from dataselect.decisions.measured_gap import measured_gap
 from dataselect.decisions.pruning import PruningRule, Reason, survivors
 from dataselect.decisions.ranking import Method, Ranking, bootstrap_rank, observed_scores
 from dataselect.decisions.signal_to_noise import SignalToNoise, signal_to_noise
@@ -26,6 +27,10 @@ from dataselect.stages.stage import run_stage
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+RANKED_BY = "rbridge"
+"""The metric by which candidates are ranked."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,12 @@ def screen(experiment: Experiment) -> Screening:
     names = [candidate.id for candidate in experiment.manifest.candidates]
     scores = run_stage(experiment, StageName.SCREEN, chosen, names)
     ranking = bootstrap_rank(
-        scores.table("rbridge"),
+        scores.table(RANKED_BY),
         chosen.aggregate,
         k=min(chosen.keep, len(scores.scored)),
         bootstrap=experiment.bootstrap,
     )
-    runs = {name: table["rbridge"] for name, table in scores.runs.items()}
+    runs = {name: table[RANKED_BY] for name, table in scores.runs.items()}
     ranking, uncertainty = with_uncertainty(ranking, runs, _gap(experiment, scores), plan.seed)
     rule = PruningRule(chosen.keep, chosen.min_probability, chosen.keep_at_most)
     kept_by = survivors(ranking, rule)
@@ -82,13 +87,20 @@ def screen(experiment: Experiment) -> Screening:
 
 
 def _gap(experiment: Experiment, scores: StageScores) -> Gap | None:
-    """The gap of published proxies; None if the plan has none or the proxies' FLOPs are unknown."""
-    size, tokens = scores.parameters, scores.tokens
-    if experiment.plan.screen.discrepancy == "none" or size is None or tokens is None:
+    """The gap that the plan names; None if it has none, or if that of published proxies is meant
+    and the FLOPs of these are not known."""
+    plan, target = experiment.plan, experiment.manifest.target
+    if plan.screen.discrepancy == "none":
         return None
-    target = experiment.manifest.target
+    size, tokens = scores.parameters, scores.tokens
     target_flops = training_flops(target.size, target.total_tokens)
-    return PUBLISHED["rbridge"].gap(training_flops(size, tokens), target_flops)
+    published = None
+    if size is not None and tokens is not None:
+        published = gap_for(RANKED_BY).gap(training_flops(size, tokens), target_flops)
+    if (own := experiment.agreement) is None:
+        return published
+    known = UNKNOWN.gap(0.0, target_flops) if published is None else published
+    return measured_gap(own, known, size, target.size)
 
 
 def ablate(

@@ -38,7 +38,12 @@ def write_report(selection: "Selection", out: Path) -> dict[str, Any]:
     }
     texts = {
         "resolved.yaml": resolved_yaml(
-            experiment.manifest, experiment.plan, recipes, out, experiment.given
+            experiment.manifest,
+            experiment.plan,
+            recipes,
+            out,
+            experiment.given,
+            experiment.agreement,
         ),
         "ranking.csv": ranking_csv(content),
         "README.md": readme(content, _command(content["run"], out)),

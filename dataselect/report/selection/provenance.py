@@ -22,6 +22,7 @@ from dataselect.stages.accounting import stage_scores
 if TYPE_CHECKING:
     from dataselect.pipeline import Selection
     from dataselect.scoring.evaluate import Evaluation
+    from dataselect.stages.experiment import Experiment
     from dataselect.stages.scores import StageScores
     from dataselect.transfer.function import TransferFunction
 
@@ -66,6 +67,24 @@ def provenance(selection: "Selection") -> dict[str, Any]:
         "benchmarks": {name: _benchmark(each) for name, each in experiment.evaluations.items()},
         "streams": {name: stream.key for name, stream in experiment.streams.items()},
         "transfer": {name: _function(function) for name, function in functions.items()},
+        "discrepancy": _discrepancy(experiment),
+    }
+
+
+def _discrepancy(experiment: "Experiment") -> dict[str, Any] | None:
+    """The file of the plan's own gap, its hash and what was read of it; None without one."""
+    own = experiment.agreement
+    if own is None:
+        return None
+    read = {"metric", "size", "target", "candidates", "pairs", "effective_pairs", "seeds"}
+    read |= {"decision_accuracy", "decision_accuracy_interval"}
+    return {
+        "file": experiment.plan.screen.agreement_file,
+        "sha256": own.sha256,
+        "target_size": own.target_size,
+        "comparisons": {
+            name: each.model_dump(include=read) for name, each in own.comparisons.items()
+        },
     }
 
 

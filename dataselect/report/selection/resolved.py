@@ -25,6 +25,7 @@ from dataselect.config.proxy import Proxy
 from dataselect.config.proxy_origin import Trained, Trainer
 from dataselect.corpus.files import origin
 from dataselect.corpus.forms import Form
+from dataselect.formats.agreement_file import AgreementFile
 from dataselect.proxies.recipe import Recipe
 from dataselect.scoring.series import Member
 from dataselect.stages.proxy_origins import Given, StageName
@@ -46,10 +47,12 @@ def resolved_yaml(
     recipes: Mapping[str, Recipe],
     folder: Path,
     given: Given = MappingProxyType({}),
+    agreement: AgreementFile | None = None,
 ) -> str:
     """Text of a resolved.yaml in `folder`; `recipes` are by plan section.
 
-    `given` pins the revisions of checkpoints that candidates name to their commits.
+    `given` pins the revisions of checkpoints that candidates name to their commits; `agreement` is
+    what was read of the plan's own gap.
     """
     values: dict[str, Any] = {
         "name": manifest.name,
@@ -64,7 +67,7 @@ def resolved_yaml(
         path = manifest.evidence.target_accuracy
         values["evidence"] = {"target_accuracy": moved(path, manifest.base, folder)}
     values["plan"] = _plan(plan, recipes, folder)
-    return _HEADER + block_yaml(values) + "".join(_hashes(given))
+    return _HEADER + block_yaml(values) + "".join([*_hashes(given), *_hash_of_agreement(agreement)])
 
 
 def moved(path: str, base: Path, folder: Path) -> str:
@@ -125,6 +128,12 @@ def _hashes(given: Given) -> Iterator[str]:
             if member.commit is None:
                 digest = content_key("checkpoint", member.checkpoint.identity)
                 yield f"# {stage.section}, {candidate}: {one_line(member.label)} was {digest}\n"
+
+
+def _hash_of_agreement(own: AgreementFile | None) -> Iterator[str]:
+    """A comment with the hash of the file of the plan's own gap, if it names one."""
+    if own is not None:
+        yield f"# screen: discrepancy {one_line(own.path.name)} was sha256 {own.sha256}\n"
 
 
 def _trainer(trainer: Trainer, base: Path, folder: Path) -> dict[str, Any]:
@@ -191,6 +200,9 @@ def _plan(plan: Plan, recipes: Mapping[str, Recipe], folder: Path) -> dict[str, 
             benchmark["traces"] = [moved(each, plan.base, folder) for each in named]
         if "weigh" in benchmark and (plan.base / benchmark["weigh"]).exists():
             benchmark["weigh"] = moved(benchmark["weigh"], plan.base, folder)
+    if plan.screen.agreement_file is not None:
+        file = plan.screen.agreement_file
+        values["screen"]["discrepancy"] = moved(file, plan.base, folder)
     if "transfer" in values.get("predict", {}):
         values["predict"]["transfer"] = moved(values["predict"]["transfer"], plan.base, folder)
     for key in ("constraints", "transfer"):
