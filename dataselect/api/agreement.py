@@ -1,5 +1,6 @@
 """`dataselect.agree`: how well proxies' scores rank candidates whose targets are known."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,15 +8,17 @@ from typing import Any
 
 import pandas as pd
 
-from dataselect.api.arguments import as_confidence, as_count, as_counts, as_flag
+from dataselect.api.arguments import as_confidence, as_count, as_counts, as_flag, as_path
 from dataselect.api.result import Result
 from dataselect.api.table_options import (
     LEAST_DRAWS,
+    FilePath,
     TableInput,
     as_table,
 )
 from dataselect.decisions.comparisons import LABELS, Comparisons, Settings, compare_tables
 from dataselect.formats.score_table import read_score_table
+from dataselect.report.output import write_out
 from dataselect.report.tables.agreements import agreement_document, agreement_verdict
 
 
@@ -63,6 +66,14 @@ class Agreements(Result):
             rows[name] = row | {key: each[key] for key in ("pairs", "target_ties", "proxy_ties")}
         table = pd.DataFrame.from_dict(rows, orient="index")
         return table.astype({"size": "string"}).rename_axis("comparison")
+
+    def write(self, path: FilePath) -> None:
+        """Write the document to a file, which a plan's `discrepancy` can name.
+
+        Raises InputError on failure.
+        """
+        text = json.dumps(self.document, indent=2, ensure_ascii=False, allow_nan=False)
+        write_out(as_path("path", path, "give the path of a file"), text + "\n")
 
     @property
     def gains(self) -> pd.DataFrame:

@@ -78,6 +78,13 @@ def agree(
         float, typer.Option("--confidence", help="Share that intervals cover.")
     ] = 0.9,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Write the JSON to this file, which a plan's 'discrepancy' can name.",
+        ),
+    ] = None,
 ) -> None:
     """Compare how proxies rank candidates with how their targets do, from two CSV files."""
     with errors():
@@ -99,6 +106,8 @@ def agree(
             counts=counts,
             ablate=ablate,
         )
+        if out is not None:
+            agreements.write(out)
         if as_json:
             print_json(agreements.document)
         else:

@@ -13,7 +13,7 @@ from dataselect.corpus.files import describe_left_out
 from dataselect.corpus.sampling import peek
 from dataselect.pipeline import check, check_trials
 from dataselect.scoring.remarks import Remarks
-from dataselect.stages.prepare import read_truth
+from dataselect.stages.prepare import read_own_agreements, read_truth
 from dataselect.stages.proxy_origins import resolve_given, role, stages
 from dataselect.stages.rehearsal import rehearse_benchmark, rehearse_training
 from dataselect.store import Store
@@ -52,6 +52,9 @@ def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
     if plan.predict is not None and plan.predict.transfer is not None:
         functions = read_transfer_file(plan.base / plan.predict.transfer)
         yield f"transfer functions: {', '.join(sorted(functions))}"
+    for stage, own in read_own_agreements(plan).items():
+        names = ", ".join(own.comparisons)
+        yield f"{stage.label}: gap between proxy and target by {own.path.name} ({names})"
     known = read_truth(manifest)
     if known is not None:
         yield f"target accuracy: known for {len(known)} candidates"

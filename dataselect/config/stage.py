@@ -6,14 +6,27 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from dataselect.config.proxy import Proxy
 from dataselect.config.proxy_origin import Trainer
 from dataselect.config.schema import FieldError, Section, Text
 from dataselect.units import Count, Number
+from dataselect.wording import nearest, quoted
 
 Aggregate = Literal["mean_rank", "z_score"]
+
+
+def _check_discrepancy(text: str) -> str:
+    if text in ("published", "none") or text.endswith(".json"):
+        return text
+    fix = nearest(text, ("published", "none"))
+    raise ValueError(
+        f"{quoted(text)} is no gap; {fix or 'write published, none'}, or a file that ends in .json"
+    )
+
+
+Discrepancy = Annotated[Literal["published", "none"] | str, AfterValidator(_check_discrepancy)]
 
 
 class Stage(Section):
@@ -104,10 +117,16 @@ class Cut(Section):
 class Screen(Cut, Stage):
     """Stage 1: a tiny proxy for every candidate; the best survive."""
 
-    discrepancy: Literal["published", "none"] = "published"
+    discrepancy: Discrepancy = "published"
     """Gap between proxy and target that probabilities account for: that of published proxies of
-    the same training FLOPs (docs/stage1.md), or none, so that they describe the proxies' scores
-    alone."""
+    the same training FLOPs (docs/stage1.md); that of your own candidates with known targets, by the
+    JSON file that `dataselect agree --out` writes, relative to the plan; or none, so that they
+    describe the proxies' scores alone."""
+
+    @property
+    def agreement_file(self) -> str | None:
+        """The file that `discrepancy` names, relative to the plan; None if it names none."""
+        return None if self.discrepancy in ("published", "none") else self.discrepancy
 
 
 class CountingScreen(Cut):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from dataselect.decisions.bootstrap import Bootstrap
-from dataselect.decisions.pair_intervals import share_interval
+from dataselect.decisions.pair_intervals import independent_pairs, share_interval
 from dataselect.errors import InputError
 
 Array = NDArray[np.float64]
@@ -47,6 +47,9 @@ class Agreement:
     """None without a bootstrap."""
     kendall_tau_interval: tuple[float, float] | None = None
     """None without a bootstrap."""
+    effective_pairs: float | None = None
+    """Number of independent pairs that the decision accuracy is worth, at most `pairs`; None
+    without a bootstrap."""
 
 
 def decision_accuracy(
@@ -79,13 +82,15 @@ def decision_accuracy(
         )
     upper = np.triu_indices(len(x), 1)
     compared = target_order[upper] != 0
-    accuracy_interval, tau_interval = None, None
+    accuracy_interval, tau_interval, effective = None, None, None
     if bootstrap is not None:
         confidence = bootstrap.confidence
         rng = np.random.default_rng(bootstrap.seed)
         counts = rng.multinomial(len(x), np.full(len(x), 1 / len(x)), size=bootstrap.draws)
         shares, taus = _measure(proxy_order, target_order, counts.astype(np.float64))
         if len(shares):
+            worth = independent_pairs(float(accuracy[0]), float(shares.var()), len(x))
+            effective = min(worth, float(compared.sum()))
             accuracy_interval = share_interval(
                 float(accuracy[0]), float(shares.var()), len(x), confidence
             )
@@ -102,6 +107,7 @@ def decision_accuracy(
         proxy_ties=int((proxy_order[upper] == 0)[compared].sum()),
         decision_accuracy_interval=accuracy_interval,
         kendall_tau_interval=tau_interval,
+        effective_pairs=effective,
     )
 
 

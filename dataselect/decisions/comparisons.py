@@ -76,6 +76,20 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class ProxyScores:
+    """What the proxies of a comparison measured, in the unit of the metric."""
+
+    scores: Mapping[str, float]
+    """Mean over the seeds, by candidate."""
+    spread: float
+    """Standard deviation of `scores` over the candidates."""
+    seeds: int
+    """Number of seeds of the candidate that has fewest."""
+    seed_sd: float | None
+    """Standard deviation of one seed, pooled over candidates; None if no candidate has two."""
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A proxy metric, at one size if there are sizes, against one column of the target."""
 
@@ -89,6 +103,8 @@ class Comparison:
     """Number of candidates compared."""
     agreement: Agreement
     """Decision accuracy and Kendall's tau."""
+    proxies: ProxyScores
+    """The scores that were compared."""
     top: tuple[TopChoice, ...]
     """Regret and hit rate of the proxy's best k, by rising k."""
     kept: tuple[KeptPairs, ...]
@@ -123,6 +139,8 @@ class Comparisons:
     nothing was scored by it."""
     notes: tuple[str, ...]
     """What was left out, and why."""
+    target_size: str | None = None
+    """Size of the targets; None without a column `size`."""
 
 
 def compare_tables(
@@ -168,6 +186,7 @@ def compare_tables(
         gains(kept, settings.bootstrap) if settings.ablate else {},
         counting_of(kept),
         tuple(notes),
+        next(iter(sizes_of(target)), None),
     )
 
 
@@ -271,6 +290,7 @@ def _turned(name: str, metric: str, column: str, agreement: Agreement) -> list[s
 def _compare(name: str, measured: Measured, settings: Settings) -> Comparison:
     """One comparison, of values with at least one for each candidate."""
     proxy, target = measured.proxy, measured.truth
+    means = seed_means(measured.scores.to_numpy())
     count = len(proxy)
     if most := [k for k in settings.top if k > count]:
         raise InputError("--top", f"{most[0]} of {count} candidates ({name})", "ask for fewer")
@@ -286,6 +306,12 @@ def _compare(name: str, measured: Measured, settings: Settings) -> Comparison:
         candidates=count,
         agreement=decision_accuracy(
             proxy, target, lower_is_better=False, bootstrap=settings.bootstrap
+        ),
+        proxies=ProxyScores(
+            {str(name): float(mean) for name, mean in zip(proxy.index, means, strict=True)},
+            float(means.std()),
+            int(seeds.min()),
+            sd if freedom else None,
         ),
         top=tuple(top_choice(values, truth, k) for k in tops),
         kept=surest_pairs(values, truth, noise),

@@ -49,8 +49,9 @@ Array = NDArray[np.float64]
 FAR = 10.0
 """Beyond the fitted FLOPs by more than this factor, a value counts as extrapolated."""
 
-Basis = Literal["published", "prior"]
-"""What a gap rests on: published runs of the metric, or a wide prior where there are none."""
+Basis = Literal["published", "measured", "prior"]
+"""What a gap rests on: published runs of the metric, one's own candidates with known targets, or a
+wide prior where there is neither."""
 
 # Nodes and weights for the mean over a standard normal variable.
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(48)
@@ -73,6 +74,8 @@ class Gap:
     """Standard deviation of ln tau: how well tau itself is known."""
     basis: Basis = "published"
     """What it rests on."""
+    candidates: int | None = None
+    """Number of candidates whose targets it was measured on; None unless "measured"."""
 
     def draws(self, shape: tuple[int, int], rng: np.random.Generator) -> Array:
         """Discrepancies, draws x candidates; the difference of two has the scale `tau`."""

@@ -20,6 +20,18 @@ import math
 from scipy.special import stdtrit
 
 
+def independent_pairs(share: float, variance: float, candidates: int) -> float:
+    """The number of independent pairs that a share of the pairs of `candidates` is worth.
+
+    Infinite for a share without variance, such as that of a proxy that ties all: it is certain.
+    """
+    spread = share * (1 - share)
+    fewest = candidates / 2
+    if not spread:
+        return fewest
+    return max(spread / variance, fewest) if variance else math.inf
+
+
 def share_interval(
     share: float, variance: float, candidates: int, confidence: float
 ) -> tuple[float, float]:
@@ -28,10 +40,7 @@ def share_interval(
     `variance` is the variance of the share under resampling of candidates.
     """
     spread = share * (1 - share)
-    most = 2 / candidates
-    # One over the number of independent pairs. A share without variance, such as that of a proxy
-    # that ties all, is certain.
-    each = min(variance / spread, most) if spread else most
+    each = 1 / independent_pairs(share, variance, candidates)
     t = float(stdtrit(candidates - 1, (1 + confidence) / 2))
     middle = (share + t**2 * each / 2) / (1 + t**2 * each)
     half = t * math.sqrt(spread * each + (t * each / 2) ** 2) / (1 + t**2 * each)

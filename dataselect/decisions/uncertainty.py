@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dataselect.decisions.discrepancy import Gap
+from dataselect.decisions.discrepancy import Basis, Gap
 from dataselect.decisions.ranking import Method, Ranking, aggregate_runs, widened
 from dataselect.decisions.score_units import ScoreUnits
 from dataselect.decisions.seeds import by_place, pooled_sd
@@ -38,6 +38,10 @@ class Uncertainty:
     """What `tau` was fitted on, in words; None if none was added."""
     tau_doubt: float = 0.0
     """Standard deviation of ln `tau`: how well it is known itself."""
+    basis: Basis | None = None
+    """What `tau` rests on; None if none was added."""
+    known_targets: int | None = None
+    """Candidates whose targets `tau` was measured on; None unless "measured"."""
     spread: float | None = None
     """Spread of all candidates' scores, in which the gap is measured; None if none was added."""
 
@@ -77,6 +81,8 @@ def with_uncertainty(
         None if gap is None else gap.extrapolated,
         None if gap is None else gap.source,
         0.0 if gap is None else gap.doubt,
+        None if gap is None else gap.basis,
+        None if gap is None else gap.candidates,
         None if gap is None else spread,
     )
 

@@ -7,6 +7,7 @@ from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
 from dataselect.corpus.prepare import Corpus, Stream, Tokenizer, draw_shares
 from dataselect.decisions.bootstrap import Bootstrap
+from dataselect.formats.agreement_file import AgreementFile
 from dataselect.leaks.alarm import LeakAlarm
 from dataselect.proxies.layout import make_layout
 from dataselect.proxies.make import ProxyRequest
@@ -49,6 +50,9 @@ class Experiment:
     """Existing checkpoints that the manifest names, located on disk or on the Hub."""
     leaks: LeakAlarm | None = None
     """Benchmark items found in the candidates' texts; None where no text was searched."""
+    agreements: Mapping[StageName, AgreementFile] = field(default_factory=dict)
+    """How well such proxies ordered candidates with known targets, by the file that the plan's
+    `discrepancy` names; None if it names none."""
 
     @property
     def store(self) -> Store:

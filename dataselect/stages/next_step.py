@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from dataselect.cost import training_flops
-from dataselect.decisions.discrepancy import PUBLISHED
+from dataselect.decisions.discrepancy import gap_for
 from dataselect.decisions.next_step import (
     Chance,
     CutDoubt,
@@ -32,7 +32,7 @@ from dataselect.stages.predict import Prediction
 from dataselect.stages.proxy_origins import StageName
 from dataselect.stages.results import StageCut, StageResults
 from dataselect.stages.scores import StageScores
-from dataselect.stages.screen import Screening
+from dataselect.stages.screen import RANKED_BY, Screening
 from dataselect.transfer.lead import ForecastLead, PairScores
 
 Basis = Literal["gap", "function", "scores"]
@@ -235,10 +235,11 @@ def _larger(
 
     It has one seed, with the published noise of one.
     """
-    published = PUBLISHED["rbridge"]
-    spread = float(decided.ranking.table["score"].std(ddof=0))
-    if isinstance(decided, Screening) and decided.uncertainty and decided.uncertainty.spread:
-        spread = decided.uncertainty.spread
+    known = decided.uncertainty if isinstance(decided, Screening) else None
+    if known is None or known.basis != "published":
+        return None  # how one's own gap changes with size is not known, nor how a guess would
+    published = gap_for(RANKED_BY)
+    spread = known.spread or float(decided.ranking.table["score"].std(ddof=0))
 
     def leads(flops: float) -> list[Chance]:
         gap = published.gap(flops, target_flops)

@@ -12,7 +12,7 @@ from pathlib import Path
 from dataselect.benchmarks.items import BenchmarkItems
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
-from dataselect.config.stage import Cut
+from dataselect.config.stage import Cut, Screen
 from dataselect.corpus.prepare import (
     corpus_notes,
     prepare_streams,
@@ -23,6 +23,7 @@ from dataselect.corpus.saved_tokenizer import keeps_letters
 from dataselect.corpus.tokenizer import load_tokenizer
 from dataselect.decisions.target_agreement import read_target_table
 from dataselect.errors import InputError
+from dataselect.formats.agreement_file import AgreementFile, read_agreement_file
 from dataselect.leaks import alarm
 from dataselect.proxies.layout import check_layout, make_layout
 from dataselect.proxies.recipe import Recipe, make_recipe
@@ -41,6 +42,7 @@ from dataselect.stages.proxy_origins import (
     text_budgets,
 )
 from dataselect.stages.runtime import Runtime
+from dataselect.stages.screen import RANKED_BY
 from dataselect.transfer.file import read_transfer_file
 
 
@@ -58,6 +60,7 @@ def check(manifest: Manifest, plan: Plan) -> None:
     if plan.predict is not None and plan.predict.transfer is not None:
         # Used in the last stage, which is too late for a file that cannot be read.
         read_transfer_file(plan.base / plan.predict.transfer)
+    read_own_agreements(plan)  # likewise
 
 
 def _check_cuts(plan: Plan, candidates: int) -> None:
@@ -82,11 +85,21 @@ def read_truth(manifest: Manifest) -> dict[str, dict[str, float]] | None:
     return read_target_table(manifest.base / manifest.evidence.target_accuracy)
 
 
+def read_own_agreements(plan: Plan) -> dict[StageName, AgreementFile]:
+    """The files that the stages' `discrepancy` names, by stage. Raises InputError."""
+    return {
+        stage: read_agreement_file(plan.base / chosen.agreement_file, RANKED_BY)
+        for stage, chosen in stages(plan).items()
+        if isinstance(chosen, Screen) and chosen.agreement_file is not None
+    }
+
+
 def prepare(manifest: Manifest, plan: Plan, runtime: Runtime) -> Experiment:
     """Prepare everything that the stages work with. Raises InputError before any training."""
     check(manifest, plan)
     given = resolve_given(manifest, plan, runtime.store)
-    experiment = replace(gather_inputs(manifest, plan, runtime), given=given)
+    own = read_own_agreements(plan)
+    experiment = replace(gather_inputs(manifest, plan, runtime), given=given, agreements=own)
     if not needs_tokenizer(manifest, plan):
         return experiment
     experiment = with_streams(experiment)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from dataselect.config.stage import Screen
 from dataselect.cost import training_flops
 from dataselect.decisions.ablation import Ablation, ablation
-from dataselect.decisions.discrepancy import PUBLISHED, Gap
+from dataselect.decisions.discrepancy import UNKNOWN, Gap, gap_for
+from dataselect.decisions.measured_gap import measured_gap
 from dataselect.decisions.pruning import PruningRule, Reason, survivors
 from dataselect.decisions.ranking import Method, Ranking, bootstrap_rank, observed_scores
 from dataselect.decisions.score_units import (
@@ -34,6 +35,10 @@ from dataselect.stages.stage import run_stage
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+RANKED_BY = "rbridge"
+"""The metric by which candidates are ranked."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def screen(
     plan = experiment.plan
     experiment.watch.step(f"{stage.label}: screen")
     scores = run_stage(experiment, stage, chosen, candidates)
-    tables = scores.table("rbridge")
+    tables = scores.table(RANKED_BY)
     earlier = before[0].scores.table("rbridge") if before else {}
     ranking = bootstrap_rank(
         tables,
@@ -100,8 +105,8 @@ def screen(
         spread = spread_before(tables, earlier, ranking.units)
     elif counted is not None:
         spread = spread_without_selection(ranking.table["score"], counted)
-    runs = {name: table["rbridge"] for name, table in scores.runs.items()}
-    gap = _gap(experiment, chosen, scores)
+    runs = {name: table[RANKED_BY] for name, table in scores.runs.items()}
+    gap = _gap(experiment, stage, chosen, scores)
     ranking, uncertainty = with_uncertainty(ranking, runs, gap, plan.seed, spread)
     rule = PruningRule(chosen.keep, chosen.min_probability, chosen.keep_at_most)
     kept_by = survivors(ranking, rule)
@@ -109,14 +114,23 @@ def screen(
     return Screening(scores, ranking, tuple(kept_by), uncertainty, noise, kept_by)
 
 
-def _gap(experiment: Experiment, chosen: Screen, scores: StageScores) -> Gap | None:
-    """The gap of published proxies; None if the plan has none or the proxies' FLOPs are unknown."""
-    size, tokens = scores.parameters, scores.tokens
-    if chosen.discrepancy == "none" or size is None or tokens is None:
-        return None
+def _gap(
+    experiment: Experiment, stage: StageName, chosen: Screen, scores: StageScores
+) -> Gap | None:
+    """The gap that the stage names; None if it has none, or if that of published proxies is meant
+    and the FLOPs of these are not known."""
     target = experiment.manifest.target
+    if chosen.discrepancy == "none":
+        return None
+    size, tokens = scores.parameters, scores.tokens
     target_flops = training_flops(target.size, target.total_tokens)
-    return PUBLISHED["rbridge"].gap(training_flops(size, tokens), target_flops)
+    published = None
+    if size is not None and tokens is not None:
+        published = gap_for(RANKED_BY).gap(training_flops(size, tokens), target_flops)
+    if (own := experiment.agreements.get(stage)) is None:
+        return published
+    known = UNKNOWN.gap(0.0, target_flops) if published is None else published
+    return measured_gap(own, known, size, target.size)
 
 
 def ablate(

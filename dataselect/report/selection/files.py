@@ -40,7 +40,12 @@ def write_report(selection: "Selection", out: Path) -> dict[str, Any]:
     }
     texts = {
         "resolved.yaml": resolved_yaml(
-            experiment.manifest, experiment.plan, recipes, out, experiment.given
+            experiment.manifest,
+            experiment.plan,
+            recipes,
+            out,
+            experiment.given,
+            experiment.agreements,
         ),
         "ranking.csv": ranking_csv(content),
         "README.md": readme(content, _command(content["run"], out)),

@@ -19,6 +19,7 @@ from dataselect.scoring.machine_notes import Kind, by_kind
 from dataselect.scoring.rbridge import METRIC_VERSION
 
 if TYPE_CHECKING:
+    from dataselect.formats.agreement_file import AgreementFile
     from dataselect.pipeline import Selection
     from dataselect.scoring.evaluate import Evaluation
     from dataselect.stages.scores import StageScores
@@ -65,6 +66,21 @@ def provenance(selection: "Selection") -> dict[str, Any]:
         "benchmarks": {name: _benchmark(each) for name, each in experiment.evaluations.items()},
         "streams": {name: stream.key for name, stream in experiment.streams.items()},
         "transfer": {name: _function(function) for name, function in functions.items()},
+        "discrepancy": {stage: _discrepancy(own) for stage, own in experiment.agreements.items()},
+    }
+
+
+def _discrepancy(own: "AgreementFile") -> dict[str, Any]:
+    """A file of the plan's own gap, its hash and what was read of it."""
+    read = {"metric", "size", "target", "candidates", "pairs", "effective_pairs", "seeds"}
+    read |= {"decision_accuracy", "decision_accuracy_interval"}
+    return {
+        "file": own.path.name,
+        "sha256": own.sha256,
+        "target_size": own.target_size,
+        "comparisons": {
+            name: each.model_dump(include=read) for name, each in own.comparisons.items()
+        },
     }
 
 

@@ -25,11 +25,13 @@ from dataselect.config.manifest import Candidate, Manifest, Source
 from dataselect.config.plan import Plan
 from dataselect.config.proxy import Proxy
 from dataselect.config.proxy_origin import Trained, Trainer
+from dataselect.config.stage import Predict, Screen
 from dataselect.corpus.files import origin
 from dataselect.corpus.forms import Form
+from dataselect.formats.agreement_file import AgreementFile
 from dataselect.proxies.recipe import Recipe
 from dataselect.scoring.series import Member
-from dataselect.stages.proxy_origins import Given, own_proxies, role, section, stages
+from dataselect.stages.proxy_origins import Given, StageName, own_proxies, role, section, stages
 from dataselect.store import content_key
 from dataselect.wording import one_line
 
@@ -48,10 +50,12 @@ def resolved_yaml(
     recipes: Mapping[str, Recipe],
     folder: Path,
     given: Given = MappingProxyType({}),
+    agreements: Mapping[StageName, AgreementFile] = MappingProxyType({}),
 ) -> str:
     """Text of a resolved.yaml in `folder`; `recipes` are by plan section.
 
-    `given` pins the revisions of checkpoints that candidates name to their commits.
+    `given` pins the revisions of checkpoints that candidates name to their commits; `agreements`
+    are the files of the plan's own gaps, by stage.
     """
     values: dict[str, Any] = {
         "name": manifest.name,
@@ -67,7 +71,8 @@ def resolved_yaml(
         path = manifest.evidence.target_accuracy
         values["evidence"] = {"target_accuracy": moved(path, manifest.base, folder)}
     values["plan"] = plan_values(plan, recipes, folder)
-    return _HEADER + block_yaml(values) + "".join(_hashes(plan, given))
+    ends = [*_hashes(plan, given), *_hashes_of_agreements(plan, agreements)]
+    return _HEADER + block_yaml(values) + "".join(ends)
 
 
 def moved(path: str, base: Path, folder: Path) -> str:
@@ -144,6 +149,15 @@ def _hashes(plan: Plan, given: Given) -> Iterator[str]:
                 yield f"# {role(plan, stage)}, {candidate}: {one_line(member.label)} was {digest}\n"
 
 
+def _hashes_of_agreements(
+    plan: Plan, agreements: Mapping[StageName, AgreementFile]
+) -> Iterator[str]:
+    """A comment with the hash of each file that the plan names as its own gap."""
+    for stage, own in agreements.items():
+        name = one_line(own.path.name)
+        yield f"# {role(plan, stage)}: discrepancy {name} was sha256 {own.sha256}\n"
+
+
 def _trainer(trainer: Trainer, base: Path, folder: Path) -> dict[str, Any]:
     values = trainer.model_dump(exclude_none=True)
     # The command may name files beside the file that it was written in.
@@ -188,14 +202,7 @@ def plan_values(plan: Plan, recipes: Mapping[str, Recipe], folder: Path) -> dict
     values = plan.model_dump(exclude_none=True)
     for stage, chosen in stages(plan).items():
         written: dict[str, Any] = reduce(getitem, plan.place(stage.number), values)  # type: ignore[arg-type]
-        recipe = recipes.get(section(plan, stage))
-        if recipe is not None and chosen.proxy is not None:
-            proxy = _spelled_out(chosen.proxy, recipe)
-            written["proxy"] = proxy.model_dump(exclude_none=True)
-        if chosen.train is not None:
-            written["train"] = _trainer(chosen.train, plan.base, folder)
-        if "transfer" in written:
-            written["transfer"] = moved(written["transfer"], plan.base, folder)
+        written |= _stage_values(chosen, recipes.get(section(plan, stage)), plan.base, folder)
     tokenizer = values.get("tokenizer", {})
     if "path" in tokenizer and (plan.base / tokenizer["path"]).is_dir():
         tokenizer["path"] = moved(tokenizer["path"], plan.base, folder)
@@ -215,6 +222,23 @@ def plan_values(plan: Plan, recipes: Mapping[str, Recipe], folder: Path) -> dict
     # The storage does not affect the trials, and its URL may hold a password.
     values.get("mix", {}).pop("storage", None)
     return values
+
+
+def _stage_values(
+    chosen: Screen | Predict, recipe: Recipe | None, base: Path, folder: Path
+) -> dict[str, Any]:
+    """The values of a stage that are written otherwise than in its plan."""
+    written: dict[str, Any] = {}
+    if recipe is not None and chosen.proxy is not None:
+        proxy = _spelled_out(chosen.proxy, recipe)
+        written["proxy"] = proxy.model_dump(exclude_none=True)
+    if chosen.train is not None:
+        written["train"] = _trainer(chosen.train, base, folder)
+    if isinstance(chosen, Screen) and chosen.agreement_file is not None:
+        written["discrepancy"] = moved(chosen.agreement_file, base, folder)
+    if isinstance(chosen, Predict) and chosen.transfer is not None:
+        written["transfer"] = moved(chosen.transfer, base, folder)
+    return written
 
 
 def _spelled_out(proxy: Proxy, recipe: Recipe) -> Proxy:

@@ -36,6 +36,7 @@ from dataselect.report.selection.stages import (
 from dataselect.report.selection.truth import truth_rows, truth_sentences
 from dataselect.report.selection.uncertainty import (
     ablation_verdict,
+    basis_line,
     interval_words,
     noisy_benchmarks,
 )
@@ -57,6 +58,7 @@ def print_report(document: Mapping[str, Any], console: Console) -> None:
     console.print()
     console.print(_ranking(document))
     console.print(_legend(document))
+    console.print(Text(basis_line(document["stages"]["stage1"]), style="dim"))
     if shows_scores(document):
         console.print()
         console.print(_by_benchmark(document))

@@ -4,6 +4,7 @@ Views of the document alone. If its key `doubt` is missing or null (an older doc
 without it), probabilities are over items only.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,9 +26,20 @@ def knowledge(uncertainty: Mapping[str, Any] | None) -> str:
     """What a stage's probability rests on: "over items and seeds", "by an extrapolation ..."."""
     if uncertainty is None or uncertainty["tau"] is None:
         return "over items and seeds" if uncertainty and uncertainty["measured"] else "over items"
+    basis = _basis(uncertainty)
+    if basis == "prior":
+        return "by a wide guess, since nothing is published of this metric"
+    proxies = "published proxies"
+    if basis == "measured":
+        proxies = f"your own proxies of {uncertainty['known_targets']} known targets"
     if uncertainty["extrapolated"]:
-        return "by an extrapolation from published proxies"
-    return "judging by published proxies of this size"
+        return f"by an extrapolation from {proxies}"
+    return f"judging by {proxies}" + (" of this size" if basis == "published" else "")
+
+
+def _basis(uncertainty: Mapping[str, Any]) -> str:
+    """ "published", "measured" or "prior"; an older document has published figures only."""
+    return str(uncertainty.get("basis") or "published")
 
 
 def interval_words(uncertainty: Mapping[str, Any] | None) -> str:
@@ -52,15 +64,38 @@ def uncertainty_lines(stage: Mapping[str, Any], title: str = "Stage 1") -> list[
             missing = f"the training seed or {missing}"
         return [f"{words}; neither it nor the probabilities cover {missing}."]
     seeds = "" if uncertainty["measured"] else "what one training seed commonly changes, and "
+    far = {
+        "published": "how far published proxies of as many training FLOPs were from the order of"
+        " their targets",
+        "measured": "how far your own proxies were from the order of known targets",
+        "prior": "how far proxies may be from the order of their targets",
+    }[_basis(uncertainty)]
     paragraph = (
         f"{words}. P(best {stage['kept']}) and {title}'s probabilities of pairs also cover {seeds}"
-        "how far published proxies of as many training FLOPs were from the order of their targets "
-        f"(half of the differences off by more than {numbers.number(uncertainty['tau'])} of the "
-        f"score's unit). That rests on {escape(uncertainty.get('source') or 'published runs')}."
+        f"{far} (half of the differences off by more than {numbers.number(uncertainty['tau'])} of "
+        f"the score's unit{_known_within(uncertainty)}). That rests on "
+        f"{escape(uncertainty.get('source') or 'published runs')}."
     )
     if uncertainty["extrapolated"]:
         paragraph += f" Here it is an extrapolation: {escape(uncertainty['extrapolated'])}."
     return [paragraph]
+
+
+def _known_within(uncertainty: Mapping[str, Any]) -> str:
+    """How well the scale of the gap is known; "" where it is taken as it is."""
+    doubt = uncertainty.get("tau_doubt") or 0.0
+    # Two of three times a normal variable is within a standard deviation.
+    return f", itself known within a factor of {math.exp(doubt):.2g}" if doubt else ""
+
+
+def basis_line(stage: Mapping[str, Any]) -> str:
+    """A line for the terminal: what P(best k) and probabilities of pairs rest on."""
+    uncertainty = stage.get("doubt")
+    if uncertainty is None or uncertainty["tau"] is None:
+        return f"P(best {stage['kept']}): of the scores alone, without a gap to the target"
+    words = f"P(best {stage['kept']}) at target size rests on "
+    words += one_line(uncertainty.get("source") or "published runs")
+    return words + ("; an extrapolation" if uncertainty["extrapolated"] else "")
 
 
 def noise_lines(stage: Mapping[str, Any], title: str = "Stage 1") -> list[str]:

@@ -31,6 +31,7 @@ def agreement_document(comparisons: Comparisons, settings: Settings) -> dict[str
         "stability": {name: asdict(each) for name, each in comparisons.stability.items()} or None,
         "convention": CONVENTION,
         "candidates": comparisons.candidates,
+        "target_size": comparisons.target_size,
         "lower_is_better": settings.lower_is_better,
         "target_lower_is_better": settings.target_lower_is_better,
         "confidence": settings.confidence,
@@ -76,6 +77,7 @@ def _comparison(each: Comparison) -> dict[str, Any]:
         "target": each.target,
         "candidates": each.candidates,
         **asdict(each.agreement),
+        **asdict(each.proxies),
         "top": {
             str(top.k): {
                 "regret": top.regret,
