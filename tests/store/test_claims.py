@@ -19,7 +19,7 @@ import pytest
 
 from dataselect.errors import InputError
 from dataselect.store import Artifact, Claim, Lease, LostClaimError, Store, Work, content_key
-from dataselect.store.process import Process, this_process
+from dataselect.store.process import Process, _machine, this_process
 
 SPEC = {"n": 1}
 SHORT = Lease(heartbeat_seconds=0.1, expiry_seconds=0.6, poll_seconds=0.05)
@@ -395,6 +395,23 @@ def test_processes_are_told_apart_by_boot_namespace_and_start() -> None:
         assert there.seen_from_here() == "elsewhere", "its start is not known"
         child.kill()
     assert there.seen_from_here() == "gone"
+
+
+def test_where_the_kernel_tells_nothing_of_processes_only_their_end_is_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dataselect.store.process._PROC", Path("/nowhere"))
+    _machine.cache_clear()
+    try:
+        me = this_process()
+        assert me.seen_from_here() == "elsewhere"
+        with subprocess.Popen(["true"]) as child:
+            child.wait()
+        there = Process.read({**me.record(), "pid": child.pid})
+        assert there.seen_from_here() == "gone"
+        assert Process.read({**there.record(), "boot": "other"}).seen_from_here() == "elsewhere"
+    finally:
+        _machine.cache_clear()
 
 
 def test_a_lease_must_outlast_its_heartbeat() -> None:
