@@ -164,6 +164,8 @@ class Store:
         artifact was damaged between its publication and its first reading.
         """
         artifact = self.find(kind, spec)
+        # Whoever has claimed the key around this call waits for the one who took over.
+        nested = self._claim_here(_name(kind, spec)) is not None
         while artifact is None:
             with self.claim(kind, spec, work) as held:
                 if not isinstance(held, Claim):
@@ -172,7 +174,7 @@ class Store:
                 try:
                     make(held)
                 except Exception:
-                    if held.is_held():
+                    if nested or held.is_held():
                         raise
                     logger.info("%s was taken over by another process", _name(kind, spec))
                     continue
@@ -317,7 +319,11 @@ class Store:
         if (artifact := self.find(kind, spec)) is not None:
             answer.release()
             return artifact
-        self._go_on(kind, spec, answer)
+        try:
+            self._go_on(kind, spec, answer)
+        except BaseException:
+            answer.release()
+            raise
         return answer
 
     def _look_anew(self, kind: str) -> None:

@@ -266,6 +266,27 @@ def test_a_build_that_fails_frees_its_key_and_keeps_its_workspace(tmp_path: Path
         assert (store.workspace("thing", SPEC) / "state").read_text() == "half"
 
 
+def test_a_takeover_that_fails_frees_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any, **options: Any) -> NoReturn:
+        raise OSError(28, "No space left on device")
+
+    store = Store(tmp_path, lease=SHORT)
+    with builder(tmp_path, "a", 60) as dead:
+        assert dead.says().startswith("builds")
+        time.sleep(0.5)
+        dead.signal(signal.SIGKILL)
+        dead.process.wait()
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "note", full)
+        with pytest.raises(OSError, match="No space"), store.claim("thing", SPEC):
+            pass
+    with store.claim("thing", SPEC, wait=False) as claim:
+        assert isinstance(claim, Claim)
+        assert (store.workspace("thing", SPEC) / "by a").exists()
+
+
 def test_what_was_published_while_this_one_waited_for_the_claim_is_not_made_again(
     tmp_path: Path,
 ) -> None:
