@@ -26,7 +26,7 @@ class Process:
     host: str
     """Name of its machine, for people."""
     boot: str
-    """Id of the boot of its machine; empty where the system has none."""
+    """Id of the boot of its machine, or of the machine where the system has none."""
     namespace: str
     """Its namespace of process ids; empty where the system has none."""
     pid: int
@@ -47,7 +47,7 @@ class Process:
     def seen_from_here(self) -> Sight:
         """What this process can see of it now."""
         boot, namespace = _machine()
-        if not boot or (self.boot, self.namespace) != (boot, namespace):
+        if (self.boot, self.namespace) != (boot, namespace):
             return "elsewhere"
         try:
             os.kill(self.pid, 0)
@@ -77,12 +77,16 @@ def this_process() -> Process:
 
 @cache
 def _machine() -> tuple[str, str]:
-    """Ids of this boot and of this namespace of process ids; empty where there are none."""
+    """Ids of this boot, or of this machine, and of this namespace of process ids."""
     try:
         boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
         return boot, os.readlink(_PROC / "self/ns/pid")
     except OSError:
-        return "", ""
+        import uuid
+
+        # Not Linux. A network card is of one machine; without one the number is drawn anew by each
+        # process, and then none can be seen from another.
+        return f"{socket.gethostname()} {uuid.getnode():x}", ""
 
 
 def _stat(pid: int) -> tuple[str, str] | None:

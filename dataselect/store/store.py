@@ -1,7 +1,7 @@
 """The store: content-addressed artifacts, published whole and never overwritten.
 
     root/artifacts/<kind>/<key>/…   published; `artifact.json` holds the spec and the checksums
-    root/work/<kind>-<key>/         unfinished work that can be resumed (training state)
+    root/work/<kind>-<key>/         unfinished work that can be resumed (`workspaces`)
     root/tmp/<kind>-<key>-…/        being written; readers ignore it
     root/claims/<kind>-<key>/       which process makes it now (`claims`)
     root/owners/<token>             signs of life of those processes (`owner`)
@@ -14,8 +14,8 @@ that a key is made once. They save work; that nothing wrong is ever read does no
 
 - an artifact becomes visible by a rename after fsync, so a process killed at any moment leaves
   nothing half-written, and of two processes that publish a key the first one stays;
-- a process that takes over from one that may still live works in a folder of its own
-  (`work/<kind>-<key>.<n>`), with a copy of what the other had saved;
+- a process that takes over from one that may still live works in a folder of its own, with a
+  copy of what the other had saved;
 - before that it has removed what the other had not published, so the other's rename fails.
 
 Not covered: eviction and remote stores.
@@ -43,12 +43,12 @@ from dataselect.store.files import sync, sync_tree
 from dataselect.store.keys import content_key
 from dataselect.store.known_hashes import known_hashes
 from dataselect.store.owner import Lease, enter, leave
+from dataselect.store.workspaces import Workspaces
 
 logger = logging.getLogger("dataselect")
 
 # The names that this class gives. Whatever else lies under the root, which may be any folder of
 # the user's, is left alone.
-_WORKSPACE = re.compile(r"(?P<name>.+-[0-9a-f]{32})(\.(?P<number>\d+))?(?P<copy>\.copy)?")
 _UNPUBLISHED = re.compile(r".+-[0-9a-f]{32}-(?P<owner>[0-9a-f]{16})-\d+(\.revoked)?")
 _UNPUBLISHED_BEFORE = re.compile(r".+-[0-9a-f]{32}-[0-9a-f]{8}")
 """By an older version, whose processes hold a lock on the folder."""
@@ -100,6 +100,10 @@ class Store:
     @property
     def _claims(self) -> Claims:
         return Claims(self.root, self._lease, self._revoke)
+
+    @property
+    def _workspaces(self) -> Workspaces:
+        return Workspaces(self.root / "work")
 
     def find(self, kind: str, spec: Mapping[str, Any]) -> Artifact | None:
         """The artifact of this spec; None when absent, or damaged (it is then moved aside)."""
@@ -160,6 +164,8 @@ class Store:
         artifact was damaged between its publication and its first reading.
         """
         artifact = self.find(kind, spec)
+        # Whoever has claimed the key around this call waits for the one who took over.
+        nested = self._claim_here(_name(kind, spec)) is not None
         while artifact is None:
             with self.claim(kind, spec, work) as held:
                 if not isinstance(held, Claim):
@@ -168,7 +174,7 @@ class Store:
                 try:
                     make(held)
                 except Exception:
-                    if held.is_held():
+                    if nested or held.is_held():
                         raise
                     logger.info("%s was taken over by another process", _name(kind, spec))
                     continue
@@ -225,8 +231,7 @@ class Store:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             leave(self._claims.owners, owner)
-        for number in self._workspaces(name):
-            shutil.rmtree(self._workspace(name, number), ignore_errors=True)
+        self._workspaces.remove(name)
 
     def workspace(self, kind: str, spec: Mapping[str, Any]) -> Path:
         """A private folder for unfinished work; survives crashes, until `publish` succeeds.
@@ -237,22 +242,7 @@ class Store:
         name = _name(kind, spec)
         claim = self._claim_here(name)
         _require(claim, name)
-        number = None if claim is None else claim.workspace
-        return self._open_workspace(name, number or max(self._workspaces(name), default=1))
-
-    def _open_workspace(self, name: str, number: int) -> Path:
-        """The workspace with this number, at first with what the one before it holds."""
-        folder = self._workspace(name, number)
-        earlier = [each for each in self._workspaces(name) if each < number]
-        if not folder.exists() and earlier:
-            copy = folder.with_name(f"{folder.name}.copy")
-            shutil.rmtree(copy, ignore_errors=True)
-            _copy_tree(self._workspace(name, max(earlier)), copy)
-            copy.rename(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for each in earlier:
-            shutil.rmtree(self._workspace(name, each), ignore_errors=True)
-        return folder
+        return self._workspaces.open(name, None if claim is None else claim.workspace)
 
     def note(self, kind: str, spec: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         """Append to the ledger the resources spent on this spec, whether it succeeded or not.
@@ -303,10 +293,7 @@ class Store:
                 shutil.rmtree(folder, ignore_errors=True)
             elif _UNPUBLISHED_BEFORE.fullmatch(folder.name):
                 _remove_unless_alive(folder)
-        for folder in _folders(self.root / "work"):
-            made_here = _WORKSPACE.fullmatch(folder.name)
-            if made_here and self._path(made_here["name"]).exists():
-                shutil.rmtree(folder, ignore_errors=True)
+        self._workspaces.clean(lambda name: self._path(name).exists())
 
     def _find_or_claim(
         self, kind: str, spec: Mapping[str, Any], request: Request, wait: bool
@@ -332,7 +319,11 @@ class Store:
         if (artifact := self.find(kind, spec)) is not None:
             answer.release()
             return artifact
-        self._go_on(kind, spec, answer)
+        try:
+            self._go_on(kind, spec, answer)
+        except BaseException:
+            answer.release()
+            raise
         return answer
 
     def _look_anew(self, kind: str) -> None:
@@ -350,17 +341,16 @@ class Store:
         if lost is None:
             return
         work, saved_ns = lost.holder.work, 0
-        numbers = self._workspaces(name)
         if work.saved:
-            folder = self._workspace(name, lost.holder.workspace or max(numbers, default=1))
+            folder = self._workspaces.path(name, lost.holder.workspace)
             with suppress(OSError):
                 saved_ns = (folder / work.saved).stat().st_mtime_ns
         if not lost.certainly:
-            claim.workspace = max(numbers, default=1) + 1
+            claim.workspace = self._workspaces.latest(name) + 1
         claim.sign()
         if claim.workspace is not None:
             # Now, so that the next owner, if this one fails at once, cannot get the one before.
-            self._open_workspace(name, claim.workspace)
+            self._workspaces.open(name, claim.workspace)
         seconds = lost.seconds_since(saved_ns) * work.share
         facts = {
             "name": work.name or claim.work.name,
@@ -389,19 +379,6 @@ class Store:
         kind, _, key = name.rpartition("-")
         return self.root / "artifacts" / kind / key
 
-    def _workspace(self, name: str, number: int) -> Path:
-        return self.root / "work" / (name if number == 1 else f"{name}.{number}")
-
-    def _workspaces(self, name: str) -> list[int]:
-        """Numbers of the workspaces of the key with this folder name, ascending."""
-        found = []
-        with suppress(FileNotFoundError), os.scandir(self.root / "work") as entries:
-            for entry in entries:
-                made_here = _WORKSPACE.fullmatch(entry.name)
-                if made_here and made_here["name"] == name and not made_here["copy"]:
-                    found.append(int(made_here["number"] or 1))
-        return sorted(found)
-
     def _reveal(self, folder: Path, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -417,18 +394,6 @@ class Store:
 def _name(kind: str, spec: Mapping[str, Any]) -> str:
     """The name of the folders of a key."""
     return f"{kind}-{content_key(kind, spec)}"
-
-
-def _copy_tree(folder: Path, to: Path) -> None:
-    """Copy a folder whose owner, if it lives, may still replace or remove files in it."""
-    try:
-        shutil.copytree(folder, to, symlinks=True)
-    except shutil.Error as failed:
-        left: list[tuple[str, str, str]] = [
-            each for each in failed.args[0] if Path(each[0]).exists()
-        ]
-        if left:
-            raise OSError(errno.EIO, f"{left[0][0]} cannot be copied: {left[0][2]}") from failed
 
 
 def _require(claim: Claim | None, name: str) -> None:

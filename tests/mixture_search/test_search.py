@@ -391,7 +391,7 @@ def test_a_storage_that_cannot_be_opened_is_told_without_its_password(
     assert "secret" not in result.output
 
 
-def test_searches_share_a_store_and_a_run_has_it_to_itself(
+def test_a_search_is_refused_beside_a_run_of_an_older_version_which_has_the_store_for_itself(
     world: tuple[Path, Found, list[str]],
 ) -> None:
     store = world[0] / "store"

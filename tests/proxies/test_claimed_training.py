@@ -61,7 +61,7 @@ def train_in_child(
     """Make the proxies with a pause after each step and a saved state as often as allowed."""
     torch.set_num_threads(1)
     # What a signal leaves does not depend on it, and a slow disk would leave no time to save.
-    os.fsync = lambda descriptor: None
+    os.fsync = lambda fd: None
     to_end, take_step = trainer.run_to_end, trainer.Run.take_step
 
     def saving(run: Any, tokenizer: Any, progress: Any, save_seconds: float) -> None:

@@ -63,7 +63,7 @@ def test_in_a_log_there_is_a_line_for_each_beginning_and_end() -> None:
 
 
 def test_a_job_that_waits_for_another_process_says_for_which() -> None:
-    waits = {"waits_for": "process 7 on node1 (stage1/web)"}
+    waits: dict[str, float | int | str] = {"waits_for": "process 7 on node1 (stage1/web)"}
     screen = Screen(terminal=False)
     with LiveWatch(screen.console, Clock()) as watch:
         watch.event(Event("stage1/web", "started", {}))
