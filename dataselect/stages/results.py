@@ -85,12 +85,15 @@ class StageResults:
         return {name: each.scores for name, each in self.by_stage.items()}
 
     def cuts(self, seed: int) -> tuple[StageCut, ...]:
-        """The cuts of all stages but the last to run, in their order; `seed` is the plan's."""
-        before = self.screenings if self.prediction is not None else self.screenings[:-1]
-        cuts = [_cut(each.scores.stage, each, seed) for each in before]
+        """The cuts that other stages followed, in their order; `seed` is the plan's."""
+        return tuple(self.all_cuts(seed).values())[: None if self.prediction is not None else -1]
+
+    def all_cuts(self, seed: int) -> dict[StageName, StageCut]:
+        """The cuts of all stages that prune, by stage, in their order."""
+        cuts = [_cut(each.scores.stage, each, seed) for each in self.screenings]
         if self.stage0 is not None:
             cuts = [_cut(STAGE0, self.stage0, seed), *cuts]
-        return tuple(cuts)
+        return {cut.stage: cut for cut in cuts}
 
 
 def _cut(stage: StageName, result: Screening | CountedScreening, seed: int) -> StageCut:

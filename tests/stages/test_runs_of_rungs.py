@@ -1,5 +1,6 @@
 """Whole runs of several rungs: what each trains, what the report says, when a run ends early."""
 
+import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from stage_world import Counted, runtime, write_world
 
 from dataselect.compute import Event, Job, Outcome
@@ -15,7 +17,10 @@ from dataselect.config.plan import load_plan
 from dataselect.errors import InputError
 from dataselect.pipeline import Selection, check, run
 from dataselect.report.selection.document import document
-from dataselect.report.selection.files import write_report
+from dataselect.report.selection.files import ranking_csv, write_report
+from dataselect.report.selection.planned import print_plan
+from dataselect.report.selection.readme import readme
+from dataselect.report.selection.terminal import print_report
 from dataselect.stages.planned_trainings import planned_trainings
 from dataselect.stages.prepare import make_recipes
 from dataselect.stages.proxy_origins import StageName
@@ -118,6 +123,41 @@ def test_the_report_has_a_part_for_each_rung(three: Made) -> None:
     assert made["decision"]["stage"] == "stage3"
     assert made["verdict"].startswith(f"{first['id']} comes first")
     assert "Stage 3 score" in made["verdict"]
+
+
+def test_every_form_of_the_report_shows_all_rungs(three: Made) -> None:
+    shown = io.StringIO()
+    print_report(three.document, Console(width=80, file=shown))
+    text = shown.getvalue()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "Stage 1   P(best 3)   Stage 2   P(best 2)" in text
+    assert "pruned in Stage 2" in text
+    assert "pruned in Stage 1" in text
+    page = readme(three.document, "again")
+    assert "| Stage 1 score | P(best 3) | Stage 2 score | P(best 2) | Stage 3 score |" in page
+    assert "N·C1 + k1·C2 + k2·C3 + Ct = 4 × " in page
+    assert "The survivors hold the best of all candidates with probability" in page
+    assert "stage2_score,stage2_low,stage2_high,stage2_p_top_k,stage3_score," in ranking_csv(
+        three.document
+    )
+    planned = io.StringIO()
+    experiment = three.selection.experiment
+    place = experiment.store.root
+    print_plan(experiment.manifest, experiment.plan, place, Console(width=80, file=planned))
+    lines = planned.getvalue().splitlines()
+    assert [line.split()[2:4] for line in lines if line.startswith("Stage")] == [
+        ["screen", "4"],
+        ["screen", "3"],
+        ["predict", "2"],
+    ]
+
+
+def test_the_chance_to_be_the_best_is_told_for_each_rung(three: Made) -> None:
+    for number in (1, 2):
+        stage = three.document["stages"][f"stage{number}"]
+        assert sum(stage["p_best"].values()) == pytest.approx(1)
+        survivors = three.selection.screenings[number - 1].survivors
+        assert stage["p_kept"] == pytest.approx(sum(stage["p_best"][name] for name in survivors))
 
 
 def test_who_was_pruned_later_ranks_before_who_was_pruned_earlier(three: Made) -> None:

@@ -45,7 +45,7 @@ from dataselect.report.selection.truth import truth_part
 from dataselect.report.selection.verdict import decide
 from dataselect.stages.proxy_origins import StageName
 from dataselect.stages.screen import Screening
-from dataselect.stages.screen_by_counting import CountedScreening
+from dataselect.stages.screen_by_counting import STAGE0
 
 if TYPE_CHECKING:
     from dataselect.decisions.ablation import Ablation
@@ -78,7 +78,7 @@ def document(selection: "Selection") -> dict[str, Any]:
             "next_step": decision["next"].pop("text"),
             "decision": decision,
             "stopped": None if selection.stopped is None else asdict(selection.stopped),
-            "screen0": None if selection.stage0 is None else _stage0(selection.stage0),
+            "screen0": _stage0(selection),
             "candidates": candidates,
             "truth": truth_part(selection.truth),
             "wins": {**not_run, "prediction": None, **wins},
@@ -116,7 +116,7 @@ def _stages(selection: "Selection") -> dict[str, dict[str, Any]]:
             "ties": ranking.ties,
             # Null for a stage that predicts.
             "kept": ranking.k if isinstance(each, Screening) else None,
-            **(_uncertainty(each) if isinstance(each, Screening) else {}),
+            **(_uncertainty(selection, each) if isinstance(each, Screening) else {}),
             "confidence": ranking.confidence,
             "items": {name: len(table) for name, table in scores.table("rbridge").items()},
             "status": scores.status,
@@ -125,8 +125,11 @@ def _stages(selection: "Selection") -> dict[str, dict[str, Any]]:
     return described
 
 
-def _stage0(stage0: CountedScreening) -> dict[str, Any]:
+def _stage0(selection: "Selection") -> dict[str, Any] | None:
     """How Stage 0 ranked and what it cost; each candidate's part is its `stage0`."""
+    stage0 = selection.stage0
+    if stage0 is None:
+        return None
     ranking, counted = stage0.ranking, stage0.counted
     return {
         "order": stage0.order,
@@ -135,6 +138,7 @@ def _stage0(stage0: CountedScreening) -> dict[str, Any]:
         "unit": None if ranking.units is None else asdict(ranking.units),
         "kept": ranking.k,
         "kept_by": dict(stage0.kept_by),
+        **_best(selection, STAGE0),
         "doubt": asdict(stage0.uncertainty),
         "confidence": ranking.confidence,
         "items": {name: len(table) for name, table in counted.tables[stage0.score].items()},
@@ -145,9 +149,17 @@ def _stage0(stage0: CountedScreening) -> dict[str, Any]:
     }
 
 
-def _uncertainty(screening: Screening) -> dict[str, Any]:
+def _best(selection: "Selection", stage: StageName) -> dict[str, Any]:
+    """The probability of each candidate of a stage to be the best of them, and that a survivor
+    is."""
+    cut = selection.all_cuts(selection.experiment.plan.seed)[stage]
+    return {"p_best": cut.p_best, "p_kept": cut.p_kept}
+
+
+def _uncertainty(selection: "Selection", screening: Screening) -> dict[str, Any]:
     """What a stage's probabilities cover besides items, and its benchmarks' signal to noise."""
     return {
+        **_best(selection, screening.scores.stage),
         "kept_by": dict(screening.kept_by),
         "doubt": None if screening.uncertainty is None else asdict(screening.uncertainty),
         "signal_to_noise": {name: asdict(each) for name, each in screening.noise.items()},

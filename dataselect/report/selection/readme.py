@@ -7,12 +7,14 @@ a view of the document alone.
 
 from collections.abc import Mapping
 from itertools import groupby
+from math import prod
 from typing import Any
 
 from dataselect.report import numbers
 from dataselect.report.markdown import code, escape, table
 from dataselect.report.mixture.readme import mixture_lines, response_lines, search_lines
 from dataselect.report.mixture.verdict import ranking_words
+from dataselect.report.numbers import probability
 from dataselect.report.selection.background import cost_lines, provenance_lines
 from dataselect.report.selection.counting import counted_words, counting_lines
 from dataselect.report.selection.leaks import alarms, leak_lines, mark
@@ -126,7 +128,22 @@ def _about_scores(document: Mapping[str, Any]) -> list[str]:
         lines.append(f"{scores} are {score_words(facts)}; lower is better. {uncertainty}")
     if sure:
         lines[-1] += " An asterisk marks a prediction beyond the range that was fitted."
-    return lines
+    return [*lines, *_about_cuts(document)]
+
+
+def _about_cuts(document: Mapping[str, Any]) -> list[str]:
+    """How likely several cuts have left the best among the survivors; nothing of a single cut."""
+    followed = list(cuts(document).items())
+    if predicting(document) is None:
+        followed = followed[:-1]
+    if len(followed) < 2:
+        return []
+    parts = [f"{title(stage)}'s with {probability(each['p_kept'])}" for stage, each in followed]
+    in_all = prod(each["p_kept"] for _, each in followed)
+    return [
+        f"The survivors hold the best of all candidates with probability {probability(in_all)}: "
+        f"of its own candidates each cut kept the best, {', '.join(parts)}."
+    ]
 
 
 def _wins(document: Mapping[str, Any]) -> list[str]:
