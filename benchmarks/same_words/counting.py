@@ -20,7 +20,7 @@ FIRST_SEED = 100
 """Of the texts that are counted, so that an interval over draws is one over texts."""
 LENGTH = 128
 """Tokens of a training sequence, to whole numbers of which shares are rounded up."""
-LONGEST = 170_000
+LONGEST = 410_000
 """More tokens than any proxy reads."""
 
 
@@ -62,7 +62,7 @@ class Counting:
         return {name: float(np.mean(each)) for name, each in scores.items()}
 
     def _stream(self, genre: str, draw: int) -> Path:
-        place = self._folder / f"{genre}-{draw}"
+        place = self._folder / f"{genre}-{draw}-{LONGEST}"
         if not (place / "index.json").exists():
             write_tokens(
                 documents(genre, FIRST_SEED + draw),

@@ -139,7 +139,7 @@ def _tables(
     for run in of_size:
         losses = measure_tokens(_checkpoint(experiment, run), asked, store / "tokens" / run.name)
         by_seed[run.seed][run.candidate] = {
-            **_scores(losses, asked),
+            **token_means(losses, asked),
             "accuracy": -measured[run.name]["accuracy"],
             "ted": measured[run.name]["ted"],
             **counting.scores(run.candidate, run.request.recipe.tokens, run.seed),
@@ -154,7 +154,7 @@ def _checkpoint(experiment: Experiment, run: Run) -> Path:
     return proxy.artifact.path / checkpoint_name(run.request.recipe.steps)
 
 
-def _scores(losses: Losses, asked: Questions) -> dict[str, float]:
+def token_means(losses: Losses, asked: Questions) -> dict[str, float]:
     """Means over the items, in nats per token."""
     kinds = [np.array(_kinds(pieces)) for pieces in asked.pieces]
 
@@ -224,8 +224,8 @@ def _report(results: Mapping[str, Any]) -> list[str]:
         "# Same words, other truth: results",
         "Written by `python benchmarks/same_words/tables.py` from what `study.py` trained, on "
         f"{results['hardware']}, one thread. Target: {_size(target)}, "
-        f"{format_flops(target['training_flops'])}. Decision accuracy, scores averaged over "
-        "the seeds, [90% interval over candidates] and (each seed).",
+        f"{format_flops(target['training_flops'])}. Decision accuracy with the scores averaged "
+        "over the seeds, [90% interval over candidates] and (each seed).",
     ]
     for which in MANIFESTS:
         if results[which]["sizes"]:

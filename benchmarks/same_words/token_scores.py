@@ -1,5 +1,6 @@
 """All that a checkpoint says about the traces, token by token; kept in a file."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,15 @@ class Questions:
     """By alteration: (context, trace) of every item."""
 
 
-def questions(evaluation: Evaluation, tokenizer_folder: Path) -> Questions:
+def questions(
+    evaluation: Evaluation, tokenizer_folder: Path, alterations: Iterable[str] = ALTERATIONS
+) -> Questions:
     """Texts in the tokens of a tokenizer; items that some alteration leaves alone are left out."""
     from dataselect.corpus.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(tokenizer_folder)
     (traces,) = evaluation.traces
-    texts = {name: _altered(traces, name) for name in ALTERATIONS}
+    texts = {name: _altered(traces, name) for name in alterations}
     kept = [
         item.id
         for item in evaluation.benchmark.items
