@@ -18,7 +18,11 @@ from dataselect.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dataselect.benchmarks.items import BenchmarkItems
+    from dataselect.scoring.served_frontier import ServedOptions
+    from dataselect.traces.recording.endpoint import Endpoint
     from dataselect.traces.trace import TraceSet
 
 BenchmarkOption = Annotated[
@@ -33,6 +37,16 @@ TraceFile = Annotated[
 ]
 OutFile = Annotated[
     Path | None, typer.Option("--out", help="Trace file. [traces/BENCHMARK.MODEL.jsonl.gz]")
+]
+KeyVariable = Annotated[
+    str, typer.Option("--key-variable", help="Environment variable that holds the key.")
+]
+MaxUsd = Annotated[
+    float | None, typer.Option("--max-usd", help="Stop before spending more than this.")
+]
+Concurrency = Annotated[int, typer.Option("--concurrency", min=1, help="Parallel requests.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the estimated cost and send no request.")
 ]
 _KNOWN = "gsm8k,math500,arc_challenge,mmlu_pro_stem,commonsense_qa,humaneval"
 
@@ -79,9 +93,7 @@ def build(
     base_url: Annotated[
         str | None, typer.Option("--base-url", help="OpenAI-compatible server. [OpenAI's]")
     ] = None,
-    key_variable: Annotated[
-        str, typer.Option("--key-variable", help="Environment variable that holds the key.")
-    ] = "OPENAI_API_KEY",
+    key_variable: KeyVariable = "OPENAI_API_KEY",
     form: Annotated[
         FormName,
         typer.Option(
@@ -91,9 +103,7 @@ def build(
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", min=1, help="Most tokens of an answer.")
     ] = 2048,
-    max_usd: Annotated[
-        float | None, typer.Option("--max-usd", help="Stop before spending more than this.")
-    ] = None,
+    max_usd: MaxUsd = None,
     usd_in: Annotated[
         float | None,
         typer.Option("--usd-in", help="USD for a million input tokens; --batch halves it."),
@@ -101,9 +111,7 @@ def build(
     usd_out: Annotated[
         float | None, typer.Option("--usd-out", help="USD for a million output tokens.")
     ] = None,
-    concurrency: Annotated[
-        int, typer.Option("--concurrency", min=1, help="Parallel requests.")
-    ] = 8,
+    concurrency: Concurrency = 8,
     repair_latex: Annotated[
         bool,
         typer.Option(
@@ -122,9 +130,7 @@ def build(
             help="With --batch: wait this many seconds, then exit; run it again for the rest.",
         ),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the estimated cost and send no request.")
-    ] = False,
+    dry_run: DryRun = False,
     folder: FolderOption = None,
     limit: LimitOption = None,
     out: OutFile = None,
@@ -174,27 +180,85 @@ def weigh(
     ],
     model: Annotated[str, typer.Option("--model", help="Causal LM: folder, Hub id, ID@REVISION.")],
     benchmark: BenchmarkOption,
+    base_url: Annotated[
+        str | None,
+        typer.Option("--base-url", help="Server of the model (vLLM). [a local model]"),
+    ] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            "--tokenizer",
+            help="With --base-url: the model's tokenizer, folder or Hub id. [--model]",
+        ),
+    ] = None,
+    key_variable: KeyVariable = "OPENAI_API_KEY",
+    max_usd: MaxUsd = None,
+    usd_in: Annotated[
+        float | None, typer.Option("--usd-in", help="USD for a million tokens that are weighed.")
+    ] = None,
+    concurrency: Concurrency = 8,
+    dry_run: DryRun = False,
     folder: FolderOption = None,
     limit: LimitOption = None,
     out: OutFile = None,
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Weight given reasoning by the token probabilities of a local open model."""
+    """Weight given reasoning by the token probabilities of an open model, local or on a server.
+
+    With --base-url the same command resumes after any stop and pays for no answer twice.
+    """
     from dataselect.compute import require_device
-    from dataselect.scoring.local_frontier import LocalFrontier
     from dataselect.traces.library import trace_path
     from dataselect.traces.recording.texts import read_reasoning
     from dataselect.traces.trace import write_traces
 
-    with errors(), notes(report):
+    with errors(resume=base_url is not None), notes(report):
         texts = read_reasoning(file)
         chosen = one_benchmark(benchmark, folder, limit)
+        if base_url is not None:
+            from dataselect.scoring.served_frontier import ServedOptions
+            from dataselect.traces.recording.endpoint import Endpoint
+            from dataselect.traces.recording.spending import Prices
+
+            path = out or trace_path(DEFAULT_TRACES, chosen.id, model)
+            prices = None if usd_in is None else Prices(usd_in, usd_in)
+            endpoint = Endpoint(model, base_url, key_variable, concurrency=concurrency)
+            options = ServedOptions(tokenizer, prices, max_usd)
+            _weigh_by_server(chosen, texts, endpoint, path, options, dry_run)
+            return
+        from dataselect.scoring.local_frontier import LocalFrontier
+
         frontier = LocalFrontier(model, require_device(device.value))
         traces = frontier.weigh(chosen, texts)
         path = out or trace_path(DEFAULT_TRACES, chosen.id, frontier.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_traces(path, traces.header, traces.traces.values(), traces.exclusions)
         say_written(path, traces)
+
+
+def _weigh_by_server(
+    benchmark: "BenchmarkItems",
+    texts: "Mapping[str, str]",
+    endpoint: "Endpoint",
+    out: Path,
+    options: "ServedOptions",
+    dry_run: bool,
+) -> None:
+    from rich.console import Console
+
+    from dataselect.report.tables.trace_build import OnlyEstimated, ShownBuild
+    from dataselect.scoring.served_frontier import weigh_by_server
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    today = datetime.now(UTC).date().isoformat()
+    try:
+        with ShownBuild(Console(stderr=True), dry_run) as watch:
+            traces = weigh_by_server(
+                benchmark, texts, endpoint, out, options, created=today, watch=watch
+            )
+    except OnlyEstimated:
+        return
+    say_written(out, traces)
 
 
 def report(text: str) -> None:
