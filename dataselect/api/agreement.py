@@ -124,6 +124,10 @@ class Agreements(Result):
             lambda each: {part["share"]: part for part in each["kept"]},
         )
 
+    def _shown_notes(self) -> tuple[str, ...]:
+        counting = (self.document["counting"] or {}).values()
+        return (*(each["text"] for each in counting), *self.notes)
+
     def _shown(self) -> Mapping[str, pd.DataFrame]:
         table = self.table.drop(columns=["metric", "size", "target"])
         share = f"{self.settings.confidence:.0%}"

@@ -33,9 +33,9 @@ class Counts:
     followed: tuple[IntArray, ...]
     """By depth − 1: how often each node is followed by any token."""
     followers: tuple[NDArray[np.float64], ...]
-    """By depth − 1: how many different tokens follow each node."""
+    """By depth − 1: how many different tokens follow each node; at least 1 where any does."""
     exact: bool
-    """Whether `followers` is exact, and not an estimate."""
+    """Whether `followers` is exact, and not an estimate within what the counts allow."""
 
 
 def count(
@@ -118,6 +118,22 @@ class _Walk:
             self._unigrams,
             tuple(self._ngrams),
             tuple(self._followed),
-            tuple(each.numbers for each in self._followers),
+            tuple(
+                self._bounded(depth, each.numbers)
+                for depth, each in enumerate(self._followers, start=1)
+            ),
             all(each.exact for each in self._followers),
         )
+
+    def _bounded(self, depth: int, followers: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Numbers of followers of the nodes at a depth, within what the counts allow.
+
+        An estimate may be 0 for a context that was seen, and then a token that did not follow it
+        would be impossible. Each n-gram that was asked for and seen is a follower, and there are no
+        more of them than times that any followed.
+        """
+        followed = self._followed[depth - 1]
+        seen = self._trie.parents(depth + 1)[self._ngrams[depth - 1] > 0]
+        known = np.bincount(seen, minlength=len(followed))
+        fewest = np.maximum(known, followed > 0)
+        return np.clip(followers, fewest, np.minimum(followed, self._trie.vocabulary))

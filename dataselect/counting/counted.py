@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from dataselect.scoring.prepare import PreparedItem
 
 KIND = "counted"
-COUNTING_VERSION = 1
+COUNTING_VERSION = 2
 """Increase it whenever the same text and traces would get other scores: another model, smoothing or
-way of counting."""
+way of counting. 2: an estimated number of followers is at least 1 for a context that was seen."""
 ORDERS = (1, 2, 3, 4, 5)
 SCORES = ("trace_nll", "rbridge")
 

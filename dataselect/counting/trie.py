@@ -55,6 +55,10 @@ class NgramTrie:
         """Nodes at this depth, from 1."""
         return len(self._levels[depth - 1])
 
+    def parents(self, depth: int) -> IntArray:
+        """Of each node at `depth` (from 2), its node one token shorter."""
+        return np.asarray(self._levels[depth - 1].to_numpy(), np.int64) // self.vocabulary
+
     def first(self, tokens: IntArray) -> IntArray:
         """The node at depth 1 of each token, or ABSENT."""
         return self._first[tokens]

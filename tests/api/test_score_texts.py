@@ -143,6 +143,7 @@ def test_the_table_of_texts_goes_into_agree(traced: Any) -> None:
     assert one["text"] == (
         "Counting words alone (unigrams) would have chosen sums-text, 0.5 behind the best, both."
     )
+    assert one["text"] in agreements._repr_html_()
     assert agreements.gains.loc["rbridge", "baseline"] == "ngram1_trace_nll"
     result = traced.invoke(
         *("agree", path, "target.csv", "--json"),

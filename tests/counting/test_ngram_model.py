@@ -105,6 +105,24 @@ def test_distinct_followers_with_too_few_bits_are_right_on_average() -> None:
     assert np.abs(estimated.numbers / truth - 1).mean() < 0.08
 
 
+def test_estimates_make_no_token_impossible(tmp_path: Path) -> None:
+    """With nearly all bits taken most pairs are missed, so contexts seem to have no follower."""
+    rng = np.random.default_rng(1)
+    text = rng.integers(0, 300, 40_000).tolist()
+    asked = [rng.integers(0, 300, 400).tolist(), text[:400]]
+    trie = NgramTrie(asked, 3, 300)
+    counts = count(trie, [Part(token_stream(tmp_path / "text", text), len(text))], bits=1 << 12)
+    assert not counts.exact
+    for followed, followers in zip(counts.followed, counts.followers, strict=True):
+        assert (followers[followed > 0] >= 1).all()
+        assert (followers <= followed).all()
+    nll = token_nll(trie, counts)
+    assert np.isfinite(nll).all()
+    sure = count(trie, [Part(str(tmp_path / "text"), len(text))])
+    assert sure.exact
+    assert np.abs(nll - token_nll(trie, sure)).mean() < 0.5
+
+
 def test_distinct_followers_with_enough_bits_are_exact() -> None:
     keys = np.random.default_rng(0).integers(0, 1000, 5000)
     exact = DistinctFollowers(10, 100)
