@@ -79,16 +79,21 @@ def screen(experiment: Experiment) -> Screening:
         bootstrap=experiment.bootstrap,
     )
     runs = {name: table[RANKED_BY] for name, table in scores.runs.items()}
-    ranking, uncertainty = with_uncertainty(ranking, runs, _gap(experiment, scores), plan.seed)
+    ranking, uncertainty = with_uncertainty(
+        ranking, runs, gap_of(experiment, scores, RANKED_BY), plan.seed
+    )
     rule = PruningRule(chosen.keep, chosen.min_probability, chosen.keep_at_most)
     kept_by = survivors(ranking, rule)
     noise = {name: signal_to_noise(values, plan.confidence) for name, values in runs.items()}
     return Screening(scores, ranking, tuple(kept_by), uncertainty, noise, kept_by)
 
 
-def _gap(experiment: Experiment, scores: StageScores) -> Gap | None:
-    """The gap that the plan names; None if it has none, or if that of published proxies is meant
-    and the FLOPs of these are not known."""
+def gap_of(experiment: Experiment, scores: StageScores, metric: str) -> Gap | None:
+    """The gap of a metric of the proxies, as the plan names it.
+
+    The plan's own measurement is of the metric that candidates are ranked by. None if the plan has
+    no gap, or if that of published proxies is meant and the FLOPs of these are not known.
+    """
     plan, target = experiment.plan, experiment.manifest.target
     if plan.screen.discrepancy == "none":
         return None
@@ -96,8 +101,9 @@ def _gap(experiment: Experiment, scores: StageScores) -> Gap | None:
     target_flops = training_flops(target.size, target.total_tokens)
     published = None
     if size is not None and tokens is not None:
-        published = gap_for(RANKED_BY).gap(training_flops(size, tokens), target_flops)
-    if (own := experiment.agreement) is None:
+        published = gap_for(metric).gap(training_flops(size, tokens), target_flops)
+    own = experiment.agreement
+    if own is None or metric != RANKED_BY:
         return published
     known = UNKNOWN.gap(0.0, target_flops) if published is None else published
     return measured_gap(own, known, size, target.size)
@@ -114,17 +120,20 @@ def ablate(
     `others` are more scores of the same items and candidates, by name and benchmark.
     """
     tables = screening.scores.tables
-    measured = next(iter(tables.values()))
-    return ablation(
-        {
-            metric: {
-                name: -by_metric[metric] if metric == "accuracy" else by_metric[metric]
-                for name, by_metric in tables.items()
-            }
-            for metric in measured
+    compared = {
+        metric: {
+            name: -by_metric[metric] if metric == "accuracy" else by_metric[metric]
+            for name, by_metric in tables.items()
         }
-        | dict(others),
+        for metric in next(iter(tables.values()))
+    } | dict(others)
+    gaps = {metric: gap_of(experiment, screening.scores, metric) for metric in compared}
+    known = screening.uncertainty
+    return ablation(
+        compared,
         screening.ranking.method,
         target=truth,
         bootstrap=experiment.bootstrap,
+        gaps={metric: gap for metric, gap in gaps.items() if gap is not None},
+        seeds=1 if known is None else known.seeds,
     )
