@@ -9,12 +9,17 @@ first metric's ranking is compared with itself on resampled items.
 Only known targets can show whether a difference is a gain. Where there are some, each metric's
 decision accuracy is compared with the first's on the same resampled candidates.
 
-Not covered: the noise of seeds, which may reorder candidates further. With several seeds the scores
-are means over them, and these means are compared.
+Each metric's own first candidate comes with the probability that it is the best at target size, as
+far as the gap of that metric is known: of most metrics nothing is published, and their probability
+rests on a wide guess.
+
+Not covered by the comparison of orders: the noise of seeds, which may reorder candidates further.
+With several seeds the scores are means over them, and these means are compared.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -26,7 +31,9 @@ from dataselect.decisions.agreement import (
     decision_accuracy,
 )
 from dataselect.decisions.bootstrap import DEFAULT, Bootstrap
-from dataselect.decisions.ranking import Array, Method, bootstrap_rank
+from dataselect.decisions.discrepancy import Basis, Gap
+from dataselect.decisions.ranking import Array, Method, Ranking, bootstrap_rank
+from dataselect.decisions.uncertainty import assumed, best_probabilities
 from dataselect.errors import InputError
 
 FEWEST = 3
@@ -55,6 +62,11 @@ class MetricRanking:
     metric's better candidate first."""
     agreement: Agreement | None
     """Agreement with the known targets; None if there are too few."""
+    p_first: float | None
+    """Probability that its first candidate is the best at target size, with the usual noise of
+    seeds and the metric's gap; None where none was given."""
+    basis: Basis | None
+    """What that gap rests on; None where none was given."""
     gain: AccuracyDifference | None
     """The first metric's decision accuracy less this one's; None for the first and without enough
     known targets."""
@@ -84,11 +96,14 @@ def ablation(
     *,
     target: Mapping[str, float] | None = None,
     bootstrap: Bootstrap = DEFAULT,
+    gaps: Mapping[str, Gap] = MappingProxyType({}),
+    seeds: int = 1,
 ) -> Ablation:
     """Compare the first metric of `tables` with each other one.
 
     `tables`: by metric and benchmark, items x candidates, lower is better; items that one of the
     metrics lacks are left out for all. `target`: known accuracies by candidate, higher is better.
+    `gaps`: by metric, between its score and the target. `seeds`: number that scores are means of.
 
     Raises InputError when the metrics share no item of a benchmark, and as `bootstrap_rank` does.
     """
@@ -120,6 +135,8 @@ def ablation(
             expected_same_order=float((1 + product).mean() / 2),
             differing=() if metric == first else _pairs(names, scores[first], sure),
             agreement=_agreement(series, truth, bootstrap),
+            p_first=_p_first(rankings[metric], gaps.get(metric), seeds, bootstrap.seed),
+            basis=gaps[metric].basis if metric in gaps else None,
             gain=None if metric == first else _gain(scores[first], series, truth, bootstrap),
         )
     return Ablation(
@@ -130,6 +147,13 @@ def ablation(
         known=0 if truth is None else len(truth),
         confidence=bootstrap.confidence,
     )
+
+
+def _p_first(ranking: Ranking, gap: Gap | None, seeds: int, seed: int) -> float | None:
+    if gap is None:
+        return None
+    chances = best_probabilities(ranking, assumed(ranking, gap, seeds), seed)
+    return next(iter(chances.values()))
 
 
 def _on_shared_items(tables: Mapping[str, Tables]) -> dict[str, dict[str, pd.DataFrame]]:

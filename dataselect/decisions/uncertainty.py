@@ -107,6 +107,22 @@ def best_probabilities(
     return {str(name): float(p) for name, p in zip(ranking.table.index, shares, strict=True)}
 
 
+def assumed(ranking: Ranking, gap: Gap, seeds: int) -> Uncertainty:
+    """The uncertainty of a ranking by means over seeds of which only their usual noise is known."""
+    spread = float(ranking.table["score"].std(ddof=0))
+    return Uncertainty(
+        seeds,
+        gap.seed_sd * spread / math.sqrt(seeds),
+        False,
+        gap.tau * spread,
+        gap.extrapolated,
+        gap.source,
+        gap.doubt,
+        gap.basis,
+        gap.candidates,
+    )
+
+
 def seed_noise(
     runs: Mapping[str, pd.Series], method: Method, units: ScoreUnits | None = None
 ) -> tuple[float, int] | None:

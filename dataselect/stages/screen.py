@@ -106,7 +106,7 @@ def screen(
     elif counted is not None:
         spread = spread_without_selection(ranking.table["score"], counted)
     runs = {name: table[RANKED_BY] for name, table in scores.runs.items()}
-    gap = _gap(experiment, stage, chosen, scores)
+    gap = gap_of(experiment, stage, chosen, scores, RANKED_BY)
     ranking, uncertainty = with_uncertainty(ranking, runs, gap, plan.seed, spread)
     rule = PruningRule(chosen.keep, chosen.min_probability, chosen.keep_at_most)
     kept_by = survivors(ranking, rule)
@@ -114,11 +114,14 @@ def screen(
     return Screening(scores, ranking, tuple(kept_by), uncertainty, noise, kept_by)
 
 
-def _gap(
-    experiment: Experiment, stage: StageName, chosen: Screen, scores: StageScores
+def gap_of(
+    experiment: Experiment, stage: StageName, chosen: Screen, scores: StageScores, metric: str
 ) -> Gap | None:
-    """The gap that the stage names; None if it has none, or if that of published proxies is meant
-    and the FLOPs of these are not known."""
+    """The gap of a metric of the proxies, as the stage names it.
+
+    The plan's own measurement is of the metric that candidates are ranked by. None if the stage has
+    no gap, or if that of published proxies is meant and the FLOPs of these are not known.
+    """
     target = experiment.manifest.target
     if chosen.discrepancy == "none":
         return None
@@ -126,8 +129,9 @@ def _gap(
     target_flops = training_flops(target.size, target.total_tokens)
     published = None
     if size is not None and tokens is not None:
-        published = gap_for(RANKED_BY).gap(training_flops(size, tokens), target_flops)
-    if (own := experiment.agreements.get(stage)) is None:
+        published = gap_for(metric).gap(training_flops(size, tokens), target_flops)
+    own = experiment.agreements.get(stage)
+    if own is None or metric != RANKED_BY:
         return published
     known = UNKNOWN.gap(0.0, target_flops) if published is None else published
     return measured_gap(own, known, size, target.size)
@@ -148,18 +152,25 @@ def ablate(
     measured = [
         metric
         for metric in next(iter(tables.values()))
-        if all(len(each[metric]) == len(each["rbridge"]) for each in tables.values())
+        if all(len(each[metric]) == len(each[RANKED_BY]) for each in tables.values())
     ]
-    return ablation(
-        {
-            metric: {
-                name: -by_metric[metric] if metric == "accuracy" else by_metric[metric]
-                for name, by_metric in tables.items()
-            }
-            for metric in measured
+    compared = {
+        metric: {
+            name: -by_metric[metric] if metric == "accuracy" else by_metric[metric]
+            for name, by_metric in tables.items()
         }
-        | dict(others),
+        for metric in measured
+    } | dict(others)
+    stage, chosen = StageName.SCREEN, experiment.plan.screen
+    gaps = {
+        metric: gap_of(experiment, stage, chosen, screening.scores, metric) for metric in compared
+    }
+    known = screening.uncertainty
+    return ablation(
+        compared,
         screening.ranking.method,
         target=truth,
         bootstrap=experiment.bootstrap,
+        gaps={metric: gap for metric, gap in gaps.items() if gap is not None},
+        seeds=1 if known is None else known.seeds,
     )

@@ -47,7 +47,7 @@ def document(result: Result) -> dict[str, Any]:
 def test_the_document_has_the_documented_fields(agree: Agree) -> None:
     found = document(agree("--lower-is-better", "--trust-direction", "--json"))
     assert list(found) == [
-        *("metrics", "counting", "ceiling", "stability", "convention", "candidates"),
+        *("metrics", "counting", "ceiling", "stability", "convention", "candidates", "target_size"),
         *("lower_is_better", "target_lower_is_better", "confidence", "draws", "seed", "notes"),
     ]
     assert list(found["metrics"]) == ["nll", "acc"]
@@ -55,8 +55,11 @@ def test_the_document_has_the_documented_fields(agree: Agree) -> None:
     assert list(nll) == [
         *("metric", "size", "target", "candidates", "decision_accuracy", "kendall_tau", "pairs"),
         *("target_ties", "proxy_ties", "decision_accuracy_interval", "kendall_tau_interval"),
-        *("top", "kept", "stated", "chosen", "best", "gain"),
+        *("effective_pairs", "scores", "spread", "seeds", "seed_sd", "top", "kept", "stated"),
+        *("chosen", "best", "gain"),
     ]
+    assert nll["scores"] == {"a": 3.0, "b": 2.0, "c": 1.0, "d": 1.5}
+    assert (nll["seeds"], nll["seed_sd"], nll["effective_pairs"]) == (1, None, 2)
     assert (nll["decision_accuracy"], nll["kendall_tau"], nll["pairs"]) == (1, 1, 6)
     assert nll["top"] == {
         "1": {"regret": 0, "chance_regret": pytest.approx(0.15), "hit_rate": 1},
@@ -357,3 +360,13 @@ class TestDataDecide:
         surest = found["metrics"]["nll@6M -> arc_challenge"]["stated"][-1]
         assert surest["stated"] > 0.95
         assert surest["accuracy"] < 0.5
+
+
+def test_out_writes_the_document_that_json_prints(agree: Agree, tmp_path: Path) -> None:
+    file = tmp_path / "agreement.json"
+    options = ("--lower-is-better", "--trust-direction", "--out", str(file))
+    printed = document(agree(*options, "--json"))
+    assert json.loads(file.read_text()) == printed
+    assert "decision" in agree(*options).stdout
+    failed = agree(*options[:2], "--out", str(tmp_path / "no" / "folder" / "a.json"))
+    assert failed.exit_code in (0, 2)

@@ -1,5 +1,6 @@
 """The command as a user runs it: in a separate process, killed and restarted."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -11,8 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+import dataselect as ds
 from dataselect.store import Store, lock
 
 MAKES_A_LONG_STAGE_1 = "300k"
@@ -69,6 +72,36 @@ def test_run_ranks_reports_and_is_reproduced_by_resolved_yaml(project: Any) -> N
     assert "Every metric's ranking" in again.stdout
     assert ledger.read_bytes() == spent, "something was computed again"
     assert seconds < 20, "generous: two busy cores; the figure is measured elsewhere"
+
+
+def test_a_plan_can_name_its_own_measured_gap(project: Any) -> None:
+    proxy = pd.DataFrame({"id": list("abcd"), "size": "20k", "rbridge": [1.0, 1.2, 1.5, 1.9]})
+    target = pd.DataFrame({"id": list("abcd"), "arc": [0.5, 0.4, 0.45, 0.2]})
+    own = project.folder / "own.json"
+    ds.agree(proxy, target, lower_is_better=True).write(own)
+    text = project.plan.read_text()
+    before, _, after = text.partition("predict:\n")
+    after = after[after.index("compute:") :]
+    project.plan.write_text(before.replace("keep: 2", "keep: 2\n  discrepancy: own.json") + after)
+    checked = project.run("validate", "candidates.yaml")
+    assert "gap between proxy and target: by own.json (rbridge@20k)" in checked.stdout
+    ran = project.run("run", "candidates.yaml")
+    assert ran.returncode == 0, ran.stderr
+    report = project.report()
+    assert report["stages"]["stage1"]["doubt"]["basis"] == "measured"
+    assert "your own proxies of 4 known targets" in report["verdict"]
+    digest = hashlib.sha256(own.read_bytes()).hexdigest()
+    made = report["provenance"]["discrepancy"]
+    assert (made["file"], made["sha256"]) == ("own.json", digest)
+    assert made["comparisons"]["rbridge@20k"]["candidates"] == 4
+    resolved = (project.folder / "reports" / "candidates" / "resolved.yaml").read_text()
+    assert 'discrepancy: "../../own.json"' in resolved
+    assert f"# screen: discrepancy own.json was sha256 {digest}" in resolved
+    own.write_text(own.read_text().replace('"rbridge"', '"loss"'))
+    for command in ("validate", "run"):
+        refused = project.run(command, "candidates.yaml")
+        assert refused.returncode == 2
+        assert "own.json: it compares no 'rbridge'" in refused.stderr
 
 
 def test_cached_run_never_imports_torch_nor_what_only_mixtures_need(project: Any) -> None:

@@ -157,6 +157,21 @@ def test_as_many_may_go_on_as_the_rule_allows(tmp_path: Path) -> None:
     assert [screen.most(2) for screen in screens] == [2, 2, 2]
 
 
+@pytest.mark.parametrize(
+    ("value", "file"), [("published", None), ("none", None), ("own/gap.json", "own/gap.json")]
+)
+def test_a_gap_is_published_none_or_a_file(tmp_path: Path, value: str, file: str | None) -> None:
+    screen = load_text(tmp_path, PLAN.replace("keep: 3", f"keep: 3\n  discrepancy: {value}")).screen
+    assert screen.discrepancy == value
+    assert screen.agreement_file == file
+
+
+def test_a_gap_of_another_name_is_refused(tmp_path: Path) -> None:
+    for value, said in (("publishd", "did you mean 'published'"), ("own.csv", "ends in .json")):
+        with pytest.raises(InputError, match=f"discrepancy: '{value}' is no gap.*{said}"):
+            load_text(tmp_path, PLAN.replace("keep: 3", f"keep: 3\n  discrepancy: {value}"))
+
+
 def test_the_ladder_of_the_plan_is_the_ladder_that_is_trained() -> None:
     assert list(LADDER_SIZES) == list(LADDER)
 

@@ -7,6 +7,7 @@ import pytest
 from dataselect.decisions.ablation import ablation
 from dataselect.decisions.agreement import accuracy_difference
 from dataselect.decisions.bootstrap import Bootstrap
+from dataselect.decisions.discrepancy import gap_for
 from dataselect.errors import InputError
 
 NAMES = ["a", "b", "c", "d", "e", "f"]
@@ -113,3 +114,18 @@ def test_paired_intervals_are_narrower_than_the_two_apart() -> None:
     second = first + pd.Series(0.1 * rng.normal(size=40), index=index)
     found = accuracy_difference(first, second, target, bootstrap=Bootstrap(draws=400, seed=0))
     assert found.interval[1] - found.interval[0] < 0.1
+
+
+def test_a_metrics_first_is_the_best_as_surely_as_its_gap_is_known() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 0.1, (60, 6)) + np.array([0, 1, 1.1, 1.2, 1.3, 1.4])
+    table = pd.DataFrame(values, columns=list("abcdef"))
+    tables = {"rbridge": {"x": table}, "trace_nll": {"x": table}, "own": {"x": table}}
+    gaps = {metric: gap_for(metric).gap(1e17, 7e20) for metric in ("rbridge", "trace_nll")}
+    found = ablation(tables, bootstrap=Bootstrap(draws=2000), gaps=gaps).metrics
+    published, guessed = found["rbridge"].p_first, found["trace_nll"].p_first
+    assert published is not None
+    assert guessed is not None
+    assert 1 / 6 < guessed < published < 1
+    assert [each.basis for each in found.values()] == ["published", "prior", None]
+    assert found["own"].p_first is None

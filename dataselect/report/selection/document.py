@@ -184,6 +184,8 @@ def _ablation(ablation: "Ablation") -> dict[str, Any]:
                 "decision_accuracy": each.agreement and each.agreement.decision_accuracy,
                 "decision_accuracy_interval": each.agreement
                 and each.agreement.decision_accuracy_interval,
+                "p_first": each.p_first,
+                "basis": each.basis,
                 "gain": each.gain and each.gain.difference,
                 "gain_interval": each.gain and each.gain.interval,
             }

@@ -149,6 +149,7 @@ def ablation_lines(ablation: Mapping[str, Any] | None) -> list[str]:
             str(len(each["differing"])) if metric != ablation["first"] else "–",
             numbers.with_interval(each["decision_accuracy"], each["decision_accuracy_interval"]),
             numbers.with_interval(each["gain"], each["gain_interval"]),
+            _p_first(each),
         ]
         for metric, each in metrics.items()
     ]
@@ -158,13 +159,21 @@ def ablation_lines(ablation: Mapping[str, Any] | None) -> list[str]:
         "## Every metric's ranking in Stage 1",
         ablation_verdict(ablation),
         table(["rank by", *titles], ranks, " " + "r" * len(titles)),
-        table([*head, f"{first} better by"], rows, " rrrrrr"),
+        table([*head, f"{first} better by", "P(its first is best)"], rows, " rrrrrrr"),
         f"Same order: share of the {ablation['pairs']} pairs that a metric and {first} put in the "
         f"same order; on other items: the same, expected on resampled items ({first}: with "
         f"itself). Surely differ: pairs that the two put in opposite order with probability "
         f"{ablation['confidence']:g} or more over items. Intervals resample candidates, the same "
-        "for both metrics.",
+        "for both metrics. P(its first is best): at target size, by what is published of that "
+        "metric's gap between proxy and target or by the plan's own; ? marks a wide guess, since "
+        "nothing is published of it.",
     ]
+
+
+def _p_first(metric: Mapping[str, Any]) -> str:
+    """The probability that a metric's first is the best, marked where it rests on a guess."""
+    p = metric.get("p_first")
+    return numbers.probability(p) + ("?" if metric.get("basis") == "prior" else "")
 
 
 def ablation_verdict(ablation: Mapping[str, Any]) -> str:

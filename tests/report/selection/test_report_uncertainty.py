@@ -11,7 +11,7 @@ from rich.console import Console
 
 from dataselect.decisions.ablation import ablation
 from dataselect.decisions.bootstrap import Bootstrap
-from dataselect.decisions.discrepancy import LIKELIHOOD, Gap
+from dataselect.decisions.discrepancy import LIKELIHOOD, Gap, gap_for
 from dataselect.decisions.pruning import PruningRule, survivors
 from dataselect.decisions.signal_to_noise import signal_to_noise
 from dataselect.decisions.uncertainty import with_uncertainty
@@ -91,6 +91,39 @@ def test_an_extrapolation_is_called_so(make_selection: MakeSelection) -> None:
         made["stages"]["stage1"]["doubt"]["extrapolated"]
         in made["stages"]["stage1"]["doubt"].values()
     )
+
+
+def test_the_plans_own_gap_is_named_with_its_candidates(make_selection: MakeSelection) -> None:
+    source = "own.json: decision accuracy 0.80 [0.60, 0.90] over 12 candidates"
+    own = Gap(0.5, 0.3, None, source, 0.4, "measured", 12)
+    made, text, shown = texts(with_doubt(make_selection(stage2=False), own))
+    assert "judging by your own proxies of 12 known targets" in made["verdict"]
+    doubt = made["stages"]["stage1"]["doubt"]
+    assert (doubt["basis"], doubt["known_targets"], doubt["tau_doubt"]) == ("measured", 12, 0.4)
+    assert "how far your own proxies were from the order of known targets" in text
+    assert "itself known within a factor of 1.5" in text
+    assert "P(best 2) at target size rests on own.json: decision accuracy 0.80" in shown
+    far = Gap(0.5, 0.3, "its proxies have 1M parameters", source, 0.4, "measured", 12)
+    made, text, shown = texts(with_doubt(make_selection(stage2=False), far))
+    assert "by an extrapolation from your own proxies of 12 known targets" in made["verdict"]
+    assert "Here it is an extrapolation: its proxies have 1M parameters." in text
+    assert "an extrapolation" in shown
+
+
+def test_a_wide_guess_is_called_a_guess(make_selection: MakeSelection) -> None:
+    guess = gap_for("trace_nll").gap(1e18, LIKELIHOOD.target_flops)
+    made, text, shown = texts(with_doubt(make_selection(stage2=False), guess))
+    assert "by a wide guess, since nothing is published of this metric" in made["verdict"]
+    assert "itself known within a factor of 2.7" in text
+    assert "rests on no published runs of this metric" in shown.replace("\n", " ")
+
+
+def test_every_basis_has_its_line_in_the_terminal(make_selection: MakeSelection) -> None:
+    _, _, shown = texts(with_doubt(make_selection(stage2=False), NEAR))
+    assert "P(best 2) at target size rests on likelihoods of OLMES's ten tasks" in shown
+    _, _, shown = texts(with_doubt(make_selection(stage2=False), None))
+    assert "P(best 2): of the scores alone, without a gap to the target" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
 
 
 def test_measured_seeds_are_in_the_intervals(make_selection: MakeSelection) -> None:
