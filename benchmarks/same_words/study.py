@@ -45,7 +45,7 @@ SIZES: Mapping[str, Mapping[str, Any]] = {
     "large": {"hidden_size": 64, "tokens": 160_000, "batch_size": 4},
     "long": {"hidden_size": 32, "tokens": 400_000, "batch_size": 4},
 }
-"""Proxies of two layers, of about 1/104, 1/27, 1/10 and 1/13 of the target's FLOPs. `long` was added
+"""Two layers, of about 1/104, 1/27, 1/10 and 1/13 of the target's FLOPs. `long` was added
 after the others' scores were seen: fewer parameters, half as many tokens as the target."""
 
 

@@ -28,11 +28,11 @@ from scipy.optimize import least_squares
 from dataselect.compute.machine import processor_name
 from dataselect.transfer.chance import known_chance
 from dataselect.transfer.curves import FAMILIES, Curve, NoFitError, best_curve, fit_curve
+from dataselect.transfer.fitting import robust_methods
 from dataselect.transfer.function import Provenance, Setting, fit
 from dataselect.transfer.held_out import Errors, Method, Predictor, errors, last_split
 from dataselect.transfer.neighbours import averaged, blocks
 from dataselect.transfer.pairs import Pairs
-from dataselect.transfer.protocols import robust_methods
 from dataselect.transfer.robust import bounds, fit_robust
 from dataselect.transfer.sigmoid import fit_sigmoid
 

@@ -40,7 +40,6 @@ from dataselect.transfer.chance import known_chance
 from dataselect.transfer.function import Provenance, Setting
 from dataselect.transfer.pairs import PairsFile
 from dataselect.transfer.protocols import PaperFit, RobustFit, fit_paper, fit_robustly
-from dataselect.transfer.robust import LEAST_POINTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -178,6 +177,7 @@ def fit(
 ) -> dict[str, PaperFit | RobustFit]:
     """A transfer function for each benchmark, fitted on pairs read from the table `file`."""
     fits: dict[str, PaperFit | RobustFit] = {}
+    prior = paired.spec.read_prior()
     for name, pairs in file.benchmarks.items():
         provenance = Provenance(
             measured.settings[name],
@@ -188,7 +188,7 @@ def fit(
         fits[name] = (
             fit_paper(pairs, provenance, paired.spec.seed)
             if protocol == "paper"
-            else fit_robustly(pairs, provenance, paired.spec.seed, falling=True)
+            else fit_robustly(pairs, provenance, paired.spec.seed, falling=True, prior=prior)
         )
     return fits
 
@@ -253,12 +253,12 @@ def _without(
                 isinstance(paired.target, Series) and paired.target.members[point.target] in targets
             )
         )
-        if len(kept) < LEAST_POINTS:
+        if len(kept) < paired.spec.least_pairs:
             first, why = next(iter({**proxies, **targets}.items()))
             raise InputError(
                 paired.spec.where("pair"),
                 f"{name}: {len(kept)} pairs are left without the checkpoints that failed "
-                f"({first.label}: {why}); {LEAST_POINTS} are needed",
+                f"({first.label}: {why}); {paired.spec.least_pairs} are needed",
                 "give intact checkpoints, or more of them",
             )
         matches[name] = replace(each, found=kept)

@@ -15,7 +15,6 @@ from dataselect.calibration.training import check_training_sets
 from dataselect.errors import InputError
 from dataselect.scoring.series import Member, check_one_tokenizer, resolve
 from dataselect.store import content_key
-from dataselect.transfer.robust import LEAST_POINTS
 from dataselect.wording import quoted
 
 
@@ -108,10 +107,10 @@ def pair(spec: CalibrationSpec) -> Paired:
     }
     matches = {name: match(list(proxy.members), known[name], spec.pair) for name in names}
     for name, found in matches.items():
-        if len(found.found) < LEAST_POINTS:
+        if len(found.found) < spec.least_pairs:
             raise InputError(
                 spec.where("pair"),
-                f"{name}: {found.describe()}; {LEAST_POINTS} pairs are needed",
+                f"{name}: {found.describe()}; {spec.least_pairs} pairs are needed",
                 "widen 'pair', or add checkpoints or accuracies",
             )
     paired = Paired(spec, proxy, target, matches)

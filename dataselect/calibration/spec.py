@@ -15,6 +15,10 @@ from dataselect.config.benchmark import Benchmark
 from dataselect.config.checkpoints import Checkpoints
 from dataselect.config.proxy import Seed
 from dataselect.config.schema import Document, FieldError, Id, Section, Text, read
+from dataselect.transfer.prior import Prior
+from dataselect.transfer.prior_file import PUBLIC, read_prior
+from dataselect.transfer.protocols import LEAST_FOR_PAPER
+from dataselect.transfer.robust import LEAST_POINTS
 from dataselect.units import Count, Number
 from dataselect.wording import nearest, quoted
 
@@ -164,8 +168,32 @@ class CalibrationSpec(Document):
     protocol: Literal["robust", "paper"] = "robust"
     """How functions are fitted and judged."""
 
+    prior: Text | None = None
+    """Prior on slope and scatter, for few datasets: `public`, or a file relative to this one. With
+    the robust protocol alone."""
+
     seed: Seed = 0
     """Seed of the five folds."""
+
+    @property
+    def least_pairs(self) -> int:
+        """Pairs of a benchmark that are needed."""
+        if self.protocol == "paper":
+            return LEAST_FOR_PAPER
+        return LEAST_POINTS if self.prior is None else 1
+
+    def read_prior(self) -> Prior | None:
+        """The prior, if one is named. Raises InputError if it cannot be read."""
+        if self.prior is None or self.prior == PUBLIC:
+            return None if self.prior is None else read_prior(PUBLIC)
+        return read_prior(self.base / self.prior)
+
+    @model_validator(mode="after")
+    def _prior_fits_the_protocol(self) -> Self:
+        if self.prior is not None and self.protocol == "paper":
+            fix = "leave it out, or use the robust protocol"
+            raise FieldError("the paper's protocol has no prior", fix, "prior")
+        return self
 
     @model_validator(mode="after")
     def _benchmarks_fit_together(self) -> Self:

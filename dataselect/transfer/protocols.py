@@ -17,24 +17,20 @@ Not covered: choosing a protocol by its errors on the points at hand.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from dataselect.transfer.chance import known_chance
 from dataselect.transfer.curves import NoFitError, best_curve, r_squared
-from dataselect.transfer.datasets import numbered, runs_in_order, seeds_averaged
+from dataselect.transfer.datasets import numbered
+from dataselect.transfer.fitting import RobustWay, prepare, robust_methods
 from dataselect.transfer.function import Provenance, TransferFunction, check_points, fit
 from dataselect.transfer.held_out import (
     Errors,
-    Method,
-    Predictor,
-    RowMethod,
     Split,
     constant,
     cross_validation_splits,
@@ -45,19 +41,11 @@ from dataselect.transfer.held_out import (
     row_errors,
     run_splits,
 )
-from dataselect.transfer.isotonic import fit_steps, step_values
-from dataselect.transfer.neighbours import WINDOW, averaged, blocks
+from dataselect.transfer.isotonic import step_values
+from dataselect.transfer.neighbours import averaged
 from dataselect.transfer.pairs import Index, Pairs
-from dataselect.transfer.prior import Prior, curve_with_prior, fit_with_prior
-from dataselect.transfer.robust import (
-    LEAST_POINTS,
-    bounds,
-    fit_robust,
-    new_data,
-    robust_curve,
-    sigmoid_curve,
-)
-from dataselect.transfer.rolling import fit_later
+from dataselect.transfer.prior import Prior
+from dataselect.transfer.robust import new_data
 from dataselect.transfer.spread import LEAST_DATASETS
 from dataselect.transfer.worth import judge
 
@@ -215,141 +203,75 @@ def fit_robustly(
 
     With a `prior` one point is enough. Raises InputError when there are too few points.
     """
-    pairs = seeds_averaged(pairs)
-    check_points(pairs.metric, pairs.accuracy, 1 if prior else LEAST_POINTS, pairs.benchmark)
-    scores = averaged(pairs.metric, pairs.tokens, pairs.groups)
-    changed = int((scores != pairs.metric).sum())
-    chance, origin = _floor(pairs)
-    prepared = replace(pairs, metric=scores)
-    provenance = replace(provenance, method=_method(changed, origin, prior, falling=falling))
-    way = _Way(provenance, chance, falling, prior)
-    function = way.fit(prepared)
+    prepared = prepare(pairs, prior)
+    way = RobustWay.of(prepared, provenance, falling=falling, prior=prior)
+    pairs, scores, chance = prepared.raw, prepared.pairs.metric, prepared.chance
+    function = way.fit(prepared.pairs)
     floor = function.curve.coefficients[0] if function.family == "sigmoid" else None
+    origin = prepared.floor_from
     if chance is not None and floor is not None and floor < chance - 1e-9:
         origin = "the lowest accuracies, below chance"
     splits: dict[str, Any] = {"falling": falling, "datasets": way.least_datasets}
-    found = row_errors(way.by_rows(prepared), pairs, seed, usable=way.usable(prepared), **splits)
+    fitted = prepared.pairs
+    found = row_errors(way.by_rows(fitted), pairs, seed, usable=way.usable(fitted), **splits)
     beside = _baselines(pairs, scores, chance, seed, **splits)
     steps = function.curve.knots
     worth = judge(
-        prepared,
+        fitted,
         found.by_dataset,
         {n: beside[n].by_dataset for n in ("constant", "log tokens") if n in beside},
     )
     return RobustFit(
         function=replace(function, worth=worth),
         errors=found,
-        coverage=way.coverage(prepared, seed),
+        coverage=_coverage(way, fitted, seed),
         beside=beside,
         disagreement=float(
             np.abs(function.curve.formula(scores) - step_values(steps, scores)).max()
         )
         if steps
         else None,
-        averaged=changed,
+        averaged=prepared.averaged,
         floor=floor,
         floor_from=origin,
     )
 
 
-@dataclass(frozen=True)
-class _Way:
-    """How pairs of one benchmark are fitted, with and without a prior."""
-
-    provenance: Provenance
-    chance: float | None
-    falling: bool
-    prior: Prior | None
-
-    def fit(self, pairs: Pairs) -> TransferFunction:
-        x, y, ids = pairs.metric, pairs.accuracy, numbered(pairs)
-        if self.prior is not None:
-            return fit_with_prior(
-                x,
-                y,
-                benchmark=pairs.benchmark,
-                provenance=self.provenance,
-                chance=self.chance,
-                falling=self.falling,
-                datasets=ids,
-                prior=self.prior,
-            )
-        function = fit_robust(
-            x,
-            y,
-            benchmark=pairs.benchmark,
-            provenance=self.provenance,
-            chance=self.chance,
-            falling=self.falling,
-            blocks=blocks(pairs.tokens, pairs.groups),
-            datasets=ids,
-        )
-        method = robust_methods(self.chance, falling=self.falling)["robust"]
-        runs = list(runs_in_order(pairs, falling=self.falling))
-        inside = np.array(function.loo_residuals)
-        return replace(function, later=fit_later(method, x, y, runs, inside))
-
-    @property
-    def least_datasets(self) -> int:
-        """Datasets from which on whole ones are left out in cross-validation."""
-        return LEAST_DATASETS if self.prior is None else 2
-
-    def usable(self, pairs: Pairs) -> Callable[[Index], bool]:
-        """Whether rows are enough to fit on."""
-        least = 1 if self.prior is not None else LEAST_POINTS - 1
-        return lambda rows: len(np.unique(pairs.metric[rows])) >= least
-
-    def by_rows(self, pairs: Pairs) -> RowMethod:
-        """The curve fitted on some rows, without what its intervals need."""
-        x, y, ids = pairs.metric, pairs.accuracy, numbered(pairs)
-        plain = robust_methods(self.chance, falling=self.falling)["robust"]
-
-        def method(fitted: Index, predicted: Index) -> Array:
-            if self.prior is None:
-                return plain(x[fitted], y[fitted])(x[predicted])
-            own = np.unique(ids[fitted], return_inverse=True)[1]
-            curve = curve_with_prior(
-                x[fitted], y[fitted], own, self.prior, self.chance, falling=self.falling
-            )
-            return np.clip(curve(x[predicted]), 0, 1)
-
-        return method
-
-    def coverage(self, pairs: Pairs, seed: int) -> Coverage:
-        """How often intervals hold: for new data where datasets are left out, else in time."""
-        several = int(numbered(pairs).max()) + 1 >= self.least_datasets
-        folds = cross_validation_splits(pairs, seed, self.least_datasets)
-        last = [[last_split(pairs, share, falling=self.falling)] for share in (0.2, 0.4)]
-        return Coverage(
-            self._held(pairs, folds, in_time=not several),
-            *(self._held(pairs, split, in_time=True) for split in last),
-        )
-
-    def _held(self, pairs: Pairs, splits: Iterable[Split | None], *, in_time: bool) -> float | None:
-        inside: list[bool] = []
-        least = _LEAST_TO_TEST if in_time else (1 if self.prior is not None else LEAST_POINTS)
-        for train, test in filter(None, splits):
-            if len(np.unique(pairs.metric[train])) < least:
-                return None
-            function = self.fit(pairs.take(train))
-            if in_time:
-                if not function.loo_curves:
-                    return None
-                function = function.in_time()
-            if not function.has_intervals:
-                return None
-            low, high = function.intervals(pairs.metric[test], CONFIDENCE)
-            truth = pairs.accuracy[test]
-            inside += ((low <= truth) & (truth <= high)).tolist()
-        return float(np.mean(inside)) if inside else None
+def _coverage(way: RobustWay, pairs: Pairs, seed: int) -> Coverage:
+    """How often intervals hold: for new data where datasets are left out, else in time."""
+    several = int(numbered(pairs).max()) + 1 >= way.least_datasets
+    folds = cross_validation_splits(pairs, seed, way.least_datasets)
+    last = ([last_split(pairs, share, falling=way.falling)] for share in (0.2, 0.4))
+    return Coverage(
+        _held(way, pairs, folds, in_time=not several),
+        *(_held(way, pairs, split, in_time=True) for split in last),
+    )
 
 
-def _floor(pairs: Pairs) -> tuple[float | None, str]:
-    """The accuracy of guessing, None if unknown, and where it comes from."""
-    if pairs.chance is not None:
-        return pairs.chance, "the chance column"
-    known = known_chance(pairs.benchmark)
-    return known, "fitted" if known is None else "a known benchmark's chance"
+def _held(
+    way: RobustWay, pairs: Pairs, splits: Iterable[Split | None], *, in_time: bool
+) -> float | None:
+    """Share of the accuracies left out that lie inside; None if a split leaves too few points."""
+    inside: list[bool] = []
+    for train, test in filter(None, splits):
+        function = _tested(way, pairs, train, in_time=in_time)
+        if function is None:
+            return None
+        low, high = function.intervals(pairs.metric[test], CONFIDENCE)
+        truth = pairs.accuracy[test]
+        inside += ((low <= truth) & (truth <= high)).tolist()
+    return float(np.mean(inside)) if inside else None
+
+
+def _tested(way: RobustWay, pairs: Pairs, rows: Index, *, in_time: bool) -> TransferFunction | None:
+    """The function of some rows, if it has the intervals asked for."""
+    different = len(np.unique(pairs.metric[rows]))
+    if different < (_LEAST_TO_TEST if in_time else way.least_scores):
+        return None
+    function = way.fit(pairs.take(rows))
+    if in_time:
+        return function.in_time() if function.loo_curves else None
+    return function if function.has_intervals else None
 
 
 def _baselines(
@@ -374,33 +296,3 @@ def _baselines(
         by_label = robust_methods(chance, falling=True)["robust"]
         found["label NLL"] = errors(by_label, label, pairs, seed, **splits)
     return found
-
-
-def robust_methods(chance: float | None, *, falling: bool) -> dict[str, Method]:
-    """The robust way of fitting and its two halves, each clipped as the whole is."""
-
-    def robust(x: Array, y: Array) -> Predictor:
-        curve, limits = robust_curve(x, y, chance, falling=falling), bounds(y)
-        return lambda at: np.clip(curve(at), *limits)
-
-    def sigmoid(x: Array, y: Array) -> Predictor:
-        curve, limits = sigmoid_curve(x, y, chance, falling=falling), bounds(y)
-        return lambda at: np.clip(curve(at), *limits)
-
-    def isotonic(x: Array, y: Array) -> Predictor:
-        return partial(step_values, fit_steps(x, y, falling=falling))
-
-    return {"robust": robust, "sigmoid": sigmoid, "isotonic": isotonic}
-
-
-def _method(changed: int, floor_from: str, prior: Prior | None, *, falling: bool) -> str:
-    scores = (
-        f"scores averaged over up to {WINDOW} neighbouring checkpoints of a run, symmetrically"
-        if changed
-        else "scores not averaged"
-    )
-    better = "lower" if falling else "higher"
-    how = f"mean of a sigmoid (floor: {floor_from}) and isotonic regression; {scores}"
-    if prior is not None:
-        how = f"a line in log score with the prior {prior.name}, from three datasets on with {how}"
-    return f"robust: {how}; {better} scores are better; datasets or blocks left out for intervals"

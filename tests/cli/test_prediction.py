@@ -1,6 +1,7 @@
 """Stage 2 with a transfer function: used for its own setting, refused for others."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ def run(project: Any) -> dict[str, Any]:
     return content
 
 
-def write_function(path: Path, report: dict[str, Any], target_size: int) -> None:
+def write_function(
+    path: Path, report: dict[str, Any], target_size: int, datasets: int | None = None
+) -> None:
     """A falling line through the proxies' scores, with the setting of `report`."""
     made, recipe = report["provenance"], report["provenance"]["recipes"]["stage2"]
     benchmark = made["benchmarks"]["stories"]
@@ -44,7 +47,7 @@ def write_function(path: Path, report: dict[str, Any], target_size: int) -> None
         provenance=Provenance(setting, "made up", "a test"),
         family="linear",
     )
-    path.write_text(to_json([function]))
+    path.write_text(to_json([replace(function, datasets=datasets)]))
 
 
 def test_function_for_this_setting_predicts_and_ranks(project: Any) -> None:
@@ -73,3 +76,23 @@ def test_function_for_this_setting_predicts_and_ranks(project: Any) -> None:
     refused = run(project)
     assert refused["candidates"][0]["stage2"]["predicted_accuracy"] is None
     assert "a target of 2M parameters, not 1M" in " ".join(refused["notes"])
+
+
+def test_a_function_of_one_dataset_predicts_points_and_scores_rank(project: Any) -> None:
+    without = run(project)
+    write_function(project.folder / "transfer.json", without, 1_000_000, datasets=1)
+    plan = project.plan.read_text().replace("predict:\n", "predict:\n  transfer: transfer.json\n")
+    project.plan.write_text(plan)
+    report = run(project)
+    survivors = [c for c in report["candidates"] if c["status"] == "ranked"]
+    ranked_by_score = [c["id"] for c in without["candidates"] if c["status"] == "ranked"]
+    assert [c["id"] for c in survivors] == ranked_by_score
+    for candidate in survivors:
+        stage2 = candidate["stage2"]
+        assert 0 < stage2["predicted_accuracy"] < 1
+        assert (stage2["low"], stage2["high"], stage2["tier"]) == (None, None, None)
+    assert report["wins"]["prediction"] is None
+    assert "Stage 2" in report["verdict"]
+    notes = " ".join(report["notes"])
+    assert "stories was fitted on one dataset" in notes
+    assert "survivors are ranked by score, not by predicted accuracy" in notes

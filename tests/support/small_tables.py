@@ -32,7 +32,7 @@ def agreement_tables() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def pairs_table() -> pd.DataFrame:
-    """Proxy scores and target accuracies on two benchmarks, three datasets of each."""
+    """Pairs of proxy scores and target accuracies on two benchmarks, three datasets of each."""
     rng = np.random.default_rng(0)
     tokens = np.geomspace(1e9, 1e11, 16)
     parts = []

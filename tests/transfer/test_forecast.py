@@ -1,5 +1,6 @@
 """Forecasts of accuracies, and how sure the order of two candidates is."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from dataselect.transfer.forecast import (
     Forecasts,
     Scores,
+    counted,
+    doubts,
     forecast,
     not_told_apart,
     seed_scores,
@@ -19,6 +22,7 @@ from dataselect.transfer.forecast import (
 )
 from dataselect.transfer.function import Provenance, Setting, TransferFunction, fit
 from dataselect.transfer.robust import fit_robust
+from dataselect.transfer.worth import Worth
 
 PROVENANCE = Provenance(Setting(*[None] * 8), "simulated", "a test")
 X = np.linspace(0.9, 1.6, 16)
@@ -52,6 +56,8 @@ def test_the_best_comes_first_with_its_interval() -> None:
         one = found.overall[name]
         assert one == found.by_benchmark[name]["arc"]
         assert abs(one.predicted_accuracy - accuracy(np.array(score))) < 0.02
+        assert one.low is not None
+        assert one.high is not None
         assert one.low <= one.predicted_accuracy <= one.high
         assert not one.extrapolated
     assert found.overall["code"].extrapolated
@@ -171,3 +177,40 @@ def test_stated_probabilities_come_true(departure: float) -> None:
     for low, high in ((0.5, 0.8), (0.8, 1.01)):
         within = (low <= p) & (p < high)
         assert abs(p[within].mean() - came_true[within].mean()) < 0.06
+
+
+def few(name: str = "arc") -> TransferFunction:
+    """A function that was fitted on one dataset."""
+    return replace(function(0.01, name=name), datasets=1)
+
+
+def test_a_function_of_one_dataset_predicts_points_and_tells_nobody_apart() -> None:
+    found = forecasts({"arc": exact(1.0, 1.1, 1.5)}, {"arc": few()})
+    assert all((each.low, each.high) == (None, None) for each in found.overall.values())
+    assert list(found.overall) == ["web", "books", "code"]
+    assert np.isnan(found.wins.to_numpy()).all()
+    assert not_told_apart(found.wins, 0.9)["web"] == ["books", "code"]
+    assert set(tiers(found.wins, 0.9).values()) == {1}
+    (note,) = doubts({"arc": few()}, found.counted)
+    assert "fitted on one dataset" in note
+    assert "it tells no candidates apart" in note
+
+
+def test_a_score_that_says_nothing_is_predicted_but_left_out_of_the_mean() -> None:
+    idle = Worth(True, "rank correlation −0.08 over 25 datasets", -0.08)
+    functions = {"arc": function(), "coin": replace(function(name="coin"), worth=idle)}
+    scores = {"arc": exact(1.0, 1.1, 1.2), "coin": exact(1.4, 1.3, 1.2)}
+    found = forecasts(scores, functions)
+    assert found.counted == ("arc",)
+    for name, parts in found.by_benchmark.items():
+        assert found.overall[name].predicted_accuracy == parts["arc"].predicted_accuracy
+        assert parts["coin"].predicted_accuracy > 0
+    (note, _) = doubts(functions, found.counted)
+    assert note == (
+        "coin: this score says nothing about this benchmark here (rank correlation −0.08 over 25"
+        " datasets); it is left out of the mean"
+    )
+    assert counted(functions, every_benchmark=True) == ("arc", "coin")
+    only = forecasts({"coin": scores["coin"]}, {"coin": functions["coin"]})
+    assert only.overall == {}
+    assert only.by_benchmark["web"]["coin"].predicted_accuracy > 0

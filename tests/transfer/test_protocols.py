@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,9 +6,18 @@ import pandas as pd
 import pytest
 
 from dataselect.errors import InputError
+from dataselect.transfer.fitting import fit_function
 from dataselect.transfer.function import Provenance, Setting
-from dataselect.transfer.held_out import errors, fold_splits, last_split, run_splits
+from dataselect.transfer.held_out import (
+    cross_validation_splits,
+    errors,
+    fold_splits,
+    last_split,
+    published_folds,
+    run_splits,
+)
 from dataselect.transfer.pairs import Pairs, read_pairs
+from dataselect.transfer.prior_file import public_prior
 from dataselect.transfer.protocols import find_direction, fit_paper, fit_robustly
 from dataselect.transfer.setting_file import SettingFile, read_setting
 
@@ -294,3 +304,95 @@ def test_tokens_that_order_no_run_or_have_two_units_are_said(tmp_path: Path) -> 
     assert note.startswith("a: 1 of 3 pairs have the tokens of another pair of their run")
     (note,) = read_pairs(written(tmp_path, head + "a,1,52,250\na,2,40,5e11\n")).notes
     assert note == "a: tokens are from 250 to 5e+11: are they all in one unit?"
+
+
+def several(count: int, rows: int = 1, seed: int = 0) -> Pairs:
+    """Datasets with a deviation each, and `rows` checkpoints of each."""
+    rng = np.random.default_rng(seed)
+    score = np.repeat(rng.uniform(0.9, 1.5, count), rows) - np.tile(np.arange(rows) / 20, count)
+    share = 0.25 + 0.4 / (1 + np.exp(8 * (score - 1.2)))
+    own = np.repeat(rng.normal(0, 0.02, count), rows)
+    tokens = np.tile(1e9 * (np.arange(rows) + 1.0), count)
+    groups = tuple(f"d{i}" for i in range(count) for _ in range(rows))
+    return Pairs("mine", score, share + own, tokens, groups, 0.25)
+
+
+@pytest.mark.parametrize("protocol", ["robust", "paper"])
+def test_no_row_of_a_dataset_stays_in_a_refit_without_it(protocol: str) -> None:
+    pairs = several(8, rows=4)
+    if protocol == "paper":
+        function = fit_paper(pairs, PROVENANCE, seed=0).function
+        assert function.new_data is not None
+        assert function.new_data.freedom == 7
+        return
+    found = fit_robustly(pairs, PROVENANCE, 0, falling=True)
+    assert found.function.loo_refits == tuple(np.repeat(np.arange(8), 4))
+    assert len(found.function.loo_curves) == 8
+    assert found.function.datasets == 8
+    assert set(found.errors.by_dataset) == set(pairs.groups)
+    assert found.coverage.cross_validation is not None
+
+
+def test_folds_are_of_whole_datasets_from_three_on() -> None:
+    pairs = several(6, rows=3)
+    names = np.array(pairs.groups)
+    for fitted, predicted in cross_validation_splits(pairs, 0):
+        assert not set(names[fitted]) & set(names[predicted])
+    two = several(2, rows=9)
+    assert any(
+        set(np.array(two.groups)[a]) & set(np.array(two.groups)[b])
+        for a, b in cross_validation_splits(two, 0)
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_or_two_datasets_give_points_without_intervals(count: int) -> None:
+    found = fit_robustly(several(count, rows=12), PROVENANCE, 0, falling=True)
+    function = found.function
+    assert function.datasets == count
+    assert not function.has_intervals
+    assert np.isnan(function.intervals(np.array([1.0]), 0.9)).all()
+    assert (found.errors.other_runs is None) == (count == 1)
+    low, high = function.in_time().intervals(np.array([1.0]), 0.9)
+    assert low < high
+
+
+def test_intervals_hold_new_datasets_about_as_often_as_they_say() -> None:
+    held = []
+    for seed in range(60):
+        pairs = several(16, seed=seed)
+        function = fit_function(pairs.take(np.arange(6)), PROVENANCE, falling=True)
+        low, high = function.intervals(pairs.metric[6:], 0.9)
+        held.append(((low <= pairs.accuracy[6:]) & (pairs.accuracy[6:] <= high)).mean())
+    assert 0.85 < np.mean(held) < 0.97
+
+
+def test_a_prior_begins_at_one_point_and_leaves_two_datasets_out() -> None:
+    one = fit_robustly(several(1), PROVENANCE, 0, falling=True, prior=public_prior())
+    assert one.function.has_intervals
+    assert one.errors.cross_validation is None
+    assert one.floor is None
+    two = fit_robustly(several(2), PROVENANCE, 0, falling=True, prior=public_prior())
+    assert two.errors.other_runs is not None
+    assert two.coverage.cross_validation is not None
+    assert "with the prior of published runs" in two.function.provenance.method
+
+
+def test_the_labels_nll_stands_beside_where_it_is_given() -> None:
+    pairs = several(6, rows=4)
+    assert "label NLL" not in fit_robustly(pairs, PROVENANCE, 0, falling=True).beside
+    labelled = replace(pairs, label_nll=pairs.metric + 1)
+    found = fit_robustly(labelled, PROVENANCE, 0, falling=True)
+    assert found.beside["label NLL"].other_runs == pytest.approx(found.errors.other_runs, abs=1e-3)
+
+
+def test_the_published_folds_are_those_of_scikit_learn() -> None:
+    tests = [test.tolist() for _, test in published_folds(15, 42)]
+    assert tests == [[0, 9, 11], [5, 8, 13], [1, 2, 14], [4, 7, 10], [3, 6, 12]]
+
+
+def test_seeds_are_averaged_and_said(tmp_path: Path) -> None:
+    head = "benchmark,metric,accuracy,tokens,group\n"
+    rows = "q,1.0,.5,1e9,web\nq,1.2,.5,1e9,web\nq,0.9,.6,2e9,web\n"
+    (note,) = read_pairs(written(tmp_path, head + rows)).notes
+    assert note == "q: 1 checkpoints have several pairs, averaged as their seeds"

@@ -133,6 +133,8 @@ def _function(function: "TransferFunction") -> dict[str, Any]:
         "origin": function.curve.origin,
         "knots": function.curve.knots,
         "points": len(function.points),
+        "datasets": function.datasets,
+        "says_nothing": function.worth is not None and function.worth.says_nothing,
         "fitted_range": function.fitted_range,
         "r2": function.r2,
         "loo_mae": function.mae,

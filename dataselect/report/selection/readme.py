@@ -213,9 +213,11 @@ def _prediction(document: Mapping[str, Any]) -> list[str]:
             extrapolated = "extrapolated" if part["extrapolated"] else ""
             score = numbers.number(part["rbridge"], 3)
             rows.append([code(each["id"]), score, numbers.accuracy_text(part), extrapolated])
+        datasets = f" ({function['datasets']} datasets)" if function["datasets"] else ""
         fitted = (
             f"{code(benchmark)}: {function['family']} function of rBridge, fitted on "
-            f"{function['points']} points of {escape(function['calibration'])} with scores from "
+            f"{function['points']} points of {escape(function['calibration'])}{datasets} with "
+            "scores from "
             f"{numbers.number(low, 3)} to {numbers.number(high, 3)} (R² "
             f"{numbers.number(function['r2'])}, mean leave-one-out error "
             f"{numbers.points(function['loo_mae'])} points)."

@@ -1,0 +1,242 @@
+"""Predicting datasets that were not calibrated on: error, cover of intervals, who beats whom.
+
+    python benchmarks/transfer/datasets.py --data FOLDER [--draws 8] [--seed 0]
+
+FOLDER holds `datadecide_olmes_nll.csv` and `datadecide_target_1b.csv` (25 recipes, proxies of three
+seeds, accuracy of 1B on nine tasks), `openlm_scaling.csv` (C4, RedPajama and RefinedWeb) and
+`dclm_1b.csv`. For a number of calibration datasets and each draw of them a function is fitted for
+each task, as `dataselect fit` fits it, and predicts all other datasets. Results go to
+`datasets.json` beside this file.
+
+What was fixed before DataDecide was looked at: everything. Curve, scale and degrees of freedom, the
+weight of the prior and the prior itself were chosen on `dclm_1b.csv` and the OLMo ladder. The prior
+that predicts a task of `dclm_1b.csv` is made without it.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from public_prior import ALIASES, dclm_pairs, public_prior
+
+from dataselect.decisions.ranking import win_probabilities
+from dataselect.transfer.chance import known_chance
+from dataselect.transfer.fitting import fit_function
+from dataselect.transfer.forecast import seed_scores
+from dataselect.transfer.function import Provenance, Setting, TransferFunction
+from dataselect.transfer.neighbours import blocks
+from dataselect.transfer.pairs import Pairs
+from dataselect.transfer.prior import Prior
+from dataselect.transfer.prior_file import public_prior as shipped
+from dataselect.transfer.robust import fit_robust
+from dataselect.transfer.spread import LEAST_DATASETS
+
+HERE = Path(__file__).parent
+PROVENANCE = Provenance(Setting(*[None] * 8), "published runs", "datasets.py")
+TASKS = (
+    *("arc_challenge", "csqa", "arc_easy", "hellaswag", "mmlu"),
+    *("openbookqa", "piqa", "boolq", "olmes10"),
+)
+COUNTS = (1, 2, 3, 5, 8, 12)
+CONFIDENCE, SURE = 0.9, 0.9
+WIN_DRAWS = 400
+BEFORE_DRAWS = 3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--draws", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", default=["datadecide", "openlm", "dclm"])
+    given = parser.parse_args()
+    began = time.process_time()
+    found: list[dict[str, Any]] = []
+    for name in given.only:
+        cases = {"datadecide": datadecide, "openlm": openlm, "dclm": dclm}[name]
+        for case in cases(given.data, given.draws, given.seed):
+            found += [{"table": name, **row} for row in case]
+        print(name, f"{time.process_time() - began:.0f} CPU s", flush=True)
+    rows = pd.DataFrame(found)
+    summary = [
+        {"table": table, "proxy": proxy, "datasets": k, "method": method, **figures(of_one)}
+        for (table, proxy, k, method), of_one in rows.groupby(
+            ["table", "proxy", "datasets", "method"], sort=False
+        )
+    ]
+    by_task = rows[rows["method"] != "as before"].groupby(
+        ["table", "proxy", "datasets", "method", "task"], sort=False
+    )
+    result = {
+        "command": "python benchmarks/transfer/datasets.py --data FOLDER",
+        "draws": given.draws,
+        "seed": given.seed,
+        "cpu_seconds": round(time.process_time() - began),
+        "summary": summary,
+        "by_task": by_task[["error", "held"]].mean().round(4).reset_index().to_dict("records"),
+    }
+    if given.only == ["datadecide", "openlm", "dclm"]:
+        (HERE / "datasets.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(pd.DataFrame(summary).round(3).to_string())
+    print(f"{result['cpu_seconds']} CPU s")
+
+
+def figures(rows: pd.DataFrame) -> dict[str, float | None]:
+    """Means over draws and tasks; of probabilities above .9 over all their pairs."""
+    sure = float(rows["sure"].sum())
+    return {
+        "error": float(rows["error"].mean()),
+        "held": float(rows["held"].mean()),
+        "width": float(rows["width"].mean()),
+        "sure_share": float(sure / rows["pairs"].sum()) if rows["pairs"].sum() else None,
+        "sure_stated": float(rows["sure_stated"].sum() / sure) if sure else None,
+        "sure_true": float(rows["sure_true"].sum() / sure) if sure else None,
+    }
+
+
+def datadecide(data: Path, draws: int, seed: int) -> Iterator[list[dict[str, Any]]]:
+    """Proxies of 150M and 20M; recipes x seeds as rows of the table, a recipe is a dataset."""
+    runs = pd.read_csv(data / "datadecide_olmes_nll.csv")
+    target = pd.read_csv(data / "datadecide_target_1b.csv").set_index("recipe")
+    metric = runs.columns[-1]
+    for proxy in ("150M", "20M"):
+        table = runs[runs["size"] == proxy].pivot(index="recipe", columns="seed", values=metric)
+        scores = table.loc[target.index].to_numpy()
+        rng = np.random.default_rng(seed)
+        for k in COUNTS:
+            for draw in range(draws):
+                order = rng.permutation(len(target))
+                for task in TASKS:
+                    truth = target[task].to_numpy()
+                    rows = judged(task, scores, truth, order[:k], order[k:], shipped(), rng, draw)
+                    yield [{"proxy": proxy, "datasets": k, "task": task, **row} for row in rows]
+
+
+def openlm(data: Path, draws: int, seed: int) -> Iterator[list[dict[str, Any]]]:
+    """One or two of three datasets predict the others: loss of a proxy, accuracy of 1.4B.
+
+    Both at the same tokens per parameter; the loss is that on OpenLM's own shard.
+    """
+    table = pd.read_csv(data / "openlm_scaling.csv")
+    tasks = [name for name in table if name.startswith("acc:")]
+    rng = np.random.default_rng(seed)
+    large = table[table["params"] == 1439795200]
+    for params, label in ((78914048, "79M"), (153677376, "154M"), (411616256, "411M")):
+        both = table[table["params"] == params].merge(large, on=["dataset", "mult"])
+        for _, case in both.groupby("mult"):
+            if len(case) < LEAST_DATASETS:
+                continue
+            scores = case["loss:openlm_shard_00000000_tar_x"].to_numpy()[:, None]
+            for out in range(3):
+                others = np.delete(np.arange(3), out)
+                for fitted, rest in ((others, np.array([out])), (np.array([out]), others)):
+                    for task in tasks:
+                        truth = case[f"{task}_y"].to_numpy()
+                        rows = judged(task, scores, truth, fitted, rest, shipped(), rng)
+                        name = task.removeprefix("acc:")
+                        fields = {"proxy": label, "datasets": len(fitted), "task": name}
+                        yield [{**fields, **row} for row in rows]
+
+
+def dclm(data: Path, draws: int, seed: int) -> Iterator[list[dict[str, Any]]]:
+    """The table that settings were chosen on: the score and the accuracy of the same 1B model."""
+    rng = np.random.default_rng(seed)
+    priors = {t: public_prior(data, ALIASES.get(t, t)) for t in dclm_pairs(data)}
+    for task, pairs in dclm_pairs(data).items():
+        for k in COUNTS:
+            for _ in range(draws):
+                order = rng.permutation(len(pairs))[: k + 25]
+                scores = pairs.metric[:, None]
+                rows = judged(task, scores, pairs.accuracy, order[:k], order[k:], priors[task], rng)
+                yield [{"proxy": "itself", "datasets": k, "task": task, **row} for row in rows]
+
+
+def judged(
+    task: str,
+    scores: np.ndarray,
+    truth: np.ndarray,
+    fitted: np.ndarray,
+    rest: np.ndarray,
+    prior: Prior,
+    rng: np.random.Generator,
+    draw: int = BEFORE_DRAWS,
+) -> list[dict[str, Any]]:
+    """Errors of every method on the datasets `rest`; `scores` are datasets x seeds.
+
+    The function of earlier versions, which takes most of the time, in the first draws alone.
+    """
+    pairs = table_of(task, scores[fitted], truth[fitted])
+    functions = {"with prior": fit_function(pairs, PROVENANCE, falling=True, prior=prior)}
+    if len(fitted) >= LEAST_DATASETS:
+        functions["without"] = fit_function(pairs, PROVENANCE, falling=True)
+        if draw < BEFORE_DRAWS:
+            functions["as before"] = as_before(pairs)
+    rows = [
+        {"method": method, **measured(function, scores[rest], truth[rest], rng)}
+        for method, function in functions.items()
+    ]
+    return [*rows, {"method": "constant", **of_constant(truth[fitted], truth[rest])}]
+
+
+def table_of(task: str, scores: np.ndarray, truth: np.ndarray) -> Pairs:
+    """A row for each dataset and seed."""
+    seeds = scores.shape[1]
+    names = [f"d{i}" for i in range(len(scores)) for _ in range(seeds)]
+    unknown = np.full(scores.size, np.nan)
+    chance = known_chance(task)
+    return Pairs(task, scores.ravel(), np.repeat(truth, seeds), unknown, tuple(names), chance)
+
+
+def as_before(pairs: Pairs) -> TransferFunction:
+    """The function of earlier versions: each row left out alone, flat steps past the points."""
+    found = fit_robust(
+        pairs.metric,
+        pairs.accuracy,
+        benchmark=pairs.benchmark,
+        provenance=PROVENANCE,
+        chance=pairs.chance,
+        blocks=blocks(pairs.tokens, pairs.groups),
+    )
+    flat = tuple(replace(curve, tail=None) for curve in found.loo_curves)
+    return replace(found, curve=replace(found.curve, tail=None), loo_curves=flat)
+
+
+def measured(
+    function: TransferFunction, scores: np.ndarray, truth: np.ndarray, rng: np.random.Generator
+) -> dict[str, float]:
+    """Of the datasets predicted: mean error and width in points, cover, and sure orders."""
+    x = scores.mean(axis=1)
+    low, high = function.intervals(x, CONFIDENCE)
+    drawn = seed_scores(scores, WIN_DRAWS, rng).draws
+    wins = win_probabilities(-function.comparison_draws(drawn, rng))
+    first, second = np.triu_indices(len(x), 1)
+    differ = truth[first] != truth[second]
+    stated = wins[first, second][differ]
+    right = (truth[first] > truth[second])[differ] == (stated > 0.5)
+    stated = np.maximum(stated, 1 - stated)
+    sure = stated > SURE
+    return {
+        "error": 100 * float(np.abs(function.predict(x) - truth).mean()),
+        "held": float(((low <= truth) & (truth <= high)).mean()),
+        "width": 100 * float((high - low).mean()),
+        "pairs": len(stated),
+        "sure": int(sure.sum()),
+        "sure_stated": float(stated[sure].sum()),
+        "sure_true": int(right[sure].sum()),
+    }
+
+
+def of_constant(fitted: Sequence[float], truth: np.ndarray) -> Mapping[str, float]:
+    error = 100 * float(np.abs(np.mean(fitted) - truth).mean())
+    nothing = dict.fromkeys(("pairs", "sure", "sure_stated", "sure_true"), 0)
+    return {"error": error, "held": np.nan, "width": np.nan, **nothing}
+
+
+if __name__ == "__main__":
+    main()
