@@ -26,7 +26,7 @@ def manifest(tmp_path: Path) -> Path:
     (tmp_path / "plan.yaml").write_text(PLAN)
     path = tmp_path / "candidates.yaml"
     rows = "".join(f"  - {{id: c{i}, path: c{i}.jsonl}}\n" for i in range(12))
-    path.write_text(f"target: {{size: 32B, tokens: 6T}}\nplan: plan.yaml\ncandidates:\n{rows}")
+    path.write_text(f"target: {{size: 100M, tokens: 5B}}\nplan: plan.yaml\ncandidates:\n{rows}")
     return path
 
 
@@ -36,7 +36,7 @@ def design(*arguments: object) -> Result:
 
 def test_it_prints_rungs_frontier_and_other_choices_in_80_columns(manifest: Path) -> None:
     options = ("--flops-per-second", "300 TFLOP/s", "--price", "2.5 USD", "--spread", 2.3)
-    result = design(manifest, "--budget", "50000 USD", *options, "--metric", "label_nll")
+    result = design(manifest, "--budget", "5 USD", *options, "--metric", "label_nll")
     assert result.exit_code == 0, result.output
     assert max(map(len, result.output.splitlines())) <= 80
     printed = " ".join(result.output.split())
@@ -52,7 +52,7 @@ def test_it_prints_rungs_frontier_and_other_choices_in_80_columns(manifest: Path
 
 
 def test_an_unpaid_budget_of_the_frontier_is_named(manifest: Path) -> None:
-    printed = " ".join(design(manifest, "--budget", "2e17").output.split())
+    printed = " ".join(design(manifest, "--budget", "1e17").output.split())
     assert "not paid for" in printed
     assert "of the targets' spread" in printed
 

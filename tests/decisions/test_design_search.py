@@ -9,9 +9,9 @@ from dataselect.decisions.design.search import TOLERANCE, Frontier, Problem, sea
 from dataselect.decisions.design.shapes import halving, single_stage, two_stage
 from dataselect.decisions.design.worlds import Worlds, draw_worlds
 
-FLOPS = (1.0, 10.0, 100.0, 1000.0)
-MODEL = ScoreModel(np.array([2.0, 1.2, 0.7, 0.4]), np.array([1.5, 1.0, 0.5, 0.3]))
-BUDGETS = np.geomspace(8, 40_000, 40)
+FLOPS = (1.0, 10.0, 100.0)
+MODEL = ScoreModel(np.array([2.0, 1.2, 0.5]), np.array([1.5, 1.0, 0.3]))
+BUDGETS = np.geomspace(8, 4_000, 30)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_without_error_and_noise_the_best_is_always_chosen() -> None:
 def test_the_regret_of_one_proxy_is_that_of_the_correlation_of_its_scores(fresh: Worlds) -> None:
     """The chosen has the truth that its score foretells: correlation times the highest of 8."""
     top = fresh.truth.max(axis=1).mean()
-    for size in range(4):
+    for size in range(3):
         spread = np.sqrt(1 + MODEL.error_sd[size] ** 2 + MODEL.seed_sd[size] ** 2)
         expected = top * (1 - 1 / spread)
         assert play((Rung(size, 1, 1),), fresh, FLOPS).regret == pytest.approx(expected, abs=0.03)
@@ -79,7 +79,7 @@ def test_it_is_never_worse_than_other_shapes_at_the_same_budget(
                 ours = play(best.rungs, fresh, FLOPS)
                 assert ours.regret <= other.regret + TOLERANCE + 3 * other.regret_se
                 compared += 1
-    assert compared > 60
+    assert compared > 40
 
 
 def test_what_pays_for_nothing_is_no_plan(frontier: Frontier) -> None:
@@ -88,19 +88,20 @@ def test_what_pays_for_nothing_is_no_plan(frontier: Frontier) -> None:
 
 
 def test_seeds_are_not_bought_where_there_is_no_noise_of_seeds() -> None:
-    quiet = ScoreModel(MODEL.error_sd, np.zeros(4))
-    found = search(Problem(8, FLOPS, quiet))
+    quiet = ScoreModel(MODEL.error_sd, np.zeros(3))
+    found = search(Problem(8, FLOPS, quiet, most_rungs=2))
     assert {rung.seeds for each in found.plans for rung in each.rungs} == {1}
 
 
 def test_a_proxy_that_is_no_better_than_a_cheaper_one_is_never_trained() -> None:
-    flat = ScoreModel(np.array([2.0, 1.2, 1.2, 1.2]), np.array([1.5, 1.0, 1.0, 1.0]))
-    found = search(Problem(8, FLOPS, flat))
+    flat = ScoreModel(np.array([2.0, 1.2, 1.2]), np.array([1.5, 1.0, 1.0]))
+    found = search(Problem(8, FLOPS, flat, most_rungs=2))
     assert {rung.size for each in found.plans for rung in each.rungs} == {0, 1}
 
 
 def test_the_same_seed_gives_the_same_plans() -> None:
-    problem = Problem(5, FLOPS[:2], ScoreModel(MODEL.error_sd[:2], MODEL.seed_sd[:2]))
+    model = ScoreModel(MODEL.error_sd[:2], MODEL.seed_sd[:2])
+    problem = Problem(20, FLOPS[:2], model, (1, 2), 2)
     assert search(problem).plans == search(problem).plans
 
 

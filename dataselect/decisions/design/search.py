@@ -35,10 +35,10 @@ SEED_LEVELS = (1, 2, 3, 5)
 MOST_RUNGS = 3
 """Most rungs that are tried."""
 
-_CELLS = 2**13
-"""Draws x candidates of the search; the best plans are played in sixteen times as many."""
-_FEWEST = 200
-"""Fewest draws of the search."""
+_CELLS = (2**13, 2**17)
+"""Draws x candidates of the search, and of the worlds in which its best plans are played."""
+_DRAWS = ((200, 700), (2000, 11_000))
+"""Fewest and most draws of each."""
 _BIN = math.log(1.15)
 """Width of a class of cost, in the logarithm of FLOPs."""
 _PLAYED_AGAIN = 3
@@ -84,7 +84,7 @@ class Frontier:
 
 def search(problem: Problem) -> Frontier:
     """The plans of least expected regret at every cost."""
-    worlds = _worlds(problem, max(_CELLS // problem.candidates, _FEWEST), 0)
+    worlds = _worlds(problem, 0)
     complete: list[_Part] = []
     parts = [_Part((), 0.0, math.inf)]
     for place in range(problem.most_rungs):
@@ -92,18 +92,17 @@ def search(problem: Problem) -> Frontier:
         found = [p for part in parts for p in _extended(problem, worlds, part, keeps_several)]
         complete += [part for part in found if part.keep == 1]
         parts = _undominated([part for part in found if part.keep > 1])
-    fresh = _worlds(problem, max(16 * _CELLS // problem.candidates, 10 * _FEWEST), 1)
+    fresh = _worlds(problem, 1)
     again = [play(rungs, fresh, problem.flops) for rungs in _shortlist(complete)]
     return Frontier(_frontier(again), at_random(fresh), fresh)
 
 
-def _worlds(problem: Problem, draws: int, stream: int) -> Worlds:
+def _worlds(problem: Problem, stage: int) -> Worlds:
+    """Worlds for the search (stage 0), and fresh ones for its best plans (1)."""
+    fewest, most = _DRAWS[stage]
+    draws = min(max(_CELLS[stage] // problem.candidates, fewest), most)
     return draw_worlds(
-        problem.model,
-        problem.candidates,
-        problem.seed_levels,
-        draws,
-        2 * problem.seed + stream,
+        problem.model, problem.candidates, problem.seed_levels, draws, 2 * problem.seed + stage
     )
 
 
