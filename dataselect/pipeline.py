@@ -71,9 +71,8 @@ def run(
         if experiment.tokenizer is not None:
             check_trials(manifest, plan, experiment.tokenizer.vocab_size, runtime.device)
         stage0 = screen_by_counting(experiment)
-        names = go_on(manifest, stage0)
-        counted = None if stage0 is None else stage0.ranking.table["score"]
-        screening = screen(experiment, StageName.SCREEN, plan.screen, names, (), counted)
+        names, counts = go_on(manifest, stage0), None if stage0 is None else stage0.scores
+        screening = screen(experiment, StageName.SCREEN, plan.screen, names, counted=counts)
         counting = count_words(experiment, screening)
         found = climb(experiment, StageResults(screening=screening, stage0=stage0))
     selection = select(experiment, found, truth, compare_metrics, warned.all, counting)

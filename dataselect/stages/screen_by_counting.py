@@ -14,6 +14,7 @@ So the gap is a wide guess that contains both (`COUNTING`), and the probabilitie
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dataselect.config.manifest import Manifest
 from dataselect.counting import column
@@ -24,6 +25,9 @@ from dataselect.decisions.uncertainty import Uncertainty, with_uncertainty
 from dataselect.stages.counting import CountedTexts, count_texts, texts_of
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.proxy_origins import StageName
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STAGE0 = StageName.at(0)
 
@@ -58,6 +62,11 @@ class CountedScreening:
     """The scores of every order, and what counting cost."""
     uncounted: Mapping[str, str]
     """Why each other candidate could not be counted; these go on as well."""
+
+    @property
+    def scores(self) -> "pd.Series":
+        """The aggregate over benchmarks by counted candidate, best first; lower is better."""
+        return self.ranking.table["score"]
 
     @property
     def score(self) -> str:

@@ -291,6 +291,7 @@ def test_a_run_ends_when_the_first_is_the_best_with_enough_probability(folder: P
     assert made.jobs == []
     verdict = made.document["verdict"]
     assert f"The run stopped after Stage 1: {stop['first']} is the best of all 4 with" in verdict
+    assert "over items, and the plan's 'stop_when' asks for 0.50" in verdict
     assert "Stage 2 and Stage 3 were not trained, which saves up to" in verdict
     assert made.document["decision"]["stage"] == "stage1"
     assert [each["status"] for each in made.document["candidates"]] == ["ranked"] * 3 + ["pruned"]

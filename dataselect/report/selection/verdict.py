@@ -119,9 +119,11 @@ def _stopped(selection: "Selection") -> str:
         share = stop.flops_saved / selection.cost.target
         saved = f", which saves up to {format_flops(stop.flops_saved)} ({target_runs(share)})"
     total = len(selection.experiment.manifest.candidates)
+    known = selection.screenings[-1].uncertainty
+    rests_on = knowledge(None if known is None else asdict(known))
     return (
         f" The run stopped after {stop.after.label}: {stop.first} is the best of all {total} with "
-        f"probability {probability(stop.p_best)}, and the plan's 'stop_when' asks for "
+        f"probability {probability(stop.p_best)} {rests_on}, and the plan's 'stop_when' asks for "
         f"{number(stop.wanted)}; {_listed(names)} {'was' if len(names) == 1 else 'were'} not "
         f"trained{saved}."
     )
