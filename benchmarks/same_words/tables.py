@@ -35,6 +35,7 @@ from dataselect.store import write_atomic
 from dataselect.units import format_count, format_flops
 
 Losses = Mapping[str, Sequence[NDArray[np.float32]]]
+STUDY = "python benchmarks/same_words/study.py"
 DRAWS, CONFIDENCE = 10_000, 0.9
 BOOTSTRAP = Bootstrap(DRAWS, 0, CONFIDENCE)
 GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -67,7 +68,13 @@ def main() -> None:
     torch.set_num_threads(1)
     measured = json.loads((arguments.store / "measured.json").read_bytes())
     results: dict[str, Any] = {
-        "commands": ["python benchmarks/same_words/study.py targets", "… proxies", "… tables.py"],
+        "commands": [
+            f"{STUDY} targets",
+            f"{STUDY} proxies",
+            f"{STUDY} targets --held-out",
+            f"{STUDY} proxies --held-out",
+            "python benchmarks/same_words/tables.py",
+        ],
         "hardware": processor_name(),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "target": _described(measured, "target"),
@@ -244,6 +251,7 @@ def _agreement(tables: list[pd.DataFrame], target: pd.Series) -> dict[str, Any]:
             "less_trace_nll_interval": over.interval,
             "first": first,
             "regret": float(target.max() - target[first]),
+            "regret_by_seed": [float(target.max() - target[t[metric].idxmin()]) for t in tables],
         }
     return {
         "metrics": metrics,
