@@ -251,7 +251,9 @@ def _agreement(tables: list[pd.DataFrame], target: pd.Series) -> dict[str, Any]:
             "less_trace_nll_interval": over.interval,
             "first": first,
             "regret": float(target.max() - target[first]),
-            "regret_by_seed": [float(target.max() - target[t[metric].idxmin()]) for t in tables],
+            "regret_by_seed": [
+                float(target.max() - target[str(t[metric].idxmin())]) for t in tables
+            ],
         }
     return {
         "metrics": metrics,
