@@ -6,7 +6,7 @@
 
 `targets` trains the target on every candidate of `candidates/same-words.yaml`, or of
 `held_out.yaml` with `--held-out`, and grades its answers; `proxies` does the same with proxies of
-four budgets. Each writes its part of `measured.json` in the store's folder. `tables.py` scores the
+five budgets. Each writes its part of `measured.json` in the store's folder. `tables.py` scores the
 checkpoints of the proxies by all that they say about the traces, and compares. One process with one
 thread; interrupted, it goes on where it was.
 """
@@ -44,9 +44,10 @@ SIZES: Mapping[str, Mapping[str, Any]] = {
     "middle": {"hidden_size": 48, "tokens": 100_000, "batch_size": 4},
     "large": {"hidden_size": 64, "tokens": 160_000, "batch_size": 4},
     "long": {"hidden_size": 32, "tokens": 400_000, "batch_size": 4},
+    "quarter": {"hidden_size": 64, "tokens": 400_000, "batch_size": 4},
 }
-"""Two layers, of about 1/104, 1/27, 1/10 and 1/13 of the target's FLOPs. `long` was added
-after the others' scores were seen: fewer parameters, half as many tokens as the target."""
+"""Proxies of two layers, of about 1/104, 1/27, 1/10, 1/13 and 1/4 of the target's FLOPs. The last
+two were added after the others' scores were seen; they read half as many tokens as the target."""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from dataselect.store import write_atomic
 from dataselect.units import format_count, format_flops
 
 Losses = Mapping[str, Sequence[NDArray[np.float32]]]
+STUDY = "python benchmarks/same_words/study.py"
 DRAWS, CONFIDENCE = 10_000, 0.9
 BOOTSTRAP = Bootstrap(DRAWS, 0, CONFIDENCE)
 GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -53,8 +54,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 SHOWN = (
-    *("rbridge", "trace_nll", "numbers", "contrast_numbers", "contrast_order"),
-    *("contrast_question", "ngram1_trace_nll", "ngram5_trace_nll"),
+    *("rbridge", "trace_nll", "numbers", "results", "contrast_results"),
+    *("contrast_order", "ngram1_trace_nll", "ngram5_trace_nll"),
 )
 """Scores that are shown for each candidate."""
 METRICS = [metric for group in GROUPS.values() for metric in group]
@@ -67,13 +68,23 @@ def main() -> None:
     torch.set_num_threads(1)
     measured = json.loads((arguments.store / "measured.json").read_bytes())
     results: dict[str, Any] = {
-        "commands": ["python benchmarks/same_words/study.py targets", "… proxies", "… tables.py"],
+        "commands": [
+            f"{STUDY} targets",
+            f"{STUDY} proxies",
+            f"{STUDY} targets --held-out",
+            f"{STUDY} proxies --held-out",
+            "python benchmarks/same_words/tables.py",
+        ],
         "hardware": processor_name(),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "target": _described(measured, "target"),
     }
+    together: dict[str, list[list[pd.DataFrame]]] = defaultdict(list)
     for which in MANIFESTS:
-        results[which] = _compared(which, measured, arguments.store)
+        results[which], tables = _compared(which, measured, arguments.store)
+        for size, of_size in tables.items():
+            together[size].append(of_size)
+    results["together"] = _together(results, together)
     write_atomic(HERE / "results.json", (json.dumps(results, indent=1) + "\n").encode())
     truth = pd.DataFrame(results["candidates"]["target_accuracy"]).T
     accuracy = truth.mean(axis=1).rename("stories-tiny").rename_axis("id")
@@ -84,24 +95,53 @@ def main() -> None:
     print(text)
 
 
-def _compared(which: str, measured: Mapping[str, Any], store: Path) -> dict[str, Any]:
-    """Truth and agreement of one manifest's candidates, as far as they are trained."""
+def _together(
+    results: Mapping[str, Any], tables: Mapping[str, list[list[pd.DataFrame]]]
+) -> dict[str, Any]:
+    """Agreement over the candidates of all manifests."""
+    accuracy: dict[str, Any] = {}
+    for which in MANIFESTS:
+        accuracy |= results[which]["target_accuracy"]
+    target = pd.DataFrame(accuracy).T
+    ceiling = noise_ceiling(target.to_numpy())
+    sizes = {}
+    for size, of_size in tables.items():
+        if len(of_size) == len(MANIFESTS):
+            joined = [pd.concat(of_seed) for of_seed in zip(*of_size, strict=True)]
+            described = results["candidates"]["sizes"][size]
+            keep = ("parameters", "tokens", "training_flops")
+            sizes[size] = {key: described[key] for key in keep} | _agreement(
+                joined, target.mean(axis=1)
+            )
+    return {
+        "target_accuracy": accuracy,
+        "noise_ceiling": None if ceiling is None else vars(ceiling),
+        "sizes": sizes,
+    }
+
+
+def _compared(
+    which: str, measured: Mapping[str, Any], store: Path
+) -> tuple[dict[str, Any], dict[str, list[pd.DataFrame]]]:
+    """Truth and agreement of one manifest's candidates, and their scores by size and seed."""
     experiment = prepared(which, store)
     names = [candidate.id for candidate in experiment.manifest.candidates]
     truth = _truth(measured, names)
-    if truth.shape[0] < len(names):
-        return {"target_accuracy": truth.to_dict("index"), "noise_ceiling": None, "sizes": {}}
     sizes: dict[str, Any] = {}
-    for size in SIZES:
+    by_size: dict[str, list[pd.DataFrame]] = {}
+    # Last the targets' own scores: what the metrics are worth once a model has learnt.
+    for size in (*SIZES, "target") if len(truth) == len(names) else ():
         tables = _tables(experiment, size, measured, store)
         if tables:
+            by_size[size] = tables
             sizes[size] = _described(measured, size) | _agreement(tables, truth.mean(axis=1))
     ceiling = noise_ceiling(truth.to_numpy())
-    return {
+    found = {
         "target_accuracy": truth.to_dict("index"),
         "noise_ceiling": None if ceiling is None else vars(ceiling),
         "sizes": sizes,
     }
+    return found, by_size
 
 
 def _truth(measured: Mapping[str, Any], names: Sequence[str]) -> pd.DataFrame:
@@ -142,7 +182,8 @@ def _tables(
             **token_means(losses, asked),
             "accuracy": -measured[run.name]["accuracy"],
             "ted": measured[run.name]["ted"],
-            **counting.scores(run.candidate, run.request.recipe.tokens, run.seed),
+            # The targets' text is counted in part: more of it changes nothing.
+            **counting.scores(run.candidate, min(run.request.recipe.tokens, 400_000), run.seed),
         }
     names = [candidate.id for candidate in experiment.manifest.candidates]
     return [pd.DataFrame(each).T.loc[names] for each in by_seed.values() if len(each) == len(names)]
@@ -210,6 +251,9 @@ def _agreement(tables: list[pd.DataFrame], target: pd.Series) -> dict[str, Any]:
             "less_trace_nll_interval": over.interval,
             "first": first,
             "regret": float(target.max() - target[first]),
+            "regret_by_seed": [
+                float(target.max() - target[str(t[metric].idxmin())]) for t in tables
+            ],
         }
     return {
         "metrics": metrics,
@@ -227,7 +271,7 @@ def _report(results: Mapping[str, Any]) -> list[str]:
         f"{format_flops(target['training_flops'])}. Decision accuracy with the scores averaged "
         "over the seeds, [90% interval over candidates] and (each seed).",
     ]
-    for which in MANIFESTS:
+    for which in ("together", *MANIFESTS):
         if results[which]["sizes"]:
             parts += _section(which, results[which], target)
     return parts
@@ -243,8 +287,8 @@ def _section(which: str, results: Mapping[str, Any], target: Mapping[str, Any]) 
         [metric, *(_cell(each["metrics"][metric]) for each in sizes.values())] for metric in METRICS
     ]
     accuracy = pd.DataFrame(results["target_accuracy"]).T
-    last = pd.DataFrame(list(sizes.values())[-1]["scores"]).T
-    columns = [*SHOWN]
+    last = pd.DataFrame(list(sizes.values())[-2]["scores"]).T
+    columns = list(SHOWN)
     by_candidate = [
         [
             f"`{name}`",
@@ -264,7 +308,7 @@ def _section(which: str, results: Mapping[str, Any], target: Mapping[str, Any]) 
         *([noise] if ceiling else []),
         table(["score", *heads], rows),
         table(["candidate", "target, %", "by seed", *columns], by_candidate),
-        f"Scores of the proxies of {heads[-1]} of the target's FLOPs, in nats per token.",
+        f"Scores of the proxies of {heads[-2]} of the target's FLOPs, in nats per token.",
     ]
 
 

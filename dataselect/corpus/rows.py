@@ -77,11 +77,11 @@ def open_rows(
 def _synthetic_rows(source: Source, seed: int) -> Iterator[tuple[str, int, object]]:
     from dataselect.synthetic import genres
 
-    if source.name not in genres.NAMES:
+    if source.name not in genres.names():
         raise InputError(
             f"{source.id}: name",
             f"the synthetic world has no genre {quoted(source.name)}",
-            f"set name to one of: {', '.join(genres.NAMES)}",
+            f"set name to one of: {', '.join(genres.names())}",
         )
     documents = genres.documents(source.name, seed)
     return ((f"{source.id}: {source.path}", n, text) for n, text in enumerate(documents, start=1))

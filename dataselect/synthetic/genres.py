@@ -4,14 +4,16 @@ from collections.abc import Iterator
 
 from dataselect.synthetic import same_words, world
 
-NAMES = (*world.GENRES, *same_words.GENRES)
-"""Every genre's name."""
+
+def names() -> tuple[str, ...]:
+    """Every genre's name."""
+    return (*world.GENRES, *same_words.GENRES)
 
 
 def documents(genre: str, seed: int) -> Iterator[str]:
     """Endless documents of one genre; the same genre and seed give the same stream.
 
-    Raises KeyError for a name that is not in `NAMES`.
+    Raises KeyError for a name that is not in `names()`.
     """
     if genre in same_words.GENRES:
         return same_words.documents(genre, seed)

@@ -4,10 +4,14 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from itertools import islice
+from pathlib import Path
 from random import Random
 
 import pytest
 
+from dataselect.config.manifest import load_manifest
+from dataselect.config.plan import load_plan
+from dataselect.decisions.target_agreement import read_target_accuracy
 from dataselect.synthetic import genres, same_words, world
 from dataselect.synthetic.problems import Problem
 from dataselect.synthetic.same_words import BATCH, GENRES, LARGEST, documents, make_problem
@@ -173,10 +177,20 @@ def test_benchmark_stories_are_different_and_held_out() -> None:
 
 
 def test_all_genres_are_found_by_name_and_the_old_ones_as_they_were() -> None:
-    assert (*world.GENRES, *GENRES) == genres.NAMES
+    assert (*world.GENRES, *GENRES) == genres.names()
     assert next(genres.documents("worked", 0)) == next(world.documents("worked", 0))
     assert next(genres.documents("right-steps", 0)) == next(documents("right-steps", 0))
     assert genres.version("worked") == world.VERSION
     assert genres.version("right-steps") == same_words.VERSION
     with pytest.raises(KeyError):
         next(genres.documents("poetry", 0))
+
+
+def test_the_example_knows_the_target_accuracy_of_all_its_candidates() -> None:
+    folder = Path(__file__).parents[2] / "candidates"
+    manifest = load_manifest(folder / "same-words.yaml")
+    names = {source.name for source in manifest.text_sources().values()}
+    assert names == set(GENRES)
+    truth = read_target_accuracy(folder / "same-words" / "target_accuracy.csv")
+    assert set(truth) == {candidate.id for candidate in manifest.candidates}
+    assert load_plan("same-words", folder).benchmarks[0].id == "stories-tiny"
