@@ -62,10 +62,14 @@ def takes_cache(model: Any) -> bool:
 def cache_parameter(model: Any) -> str | None:
     """Under which name the model takes keys and values of earlier tokens; None if it takes none.
 
-    transformers 5.24 renames it in most models, and takes the old name no longer from 5.40 on.
+    transformers 5.24 names it `cache` in most models, and takes the old name no longer from 5.40
+    on. The state of a state-space model has the new name too.
     """
     known = inspect.signature(model.forward).parameters
-    return next((name for name in ("past_key_values", "cache") if name in known), None)
+    if "past_key_values" in known:
+        return "past_key_values"
+    stateful = getattr(model, "_is_stateful", False)
+    return "cache" if "cache" in known and not stateful else None
 
 
 def greedy(
