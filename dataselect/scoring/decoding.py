@@ -56,7 +56,20 @@ def takes_cache(model: Any) -> bool:
 
     State-space models have another kind of state, and would silently go on without it.
     """
-    return "past_key_values" in inspect.signature(model.forward).parameters
+    return cache_parameter(model) is not None
+
+
+def cache_parameter(model: Any) -> str | None:
+    """Under which name the model takes keys and values of earlier tokens; None if it takes none.
+
+    transformers 5.24 names it `cache` in most models, and takes the old name no longer from 5.40
+    on. The state of a state-space model has the new name too.
+    """
+    known = inspect.signature(model.forward).parameters
+    if "past_key_values" in known:
+        return "past_key_values"
+    stateful = getattr(model, "_is_stateful", False)
+    return "cache" if "cache" in known and not stateful else None
 
 
 def greedy(
@@ -157,24 +170,26 @@ class _Decoder:
 
     def run(self, batch: list[_Row]) -> list[_Written]:
         """The emitted tokens and their probabilities for each row."""
-        if not takes_cache(self.model):
+        name = cache_parameter(self.model)
+        if name is None or not takes_cache(self.model):
             return [self._alone(row) for row in batch]
         ids, mask = _left_padded([row.ids for row in batch], self.device)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
-        keep = {"logits_to_keep": 1} if takes_logits_to_keep(self.model) else {}
+        cache = _roomy_cache(self.model)
+        extra: dict[str, Any] = {name: cache}
+        if takes_logits_to_keep(self.model):
+            extra["logits_to_keep"] = 1
         written = [_Written() for _ in batch]
         present = list(range(len(batch)))  # the prompt of each row of the tensors
         done: set[int] = set()
-        cache = _roomy_cache(self.model)
         for _ in range(max(row.most for row in batch)):
             logits = (
                 self.model(
                     input_ids=ids,
                     attention_mask=mask,
                     position_ids=positions,
-                    past_key_values=cache,
                     use_cache=True,
-                    **keep,
+                    **extra,
                 )
                 .logits[:, -1]
                 .float()

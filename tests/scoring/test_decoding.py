@@ -16,7 +16,7 @@ from transformers import (
 
 from dataselect.errors import InputError
 from dataselect.scoring import decoding
-from dataselect.scoring.decoding import greedy
+from dataselect.scoring.decoding import cache_parameter, greedy
 
 PROMPTS = [
     f"Question: Ann has {n} red apples{' and buys 14 more' * (n % 5)}.\nAnswer:" for n in range(9)
@@ -70,6 +70,28 @@ def test_a_nan_ends_its_own_prompt_and_no_other(
     assert (found[3].ids, found[3].text) == ((), "")
     assert [each.ids for each in found[:3]] == [each.ids for each in intact[:3]]
     assert all(each.finite for each in intact)
+
+
+class Renamed(LlamaForCausalLM):  # type: ignore[misc]
+    """A model that takes its cache as transformers' releases after 5.23 name it."""
+
+    def forward(self, cache: Any = None, **given: Any) -> Any:
+        assert "past_key_values" not in given
+        return super().forward(**{cache_parameter(super()) or "": cache}, **given)
+
+
+def test_a_cache_is_handed_over_by_the_name_that_the_model_has_for_it(
+    make_model: Callable[..., Any], tokenizer: Any, recwarn: pytest.WarningsRecorder
+) -> None:
+    model = make_model("llama")
+    renamed = Renamed(model.config).eval()
+    renamed.load_state_dict(model.state_dict())
+    assert cache_parameter(model) in ("past_key_values", "cache")
+    assert cache_parameter(renamed) == "cache"
+    wanted, found = (greedy(each, tokenizer, PROMPTS[:3], 20) for each in (model, renamed))
+    assert [each.ids for each in found] == [each.ids for each in wanted]
+    old = [str(each.message) for each in recwarn if "deprecated" in str(each.message).lower()]
+    assert not old, "an argument that the next releases take no longer"
 
 
 def test_text_ends_before_the_first_stop_string_and_rows_leave_when_done(

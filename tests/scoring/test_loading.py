@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,9 @@ def refused(folder: Path) -> str:
 
 
 def weights(folder: Path) -> Tensors:
-    return dict(load_model(folder, "cpu", "float32").model.state_dict())
+    # Copies: older releases map the file, which the tests write again.
+    model = load_model(folder, "cpu", "float32").model
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
 def same(one: Tensors, other: Tensors) -> bool:
@@ -209,6 +212,8 @@ def test_numbers_of_another_kind_in_an_expert_are_named(tmp_path: Path) -> None:
 
 def test_a_model_that_sees_what_follows_is_refused(folder: Path) -> None:
     configure(folder, is_causal=False)
+    if version("transformers").startswith("5.0."):
+        pytest.skip("this release does not read the key, so the model sees nothing that follows")
     assert "it is no causal language model" in refused(folder)
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
+from dataselect.scoring.decoding import cache_parameter
 from dataselect.scoring.likelihood.head import tiled_nll
 from dataselect.scoring.likelihood.packing import Group, Pair, Row, batches, lay_out
 from dataselect.scoring.likelihood.separate import Likelihoods, separate_nll
@@ -72,8 +73,8 @@ def _rows_nll(
         input_ids=layout.inputs.to(device),
         position_ids=layout.positions.to(device),
         attention_mask=mask[:, None],
-        past_key_values=prefix_cache,
         use_cache=prefix_cache is not None,
+        **_as_cache(model, prefix_cache),
     ).last_hidden_state
     target = torch.tensor(layout.targets, device=device)
     losses = tiled_nll(hidden[layout.sources], model.get_output_embeddings(), target)
@@ -104,11 +105,16 @@ def _compute_prefix(model: Any, prefix: Sequence[int], device: str) -> Any:
         return None
     cache = DynamicCache(config=model.config)
     ids = torch.tensor([list(prefix)], device=device)
-    model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
+    model.base_model(input_ids=ids, use_cache=True, **_as_cache(model, cache))
     if not cache.layers or any(type(layer) is not DynamicLayer for layer in cache.layers):
         raise _UnfitError("its cache is not one of keys and values of every token")
     cache.layers = [_PrefixLayer(layer.keys, layer.values) for layer in cache.layers]
     return cache
+
+
+def _as_cache(model: Any, cache: Any) -> dict[str, Any]:
+    """The argument that hands a cache to the model's body; a body that takes none refuses it."""
+    return {cache_parameter(model.base_model) or "past_key_values": cache}
 
 
 class _UnfitError(Exception):
