@@ -152,9 +152,7 @@ def proxy_sizes(plan: Plan, target_flops: float, vocabulary: int) -> tuple[Proxy
         Proxy(size="4M", tokens=SMALLEST_TOKENS),
         *(Proxy(size=name, tokens=ladder_tokens(name)) for name in LADDER),
     ]
-    # A plan of two stages has no list of them.
-    stages = getattr(plan, "stages", (plan.screen, plan.predict))
-    own = [stage.proxy for stage in stages if stage is not None]
+    own = [stage.proxy for stage in plan.stages]
     sizes = {}
     # The plan's own last, with its settings of the training, where it has a size of the ladder.
     for proxy in [*proxies, *(each for each in own if each is not None)]:
