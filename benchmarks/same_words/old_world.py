@@ -1,6 +1,6 @@
 """The same scores in the quickstart's own world, where counting words tells the candidates apart.
 
-    python benchmarks/same_words/old_world.py [--seeds 2]
+    python benchmarks/same_words/old_world.py [--seeds 3]
 
 Proxies of the quickstart's first stage with 125K tokens of each of its candidates, against the
 target accuracies that `benchmarks/desk_scale` measured. Writes `old_world.json`.
@@ -38,7 +38,7 @@ TOKENS = 125_000
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--store", type=Path, default=ROOT / ".dataselect" / "old-world")
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     seeds = [_seed(arguments.store, seed) for seed in range(arguments.seeds)]
