@@ -128,7 +128,7 @@ def openlm(data: Path, draws: int, seed: int) -> Iterator[list[dict[str, Any]]]:
     Both at the same tokens per parameter; the loss is that on OpenLM's own shard.
     """
     table = pd.read_csv(data / "openlm_scaling.csv")
-    tasks = [name for name in table if name.startswith("acc:")]
+    tasks = [name for name in map(str, table.columns) if name.startswith("acc:")]
     rng = np.random.default_rng(seed)
     large = table[table["params"] == 1439795200]
     for params, label in ((78914048, "79M"), (153677376, "154M"), (411616256, "411M")):

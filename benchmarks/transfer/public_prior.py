@@ -62,7 +62,8 @@ def dclm_pairs(data: Path) -> dict[str, Pairs]:
     """The ten tasks; the columns `perplexity` hold nats (a random model has ln of its
     vocabulary)."""
     table = pd.read_csv(data / "dclm_1b.csv")
-    tasks = [name.removesuffix("_accuracy") for name in table if name.endswith("_accuracy")]
+    names = map(str, table.columns)
+    tasks = [name.removesuffix("_accuracy") for name in names if name.endswith("_accuracy")]
     unknown = np.full(len(table), np.nan)
     return {
         task: Pairs(
