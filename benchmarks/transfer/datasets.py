@@ -1,6 +1,6 @@
 """Predicting datasets that were not calibrated on: error, cover of intervals, who beats whom.
 
-    python benchmarks/transfer/datasets.py --data FOLDER [--draws 8] [--seed 0]
+    python benchmarks/transfer/datasets.py --data FOLDER [--draws 24] [--seed 0]
 
 FOLDER holds `datadecide_olmes_nll.csv` and `datadecide_target_1b.csv` (25 recipes, proxies of three
 seeds, accuracy of 1B on nine tasks), `openlm_scaling.csv` (C4, RedPajama and RefinedWeb) and
@@ -8,9 +8,9 @@ seeds, accuracy of 1B on nine tasks), `openlm_scaling.csv` (C4, RedPajama and Re
 each task, as `dataselect fit` fits it, and predicts all other datasets. Results go to
 `datasets.json` beside this file.
 
-What was fixed before DataDecide was looked at: everything. Curve, scale and degrees of freedom, the
-weight of the prior and the prior itself were chosen on `dclm_1b.csv` and the OLMo ladder. The prior
-that predicts a task of `dclm_1b.csv` is made without it.
+Curve, scale, degrees of freedom and the weight of the prior were chosen on `dclm_1b.csv` and the
+OLMo ladder, before DataDecide was looked at. A prior is made without the task that it predicts
+("with prior"), and on DataDecide also without DataDecide ("prior of DCLM").
 """
 
 import argparse
@@ -52,7 +52,7 @@ BEFORE_DRAWS = 3
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--draws", type=int, default=8)
+    parser.add_argument("--draws", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=["datadecide", "openlm", "dclm"])
     given = parser.parse_args()
@@ -109,12 +109,16 @@ def datadecide(data: Path, draws: int, seed: int) -> Iterator[list[dict[str, Any
         table = runs[runs["size"] == proxy].pivot(index="recipe", columns="seed", values=metric)
         scores = table.loc[target.index].to_numpy()
         rng = np.random.default_rng(seed)
+        priors = {task: public_prior(data, task, datadecide=task != "olmes10") for task in TASKS}
+        others = public_prior(data, datadecide=False)
         for k in COUNTS:
             for draw in range(draws):
                 order = rng.permutation(len(target))
                 for task in TASKS:
                     truth = target[task].to_numpy()
-                    rows = judged(task, scores, truth, order[:k], order[k:], shipped(), rng, draw)
+                    split = (scores, truth, order[:k], order[k:])
+                    rows = judged(task, *split, {"with prior": priors[task]}, rng, draw)
+                    rows += judged(task, *split, {"prior of DCLM": others}, rng, None)
                     yield [{"proxy": proxy, "datasets": k, "task": task, **row} for row in rows]
 
 
@@ -124,7 +128,7 @@ def openlm(data: Path, draws: int, seed: int) -> Iterator[list[dict[str, Any]]]:
     Both at the same tokens per parameter; the loss is that on OpenLM's own shard.
     """
     table = pd.read_csv(data / "openlm_scaling.csv")
-    tasks = [name for name in table if name.startswith("acc:")]
+    tasks = [name for name in map(str, table.columns) if name.startswith("acc:")]
     rng = np.random.default_rng(seed)
     large = table[table["params"] == 1439795200]
     for params, label in ((78914048, "79M"), (153677376, "154M"), (411616256, "411M")):
@@ -138,7 +142,9 @@ def openlm(data: Path, draws: int, seed: int) -> Iterator[list[dict[str, Any]]]:
                 for fitted, rest in ((others, np.array([out])), (np.array([out]), others)):
                     for task in tasks:
                         truth = case[f"{task}_y"].to_numpy()
-                        rows = judged(task, scores, truth, fitted, rest, shipped(), rng)
+                        rows = judged(
+                            task, scores, truth, fitted, rest, {"with prior": shipped()}, rng
+                        )
                         name = task.removeprefix("acc:")
                         fields = {"proxy": label, "datasets": len(fitted), "task": name}
                         yield [{**fields, **row} for row in rows]
@@ -153,7 +159,8 @@ def dclm(data: Path, draws: int, seed: int) -> Iterator[list[dict[str, Any]]]:
             for _ in range(draws):
                 order = rng.permutation(len(pairs))[: k + 25]
                 scores = pairs.metric[:, None]
-                rows = judged(task, scores, pairs.accuracy, order[:k], order[k:], priors[task], rng)
+                split = (scores, pairs.accuracy, order[:k], order[k:])
+                rows = judged(task, *split, {"with prior": priors[task]}, rng)
                 yield [{"proxy": "itself", "datasets": k, "task": task, **row} for row in rows]
 
 
@@ -163,17 +170,21 @@ def judged(
     truth: np.ndarray,
     fitted: np.ndarray,
     rest: np.ndarray,
-    prior: Prior,
+    priors: Mapping[str, Prior],
     rng: np.random.Generator,
-    draw: int = BEFORE_DRAWS,
+    draw: int | None = BEFORE_DRAWS,
 ) -> list[dict[str, Any]]:
     """Errors of every method on the datasets `rest`; `scores` are datasets x seeds.
 
-    The function of earlier versions, which takes most of the time, in the first draws alone.
+    The function of earlier versions, which takes most of the time, in the first draws alone; with
+    no `draw` that with the priors alone.
     """
     pairs = table_of(task, scores[fitted], truth[fitted])
-    functions = {"with prior": fit_function(pairs, PROVENANCE, falling=True, prior=prior)}
-    if len(fitted) >= LEAST_DATASETS:
+    functions = {
+        name: fit_function(pairs, PROVENANCE, falling=True, prior=prior)
+        for name, prior in priors.items()
+    }
+    if len(fitted) >= LEAST_DATASETS and draw is not None:
         functions["without"] = fit_function(pairs, PROVENANCE, falling=True)
         if draw < BEFORE_DRAWS:
             functions["as before"] = as_before(pairs)
@@ -181,6 +192,8 @@ def judged(
         {"method": method, **measured(function, scores[rest], truth[rest], rng)}
         for method, function in functions.items()
     ]
+    if draw is None:
+        return rows
     return [*rows, {"method": "constant", **of_constant(truth[fitted], truth[rest])}]
 
 

@@ -2,14 +2,14 @@
 
     python benchmarks/transfer/public_prior.py --data FOLDER
 
-FOLDER holds `dclm_1b.csv` (mlfoundations/dclm, MIT: NLL of the gold answer and accuracy of one 1B
-model on each of 185 datasets, ten tasks; slope and scatter over datasets) and
-`olmo_ladder_pairs.csv` (allenai/OLMo-ladder, Apache-2.0: bits per byte of a proxy and accuracy of a
-larger target along six runs, ten tasks; the median slope over runs). Written to
-`dataselect/transfer/public_prior.json`.
+FOLDER holds `dclm_1b.csv` (mlfoundations/dclm, MIT: NLL of the gold answer and accuracy of the same
+1B model on each of 152 datasets, ten tasks), `datadecide_olmes_nll.csv` and
+`datadecide_target_1b.csv` (allenai/DataDecide, ODC-BY: NLL of proxies of 20M to 750M on 25 recipes,
+accuracy of 1B on eight tasks; medians over sizes). All slopes are over datasets: those along a run
+are another quantity. Written to `dataselect/transfer/public_prior.json`.
 
-Not used, since the prior is checked on them: DataDecide, the OpenLM scaling runs and the points of
-rBridge's authors.
+Not used: the OLMo ladder, the OpenLM scaling runs and the points of rBridge's authors. Where the
+prior is checked on one of its own tables, the benchmark at hand is left out of both.
 """
 
 import argparse
@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import theilslopes
 
 from dataselect.transfer.pairs import Pairs
 from dataselect.transfer.prior import Prior, PriorSource, combine, source
@@ -26,7 +25,12 @@ from dataselect.transfer.prior_file import prior_json
 
 SHIPPED = Path(__file__).parents[2] / "dataselect/transfer/public_prior.json"
 COMMAND = "python benchmarks/transfer/public_prior.py --data FOLDER"
-NAME = "of published runs (DCLM 1B over 185 datasets, OLMo ladder over six pairs of models)"
+NAME = "of published runs (DCLM 1B over 152 datasets, DataDecide over 25 recipes)"
+SIZES = ("20M", "60M", "90M", "150M", "300M", "530M", "750M")
+TASKS = (
+    *("arc_challenge", "csqa", "arc_easy", "hellaswag"),
+    *("mmlu", "openbookqa", "piqa", "boolq"),
+)
 ALIASES = {"commonsense_qa": "csqa", "openbook_qa": "openbookqa"}
 """Names of the same benchmark in the two tables."""
 
@@ -40,9 +44,9 @@ def main() -> None:
     print(f" with {made.scatter_freedom} degrees of freedom, from {len(made.sources)} benchmarks")
 
 
-def public_prior(data: Path, without: str | None = None) -> Prior:
-    """The prior of the two tables, or all of it but one benchmark."""
-    sources = [*dclm_sources(data), *ladder_sources(data)]
+def public_prior(data: Path, without: str | None = None, *, datadecide: bool = True) -> Prior:
+    """The prior of both tables, or all of it but one benchmark or but DataDecide."""
+    sources = [*dclm_sources(data), *(datadecide_sources(data) if datadecide else ())]
     kept = [s for s in sources if ALIASES.get(s.benchmark, s.benchmark) != without]
     return combine(NAME, kept, COMMAND)
 
@@ -58,7 +62,8 @@ def dclm_pairs(data: Path) -> dict[str, Pairs]:
     """The ten tasks; the columns `perplexity` hold nats (a random model has ln of its
     vocabulary)."""
     table = pd.read_csv(data / "dclm_1b.csv")
-    tasks = [name.removesuffix("_accuracy") for name in table if name.endswith("_accuracy")]
+    names = map(str, table.columns)
+    tasks = [name.removesuffix("_accuracy") for name in names if name.endswith("_accuracy")]
     unknown = np.full(len(table), np.nan)
     return {
         task: Pairs(
@@ -73,15 +78,30 @@ def dclm_pairs(data: Path) -> dict[str, Pairs]:
     }
 
 
-def ladder_sources(data: Path) -> Iterator[PriorSource]:
-    table = pd.read_csv(data / "olmo_ladder_pairs.csv").dropna(subset=["target_acc_rc"])
-    for task, rows in table.groupby("task"):
-        slopes = [
-            theilslopes(of_run["target_acc_rc"], np.log(of_run["proxy_bpb"])).slope
-            for _, of_run in rows.groupby("pair")
+def datadecide_sources(data: Path) -> Iterator[PriorSource]:
+    runs = pd.read_csv(data / "datadecide_olmes_nll.csv")
+    target = pd.read_csv(data / "datadecide_target_1b.csv").set_index("recipe")
+    table = runs.pivot_table(index="recipe", columns="size", values=runs.columns[-1])
+    scores = table.loc[target.index]
+    unknown = np.full(len(target), np.nan)
+    for task in TASKS:
+        found = [
+            source(
+                Pairs(
+                    task,
+                    scores[size].to_numpy(),
+                    target[task].to_numpy(),
+                    unknown,
+                    tuple(target.index),
+                    None,
+                ),
+                "datadecide",
+            )
+            for size in SIZES
         ]
-        slope = float(np.median(slopes))
-        yield _rounded(PriorSource("olmo_ladder_pairs.csv", str(task), len(slopes), slope, None))
+        slope = float(np.median([each.slope for each in found if each is not None]))
+        scatter = float(np.median([each.scatter for each in found if each and each.scatter]))
+        yield _rounded(PriorSource("datadecide_olmes_nll.csv", task, len(target), slope, scatter))
 
 
 def _rounded(found: PriorSource) -> PriorSource:

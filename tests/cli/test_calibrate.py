@@ -393,7 +393,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(project: Path) -> No
 def test_what_is_wrong_is_one_line_before_anything_is_scored(project: Path) -> None:
     cases: list[tuple[Callable[[str], str], str]] = [
         (lambda s: s.replace("csv: target.csv", ""), "no accuracies are named"),
-        (lambda s: s.replace("1M", "2M"), "sums: 5 pairs from 200M to 1B tokens"),
+        (lambda s: s.replace("1M", "4M"), "sums: 2 pairs from 400M to 800M tokens"),
         (lambda s: s.replace(", tokens_per_step: 1M", ""), "does not tell the training tokens"),
         (lambda s: s.replace("step*-hf", "stop*"), "no folder matches 'proxies/stop*'; in"),
         (lambda s: s.replace("target.csv", "none.csv"), "none.csv: cannot be read"),

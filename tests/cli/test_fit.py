@@ -112,3 +112,71 @@ def test_a_direction_given_is_kept(table: Path) -> None:
     assert not found["lower_is_better"]
     assert found["direction_from"] == "given"
     assert found["notes"] == ["accuracy moves against the score's direction on arc_easy, [odd]"]
+
+
+def datasets_table(tmp_path: Path, count: int, benchmarks: int = 3) -> Path:
+    """One checkpoint of each dataset; accuracy falls with the score, and one benchmark is noise."""
+    rng = np.random.default_rng(0)
+    lines = ["benchmark,metric,accuracy,group"]
+    for place in range(benchmarks):
+        for i in range(count):
+            score = np.exp(rng.normal(0, 0.15))
+            level = 0.5 - (0.4 + 0.1 * place) * np.log(score) * (place < 3)
+            lines.append(f"q{place},{score:.5f},{level + rng.normal(0, 0.02):.5f},d{i}")
+    path = tmp_path / "datasets.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_the_error_on_datasets_left_out_comes_first(tmp_path: Path) -> None:
+    path = datasets_table(tmp_path, 9, benchmarks=4)
+    shown = fit(path).stdout
+    assert shown.index("left out") < shown.index("fitted range")
+    assert "q3: this score says nothing about this benchmark here (rank correlation" in shown
+    found = json.loads(fit(path, "--json").stdout)
+    assert found["mean_over"] == ["q0", "q1", "q2"]
+    first = found["benchmarks"]["q0"]
+    assert first["datasets"] == 9
+    assert first["other_runs_mae"] < first["beside"]["constant"]["other_runs_mae"]
+    assert first["worth"]["gain_low"] < first["worth"]["gain"] < first["worth"]["gain_high"]
+    errors = [found["benchmarks"][name]["other_runs_mae"] for name in found["mean_over"]]
+    assert found["overall"]["other_runs_mae_mean"] == pytest.approx(np.mean(errors))
+    every = json.loads(fit(path, "--every-benchmark", "--json").stdout)
+    assert every["mean_over"] == ["q0", "q1", "q2", "q3"]
+
+
+def test_one_dataset_has_an_interval_with_a_prior_alone(tmp_path: Path) -> None:
+    path = datasets_table(tmp_path, 1)
+    refused = fit(path)
+    assert refused.exit_code == 2
+    assert "1 points with different scores, and 3 are needed" in refused.stderr
+    shown = fit(path, "--prior", "public")
+    assert shown.exit_code == 0
+    assert "no honest interval" not in shown.stdout
+    found = json.loads(fit(path, "--prior", "public", "--json").stdout)
+    assert found["prior"].startswith("of published runs")
+    assert found["benchmarks"]["q0"]["interval_for_new_data"]
+    assert found["benchmarks"]["q0"]["cv_mae"] is None
+    both = fit(path, "--prior", "public", "--protocol", "paper")
+    assert "the paper's protocol has no prior" in both.stderr
+
+
+def test_two_datasets_have_no_interval_and_it_is_said(table: Path, tmp_path: Path) -> None:
+    out = tmp_path / "transfer.json"
+    result = fit(table, "--out", out)
+    assert "it has no honest interval for a new one" in " ".join(result.stdout.split())
+    assert not read_transfer_file(out)["arc_easy"].has_intervals
+
+
+def test_a_prior_of_ones_own_is_written_and_used(tmp_path: Path) -> None:
+    path, prior = datasets_table(tmp_path, 9), tmp_path / "prior.json"
+    assert fit(path, "--prior-out", prior).exit_code == 0
+    assert json.loads(prior.read_text())["prior"]["command"].startswith("dataselect")
+    two = tmp_path / "two.csv"
+    two.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
+    found = json.loads(fit(two, "--prior", prior, "--json").stdout)
+    assert found["benchmarks"]["q0"]["datasets"] == 2
+    assert found["benchmarks"]["q0"]["interval_for_new_data"]
+    few = fit(two, "--prior", prior, "--prior-out", tmp_path / "none.json")
+    assert few.exit_code == 2
+    assert "a prior needs 3" in few.stderr

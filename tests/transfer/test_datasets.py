@@ -7,8 +7,8 @@ NAN = float("nan")
 
 
 def pairs(groups: str, metric: list[float], accuracy: list[float], tokens: list[float]) -> Pairs:
-    values = (np.array(each) for each in (metric, accuracy, tokens))
-    return Pairs("q", *values, tuple(g.strip("-") for g in groups), None)
+    names = tuple(g.strip("-") for g in groups)
+    return Pairs("q", np.array(metric), np.array(accuracy), np.array(tokens), names, None)
 
 
 def test_seeds_of_a_checkpoint_become_one_row() -> None:

@@ -143,8 +143,8 @@ def test_too_little_makes_no_prior() -> None:
 def test_the_shipped_prior_says_where_it_is_from_and_holds_no_rows() -> None:
     found = public_prior()
     assert read_prior("public") is found
-    assert -0.8 < found.slope < -0.3
-    assert {each.table for each in found.sources} == {"dclm_1b.csv", "olmo_ladder_pairs.csv"}
+    assert -0.6 < found.slope < -0.2
+    assert {s.table for s in found.sources} == {"dclm_1b.csv", "datadecide_olmes_nll.csv"}
     assert "public_prior.py" in found.command
     assert set(json.loads(prior_json(found))["prior"]["sources"][0]) == {
         *("table", "benchmark", "datasets", "slope", "scatter"),

@@ -100,8 +100,8 @@ def test_the_papers_protocol_counts_the_families_that_won() -> None:
 
 def test_the_robust_protocol_finds_a_sigmoid_and_its_intervals_hold() -> None:
     found = fit_robustly(run(), PROVENANCE, 0, falling=True)
-    assert found.errors.cross_validation < 0.02
-    assert found.coverage.cross_validation >= 0.84
+    assert (found.errors.cross_validation or 1) < 0.02
+    assert (found.coverage.cross_validation or 0) >= 0.84
     assert found.floor == 0.25
     assert found.floor_from == "the chance column"
     assert found.averaged == 23  # all but the ends
@@ -115,7 +115,7 @@ def test_the_robust_protocol_finds_a_sigmoid_and_its_intervals_hold() -> None:
 @pytest.mark.parametrize("points", [6, 7, 8, 9])
 def test_few_points_are_fitted_and_what_cannot_be_tested_is_left_out(points: int) -> None:
     found = fit_robustly(run().take(np.arange(0, 25, 3)[:points]), PROVENANCE, 0, falling=True)
-    assert found.errors.cross_validation > 0
+    assert (found.errors.cross_validation or 0) > 0
     assert (found.coverage.cross_validation is None) == (points < 8)
     assert found.coverage.last_40 is None
 
@@ -250,10 +250,10 @@ class TestOlmoLadder:
             None,
         )
         robust = fit_robustly(pairs, PROVENANCE, 0, falling=True)
-        assert robust.errors.cross_validation < fit_paper(pairs, PROVENANCE, 0).test_mae
+        assert (robust.errors.cross_validation or 1) < fit_paper(pairs, PROVENANCE, 0).test_mae
         assert robust.errors.last_20 is not None
         assert robust.errors.last_20 < 0.015
-        assert robust.coverage.cross_validation > 0.85
+        assert (robust.coverage.cross_validation or 0) > 0.85
 
 
 def test_pairs_that_lack_tokens_are_said_for_they_change_the_fit(tmp_path: Path) -> None:

@@ -116,3 +116,21 @@ def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
 def test_bytes_that_are_not_text_are_refused() -> None:
     with pytest.raises(InputError, match=r"my\.json: "):
         from_json(b"\xff\xfe{}", "my.json")
+
+
+def test_a_file_of_the_second_schema_predicts_as_ever() -> None:
+    old = json.loads(to_json([ROBUST]))
+    old["schema"] = 2
+    for key in ("datasets", "new_data", "later", "worth"):
+        del old["functions"][0][key]
+    curves = [old["functions"][0]["curve"], *old["functions"][0]["loo_curves"]]
+    for curve in curves:
+        for key in ("tail", "other", "share"):
+            del curve[key]
+    found = from_json(json.dumps(old), "old.json")["arc"]
+    x = np.array([0.1, 1.0, 3.0])
+    steps = np.interp(x, *np.array(found.curve.knots).T)
+    plain = np.clip((found.curve.formula(x) + steps) / 2, *found.bounds)
+    np.testing.assert_allclose(found.predict(x), plain)
+    assert found.has_intervals
+    assert (found.intervals(x, 0.9)[0] <= found.predict(x)).all()

@@ -24,6 +24,7 @@ def test_a_gain_over_the_best_baseline_comes_with_its_interval() -> None:
     assert not found.says_nothing
     assert found.against == "log tokens"
     assert found.gain == pytest.approx(0.0165)
+    assert found.gain is not None
     assert found.gain_low is not None
     assert found.gain_high is not None
     assert 0.014 < found.gain_low < found.gain < found.gain_high < 0.019
