@@ -4,7 +4,7 @@
 
 Of candidates whose scores are normal, as a share of all pairs: the decision accuracy that the
 guess states on average, and how much of it lies beyond what the two worlds with trained targets
-show, .91 to .98 in the quickstart's and .52 to .64 in the one of the same words. Needs no data.
+show, .91 to .98 in the quickstart's and up to .64 in the one of the same words. Needs no data.
 """
 
 import numpy as np
