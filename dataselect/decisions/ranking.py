@@ -94,15 +94,20 @@ def bootstrap_means(table: pd.DataFrame, draws: int, rng: np.random.Generator) -
     """Means over resampled items, draws x candidates, from a table of items x candidates.
 
     Every candidate gets the same resampled items. A resample is a vector of multinomial counts, so
-    all means are one matrix product, done in blocks of bounded size.
+    all means are one matrix product, done in blocks of bounded size. A product's last bits depend
+    on a column's place in it, so equal candidates share one column, and columns are sorted: equal
+    ones tie, and the order of candidates changes nothing.
     """
-    values = table.to_numpy(dtype=np.float64)
+    values, place = np.unique(table.to_numpy(dtype=np.float64), axis=1, return_inverse=True)
+    place = place.reshape(-1)
     items = len(values)
     block = max(1, _CELLS // items)
     even = np.full(items, 1 / items)
     return np.concatenate(
         [
-            rng.multinomial(items, even, size=min(block, draws - start)) @ values / items
+            (rng.multinomial(items, even, size=min(block, draws - start)) @ values / items)[
+                :, place
+            ]
             for start in range(0, draws, block)
         ]
     )

@@ -91,7 +91,7 @@ def screen(
     experiment.watch.step(f"{stage.label}: screen")
     scores = run_stage(experiment, stage, chosen, candidates)
     tables = scores.table(RANKED_BY)
-    earlier = before[0].scores.table("rbridge") if before else {}
+    earlier = before[0].scores.table(RANKED_BY) if before else {}
     ranking = bootstrap_rank(
         tables,
         chosen.aggregate,

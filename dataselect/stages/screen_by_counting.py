@@ -38,6 +38,7 @@ COUNTING = Gap(
     source="a wide guess: no published runs were counted, and of two synthetic worlds with trained "
     "targets counting is nearly right in one and at chance in the other",
     doubt=2.0,
+    basis="prior",
 )
 """Of a difference of two candidates, in units of the spread of all counted scores. A tenth of its
 draws make counting as good as the first world shows it, nearly half as bad as the second
