@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 Array = NDArray[np.float64]
 
@@ -53,7 +53,7 @@ class NewData:
 
     def quantile(self, confidence: float) -> float:
         """Half width of the central interval, in scales."""
-        return float(student.ppf((1 + confidence) / 2, self.freedom))
+        return float(stdtrit(self.freedom, (1 + confidence) / 2))
 
     def deviations(self, x: Array, rng: np.random.Generator) -> Array:
         """A deviation for each draw of a candidate's score, of x's shape."""
@@ -92,7 +92,7 @@ class Later:
 
     def quantile(self, confidence: float) -> float:
         """Half width of the central interval, in scales."""
-        return float(student.ppf((1 + confidence) / 2, self.freedom))
+        return float(stdtrit(self.freedom, (1 + confidence) / 2))
 
 
 def _log(x: Array) -> Array:

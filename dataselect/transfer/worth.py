@@ -20,8 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from dataselect.transfer.pairs import Pairs
 
@@ -89,11 +88,14 @@ def _correlation(pairs: Pairs) -> tuple[float, str]:
     x, y = pairs.metric[list(rows)], pairs.accuracy[list(rows)]
     if len(x) < 2 or not (np.ptp(x) and np.ptp(y)):
         return 0.0, over
+    # Imported here: it takes half a second, and a run only reads what was found.
+    from scipy.stats import spearmanr
+
     return float(spearmanr(x, y).statistic), over
 
 
 def _half_width(values: Array) -> float:
-    quantile = float(student.ppf((1 + _CONFIDENCE) / 2, len(values) - 1))
+    quantile = float(stdtrit(len(values) - 1, (1 + _CONFIDENCE) / 2))
     return quantile * float(values.std(ddof=1)) / math.sqrt(len(values))
 
 

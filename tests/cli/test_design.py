@@ -62,7 +62,7 @@ def test_the_plan_file_can_be_run(manifest: Path) -> None:
     result = design(manifest, "--budget", "3e16", "--out", file)
     assert result.exit_code == 0, result.output
     assert f"plan: {file}" in result.output.replace("\n", "")
-    assert file.read_text().startswith("# Written by: dataselect ")
+    assert file.read_text().startswith("# Written by: dataselect")
     plan = load_plan(file)
     assert plan.screen.proxy is not None
     assert plan.screen.proxy.size == "4M"

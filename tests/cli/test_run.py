@@ -84,14 +84,14 @@ def test_a_plan_can_name_its_own_measured_gap(project: Any) -> None:
     after = after[after.index("compute:") :]
     project.plan.write_text(before.replace("keep: 2", "keep: 2\n  discrepancy: own.json") + after)
     checked = project.run("validate", "candidates.yaml")
-    assert "gap between proxy and target: by own.json (rbridge@20k)" in checked.stdout
+    assert "Stage 1: gap between proxy and target by own.json (rbridge@20k)" in checked.stdout
     ran = project.run("run", "candidates.yaml")
     assert ran.returncode == 0, ran.stderr
     report = project.report()
     assert report["stages"]["stage1"]["doubt"]["basis"] == "measured"
     assert "your own proxies of 4 known targets" in report["verdict"]
     digest = hashlib.sha256(own.read_bytes()).hexdigest()
-    made = report["provenance"]["discrepancy"]
+    made = report["provenance"]["discrepancy"]["stage1"]
     assert (made["file"], made["sha256"]) == ("own.json", digest)
     assert made["comparisons"]["rbridge@20k"]["candidates"] == 4
     resolved = (project.folder / "reports" / "candidates" / "resolved.yaml").read_text()
