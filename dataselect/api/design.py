@@ -119,6 +119,7 @@ def design(
     price: str | None = None,
     spread: float | None = None,
     metric: str = "rbridge",
+    keep_last: bool = False,
     seed: int = 0,
     command: str | None = None,
 ) -> Design:
@@ -132,7 +133,9 @@ def design(
     `spread` is the standard deviation of the targets' accuracies in points, which turns regret into
     points; by default that of the manifest's evidence, if there is any. `metric` is the one whose
     published errors are counted on: `rbridge`, by which candidates are ranked, or `label_nll`.
-    `seed` draws the simulated choices. `command` is recorded in the plan file.
+    With `keep_last` the last rung is the plan's own last stage, with its transfer function, and
+    the rungs before it are designed. `seed` draws the simulated choices. `command` is recorded in
+    the plan file.
 
     Raises InputError for a wrong manifest, plan or budget, and for a budget that trains no proxy
     for each candidate.
@@ -144,5 +147,13 @@ def design(
         raise InputError("--spread", f"{spread:g} is not in points", "write one like 2.3")
     stated = parse_budget(budget, flops_per_second, price)
     loaded, base = load_inputs(manifest, plan, "--plan")
-    designed = design_plan(loaded, base, stated.flops, metric=metric, spread=spread, seed=seed)
+    designed = design_plan(
+        loaded,
+        base,
+        stated.flops,
+        metric=metric,
+        spread=spread,
+        keep_last=keep_last,
+        seed=seed,
+    )
     return Design(loaded, base, stated, designed, by)

@@ -36,6 +36,13 @@ def design(
     metric: Annotated[
         str, typer.Option("--metric", help="Whose published errors count: rbridge or label_nll.")
     ] = "rbridge",
+    keep_last: Annotated[
+        bool,
+        typer.Option(
+            "--keep-last",
+            help="Keep the plan's last stage with its transfer function; design those before it.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write the plan to this YAML file.")
     ] = None,
@@ -57,6 +64,7 @@ def design(
             price=price,
             spread=spread,
             metric=metric,
+            keep_last=keep_last,
             seed=seed,
             command=this_command(),
         )

@@ -13,9 +13,9 @@ from dataselect.config.plan import Plan
 from dataselect.config.proxy import Proxy
 from dataselect.cost import training_flops
 from dataselect.decisions.design.known import score_model
-from dataselect.decisions.design.rungs import Outcome, play
+from dataselect.decisions.design.rungs import Outcome, Rung, play
 from dataselect.decisions.design.score_model import ScoreModel
-from dataselect.decisions.design.search import Frontier, Problem, search
+from dataselect.decisions.design.search import SEED_LEVELS, Frontier, Problem, search
 from dataselect.decisions.design.shapes import halving, single_stage, two_stage
 from dataselect.decisions.target_agreement import read_target_table
 from dataselect.errors import InputError
@@ -89,12 +89,14 @@ def design_plan(
     *,
     metric: str = "rbridge",
     spread: float | None = None,
+    keep_last: bool = False,
     seed: int = 0,
 ) -> Designed:
     """Rungs for `budget` FLOPs.
 
     `spread`: standard deviation of the targets' accuracies in points; default: of those that the
-    manifest's evidence knows. Raises InputError if the budget pays for no plan.
+    manifest's evidence knows. `keep_last`: the plan's own last stage, which predicts, is the last
+    rung. Raises InputError if the budget pays for no plan.
     """
     target = training_flops(manifest.target.size, manifest.target.total_tokens)
     sizes = proxy_sizes(plan, target, vocabulary_of(plan) or PUBLISHED_VOCABULARY)
@@ -105,7 +107,9 @@ def design_plan(
     flops = tuple(each.flops for each in sizes)
     model = score_model(metric, flops, target)
     candidates = len(manifest.candidates)
-    frontier = search(Problem(candidates, flops, model, seed=seed))
+    last = _last_rung(plan, sizes) if keep_last else None
+    levels = SEED_LEVELS if last is None else tuple(sorted({*SEED_LEVELS, last.seeds}))
+    frontier = search(Problem(candidates, flops, model, levels, last=last, seed=seed))
     best = frontier.at(budget)
     cheapest = frontier.plans[0]
     if best is None:
@@ -128,6 +132,23 @@ def design_plan(
         target_flops=target,
         spread=known,
         spread_from=origin,
+    )
+
+
+def _last_rung(plan: Plan, sizes: Sequence[ProxySize]) -> Rung:
+    """The plan's own last stage as a rung."""
+    chosen = plan.predict
+    if chosen is None or chosen.proxy is None:
+        raise InputError(
+            "--keep-last", "the plan has no last stage that trains a proxy", "leave it out"
+        )
+    for place, size in enumerate(sizes):
+        if size.proxy == chosen.proxy:
+            return Rung(place, chosen.seeds, 1)
+    raise InputError(
+        plan.where(*plan.place(len(plan.stages)), "proxy"),
+        "this proxy takes more training than the target",
+        "name a smaller one, or leave out --keep-last",
     )
 
 

@@ -91,3 +91,25 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 def test_a_budget_is_required(manifest: Path) -> None:
     assert design(manifest).exit_code == 2
+
+
+def test_the_quickstarts_own_plan_is_what_is_proposed_for_its_transfer_function(
+    tmp_path: Path,
+) -> None:
+    own = load_plan("quickstart")
+    file = tmp_path / "designed.yaml"
+    manifest = Path(__file__).parents[2] / "candidates" / "quickstart.yaml"
+    result = design(manifest, "--budget", "1.2e13", "--keep-last", "--out", file)
+    assert result.exit_code == 0, result.output
+    made = load_plan(file)
+    assert made.predict is not None
+    assert own.predict is not None
+    assert [stage.proxy for stage in made.stages] == [stage.proxy for stage in own.stages]
+    assert (made.screen.keep, made.screen.seeds) == (own.screen.keep, own.screen.seeds)
+    assert (made.predict.seeds, Path(made.predict.transfer or "").name) == (1, "transfer.json")
+
+
+def test_a_plan_without_a_last_stage_has_none_to_keep(manifest: Path) -> None:
+    result = design(manifest, "--budget", "3e16", "--keep-last")
+    assert result.exit_code == 2
+    assert "--keep-last: the plan has no last stage" in result.output

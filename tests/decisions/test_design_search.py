@@ -126,3 +126,15 @@ def test_a_choice_at_random_is_the_best_as_often_as_any(fresh: Worlds) -> None:
     random = at_random(fresh)
     assert (random.p_best, random.flops) == (1 / 8, 0)
     assert random.regret == pytest.approx(fresh.truth.max(axis=1).mean(), abs=0.02)
+
+
+def test_a_given_last_rung_ends_every_plan_and_costs_what_it_costs(fresh: Worlds) -> None:
+    given = Rung(2, 1, 1)
+    found = search(Problem(8, FLOPS, MODEL, last=given))
+    assert all(each.rungs[-1] == given for each in found.plans)
+    assert all(each.flops == sum(costs(each.rungs, FLOPS, 8)) for each in found.plans)
+    # It need not be for all: some are pruned before where that is cheaper.
+    assert found.plans[0].flops < 8 * FLOPS[2]
+    free = search(Problem(8, FLOPS, MODEL)).at(found.plans[-1].flops)
+    assert free is not None
+    assert free.regret <= found.plans[-1].regret + TOLERANCE + 4 * free.regret_se

@@ -59,6 +59,8 @@ class Problem:
     """Numbers of seeds that a rung may have, rising."""
     most_rungs: int = MOST_RUNGS
     """Most rungs of a plan."""
+    last: Rung | None = None
+    """The last rung of every plan, which keeps 1; None: whatever is best."""
     seed: int = 0
     """Seed of the simulation."""
 
@@ -89,8 +91,13 @@ def search(problem: Problem) -> Frontier:
     parts = [_Part((), 0.0, math.inf)]
     for place in range(problem.most_rungs):
         keeps_several = place + 1 < problem.most_rungs
+        if problem.last is not None:
+            complete += [_closed(problem, worlds, part, problem.last) for part in parts]
+            if not keeps_several:
+                break
         found = [p for part in parts for p in _extended(problem, worlds, part, keeps_several)]
-        complete += [part for part in found if part.keep == 1]
+        if problem.last is None:
+            complete += [part for part in found if part.keep == 1]
         parts = _undominated([part for part in found if part.keep > 1])
     fresh = _worlds(problem, 1)
     again = [play(rungs, fresh, problem.flops) for rungs in _shortlist(complete)]
@@ -145,6 +152,15 @@ def _extended(
                 rungs = (*part.rungs, Rung(size, seeds, keep))
                 cost = sum(costs(rungs, problem.flops, problem.candidates))
                 yield _Part(rungs, cost, float(regret[keep - 1]))
+
+
+def _closed(problem: Problem, worlds: Worlds, part: _Part, last: Rung) -> _Part:
+    """The part with the last rung that is given."""
+    rungs = (*part.rungs, last)
+    left = survivors(rungs, worlds)
+    chosen = np.take_along_axis(worlds.truth, left, axis=1)[:, 0]
+    regret = float((worlds.truth.max(axis=1) - chosen).mean())
+    return _Part(rungs, sum(costs(rungs, problem.flops, problem.candidates)), regret)
 
 
 def _useful(problem: Problem) -> list[int]:
