@@ -19,6 +19,7 @@ import pytest
 
 from dataselect.errors import InputError
 from dataselect.store import Artifact, Claim, Lease, LostClaimError, Store, Work, content_key
+from dataselect.store.owner import _Heart
 from dataselect.store.process import Process, _machine, this_process
 
 SPEC = {"n": 1}
@@ -199,8 +200,10 @@ def test_whoever_lost_its_claim_cannot_publish_at_any_moment(
 
         monkeypatch.setattr(target, wrapped)
 
-    # No sign of life in between: this process is as good as stopped.
+    # No sign of life in between: this process is as good as stopped. A heart of its own, since that
+    # of an earlier test may beat already.
     monkeypatch.setattr("dataselect.store.owner._Heart._beat", lambda self: None)
+    monkeypatch.setattr("dataselect.store.owner._heart", _Heart())
     try:
         with store.claim("thing", SPEC) as claim:
             assert isinstance(claim, Claim)
