@@ -9,21 +9,18 @@ Their mean and spread of ln tau are the prior. Writes `other_metrics.json` and p
 """
 
 import argparse
-import json
-import platform
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy
 from rbridge_gap import stated_accuracy
+from results_file import write_results
 from scipy.optimize import brentq
 
 from dataselect.decisions.discrepancy import RBRIDGE, UNKNOWN
 
-HERE = Path(__file__).parent
 MOST = 30.0
 """Largest scale looked at: a toss within a point. Below .5 there is none."""
 
@@ -61,19 +58,8 @@ def study(folder: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
-    found = {
-        "command": "python benchmarks/stage1/other_metrics.py --data DIR",
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "pandas": pd.__version__,
-            "scipy": scipy.__version__,
-        },
-        **study(parser.parse_args().data),
-    }
-    text = json.dumps(found, indent=1, allow_nan=False)
-    (HERE / "other_metrics.json").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    found = study(parser.parse_args().data)
+    write_results("other_metrics", "python benchmarks/stage1/other_metrics.py --data DIR", found)
 
 
 if __name__ == "__main__":

@@ -11,17 +11,15 @@ a minute of a core.
 """
 
 import argparse
-import json
-import platform
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy
 from calibration import FORMS, SHIPPED, fits_without_family, tau
 from numpy.typing import NDArray
 from published import FAMILIES, FLOPS, PAPER, SIZES, Array, Published, read, seed_sd
+from results_file import write_results
 
 from dataselect.decisions.agreement import decision_accuracy
 from dataselect.decisions.bootstrap import Bootstrap
@@ -29,7 +27,6 @@ from dataselect.decisions.discrepancy import Gap, ahead_probability
 from dataselect.decisions.measured_gap import fit_scale
 from dataselect.formats.agreement_file import MeasuredAgreement
 
-HERE = Path(__file__).parent
 SEED = 0
 TARGETS = ("arc_challenge", "csqa", "both", "olmes10")
 COUNTS = (8, 12, None)
@@ -148,19 +145,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
     found = {
-        "command": "python benchmarks/stage1/own_gap.py --data DIR",
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "pandas": pd.__version__,
-            "scipy": scipy.__version__,
-        },
         "seed": SEED,
         "recipes": study(read(parser.parse_args().data)),
     }
-    text = json.dumps(found, indent=1, allow_nan=False)
-    (HERE / "own_gap.json").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    write_results("own_gap", "python benchmarks/stage1/own_gap.py --data DIR", found)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,6 @@ independent ones that would be as uncertain. Writes `p_best.json` and prints it;
 """
 
 import argparse
-import json
-import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,17 +22,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy
 from calibration import FORMS, SHIPPED, fits_without_family, tau
 from numpy.typing import NDArray
 from published import FAMILIES, FLOPS, PAPER, SIZES, Array, Published, read, seed_sd
+from results_file import write_results
 
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.discrepancy import Gap
 from dataselect.decisions.ranking import bootstrap_rank
 from dataselect.decisions.uncertainty import best_probabilities, with_uncertainty
 
-HERE = Path(__file__).parent
 SEED = 0
 CANDIDATES = (6, 10, 12)
 TARGETS = ("arc_challenge", "csqa", "both", "olmes10")
@@ -356,19 +353,11 @@ def main() -> None:
     parser.add_argument("--pools", type=int, default=20)
     arguments = parser.parse_args()
     found = {
-        "command": f"python benchmarks/stage1/p_best.py --data DIR --pools {arguments.pools}",
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "pandas": pd.__version__,
-            "scipy": scipy.__version__,
-        },
         "seed": SEED,
         **study(read(arguments.data), arguments.pools),
     }
-    text = json.dumps(found, indent=1, allow_nan=False)
-    (HERE / "p_best.json").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    command = f"python benchmarks/stage1/p_best.py --data DIR --pools {arguments.pools}"
+    write_results("p_best", command, found)
 
 
 if __name__ == "__main__":

@@ -10,21 +10,18 @@ are no scores of candidates, so the stated accuracy is that of 25 normal scores.
 """
 
 import argparse
-import json
-import platform
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy
+from results_file import write_results
 from scipy.optimize import minimize
 from scipy.stats import norm
 
 from dataselect.decisions.discrepancy import LIKELIHOOD, RBRIDGE, Discrepancy, ahead_probability
 
-HERE = Path(__file__).parent
 RECIPES = 25
 DOUBTS = (0.0, 0.35, 0.7, 1.0)
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(21)
@@ -98,19 +95,8 @@ def study(curve: pd.DataFrame) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
-    found = {
-        "command": "python benchmarks/stage1/rbridge_gap.py --data DIR",
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "pandas": pd.__version__,
-            "scipy": scipy.__version__,
-        },
-        **study(read(parser.parse_args().data)),
-    }
-    text = json.dumps(found, indent=1, allow_nan=False)
-    (HERE / "rbridge_gap.json").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    found = study(read(parser.parse_args().data))
+    write_results("rbridge_gap", "python benchmarks/stage1/rbridge_gap.py --data DIR", found)
 
 
 if __name__ == "__main__":

@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from earlier import as_before
 from study import series_of
 
 from dataselect.transfer.chance import known_chance
 from dataselect.transfer.fitting import RobustWay
 from dataselect.transfer.function import Provenance, Setting, TransferFunction
 from dataselect.transfer.held_out import last_accuracies
-from dataselect.transfer.neighbours import averaged, blocks
+from dataselect.transfer.neighbours import averaged
 from dataselect.transfer.pairs import Pairs
-from dataselect.transfer.robust import fit_robust
 
 HERE = Path(__file__).parent
 PROVENANCE = Provenance(Setting(*[None] * 8), "published runs", "later.py")
@@ -100,20 +100,6 @@ def functions_of(
 def later(seen: Pairs, *, falling: bool) -> TransferFunction:
     """The function for later checkpoints; scores are averaged already."""
     return RobustWay(PROVENANCE, seen.chance, falling, None).fit(seen).in_time()
-
-
-def as_before(seen: Pairs) -> TransferFunction:
-    """The function of earlier versions: flat steps past the points, blocks left out."""
-    found = fit_robust(
-        seen.metric,
-        seen.accuracy,
-        benchmark=seen.benchmark,
-        provenance=PROVENANCE,
-        chance=seen.chance,
-        blocks=blocks(seen.tokens, seen.groups),
-    )
-    flat = tuple(replace(curve, tail=None) for curve in found.loo_curves)
-    return replace(found, curve=replace(found.curve, tail=None), loo_curves=flat)
 
 
 def rows_of(

@@ -51,8 +51,8 @@ class Experiment:
     leaks: LeakAlarm | None = None
     """Benchmark items found in the candidates' texts; None where no text was searched."""
     agreements: Mapping[StageName, AgreementFile] = field(default_factory=dict)
-    """How well such proxies ordered candidates with known targets, by the file that the plan's
-    `discrepancy` names; None if it names none."""
+    """How well such proxies ordered candidates with known targets: the file that `discrepancy`
+    names, by stage; a stage that names none has none."""
 
     @property
     def store(self) -> Store:

@@ -389,6 +389,17 @@ def test_a_claim_that_cannot_be_read_counts_as_its_owner_does(tmp_path: Path) ->
     assert "claims" not in left(tmp_path)
 
 
+@contextmanager
+def holding(script: str, root: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that runs `script` with the store's folder, from when it says that it is ready."""
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(root)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+
+
 def test_a_stop_of_the_process_s_heartbeat_by_a_native_call_is_no_death(tmp_path: Path) -> None:
     # The kernel says that it runs, so silence alone is not enough.
     store = Store(tmp_path, lease=SHORT)
@@ -399,11 +410,7 @@ def test_a_stop_of_the_process_s_heartbeat_by_a_native_call_is_no_death(tmp_path
         "c = Store(Path(sys.argv[1]), None, Lease(.1, .3, .1)).claim('thing', {'n': 1});"
         "c.__enter__(); print('ready', flush=True); time.sleep(60)"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", hold, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+    with holding(hold, tmp_path) as process:
         time.sleep(1)
         with store.claim("thing", SPEC, wait=False) as answer:
             assert answer is None
@@ -456,11 +463,7 @@ def test_the_loss_of_several_works_of_one_owner_is_shared_among_them(tmp_path: P
         "cs = [s.claim('thing', {'n': n}, Work('a', gpus=2, share=.5)) for n in (1, 2)];"
         "[c.__enter__() for c in cs]; print('ready', flush=True); time.sleep(60)"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", hold, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+    with holding(hold, tmp_path) as process:
         time.sleep(1)
         process.kill()
         process.wait()

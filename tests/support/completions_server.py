@@ -15,8 +15,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from local_server import LocalServer
 
 ANSWERED_BY = "tiny-2026-01-01"
 PROBE = "Ann has 17 apples"
@@ -118,7 +120,7 @@ def tiny_model() -> TinyModel:
     return TinyModel()
 
 
-class CompletionsServer:
+class CompletionsServer(LocalServer):
     """Serves `/v1/chat/completions` on a free local port; use it as a context manager.
 
     `script` gives the reasoning and the final answer to a question. `delay` is seconds before
@@ -163,17 +165,7 @@ class CompletionsServer:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
+        super().__init__(Handler)
 
     @property
     def questions(self) -> list[str]:

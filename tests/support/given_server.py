@@ -16,16 +16,17 @@ It serves a model folder with its real log-probabilities. `habits` change it:
 import json
 import threading
 from collections.abc import Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from completions_server import send
+from local_server import LocalServer
 
 FROM_VLLM = {"prompt_logprobs", "return_tokens_as_token_ids"}
 
 
-class GivenTextServer:
+class GivenTextServer(LocalServer):
     """Serves `/v1/completions` on a free local port; use it as a context manager.
 
     `context` is the longest prompt in tokens. `requests` are the bodies that came.
@@ -62,17 +63,7 @@ class GivenTextServer:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
+        super().__init__(Handler)
 
     @property
     def weighed(self) -> list[dict[str, Any]]:

@@ -1,12 +1,12 @@
 """Predicting datasets that were not calibrated on: error, cover of intervals, who beats whom.
 
-    python benchmarks/transfer/datasets.py --data FOLDER [--draws 24] [--seed 0]
+    python benchmarks/transfer/left_out.py --data FOLDER [--draws 24] [--seed 0]
 
 FOLDER holds `datadecide_olmes_nll.csv` and `datadecide_target_1b.csv` (25 recipes, proxies of three
 seeds, accuracy of 1B on nine tasks), `openlm_scaling.csv` (C4, RedPajama and RefinedWeb) and
 `dclm_1b.csv`. For a number of calibration datasets and each draw of them a function is fitted for
 each task, as `dataselect fit` fits it, and predicts all other datasets. Results go to
-`datasets.json` beside this file.
+`left_out.json` beside this file.
 
 Curve, scale, degrees of freedom and the weight of the prior were chosen on `dclm_1b.csv` and the
 OLMo ladder, before DataDecide was looked at. A prior is made without the task that it predicts
@@ -17,12 +17,12 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from earlier import as_before
 from public_prior import ALIASES, dclm_pairs, public_prior
 
 from dataselect.decisions.ranking import win_probabilities
@@ -30,15 +30,13 @@ from dataselect.transfer.chance import known_chance
 from dataselect.transfer.fitting import fit_function
 from dataselect.transfer.forecast import seed_scores
 from dataselect.transfer.function import Provenance, Setting, TransferFunction
-from dataselect.transfer.neighbours import blocks
 from dataselect.transfer.pairs import Pairs
 from dataselect.transfer.prior import Prior
 from dataselect.transfer.prior_file import public_prior as shipped
-from dataselect.transfer.robust import fit_robust
 from dataselect.transfer.spread import LEAST_DATASETS
 
 HERE = Path(__file__).parent
-PROVENANCE = Provenance(Setting(*[None] * 8), "published runs", "datasets.py")
+PROVENANCE = Provenance(Setting(*[None] * 8), "published runs", "left_out.py")
 TASKS = (
     *("arc_challenge", "csqa", "arc_easy", "hellaswag", "mmlu"),
     *("openbookqa", "piqa", "boolq", "olmes10"),
@@ -74,7 +72,7 @@ def main() -> None:
         ["table", "proxy", "datasets", "method", "task"], sort=False
     )
     result = {
-        "command": "python benchmarks/transfer/datasets.py --data FOLDER",
+        "command": "python benchmarks/transfer/left_out.py --data FOLDER",
         "draws": given.draws,
         "seed": given.seed,
         "cpu_seconds": round(time.process_time() - began),
@@ -82,7 +80,7 @@ def main() -> None:
         "by_task": by_task[["error", "held"]].mean().round(4).reset_index().to_dict("records"),
     }
     if given.only == ["datadecide", "openlm", "dclm"]:
-        (HERE / "datasets.json").write_text(json.dumps(result, indent=1) + "\n")
+        (HERE / "left_out.json").write_text(json.dumps(result, indent=1) + "\n")
     print(pd.DataFrame(summary).round(3).to_string())
     print(f"{result['cpu_seconds']} CPU s")
 
@@ -204,20 +202,6 @@ def table_of(task: str, scores: np.ndarray, truth: np.ndarray) -> Pairs:
     unknown = np.full(scores.size, np.nan)
     chance = known_chance(task)
     return Pairs(task, scores.ravel(), np.repeat(truth, seeds), unknown, tuple(names), chance)
-
-
-def as_before(pairs: Pairs) -> TransferFunction:
-    """The function of earlier versions: each row left out alone, flat steps past the points."""
-    found = fit_robust(
-        pairs.metric,
-        pairs.accuracy,
-        benchmark=pairs.benchmark,
-        provenance=PROVENANCE,
-        chance=pairs.chance,
-        blocks=blocks(pairs.tokens, pairs.groups),
-    )
-    flat = tuple(replace(curve, tail=None) for curve in found.loo_curves)
-    return replace(found, curve=replace(found.curve, tail=None), loo_curves=flat)
 
 
 def measured(
