@@ -124,8 +124,9 @@ def study(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def rbridge_study(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     if not RESULTS.is_dir():
         pytest.skip("no published results here")
-    file = ROOT / "benchmarks" / "stage1" / "rbridge_gap.py"
-    spec = importlib.util.spec_from_file_location("rbridge_gap", file)
+    folder = ROOT / "benchmarks" / "stage1"
+    monkeypatch.syspath_prepend(str(folder))
+    spec = importlib.util.spec_from_file_location("rbridge_gap", folder / "rbridge_gap.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
