@@ -4,7 +4,11 @@
 starting Python. A test compares the text with typer's own.
 """
 
+import os
 import sys
+
+_BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_CHOSEN_BY_USER = ("OMP_NUM_THREADS", "GOTO_NUM_THREADS", *_BLAS_THREADS)
 
 HELP = """\
 Usage: dataselect [OPTIONS] COMMAND [ARGS]...
@@ -37,9 +41,22 @@ def main() -> None:
     if sys.argv[1:] == ["--help"]:
         sys.stdout.write(HELP)
         return
+    settle_blas_threads()
     from dataselect.cli import main as command
 
     command()
+
+
+def settle_blas_threads() -> None:
+    """Let NumPy and SciPy compute with one thread, unless the environment says otherwise.
+
+    Their matrices are small here: with all cores, threads that wait for each other cost several
+    times the work (`benchmarks/speed`). BLAS reads the number when it is loaded, so this comes
+    before any import. Models compute in PyTorch, which has threads of its own, and jobs in
+    processes whose number of threads is the plan's.
+    """
+    if not any(os.environ.get(name) for name in _CHOSEN_BY_USER):
+        os.environ.update(dict.fromkeys(_BLAS_THREADS, "1"))
 
 
 if __name__ == "__main__":
