@@ -7,7 +7,8 @@ import pytest
 from huggingface_hub import GitRefInfo, GitRefs
 
 from dataselect.calibration.paired import Series, pair
-from dataselect.calibration.spec import CalibrationSpec, load_calibration
+from dataselect.calibration.runs import load_calibration
+from dataselect.calibration.spec import CalibrationSpec
 from dataselect.config.plan import project_folder
 from dataselect.errors import InputError
 
@@ -21,7 +22,7 @@ benchmarks:
 
 def load(folder: Path, text: str) -> CalibrationSpec:
     (folder / "spec.yaml").write_text(text)
-    return load_calibration(folder / "spec.yaml")
+    return load_calibration(folder / "spec.yaml")[0]
 
 
 def test_defaults(tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_the_public_calibrations_pair_at_every_250b_tokens(
         return GitRefs(branches=found, converts=[], tags=[])
 
     monkeypatch.setattr("huggingface_hub.HfApi.list_repo_refs", refs)
-    spec = load_calibration(path)
+    (spec,) = load_calibration(path)
     paired = pair(spec)
     assert isinstance(paired.target, Series)
     assert paired.target.name.endswith(str(spec.target.size // 10**9) + "B")

@@ -30,9 +30,7 @@ def test_without_a_grid_the_target_s_own_counts_are_taken() -> None:
     found = match([0, 100, 200, 299, 400], targets, Pairing(first=100, last=300))
     assert [each.tokens for each in found.found] == [100, 200, 300]
     assert found.found[-1] == Match(300, 299, 300)
-    assert (
-        match([100], [100], Pairing()).describe() == "1 pairs from 100 to 100 tokens, equal tokens"
-    )
+    assert match([100], [100], Pairing()).describe() == "1 pair at 100 tokens, equal tokens"
 
 
 def test_a_count_without_a_checkpoint_is_reported_with_the_reason() -> None:
