@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dataselect.calibration.accuracies import Accuracies, read_accuracies
+from dataselect.calibration.conditions import check_alike
 from dataselect.calibration.lm_eval import read_lm_eval
 from dataselect.calibration.pairing import Matches, match
 from dataselect.calibration.spec import CalibrationSpec
@@ -121,6 +122,7 @@ def pair_all(specs: Sequence[CalibrationSpec]) -> tuple[Paired, ...]:
             raise InputError(error.where, named, error.fix) from None
     if len(runs) > 1:
         _check_enough(runs)
+        _check_measured_alike(runs)
         cuts = [check_one_tokenizer(run.proxies, run.spec.where("proxy")) for run in runs]
         check_runs_alike(runs, cuts)
     return tuple(runs)
@@ -136,6 +138,26 @@ def _check_enough(runs: Sequence[Paired]) -> None:
                 f"{name}: {found} pairs in {len(runs)} runs; {spec.least_pairs} pairs are needed",
                 "add runs, or checkpoints or accuracies",
             )
+
+
+def _check_measured_alike(runs: Sequence[Paired]) -> None:
+    """Raise InputError where the runs' targets are given other measures of a benchmark."""
+    known = [(run, run.target) for run in runs if isinstance(run.target, Accuracies)]
+    for name in runs[0].matches:
+        first: tuple[Paired, str] | None = None
+        for run, target in known:
+            measure = target.measures.get(name)
+            if measure is None:
+                continue
+            if first is not None and measure != first[1]:
+                raise InputError(
+                    run.spec.where("target"),
+                    f"run {quoted(run.spec.dataset or '')}: the target's accuracy on {name} is"
+                    f" {measure}, and that of run {quoted(first[0].spec.dataset or '')} {first[1]}",
+                    "name task and metric in 'lm_eval.tasks'",
+                )
+            first = first or (run, measure)
+        check_alike(name, [each for _, target in known for each in target.conditions.get(name, ())])
 
 
 def check_runs_alike(runs: Sequence[Paired], cuts: Sequence[str | None]) -> None:

@@ -121,6 +121,13 @@ def _check_alike(specs: Sequence[CalibrationSpec]) -> None:
     """Raise InputError where runs differ in what one function must have in common."""
     first = specs[0]
     for spec in specs[1:]:
+        if (first.target.checkpoints is None) != (spec.target.checkpoints is None):
+            raise InputError(
+                spec.where("target"),
+                f"run {quoted(spec.dataset or '')}: only some of the runs' targets are evaluated"
+                " here, and the others' accuracies are given",
+                "measure all alike: 'checkpoints' in all runs, or in none",
+            )
         for name, path, one, other in (
             ("precision", ("proxy", "precision"), first.proxy.precision, spec.proxy.precision),
             ("size", ("target", "size"), first.target.size, spec.target.size),
@@ -134,13 +141,6 @@ def _check_alike(specs: Sequence[CalibrationSpec]) -> None:
                     f" {quoted(first.dataset or '')}",
                     "give one for all runs",
                 )
-        if (first.target.checkpoints is None) != (spec.target.checkpoints is None):
-            raise InputError(
-                spec.where("target"),
-                f"run {quoted(spec.dataset or '')}: only some of the runs' targets are evaluated"
-                " here, and the others' accuracies are given",
-                "measure all alike: 'checkpoints' in all runs, or in none",
-            )
 
 
 def _precision(spec: CalibrationSpec) -> str | None:

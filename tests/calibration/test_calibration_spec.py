@@ -53,6 +53,15 @@ def test_defaults(tmp_path: Path) -> None:
         (("proxy:", "pair: {tolerance: 0.6}\nproxy:"), "a number below 0.5"),
         (("proxy:", "pair: {every: 2, last: 1}\nproxy:"), "below the first token count"),
         (("proxy:", "protocol: best\nproxy:"), "'best' does not fit"),
+        (("proxy:", "pair: {proxy: 15B}\nproxy:"), "pair.proxy: 'target' is missing"),
+        (
+            ("proxy:", "pair: {proxy: [1B, 2B], target: 9B}\nproxy:"),
+            "spec.yaml:1:25: pair.target: 'proxy' has 2 token counts and this 1; give one for each",
+        ),
+        (("proxy:", "pair: {proxy: 1B, target: 9B, last: 1B}\nproxy:"), "pair.last: this is for"),
+        (("proxy:", "pair: {proxy: [2B, 1B], target: [3B, 4B]}\nproxy:"), "counts do not rise"),
+        (("proxy:", "offsets: true\nprior: public\nproxy:"), "a prior has each dataset's"),
+        (("proxy:", "offsets: true\nprotocol: paper\nproxy:"), "protocol has no offsets"),
     ],
 )
 def test_a_bad_spec_is_one_line_with_its_place(
@@ -63,7 +72,7 @@ def test_a_bad_spec_is_one_line_with_its_place(
     assert message in str(error.value)
 
 
-SHIPPED = sorted((project_folder() / "stages" / "calibrations").glob("*.yaml"))
+SHIPPED = sorted((project_folder() / "stages" / "calibrations").glob("olmo2-*.yaml"))
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
