@@ -23,6 +23,8 @@ from dataselect.wording import quoted, slug
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _ORIGINS = ("lm_eval", "csv", "checkpoints")
+_OF_MODEL = ("revisions", "tokens", "tokens_per_step")
+"""Keys that belong to one model: another's names and batch are its own."""
 
 
 class _Runs(Section):
@@ -79,6 +81,8 @@ def _merged(top: Any, own: Any) -> Any:
     """Keys of the run in place of those at the top, in inner sections too."""
     if not isinstance(top, Mapping) or not isinstance(own, Mapping):
         return own
+    if "model" in own:
+        top = {key: value for key, value in top.items() if key not in _OF_MODEL}
     return {**top, **{key: _merged(top.get(key), value) for key, value in own.items()}}
 
 
@@ -128,21 +132,22 @@ def _check_alike(specs: Sequence[CalibrationSpec]) -> None:
                 " here, and the others' accuracies are given",
                 "measure all alike: 'checkpoints' in all runs, or in none",
             )
-        for name, path, one, other in (
-            ("precision", ("proxy", "precision"), first.proxy.precision, spec.proxy.precision),
-            ("size", ("target", "size"), first.target.size, spec.target.size),
-            ("'sft'", ("target", "sft"), first.target.sft, spec.target.sft),
-            ("precision", ("target", "checkpoints", "precision"), *map(_precision, (first, spec))),
-        ):
-            if one != other:
+        for path, value in _common(spec).items():
+            if value != _common(first)[path]:
                 raise InputError(
                     spec.where(*path),
-                    f"run {quoted(spec.dataset or '')}: the {path[0]}'s {name} is not that of run"
+                    f"run {quoted(spec.dataset or '')}: {dotted(path)} is not that of run"
                     f" {quoted(first.dataset or '')}",
                     "give one for all runs",
                 )
 
 
-def _precision(spec: CalibrationSpec) -> str | None:
+def _common(spec: CalibrationSpec) -> dict[tuple[str, ...], object]:
+    """What all runs have alike, by key."""
     checkpoints = spec.target.checkpoints
-    return None if checkpoints is None else checkpoints.precision
+    return {
+        ("proxy", "precision"): spec.proxy.precision,
+        ("target", "size"): spec.target.size,
+        ("target", "sft"): spec.target.sft,
+        ("target", "checkpoints", "precision"): checkpoints and checkpoints.precision,
+    }

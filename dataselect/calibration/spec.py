@@ -196,11 +196,12 @@ class Run(Section):
     """Name of the dataset. Runs of one name are seeds or further checkpoints of one dataset."""
 
     proxy: dict[str, Any] = Field(default_factory=dict)
-    """Keys of `proxy`, in place of those at the top."""
+    """Keys of `proxy`, in place of those at the top. Another `model` has its own `revisions`,
+    `tokens` and `tokens_per_step`: those at the top are not taken for it."""
 
     target: dict[str, Any] = Field(default_factory=dict)
     """Keys of `target`, in place of those at the top. Of `lm_eval`, `csv` and `checkpoints` the one
-    given here is taken."""
+    given here is taken. Another `model` as for `proxy`."""
 
     pair: dict[str, Any] | None = None
     """In place of the whole `pair` at the top."""

@@ -44,6 +44,13 @@ def test_a_run_is_the_top_of_the_file_with_its_name_and_what_differs(tmp_path: P
     assert fineweb.where("proxy", "revisions").endswith("spec.yaml:6:13")
 
 
+def test_another_model_has_names_and_steps_of_its_own(tmp_path: Path) -> None:
+    own = "proxy: {model: ours/step*, precision: float32}"
+    _, ours = load(tmp_path, SPEC.replace("proxy: {revisions: [step100-seed-aux-2]}", own))
+    assert (ours.proxy.model, ours.proxy.revisions) == ("ours/step*", None)
+    assert ours.proxy.tokens_per_step is None
+
+
 def test_one_run_is_the_spec_without_runs(tmp_path: Path) -> None:
     (one,) = load(tmp_path, SPEC.replace(SPEC[SPEC.index("  - dataset") : SPEC.index("bench")], ""))
     plain = SPEC.replace("{dataset}", "c4")
@@ -79,11 +86,11 @@ def test_runs_of_one_name_are_seeds_of_a_dataset(tmp_path: Path) -> None:
         ),
         (
             ("{lm_eval: {files", "{size: 7B, lm_eval: {files"),
-            "spec.yaml:7:14: run 'fineweb': the target's size is not that of run 'c4'",
+            "spec.yaml:7:14: run 'fineweb': target.size is not that of run 'c4'",
         ),
         (
             ("{revisions: [", "{precision: bfloat16, revisions: ["),
-            "spec.yaml:6:13: run 'fineweb': the proxy's precision is not that of run 'c4'",
+            "spec.yaml:6:13: run 'fineweb': proxy.precision is not that of run 'c4'",
         ),
         (
             ('{lm_eval: {files: "fineweb/*.json"}}', "{checkpoints: {model: a}}"),

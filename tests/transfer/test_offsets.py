@@ -1,4 +1,4 @@
-"""A height of its own for each dataset: found where there is one, nothing where none can be told."""
+"""A height of its own for each dataset: found where there is one, none where none can be told."""
 
 import numpy as np
 import pytest

@@ -18,10 +18,8 @@ def planned(runs: Sequence[Paired]) -> list[str]:
             ]
     if len(runs) == 1:
         return lines
-    proxies, targets = (
-        len({member for run in runs for member in members(run)})
-        for members in (lambda run: run.proxies, lambda run: run.targets)
-    )
+    proxies = len({member for run in runs for member in run.proxies})
+    targets = len({member for run in runs for member in run.targets})
     datasets = len(datasets_of([run.spec for run in runs]))
     pairs = (
         f"{name} {sum(len(run.matches[name].found) for run in runs)}" for name in runs[0].matches
