@@ -133,16 +133,7 @@ def measure(
         if name in scored
         for note in _remarks(scored[name].scores)
     )
-    left = {
-        f"{run.prefix}{what} {member.label}": why
-        for run in planned
-        for what, members, whys in (
-            ("proxy", run.proxies, failed),
-            ("target", run.targets, lost),
-        )
-        for member in members
-        if (why := whys.get(member)) is not None
-    }
+    left = _failures(planned, failed, lost)
     kept = [run.spec for run in runs]
     gone = [run for run in planned if all(run.spec is not spec for spec in kept)]
     return Measured(
@@ -154,11 +145,30 @@ def measure(
         (
             *(f"{run.prefix}{note}" for run in planned for note in run.notes()),
             *(f"{n} failed and is not paired: {w}" for n, w in left.items()),
-            *(f"{run.prefix}no pairs are left, so this run is left out" for run in gone),
+            *(f"{run.prefix}a benchmark has no pairs left: this run is left out" for run in gone),
             *notes,
         ),
         left,
     )
+
+
+def _failures(
+    runs: Sequence[Paired], proxies: Mapping[Member, str], targets: Mapping[Member, str]
+) -> dict[str, str]:
+    """Why checkpoints failed, by names that tell them apart."""
+    found: dict[str, str] = {}
+    for run in runs:
+        for what, of, members, failed in (
+            ("proxy", run.proxy.name, run.proxies, proxies),
+            ("target", run.target_name, run.targets, targets),
+        ):
+            for member in members:
+                if member not in failed:
+                    continue
+                name = f"{run.prefix}{what} {member.label}"
+                # Seeds of a dataset may have labels in common.
+                found[f"{name} of {of}" if name in found else name] = failed[member]
+    return found
 
 
 def _rows(

@@ -146,7 +146,7 @@ def test_a_run_that_fails_is_left_out_with_a_note(
     document = json.loads(result.stdout)
     assert document["datasets"] == ["ours", "web"]
     assert list(document["failed"]) == [f"books: proxy step{step}-hf" for step in STEPS]
-    assert "books: no pairs are left, so this run is left out" in document["notes"]
+    assert "books: a benchmark has no pairs left: this run is left out" in document["notes"]
     assert set(pd.read_csv("spec.pairs.csv")["group"]) == {"ours", "web"}
 
 

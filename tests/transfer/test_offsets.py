@@ -1,8 +1,13 @@
 """A height of its own for each dataset: found where there is one, none where none can be told."""
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import pytest
 
+import dataselect as ds
+from dataselect.errors import InputError
 from dataselect.transfer.curves import Curve
 from dataselect.transfer.fitting import fit_function
 from dataselect.transfer.function import Provenance, Setting
@@ -90,3 +95,28 @@ def test_one_point_of_each_dataset_is_fitted_as_ever() -> None:
     pairs = table(np.zeros(8), 1)
     own = fit_function(pairs, PROVENANCE, falling=True, offsets=True)
     assert own.curve == fit_function(pairs, PROVENANCE, falling=True).curve
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prior": "public"}, "--offsets: a prior has each dataset's deviation already; keep one"),
+        ({"protocol": "paper"}, "--offsets: the paper's protocol has no offsets; leave them out"),
+        ({"offsets": "yes"}, "--offsets"),
+    ],
+)
+def test_what_has_no_heights_says_so(options: dict[str, Any], message: str) -> None:
+    rows = [
+        {"benchmark": "made", "group": f"d{k}", "tokens": step, "metric": 2 - 0.1 * step + 0.01 * k}
+        for k in range(3)
+        for step in (1, 2, 3)
+    ]
+    frame = pd.DataFrame(rows)
+    frame["accuracy"] = 0.9 - 0.2 * frame["metric"]
+    with pytest.raises(InputError) as error:
+        ds.fit_transfer(frame, **{"offsets": True, **options})
+    assert message in str(error.value)
+    frame["accuracy"] += 0.05 * frame["group"].str[1:].astype(int)
+    found = ds.fit_transfer(frame, offsets=True).document
+    assert found["offsets"] is True
+    assert found["benchmarks"]["made"]["offset_sd"] == pytest.approx(4, abs=2)
