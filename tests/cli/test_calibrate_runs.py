@@ -150,6 +150,22 @@ def test_a_run_that_fails_is_left_out_with_a_note(
     assert set(pd.read_csv("spec.pairs.csv")["group"]) == {"ours", "web"}
 
 
+def test_proxies_on_the_hub_are_compared_before_any_is_scored(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Only their files tell, so folders stand for them here.
+    monkeypatch.setattr(
+        "dataselect.calibration.calibrate.segmentation",
+        lambda run, *_: "other" if run.spec.dataset == "web" else "one",
+    )
+    result = invoke("calibrate", "spec.yaml", "--device", "cpu")
+    assert result.exit_code == 2
+    assert "spec.yaml:1:1: proxies of 'web' have another tokenizer than those of 'ours'" in (
+        result.stderr
+    )
+    assert not (project / ".dataselect" / "artifacts" / "scores").exists()
+
+
 def test_the_papers_protocol_has_no_offsets_from_the_command_line(project: Path) -> None:
     (project / "spec.yaml").write_text(SPEC + "offsets: true\n")
     result = invoke("calibrate", "spec.yaml", "--protocol", "paper")
