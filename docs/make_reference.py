@@ -16,6 +16,7 @@ from dataselect.calibration.spec import (
     CalibrationTarget,
     LmEvalResults,
     Pairing,
+    Run,
     Task,
 )
 from dataselect.config.benchmark import Benchmark
@@ -71,6 +72,7 @@ PAGES: dict[str, tuple[str, list[tuple[str, type[BaseModel]]]]] = {
             ("target.lm_eval", LmEvalResults),
             ("target.lm_eval.tasks.BENCHMARK", Task),
             ("pair", Pairing),
+            ("runs", Run),
         ],
     ),
 }

@@ -1,7 +1,7 @@
 """`ds.calibrate` and `dataselect calibrate`: transfer functions from checkpoints of two models."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,14 +11,16 @@ from dataselect.api.arguments import as_folder, as_path, require_one_of
 from dataselect.api.result import Result
 from dataselect.api.score import Device
 from dataselect.calibration.calibrate import Measured, fit, measure
-from dataselect.calibration.paired import Paired, pair
-from dataselect.calibration.spec import CalibrationSpec, load_calibration
+from dataselect.calibration.paired import in_short, pair_all
+from dataselect.calibration.runs import datasets_of, load_calibration
+from dataselect.calibration.spec import CalibrationSpec
 from dataselect.compute import require_device
+from dataselect.errors import InputError
 from dataselect.formats.in_memory import frame
 from dataselect.report.calibration_files import CalibrationFiles
 from dataselect.report.numbers import number
 from dataselect.report.output import write_out
-from dataselect.report.tables.fits import fit_document
+from dataselect.report.tables.fits import fit_document, fit_verdict
 from dataselect.stages.watch import SilentWatch, Watch, shown_waits
 from dataselect.store import Store, lock
 from dataselect.transfer.file import to_json
@@ -69,7 +71,8 @@ class Calibration(Result):
     def pairs(self) -> "pd.DataFrame":
         """The pairs: `metric` in nats per token, `accuracy` in 0..1, tokens and checkpoints.
 
-        `trace_nll` and `label_nll` are other scores of the same proxy checkpoint.
+        `group` is the dataset; `trace_nll` and `label_nll` are other scores of the same proxy
+        checkpoint.
         """
         import pandas as pd
 
@@ -82,7 +85,9 @@ class Calibration(Result):
 
     @property
     def verdict(self) -> str:
-        """One sentence: the cross-validated mean absolute error of each function."""
+        """The cross-validated error of each function, of several datasets that on left-out ones."""
+        if (count := len(self.document["datasets"])) > 1:
+            return f"Calibrated on {count} datasets. {fit_verdict(self.document)}"
         paper = self.document["protocol"] == "paper"
         errors = [
             f"{number(row['test_mae' if paper else 'cv_mae'], 1)} points of accuracy on"
@@ -102,7 +107,7 @@ class Calibration(Result):
 
 
 def calibrate(
-    spec: str | Path | CalibrationSpec,
+    spec: str | Path | CalibrationSpec | Sequence[CalibrationSpec],
     *,
     out: str | Path | None = None,
     protocol: Protocol | None = None,
@@ -117,8 +122,9 @@ def calibrate(
         result = ds.calibrate("calibration.yaml", out="transfer.json")
         result.table["cv_mae"]               # points of accuracy, by benchmark
 
-    `spec` is a YAML file (docs/calibration.md) or a loaded one. With `out` the functions are
-    written to that file, and the pairs and their setting beside it; without it nothing is written.
+    `spec` is a YAML file (docs/calibration.md) or a loaded one, of one run or of several. With
+    `out` the functions are written to that file, and the pairs and their setting beside it; without
+    it nothing is written.
     `protocol` is the fitting protocol, "robust" or "paper"; by default the spec's.
 
     Every score is kept in the folder `store`, so a second call reuses it. `device` "auto" takes a
@@ -132,11 +138,16 @@ def calibrate(
     require_one_of("--device", device, get_args(Device))
     if protocol is not None:
         require_one_of("--protocol", protocol, get_args(Protocol))
-    if isinstance(spec, CalibrationSpec):
-        loaded = spec
-    else:
+    if isinstance(spec, str | Path):
         loaded = load_calibration(as_path("spec", spec, "give the path of a calibration spec"))
-    paired = pair(loaded)
+    else:
+        loaded = (spec,) if isinstance(spec, CalibrationSpec) else tuple(spec)
+    first = loaded[0]
+    if protocol == "paper" and (first.prior is not None or first.offsets):
+        of_spec = "no offsets" if first.prior is None else "no prior"
+        fix = "leave them out of the spec, or use the robust protocol"
+        raise InputError("--protocol", f"the paper's protocol has {of_spec}", fix)
+    paired = pair_all(loaded)
     files = None if out is None else CalibrationFiles(as_folder("--out", out))
     watch = watch or SilentWatch()
     kept = Store(as_folder("--store", store), shown_waits(watch))
@@ -145,16 +156,14 @@ def calibrate(
         measured = measure(paired, kept, require_device(device), unsafe, watch)
     return _fitted(
         files,
-        paired,
         measured,
-        loaded.protocol if protocol is None else protocol,
-        command or f"dataselect.calibrate({loaded.name!r})",
+        first.protocol if protocol is None else protocol,
+        command or f"dataselect.calibrate({first.name!r})",
     )
 
 
 def _fitted(
     files: CalibrationFiles | None,
-    paired: Paired,
     measured: Measured,
     protocol: Protocol,
     command: str,
@@ -169,19 +178,23 @@ def _fitted(
         write_out(files.setting, measured.setting_file())
         file = read_pairs(files.pairs)
     direction = find_direction(file.benchmarks, True)
-    fits = fit(file, paired, measured, protocol, command)
+    fits = fit(file, measured, protocol, command)
+    runs = measured.runs
+    spec = runs[0].spec
     functions = {name: each.function for name, each in fits.items()}
     if files is not None:
         write_out(files.functions, to_json(functions.values()))
     facts = {
         "file": None if files is None else str(files.pairs),
         "protocol": protocol,
-        "seed": paired.spec.seed,
+        "seed": spec.seed,
         "lower_is_better": True,
         "direction_from": "rBridge",
         "functions_file": None if files is None else str(files.functions),
-        "proxy": paired.proxy.name,
-        "target": paired.target_name,
+        "proxy": in_short(list(dict.fromkeys(run.proxy.name for run in runs))),
+        "target": in_short(list(dict.fromkeys(run.target_name for run in runs))),
+        "datasets": datasets_of([run.spec for run in runs]),
+        "offsets": spec.offsets,
         "checkpoints": list(measured.checkpoints),
         "failed": dict(measured.failed),
     }

@@ -146,6 +146,7 @@ def fit_transfer(
     lower_is_better: bool | None = None,
     setting: FilePath | Mapping[str, Any] | None = None,
     prior: FilePath | Prior | None = None,
+    offsets: bool = False,
     every_benchmark: bool = False,
     seed: int = 0,
     command: str | None = None,
@@ -159,7 +160,8 @@ def fit_transfer(
     `tokens`, `group` (the dataset), `chance` and `label_nll`; a row for each pair of checkpoints.
     Rows without a group count as one dataset; from three on whole ones are left out for errors and
     intervals, and with fewer there is no interval for a new dataset without a `prior`: "public" (of
-    published runs), the file of one, or one of `TransferFit.prior`. Means leave out benchmarks
+    published runs), the file of one, or one of `TransferFit.prior`. `offsets` gives each dataset a
+    height of its own in the fit, shrunk towards none; not with a prior. Means leave out benchmarks
     whose score was seen to say nothing, unless `every_benchmark`. `protocol` is `robust` (a sigmoid
     and isotonic regression, averaged scores, tested intervals) or `paper` (the best of four
     families by train R²). `lower_is_better` None determines the direction from the data. `setting`
@@ -184,6 +186,13 @@ def fit_transfer(
     if given is not None and protocol == "paper":
         fix = "leave it out, or use the robust protocol"
         raise InputError("--prior", "the paper's protocol has no prior", fix)
+    offsets = as_flag("--offsets", offsets)
+    if offsets and protocol == "paper":
+        fix = "leave them out, or use the robust protocol"
+        raise InputError("--offsets", "the paper's protocol has no offsets", fix)
+    if offsets and given is not None:
+        problem = "a prior has each dataset's deviation already"
+        raise InputError("--offsets", problem, "keep one of the two")
     table = as_table("pairs", pairs)
     read = read_pairs(table)
     settings = as_setting(setting) or SettingFile()
@@ -195,7 +204,12 @@ def fit_transfer(
             fit_paper(of_one, provenance, seed)
             if protocol == "paper"
             else fit_robustly(
-                of_one, provenance, seed, falling=direction.lower_is_better, prior=given
+                of_one,
+                provenance,
+                seed,
+                falling=direction.lower_is_better,
+                prior=given,
+                offsets=offsets,
             )
         )
     facts = {
@@ -205,6 +219,7 @@ def fit_transfer(
         "lower_is_better": direction.lower_is_better,
         "direction_from": direction.origin,
         "prior": None if given is None else given.name,
+        "offsets": offsets,
         "functions_file": None,
     }
     return TransferFit(read, fits, direction, facts, every_benchmark)

@@ -5,10 +5,11 @@ percent; `transfer.pairs` determines the unit when it reads the pairs.
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from dataselect.calibration.conditions import Conditions
 from dataselect.errors import InputError
 from dataselect.formats.csvfile import Row, read_csv
 from dataselect.formats.row_conditions import check_rows_alike
@@ -30,6 +31,10 @@ class Accuracies:
     """File (and line) of the accuracy, by benchmark and token count."""
     notes: tuple[str, ...] = ()
     """What was chosen when reading."""
+    measures: Mapping[str, str] = field(default_factory=dict)
+    """By benchmark, which result of a harness the accuracy is, in words; empty for a table."""
+    conditions: Mapping[str, Sequence[Conditions]] = field(default_factory=dict, compare=False)
+    """By benchmark, what each file's accuracy was measured with; empty for a table."""
 
 
 def read_accuracies(path: Path, benchmarks: Iterable[str]) -> Accuracies:

@@ -1,38 +1,36 @@
-"""`dataselect calibrate`: a transfer function measured on checkpoints of a proxy and its target.
+"""`dataselect calibrate`: transfer functions measured on checkpoints of proxies and targets.
 
-    checkpoints of the proxy, and accuracies or checkpoints of the target
+    for each run, checkpoints of the proxy, and accuracies or checkpoints of the target
       -> paired at equal tokens; too few pairs are an error before anything is scored
-      -> the proxy's paired checkpoints scored on the traces; the target's evaluated if the spec
+      -> the proxies' paired checkpoints scored on the traces; the targets' evaluated if the spec
          names them, with `sft` each after fine-tuning on the benchmark's training set
-      -> a table of pairs, which `dataselect fit` reads
+      -> one table of pairs with the dataset of each as its group, which `dataselect fit` reads
       -> a transfer function for each benchmark, with the setting that it depends on
 
-A checkpoint that cannot be scored, or has too many values that are not finite, is left out with its
-pairs, and the record says so. Every score is an artifact, so a command that was stopped resumes,
-and the same spec with another protocol or target scores nothing twice. One model is in memory at a
-time.
-
-Not covered: averaging over several calibration runs. Join their tables, with a `group` for each,
-and give the result to `dataselect fit`.
+The scores of all runs are over the same items: an item that one checkpoint cannot be scored on is
+left out for all. A checkpoint that cannot be scored, or has too many values that are not finite, is
+left out with its pairs, a run without pairs is left out, and the record says so. Every score is an
+artifact, so a command that was stopped resumes, and the same spec with another protocol, target or
+run scores nothing twice. One model is in memory at a time.
 """
 
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from dataselect.calibration.accuracies import Accuracies
-from dataselect.calibration.paired import Paired, Series, commit_of
+from dataselect.calibration.paired import Paired, Series, check_runs_alike, commit_of, in_short
+from dataselect.calibration.pairing import Match, Matches
+from dataselect.calibration.provenance import described, segmentation, settings
 from dataselect.calibration.training import load_training_sets
 from dataselect.errors import InputError
-from dataselect.proxy_sources.given import GivenCheckpoints
 from dataselect.scoring.evaluate import METRICS, Evaluation
 from dataselect.scoring.gather import gather
-from dataselect.scoring.isft import score_finetuned, tune_recipe
-from dataselect.scoring.rbridge import METRIC_VERSION
+from dataselect.scoring.isft import score_finetuned
 from dataselect.scoring.score_models import BenchmarkScores, ModelScores, score_models
 from dataselect.scoring.series import Member
 from dataselect.store import Store
@@ -47,10 +45,11 @@ if TYPE_CHECKING:
     from dataselect.stages.watch import Watch
 
 COLUMNS = (
-    *("benchmark", "metric", "accuracy", "tokens", "chance"),
+    *("benchmark", "group", "metric", "accuracy", "tokens", "chance"),
     *("proxy", "proxy_tokens", "target", "target_tokens", "trace_nll", "label_nll"),
 )
-"""Columns of the table of pairs; `dataselect fit` reads the first five."""
+"""Columns of the table of pairs; `dataselect fit` reads the first six and the
+last."""
 
 _Score = Callable[..., ModelScores]
 """`score_models` or `score_finetuned`, with the arguments that differ filled in."""
@@ -68,6 +67,8 @@ class Measured:
     """The calibration run, in words."""
     checkpoints: tuple[str, ...]
     """Names of all checkpoints that were scored or evaluated."""
+    runs: tuple[Paired, ...]
+    """The runs, with the pairs that have scores; without those that have none."""
     notes: tuple[str, ...]
     """What was paired, and items and checkpoints left out."""
     failed: Mapping[str, str] = field(default_factory=dict)
@@ -93,91 +94,130 @@ class Measured:
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def measure(paired: Paired, store: Store, device: str, unsafe: bool, watch: "Watch") -> Measured:
-    """Score what the store lacks and assemble the pairs.
+def measure(
+    runs: Sequence[Paired], store: Store, device: str, unsafe: bool, watch: "Watch"
+) -> Measured:
+    """Score what the store lacks and assemble the pairs of all runs.
 
     `unsafe` lets programs that the target writes run without isolation. Raises InputError when a
-    benchmark has no item that every checkpoint can be scored on, or too few pairs are left without
-    the checkpoints that failed.
+    benchmark has no item that every checkpoint can be scored on, too few pairs are left without the
+    checkpoints that failed, or proxies of the runs have different tokenizers.
     """
-    spec, planned = paired.spec, paired
+    spec, planned = runs[0].spec, runs
     watch.step("Benchmarks and reasoning traces")
     evaluations = gather(spec, store, device, watch.note)
     grade: _Score = partial(score_models, measurements=("graded",))
     if spec.target.sft:
         benchmarks = {name: each.benchmark for name, each in evaluations.items()}
         grade = partial(score_finetuned, training_sets=load_training_sets(spec, benchmarks))
-    watch.step(f"Proxy: {len(paired.proxies)} checkpoints of {paired.proxy.name}")
+    proxies = _each_once(run.proxies for run in runs)
+    names = list(dict.fromkeys(run.proxy.name for run in runs))
+    watch.step(f"Proxy: {len(proxies)} checkpoints of {in_short(names)}")
+    if len(runs) > 1:
+        check_runs_alike(runs, [segmentation(run, store, device) for run in runs])
     score = partial(score_models, measurements=("scores",))
-    proxies, failed = _scored(score, paired.proxies, evaluations, store, device, unsafe, watch)
-    paired = _without(paired, failed, {})
+    scores, failed = _scored(score, proxies, evaluations, store, device, unsafe, watch)
+    runs = _without(runs, failed, {})
+    targets = _each_once(run.targets for run in runs)
     measured: Mapping[str, _Scored] | None = None
     lost: dict[Member, str] = {}
-    if paired.targets:
-        watch.step(f"Target: {len(paired.targets)} checkpoints of {paired.target_name}")
-        measured, lost = _scored(grade, paired.targets, evaluations, store, device, unsafe, watch)
-        paired = _without(paired, {}, lost)
-    rows: list[Mapping[str, object]] = []
-    for name, evaluation in evaluations.items():
-        chance = _chance(evaluation)
-        for point in paired.matches[name].found:
-            scores = _means(proxies, name, paired.proxy.members[point.proxy])
-            if measured is not None and isinstance(paired.target, Series):
-                member = paired.target.members[point.target]
-                accuracy = _means(measured, name, member)["correct"]
-                origin = paired.known_as(member)
-            else:
-                assert isinstance(paired.target, Accuracies), "not evaluated, so it was read"
-                accuracy = paired.target.values[name][point.target]
-                origin = paired.target.origins[name, point.target]
-            rows.append(
-                {
-                    "benchmark": name,
-                    "metric": scores["rbridge"],
-                    "accuracy": accuracy,
-                    "tokens": point.tokens,
-                    "chance": chance,
-                    "proxy": commit_of(paired.proxy.members[point.proxy]),
-                    "proxy_tokens": point.proxy,
-                    "target": origin,
-                    "target_tokens": point.target,
-                    "trace_nll": scores["trace_nll"],
-                    "label_nll": scores["label_nll"],
-                }
-            )
+    if targets:
+        names = list(dict.fromkeys(run.target_name for run in runs))
+        watch.step(f"Target: {len(targets)} checkpoints of {in_short(names)}")
+        measured, lost = _scored(grade, targets, evaluations, store, device, unsafe, watch)
+        runs = _without(runs, {}, lost)
     notes = dict.fromkeys(
         f"{name}: {note}"
         for name in evaluations
-        for scored in (proxies, measured or {})
+        for scored in (scores, measured or {})
         if name in scored
         for note in _remarks(scored[name].scores)
     )
-    left = {f"proxy {member.label}": why for member, why in failed.items()}
-    left |= {f"target {member.label}": why for member, why in lost.items()}
+    left = _failures(planned, failed, lost)
+    kept = [run.spec for run in runs]
+    gone = [run for run in planned if all(run.spec is not spec for spec in kept)]
     return Measured(
-        tuple(rows),
-        _settings(paired, evaluations, store, device),
-        _description(paired, device),
-        (*map(commit_of, paired.proxies), *map(paired.known_as, paired.targets)),
+        tuple(_rows(runs, evaluations, scores, measured)),
+        settings(runs, evaluations, store, device),
+        described(runs, device),
+        _checkpoints(runs),
+        tuple(runs),
         (
-            *planned.notes(),
+            *(f"{run.prefix}{note}" for run in planned for note in run.notes()),
             *(f"{n} failed and is not paired: {w}" for n, w in left.items()),
+            *(f"{run.prefix}a benchmark has no pairs left: this run is left out" for run in gone),
             *notes,
         ),
         left,
     )
 
 
+def _failures(
+    runs: Sequence[Paired], proxies: Mapping[Member, str], targets: Mapping[Member, str]
+) -> dict[str, str]:
+    """Why checkpoints failed, by names that tell them apart."""
+    found: dict[str, str] = {}
+    for run in runs:
+        for what, of, members, failed in (
+            ("proxy", run.proxy.name, run.proxies, proxies),
+            ("target", run.target_name, run.targets, targets),
+        ):
+            for member in members:
+                if member not in failed:
+                    continue
+                name = f"{run.prefix}{what} {member.label}"
+                # Seeds of a dataset may have labels in common.
+                found[f"{name} of {of}" if name in found else name] = failed[member]
+    return found
+
+
+def _rows(
+    runs: Sequence[Paired],
+    evaluations: Mapping[str, Evaluation],
+    scores: "Mapping[str, _Scored]",
+    measured: "Mapping[str, _Scored] | None",
+) -> Iterator[Mapping[str, object]]:
+    """Rows of the table of pairs; `measured` has the targets' if they are evaluated here."""
+    for name, evaluation in evaluations.items():
+        chance = _chance(evaluation)
+        for run in runs:
+            for point in run.matches[name].found:
+                proxy = run.proxy.members[point.proxy]
+                found = _means(scores, name, proxy)
+                if measured is not None and isinstance(run.target, Series):
+                    member = run.target.members[point.target]
+                    accuracy = _means(measured, name, member)["correct"]
+                    origin = run.known_as(member)
+                else:
+                    assert isinstance(run.target, Accuracies), "not evaluated, so it was read"
+                    accuracy = run.target.values[name][point.target]
+                    origin = run.target.origins[name, point.target]
+                yield {
+                    "benchmark": name,
+                    "group": run.spec.dataset or "",
+                    "metric": found["rbridge"],
+                    "accuracy": accuracy,
+                    "tokens": point.tokens,
+                    "chance": chance,
+                    "proxy": commit_of(proxy),
+                    "proxy_tokens": point.proxy,
+                    "target": origin,
+                    "target_tokens": point.target,
+                    "trace_nll": found["trace_nll"],
+                    "label_nll": found["label_nll"],
+                }
+
+
 def fit(
     file: PairsFile,
-    paired: Paired,
     measured: Measured,
     protocol: Literal["robust", "paper"],
     command: str,
 ) -> dict[str, PaperFit | RobustFit]:
     """A transfer function for each benchmark, fitted on pairs read from the table `file`."""
     fits: dict[str, PaperFit | RobustFit] = {}
-    prior = paired.spec.read_prior()
+    spec = measured.runs[0].spec
+    prior = spec.read_prior()
     for name, pairs in file.benchmarks.items():
         provenance = Provenance(
             measured.settings[name],
@@ -186,9 +226,11 @@ def fit(
             checkpoints=measured.checkpoints,
         )
         fits[name] = (
-            fit_paper(pairs, provenance, paired.spec.seed)
+            fit_paper(pairs, provenance, spec.seed)
             if protocol == "paper"
-            else fit_robustly(pairs, provenance, paired.spec.seed, falling=True, prior=prior)
+            else fit_robustly(
+                pairs, provenance, spec.seed, falling=True, prior=prior, offsets=spec.offsets
+            )
         )
     return fits
 
@@ -199,8 +241,8 @@ class _Scored:
 
     scores: BenchmarkScores
     """Scores of all checkpoints."""
-    tables: Mapping[str, "pd.DataFrame"]
-    """The table of each checkpoint, by its label."""
+    tables: Mapping[Member, "pd.DataFrame"]
+    """The table of each checkpoint."""
 
 
 def _scored(
@@ -226,7 +268,7 @@ def _scored(
         unsafe=unsafe,
         report=report,
     )
-    labels = [member.label for place, member in enumerate(members) if place not in found.failed]
+    kept = [member for place, member in enumerate(members) if place not in found.failed]
     by_benchmark = {}
     for name, scores in zip(evaluations, found.benchmarks, strict=True):
         if scores.tables[0].empty:
@@ -235,38 +277,59 @@ def _scored(
                 "there is no item that every checkpoint can be scored on",
                 "use other items, or leave out a checkpoint",
             )
-        by_benchmark[name] = _Scored(scores, dict(zip(labels, scores.tables, strict=True)))
+        by_benchmark[name] = _Scored(scores, dict(zip(kept, scores.tables, strict=True)))
     return by_benchmark, {members[place]: why for place, why in found.failed.items()}
 
 
 def _without(
-    paired: Paired, proxies: Mapping[Member, str], targets: Mapping[Member, str]
-) -> Paired:
-    """The calibration run without the pairs of failed checkpoints. InputError if few are left."""
-    matches = {}
-    for name, each in paired.matches.items():
-        kept = tuple(
-            point
-            for point in each.found
-            if paired.proxy.members[point.proxy] not in proxies
-            and not (
-                isinstance(paired.target, Series) and paired.target.members[point.target] in targets
-            )
-        )
-        if len(kept) < paired.spec.least_pairs:
+    runs: Sequence[Paired], proxies: Mapping[Member, str], targets: Mapping[Member, str]
+) -> tuple[Paired, ...]:
+    """The runs without the pairs of failed checkpoints. InputError if few are left.
+
+    A run that has no pair of some benchmark is left out.
+    """
+    spec = runs[0].spec
+    left = [replace(run, matches=_intact(run, proxies, targets)) for run in runs]
+    for name in runs[0].matches:
+        count = sum(len(run.matches[name].found) for run in left)
+        if count < spec.least_pairs:
             first, why = next(iter({**proxies, **targets}.items()))
             raise InputError(
-                paired.spec.where("pair"),
-                f"{name}: {len(kept)} pairs are left without the checkpoints that failed "
-                f"({first.label}: {why}); {paired.spec.least_pairs} are needed",
+                spec.where("pair"),
+                f"{name}: {count} pairs are left without the checkpoints that failed "
+                f"({first.label}: {why}); {spec.least_pairs} are needed",
                 "give intact checkpoints, or more of them",
             )
-        matches[name] = replace(each, found=kept)
-    return replace(paired, matches=matches)
+    return tuple(run for run in left if all(each.found for each in run.matches.values()))
+
+
+def _intact(
+    run: Paired, proxies: Mapping[Member, str], targets: Mapping[Member, str]
+) -> dict[str, Matches]:
+    def intact(point: Match) -> bool:
+        target = run.target
+        lost = isinstance(target, Series) and target.members[point.target] in targets
+        return run.proxy.members[point.proxy] not in proxies and not lost
+
+    return {
+        name: replace(each, found=tuple(filter(intact, each.found)))
+        for name, each in run.matches.items()
+    }
+
+
+def _each_once(of_runs: Iterable[Sequence[Member]]) -> list[Member]:
+    return list(dict.fromkeys(member for members in of_runs for member in members))
+
+
+def _checkpoints(runs: Sequence[Paired]) -> tuple[str, ...]:
+    """Names of the checkpoints behind the pairs: proxies, then targets."""
+    proxies = (commit_of(member) for run in runs for member in run.proxies)
+    targets = (run.known_as(member) for run in runs for member in run.targets)
+    return tuple(dict.fromkeys((*proxies, *targets)))
 
 
 def _means(scored: Mapping[str, _Scored], benchmark: str, member: Member) -> dict[str, float]:
-    table = scored[benchmark].tables[member.label]
+    table = scored[benchmark].tables[member]
     metrics = [name for name in (*METRICS, "correct") if name in table]
     return {name: float(table[name].mean()) for name in metrics}
 
@@ -274,38 +337,6 @@ def _means(scored: Mapping[str, _Scored], benchmark: str, member: Member) -> dic
 def _remarks(scores: BenchmarkScores) -> list[str]:
     left_out = [f"items left out for all checkpoints: {len(scores.exclusions)}"]
     return [*(left_out if scores.exclusions else []), *scores.notes]
-
-
-def _settings(
-    paired: Paired, evaluations: Mapping[str, Evaluation], store: Store, device: str
-) -> dict[str, Setting]:
-    last = replace(paired.proxies[-1], store=store)
-    source = GivenCheckpoints((last,))
-    proxy = source.find(store) or source.make(store, last.label, device, lambda *_: None)
-    return {
-        name: Setting(
-            target_size=paired.spec.target.size,
-            target_tokens=paired.target_tokens,
-            proxy_size=proxy.parameters,
-            proxy_tokens=paired.proxy.tokens,
-            traces=evaluation.traces_hash,
-            benchmark=evaluation.benchmark.content_hash,
-            tokenizer=proxy.tokenizer,
-            metric_version=METRIC_VERSION,
-        )
-        for name, evaluation in evaluations.items()
-    }
-
-
-def _description(paired: Paired, device: str) -> str:
-    runs = f"{paired.proxy.name} and {paired.target_name}"
-    if not paired.spec.target.sft:
-        return runs
-    recipe = tune_recipe(device)
-    return (
-        f"{runs} fine-tuned on the benchmark's training set (epochs {recipe.epochs}, learning rate"
-        f" {recipe.learning_rate:g}, batch {recipe.batch_size})"
-    )
 
 
 def _chance(evaluation: Evaluation) -> float | str:

@@ -145,12 +145,16 @@ def read_lm_eval(
     by_tokens = [(_tokens(file, naming, stated), file) for file in files]
     values: dict[str, dict[int, float]] = {}
     origins: dict[tuple[str, int], str] = {}
+    measures: dict[str, str] = {}
+    conditions: dict[str, list[Conditions]] = {}
     notes = []
     for benchmark in benchmarks:
         tasks, metric = _choose(benchmark, section.tasks.get(benchmark), files, where)
         values[benchmark] = {}
         having = [file for file in files if _accuracy(file, tasks, metric) is not None]
-        alike = check_alike(benchmark, [file.measured_with(tasks, metric) for file in having])
+        conditions[benchmark] = [file.measured_with(tasks, metric) for file in having]
+        measures[benchmark] = f"'{metric}' of {_shown(tasks)}"
+        alike = check_alike(benchmark, conditions[benchmark])
         for tokens, file in by_tokens:
             accuracy = _accuracy(file, tasks, metric)
             if accuracy is None:
@@ -166,7 +170,7 @@ def read_lm_eval(
             values[benchmark][tokens] = accuracy
             origins[benchmark, tokens] = file.path.name
         notes.append(
-            f"{benchmark}: the target's accuracy is '{metric}' of {_shown(tasks)}"
+            f"{benchmark}: the target's accuracy is {measures[benchmark]}"
             f" at {len(values[benchmark])} token counts{_others(having, tasks, metric)}"
         )
         lacking = [file for file in files if file not in having and set(tasks) & set(file.tasks)]
@@ -177,7 +181,7 @@ def read_lm_eval(
             )
         notes += alike
     name = models[0] if models else section.patterns[0]
-    return Accuracies(name, values, origins, tuple(notes))
+    return Accuracies(name, values, origins, tuple(notes), measures, conditions)
 
 
 def _paths(section: LmEvalResults, base: Path, where: str) -> list[Path]:

@@ -4,10 +4,12 @@ Nothing is scored here, and at most names are read from the Hub: too few pairs a
 anything is spent.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dataselect.calibration.accuracies import Accuracies, read_accuracies
+from dataselect.calibration.conditions import check_alike
 from dataselect.calibration.lm_eval import read_lm_eval
 from dataselect.calibration.pairing import Matches, match
 from dataselect.calibration.spec import CalibrationSpec
@@ -51,6 +53,17 @@ class Paired:
     """Pairs by benchmark."""
 
     @property
+    def prefix(self) -> str:
+        """The dataset's name before a note, where there are runs of others."""
+        return f"{self.spec.dataset}: " if self.spec.is_one_of_several else ""
+
+    @property
+    def proxy_tokens(self) -> int:
+        """Tokens at the end of the proxy's training, or where it is taken for its end."""
+        unequal = self.spec.pair.unequal
+        return unequal[-1][0] if unequal else self.proxy.tokens
+
+    @property
     def target_name(self) -> str:
         """The target's name in the record."""
         return self.spec.target.name or self.target.name
@@ -60,6 +73,8 @@ class Paired:
         """Tokens at the end of its training, or at its last checkpoint or accuracy."""
         if self.spec.target.tokens is not None:
             return self.spec.target.tokens
+        if self.spec.pair.unequal:
+            return self.spec.pair.unequal[-1][1]
         if isinstance(self.target, Series):
             return self.target.tokens
         return max(tokens for known in self.target.values.values() for tokens in known)
@@ -91,11 +106,83 @@ class Paired:
         return [*notes, *(self.target.notes if isinstance(self.target, Accuracies) else ())]
 
 
-def pair(spec: CalibrationSpec) -> Paired:
-    """Find checkpoints and accuracies and pair them. Raises InputError, naming the spec's keys.
+def pair_all(specs: Sequence[CalibrationSpec]) -> tuple[Paired, ...]:
+    """Find checkpoints and accuracies of all runs and pair them. Raises InputError, naming keys.
 
     Reads at most names from the Hub; downloads nothing.
     """
+    runs = []
+    for spec in specs:
+        try:
+            runs.append(pair(spec))
+        except InputError as error:
+            if not spec.is_one_of_several:
+                raise
+            named = f"run {quoted(spec.dataset or '')}: {error.problem}"
+            raise InputError(error.where, named, error.fix) from None
+    if len(runs) > 1:
+        _check_enough(runs)
+        _check_measured_alike(runs)
+        cuts = [check_one_tokenizer(run.proxies, run.spec.where("proxy")) for run in runs]
+        check_runs_alike(runs, cuts)
+    return tuple(runs)
+
+
+def _check_enough(runs: Sequence[Paired]) -> None:
+    spec = runs[0].spec
+    for name in runs[0].matches:
+        found = sum(len(run.matches[name].found) for run in runs)
+        if found < spec.least_pairs:
+            raise InputError(
+                spec.where("pair"),
+                f"{name}: {found} pairs in {len(runs)} runs; {spec.least_pairs} pairs are needed",
+                "add runs, or checkpoints or accuracies",
+            )
+
+
+def _check_measured_alike(runs: Sequence[Paired]) -> None:
+    """Raise InputError where the runs' targets are given other measures of a benchmark."""
+    known = [(run, run.target) for run in runs if isinstance(run.target, Accuracies)]
+    for name in runs[0].matches:
+        first: tuple[Paired, str] | None = None
+        for run, target in known:
+            measure = target.measures.get(name)
+            if measure is None:
+                continue
+            if first is not None and measure != first[1]:
+                raise InputError(
+                    run.spec.where("target"),
+                    f"run {quoted(run.spec.dataset or '')}: the target's accuracy on {name} is"
+                    f" {measure}, and that of run {quoted(first[0].spec.dataset or '')} {first[1]}",
+                    "name task and metric in 'lm_eval.tasks'",
+                )
+            first = first or (run, measure)
+        check_alike(name, [each for _, target in known for each in target.conditions.get(name, ())])
+
+
+def check_runs_alike(runs: Sequence[Paired], cuts: Sequence[str | None]) -> None:
+    """Raise InputError if proxies of the runs split texts differently, naming the runs that differ.
+
+    `cuts`: how each run's proxies do (`corpus.segmentation`), None where that is not known.
+    """
+    known = [cut for cut in cuts if cut is not None]
+    if len(set(known)) < 2:
+        return
+    usual = Counter(known).most_common(1)[0][0]
+    others = [run for run, cut in zip(runs, cuts, strict=True) if cut not in (None, usual)]
+    like = next(run for run, cut in zip(runs, cuts, strict=True) if cut == usual)
+    names = ", ".join(dict.fromkeys(quoted(run.spec.dataset or run.proxy.name) for run in others))
+    raise InputError(
+        others[0].spec.where("proxy"),
+        f"proxies of {names} have another tokenizer than those of"
+        f" {quoted(like.spec.dataset or like.proxy.name)}, and scores per token of different"
+        " tokenizers cannot be compared",
+        "give runs whose proxies have one tokenizer",
+    )
+
+
+def pair(spec: CalibrationSpec) -> Paired:
+    """Find checkpoints and accuracies of one run and pair them, as `pair_all` does."""
     if spec.target.sft:
         check_training_sets(spec)
     proxy = _series(spec, "proxy")
@@ -107,10 +194,12 @@ def pair(spec: CalibrationSpec) -> Paired:
     }
     matches = {name: match(list(proxy.members), known[name], spec.pair) for name in names}
     for name, found in matches.items():
-        if len(found.found) < spec.least_pairs:
+        if len(found.found) < spec.least_here:
+            needed = f"{spec.least_here} pair{'' if spec.least_here == 1 else 's'}"
             raise InputError(
                 spec.where("pair"),
-                f"{name}: {found.describe()}; {spec.least_pairs} pairs are needed",
+                f"{name}: {found.describe()}; {needed} {'is' if needed == '1 pair' else 'are'}"
+                " needed",
                 "widen 'pair', or add checkpoints or accuracies",
             )
     paired = Paired(spec, proxy, target, matches)
@@ -150,3 +239,8 @@ def commit_of(member: Member) -> str:
     """A checkpoint's name with its commit, or with the hash of its files' hashes."""
     commit = member.commit or content_key("model", member.checkpoint.identity)[:16]
     return member.label if member.label == commit else f"{member.label}@{commit}"
+
+
+def in_short(names: Sequence[str]) -> str:
+    """The first of the names, and how many others there are."""
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"

@@ -4,17 +4,19 @@ A calibration run is a proxy and a target that were trained on the same data, wi
 both. The spec names the proxy's checkpoints, the source of the target's accuracies, the benchmarks
 with their traces in a plan's syntax, and the token counts to pair at. This module checks only what
 the file alone can show.
+
+Here a spec is of one run. A file that has several under `runs` is read by `runs` as one such spec
+for each.
 """
 
-from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from dataselect.config.benchmark import Benchmark
 from dataselect.config.checkpoints import Checkpoints
 from dataselect.config.proxy import Seed
-from dataselect.config.schema import Document, FieldError, Id, Section, Text, read
+from dataselect.config.schema import Document, FieldError, Id, Section, Text
 from dataselect.transfer.prior import Prior
 from dataselect.transfer.prior_file import PUBLIC, read_prior
 from dataselect.transfer.protocols import LEAST_FOR_PAPER
@@ -117,6 +119,14 @@ class Pairing(Section):
     last: Count | None = None
     """The last token count. Needed with `every`."""
 
+    proxy: Count | Annotated[list[Count], Field(min_length=1)] | None = None
+    """Tokens of the proxy at which it is paired with the target at the tokens under `target`, in
+    place of equal tokens: for example both at the end of their training. One count, or a rising
+    list."""
+
+    target: Count | Annotated[list[Count], Field(min_length=1)] | None = None
+    """Tokens of the target for each of `proxy`."""
+
     tolerance: Annotated[Number, Field(gt=0, lt=0.5)] = 0.02
     """How far a checkpoint may lie from the token count, as a share of it; with `every` also less
     than half of `every`."""
@@ -129,6 +139,32 @@ class Pairing(Section):
         if self.last is not None and self.last < low:
             raise FieldError("this is below the first token count", "write a larger one", "last")
         return self
+
+    @model_validator(mode="after")
+    def _has_both_of_unequal_tokens(self) -> Self:
+        if self.proxy is None and self.target is None:
+            return self
+        for here, other in (("proxy", "target"), ("target", "proxy")):
+            if getattr(self, other) is None:
+                raise FieldError(f"{other!r} is missing", "give the tokens of both", here)
+        for key in ("every", "first", "last"):
+            if getattr(self, key) is not None:
+                raise FieldError(
+                    "this is for equal tokens", "keep it, or 'proxy' and 'target'", key
+                )
+        proxies, targets = _listed(self.proxy), _listed(self.target)
+        if len(proxies) != len(targets):
+            problem = f"'proxy' has {len(proxies)} token counts and this {len(targets)}"
+            raise FieldError(problem, "give one for each", "target")
+        for key, counts in (("proxy", proxies), ("target", targets)):
+            if sorted(set(counts)) != counts:
+                raise FieldError("the token counts do not rise", "sort them", key)
+        return self
+
+    @property
+    def unequal(self) -> list[tuple[int, int]]:
+        """Tokens of the proxy and of the target to pair; empty where they are paired at equal."""
+        return list(zip(_listed(self.proxy), _listed(self.target), strict=True))
 
     def grid(self) -> list[int] | None:
         """The token counts to pair at; None where the target's own are used."""
@@ -147,17 +183,49 @@ class Pairing(Section):
         return share if self.every is None else min(share, 0.499 * self.every)
 
 
+def _listed(counts: int | list[int] | None) -> list[int]:
+    if counts is None:
+        return []
+    return [counts] if isinstance(counts, int) else counts
+
+
+class Run(Section):
+    """One of several runs: what differs from the keys of the same name at the top."""
+
+    dataset: Text
+    """Name of the dataset. Runs of one name are seeds or further checkpoints of one dataset."""
+
+    proxy: dict[str, Any] = Field(default_factory=dict)
+    """Keys of `proxy`, in place of those at the top. Another `model` has its own `revisions`,
+    `tokens` and `tokens_per_step`: those at the top are not taken for it."""
+
+    target: dict[str, Any] = Field(default_factory=dict)
+    """Keys of `target`, in place of those at the top. Of `lm_eval`, `csv` and `checkpoints` the one
+    given here is taken. Another `model` as for `proxy`."""
+
+    pair: dict[str, Any] | None = None
+    """In place of the whole `pair` at the top."""
+
+
 class CalibrationSpec(Document):
     """How a transfer function is measured."""
 
     name: Id
     """Name of the files that are written. Default: the name of this file without its ending."""
 
+    dataset: Text | None = None
+    """Name of the dataset that both were trained on: the group of the pairs. Not with `runs`."""
+
     proxy: Checkpoints
-    """Checkpoints of the small model."""
+    """Checkpoints of the small model. With `runs`: what is the same in all of them, where
+    `{dataset}` stands for each one's name."""
 
     target: CalibrationTarget
-    """The large model, trained on the same data."""
+    """The large model, trained on the same data. With `runs`: as for `proxy`."""
+
+    runs: Annotated[list[Text | Run], Field(min_length=1)] | None = None
+    """Several runs, fitted together: for each the name of its dataset, or a mapping of what differs
+    from `proxy`, `target` and `pair`."""
 
     benchmarks: Annotated[list[Benchmark], Field(min_length=1)]
     """What both are measured on, as in a plan."""
@@ -172,12 +240,28 @@ class CalibrationSpec(Document):
     """Prior on slope and scatter, for few datasets: `public`, or a file relative to this one. With
     the robust protocol alone."""
 
+    offsets: bool = False
+    """Give each dataset a height of its own, shrunk towards none, when the curve is fitted. With
+    the robust protocol and no prior alone."""
+
     seed: Seed = 0
     """Seed of the five folds."""
 
+    _one_of_several: bool = PrivateAttr(default=False)
+
+    @property
+    def is_one_of_several(self) -> bool:
+        """Whether the file has other runs."""
+        return self._one_of_several
+
+    @property
+    def least_here(self) -> int:
+        """Pairs of a benchmark that this run needs: one if there are others."""
+        return 1 if self._one_of_several else self.least_pairs
+
     @property
     def least_pairs(self) -> int:
-        """Pairs of a benchmark that are needed."""
+        """Pairs of a benchmark that all runs need together."""
         if self.protocol == "paper":
             return LEAST_FOR_PAPER
         return LEAST_POINTS if self.prior is None else 1
@@ -193,6 +277,12 @@ class CalibrationSpec(Document):
         if self.prior is not None and self.protocol == "paper":
             fix = "leave it out, or use the robust protocol"
             raise FieldError("the paper's protocol has no prior", fix, "prior")
+        if self.offsets and self.protocol == "paper":
+            fix = "leave them out, or use the robust protocol"
+            raise FieldError("the paper's protocol has no offsets", fix, "offsets")
+        if self.offsets and self.prior is not None:
+            fix = "keep one of the two"
+            raise FieldError("a prior has each dataset's deviation already", fix, "offsets")
         return self
 
     @model_validator(mode="after")
@@ -208,8 +298,3 @@ class CalibrationSpec(Document):
                     place = ("target", "lm_eval", "tasks", name)
                     raise FieldError(f"there is no benchmark {quoted(name)}", fix, *place)
         return self
-
-
-def load_calibration(path: Path) -> CalibrationSpec:
-    """The spec in the file `path`; raises InputError with line, column and fix."""
-    return read(CalibrationSpec, path)

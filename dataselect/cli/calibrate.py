@@ -20,7 +20,10 @@ from dataselect.cli.options import Device, DeviceOption
 def calibrate(
     spec: Annotated[
         Path,
-        typer.Argument(metavar="SPEC", help="YAML file that names proxy, target and benchmarks."),
+        typer.Argument(
+            metavar="SPEC",
+            help="YAML file that names proxy, target and benchmarks, of one run or several.",
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -49,26 +52,21 @@ def calibrate(
     from rich.console import Console
 
     import dataselect as ds
-    from dataselect.calibration.paired import pair
-    from dataselect.calibration.spec import load_calibration
+    from dataselect.calibration.paired import pair_all
+    from dataselect.calibration.runs import load_calibration
     from dataselect.report.live import LiveWatch
+    from dataselect.report.tables.calibrations import planned
 
     console = Console()
     with errors(resume=True):
         loaded = load_calibration(spec)
         if dry_run:
-            paired = pair(loaded)
-            lines = [
-                *paired.notes(),
-                *(f"proxy: {each.label} ({each.commit or each.place})" for each in paired.proxies),
-                *(f"target: {each.label} ({each.commit or each.place})" for each in paired.targets),
-            ]
-            typer.echo("\n".join(lines))
+            typer.echo("\n".join(planned(pair_all(loaded))))
             return
         with LiveWatch(Console(stderr=True)) as watch, notes(watch.note):
             calibration = ds.calibrate(
                 loaded,
-                out=out or Path(f"{loaded.name}.json"),
+                out=out or Path(f"{loaded[0].name}.json"),
                 protocol=None if protocol is None else protocol.value,
                 store=store,
                 device=device.value,

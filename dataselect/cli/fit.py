@@ -56,6 +56,12 @@ def fit(
             help="Prior on slope and scatter, for few datasets: 'public' or a file.",
         ),
     ] = None,
+    offsets: Annotated[
+        bool,
+        typer.Option(
+            "--offsets", help="Give each dataset a height of its own in the fit, shrunk to none."
+        ),
+    ] = False,
     every_benchmark: EveryBenchmark = False,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write the transfer functions to this file.")
@@ -80,6 +86,7 @@ def fit(
             lower_is_better=lower_is_better,
             setting=setting,
             prior=prior,
+            offsets=offsets,
             every_benchmark=every_benchmark,
             seed=seed,
             command=this_command(),

@@ -65,6 +65,15 @@ class Positions:
         inner._spellings = {k[depth:]: v for k, v in self._spellings.items() if k[:depth] == path}
         return inner
 
+    def over(self, other: "Positions") -> "Positions":
+        """These positions, and those of `other` for the keys that have none here."""
+        both = Positions(self.file)
+        both._marks = other._marks | self._marks
+        both._spellings = {
+            path: text for path, text in other._spellings.items() if path not in self._marks
+        } | self._spellings
+        return both
+
     def spelling(self, path: KeyPath) -> str | None:
         """The text of a scalar as the file has it (`1.10`, not 1.1); None for other values."""
         return self._spellings.get(path)

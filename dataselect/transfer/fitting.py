@@ -25,6 +25,7 @@ from dataselect.transfer.prior import Prior, curve_with_prior, fit_with_prior
 from dataselect.transfer.robust import (
     LEAST_POINTS,
     bounds,
+    curve_of,
     fit_robust,
     robust_curve,
     sigmoid_curve,
@@ -66,14 +67,21 @@ def prepare(pairs: Pairs, prior: Prior | None = None) -> Prepared:
 
 
 def fit_function(
-    pairs: Pairs, provenance: Provenance, *, falling: bool, prior: Prior | None = None
+    pairs: Pairs,
+    provenance: Provenance,
+    *,
+    falling: bool,
+    prior: Prior | None = None,
+    offsets: bool = False,
 ) -> TransferFunction:
     """The function of one benchmark, not judged; `falling` says that lower scores are better.
+
+    `offsets` gives each dataset a height of its own; not with a prior.
 
     Raises InputError when there are too few points: three, or one with a prior.
     """
     prepared = prepare(pairs, prior)
-    way = RobustWay.of(prepared, provenance, falling=falling, prior=prior)
+    way = RobustWay.of(prepared, provenance, falling=falling, prior=prior, offsets=offsets)
     return way.fit(prepared.pairs)
 
 
@@ -89,14 +97,22 @@ class RobustWay:
     """Whether lower scores are better."""
     prior: Prior | None
     """The prior on slope and scatter, if any."""
+    offsets: bool = False
+    """Whether each dataset has a height of its own in the fit; not with a prior."""
 
     @classmethod
     def of(
-        cls, prepared: Prepared, provenance: Provenance, *, falling: bool, prior: Prior | None
+        cls,
+        prepared: Prepared,
+        provenance: Provenance,
+        *,
+        falling: bool,
+        prior: Prior | None,
+        offsets: bool = False,
     ) -> "RobustWay":
         """The way for these pairs, with its words in the provenance."""
-        method = _method(prepared, prior, falling=falling)
-        return cls(replace(provenance, method=method), prepared.chance, falling, prior)
+        method = _method(prepared, prior, falling=falling, offsets=offsets)
+        return cls(replace(provenance, method=method), prepared.chance, falling, prior, offsets)
 
     def fit(self, pairs: Pairs) -> TransferFunction:
         """The function of prepared pairs."""
@@ -121,6 +137,7 @@ class RobustWay:
             falling=self.falling,
             blocks=blocks(pairs.tokens, pairs.groups),
             datasets=ids,
+            offsets=self.offsets,
         )
         method = robust_methods(self.chance, falling=self.falling)["robust"]
         runs = list(runs_in_order(pairs, falling=self.falling))
@@ -148,6 +165,11 @@ class RobustWay:
         plain = robust_methods(self.chance, falling=self.falling)["robust"]
 
         def method(fitted: Index, predicted: Index) -> Array:
+            if self.prior is None and self.offsets:
+                curve = curve_of(
+                    x[fitted], y[fitted], ids[fitted], self.chance, falling=self.falling
+                )
+                return np.clip(curve(x[predicted]), *bounds(y[fitted]))
             if self.prior is None:
                 return plain(x[fitted], y[fitted])(x[predicted])
             own = np.unique(ids[fitted], return_inverse=True)[1]
@@ -176,7 +198,7 @@ def robust_methods(chance: float | None, *, falling: bool) -> dict[str, Method]:
     return {"robust": robust, "sigmoid": sigmoid, "isotonic": isotonic}
 
 
-def _method(prepared: Prepared, prior: Prior | None, *, falling: bool) -> str:
+def _method(prepared: Prepared, prior: Prior | None, *, falling: bool, offsets: bool) -> str:
     scores = (
         f"scores averaged over up to {WINDOW} neighbouring checkpoints of a run, symmetrically"
         if prepared.averaged
@@ -184,6 +206,8 @@ def _method(prepared: Prepared, prior: Prior | None, *, falling: bool) -> str:
     )
     better = "lower" if falling else "higher"
     how = f"mean of a sigmoid (floor: {prepared.floor_from}) and isotonic regression; {scores}"
+    if offsets:
+        how += "; each dataset with a height of its own, shrunk"
     if prior is not None:
         how = f"a line in log score with the prior {prior.name}, from three datasets on with {how}"
     return f"robust: {how}; {better} scores are better; datasets or blocks left out for intervals"

@@ -43,6 +43,7 @@ from dataselect.transfer.held_out import (
 )
 from dataselect.transfer.isotonic import step_values
 from dataselect.transfer.neighbours import averaged
+from dataselect.transfer.offsets import heights
 from dataselect.transfer.pairs import Index, Pairs
 from dataselect.transfer.prior import Prior
 from dataselect.transfer.robust import new_data
@@ -109,6 +110,8 @@ class RobustFit:
     """Lowest value of the sigmoid, an accuracy; None without one."""
     floor_from: str
     """Where the floor comes from, in words."""
+    heights: float | None = None
+    """Standard deviation of the datasets' own heights, in accuracy; None unless asked for."""
 
 
 @dataclass(frozen=True)
@@ -197,14 +200,21 @@ def _on_new_data(function: TransferFunction, pairs: Pairs) -> dict[str, Any]:
 
 
 def fit_robustly(
-    pairs: Pairs, provenance: Provenance, seed: int, *, falling: bool, prior: Prior | None = None
+    pairs: Pairs,
+    provenance: Provenance,
+    seed: int,
+    *,
+    falling: bool,
+    prior: Prior | None = None,
+    offsets: bool = False,
 ) -> RobustFit:
     """The robust protocol on one benchmark; `falling` says that lower scores are better.
 
-    With a `prior` one point is enough. Raises InputError when there are too few points.
+    With a `prior` one point is enough. `offsets` gives each dataset a height of its own, and is not
+    for a prior, which has that. Raises InputError when there are too few points.
     """
     prepared = prepare(pairs, prior)
-    way = RobustWay.of(prepared, provenance, falling=falling, prior=prior)
+    way = RobustWay.of(prepared, provenance, falling=falling, prior=prior, offsets=offsets)
     pairs, scores, chance = prepared.raw, prepared.pairs.metric, prepared.chance
     function = way.fit(prepared.pairs)
     floor = function.curve.coefficients[0] if function.family == "sigmoid" else None
@@ -234,7 +244,13 @@ def fit_robustly(
         averaged=prepared.averaged,
         floor=floor,
         floor_from=origin,
+        heights=_spread_of_heights(function, fitted) if offsets else None,
     )
+
+
+def _spread_of_heights(function: TransferFunction, pairs: Pairs) -> float:
+    residuals = pairs.accuracy - function.curve(pairs.metric)
+    return heights(residuals, numbered(pairs)).spread
 
 
 def _coverage(way: RobustWay, pairs: Pairs, seed: int) -> Coverage:

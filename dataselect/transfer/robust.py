@@ -28,6 +28,7 @@ from dataselect.errors import InputError
 from dataselect.transfer.curves import Curve, NoFitError, logit_slope
 from dataselect.transfer.function import Provenance, TransferFunction, check_points, quality
 from dataselect.transfer.isotonic import fit_steps
+from dataselect.transfer.offsets import fit_with_heights
 from dataselect.transfer.sigmoid import fit_sigmoid
 from dataselect.transfer.spread import LEAST_DATASETS, NewData
 
@@ -52,6 +53,17 @@ def robust_curve(x: Array, y: Array, chance: float | None, *, falling: bool) -> 
         knots=fit_steps(x, y, falling=falling),
         tail=min(slope, 0.0) if falling else max(slope, 0.0),
     )
+
+
+def curve_of(
+    x: Array, y: Array, datasets: Index | None, chance: float | None, *, falling: bool
+) -> Curve:
+    """As `robust_curve`; with `datasets`, (n,), each has a height of its own in the fit."""
+
+    def fit(x: Array, y: Array) -> Curve:
+        return robust_curve(x, y, chance, falling=falling)
+
+    return fit(x, y) if datasets is None else fit_with_heights(fit, x, y, datasets)[0]
 
 
 def sigmoid_curve(x: Array, y: Array, chance: float | None, *, falling: bool) -> Curve:
@@ -80,13 +92,15 @@ def fit_robust(
     falling: bool = True,
     blocks: Index | None = None,
     datasets: Index | None = None,
+    offsets: bool = False,
 ) -> TransferFunction:
     """Fit target accuracies y (0..1) on proxy scores x, both of shape (n,).
 
     `blocks`, of shape (n,) from 0: points of equal number are left out together in a refit; by
     default each is left out alone. `datasets`, likewise: the dataset of each point. From three on
     these are left out, and the function says how far a new one lies; None: not known, and
-    intervals are for more of the same data. Raises InputError as `function.fit` does.
+    intervals are for more of the same data. `offsets` gives each a height of its own in the fit
+    (`offsets`). Raises InputError as `function.fit` does.
     """
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     check_points(x, y, LEAST_POINTS, benchmark)
@@ -97,10 +111,17 @@ def fit_robust(
     elif blocks is None:
         blocks = np.arange(len(x))
     limits = bounds(y)
+    owners = datasets if offsets else None
     try:
-        curve = robust_curve(x, y, chance, falling=falling)
+        curve = curve_of(x, y, owners, chance, falling=falling)
         refits = tuple(
-            robust_curve(x[blocks != k], y[blocks != k], chance, falling=falling)
+            curve_of(
+                x[blocks != k],
+                y[blocks != k],
+                None if owners is None else owners[blocks != k],
+                chance,
+                falling=falling,
+            )
             for k in range(int(blocks.max()) + 1)
         )
     except NoFitError as reason:

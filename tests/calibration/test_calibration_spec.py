@@ -7,7 +7,8 @@ import pytest
 from huggingface_hub import GitRefInfo, GitRefs
 
 from dataselect.calibration.paired import Series, pair
-from dataselect.calibration.spec import CalibrationSpec, load_calibration
+from dataselect.calibration.runs import load_calibration
+from dataselect.calibration.spec import CalibrationSpec
 from dataselect.config.plan import project_folder
 from dataselect.errors import InputError
 
@@ -21,7 +22,7 @@ benchmarks:
 
 def load(folder: Path, text: str) -> CalibrationSpec:
     (folder / "spec.yaml").write_text(text)
-    return load_calibration(folder / "spec.yaml")
+    return load_calibration(folder / "spec.yaml")[0]
 
 
 def test_defaults(tmp_path: Path) -> None:
@@ -52,6 +53,15 @@ def test_defaults(tmp_path: Path) -> None:
         (("proxy:", "pair: {tolerance: 0.6}\nproxy:"), "a number below 0.5"),
         (("proxy:", "pair: {every: 2, last: 1}\nproxy:"), "below the first token count"),
         (("proxy:", "protocol: best\nproxy:"), "'best' does not fit"),
+        (("proxy:", "pair: {proxy: 15B}\nproxy:"), "pair.proxy: 'target' is missing"),
+        (
+            ("proxy:", "pair: {proxy: [1B, 2B], target: 9B}\nproxy:"),
+            "spec.yaml:1:25: pair.target: 'proxy' has 2 token counts and this 1; give one for each",
+        ),
+        (("proxy:", "pair: {proxy: 1B, target: 9B, last: 1B}\nproxy:"), "pair.last: this is for"),
+        (("proxy:", "pair: {proxy: [2B, 1B], target: [3B, 4B]}\nproxy:"), "counts do not rise"),
+        (("proxy:", "offsets: true\nprior: public\nproxy:"), "a prior has each dataset's"),
+        (("proxy:", "offsets: true\nprotocol: paper\nproxy:"), "protocol has no offsets"),
     ],
 )
 def test_a_bad_spec_is_one_line_with_its_place(
@@ -62,7 +72,7 @@ def test_a_bad_spec_is_one_line_with_its_place(
     assert message in str(error.value)
 
 
-SHIPPED = sorted((project_folder() / "stages" / "calibrations").glob("*.yaml"))
+SHIPPED = sorted((project_folder() / "stages" / "calibrations").glob("olmo2-*.yaml"))
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -82,7 +92,7 @@ def test_the_public_calibrations_pair_at_every_250b_tokens(
         return GitRefs(branches=found, converts=[], tags=[])
 
     monkeypatch.setattr("huggingface_hub.HfApi.list_repo_refs", refs)
-    spec = load_calibration(path)
+    (spec,) = load_calibration(path)
     paired = pair(spec)
     assert isinstance(paired.target, Series)
     assert paired.target.name.endswith(str(spec.target.size // 10**9) + "B")

@@ -30,9 +30,7 @@ def test_without_a_grid_the_target_s_own_counts_are_taken() -> None:
     found = match([0, 100, 200, 299, 400], targets, Pairing(first=100, last=300))
     assert [each.tokens for each in found.found] == [100, 200, 300]
     assert found.found[-1] == Match(300, 299, 300)
-    assert (
-        match([100], [100], Pairing()).describe() == "1 pairs from 100 to 100 tokens, equal tokens"
-    )
+    assert match([100], [100], Pairing()).describe() == "1 pair at 100 tokens, equal tokens"
 
 
 def test_a_count_without_a_checkpoint_is_reported_with_the_reason() -> None:
@@ -72,3 +70,22 @@ def test_pairs_lie_within_reach_and_no_checkpoint_serves_two(
     for side in ("proxy", "target"):
         used = [getattr(each, side) for each in found.found]
         assert used == sorted(set(used))
+
+
+def test_a_proxy_at_its_end_is_paired_with_a_target_at_its_own() -> None:
+    pairing = Pairing(proxy=15_000, target=100_000)
+    found = match([7500, 15_004, 15_240], [14_400, 97_300, 100_017], pairing)
+    assert found.found == (Match(100_000, 15_004, 100_017, 15_000),)
+    assert found.describe() == (
+        "1 pair, the proxy at 15K and the target at 100K tokens, at most 17 tokens (0.0%) off"
+    )
+    short = match([7500, 14_000], [100_017], pairing)
+    assert not short.found
+    assert short.describe() == (
+        "nothing is paired; not paired: 100K (no checkpoint of the proxy within 2.0%)"
+    )
+    both = Pairing(proxy=[10, 20], target=[50, 100])
+    assert [(m.proxy, m.target) for m in match([10, 20], [50, 100], both).found] == [
+        (10, 50),
+        (20, 100),
+    ]

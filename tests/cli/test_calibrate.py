@@ -309,7 +309,7 @@ def test_a_target_may_be_fine_tuned_on_the_benchmark_before_it_is_asked(
     (project / "spec.yaml").write_text(SFT)
     recipe = TuneRecipe(learning_rate=1e-2, batch_size=8, epochs=10)
     monkeypatch.setattr("dataselect.scoring.isft.tune_recipe", lambda device: recipe)
-    monkeypatch.setattr("dataselect.calibration.calibrate.tune_recipe", lambda device: recipe)
+    monkeypatch.setattr("dataselect.calibration.provenance.tune_recipe", lambda device: recipe)
 
     dry = calibrate("spec.yaml", "--dry-run")
     assert "large: accuracy after fine-tuning" in dry.stdout

@@ -141,6 +141,10 @@ def print_fit(document: Document, console: Console) -> None:
         if row["worth"] is not None and row["worth"]["says_nothing"]:
             left = "" if name in document["mean_over"] else "; it is left out of means"
             say(console, f"{name}: {SAYS_NOTHING} ({row['worth']['reason']}){left}")
+    spreads = {name: row.get("offset_sd") for name, row in rows.items()}
+    if any(spread is not None for spread in spreads.values()):
+        of_each = ", ".join(f"{name} {_one(spread)}" for name, spread in spreads.items())
+        say(console, f"datasets' own heights, standard deviation in points: {of_each}")
     for columns in _PAPER_TABLES if paper else _ROBUST_TABLES:
         console.print(_table(rows, columns))
     overall = {name: _figure(value) for name, value in document["overall"].items()}
@@ -299,6 +303,7 @@ def _robust(fitted: RobustFit) -> Document:
         "averaged_points": fitted.averaged,
         "beside": {name: _points(errors) for name, errors in fitted.beside.items()},
         "isotonic_disagreement": None if fitted.disagreement is None else 100 * fitted.disagreement,
+        "offset_sd": None if fitted.heights is None else 100 * fitted.heights,
         "method": fitted.function.provenance.method,
     }
 
