@@ -17,8 +17,8 @@ from dataselect.config.manifest import Source
 from dataselect.corpus.folders import Chosen, choose_files
 from dataselect.corpus.forms import OTHER_ARCHIVES, Compression, Form, compression_of, form_of
 from dataselect.corpus.other_formats import other_format
-from dataselect.corpus.redaction import redact
 from dataselect.errors import InputError
+from dataselect.redaction import redact
 from dataselect.wording import nearest
 
 Origin = Literal["desk", "local", "hub"]

@@ -15,9 +15,9 @@ from typing import Any
 
 from dataselect.config.manifest import Source
 from dataselect.corpus.files import LocalFile, local_files, origin
-from dataselect.corpus.redaction import redact
 from dataselect.corpus.rows import ORDER_VERSION
 from dataselect.errors import InputError
+from dataselect.redaction import redact
 
 WHOLE_FILE_BYTES = 64 << 20
 END_BYTES = 64 << 10
