@@ -40,9 +40,7 @@ _ACCOUNT_IN_PLACE_OF_USER = ("abfs", "abfss", "az")
 
 _ANSWER_SECONDS = 60.0
 _SLOWEST_BYTES_PER_SECOND = 100e3
-_FIRST_PAUSE, _LONGEST_PAUSE = 15.0, 900.0
-_DEFINITE = (PermissionError, IsADirectoryError, NotADirectoryError)
-_TRIES = 2
+_FIRST_PAUSE, _LONGEST_PAUSE = 60.0, 900.0
 
 _T = TypeVar("_T")
 
@@ -83,7 +81,7 @@ def file_system(url: str, where: str) -> tuple[Any, str]:
         )
     if "::" in url:
         raise InputError(where, "a chain of file systems is not read", "write one address")
-    if scheme not in ("file", "local", "memory") and not place:
+    if scheme in _LIBRARIES and not place:
         raise InputError(where, f"'{redact(url)}' names no bucket", f"write {scheme}://BUCKET/PATH")
     from fsspec.core import url_to_fs
 
@@ -219,24 +217,19 @@ class Objects:
         if time.monotonic() < self._closed_until:
             raise UnreachableError(self._problem)
         seconds = _ANSWER_SECONDS + size / _SLOWEST_BYTES_PER_SECOND
-        for attempt in range(_TRIES):
-            try:
-                answer = _within(work, seconds)
-            except FileNotFoundError as error:
-                self._pause = _FIRST_PAUSE
-                raise AbsentError(reason(error)) from None
-            except Exception as error:
-                definite = isinstance(error, (*_DEFINITE, TimeoutError))
-                if definite or attempt == _TRIES - 1:
-                    self._problem = reason(error)
-                    self._closed_until = time.monotonic() + self._pause
-                    self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-                    raise UnreachableError(self._problem) from None
-                time.sleep(1.0)
-            else:
-                self._pause = _FIRST_PAUSE
-                return answer
-        raise AssertionError("the last try returns or raises")
+        # Once: the libraries have tried again already where that may help.
+        try:
+            answer = _within(work, seconds)
+        except FileNotFoundError as error:
+            self._pause = _FIRST_PAUSE
+            raise AbsentError(reason(error)) from None
+        except Exception as error:
+            self._problem = reason(error)
+            self._closed_until = time.monotonic() + self._pause
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+            raise UnreachableError(self._problem) from None
+        self._pause = _FIRST_PAUSE
+        return answer
 
 
 def reason(error: BaseException) -> str:

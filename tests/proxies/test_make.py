@@ -318,10 +318,10 @@ def die_in_child(root: Path, request: ProxyRequest, moment: str) -> None:
 
             os.link = linked
         case "sealed":
-            stores.reveal = die
+            vars(stores)["reveal"] = die
         case "published":
-            reveal = stores.reveal
-            stores.reveal = lambda *paths: (reveal(*paths), die())
+            reveal = vars(stores)["reveal"]
+            vars(stores)["reveal"] = lambda *paths: (reveal(*paths), die())
     make_proxy(Store(root), request, "stage1/web", "cpu", lambda fields: None)
 
 

@@ -1,0 +1,32 @@
+"""Two hosts with local folders of their own and one object store: whole runs."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from stage_world import write_world
+
+import dataselect as ds
+from dataselect.store import Store
+from dataselect.store.opened import STORE_FOLDER_VARIABLE
+
+
+def test_the_second_host_trains_nothing_and_ranks_alike_to_the_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_world(tmp_path)
+    rankings = []
+    for host in ("a", "b"):
+        monkeypatch.setenv(STORE_FOLDER_VARIABLE, str(tmp_path / host))
+        ds.run(
+            tmp_path / "manifest.yaml",
+            tmp_path / "plan.yaml",
+            store=f"file://{tmp_path}/bucket",
+            out=tmp_path / f"report-{host}",
+        )
+        rankings.append((tmp_path / f"report-{host}/ranking.csv").read_bytes())
+    assert rankings[0] == rankings[1]
+    trained = [record["kind"] for record in Store(tmp_path / "a").ledger()]
+    assert trained.count("proxy") == 3
+    assert Store(tmp_path / "b").ledger() == []
+    assert max((record.levelno for record in caplog.records), default=0) < logging.WARNING
