@@ -17,7 +17,8 @@ from typing import Any
 
 from dataselect.config.manifest import Source
 from dataselect.corpus.files import TextFile, local_files, origin
-from dataselect.corpus.remote_files import RemoteFile, forget_listings
+from dataselect.corpus.remote_files import RemoteFile
+from dataselect.corpus.remote_source import forget
 from dataselect.corpus.rows import ORDER_VERSION
 from dataselect.errors import InputError
 from dataselect.redaction import redact
@@ -39,7 +40,7 @@ def fingerprint(source: Source, base: Path) -> dict[str, Any]:
         return common | {"genre": source.name, "world": genres.version(source.name or "")}
     common |= {"text_column": source.text_column, "bad_rows": source.bad_rows}
     if kind == "remote":
-        forget_listings()
+        forget(source)
     if kind in ("local", "remote"):
         return common | {"files": [_described(file) for file in local_files(source, base)]}
     return common | {

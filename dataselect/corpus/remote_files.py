@@ -13,7 +13,6 @@ Not covered: `http://`, which has no listing; and a change while a file is read,
 import io
 import os
 import re
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -24,7 +23,6 @@ from dataselect.redaction import redact
 from dataselect.store.objects import file_system, is_url, reason
 
 _BLOCK_BYTES = 8 << 20
-_REMEMBERED_SECONDS = 600.0
 _NOT_READ = ("http", "https", "file", "local", "github", "data")
 _T = TypeVar("_T")
 
@@ -104,25 +102,25 @@ class Listing:
     """Whether it names one file."""
 
 
-_listings: dict[str, tuple[float, Listing]] = {}
+_listings: dict[str, Listing] = {}
 
 
-def forget_listings() -> None:
-    """Ask the servers again when something is listed next."""
-    _listings.clear()
+def forget_listing(url: str) -> None:
+    """Ask the server again when this URL is listed next."""
+    _listings.pop(url, None)
 
 
 def listing(url: str, where: str) -> Listing:
     """The files of a URL: one file, all files below a folder, or those that match a pattern.
 
-    Asked once in a while for each URL, until `forget_listings`. Raises InputError, beginning with
+    Remembered until `forget_listing`, so that a run which has read its texts needs their server no
+    more. Raises InputError, beginning with
     `where`, for a URL that is not read, a missing library, and a server that does not answer or has
     nothing there.
     """
-    known = _listings.get(url)
-    if known is None or time.monotonic() - known[0] > _REMEMBERED_SECONDS:
-        known = _listings[url] = time.monotonic(), _list(url, where)
-    return known[1]
+    if url not in _listings:
+        _listings[url] = _list(url, where)
+    return _listings[url]
 
 
 def join(url: str, path: str) -> str:

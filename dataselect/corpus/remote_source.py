@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from dataselect.config.manifest import Source
 from dataselect.corpus.folders import choose_files
 from dataselect.corpus.forms import Form
-from dataselect.corpus.remote_files import RemoteFile, join, listing, require_read
+from dataselect.corpus.remote_files import RemoteFile, forget_listing, join, listing, require_read
 from dataselect.errors import InputError
 from dataselect.redaction import redact
 from dataselect.store.objects import is_url
@@ -60,20 +60,15 @@ def choose_remote(source: Source, form: Form | None) -> ChosenRemote:
 
     Raises InputError as for local files, and where a server does not answer.
     """
-    path = source.path or ""
-    base = path if is_url(path) else ""
-    if source.data_dir is not None:
-        base = join(base, source.data_dir) if base else source.data_dir
     require_readable(source)
     if source.data_files:
         files: dict[str, RemoteFile] = {}
-        for each in _named(source):
-            url = join(base, each) if base else each
+        for url in _urls(source):
             where = f"{source.id}: data_files"
             if not is_url(url):
                 raise InputError(
                     where,
-                    f"'{each}' is here and others are at URLs",
+                    f"'{url}' is here and others are at URLs",
                     "make two sources of them, and a mixture",
                 )
             found = listing(url, where)
@@ -82,12 +77,30 @@ def choose_remote(source: Source, form: Form | None) -> ChosenRemote:
                 raise InputError(where, f"'{redact(url)}' is a folder", fix)
             files |= {file.url: file for file in found.files}
         return ChosenRemote(list(files.values()))
+    (base,) = _urls(source)
     if not is_url(base):
         raise InputError(f"{source.id}: data_dir", "it is here, and the path a URL", "remove it")
     found = listing(base, f"{source.id}: path")
     if found.is_file:
         return ChosenRemote(found.files)
     return _of_folder(source, found.url, found.files, form)
+
+
+def forget(source: Source) -> None:
+    """Ask the servers again when the files of this source are looked for next."""
+    for url in _urls(source):
+        forget_listing(url)
+
+
+def _urls(source: Source) -> list[str]:
+    """What is listed for a source: each of `data_files`, else one folder or file."""
+    base = source.path if is_url(source.path or "") else ""
+    if source.data_dir is not None:
+        base = join(base, source.data_dir) if base else source.data_dir
+    assert base is not None, "a mixture has no text of its own"
+    if not source.data_files:
+        return [base]
+    return [join(base, each) if base else each for each in _named(source)]
 
 
 def _named(source: Source) -> list[str]:

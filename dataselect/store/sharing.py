@@ -89,6 +89,10 @@ class Sharing:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         (self._folder / "url").write_text(self.name + "\n", encoding="utf-8")
+        for left in (self._folder / "incoming").glob("*"):
+            kind, _, key = left.name.rpartition("-")
+            if (self._root / "artifacts" / kind / key).exists():
+                shutil.rmtree(left, ignore_errors=True)
         try:
             self._remote.require_usable("--store")
         except UnreachableError as error:

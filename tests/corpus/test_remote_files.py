@@ -31,7 +31,7 @@ TEXTS = [f"text {number}: é" for number in range(300)]
 def _memory() -> Iterator[None]:
     system = fsspec.filesystem("memory")
     system.store.clear()
-    remote_files.forget_listings()
+    remote_files._listings.clear()
     yield
     system.store.clear()
 
@@ -62,7 +62,7 @@ def put(files: dict[str, bytes], prefix: str = "bucket/web") -> str:
     system = fsspec.filesystem("memory")
     for name, content in files.items():
         system.pipe_file(f"/{prefix}/{name}", content)
-    remote_files.forget_listings()
+    remote_files._listings.clear()
     return f"memory://{prefix}"
 
 
@@ -135,6 +135,24 @@ def test_the_fingerprint_follows_the_content_and_not_the_place(tmp_path: Path) -
         require_unchanged(source(path="memory://bucket/web"), tmp_path, before)
 
 
+def test_a_run_that_has_read_its_texts_needs_their_server_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = b'{"text": "x"}\n'
+    sources = [source(path=put({"a.jsonl": line}, f"bucket/{name}")) for name in "ab"]
+    for each in sources:
+        fingerprint(each, tmp_path)
+
+    def down(*_: object, **__: object) -> None:
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(MemoryFileSystem, "info", down)
+    for each in sources:
+        assert find_files(each, tmp_path).note == ""
+    with pytest.raises(InputError, match="cannot be listed .*no network"):
+        fingerprint(sources[0], tmp_path)
+
+
 @pytest.mark.parametrize(
     ("about", "known"),
     [
@@ -192,3 +210,32 @@ def test_a_server_that_fails_in_the_middle_is_one_line_with_the_file(
     monkeypatch.setattr(MemoryFileSystem, "open", lambda *_, **__: Broken())
     with pytest.raises(InputError, match=r"memory://bucket/web/a.jsonl: cannot be read .*hung up"):
         texts(rows, tmp_path)
+
+
+def test_the_hub_is_read_at_the_commit_that_its_branch_is_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from types import SimpleNamespace as Facts
+
+    import huggingface_hub
+
+    asked = []
+
+    class Api:
+        def __init__(self, endpoint: str) -> None: ...
+
+        def repo_info(self, repo_id: str, **keys: Any) -> Any:
+            asked.append((repo_id, keys))
+            return Facts(sha="c0ffee")
+
+    class System:
+        endpoint = "https://hub"
+
+        def resolve_path(self, path: str) -> Any:
+            below = path.removeprefix("datasets/org/web@v1").lstrip("/")
+            return Facts(repo_id="org/web", repo_type="dataset", revision="v1", path_in_repo=below)
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    pinned = remote_files._pinned(System(), "datasets/org/web@v1/data/*.parquet")
+    assert pinned == "datasets/org/web@c0ffee/data/*.parquet"
+    assert asked == [("org/web", {"repo_type": "dataset", "revision": "v1"})]

@@ -7,6 +7,8 @@ import pytest
 from stage_world import write_world
 
 import dataselect as ds
+from dataselect.api import run as run_module
+from dataselect.compute import InlineCompute
 from dataselect.store import Store
 from dataselect.store.opened import STORE_FOLDER_VARIABLE
 
@@ -14,6 +16,8 @@ from dataselect.store.opened import STORE_FOLDER_VARIABLE
 def test_the_second_host_trains_nothing_and_ranks_alike_to_the_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    # Starting workers would cost more than all that they do here.
+    monkeypatch.setattr(run_module, "default_compute", lambda *_: InlineCompute())
     write_world(tmp_path)
     rankings = []
     for host in ("a", "b"):
