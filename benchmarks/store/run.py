@@ -3,12 +3,13 @@
     pip install 'dataselect[s3]' 'moto[server]'
     python benchmarks/store/run.py benchmarks/store/result.json
 
-Every run is a `dataselect run` in a process of its own with a local folder of its own, as on
+Every run is a call of `ds.run` in a process of its own with a local folder of its own, as on
 another host.
 """
 
 import argparse
 import json
+import logging
 import os
 import random
 import signal
@@ -35,19 +36,20 @@ candidates:
 """
 
 
-def command(arguments: list[str], output: Path, kill_at: int) -> NoReturn:
-    """The command, in a process that was forked for it; jobs run in that process.
+def run_here(manifest: Path, store: str, folder: Path, kill_at: int) -> NoReturn:
+    """`ds.run` in a process that was forked for it; its jobs run in that process too.
 
     `kill_at`: ends by SIGKILL before this manifest of a proxy is written, counted from 1.
     """
+    import dataselect as ds
     from dataselect.api import run as api
-    from dataselect.cli import app
     from dataselect.compute import InlineCompute
     from dataselect.store.objects import Objects
 
-    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    file = os.open(folder / "output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(file, 1)
     os.dup2(file, 2)
+    logging.basicConfig(format="note: %(message)s", force=True)
     # Starting a worker costs more than all that it has to do here.
     vars(api)["default_compute"] = lambda *_: InlineCompute()
     create, manifests = Objects.create, count(1)
@@ -60,10 +62,11 @@ def command(arguments: list[str], output: Path, kill_at: int) -> NoReturn:
     setattr(Objects, "create", create_or_die)  # noqa: B010
     code = 1
     try:
-        sys.argv = ["dataselect", *arguments]
-        app(arguments)
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else 1
+        chosen = ds.run(manifest, manifest.with_name("plan.yaml"), store=store)
+        chosen.ranking.to_csv(folder / "ranking.csv")
+        code = 0 if chosen.complete else 3
+    except Exception as error:
+        print("error:", error)
     finally:
         sys.stdout.flush()
         os._exit(code)
@@ -107,20 +110,19 @@ class Hosts:
         """The process of a run that goes on."""
         folder = self.work / host
         folder.mkdir(exist_ok=True)
-        arguments = ["run", str(self.work / manifest), "--plan", str(self.work / "plan.yaml")]
-        arguments += ["--store", store, "--out", str(folder / "report")]
+        (folder / "ranking.csv").unlink(missing_ok=True)
         child = os.fork()
         if child == 0:
             os.environ["DATASELECT_STORE_FOLDER"] = str(folder / "store")
-            command(arguments, folder / "output", kill_at)
+            run_here(self.work / manifest, store, folder, kill_at)
         return child
 
     def end(self, what: str, host: str, process: int, began: float) -> str:
         """Wait for a run and note what came of it; its output."""
         code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         output = (self.work / host / "output").read_text()
-        ranking = self.work / host / "report" / "ranking.csv"
-        reference = self.work / "local" / "report" / "ranking.csv"
+        ranking = self.work / host / "ranking.csv"
+        reference = self.work / "local" / "ranking.csv"
         equal = ranking.read_bytes() == reference.read_bytes() if ranking.exists() else None
         row = {
             "what": what,
@@ -131,7 +133,9 @@ class Hosts:
             "fetched_proxies": len(list((self.work / host / "store/artifacts/proxy").glob("*")))
             - len(set(self.trained(host))),
             "ranking_equal": equal,
-            "notes": sum("s3://" in line and "note" in line for line in output.splitlines()),
+            "notes": [
+                line for line in output.splitlines() if line.startswith("note:") and "s3://" in line
+            ],
             "secret_shown": any(value in output for value in list(CREDENTIALS.values())[:2]),
         }
         self.rows.append(row)

@@ -48,11 +48,10 @@ def is_remote(source: Source) -> bool:
 
 def require_readable(source: Source) -> None:
     """Raise InputError where a source is at URLs that are not read; asks no server."""
-    keys = {"path": [source.path], "data_dir": [source.data_dir], "data_files": _named(source)}
-    for key, each in keys.items():
-        for url in each:
-            if url is not None and is_url(url):
-                require_read(url, f"{source.id}: {key}")
+    named = [("path", source.path), ("data_dir", source.data_dir)]
+    for key, url in (*named, *(("data_files", each) for each in _named(source))):
+        if url is not None and is_url(url):
+            require_read(url, f"{source.id}: {key}")
 
 
 def choose_remote(source: Source, form: Form | None) -> ChosenRemote:

@@ -149,7 +149,7 @@ def test_a_run_that_has_read_its_texts_needs_their_server_no_more(
     monkeypatch.setattr(MemoryFileSystem, "info", down)
     for each in sources:
         assert find_files(each, tmp_path).note == ""
-    with pytest.raises(InputError, match="cannot be listed .*no network"):
+    with pytest.raises(InputError, match=r"cannot be listed .*no network"):
         fingerprint(sources[0], tmp_path)
 
 
