@@ -10,6 +10,7 @@ from numbers import Real
 from pathlib import Path
 
 from dataselect.errors import InputError
+from dataselect.store import OnWait, Store, open_store
 from dataselect.units import parse_count
 from dataselect.wording import nearest, quoted
 
@@ -30,6 +31,13 @@ def as_path(argument: str, given: object, fix: str) -> Path:
 def as_folder(argument: str, given: object) -> Path:
     """The path of a folder, which need not exist. Raises InputError if it is none."""
     return as_path(argument, given, "give the path of a folder")
+
+
+def as_store(argument: str, given: object, on_wait: OnWait | None = None) -> Store:
+    """The store in a folder, or at a URL. Raises InputError if it can be neither."""
+    place = as_path(argument, given, "give the path of a folder, or a URL such as s3://bucket/team")
+    # Not the Path, which would make one slash of two.
+    return open_store(given if isinstance(given, str) else place, on_wait)
 
 
 def several(argument: str, given: object) -> list[str]:

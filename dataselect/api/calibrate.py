@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from dataselect.api.arguments import as_folder, as_path, require_one_of
+from dataselect.api.arguments import as_folder, as_path, as_store, require_one_of
 from dataselect.api.result import Result
 from dataselect.api.score import Device
 from dataselect.calibration.calibrate import Measured, fit, measure
@@ -22,7 +22,7 @@ from dataselect.report.numbers import number
 from dataselect.report.output import write_out
 from dataselect.report.tables.fits import fit_document, fit_verdict
 from dataselect.stages.watch import SilentWatch, Watch, shown_waits
-from dataselect.store import Store, lock
+from dataselect.store import in_use
 from dataselect.transfer.file import to_json
 from dataselect.transfer.function import TransferFunction
 from dataselect.transfer.pairs import read_pairs
@@ -150,9 +150,8 @@ def calibrate(
     paired = pair_all(loaded)
     files = None if out is None else CalibrationFiles(as_folder("--out", out))
     watch = watch or SilentWatch()
-    kept = Store(as_folder("--store", store), shown_waits(watch))
-    with lock(kept.root, "the store", shared=True):
-        kept.clean()
+    kept = as_store("--store", store, shown_waits(watch))
+    with in_use(kept):
         measured = measure(paired, kept, require_device(device), unsafe, watch)
     return _fitted(
         files,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataselect.api.arguments import as_count, as_folder
+from dataselect.api.arguments import as_count, as_folder, as_store
 from dataselect.api.inputs import load_inputs
 from dataselect.api.result import Result
 from dataselect.compute import default_compute, require_device
@@ -21,7 +21,7 @@ from dataselect.report.output import make_folder
 from dataselect.stages.prepare import gather_inputs
 from dataselect.stages.runtime import Runtime
 from dataselect.stages.watch import SilentWatch, Watch, shown_waits
-from dataselect.store import Store, lock
+from dataselect.store import in_use
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,11 +117,11 @@ def search_mixture(
         chosen = chosen.model_copy(update={"mix": mix})
     check(loaded, chosen)
     watch = watch or SilentWatch()
-    kept = Store(as_folder("--store", store), shown_waits(watch))
+    kept = as_store("--store", store, shown_waits(watch))
     folder = None if out is None else make_folder(as_folder("--out", out))
     device = require_device(chosen.compute.device, chosen.where("compute", "device"))
     with (
-        lock(kept.root, "the store", shared=True),
+        in_use(kept, clean=False),
         default_compute(chosen.compute.jobs, chosen.compute.threads, device) as compute,
     ):
         runtime = Runtime(kept, compute, device, watch)

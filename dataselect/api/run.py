@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataselect.api.arguments import as_folder
+from dataselect.api.arguments import as_folder, as_store
 from dataselect.api.inputs import load_inputs
 from dataselect.api.result import Result
 from dataselect.compute import default_compute, require_device
@@ -21,7 +21,7 @@ from dataselect.report.selection.files import ranking_rows, write_report
 from dataselect.report.selection.stages import pruning, ran, title
 from dataselect.stages.runtime import Runtime
 from dataselect.stages.watch import SilentWatch, Watch, shown_waits
-from dataselect.store import Store, lock
+from dataselect.store import in_use, lock
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -190,7 +190,7 @@ def run(
     """
     loaded, chosen = load_inputs(manifest, plan)
     watch = watch or SilentWatch()
-    artifacts = Store(as_folder("--store", store), shown_waits(watch))
+    artifacts = as_store("--store", store, shown_waits(watch))
     folder = None if out is None else make_folder(as_folder("--out", out))
     if folder is not None and folder.resolve() == artifacts.root.resolve():
         raise InputError("--out", "it is the store", "give the report a folder of its own")
@@ -201,15 +201,17 @@ def run(
         if folder is not None:
             write_report(selection, folder)
 
-    with lock(artifacts.root, "the store", shared=True), folder_lock:
-        artifacts.clean()
-        with default_compute(chosen.compute.jobs, chosen.compute.threads, device) as compute:
-            selection = run_pipeline(
-                loaded,
-                chosen,
-                Runtime(artifacts, compute, device, watch),
-                compare_metrics=compare_metrics,
-                on_selected=selected,
-            )
-            content = document(selection) if folder is None else write_report(selection, folder)
+    with (
+        in_use(artifacts),
+        folder_lock,
+        default_compute(chosen.compute.jobs, chosen.compute.threads, device) as compute,
+    ):
+        selection = run_pipeline(
+            loaded,
+            chosen,
+            Runtime(artifacts, compute, device, watch),
+            compare_metrics=compare_metrics,
+            on_selected=selected,
+        )
+        content = document(selection) if folder is None else write_report(selection, folder)
     return RunResult(content, selection)

@@ -7,7 +7,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from dataselect.api.arguments import Paths, as_amount, as_count, as_folder, require_one_of, several
+from dataselect.api.arguments import (
+    Paths,
+    as_amount,
+    as_count,
+    as_folder,
+    as_store,
+    require_one_of,
+    several,
+)
 from dataselect.api.result import Result
 from dataselect.benchmarks.items import BenchmarkItems
 from dataselect.benchmarks.named import load_benchmarks, load_training_sets, split_names
@@ -46,7 +54,7 @@ from dataselect.scoring.score_models import (
     score_models,
     tokenizers_note,
 )
-from dataselect.store import Store, lock
+from dataselect.store import Store, in_use
 from dataselect.traces.library import TRACES_FOLDER
 
 if TYPE_CHECKING:
@@ -250,12 +258,12 @@ def score(
     )
     local = None if folder is None else as_folder("--folder", folder)
     how = _How(require_device(device), precision, unsafe, report or _silent)
-    artifacts = Store(
-        as_folder("--store", store),
+    artifacts = as_store(
+        "--store",
+        store,
         lambda work, holder: how.report(f"{work}: waits for {holder}"),
     )
-    with lock(artifacts.root, "the store", shared=True), Remarks() as warned:
-        artifacts.clean()
+    with in_use(artifacts), Remarks() as warned:
         named = load_benchmarks(chosen, local, limit, how.report)
         evaluations = gather_named(
             named,

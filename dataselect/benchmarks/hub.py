@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from dataselect.benchmarks.definition import HubRows, Row
-from dataselect.corpus.redaction import redact
 from dataselect.errors import InputError
+from dataselect.redaction import redact
 from dataselect.wording import quoted
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")

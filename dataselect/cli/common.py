@@ -6,7 +6,6 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,9 +13,13 @@ import typer
 from dataselect.errors import DataselectError
 
 StoreOption = Annotated[
-    Path, typer.Option("--store", help="Folder that keeps everything computed, for resuming.")
+    str,
+    typer.Option(
+        "--store",
+        help="Folder that keeps everything computed, for resuming; or s3://, gs://, az://.",
+    ),
 ]
-DEFAULT_STORE = Path(".dataselect")
+DEFAULT_STORE = ".dataselect"
 
 
 @contextmanager

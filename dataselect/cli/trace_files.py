@@ -177,7 +177,7 @@ def compare(
     from dataselect.scoring.checkpoint import resolve_model
     from dataselect.scoring.gather import make_evaluation, recorded
     from dataselect.scoring.score_models import score_by_frontier
-    from dataselect.store import Store, lock
+    from dataselect.store import in_use, open_store
 
     with errors(resume=True), notes(report):
         if len(files) < 2 or len(models) < 2:
@@ -186,9 +186,8 @@ def compare(
                 f"got {len(files)} trace files and {len(models)} models",
                 "name two or more of each",
             )
-        artifacts = Store(store, lambda work, holder: report(f"{work}: waits for {holder}"))
-        with lock(artifacts.root, "the store", shared=True):
-            artifacts.clean()
+        artifacts = open_store(store, lambda work, holder: report(f"{work}: waits for {holder}"))
+        with in_use(artifacts):
             chosen = load_one(benchmark, folder, limit, report)
             sets = recorded(files, chosen.benchmark)
             evaluation = make_evaluation(chosen.benchmark, chosen.left_out, sets, report)

@@ -39,7 +39,7 @@ class Source(Section):
     path: Text | None = None
     """A dataset on the Hub such as `HuggingFaceFW/fineweb-edu`; a local file or folder (one of
     `save_to_disk` too); or `json`, `parquet`, `text` or `arrow`, with `data_files`. Local paths are
-    relative to the manifest."""
+    relative to the manifest. A file or folder may be at a URL: `s3://`, `gs://`, `az://`, `hf://`."""
 
     name: Text | None = None
     """The configuration (subset) of a Hub dataset, such as `sample-10BT`, or of a local folder
@@ -51,7 +51,7 @@ class Source(Section):
     folder without such names is all `train`. `train+validation` and `all` join splits."""
 
     data_files: Text | Annotated[list[Text], Field(min_length=1)] | None = None
-    """One or more files or glob patterns; `.gz` and `.zst` are decompressed."""
+    """One or more files or glob patterns, also at URLs; `.gz` and `.zst` are decompressed."""
 
     data_dir: Text | None = None
     """The folder of the data inside the dataset."""

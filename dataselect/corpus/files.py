@@ -1,27 +1,32 @@
-"""Find the local files of a source, which has the keys of `datasets.load_dataset`.
+"""Find the files of a source, which has the keys of `datasets.load_dataset`.
 
 Local text is found and read here instead of by `datasets`, because an error must name the file and
 line, and `datasets` gives neither. Local files are named in three ways: `path` is a form ("json",
-"parquet", "text") with `data_files` or `data_dir`; `path` is a file; `path` is a folder. Any other
-path is the built-in synthetic world or a dataset on the Hub. URLs are not read.
+"parquet", "text") with `data_files` or `data_dir`; `path` is a file; `path` is a folder. The same
+three at URLs are found by `remote_source`. Any other path is the built-in synthetic world or a
+dataset on the Hub.
 """
 
 import glob
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal, cast, get_args
 
 from dataselect.config.manifest import Source
 from dataselect.corpus.folders import Chosen, choose_files
 from dataselect.corpus.forms import OTHER_ARCHIVES, Compression, Form, compression_of, form_of
 from dataselect.corpus.other_formats import other_format
-from dataselect.corpus.redaction import redact
+from dataselect.corpus.remote_files import RemoteFile, common_folder, name_below
+from dataselect.corpus.remote_source import choose_remote, is_remote, require_readable
 from dataselect.errors import InputError
+from dataselect.redaction import redact
+from dataselect.store.objects import is_url
 from dataselect.wording import nearest
 
-Origin = Literal["desk", "local", "hub"]
+Origin = Literal["desk", "local", "remote", "hub"]
 
 SYNTHETIC_PATH = "dataselect/desk"
 # Other builders of `load_dataset`, which are not names of Hub datasets.
@@ -30,10 +35,10 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 @dataclass(frozen=True)
-class LocalFile:
+class TextFile:
     """One file of text."""
 
-    path: Path
+    path: Path | RemoteFile
     name: str
     """Path below the folder that holds all of the source's files, with slashes. Independent of the
     place of the project, so a moved project keeps the fingerprints of its sources."""
@@ -41,12 +46,17 @@ class LocalFile:
     compression: Compression
     """The suffix, "" for none."""
 
+    @property
+    def bytes(self) -> int:
+        """Its size. Raises OSError for a local file that is not there."""
+        return self.path.bytes if isinstance(self.path, RemoteFile) else self.path.stat().st_size
+
 
 @dataclass(frozen=True)
 class Found:
-    """The local files of a source."""
+    """The files of a source."""
 
-    files: tuple[LocalFile, ...]
+    files: tuple[TextFile, ...]
     """Sorted by name, so that the order is the same on any machine."""
     note: str
     """What a folder holds besides and is not read, in one line for the user; "" for nothing."""
@@ -63,12 +73,9 @@ def origin(source: Source, base: Path) -> Origin:
     if path == SYNTHETIC_PATH:
         return "desk"
     where = f"{source.id}: path"
-    if "://" in path:
-        raise InputError(
-            where,
-            f"URLs are not read ('{redact(path)}')",
-            "download the files and name them in data_files",
-        )
+    if is_remote(source) and (is_url(path) or path in get_args(Form)):
+        require_readable(source)
+        return "remote"
     if path in OTHER_BUILDERS:
         raise InputError(
             where,
@@ -87,18 +94,23 @@ def origin(source: Source, base: Path) -> Origin:
     )
 
 
-def local_files(source: Source, base: Path) -> tuple[LocalFile, ...]:
+def local_files(source: Source, base: Path) -> tuple[TextFile, ...]:
     """The files of `find_files`."""
     return find_files(source, base).files
 
 
 def describe_left_out(source: Source, base: Path) -> str:
     """What the folder of a local source holds besides and is not read; "" for nothing."""
-    return find_files(source, base).note if origin(source, base) == "local" else ""
+    return find_files(source, base).note if has_files(source, base) else ""
+
+
+def has_files(source: Source, base: Path) -> bool:
+    """Whether a source is files, here or at URLs, that are read one by one."""
+    return origin(source, base) in ("local", "remote")
 
 
 def find_files(source: Source, base: Path) -> Found:
-    """The files of a local source, and what of its folder is left out.
+    """The files of a source that has some, and what of its folder is left out.
 
     Raises InputError for files that are absent, of several forms, or of an unsupported form, and
     for a split that a folder does not have.
@@ -107,6 +119,8 @@ def find_files(source: Source, base: Path) -> Found:
     if source.revision is not None:
         _refuse_hub_key(source, "revision")
     form = cast(Form, source.path) if source.path in get_args(Form) else None
+    if is_remote(source):
+        return _find_remote(source, form)
     place = folder = base if form else _absolute(base, source.path)
     if place.is_file():
         _refuse_parts_of_file(source)
@@ -121,12 +135,28 @@ def find_files(source: Source, base: Path) -> Found:
             chosen = choose_files(source, folder, form)
     paths = chosen.paths
     shared = os.path.commonpath([os.path.abspath(path.parent) for path in paths] or [str(folder)])
-    files = [_local_file(source, path, shared, form) for path in paths]
+    files = [
+        _text_file(source, path, Path(os.path.relpath(path, shared)).as_posix(), form)
+        for path in paths
+    ]
+    return _found(source, files, chosen.note, str(folder))
+
+
+def _find_remote(source: Source, form: Form | None) -> Found:
+    if source.data_files or not is_url(source.path or source.data_dir or ""):
+        _refuse_splits(source)
+    chosen = choose_remote(source, form)
+    shared = common_folder([file.url for file in chosen.files]) if chosen.files else ""
+    files = [_text_file(source, f, name_below(f.url, shared), form) for f in chosen.files]
+    return _found(source, files, chosen.note, redact(source.path or ""))
+
+
+def _found(source: Source, files: Sequence[TextFile], note: str, folder: str) -> Found:
     forms = sorted({file.form for file in files})
     if len(forms) > 1:
         raise InputError(
             f"{source.id}: path",
-            f"{source.path} holds {' and '.join(forms)} files",
+            f"{redact(source.path or '')} holds {' and '.join(forms)} files",
             f"choose one form: write path: {forms[0]} and data_files:",
         )
     if not files:
@@ -135,7 +165,7 @@ def find_files(source: Source, base: Path) -> Found:
             f"no .jsonl, .json, .parquet, .arrow or .txt file (or with .gz, .zst) in {folder}",
             "name the files in data_files",
         )
-    return Found(tuple(sorted(files, key=lambda file: file.name)), chosen.note)
+    return Found(tuple(sorted(files, key=lambda file: file.name)), note)
 
 
 def _absolute(base: Path, path: str) -> Path:
@@ -158,12 +188,6 @@ def _matches(source: Source, folder: Path) -> list[Path]:
     matches: set[Path] = set()
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         where = f"{source.id}: data_files"
-        if "://" in pattern:
-            raise InputError(
-                where,
-                f"URLs are not read ('{redact(pattern)}')",
-                "download the file and give its path",
-            )
         literal = _absolute(folder, pattern)
         # An existing file whose name has "[" or "*" is taken literally.
         full = os.path.join(glob.escape(str(folder)), os.path.expanduser(pattern))
@@ -178,14 +202,15 @@ def _matches(source: Source, folder: Path) -> list[Path]:
     return sorted(matches)
 
 
-def _local_file(source: Source, path: Path, shared: str, form: Form | None) -> LocalFile:
-    compression = compression_of(path)
-    if path.suffix.lower() in OTHER_ARCHIVES:
-        raise InputError(path, f"{path.suffix} files are not read", "recompress it as .gz or .zst")
-    other = other_format(path) if form is None and form_of(path) is None else None
+def _text_file(source: Source, path: Path | RemoteFile, name: str, form: Form | None) -> TextFile:
+    pure = PurePosixPath(path.name)
+    compression = compression_of(pure)
+    if pure.suffix.lower() in OTHER_ARCHIVES:
+        raise InputError(path, f"{pure.suffix} files are not read", "recompress it as .gz or .zst")
+    other = other_format(pure) if form is None and form_of(pure) is None else None
     if other is not None:
         raise InputError(path, f"{other.name} are not read", other.fix)
-    form = form or form_of(path)
+    form = form or form_of(pure)
     if form is None:
         raise InputError(
             path,
@@ -195,8 +220,7 @@ def _local_file(source: Source, path: Path, shared: str, form: Form | None) -> L
     if form in ("parquet", "arrow") and compression:
         name = "Parquet" if form == "parquet" else "Arrow"
         raise InputError(path, f"{name} inside {compression} is not read", "decompress it")
-    name = Path(os.path.relpath(path, shared)).as_posix()
-    return LocalFile(path, name, form, compression)
+    return TextFile(path, name, form, compression)
 
 
 def _similar(place: Path) -> str:

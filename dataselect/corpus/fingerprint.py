@@ -2,7 +2,8 @@
 
 Local files are identified by name and content, so that a moved project or a touched file keeps its
 tokens. Beyond 64 MiB the modification time and both ends stand for the content, because hashing
-terabytes before every run would cost too much. A Hub dataset is identified by the arguments of
+terabytes before every run would cost too much. Files at URLs are identified by name and by what
+their server says of their content (`remote_files`). A Hub dataset is identified by the arguments of
 `load_dataset`: without a `revision`, a dataset that changes on the Hub keeps its fingerprint.
 Title, repeats and the seed are not part of it.
 """
@@ -10,14 +11,17 @@ Title, repeats and the seed are not part of it.
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dataselect.config.manifest import Source
-from dataselect.corpus.files import LocalFile, local_files, origin
-from dataselect.corpus.redaction import redact
+from dataselect.corpus.files import TextFile, local_files, origin
+from dataselect.corpus.remote_files import RemoteFile
+from dataselect.corpus.remote_source import forget
 from dataselect.corpus.rows import ORDER_VERSION
 from dataselect.errors import InputError
+from dataselect.redaction import redact
 
 WHOLE_FILE_BYTES = 64 << 20
 END_BYTES = 64 << 10
@@ -35,7 +39,9 @@ def fingerprint(source: Source, base: Path) -> dict[str, Any]:
 
         return common | {"genre": source.name, "world": genres.version(source.name or "")}
     common |= {"text_column": source.text_column, "bad_rows": source.bad_rows}
-    if kind == "local":
+    if kind == "remote":
+        forget(source)
+    if kind in ("local", "remote"):
         return common | {"files": [_described(file) for file in local_files(source, base)]}
     return common | {
         "path": source.path,
@@ -48,7 +54,24 @@ def fingerprint(source: Source, base: Path) -> dict[str, Any]:
     }
 
 
-def _described(file: LocalFile) -> dict[str, Any]:
+def require_unchanged(source: Source, base: Path, before: Mapping[str, Any]) -> None:
+    """Raise InputError unless a source's files at URLs are as its fingerprint `before` says.
+
+    For after they were read: what another process writes meanwhile must not be kept under the key
+    of what was there before. Other sources are taken to be unchanged.
+    """
+    if before["origin"] == "remote" and fingerprint(source, base) != before:
+        raise InputError(
+            f"{source.id}: {redact(source.path or '')}",
+            "its files changed while they were read",
+            "run the same command again when they are complete",
+        )
+
+
+def _described(file: TextFile) -> dict[str, Any]:
+    if isinstance(file.path, RemoteFile):
+        about = {"name": file.name, "form": file.form, "bytes": file.bytes}
+        return about | dict(file.path.version)
     try:
         status = file.path.stat()
         description: dict[str, Any] = {

@@ -14,8 +14,8 @@ import numpy as np
 
 from dataselect.config.manifest import Source
 from dataselect.corpus.readers import missing_column
-from dataselect.corpus.redaction import redact
 from dataselect.errors import InputError
+from dataselect.redaction import redact
 
 _FIXES = (
     # Words in the error's class and text, in the order they are tried, and the fix.

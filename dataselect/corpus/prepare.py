@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from dataselect.config.manifest import Manifest, Source
 from dataselect.config.plan import Plan
 from dataselect.corpus.files import describe_left_out
-from dataselect.corpus.fingerprint import fingerprint
+from dataselect.corpus.fingerprint import fingerprint, require_unchanged
 from dataselect.corpus.rows import RowCounts, open_rows
 from dataselect.corpus.sampling import peek
 from dataselect.corpus.unusable import check_share, describe_share
@@ -129,8 +129,10 @@ def prepare_tokenizer(
         from dataselect.corpus.tokenizer import train_tokenizer
 
         report("tokenizer", {})
-        texts = _pooled(manifest, training.characters, plan.seed)
-        tokenizer = train_tokenizer(texts, training.vocab_size, training.split_digits)
+        pooled = _pooled(manifest, training.characters, plan.seed)
+        tokenizer = train_tokenizer(pooled, training.vocab_size, training.split_digits)
+        for name, source in manifest.text_sources().items():
+            require_unchanged(source, manifest.base, texts[name])
         _save_tokenizer(tokenizer, (), {}, folder)
 
     return _kept_tokenizer(store.get_or_build("tokenizer", spec, build), ())
@@ -359,6 +361,7 @@ class _Tokenising:
                 rows=counts,
                 observer=None if self.observers is None else self.observers(source.id),
             )
+            require_unchanged(source, self.base, identity["source"])
 
         artifact = self.store.get_or_build("tokens", {**identity, "budget": budget}, build)
         index = artifact.json("index.json")

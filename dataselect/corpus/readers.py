@@ -1,4 +1,4 @@
-"""Read one local file row by row: JSON lines, Parquet, Arrow, plain text; gzip and zstd.
+"""Read one file row by row: JSON lines, Parquet, Arrow, plain text; gzip and zstd; also at a URL.
 
 A reader yields `(number, value)`, where `value` is the content of the text column (any type) or a
 `Malformed` with the reason why the row cannot be read; the caller decides whether that ends the
@@ -12,12 +12,13 @@ import io
 import json
 import zlib
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from dataselect.corpus.files import LocalFile
+from dataselect.corpus.files import TextFile
+from dataselect.corpus.remote_files import RemoteFile
 from dataselect.errors import InputError
 from dataselect.wording import nearest, quoted
 
@@ -55,7 +56,7 @@ class ByteLimit:
 
 
 def read_rows(
-    file: LocalFile, column: str, limit: ByteLimit | None = None
+    file: TextFile, column: str, limit: ByteLimit | None = None
 ) -> Generator[tuple[int, object]]:
     """Yield `(number from 1, value of the text column, Absent or Malformed)` for every row.
 
@@ -71,14 +72,14 @@ def read_rows(
     return _text_rows(file, limit)
 
 
-def missing_column(where: str | Path, column: str, names: Sequence[str]) -> InputError:
+def missing_column(where: object, column: str, names: Sequence[str]) -> InputError:
     """The error for a missing text column; it lists the existing columns and suggests one."""
     shown = ", ".join(quoted(name) for name in names[:30]) + (", …" if len(names) > 30 else "")
     fix = f"set text_column to one of them {nearest(column, names)}"
     return InputError(where, f"no column {quoted(column)} (columns: {shown or 'none'})", fix)
 
 
-def read_part(file: LocalFile, column: str, start: int, stop: int) -> Generator[tuple[int, object]]:
+def read_part(file: TextFile, column: str, start: int, stop: int) -> Generator[tuple[int, object]]:
     """Yield `(byte position, value)` of the rows that begin in a part of an uncompressed file.
 
     Of JSON lines and plain text; at least one row where there is any behind `start`, which is above
@@ -100,13 +101,13 @@ def read_part(file: LocalFile, column: str, start: int, stop: int) -> Generator[
         raise _unreadable(file.path, error) from error
 
 
-def _text_rows(file: LocalFile, limit: ByteLimit | None) -> Generator[tuple[int, object]]:
+def _text_rows(file: TextFile, limit: ByteLimit | None) -> Generator[tuple[int, object]]:
     for number, line in _lines(file, limit):
         yield number, _decoded(line.rstrip(b"\r\n"))
 
 
 def _json_rows(
-    file: LocalFile, column: str, limit: ByteLimit | None
+    file: TextFile, column: str, limit: ByteLimit | None
 ) -> Generator[tuple[int, object]]:
     seen_object = False
     for number, line in _lines(file, limit):
@@ -169,7 +170,7 @@ def _decoded(line: bytes) -> str | Malformed:
         return Malformed(f"not UTF-8 (byte 0x{line[error.start]:02x} at {error.start + 1})")
 
 
-def _lines(file: LocalFile, limit: ByteLimit | None) -> Iterator[tuple[int, bytes]]:
+def _lines(file: TextFile, limit: ByteLimit | None) -> Iterator[tuple[int, bytes]]:
     """Yield (number from 1, line with its line end), without the byte-order mark."""
     number = 0
     try:
@@ -197,12 +198,17 @@ def _lines(file: LocalFile, limit: ByteLimit | None) -> Iterator[tuple[int, byte
         raise _unreadable(file.path, error) from error
 
 
-def _opened(file: LocalFile) -> BinaryIO:
-    if file.compression == ".gz":
-        return cast(BinaryIO, gzip.open(file.path, "rb"))
-    if file.compression == ".zst":
-        return io.BufferedReader(_ZstdBytes(file.path), _CHUNK_BYTES)
-    return file.path.open("rb", buffering=1 << 20)
+@contextmanager
+def _opened(file: TextFile) -> Iterator[BinaryIO]:
+    with file.path.open("rb", buffering=1 << 20) as raw:
+        if file.compression == ".gz":
+            with gzip.open(raw) as plain:
+                yield cast(BinaryIO, plain)
+        elif file.compression == ".zst":
+            with io.BufferedReader(_ZstdBytes(raw), _CHUNK_BYTES) as plain:
+                yield cast(BinaryIO, plain)
+        else:
+            yield raw
 
 
 class _ZstdBytes(io.RawIOBase):
@@ -212,7 +218,7 @@ class _ZstdBytes(io.RawIOBase):
     the file inside a frame raises EOFError.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         import zstandard
 
         self._error = zstandard.ZstdError
@@ -222,14 +228,10 @@ class _ZstdBytes(io.RawIOBase):
         self._inside_frame = False
         self._input = b""
         self._output = memoryview(b"")
-        self._file = path.open("rb")
+        self._file = file
 
     def readable(self) -> bool:
         return True
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
     def readinto(self, buffer: Any) -> int:
         while not self._output:
@@ -253,7 +255,7 @@ class _ZstdBytes(io.RawIOBase):
         return count
 
 
-def _parquet_rows(path: Path, column: str) -> Generator[tuple[int, object]]:
+def _parquet_rows(path: Path | RemoteFile, column: str) -> Generator[tuple[int, object]]:
     number = 0
     with arrow_errors(path, "Parquet"), parquet_file(path, column) as parquet:
         for group in range(parquet.num_row_groups):
@@ -263,12 +265,16 @@ def _parquet_rows(path: Path, column: str) -> Generator[tuple[int, object]]:
 
 
 @contextmanager
-def parquet_file(path: Path, column: str) -> Iterator[Any]:
+def parquet_file(path: Path | RemoteFile, column: str) -> Iterator[Any]:
     """An open `pyarrow.parquet.ParquetFile` that has the column. Raises InputError without it."""
     import pyarrow.parquet as pq
 
     # Either default would load a row group's column whole before its first row.
-    with pq.ParquetFile(path, buffer_size=_PARQUET_BUFFER_BYTES, pre_buffer=False) as parquet:
+    with ExitStack() as stack:
+        file = stack.enter_context(path.open()) if isinstance(path, RemoteFile) else path
+        parquet = stack.enter_context(
+            pq.ParquetFile(file, buffer_size=_PARQUET_BUFFER_BYTES, pre_buffer=False)
+        )
         names = parquet.schema_arrow.names
         if column not in names:
             raise missing_column(path, column, names)
@@ -281,7 +287,7 @@ def group_values(parquet: Any, group: int, column: str) -> Iterator[object]:
         yield from values(batch.column(0))
 
 
-def _arrow_rows(path: Path, column: str) -> Generator[tuple[int, object]]:
+def _arrow_rows(path: Path | RemoteFile, column: str) -> Generator[tuple[int, object]]:
     number = 0
     with arrow_errors(path, "Arrow"), arrow_batches(path, column) as batches:
         for batch in batches:
@@ -292,11 +298,15 @@ def _arrow_rows(path: Path, column: str) -> Generator[tuple[int, object]]:
 
 
 @contextmanager
-def arrow_batches(path: Path, column: str) -> Iterator[Iterator[Any]]:
-    """The text column of a mapped Arrow file or stream, an array for each of its batches."""
+def arrow_batches(path: Path | RemoteFile, column: str) -> Iterator[Iterator[Any]]:
+    """The text column of an Arrow file or stream, mapped if it is here, by batches."""
     import pyarrow as pa
 
-    with pa.memory_map(str(path)) as mapped:
+    with ExitStack() as stack:
+        if isinstance(path, RemoteFile):
+            mapped = stack.enter_context(pa.PythonFile(stack.enter_context(path.open()), "r"))
+        else:
+            mapped = stack.enter_context(pa.memory_map(str(path)))
         try:
             # `datasets` writes streams; files have an index at their end besides.
             reader = pa.ipc.open_stream(mapped)
@@ -313,7 +323,7 @@ def arrow_batches(path: Path, column: str) -> Iterator[Iterator[Any]]:
 
 
 @contextmanager
-def arrow_errors(path: Path, kind: str) -> Iterator[None]:
+def arrow_errors(path: Path | RemoteFile, kind: str) -> Iterator[None]:
     """Errors of pyarrow on a file of a `kind` ("Parquet", "Arrow") as InputError."""
     import pyarrow as pa
 
@@ -343,7 +353,7 @@ def _scalar(value: Any) -> object:
         return Malformed("not UTF-8")
 
 
-def _unreadable(path: Path, error: OSError) -> InputError:
+def _unreadable(path: Path | RemoteFile, error: OSError) -> InputError:
     return InputError(
         path, f"cannot be read ({error.strerror or error})", "check that it exists and is readable"
     )

@@ -60,7 +60,7 @@ def open_rows(
         # Already in random order, and endless.
         return _usable(source, _synthetic_rows(source, seed), counts)
     rng = np.random.default_rng(seed)
-    if kind == "local":
+    if kind in ("local", "remote"):
         files = local_files(source, base)
         order = rng.permutation(len(files))
         rows: Iterator[tuple[str, int, object]] = (

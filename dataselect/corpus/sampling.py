@@ -8,15 +8,16 @@ nulls of Parquet are known from its metadata. Of a Hub dataset the first 100 row
 
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dataselect.config.manifest import Source
-from dataselect.corpus.files import LocalFile, local_files, origin
+from dataselect.corpus.files import TextFile, local_files, origin
 from dataselect.corpus.hub import hub_rows
 from dataselect.corpus.readers import (
     BATCH_ROWS,
@@ -29,6 +30,7 @@ from dataselect.corpus.readers import (
     read_rows,
     values,
 )
+from dataselect.corpus.remote_files import RemoteFile
 from dataselect.corpus.rows import (
     RowCounts,
     checked_text,
@@ -123,17 +125,17 @@ def _hub_sample(source: Source, coverage: Coverage) -> Generator[Row]:
             yield f"{source.id}: {source.path}", number, value
 
 
-def _sample(files: Sequence[LocalFile], column: str, coverage: Coverage) -> Generator[Row]:
+def _sample(files: Sequence[TextFile], column: str, coverage: Coverage) -> Generator[Row]:
     chosen = _spread(len(files), SAMPLE_FILES)
     coverage.whole = len(chosen) == len(files)
     for i in chosen:
         yield from sample_file(files[i], column, SAMPLE_BYTES // len(chosen), coverage)
 
 
-def sample_file(file: LocalFile, column: str, budget: int, coverage: Coverage) -> Generator[Row]:
+def sample_file(file: TextFile, column: str, budget: int, coverage: Coverage) -> Generator[Row]:
     """Rows of all parts of a file, of about `budget` bytes; all rows where it is no longer."""
     if file.form == "parquet":
-        rows = _parquet_sample(file.path, column, budget, coverage)
+        rows = _parquet_sample(file, column, budget, coverage)
     elif file.form == "arrow":
         rows = _arrow_sample(file.path, column, budget, coverage)
     else:
@@ -142,9 +144,10 @@ def sample_file(file: LocalFile, column: str, budget: int, coverage: Coverage) -
         yield from rows
 
 
-def _line_sample(file: LocalFile, column: str, budget: int, coverage: Coverage) -> Generator[Row]:
-    path = str(file.path)
-    size = file.path.stat().st_size if file.path.exists() else 0
+def _line_sample(file: TextFile, column: str, budget: int, coverage: Coverage) -> Generator[Row]:
+    path, size = str(file.path), 0
+    with suppress(FileNotFoundError):
+        size = file.bytes
     parts = not file.compression and size > budget
     limit = ByteLimit(budget // WINDOWS if parts else budget)
     for number, value in read_rows(file, column, limit):
@@ -158,12 +161,12 @@ def _line_sample(file: LocalFile, column: str, budget: int, coverage: Coverage) 
             yield f"{path}, byte", position, value
 
 
-def _parquet_sample(path: Path, column: str, budget: int, coverage: Coverage) -> Generator[Row]:
+def _parquet_sample(file: TextFile, column: str, budget: int, coverage: Coverage) -> Generator[Row]:
+    path = file.path
     with arrow_errors(path, "Parquet"), parquet_file(path, column) as parquet:
         rows = [parquet.metadata.row_group(i).num_rows for i in range(parquet.num_row_groups)]
         groups = _spread(len(rows), WINDOWS)
-        size = path.stat().st_size
-        if size <= budget:
+        if file.bytes <= budget:
             groups = list(range(len(rows)))
         coverage.whole = coverage.whole and len(groups) == len(rows)
         for group in groups:
@@ -177,10 +180,15 @@ def _parquet_sample(path: Path, column: str, budget: int, coverage: Coverage) ->
                     break
 
 
-def _arrow_sample(path: Path, column: str, budget: int, coverage: Coverage) -> Generator[Row]:
+def _arrow_sample(
+    path: Path | RemoteFile, column: str, budget: int, coverage: Coverage
+) -> Generator[Row]:
     with arrow_errors(path, "Arrow"), arrow_batches(path, column) as batches:
-        # Maps only: nothing is read from the disk before values are asked for.
-        arrays = list(batches)
+        if isinstance(path, RemoteFile):
+            arrays = _first(batches, budget, coverage)
+        else:
+            # Maps only: nothing is read from the disk before values are asked for.
+            arrays = list(batches)
         chosen = list(range(len(arrays)))
         if sum(each.nbytes for each in arrays) > budget:
             chosen = _spread(len(arrays), SAMPLE_FILES)
@@ -198,7 +206,18 @@ def _arrow_sample(path: Path, column: str, budget: int, coverage: Coverage) -> G
                     break
 
 
-def _null_counts(files: Sequence[LocalFile], column: str) -> RowCounts | None:
+def _first(batches: Iterator[Any], budget: int, coverage: Coverage) -> list[Any]:
+    """The first batches, of about `budget` bytes: those behind them must be fetched to be seen."""
+    arrays: list[Any] = []
+    for batch in batches:
+        if sum(each.nbytes for each in arrays) > budget:
+            coverage.whole = False
+            break
+        arrays.append(batch)
+    return arrays
+
+
+def _null_counts(files: Sequence[TextFile], column: str) -> RowCounts | None:
     """Rows and nulls of sampled Parquet files by their metadata; None for other files."""
     if files[0].form != "parquet":
         return None

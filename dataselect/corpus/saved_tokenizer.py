@@ -19,8 +19,8 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from dataselect.corpus.redaction import redact
 from dataselect.errors import InputError
+from dataselect.redaction import redact
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

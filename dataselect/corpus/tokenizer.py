@@ -12,9 +12,9 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from dataselect.corpus.redaction import redact
 from dataselect.corpus.saved_tokenizer import SavedTokenizer, read_tokenizer, token_text
 from dataselect.errors import InputError
+from dataselect.redaction import redact
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

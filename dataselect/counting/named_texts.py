@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataselect.config.manifest import Manifest, Source, load_manifest
-from dataselect.corpus.files import origin
+from dataselect.corpus.files import has_files
 from dataselect.corpus.forms import FORM_OF_SUFFIX
 from dataselect.errors import InputError
 from dataselect.wording import nearest, quoted, slug
@@ -44,9 +44,9 @@ class NamedText:
 
     @property
     def has_an_end(self) -> bool:
-        """Whether all of it can be read: local text, and no mixture."""
-        local = (origin(source, self.base) == "local" for source in self.sources.values())
-        return not self.is_mixture and all(local)
+        """Whether all of it can be read: files of text, and no mixture."""
+        files = (has_files(source, self.base) for source in self.sources.values())
+        return not self.is_mixture and all(files)
 
 
 def is_named_text(name: str) -> bool:

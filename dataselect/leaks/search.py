@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from dataselect.config.manifest import Manifest
+from dataselect.corpus.fingerprint import require_unchanged
 from dataselect.corpus.rows import open_rows
 from dataselect.leaks.index import LeakIndex
 from dataselect.leaks.parts import Part, Split, parts_hash
@@ -107,6 +108,7 @@ def scan_sources(
             rows = open_rows(sources[name], manifest.base, text.seed)
             threads = len(os.sched_getaffinity(0))
             findings = scan_documents(rows, text.documents, search.index, threads)
+            require_unchanged(sources[name], manifest.base, text.source)
             search.keep(store, text, findings)
         by_source[name] = findings
     return by_source

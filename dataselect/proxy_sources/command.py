@@ -26,13 +26,13 @@ from typing import TYPE_CHECKING, Any
 
 from dataselect.config.checkpoints import Checkpoints
 from dataselect.corpus.prepare import Tokenizer
-from dataselect.corpus.redaction import redact
 from dataselect.cost import training_flops
 from dataselect.errors import IncompleteError, InputError
 from dataselect.proxy_sources import supervise
 from dataselect.proxy_sources.data_export import HandedSource, write_data
 from dataselect.proxy_sources.given import describe
 from dataselect.proxy_sources.source import MadeProxy, Origin, Point, steps_of
+from dataselect.redaction import redact
 from dataselect.scoring.checkpoint import Precision
 from dataselect.scoring.series import Member, resolve
 from dataselect.store import Artifact, Claim, LostClaimError, Store, Work, write_atomic

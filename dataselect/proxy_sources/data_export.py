@@ -51,7 +51,11 @@ def hand(stream: Stream, share: Share, weight: float, source: Source, base: Path
     text: dict[str, Any] = {"text_column": source.text_column}
     kind = origin(source, base)
     if kind == "local":
-        text["files"] = [str(file.path.resolve()) for file in local_files(source, base)]
+        paths = (file.path for file in local_files(source, base))
+        text["files"] = [str(path.resolve()) for path in paths if isinstance(path, Path)]
+    elif kind == "remote":
+        # Addresses for fsspec; they have no secrets in them.
+        text["files"] = [str(file.path) for file in local_files(source, base)]
     else:
         keys = {"path", "name", "split", "data_files", "data_dir", "revision"}
         text["load_dataset"] = source.model_dump(include=keys, exclude_none=True)

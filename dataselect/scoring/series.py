@@ -19,9 +19,9 @@ from functools import cached_property
 from pathlib import Path
 
 from dataselect.config.checkpoints import Checkpoints, step_in
-from dataselect.corpus.redaction import redact
 from dataselect.corpus.segmentation import segmentation_hash
 from dataselect.errors import InputError
+from dataselect.redaction import redact
 from dataselect.scoring.checkpoint import (
     HubCheckpoint,
     ModelCheckpoint,

@@ -10,7 +10,6 @@ another one is making is left for the end, and waited for then.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from dataselect.compute import Compute, Event, Job, Outcome
@@ -46,19 +45,19 @@ class Run:
 def make_and_score(
     *,
     progress: Any,
-    root: Path,
+    store: Store,
     sources: Mapping[str, ProxySource],
     evaluations: Sequence[Evaluation],
     measurements: Sequence[Measurement],
     device: str,
     patient: bool,
 ) -> bool:
-    """The job: make and score the proxies of `sources` (by run name) in the store at `root`.
+    """The job: make and score the proxies of `sources` (by run name) in the `store`.
 
     Unless `patient`, nothing is done and False returned where other processes make them now. With
     several runs a failure of one is raised, as IncompleteError, after the others are done.
     """
-    store = Store(root, lambda work, holder: progress({"waits_for": holder}))
+    store = store.told_to(lambda work, holder: progress({"waits_for": holder}))
     if not patient and (holder := _made_elsewhere(store, list(sources.values()))):
         progress({"waits_for": holder, _LEFT: 1})
         return False
@@ -171,7 +170,7 @@ def _job(
     device: str,
 ) -> Job:
     arguments = {
-        "root": store.root,
+        "store": store,
         "sources": {run.name: run.source for run in group},
         "evaluations": evaluations,
         "measurements": measurements,

@@ -111,7 +111,7 @@ def _corpus(manifest: Manifest, plan: Plan, some_small: bool, store: Store) -> C
     assert chosen is not None, "asked for only where the plan has one"
     if chosen.train is not None:
         read = sum(_bytes(text, manifest) or 0 for text in sources)
-        far = any(origin(text, manifest.base) == "hub" for text in sources)
+        far = any(origin(text, manifest.base) in ("hub", "remote") for text in sources)
         if far or not some_small or read > READ_BYTES:
             return None
     return read_corpus(manifest, plan, store, lambda *_: None)
@@ -135,7 +135,7 @@ def _bytes(source: Source, manifest: Manifest) -> int | None:
     if origin(source, manifest.base) != "local":
         return None
     try:
-        return sum(file.path.stat().st_size for file in local_files(source, manifest.base))
+        return sum(file.bytes for file in local_files(source, manifest.base))
     except OSError as error:
         raise InputError(
             source.id, f"its files cannot be read ({error.strerror})", "check that they are there"

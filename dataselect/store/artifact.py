@@ -6,21 +6,24 @@ run in which everything is cached must not read gigabytes); those are hashed whe
 uses them.
 """
 
+import errno
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from dataselect._version import __version__
 from dataselect.errors import IncompleteError
-from dataselect.store.files import sha256_of
+from dataselect.store.files import sha256_of, sync
 from dataselect.store.keys import content_key
 
-_RECORD = "artifact.json"
-_SMALL_BYTES = 1 << 20
+RECORD = "artifact.json"
+"""The file with the record of all others."""
+SMALL_BYTES = 1 << 20
+"""Files up to this size are hashed when an artifact is found."""
 
 # Files whose hash matched in this process: (path, sha256, bytes, mtime in ns).
 _checked: set[tuple[Path, str, int, int]] = set()
@@ -36,6 +39,13 @@ class FileRecord:
     """Size."""
 
 
+class Elsewhere(Protocol):
+    """Where the files of an artifact are that are not here."""
+
+    def whole(self, artifact: "Artifact") -> Path:
+        """The folder with all its files, fetched now. Raises IncompleteError if that fails."""
+
+
 @dataclass(frozen=True)
 class Artifact:
     """A published folder."""
@@ -44,12 +54,19 @@ class Artifact:
     """What it holds, such as "tokens"; also the name of a folder in the store."""
     key: str
     """`content_key` of kind and spec."""
-    path: Path
-    """The folder."""
+    place: Path
+    """The folder; without its large files if they are `elsewhere`."""
     spec: dict[str, Any]
     """Everything that determines the content."""
     files: dict[str, FileRecord]
     """By slash-separated path inside the folder."""
+    elsewhere: Elsewhere | None = None
+    """Fetches it when a large file is needed; None if it is whole."""
+
+    @property
+    def path(self) -> Path:
+        """The folder with all of its files. Raises IncompleteError where they cannot be fetched."""
+        return self.place if self.elsewhere is None else self.elsewhere.whole(self)
 
     def file(self, name: str) -> Path:
         """The path of one file; its SHA-256 is checked on first use in this process.
@@ -57,10 +74,12 @@ class Artifact:
         Raises KeyError when the artifact has no such file, and IncompleteError when it is damaged;
         the artifact is then moved aside, so that the same command computes it again.
         """
-        path = self.path / name
-        problem = _damage(path, self.files[name], whole=True)
+        entry = self.files[name]
+        folder = self.place if entry.bytes <= SMALL_BYTES else self.path
+        path = folder / name
+        problem = _damage(path, entry, whole=True)
         if problem:
-            aside = set_aside(self.path, self.kind, self.key)
+            aside = set_aside(folder, self.kind, self.key)
             raise IncompleteError(
                 f"{path} {problem}; the damaged {self.kind} was moved to {aside}, "
                 "run the same command again to compute it again"
@@ -69,9 +88,10 @@ class Artifact:
 
     def verified(self) -> Path:
         """The folder, after a check of every file as in `file`; for readers that take a folder."""
+        whole = replace(self, place=self.path, elsewhere=None)
         for name in self.files:
-            self.file(name)
-        return self.path
+            whole.file(name)
+        return whole.place
 
     def json(self, name: str) -> Any:
         """The parsed content of a JSON file, checked as in `file`."""
@@ -86,7 +106,7 @@ def seal(folder: Path, kind: str, key: str, spec: Mapping[str, Any]) -> None:
     files: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_symlink() or name == _RECORD:
+        if path.is_symlink() or name == RECORD:
             raise ValueError(f"an artifact cannot hold a link or its own record: {name}")
         if path.is_file():
             files[name] = {"sha256": sha256_of(path), "bytes": path.stat().st_size}
@@ -98,31 +118,50 @@ def seal(folder: Path, kind: str, key: str, spec: Mapping[str, Any]) -> None:
         "created": utc_now(),
         "dataselect": __version__,
     }
-    (folder / _RECORD).write_text(
+    (folder / RECORD).write_text(
         json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False), encoding="utf-8"
     )
 
 
-def read(path: Path, kind: str, key: str) -> Artifact | str:
-    """The artifact at `path`, or the problem; hashes small files and checks sizes of large ones."""
+def read(path: Path, kind: str, key: str, elsewhere: Elsewhere | None = None) -> Artifact | str:
+    """The artifact at `path`, or the problem; hashes small files and checks sizes of large ones.
+
+    Only the small ones need be there if the others are `elsewhere`.
+    """
     try:
-        record = json.loads((path / _RECORD).read_bytes())
+        record = json.loads((path / RECORD).read_bytes())
         spec: dict[str, Any] = record["spec"]
         files = {
             str(name): FileRecord(str(entry["sha256"]), int(entry["bytes"]))
             for name, entry in record["files"].items()
         }
         if content_key(kind, spec) != key:
-            return f"{_RECORD} belongs to another key"
+            return f"{RECORD} belongs to another key"
     except (FileNotFoundError, NotADirectoryError):
-        return f"{_RECORD} is missing"
+        return f"{RECORD} is missing"
     except (ValueError, KeyError, TypeError, AttributeError):
-        return f"{_RECORD} cannot be read"
+        return f"{RECORD} cannot be read"
     for name, entry in files.items():
-        problem = _damage(path / name, entry, whole=entry.bytes <= _SMALL_BYTES)
+        small = entry.bytes <= SMALL_BYTES
+        if not small and elsewhere is not None:
+            continue
+        problem = _damage(path / name, entry, whole=small)
         if problem:
             return f"{name} {problem}"
-    return Artifact(kind, key, path, spec, files)
+    return Artifact(kind, key, path, spec, files, elsewhere)
+
+
+def reveal(folder: Path, path: Path) -> None:
+    """Make a folder, which is on disk, the artifact at `path`, unless there is one already."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.rename(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return  # another process was faster, and the same spec gives the same content
+    for parent in path.parents[:3]:
+        sync(parent)
 
 
 def _damage(path: Path, record: FileRecord, whole: bool) -> str | None:

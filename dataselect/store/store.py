@@ -8,6 +8,7 @@
     root/damaged/<kind>-<key>.<n>/  moved here because a checksum did not match
     root/ledger.jsonl               resources spent
     root/hashes.jsonl               hashes of the user's files, by their state (`known_hashes`)
+    root/remote/…                   what is known of an object store behind it (`sharing`)
 
 Any number of processes, of several runs and machines, may use a store at once. Claims see to it
 that a key is made once. They save work; that nothing wrong is ever read does not rest on them:
@@ -18,7 +19,11 @@ that a key is made once. They save work; that nothing wrong is ever read does no
   copy of what the other had saved;
 - before that it has removed what the other had not published, so the other's rename fails.
 
-Not covered: eviction and remote stores.
+A store may stand in front of an object store that others use too: an artifact that is not here is
+looked for there, and one that is published here is put there (`sharing`). Claims and unfinished
+work stay here.
+
+Not covered: eviction.
 """
 
 import errno
@@ -37,12 +42,13 @@ from typing import Any
 
 from dataselect.errors import IncompleteError
 from dataselect.store import ledger
-from dataselect.store.artifact import Artifact, read, seal, set_aside, utc_now
+from dataselect.store.artifact import Artifact, read, reveal, seal, set_aside, utc_now
 from dataselect.store.claims import Claim, Claims, Request, Work, writable
-from dataselect.store.files import sync, sync_tree
+from dataselect.store.files import sync_tree
 from dataselect.store.keys import content_key
 from dataselect.store.known_hashes import known_hashes
 from dataselect.store.owner import Lease, enter, leave
+from dataselect.store.sharing import Sharing
 from dataselect.store.workspaces import Workspaces
 
 logger = logging.getLogger("dataselect")
@@ -84,18 +90,28 @@ class Store:
     """Artifacts, workspaces and the ledger under one root folder, made on the first write.
 
     `on_wait` is told while a key is waited for. `lease`: how long an owner of a key may be silent.
+    `sharing`: the object store behind it.
     """
 
     def __init__(
-        self, root: Path, on_wait: OnWait | None = None, lease: Lease | None = None
+        self,
+        root: Path,
+        on_wait: OnWait | None = None,
+        lease: Lease | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
         # Absolute: jobs get paths from here and may have another working folder.
         self.root = Path(root).absolute()
+        self.sharing = sharing
         self._on_wait, self._lease = on_wait, lease or Lease()
 
-    def __reduce__(self) -> tuple[type["Store"], tuple[Path, None, Lease]]:
+    def __reduce__(self) -> tuple[type["Store"], tuple[Path, None, Lease, Sharing | None]]:
         # Whoever is told here is not there where a copy goes.
-        return Store, (self.root, None, self._lease)
+        return Store, (self.root, None, self._lease, self.sharing)
+
+    def told_to(self, on_wait: OnWait) -> "Store":
+        """The same store, with another one that is told while a key is waited for."""
+        return Store(self.root, on_wait, self._lease, self.sharing)
 
     @property
     def _claims(self) -> Claims:
@@ -107,7 +123,20 @@ class Store:
 
     def find(self, kind: str, spec: Mapping[str, Any]) -> Artifact | None:
         """The artifact of this spec; None when absent, or damaged (it is then moved aside)."""
+        return self._find(kind, spec, fresh=False)
+
+    def _find(self, kind: str, spec: Mapping[str, Any], *, fresh: bool) -> Artifact | None:
+        """As `find`; `fresh`: what was not in the object store a while ago is looked for again."""
         key = content_key(kind, spec)
+        found = self._find_here(kind, key)
+        if self.sharing is None:
+            return found
+        if found is None:
+            return self.sharing.find(kind, key, fresh=fresh)
+        self.sharing.used(kind, key)
+        return found
+
+    def _find_here(self, kind: str, key: str) -> Artifact | None:
         path = self._path(f"{kind}-{key}")
         if not path.exists():
             return None
@@ -210,7 +239,7 @@ class Store:
         Raises LostClaimError if this thread's claim on the spec was taken over. Without a claim
         anybody may publish.
         """
-        name = _name(kind, spec)
+        name, key = _name(kind, spec), content_key(kind, spec)
         claim = self._claim_here(name)
         with writable(self.root):
             owner = enter(self._claims.owners, self._lease)
@@ -218,11 +247,16 @@ class Store:
             folder.mkdir(parents=True)
         try:
             yield folder
-            seal(folder, kind, name.rpartition("-")[2], spec)
+            seal(folder, kind, key, spec)
             sync_tree(folder)
             _require(claim, name)
-            if self.find(kind, spec) is None:
-                self._reveal(folder, self._path(name))
+            # What another host put into the object store meanwhile stays: all have the same.
+            if self._find_here(kind, key) is None and (
+                self.sharing is None or self.sharing.fetch(kind, key) is None
+            ):
+                if self.sharing is not None:
+                    self.sharing.will_publish(kind, key)
+                reveal(folder, self._path(name))
         except OSError as error:
             # Whoever takes over removes the folder, and then nothing here can be written or moved.
             if error.errno == errno.ENOENT and not folder.exists():
@@ -232,6 +266,8 @@ class Store:
             shutil.rmtree(folder, ignore_errors=True)
             leave(self._claims.owners, owner)
         self._workspaces.remove(name)
+        if self.sharing is not None and (artifact := self._find_here(kind, key)) is not None:
+            self.sharing.upload(artifact)
 
     def workspace(self, kind: str, spec: Mapping[str, Any]) -> Path:
         """A private folder for unfinished work; survives crashes, until `publish` succeeds.
@@ -315,8 +351,9 @@ class Store:
             pause = min(1.5 * pause, self._lease.poll_seconds)
         if told or answer.lost is not None:
             self._look_anew(kind)
-        # Whoever had the claim before may have published the artifact since the look above.
-        if (artifact := self.find(kind, spec)) is not None:
+        # Whoever had the claim before may have published the artifact since the look above, and
+        # another host since it was last looked for.
+        if (artifact := self._find(kind, spec, fresh=True)) is not None:
             answer.release()
             return artifact
         try:
@@ -378,17 +415,6 @@ class Store:
     def _path(self, name: str) -> Path:
         kind, _, key = name.rpartition("-")
         return self.root / "artifacts" / kind / key
-
-    def _reveal(self, folder: Path, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            folder.rename(path)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-            return  # another process was faster, and the same spec gives the same content
-        for parent in (path.parent, path.parent.parent, self.root):
-            sync(parent)
 
 
 def _name(kind: str, spec: Mapping[str, Any]) -> str:

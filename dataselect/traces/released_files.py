@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataselect.corpus.redaction import redact
 from dataselect.errors import InputError
+from dataselect.redaction import redact
 
 RELEASED = "trillionlabs/rBridge"
 """The release on the Hub."""

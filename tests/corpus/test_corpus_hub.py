@@ -11,10 +11,10 @@ import pytest
 
 from dataselect.config.manifest import Source
 from dataselect.corpus.hub import hub_rows
-from dataselect.corpus.redaction import redact
 from dataselect.corpus.rows import RowCounts, open_rows
 from dataselect.corpus.sampling import HUB_ROWS, peek
 from dataselect.errors import InputError
+from dataselect.redaction import redact
 
 
 @pytest.fixture(autouse=True)

@@ -14,21 +14,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataselect.corpus import readers
-from dataselect.corpus.files import LocalFile
+from dataselect.corpus.files import TextFile
 from dataselect.corpus.forms import Compression, Form
 from dataselect.corpus.readers import Absent, Malformed, read_rows
 from dataselect.errors import InputError
 
 
-def local(path: Path, form: Form = "json", compression: Compression = "") -> LocalFile:
-    return LocalFile(path, path.name, form, compression)
+def local(path: Path, form: Form = "json", compression: Compression = "") -> TextFile:
+    return TextFile(path, path.name, form, compression)
 
 
-def rows(file: LocalFile, column: str = "text") -> list[tuple[int, object]]:
+def rows(file: TextFile, column: str = "text") -> list[tuple[int, object]]:
     return list(read_rows(file, column))
 
 
-def refusal(file: LocalFile, column: str = "text") -> str:
+def refusal(file: TextFile, column: str = "text") -> str:
     with pytest.raises(InputError) as caught:
         rows(file, column)
     assert "\n" not in str(caught.value)

@@ -37,6 +37,7 @@ from dataselect.proxies.make import (
 from dataselect.proxies.processes import Spec
 from dataselect.proxies.recipe import Recipe
 from dataselect.store import Store
+from dataselect.store import store as stores
 
 RECIPE = replace(TINY, shape=replace(TINY.shape, layers=1), steps=20, batch_size=2, checkpoints=2)
 ABSURD = replace(RECIPE, learning_rate=1e20, embedding_learning_rate=1e20)
@@ -317,10 +318,10 @@ def die_in_child(root: Path, request: ProxyRequest, moment: str) -> None:
 
             os.link = linked
         case "sealed":
-            Store._reveal = die
+            vars(stores)["reveal"] = die
         case "published":
-            reveal = Store._reveal
-            Store._reveal = lambda *paths: (reveal(*paths), die())
+            reveal = vars(stores)["reveal"]
+            vars(stores)["reveal"] = lambda *paths: (reveal(*paths), die())
     make_proxy(Store(root), request, "stage1/web", "cpu", lambda fields: None)
 
 

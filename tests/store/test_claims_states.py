@@ -96,7 +96,7 @@ class World:
                 ("dataselect.store.owner._heart", who.heart),
                 ("dataselect.store.owner.this_process", lambda: process),
                 ("dataselect.store.store._held", who.held),
-                ("dataselect.store.store.sync", lambda path: None),
+                ("dataselect.store.artifact.sync", lambda path: None),
                 ("dataselect.store.store.sync_tree", lambda path: None),
             ):
                 stack.enter_context(patch(target, value))

@@ -26,11 +26,11 @@ from dataselect.stages.proxy_origins import (
     stages,
     text_budgets,
 )
-from dataselect.store import Store
+from dataselect.store import Store, open_store
 from dataselect.units import format_count, format_flops, format_seconds
 
 
-def print_plan(manifest: Manifest, plan: Plan, store: Path, console: Console) -> None:
+def print_plan(manifest: Manifest, plan: Plan, store: str | Path, console: Console) -> None:
     """Print runs, tokens, FLOPs and, if this store has recorded trainings, an estimate of the time.
 
     Raises InputError if manifest and plan do not fit together.
@@ -91,7 +91,7 @@ def print_plan(manifest: Manifest, plan: Plan, store: Path, console: Console) ->
             )
             or "nothing"
         ),
-        _time(cost.search + search_flops, Store(store)),
+        _time(cost.search + search_flops, open_store(store)),
         "N parameters, D tokens, FLOPs = 6ND; scoring (2ND, small) and tokenising not counted",
     ]
     for line in lines:

@@ -28,6 +28,7 @@ from dataselect.config.proxy_origin import Trained, Trainer
 from dataselect.config.stage import Predict, Screen
 from dataselect.corpus.files import origin
 from dataselect.corpus.forms import Form
+from dataselect.corpus.remote_source import is_remote
 from dataselect.formats.agreement_file import AgreementFile
 from dataselect.proxies.recipe import Recipe
 from dataselect.scoring.series import Member
@@ -169,6 +170,8 @@ def _source(source: Source, base: Path, folder: Path) -> dict[str, Any]:
     if source.path in get_args(Form):
         if source.data_dir is not None:
             values["data_dir"] = _moved_from_home(source.data_dir, base, folder)
+        elif is_remote(source):
+            pass
         elif isinstance(source.data_files, str):
             values["data_files"] = _moved_pattern(source.data_files, base, folder)
         elif source.data_files is not None:
