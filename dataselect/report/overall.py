@@ -2,10 +2,9 @@
 display and for `dataselect status`, in 80 columns."""
 
 from rich.table import Table
-from rich.text import Text
 
 from dataselect.report import numbers
-from dataselect.report.console import add_row, named_table
+from dataselect.report.console import add_row, plain_table
 from dataselect.stages.progress import Progress
 from dataselect.stages.work import StageRanking
 from dataselect.units import format_seconds
@@ -48,17 +47,21 @@ def about(seconds: float) -> str:
 
 def ranking_table(ranking: StageRanking) -> Table:
     """The ranking of a stage that prunes, and who goes on."""
-    chance = f"P(best {ranking.keep})"
-    table = named_table(f"{ranking.title} ranks", "score", chance, "", left=("",))
-    table.columns[0].header = Text(f"{ranking.title} ranks")
+    table = plain_table()
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column(f"{ranking.title} ranks", overflow="fold")
+    for heading in ("score", f"P(best {ranking.keep})"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", overflow="fold")
     for row in ranking.rows:
         add_row(
             table,
-            f"{row.rank:>2} {row.id}",
+            str(row.rank),
+            row.id,
             numbers.score_text({"score": row.score, "low": row.low, "high": row.high}),
             numbers.probability(row.p_top_k),
             "goes on" if row.goes_on else "",
         )
     for name, why in ranking.without.items():
-        add_row(table, f" – {name}", "–", "–", f"no score: {why}"[:60])
+        add_row(table, "–", name, "–", "–", f"no score: {why}")
     return table

@@ -18,8 +18,9 @@ class WorkLeft:
     """Training FLOPs that are left; None if not known."""
     speed: float | None = None
     """FLOPs a second that its training reaches now; None if that was not seen."""
-    elapsed: float = 0.0
-    """Seconds of it that are past, apart from training."""
+    past: float = 0.0
+    """Seconds of what it takes besides training that are over; of a job whose FLOPs are not known,
+    seconds since it began."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,11 @@ def _seconds(
     job: WorkLeft, speed: float | None, besides: float | None, whole: float | None
 ) -> float | None:
     if job.flops is None:
-        return None if whole is None else max(0.0, whole - job.elapsed)
+        return None if whole is None else max(0.0, whole - job.past)
     speed = speed if job.speed is None else job.speed
     if job.flops > 0 and not speed:
         return None
     if job.flops == 0 and besides is None:
         return None
     training = job.flops / speed if job.flops and speed else 0.0
-    return training + max(0.0, (besides or 0.0) - job.elapsed)
+    return training + max(0.0, (besides or 0.0) - job.past)

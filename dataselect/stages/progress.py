@@ -128,26 +128,28 @@ class Work:
         return rate * plan.flops / plan.tokens
 
     @property
-    def besides(self) -> float | None:
-        """Seconds that it took apart from training, once it is done."""
+    def tail(self) -> float | None:
+        """Seconds that it took after its training, for scoring, once it is done."""
         if self.state != "done" or self.seconds is None or self.flops is None:
             return None
-        speed = self.speed
-        if self.flops and speed is None:
+        if not self.flops:
+            return self.seconds
+        tokens = None if self.plan is None else self.plan.tokens
+        if not tokens or not self.speed:
             return None  # what it trained is not known
-        tokens = 0 if self.plan is None or self.plan.tokens is None else self.plan.tokens
-        share = 1 - self.first / tokens if tokens else 1.0
-        return max(0.0, self.seconds - (self.flops * share / speed if speed else 0.0))
+        training = self.flops * (1 - self.first / tokens) / self.speed
+        return max(0.0, self.seconds - self.head - training)
 
-    def left(self, now: float) -> WorkLeft:
-        """What is left of it."""
-        elapsed = 0.0
-        if self.state == "running":
-            elapsed = now - self.begun
-        if self.state == "running" and self.flops and self.trained is not None:
-            # Apart from training: before it, and since it is over.
-            elapsed = self.head + (now - self.trained if self.trained_share >= 1 else 0.0)
-        return WorkLeft(self.flops_left, self.speed, elapsed)
+    def left(self, now: float, head: float) -> WorkLeft:
+        """What is left of it; `head` are the seconds that such a job takes before its training."""
+        past = 0.0
+        if self.state == "running" and self.flops is None:
+            past = now - self.begun
+        elif self.state == "running" and self.trained is None:
+            past = min(now - self.begun, head) if self.flops else now - self.begun
+        elif self.state == "running" and self.trained is not None:
+            past = head + (now - self.trained if self.trained_share >= 1 else 0.0)
+        return WorkLeft(self.flops_left, self.speed, past)
 
 
 @dataclass
@@ -202,13 +204,15 @@ class Part:
         works = list(self.jobs.values())
         open_ = [work for work in works if work.state in ("waiting", "running")]
         speeds = [work.speed for work in works if work.speed is not None]
-        besides = [work.besides for work in works if work.besides is not None]
+        # The first jobs of a worker also load its libraries.
+        head = min((work.head for work in works if work.trained is not None), default=0.0)
+        tails = [work.tail for work in works if work.tail is not None]
         whole = [w.seconds for w in works if w.state == "done" and w.flops is None and w.seconds]
         more = () if self.expected is None else (WorkLeft(self.expected.flops),)
         return PartLeft(
-            (*(work.left(now) for work in open_), *(more * self._announced_later)),
+            (*(work.left(now, head) for work in open_), *(more * self._announced_later)),
             median(speeds) if speeds else None,
-            median(besides) if besides else None,
+            head + median(tails) if tails else None,
             median(whole) if whole else None,
         )
 
