@@ -38,8 +38,8 @@ def left_words(seconds: float | None, at_most: bool = False) -> str:
 
 
 def about(seconds: float) -> str:
-    """A duration that is an estimate, in one or two digits: "40s", "25m", "3h 20m"."""
-    for size, step in ((60, 5), (600, 60), (3_600, 60), (36_000, 600), (864_000, 3_600)):
+    """A duration that is an estimate, in few digits: "40s", "25m", "3h 20m"."""
+    for size, step in ((60, 10), (3_600, 60), (36_000, 600), (864_000, 3_600)):
         if seconds < size:
             return format_seconds(max(step, round(seconds / step) * step))
     return format_seconds(round(seconds / 86_400) * 86_400)

@@ -72,7 +72,7 @@ def test_it_is_written_before_stage_2_begins(world: Path, monkeypatch: pytest.Mo
     assert "Stage 1 ranks" in done.output
     assert not (world / "out" / "report.json").exists()
     rows = list(csv.DictReader((world / "out" / "ranking-stage1.csv").open()))
-    assert [row["rank"] for row in rows] == ["1", "2", "3", "4"]
+    assert [row["rank"] for row in rows] == ["1", "1", "3", "4"]
     assert [row["goes_on"] for row in rows] == ["True", "True", "False", "False"]
     shown = CliRunner().invoke(app, ["status", str(world / "out"), "--store", "nowhere"])
     assert "interrupted at" in shown.output
