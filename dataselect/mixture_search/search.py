@@ -121,7 +121,7 @@ def search(
     each = training_flops(runner.recipe.parameters, runner.recipe.tokens)
     parts = [ExpectedPart(title, settings.trials, each, in_rounds=True)]
     if runner.mix.confirm:
-        parts.append(ExpectedPart(_CONFIRM, 2 * runner.mix.confirm, each))
+        parts.append(ExpectedPart(_CONFIRM, 2 * runner.mix.confirm, each, in_rounds=True))
     watch.tell(Outlook(experiment.runtime.compute.slots, tuple(parts)))
     watch.step(title)
     before = sum(entry.values is not None for entry in study.entries())

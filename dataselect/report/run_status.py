@@ -48,7 +48,7 @@ def print_run(status: RunStatus, console: Console) -> None:
     headline = f"{document.get('name')}: {state_words(status)}"
     console.print(Text(one_line(headline), style=_STYLES.get(status.state, "yellow")))
     if status.may_be_resumed:
-        say(console, f"to go on: {resume_command(document)}")
+        _whole(console, f"to go on: {resume_command(document)}")
     for part in document.get("parts") or ():
         if part.get("total") is not None or part.get("state") == "running":
             _indented(console, f"{part['title']}: {_part_words(part, status.state)}")
@@ -67,8 +67,8 @@ def print_run(status: RunStatus, console: Console) -> None:
     console.print()
     say(console, spent_words(status))
     if document.get("report"):
-        say(console, f"report: {document['report']}")
-    say(console, f"events: {status.run.folder}/events.jsonl")
+        _whole(console, f"report: {document['report']}")
+    _whole(console, f"events: {status.run.folder}/events.jsonl")
 
 
 def state_words(status: RunStatus) -> str:
@@ -148,6 +148,11 @@ def _print_jobs(status: RunStatus, console: Console) -> None:
         say(console, f"and {len(rows) - _MOST_JOBS} more")
     for name, holder in status.held.items():
         say(console, f"{name} is still worked on by {holder}")
+
+
+def _whole(console: Console, line: str) -> None:
+    """A line that is not broken, to be copied."""
+    console.print(Text(one_line(line)), soft_wrap=True)
 
 
 def _indented(console: Console, line: str) -> None:

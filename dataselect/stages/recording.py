@@ -141,7 +141,9 @@ class Recorder:
             self._event("outlook", fields=asdict(fact))
 
     def close(self, state: End, problem: str = "") -> None:
-        """The call has ended."""
+        """The call has ended; the first end counts."""
+        if self._over.is_set():
+            return
         self._over.set()
         self._thread.join()
         with self._lock:

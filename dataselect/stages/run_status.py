@@ -119,7 +119,8 @@ def status_of(
     last = None
     if state == UNENDED and seen is not None:
         state = seen.life
-        last = datetime.fromtimestamp((seen.seen_ns or run.written_ns) / 1e9, UTC)
+        # What it wrote is a sign of life as well, by the same clock.
+        last = datetime.fromtimestamp(max(seen.seen_ns or 0, run.written_ns) / 1e9, UTC)
     total = _spent(run) if costs else Spent()
     held = _held(run) if costs and state in ("died", "silent") else {}
     here = seen is not None and seen.here

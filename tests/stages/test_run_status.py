@@ -67,7 +67,9 @@ def shown(status: RunStatus) -> str:
     console = Console(file=io.StringIO(), width=80, color_system=None)
     print_run(status, console)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
-    assert max(map(len, text.splitlines())) <= 80
+    to_copy = ("to go on: ", "report: ", "events: ")
+    lines = [line for line in text.splitlines() if not line.startswith(to_copy)]
+    assert max(map(len, lines)) <= 80
     return text
 
 
