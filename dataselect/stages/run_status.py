@@ -5,20 +5,23 @@ lives, what the ledger says it has spent, and whether the jobs of a driver that 
 by living processes. No store is made, no lock is taken, nothing is written.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from dataselect.cost import Spent, spent
 from dataselect.errors import InputError
-from dataselect.store import Store
+from dataselect.store import Lease, Store
 from dataselect.store.run_record import KnownRun, Vital, run_of_report, runs, vital
 from dataselect.wording import nearest, quoted
 
 UNENDED = "running"
 """What a record says until its process writes an end."""
+_HOURS = timedelta(hours=6)
+"""A list of runs waits for no process that has been silent for so long by this machine's clock."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,26 @@ class RunStatus:
         }
 
 
-def list_runs(root: Path) -> list[RunStatus]:
+def list_runs(root: Path, sleep: Callable[[float], object] = time.sleep) -> list[RunStatus]:
     """All runs of a store, the one written last first; without what they spent.
 
+    Those that look silent are watched together for a heartbeat, unless they have been for hours.
     Raises InputError where there is no store.
     """
-    return [status_of(run, patience=0.0, costs=False) for run in _runs(root)]
+    found = [status_of(run, patience=0.0, costs=False) for run in _runs(root)]
+    long_ago = datetime.now(UTC) - _HOURS
+    watched = [
+        n
+        for n, each in enumerate(found)
+        if each.state == "silent" and each.seen is not None and each.seen > long_ago
+    ]
+    if watched:
+        sleep(Lease().heartbeat_seconds + 1)
+    for n in watched:
+        now = status_of(found[n].run.again(), patience=0.0, costs=False)
+        if now.seen != found[n].seen:
+            found[n] = replace(now, state=UNENDED if now.state == "silent" else now.state)
+    return found
 
 
 def find_run(root: Path, name: str) -> KnownRun:

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -96,8 +98,6 @@ def test_a_living_run_tells_its_jobs_and_the_time_left(recorder: Recorder, tmp_p
 
 
 def test_the_state_is_written_while_nothing_happens(recorder: Recorder, tmp_path: Path) -> None:
-    import time
-
     work(recorder, {"n": 1})
     deadline = time.monotonic() + 10
     while not (runs(tmp_path)[0].document["parts"] or [{}])[0].get("running"):
@@ -132,6 +132,27 @@ def test_a_run_that_died_says_so_with_the_command_that_resumes_it(
     assert "left in all" not in text
     elsewhere = {**status.document, "folder": "/data/my project"}
     assert resume_command(elsewhere) == "cd '/data/my project' && dataselect run web.yaml"
+
+
+def test_a_list_calls_no_living_process_silent_because_of_its_clock(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, about("web"), seconds=1000.0)
+    (run,) = runs(tmp_path)
+    owner = tmp_path / "owners" / run.document["owner"]
+    kept = json.loads(owner.read_bytes()) | {"boot": "of another machine"}
+    owner.write_text(json.dumps(kept))
+    old = time.time() - 900
+
+    def heartbeat(seconds: float) -> None:
+        assert 10 < seconds < 15
+        os.utime(owner, (old + 10, old + 10))
+
+    for path in (owner, run.folder / "status.json"):
+        os.utime(path, (old, old))
+    assert [each.state for each in list_runs(tmp_path, heartbeat)] == ["running"]
+    waited: list[float] = []
+    assert [each.state for each in list_runs(tmp_path, waited.append)] == ["silent"]
+    assert len(waited) == 1
+    recorder.close("done")
 
 
 def test_each_end_is_told(tmp_path: Path) -> None:
