@@ -31,6 +31,11 @@ class IncompleteError(DataselectError):
     exit_code = 3
 
 
+class PassingError(IncompleteError):
+    """Work failed for a reason that may be gone when it is tried again: too little memory, a full
+    or slow disk, a connection, a process that was killed."""
+
+
 class LockedError(DataselectError):
     """Another run holds the report folder, or one of an older version the store."""
 

@@ -37,6 +37,7 @@ from dataselect.stages.accounting import method_cost, run_notes, spent_by_stage
 from dataselect.stages.counting import SHOWN, Counting, count_words
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.known_targets import judge
+from dataselect.stages.outlook import outlook
 from dataselect.stages.prepare import prepare, read_truth
 from dataselect.stages.proxy_origins import StageName
 from dataselect.stages.results import StageResults
@@ -45,6 +46,7 @@ from dataselect.stages.runtime import Runtime
 from dataselect.stages.screen import ablate, screen
 from dataselect.stages.screen_by_counting import go_on, screen_by_counting
 from dataselect.stages.without_leaks import rank_without_leaks
+from dataselect.stages.work import ExpectedPart
 
 if TYPE_CHECKING:
     from dataselect.mixture_search.search import Found
@@ -62,7 +64,8 @@ def run(
 
     `compare_metrics` also ranks Stage 1 by every other metric. `on_selected` gets the selection
     before the mixture search, which takes long and may be killed. Raises InputError before any
-    training, and IncompleteError when a stage has no scored candidate.
+    training, and IncompleteError when Stage 1 has no scored candidate; where a later stage has
+    none, the ranking of the stage before it is the result.
     """
     check(manifest, plan)
     truth = read_truth(manifest)
@@ -70,13 +73,14 @@ def run(
         experiment = prepare(manifest, plan, runtime)
         if experiment.tokenizer is not None:
             check_trials(manifest, plan, experiment.tokenizer.vocab_size, runtime.device)
+        runtime.watch.tell(outlook(experiment, expected_trials(experiment)))
         stage0 = screen_by_counting(experiment)
         names, counts = go_on(manifest, stage0), None if stage0 is None else stage0.scores
         screening = screen(experiment, StageName.SCREEN, plan.screen, names, counted=counts)
         counting = count_words(experiment, screening)
         found = climb(experiment, StageResults(screening=screening, stage0=stage0))
     selection = select(experiment, found, truth, compare_metrics, warned.all, counting)
-    if plan.mix is None:
+    if plan.mix is None or found.failed is not None:
         return selection
     on_selected(selection)
     return selection.with_mixture(search_mixture(experiment))
@@ -99,6 +103,16 @@ def check_trials(manifest: Manifest, plan: Plan, vocab_size: int, device: str) -
         from dataselect.mixture_search.prepare import check_trials as check_search_trials
 
         check_search_trials(manifest, plan, vocab_size, device)
+
+
+def expected_trials(experiment: Experiment) -> tuple[ExpectedPart, ...]:
+    """The training of the plan's mixture search; none without one."""
+    if experiment.plan.mix is None or experiment.tokenizer is None:
+        return ()
+    # Imported here as in `check`.
+    from dataselect.mixture_search.prepare import expected_search
+
+    return (expected_search(experiment, experiment.tokenizer.vocab_size),)
 
 
 def select(
@@ -133,6 +147,7 @@ def select(
         between=found.between,
         prediction=found.prediction,
         stopped=found.stopped,
+        failed=found.failed,
         agreement=agreement,
         truth=judged,
         cost=method_cost(experiment, found),
@@ -198,6 +213,8 @@ class Selection(StageResults):
     @property
     def complete(self) -> bool:
         """Whether no candidate failed. A diverged one counts as done: it would diverge again."""
+        if self.failed is not None:
+            return False
         return all("failed" not in each.status.values() for each in self.scores.values())
 
     def with_mixture(self, mixture: "Found | DataselectError") -> "Selection":

@@ -19,8 +19,9 @@ from dataselect.report.mixture.search import search_document, write_search
 from dataselect.report.mixture.verdict import mixture_verdict
 from dataselect.report.output import make_folder
 from dataselect.stages.prepare import gather_inputs
+from dataselect.stages.recording import About, recorded
 from dataselect.stages.runtime import Runtime
-from dataselect.stages.watch import SilentWatch, Watch, shown_waits
+from dataselect.stages.watch import SilentWatch, Watch, Watches, shown_waits
 from dataselect.store import in_use
 
 if TYPE_CHECKING:
@@ -117,15 +118,19 @@ def search_mixture(
         chosen = chosen.model_copy(update={"mix": mix})
     check(loaded, chosen)
     watch = watch or SilentWatch()
-    kept = as_store("--store", store, shown_waits(watch))
+    kept = as_store("--store", store)
     folder = None if out is None else make_folder(as_folder("--out", out))
     device = require_device(chosen.compute.device, chosen.where("compute", "device"))
+    about = About("mix", loaded.name, command, str(loaded.file), chosen.name, folder, device)
     with (
         in_use(kept, clean=False),
+        recorded(kept.root, about) as recorder,
         default_compute(chosen.compute.jobs, chosen.compute.threads, device) as compute,
     ):
-        runtime = Runtime(kept, compute, device, watch)
+        watches = Watches(recorder, watch)
+        runtime = Runtime(kept.told_to(shown_waits(watches)), compute, device, watches)
         found = search(gather_inputs(loaded, chosen, runtime), storage=storage)
+        recorder.close("incomplete" if found.unscored else "done")
     if folder is None:
         document = search_document(found, loaded, chosen, command)
     else:

@@ -17,10 +17,12 @@ from dataselect.pipeline import Selection
 from dataselect.pipeline import run as run_pipeline
 from dataselect.report.output import make_folder
 from dataselect.report.selection.document import document
-from dataselect.report.selection.files import ranking_rows, write_report
+from dataselect.report.selection.files import ranking_rows, write_report, write_stage_ranking
 from dataselect.report.selection.stages import pruning, ran, title
+from dataselect.stages.recording import About, recorded
 from dataselect.stages.runtime import Runtime
-from dataselect.stages.watch import SilentWatch, Watch, shown_waits
+from dataselect.stages.watch import SilentWatch, Watch, Watches, shown_waits
+from dataselect.stages.work import Fact, StageRanking
 from dataselect.store import in_use, lock
 
 if TYPE_CHECKING:
@@ -173,6 +175,7 @@ def run(
     out: str | Path | None = None,
     compare_metrics: bool = False,
     watch: Watch | None = None,
+    command: str | None = None,
 ) -> RunResult:
     """Screen, predict, rank and, where the plan asks for it, search for a mixture.
 
@@ -180,9 +183,10 @@ def run(
     by default the manifest's. `store` keeps everything computed, so that the same call resumes
     after an interruption. `out`: folder of the report; without it no report is written.
     `compare_metrics` also ranks Stage 1 by every metric. `watch` receives progress and events.
+    `command` is what `dataselect status` says to resume it with.
 
-    Raises InputError before anything is spent, IncompleteError if no candidate was scored in a
-    stage, LockedError while another run holds the report folder. Any number of runs may share a
+    Raises InputError before anything is spent, IncompleteError if no candidate was scored in Stage
+    1, LockedError while another run holds the report folder. Any number of runs may share a
     store, also at once.
 
         selection = ds.run("candidates.yaml", plan="quickstart", out="reports/first")
@@ -190,7 +194,7 @@ def run(
     """
     loaded, chosen = load_inputs(manifest, plan)
     watch = watch or SilentWatch()
-    artifacts = as_store("--store", store, shown_waits(watch))
+    artifacts = as_store("--store", store)
     folder = None if out is None else make_folder(as_folder("--out", out))
     if folder is not None and folder.resolve() == artifacts.root.resolve():
         raise InputError("--out", "it is the store", "give the report a folder of its own")
@@ -201,17 +205,51 @@ def run(
         if folder is not None:
             write_report(selection, folder)
 
+    about = About(
+        kind="run",
+        name=loaded.name,
+        command=command or _call(manifest, plan, store, out),
+        manifest=str(loaded.file),
+        plan=chosen.name,
+        report=folder,
+        device=device,
+    )
     with (
         in_use(artifacts),
         folder_lock,
+        recorded(artifacts.root, about) as recorder,
         default_compute(chosen.compute.jobs, chosen.compute.threads, device) as compute,
     ):
+        watches = Watches(recorder, watch, *([] if folder is None else [_StageRankings(folder)]))
         selection = run_pipeline(
             loaded,
             chosen,
-            Runtime(artifacts, compute, device, watch),
+            Runtime(artifacts.told_to(shown_waits(watches)), compute, device, watches),
             compare_metrics=compare_metrics,
             on_selected=selected,
         )
         content = document(selection) if folder is None else write_report(selection, folder)
+        problem = selection.mixture_problem
+        whole = selection.complete and problem is None
+        recorder.close("done" if whole else "incomplete", "" if problem is None else str(problem))
     return RunResult(content, selection)
+
+
+class _StageRankings(SilentWatch):
+    """Writes the ranking of each stage that prunes into the report's folder at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def tell(self, fact: Fact) -> None:
+        """Write it if it is a ranking."""
+        if isinstance(fact, StageRanking):
+            write_stage_ranking(fact, self._folder)
+
+
+def _call(manifest: object, plan: object, store: object, out: object) -> str:
+    """The call from Python that resumes the run, for people."""
+    named = {"plan": plan, "store": store, "out": out}
+    given = [f"{name}={str(value)!r}" for name, value in named.items() if value is not None]
+    where = manifest.file if isinstance(manifest, Manifest) else manifest
+    return f"ds.run({', '.join([repr(str(where)), *given])})"

@@ -22,6 +22,7 @@ from dataselect.cli.plain_numbers import PlainNumbers
 from dataselect.cli.predict import predict
 from dataselect.cli.run import init, plan, run, validate
 from dataselect.cli.score import score
+from dataselect.cli.status import status
 from dataselect.cli.trace_files import compare, export, show, verify
 from dataselect.cli.trace_marks import mark
 from dataselect.cli.traces import build, pull, weigh
@@ -46,6 +47,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     design,
     plan,
     run,
+    status,
     score,
     calibrate,
     fit,

@@ -80,7 +80,14 @@ def run(
         inputs = load(manifest, plan)
         folder = out or Path("reports") / inputs[0].name
         with LiveWatch(console) as watch, notes(watch.note):
-            result = ds.run(*inputs, store=store, out=folder, compare_metrics=ablate, watch=watch)
+            result = ds.run(
+                *inputs,
+                store=store,
+                out=folder,
+                compare_metrics=ablate,
+                watch=watch,
+                command=this_command(),
+            )
         print_report(result.document, console)
         console.print(f"report: {folder}/README.md", markup=False, highlight=False)
         mixture = result.document["mixture"]

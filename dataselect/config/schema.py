@@ -81,6 +81,11 @@ class Document(Section):
     _positions: Positions = PrivateAttr(default_factory=lambda: Positions(Path("(in memory)")))
 
     @property
+    def file(self) -> Path:
+        """The file that it was read from."""
+        return self._positions.file
+
+    @property
     def base(self) -> Path:
         """The folder of the file; paths in it are relative to this folder."""
         return self._positions.file.parent

@@ -15,6 +15,7 @@ from dataselect.config.mixture import Mix
 from dataselect.config.plan import Plan
 from dataselect.config.proxy import Proxy
 from dataselect.corpus.prepare import prepare_streams, read_corpus, tokens_drawn
+from dataselect.cost import training_flops
 from dataselect.errors import InputError
 from dataselect.mixture.constraints import Limits, no_limits, read_limits
 from dataselect.mixture_search.target_objective import check_transfer
@@ -22,6 +23,7 @@ from dataselect.mixture_search.trial_runner import TrialRunner
 from dataselect.proxies.recipe import Recipe, make_recipe
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.prepare import check_letters
+from dataselect.stages.work import ExpectedPart
 from dataselect.wording import nearest, quoted
 
 _ANY = 1e9
@@ -130,6 +132,15 @@ def cut_to_target(
                 "raise the proxy's tokens, leave the source out, or set 'target_epochs: false'",
             )
     return {name: tokens for name, tokens in parts.items() if tokens < recipe.tokens}
+
+
+def expected_search(experiment: Experiment, vocab_size: int) -> ExpectedPart:
+    """The training of a search that has not begun: its trials and their confirmation."""
+    mix = chosen_mix(experiment.plan)
+    proxy, where = search_proxy(experiment.plan, mix)
+    recipe = make_recipe(proxy, vocab_size, experiment.runtime.device, where)
+    flops = training_flops(recipe.parameters, recipe.tokens)
+    return ExpectedPart("Mixture", mix.trials + 2 * mix.confirm, flops)
 
 
 def prepare(experiment: Experiment) -> TrialRunner:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataselect.corpus.prepare import corpus_notes
-from dataselect.cost import Spent, spent
+from dataselect.cost import Spent, spent, training_flops
 from dataselect.errors import InputError
 from dataselect.mixture.accuracy import Forecasts, forecast
 from dataselect.mixture.constraints import Limits
@@ -39,7 +39,9 @@ from dataselect.scoring.machine_notes import training_note
 from dataselect.scoring.non_finite import FAILED
 from dataselect.stages.accounting import benchmark_notes
 from dataselect.stages.experiment import Experiment
+from dataselect.stages.work import ExpectedPart, Outlook, Planned
 
+_CONFIRM = "Mixture: confirm the proposal"
 Array = NDArray[np.float64]
 
 
@@ -115,7 +117,15 @@ def search(
         opened, name, settings.sources, settings.benchmarks, folder / "workers", clock
     )
     worker = Worker(study, settings, runner.measure, runner.at_once, watch)
-    watch.step(f"Mixture: {settings.trials} trials of {len(settings.sources)} sources")
+    title = f"Mixture: {settings.trials} trials of {len(settings.sources)} sources"
+    each = training_flops(runner.recipe.parameters, runner.recipe.tokens)
+    parts = [ExpectedPart(title, settings.trials, each, in_rounds=True)]
+    if runner.mix.confirm:
+        parts.append(ExpectedPart(_CONFIRM, 2 * runner.mix.confirm, each, in_rounds=True))
+    watch.tell(Outlook(experiment.runtime.compute.slots, tuple(parts)))
+    watch.step(title)
+    before = sum(entry.values is not None for entry in study.entries())
+    watch.tell(Planned((), found=min(before, settings.trials)))
     with study.at_work():
         values = worker.search()
         model = for_target(fit(settings, values), limits)
@@ -123,7 +133,7 @@ def search(
         proposal = propose(model, limits, plan.confidence, plan.seed, by)
         measured = None
         if runner.mix.confirm:
-            watch.step("Mixture: confirm the proposal")
+            watch.step(_CONFIRM)
             measured = confirm(worker, model, proposal, runner.mix.confirm, plan)
             if measured is None:
                 notes.append(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from dataselect.corpus.packing import Part
-from dataselect.errors import IncompleteError, InputError
+from dataselect.errors import IncompleteError, InputError, PassingError
 from dataselect.proxies.ladder import Shape
 from dataselect.proxies.layout import Layout
 from dataselect.proxies.recipe import Recipe
@@ -120,22 +120,29 @@ def train_together(spec: Spec, progress: Progress) -> Training:
     if process.returncode or not result.exists():
         # For the log of the job.
         sys.stdout.write("\n".join([*tail, ""]))
-        reason = _reason(spec.folder, tail)
-        raise IncompleteError(f"training with {spec.layout.processes} processes: {reason}")
+        killed = _killed_by(tail)
+        kind = IncompleteError if killed is None else PassingError
+        reason = _reason(spec.folder, tail) if killed is None else killed
+        raise kind(f"training with {spec.layout.processes} processes: {reason}")
     known = json.loads(result.read_bytes())
     known["losses"] = [(step, loss) for step, loss in known["losses"]]
     return Training(**known)
 
 
-def _reason(folder: Path, tail: deque[str]) -> str:
-    """Why a run of several processes failed, in one line."""
+def _killed_by(tail: deque[str]) -> str | None:
+    """Which signal ended a process, in words; None if none did."""
     codes = [int(code) for code in _EXIT_CODE.findall("\n".join(tail))]
     # The others then fail on a lost connection, or torchrun ends them by SIGTERM.
     killed = [-code for code in codes if code < 0 and -code != signal.SIGTERM]
-    if killed:
-        name = signal.Signals(killed[0]).name
-        hint = ", often a sign of too little memory" if name == "SIGKILL" else ""
-        return f"a process was killed by {name}{hint}"
+    if not killed:
+        return None
+    name = signal.Signals(killed[0]).name
+    hint = ", often a sign of too little memory" if name == "SIGKILL" else ""
+    return f"a process was killed by {name}{hint}"
+
+
+def _reason(folder: Path, tail: deque[str]) -> str:
+    """Why a run of several processes failed, none of which was killed, in one line."""
     failures = [json.loads(path.read_bytes()) for path in folder.glob("failure-*.json")]
     if failures:
         return str(min(failures, key=lambda each: each["time"])["error"])

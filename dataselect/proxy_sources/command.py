@@ -15,6 +15,7 @@ Not covered: changes of the trainer's code. Mark them in the command's arguments
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from dataselect.config.checkpoints import Checkpoints
 from dataselect.corpus.prepare import Tokenizer
 from dataselect.cost import training_flops
-from dataselect.errors import IncompleteError, InputError
+from dataselect.errors import IncompleteError, InputError, PassingError
 from dataselect.proxy_sources import supervise
 from dataselect.proxy_sources.data_export import HandedSource, write_data
 from dataselect.proxy_sources.given import describe
@@ -46,6 +47,8 @@ _PATHS = {name: "{" + name + "}" for name in ("data", "output", "tokenizer")}
 _KEPT = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 _LAST_LINE = 200
+_FROM_OUTSIDE = {128 + number for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)}
+"""Exit codes of a command that somebody ended: the system for its memory, or a scheduler."""
 _LOOK_SECONDS = 1.0
 """Time between two looks whether another process has taken over."""
 
@@ -186,7 +189,8 @@ class CommandSource:
         if code is None:
             raise LostClaimError(name)
         if code:
-            raise IncompleteError(f"{name}: {_ending(code)}; {_log_hint(log)}")
+            kind = PassingError if code in _FROM_OUTSIDE else IncompleteError
+            raise kind(f"{name}: {_ending(code)}; {_log_hint(log)}")
 
     def _facts(self) -> dict[str, Any]:
         return {

@@ -1,6 +1,7 @@
 """Progress display of a run: one line for each piece of work, with its speed and time left.
 
-In a terminal the lines are redrawn in place, and steps, notes and failures are printed above them.
+Below them is how many of the part's proxies are done, and when the whole will be (`overall`). In a
+terminal the lines are redrawn in place, and steps, notes and failures are printed above them.
 Elsewhere (a log file, a batch system) a line is printed when a piece of work begins or ends, and at
 most one progress line every ten seconds for all of them. The display only observes: numbers that
 are missing or not finite are left out, and nothing here can stop a run.
@@ -9,7 +10,6 @@ are missing or not finite are left out, and nothing here can stop a run.
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +20,9 @@ from rich.table import Table
 from rich.text import Text
 
 from dataselect.compute import Event
+from dataselect.report.overall import counts, overall, ranking_table
+from dataselect.stages.progress import Progress, Work
+from dataselect.stages.work import Fact, Planned, StageRanking
 from dataselect.units import format_count, format_seconds
 from dataselect.wording import one_line
 
@@ -27,47 +30,20 @@ LINE_SECONDS = 10.0
 """Least time between two progress lines if the display cannot be redrawn."""
 
 
-@dataclass
-class _Work:
-    """A running piece of work and the last progress it reported."""
+def numbers(work: Work) -> tuple[str, str, str]:
+    """Speed, loss and time left of a piece of work; an empty string for each that is not known."""
+    speed, loss = work.number("tokens_per_second"), work.number("loss")
+    left = work.number("seconds_left")
+    return (
+        "" if speed is None else f"{format_count(max(speed, 0))} tok/s",
+        "" if loss is None else f"loss {loss:.3f}",
+        "" if left is None or work.share == 1 else f"{format_seconds(max(left, 0))} left",
+    )
 
-    name: str
-    """Name of the job or of the work in this process."""
 
-    begun: float
-    """Clock time of its start, in seconds."""
-
-    fields: Mapping[str, float | int | str] = field(default_factory=dict)
-    """The last progress: `tokens`, `total_tokens`, `tokens_per_second`, `loss`, ..."""
-
-    def number(self, key: str) -> float | None:
-        """A number of the progress; None if it is missing or not finite."""
-        value = self.fields.get(key)
-        if isinstance(value, int | float) and math.isfinite(value):
-            return float(value)
-        return None
-
-    @property
-    def title(self) -> str:
-        """The name, and for whom it waits while another process does this work."""
-        holder = self.fields.get("waits_for")
-        return self.name if holder is None else f"{self.name} waits for {holder}"
-
-    @property
-    def share(self) -> float | None:
-        """Share of the tokens done, in 0..1; None if not known."""
-        done, total = self.number("tokens"), self.number("total_tokens")
-        return None if done is None or not total else min(done / total, 1.0)
-
-    def texts(self) -> tuple[str, str, str]:
-        """Speed, loss and time left; an empty string for each that is not known."""
-        speed, loss = self.number("tokens_per_second"), self.number("loss")
-        left = self.number("seconds_left")
-        return (
-            "" if speed is None else f"{format_count(max(speed, 0))} tok/s",
-            "" if loss is None else f"loss {loss:.3f}",
-            "" if left is None or self.share == 1 else f"{format_seconds(max(left, 0))} left",
-        )
+def work_title(work: Work) -> str:
+    """The name, and for whom it waits while another process does this work."""
+    return work.name if work.waits_for is None else f"{work.name} waits for {work.waits_for}"
 
 
 class LiveWatch:
@@ -78,10 +54,7 @@ class LiveWatch:
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console, self._clock = console, clock
-        self._jobs: dict[str, _Work] = {}
-        self._here: _Work | None = None
-        self._title, self._begun = "", clock()
-        self._done = self._failed = 0
+        self._progress = Progress(clock)
         self._line_at = -math.inf
         self._live: Live | None = None
 
@@ -104,8 +77,7 @@ class LiveWatch:
     ) -> None:
         if error is None:
             self._close_step()
-        self._jobs.clear()
-        self._here = None
+        self._progress = Progress(self._clock)
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -113,40 +85,45 @@ class LiveWatch:
     def step(self, title: str) -> None:
         """A new part of the run begins."""
         self._close_step()
-        self._title, self._begun = title, self._clock()
+        self._progress.step(title)
         self._print(title, "bold")
 
     def progress(self, work: str, fields: Mapping[str, float | int | str]) -> None:
         """Progress of the work in this process; a new name ends the work shown so far."""
-        if self._here is None or self._here.name != work:
+        here = self._progress.here
+        if here is None or here.name != work:
             self._end_here()
-            self._here = _Work(work, self._clock())
             self._begin(work)
-        self._here.fields = dict(fields)
+        self._progress.progress(work, fields)
         self._progress_line()
 
     def event(self, event: Event) -> None:
         """Something happened to a job."""
         self._end_here()
-        work = self._jobs.setdefault(event.job, _Work(event.job, self._clock()))
+        self._progress.event(event)
         if event.kind == "started":
-            work.fields = {}
             self._begin(event.job)
         elif event.kind == "progress":
-            work.fields = dict(event.fields)
+            self._progress_line()
         elif event.kind == "retried":
-            work.fields = {}
             reason = event.fields.get("reason", "")
             self._print(f"{event.job}: {reason}; trying it again", "yellow")
         else:
-            del self._jobs[event.job]
             self._end(event)
-        if event.kind == "progress":
-            self._progress_line()
 
     def note(self, text: str) -> None:
         """A note for the user."""
         self._print(f"note: {text}", "yellow")
+
+    def tell(self, fact: Fact) -> None:
+        """Something is known of the work, or a stage has its ranking."""
+        self._progress.tell(fact)
+        part = self._progress.part
+        if isinstance(fact, Planned) and fact.found and part is not None:
+            total = fact.found + sum(job.runs for job in fact.jobs)
+            self._print(f"  {fact.found} of {total} are in the store already")
+        if isinstance(fact, StageRanking):
+            self._console.print(ranking_table(fact))
 
     def _begin(self, name: str) -> None:
         # In a terminal the live display shows running work.
@@ -157,38 +134,37 @@ class LiveWatch:
         seconds = event.fields.get("wall_seconds")
         took = f" after {format_seconds(seconds)}" if isinstance(seconds, int | float) else ""
         if event.kind == "failed":
-            self._failed += 1
             self._print(f"  {event.job} failed{took}: {event.fields.get('error', '')}", "red")
             return
-        self._done += 1
         if self._live is None:
             self._print(f"  {event.job} done{took}")
 
     def _end_here(self) -> None:
-        if self._here is None:
+        here = self._progress.here
+        if here is None:
             return
         if self._live is None:
-            took = format_seconds(self._clock() - self._here.begun)
-            self._print(f"  {self._here.name} done after {took}")
-        self._here = None
+            took = format_seconds(self._clock() - here.begun)
+            self._print(f"  {here.name} done after {took}")
+        self._progress.here = None
 
     def _close_step(self) -> None:
-        """Print the counts of a step, unless it had no jobs."""
+        """Print the counts of a part, unless it had no jobs."""
         self._end_here()
-        if self._title and self._done + self._failed:
-            took = format_seconds(self._clock() - self._begun)
-            self._print(f"  {self._counts()} in {took}", "green" if not self._failed else "red")
-        self._done = self._failed = 0
+        part = self._progress.part
+        if part is not None and part.title and part.jobs:
+            took = format_seconds(self._clock() - part.begun)
+            style = "red" if part.runs("failed") else "green"
+            self._print(f"  {counts(part.runs('done'), part.runs('failed'))} in {took}", style)
+        self._progress.close()
 
-    def _counts(self) -> str:
-        failed = f", {self._failed} failed" if self._failed else ""
-        return f"{self._done} done{failed}"
-
-    def _works(self) -> list[_Work]:
-        # A separate thread redraws the display: it gets a copy made by one atomic call. A lock
+    def _works(self) -> list[Work]:
+        # A separate thread redraws the display: it gets copies made by one atomic call. A lock
         # here could deadlock with rich's own lock.
-        here, jobs = self._here, list(self._jobs.values())
-        return jobs if here is None else [here, *jobs]
+        here, part = self._progress.here, self._progress.part
+        jobs = [] if part is None or part.ended is not None else list(part.jobs.values())
+        running = [work for work in jobs if work.state == "running"]
+        return running if here is None else [here, *running]
 
     def _progress_line(self) -> None:
         if self._live is not None:
@@ -199,12 +175,13 @@ class LiveWatch:
         parts = []
         for work in self._works():
             share = "" if work.share is None else f"{100 * work.share:.0f}%"
-            numbers = " ".join(filter(None, [share, *work.texts()]))
-            if numbers or work.title != work.name:
-                parts.append(f"{work.title} {numbers}".rstrip())
+            shown = " ".join(filter(None, [share, *numbers(work)]))
+            if shown or work.waits_for is not None:
+                parts.append(f"{work_title(work)} {shown}".rstrip())
         if parts:
             self._line_at = now
-            self._print(f"  {' | '.join(parts)}")
+            whole = overall(self._progress)
+            self._print(f"  {' | '.join([*([whole] if whole else []), *parts])}")
 
     def _print(self, text: str, style: str = "") -> None:
         # Text, not a string: names and errors may contain rich markup.
@@ -226,9 +203,11 @@ class LiveWatch:
                 completed=share or 0.0,
                 pulse=share is None,
             )
-            table.add_row(Text(one_line(work.title)), bar, *map(Text, work.texts()))
+            table.add_row(Text(one_line(work_title(work))), bar, *map(Text, numbers(work)))
         lines: list[Text | Table] = [table]
-        if self._done + self._failed:
-            took = format_seconds(self._clock() - self._begun)
-            lines.append(Text(f"{self._counts()}, {took} so far", style="dim"))
+        part = self._progress.part
+        if part is not None and (part.planned or part.runs("done", "failed")):
+            took = f"{format_seconds(self._clock() - part.begun)} so far"
+            known = overall(self._progress) or counts(part.runs("done"), part.runs("failed"))
+            lines.append(Text(f"{known}, {took}", style="dim"))
         return Group(*lines)

@@ -46,6 +46,9 @@ def spent_by_stage(store: Store, found: StageResults) -> dict[str, Spent]:
         keys = set(scores.keys) - seen
         sums[str(name)] = spent(record for record in ledger if record.get("key") in keys)
         seen |= keys
+    if found.failed is not None:
+        keys = set(found.failed.keys) - seen
+        sums[found.failed.stage] = spent(each for each in ledger if each.get("key") in keys)
     return sums
 
 

@@ -13,12 +13,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dataselect.compute import Compute, Event, Job, Outcome
-from dataselect.errors import IncompleteError
+from dataselect.cost import training_flops
+from dataselect.errors import IncompleteError, PassingError
 from dataselect.proxies.make import make_proxies
 from dataselect.proxies.recipe import Recipe, population_size
 from dataselect.proxy_sources import MadeProxy, ProxySource, TrainedHere
 from dataselect.scoring.evaluate import Evaluation, Measurement, failure_of, is_measured, measure
 from dataselect.stages.experiment import Experiment
+from dataselect.stages.passing import is_passing, marked, may_pass, needs_room
+from dataselect.stages.work import Made, Planned, PlannedJob
 from dataselect.store import Store, content_key
 
 _LEFT = "left_for_later"
@@ -55,7 +58,8 @@ def make_and_score(
     """The job: make and score the proxies of `sources` (by run name) in the `store`.
 
     Unless `patient`, nothing is done and False returned where other processes make them now. With
-    several runs a failure of one is raised, as IncompleteError, after the others are done.
+    several runs a failure of one is raised, as IncompleteError, after the others are done. What may
+    pass when it is tried again is raised as PassingError.
     """
     store = store.told_to(lambda work, holder: progress({"waits_for": holder}))
     if not patient and (holder := _made_elsewhere(store, list(sources.values()))):
@@ -88,11 +92,13 @@ def make_and_score(
                 )
         except Exception as error:
             if len(sources) == 1:
-                raise
+                raise marked(error) from error
             failed[name] = error
     if failed:
         message = "; ".join(f"{name}: {error}" for name, error in failed.items())
-        raise IncompleteError(message) from next(iter(failed.values()))
+        # One that passes is enough: the others are found in the store, or fail at once.
+        kind = PassingError if any(map(is_passing, failed.values())) else IncompleteError
+        raise kind(message) from next(iter(failed.values()))
     return True
 
 
@@ -138,28 +144,121 @@ def run_jobs(
 ) -> dict[str, Outcome]:
     """Make and score the proxies that the store lacks; outcomes by `Run.key`.
 
-    Identical runs are made once.
+    Identical runs are made once. Jobs that failed for a passing reason (`passing`) are tried once
+    more at the end.
     """
-    store = experiment.store
+    store, watch = experiment.store, experiment.watch
     missing: dict[str, Run] = {}
+    found: dict[str, Run] = {}
     for run in runs:
         made = run.source.find(store)
         if made is None or not is_scored(store, made, evaluations, measurements):
             missing.setdefault(run.key, run)
+        else:
+            found.setdefault(run.key, run)
     groups = _groups(list(missing.values()), experiment)
-    if not groups:
-        return {}
-    before, shared = len(store.ledger()), (evaluations, measurements, experiment.runtime.device)
-    jobs = [_job(store, group, *shared) for group in groups]
-    ended = _run_in_turn(experiment.runtime.compute, jobs, experiment.watch.event)
-    meanwhile, outcomes = store.ledger()[before:], {}
-    for group, outcome in zip(groups, ended, strict=True):
-        for run in group:
-            outcomes[run.key] = outcome
-            key = content_key(run.source.kind, run.source.spec)
-            noted = [each for each in meanwhile if "lost" in each and each.get("key") == key]
-            _note_lost_workers(store, run.source, outcome, len(group), noted)
-    return outcomes
+    jobs = [
+        _job(store, group, evaluations, measurements, experiment.runtime.device) for group in groups
+    ]
+    members = {job.name: group for job, group in zip(jobs, groups, strict=True)}
+
+    def keys(group: Sequence[Run]) -> tuple[str, ...]:
+        return _artifacts(store, group, evaluations, measurements)
+
+    watch.tell(
+        Planned(
+            tuple(_planned(store, name, group) for name, group in members.items()),
+            len(found),
+            keys(list(found.values())),
+        )
+    )
+
+    def show(event: Event) -> None:
+        watch.event(event)
+        if event.kind == "done":
+            watch.tell(Made(event.job, keys(members[event.job])))
+
+    return _run_twice(experiment, jobs, members, show)
+
+
+def _run_twice(
+    experiment: Experiment,
+    jobs: Sequence[Job],
+    members: Mapping[str, Sequence[Run]],
+    show: Callable[[Event], None],
+) -> dict[str, Outcome]:
+    """Outcomes by `Run.key`, those of a second attempt where the first failed by chance.
+
+    `members` are the runs of each job.
+    """
+    store, compute = experiment.store, experiment.runtime.compute
+    outcomes: dict[str, Outcome] = {}
+
+    def finish(some: Sequence[Job]) -> None:
+        before = len(store.ledger())
+        ended = _run_in_turn(compute, some, show)
+        meanwhile = store.ledger()[before:]
+        for outcome in ended:
+            outcomes[outcome.job] = outcome
+            group = members[outcome.job]
+            for run in group:
+                key = content_key(run.source.kind, run.source.spec)
+                noted = [each for each in meanwhile if "lost" in each and each.get("key") == key]
+                _note_lost_workers(store, run.source, outcome, len(group), noted)
+
+    if jobs:
+        finish(jobs)
+    again = [job for job in jobs if may_pass(outcomes[job.name])]
+    # What lacked memory runs alone, the others side by side.
+    alone = [job for job in again if needs_room(outcomes[job.name])]
+    for some in ([job for job in again if job not in alone], *([job] for job in alone)):
+        for job in some:
+            reason = str(outcomes[job.name].error)
+            show(Event(job.name, "retried", {"reason": reason}))
+        if some:
+            finish(some)
+    return {run.key: outcomes[name] for name, group in members.items() for run in group}
+
+
+def _planned(store: Store, name: str, group: Sequence[Run]) -> PlannedJob:
+    """What is known of a job's work before it begins."""
+    flops: float | None = 0.0
+    tokens: int | None = 0
+    for run in group:
+        source = run.source
+        if source.find(store) is not None:
+            continue  # its scores alone are missing
+        if not isinstance(source, TrainedHere):
+            flops = tokens = None
+            break
+        recipe = source.request.recipe
+        flops = (flops or 0.0) + training_flops(recipe.parameters, recipe.tokens)
+        tokens = (tokens or 0) + recipe.tokens
+    return PlannedJob(name, len(group), flops, tokens, tuple(_proxy_name(run) for run in group))
+
+
+def _proxy_name(run: Run) -> str:
+    """Folder name of the artifact of a run's proxy."""
+    return f"{run.source.kind}-{content_key(run.source.kind, run.source.spec)}"
+
+
+def _artifacts(
+    store: Store,
+    runs: Sequence[Run],
+    evaluations: Sequence[Evaluation],
+    measurements: Sequence[Measurement],
+) -> tuple[str, ...]:
+    """Folder names of the proxies of runs, and of all their measurements that can be there."""
+    names = []
+    for run in runs:
+        names.append(_proxy_name(run))
+        made = run.source.find(store)
+        for point in () if made is None else made.points:
+            for evaluation in evaluations:
+                for measurement in evaluation.of(measurements):
+                    keys = evaluation.keys(point.checkpoint, measurement)
+                    names += [f"{measurement}-{key}" for key in keys]
+    return tuple(names)
 
 
 def _job(

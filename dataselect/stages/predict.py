@@ -17,7 +17,7 @@ from dataselect.decisions.ranking import Ranking, bootstrap_means, bootstrap_ran
 from dataselect.decisions.score_units import units_of_survivors
 from dataselect.scoring.rbridge import METRIC_VERSION
 from dataselect.stages.experiment import Experiment
-from dataselect.stages.proxy_origins import StageName
+from dataselect.stages.proxy_origins import StageName, step_title
 from dataselect.stages.scores import StageScores
 from dataselect.stages.screen import Screening
 from dataselect.stages.stage import run_stage
@@ -63,7 +63,7 @@ def predict(experiment: Experiment, chosen: Predict, before: Sequence[Screening]
     """
     plan = experiment.plan
     stage = StageName.at(len(plan.stages))
-    experiment.watch.step(f"{stage.label}: predict")
+    experiment.watch.step(step_title(plan, stage))
     scores = run_stage(experiment, stage, chosen, before[-1].survivors)
     tables = scores.table("rbridge")
     ranking = bootstrap_rank(

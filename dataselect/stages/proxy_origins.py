@@ -97,6 +97,12 @@ def stages(plan: Plan) -> dict[StageName, Screen | Predict]:
     return {StageName.at(number): stage for number, stage in enumerate(plan.stages, start=1)}
 
 
+def step_title(plan: Plan, stage: StageName) -> str:
+    """The title of a stage's part of the run: "Stage 1: screen"."""
+    kind = "screen" if isinstance(stages(plan)[stage], Screen) else "predict"
+    return f"{stage.label}: {kind}"
+
+
 def role(plan: Plan, stage: StageName) -> str:
     """A stage's name for commands and candidates' `proxies`: "screen", "predict" or "stage2".
 

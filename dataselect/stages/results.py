@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dataselect.decisions.uncertainty import best_probabilities
 from dataselect.stages.predict import Prediction
 from dataselect.stages.proxy_origins import StageName
-from dataselect.stages.scores import StageScores
+from dataselect.stages.scores import CandidateRun, StageScores
 from dataselect.stages.screen import Screening
 from dataselect.stages.screen_by_counting import STAGE0, CountedScreening
 
@@ -47,6 +47,26 @@ class EarlyStop:
     """FLOPs of their trainings here, at most; 0 if none would have been."""
 
 
+@dataclass(frozen=True)
+class FailedStage:
+    """A stage after the first in which no candidate could be scored: those before it stand."""
+
+    stage: StageName
+    """The stage."""
+    candidates: Mapping[str, CandidateRun]
+    """What happened to each of its candidates."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Store keys of its training runs, to look up what they cost."""
+        return tuple(key for each in self.candidates.values() for key in each.keys)
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why each candidate has no scores."""
+        return {name: each.reason for name, each in self.candidates.items()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class StageResults:
     """The stages that ran."""
@@ -61,6 +81,8 @@ class StageResults:
     """The last stage, target accuracies of the survivors; None if the last to run pruned."""
     stopped: EarlyStop | None = None
     """Why later stages did not run; None if all did."""
+    failed: FailedStage | None = None
+    """The stage that ended the run because nothing in it could be scored; None without one."""
 
     @property
     def screenings(self) -> tuple[Screening, ...]:

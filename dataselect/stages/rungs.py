@@ -16,14 +16,15 @@ from dataselect.stages.experiment import Experiment
 from dataselect.stages.planned_trainings import trainings_after
 from dataselect.stages.predict import predict
 from dataselect.stages.proxy_origins import stages
-from dataselect.stages.results import EarlyStop, StageResults
+from dataselect.stages.results import EarlyStop, FailedStage, StageResults
 from dataselect.stages.screen import screen
+from dataselect.stages.stage import NothingScoredError
 
 
 def climb(experiment: Experiment, found: StageResults) -> StageResults:
     """The results of all stages that run, from those so far.
 
-    Raises IncompleteError when a stage has no scored candidate.
+    A stage without a scored candidate is the last: the ranking of the one before it stands.
     """
     for stage, chosen in stages(experiment.plan).items():
         if stage in found.by_stage:
@@ -32,11 +33,15 @@ def climb(experiment: Experiment, found: StageResults) -> StageResults:
         if stopped is not None:
             return replace(found, stopped=stopped)
         before = found.screenings
-        if isinstance(chosen, Predict):
-            found = replace(found, prediction=predict(experiment, chosen, before))
-        else:
-            screening = screen(experiment, stage, chosen, found.survivors, before)
-            found = replace(found, between=(*found.between, screening))
+        try:
+            if isinstance(chosen, Predict):
+                found = replace(found, prediction=predict(experiment, chosen, before))
+            else:
+                screening = screen(experiment, stage, chosen, found.survivors, before)
+                found = replace(found, between=(*found.between, screening))
+        except NothingScoredError as error:
+            experiment.watch.note(f"{error}; the ranking of {before[-1].scores.stage.label} stands")
+            return replace(found, failed=FailedStage(stage, error.candidates))
     return found
 
 

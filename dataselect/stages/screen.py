@@ -29,9 +29,10 @@ from dataselect.decisions.score_units import (
 from dataselect.decisions.signal_to_noise import SignalToNoise, signal_to_noise
 from dataselect.decisions.uncertainty import Uncertainty, with_uncertainty
 from dataselect.stages.experiment import Experiment
-from dataselect.stages.proxy_origins import StageName
+from dataselect.stages.proxy_origins import StageName, step_title
 from dataselect.stages.scores import StageScores
 from dataselect.stages.stage import run_stage
+from dataselect.stages.work import RankedRow, StageRanking
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +89,7 @@ def screen(
     between equal scores. `counted` are the scores by which Stage 0 selected Stage 1's candidates.
     """
     plan = experiment.plan
-    experiment.watch.step(f"{stage.label}: screen")
+    experiment.watch.step(step_title(plan, stage))
     scores = run_stage(experiment, stage, chosen, candidates)
     tables = scores.table(RANKED_BY)
     earlier = before[0].scores.table(RANKED_BY) if before else {}
@@ -111,7 +112,22 @@ def screen(
     rule = PruningRule(chosen.keep, chosen.min_probability, chosen.keep_at_most)
     kept_by = survivors(ranking, rule)
     noise = {name: signal_to_noise(values, plan.confidence) for name, values in runs.items()}
-    return Screening(scores, ranking, tuple(kept_by), uncertainty, noise, kept_by)
+    screening = Screening(scores, ranking, tuple(kept_by), uncertainty, noise, kept_by)
+    if stage.number < len(plan.stages):
+        # Shown and written now: the next stage may take long, or fail.
+        experiment.watch.tell(stage_ranking(screening))
+    return screening
+
+
+def stage_ranking(screening: Screening) -> StageRanking:
+    """The ranking of a stage, for those who watch the run."""
+    ranking, scores = screening.ranking, screening.scores
+    rows = []
+    for name, row in ranking.table.to_dict("index").items():
+        score, low, high, chance = (float(row[k]) for k in ("score", "low", "high", "p_top_k"))
+        goes_on = name in screening.survivors
+        rows.append(RankedRow(str(name), int(row["rank"]), score, low, high, chance, goes_on))
+    return StageRanking(scores.stage, scores.stage.label, ranking.k, tuple(rows), scores.reasons)
 
 
 def gap_of(

@@ -6,6 +6,7 @@ candidate is scored on its other runs. A candidate with no run left is left out 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dataselect.compute import Outcome
 from dataselect.config.stage import Stage
@@ -19,12 +20,27 @@ from dataselect.stages.scores import CandidateRun, KeptRun, StageScores, Status,
 from dataselect.store import content_key
 
 
+class NothingScoredError(IncompleteError):
+    """No candidate of a stage could be scored."""
+
+    def __init__(self, stage: StageName, candidates: Mapping[str, CandidateRun]) -> None:
+        self.stage, self.candidates = stage, dict(candidates)
+        first = next(iter(self.candidates.values()))
+        super().__init__(
+            f"no candidate could be scored in {stage} ({first.id}: {first.reason}); fix this and "
+            "run again"
+        )
+
+    def __reduce__(self) -> tuple[type["NothingScoredError"], tuple[Any, ...]]:
+        return NothingScoredError, (self.stage, self.candidates)
+
+
 def run_stage(
     experiment: Experiment, stage: StageName, chosen: Stage, candidates: Sequence[str]
 ) -> StageScores:
     """Make and score proxies of each candidate.
 
-    Raises IncompleteError when no candidate could be scored, and InputError when the proxies'
+    Raises NothingScoredError when no candidate could be scored, and InputError when the proxies'
     tokenizers differ.
     """
     evaluations = [
@@ -45,11 +61,7 @@ def run_stage(
     }
     proxies = {name: result.kept[0].proxy for name, result in results.items() if result.kept}
     if not proxies:
-        first = next(iter(results.values()))
-        raise IncompleteError(
-            f"no candidate could be scored in {stage} ({first.id}: {first.reason}); fix this and "
-            "run again"
-        )
+        raise NothingScoredError(stage, results)
     check_tokenizers(
         experiment.manifest, stage, {name: proxy.segmentation for name, proxy in proxies.items()}
     )

@@ -299,7 +299,11 @@ class Store:
 
     def holder(self, kind: str, spec: Mapping[str, Any]) -> str | None:
         """Which other process makes this artifact now, for people; None if none is known to."""
-        holder = self._claims.holder(_name(kind, spec))
+        return self.holder_of(_name(kind, spec))
+
+    def holder_of(self, name: str) -> str | None:
+        """As `holder`, by the name of the artifact's folders, "KIND-KEY"."""
+        holder = self._claims.holder(name)
         if holder is None or self._claims.has_ended(holder.owner):
             return None
         return str(holder)

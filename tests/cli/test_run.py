@@ -127,8 +127,14 @@ def test_kill_9_in_stage_1_and_the_same_command_give_the_same_report(
     process.kill()
     process.communicate()
     assert not (project.folder / "reports" / "candidates" / "report.json").exists()
+    dead = project.run("status", "reports/candidates")
+    assert dead.stdout.startswith(f"candidates: died; process {process.pid} on ")
+    assert "to go on: dataselect run candidates.yaml" in dead.stdout
     resumed = project.run("run", "candidates.yaml")
     assert resumed.returncode == 0, resumed.stderr
+    ended = project.run("status", "candidates").stdout
+    assert ended.startswith("candidates: done at ")
+    assert "call 2" in ended
     whole = project.run("run", "candidates.yaml", "--store", "other", "--out", "whole")
     assert whole.returncode == 0, whole.stderr
     assert decided(project.report()) == decided(project.report("whole"))

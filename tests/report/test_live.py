@@ -6,7 +6,16 @@ from rich.console import Console
 
 from dataselect.compute import Event
 from dataselect.report.live import LiveWatch
+from dataselect.report.overall import about
 from dataselect.stages.watch import Watch
+from dataselect.stages.work import (
+    ExpectedPart,
+    Outlook,
+    Planned,
+    PlannedJob,
+    RankedRow,
+    StageRanking,
+)
 
 FIGURES = {
     "tokens": 300_000,
@@ -187,3 +196,54 @@ def test_an_interruption_gives_the_terminal_back_and_claims_nothing() -> None:
 def test_it_is_a_watch() -> None:
     watch: Watch = LiveWatch(Screen(terminal=False).console)
     watch.note("ok")
+
+
+def test_how_far_the_whole_is_stands_below_the_jobs_and_in_a_log_before_them() -> None:
+    outlook = Outlook(1, (ExpectedPart("Stage 1: screen", 3, 1e6), ExpectedPart("Stage 2", 1, 5e6)))
+    planned = Planned(tuple(PlannedJob(name, 1, 1e6, 1_000_000) for name in "ab"), found=1)
+    screen, clock = Screen(terminal=False), Clock()
+    with LiveWatch(screen.console, clock) as watch:
+        watch.tell(outlook)
+        watch.step("Stage 1: screen")
+        watch.tell(planned)
+        assert drawn(watch)[-1].strip() == "1 of 3 done; time left not known yet, 0.0s so far"
+        watch.event(Event("a", "started", {}))
+        clock.now += 60
+        watch.event(progress("a", tokens_per_second=10_000.0))
+        assert drawn(watch)[-1].strip() == "1 of 3 done; about 11m left in all, 1m so far"
+        watch.event(Event("a", "failed", {"error": "no disk", "wall_seconds": 1.0}))
+        watch.event(Event("a", "retried", {"reason": "no disk"}))
+        watch.event(Event("a", "started", {}))
+        watch.event(Event("a", "done", {"wall_seconds": 1.0}))
+        watch.event(Event("b", "failed", {"error": "bad data", "wall_seconds": 1.0}))
+    assert "1 of 3 are in the store already" in screen.lines
+    assert any(
+        line.startswith("1 of 3 done; about 11m left in all | a 30%") for line in screen.lines
+    )
+    assert "a: no disk; trying it again" in screen.lines
+    assert screen.lines[-1] == "1 done, 1 failed in 1m"
+
+
+def test_a_ranking_is_shown_at_once_within_80_columns() -> None:
+    rows = tuple(
+        RankedRow(f"candidate-{n}", n, n / 10, n / 10 - 1, n / 10 + 1, 1 / n, n < 3)
+        for n in range(1, 12)
+    )
+    screen = Screen(terminal=False)
+    with LiveWatch(screen.console, Clock()) as watch:
+        without = {
+            "web [/x]": "its worker was killed by SIGKILL, often a sign of too little memory"
+        }
+        watch.tell(StageRanking("stage1", "Stage 1", 2, rows, without))
+    assert "P(best 2)" in screen.lines[0]
+    assert " ".join(screen.lines[2].split()) == "1 candidate-1 0.10 [−0.90, 1.10] > 0.99 goes on"
+    assert any("web [/x]" in line for line in screen.lines)
+    assert max(map(len, screen.lines)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(2.0, "10s"), (43.0, "40s"), (61.0, "1m"), (1499.0, "25m"), (12_345.0, "3h 30m")],
+)
+def test_an_estimate_has_few_digits(seconds: float, text: str) -> None:
+    assert about(seconds) == text

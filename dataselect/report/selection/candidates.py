@@ -42,11 +42,12 @@ def candidate_rows(selection: "Selection") -> list[dict[str, Any]]:
         tier = tiers(prediction.wins, selection.experiment.plan.confidence)
     by_id = {candidate.id: candidate for candidate in selection.experiment.manifest.candidates}
     rows = []
+    reason: str | None
     for name in [*rank, *(name for name in by_id if name not in rank)]:
         if name in pruned:
             status, reason = "pruned", pruned[name]
         elif name in rank:
-            status, reason = "ranked", None
+            status, reason = "ranked", _unscored(selection, name)
         else:
             status, reason = _status_without_rank(selection, name)
         rows.append(
@@ -65,6 +66,14 @@ def candidate_rows(selection: "Selection") -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _unscored(selection: "Selection", name: str) -> str | None:
+    """Why a survivor has no score in the stage that failed as a whole; None without one."""
+    failed = selection.failed
+    if failed is None or name not in failed.reasons:
+        return None
+    return f"{failed.stage.label}: {failed.reasons[name]}"
 
 
 def _pruned(selection: "Selection") -> dict[str, str]:

@@ -9,6 +9,9 @@ Schema 1. Keys may be added within a schema; none is renamed or removed.
     run, target, complete, verdict, next_step, decision
     stopped | null why the run ended before its last stage: after, first, p_best, wanted,
                    left_out[], flops_saved
+    failed_stage | null
+                   the stage that could score nothing, so that the one before decides: stage,
+                   reasons by candidate
     screen0 | null Stage 0, by counting words: score, kept, kept_by, doubt, uncounted, tokens,
                    cpu_seconds; each candidate then has `stage0`
     candidates[]   id, title, rank, status, reason, leaks | null, and by stage ("stage1", "stage2",
@@ -78,6 +81,9 @@ def document(selection: "Selection") -> dict[str, Any]:
             "next_step": decision["next"].pop("text"),
             "decision": decision,
             "stopped": None if selection.stopped is None else asdict(selection.stopped),
+            "failed_stage": None
+            if selection.failed is None
+            else {"stage": selection.failed.stage, "reasons": selection.failed.reasons},
             "screen0": _stage0(selection),
             "candidates": candidates,
             "truth": truth_part(selection.truth),

@@ -1,6 +1,7 @@
 """Write the folder of a report: report.json, ranking.csv, README.md and resolved.yaml.
 
-After a mixture search the folder also has a subfolder `mixture` with its results.
+A stage that prunes has its ranking in `ranking-STAGE.csv` as soon as it is known. After a mixture
+search the folder also has a subfolder `mixture` with its results.
 
 Each file is written atomically. Only a crash between two writes can leave files of two runs side by
 side; the next call of the same command writes all of them again.
@@ -11,6 +12,7 @@ import io
 import json
 import shlex
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ from dataselect.report.selection.resolved import resolved_yaml
 from dataselect.report.selection.stages import cuts, number, planned, predicting
 from dataselect.report.selection.truth import truth_cells
 from dataselect.stages.proxy_origins import section
+from dataselect.stages.work import StageRanking
 from dataselect.store.files import write_atomic
 from dataselect.wording import one_line
 
@@ -61,6 +64,23 @@ def write_report(selection: "Selection", out: Path) -> dict[str, Any]:
     for name, text in texts.items():
         write_atomic(out / name, text.encode())
     return content
+
+
+def write_stage_ranking(ranking: StageRanking, out: Path) -> Path:
+    """Write a stage's ranking into `out` as soon as it is known, as `ranking-stage1.csv`.
+
+    The report's own ranking, of all stages, comes at the end of the run.
+    """
+    columns = ("rank", "id", "score", "low", "high", "p_top_k", "goes_on", "reason")
+    rows: list[dict[str, Any]] = [asdict(row) | {"reason": ""} for row in ranking.rows]
+    rows += [{"id": name, "reason": _cell(why)} for name, why in ranking.without.items()]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    path = out / f"ranking-{ranking.stage}.csv"
+    write_atomic(path, text.getvalue().encode())
+    return path
 
 
 def _command(run: str, out: Path) -> str:

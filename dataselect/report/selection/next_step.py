@@ -116,6 +116,9 @@ def listed(names: Sequence[str], last: str = "and") -> str:
 def _failed(selection: "Selection") -> list[str]:
     stages = selection.scores.values()
     failed = [n for scores in stages for n, status in scores.status.items() if status == "failed"]
+    if selection.failed is not None:
+        tried = selection.failed.candidates.items()
+        failed += [name for name, each in tried if each.status == "failed"]
     return list(dict.fromkeys(failed))
 
 

@@ -11,7 +11,6 @@ from dataselect.compute.cores import available_cores
 from dataselect.config.manifest import Manifest
 from dataselect.config.mixture import Mix
 from dataselect.config.plan import Plan
-from dataselect.config.stage import Screen
 from dataselect.corpus.prepare import tokens_needed
 from dataselect.cost import PlannedCost, formula, training_flops
 from dataselect.mixture_search.prepare import search_proxy
@@ -23,7 +22,7 @@ from dataselect.stages.proxy_origins import (
     StageName,
     counted,
     needs_tokenizer,
-    stages,
+    step_title,
     text_budgets,
 )
 from dataselect.store import Store, open_store
@@ -52,7 +51,7 @@ def print_plan(manifest: Manifest, plan: Plan, store: str | Path, console: Conso
     for heading in ("", "runs", "N", "D", "FLOPs each", "FLOPs", "each of target"):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     rows = [
-        (f"{stage.label}: {_kind(plan, stage)}", each.runs, each.parameters, each.tokens)
+        (step_title(plan, stage), each.runs, each.parameters, each.tokens)
         for stage, each in trainings.items()
         if each.runs
     ]
@@ -103,10 +102,6 @@ def _search(plan: Plan, mix: Mix, device: str) -> tuple[int, int, int]:
     proxy, where = search_proxy(plan, mix)
     recipe = make_recipe(proxy, _vocabulary(plan), device, where)
     return mix.trials + 2 * mix.confirm, recipe.parameters, recipe.tokens
-
-
-def _kind(plan: Plan, stage: StageName) -> str:
-    return "screen" if isinstance(stages(plan)[stage], Screen) else "predict"
 
 
 def _counting(manifest: Manifest, plan: Plan, first: Trainings) -> list[str]:

@@ -67,6 +67,7 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
         return {**none, "winner": winner, "not_told_apart": lost, "text": text}
     if not others:
         text = f"{winner} is the only candidate scored, so there was nothing to compare it with."
+        text += _failed(selection)
         return {**none, "winner": winner, "text": text}
 
     second = others[0]
@@ -96,7 +97,7 @@ def decide(selection: "Selection", ranked: Sequence[str]) -> dict[str, Any]:
         "not_told_apart": close,
         "first_without_leaked_items": first,
         "text": f"{winner} comes first{uncertainty}: {comparison}; {chance}.{leaks}"
-        f"{_stopped(selection)}",
+        f"{_stopped(selection)}{_failed(selection)}",
     }
 
 
@@ -127,6 +128,16 @@ def _stopped(selection: "Selection") -> str:
         f"{number(stop.wanted)}; {_listed(names)} {'was' if len(names) == 1 else 'were'} not "
         f"trained{saved}."
     )
+
+
+def _failed(selection: "Selection") -> str:
+    """That a stage could score nothing, and why; "" if none was so."""
+    failed = selection.failed
+    if failed is None:
+        return ""
+    label, before = failed.stage.label, selection.screenings[-1].scores.stage.label
+    first, why = next(iter(failed.reasons.items()))
+    return f" {label} could score no candidate ({first}: {why}), so this is {before}'s ranking."
 
 
 def _accuracies(

@@ -1,0 +1,67 @@
+"""How far a whole run is, in words, and the ranking of a stage before the report: for the live
+display and for `dataselect status`, in 80 columns."""
+
+from rich.table import Table
+
+from dataselect.report import numbers
+from dataselect.report.console import add_row, plain_table
+from dataselect.stages.progress import Progress
+from dataselect.stages.work import StageRanking
+from dataselect.units import format_seconds
+
+
+def overall(progress: Progress) -> str:
+    """How many of the part's proxies are done, and the time left of the whole; "" if nothing is
+    known of them."""
+    part = progress.part
+    if part is None or part.total is None:
+        return ""
+    done = counts(part.done, part.runs("failed"), part.total)
+    left = left_words(progress.seconds_left(), progress.at_most)
+    return f"{done}; {left}"
+
+
+def counts(done: int, failed: int, total: int | None = None) -> str:
+    """ "3 of 10 done, 1 failed"."""
+    of = "" if total is None else f" of {total}"
+    return f"{done}{of} done" + (f", {failed} failed" if failed else "")
+
+
+def left_words(seconds: float | None, at_most: bool = False) -> str:
+    """The time left of the whole: "about 25m left in all"."""
+    if seconds is None:
+        return "time left not known yet"
+    if seconds < 1:
+        return "nearly done"
+    limit = "at most " if at_most else "about "
+    return f"{limit}{about(seconds)} left in all"
+
+
+def about(seconds: float) -> str:
+    """A duration that is an estimate, in few digits: "40s", "25m", "3h 20m"."""
+    for size, step in ((60, 10), (3_600, 60), (36_000, 600), (864_000, 3_600)):
+        if seconds < size:
+            return format_seconds(max(step, round(seconds / step) * step))
+    return format_seconds(round(seconds / 86_400) * 86_400)
+
+
+def ranking_table(ranking: StageRanking) -> Table:
+    """The ranking of a stage that prunes, and who goes on."""
+    table = plain_table()
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column(f"{ranking.title} ranks", overflow="fold")
+    for heading in ("score", f"P(best {ranking.keep})"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", overflow="fold")
+    for row in ranking.rows:
+        add_row(
+            table,
+            str(row.rank),
+            row.id,
+            numbers.score_text({"score": row.score, "low": row.low, "high": row.high}),
+            numbers.probability(row.p_top_k),
+            "goes on" if row.goes_on else "",
+        )
+    for name, why in ranking.without.items():
+        add_row(table, "–", name, "–", "–", f"no score: {why}")
+    return table
