@@ -34,24 +34,26 @@ def status(
     from dataselect.errors import InputError
     from dataselect.report.run_status import print_run, print_runs
     from dataselect.stages.run_status import find_run, list_runs, status_of
+    from dataselect.store import open_store
 
     console = Console()
     with errors():
+        root = open_store(store).root  # of a store at a URL the folder in front of it
         if watch and (json or run is None):
             problem = "it shows one run" if run is None else "it is for people"
             raise InputError(
                 "--watch", problem, "name a run" if run is None else "leave out --json"
             )
         if run is None:
-            found = list_runs(store)
+            found = list_runs(root)
             if json:
                 print_json({"runs": [each.as_json() for each in found]})
             elif not found:
-                typer.echo(f"no run is recorded in the store {store}")
+                typer.echo(f"no run is recorded in the store {root}")
             else:
                 print_runs(found, console)
             return
-        known = find_run(store, run)
+        known = find_run(root, run)
         if json:
             print_json(status_of(known).as_json())
             return
