@@ -4,10 +4,10 @@
 
 On every dataset of `calibration.yaml` the target and the proxy of the quickstart's last stage are
 trained. At their last three checkpoints, which are at equal tokens, the proxy is scored and the
-target's answers are graded; the target is scored as well, to see what a perfect proxy would say. Then
-the same proxy is trained and scored on the quickstart's candidates, whose targets `study.py` trained.
-Nothing is fitted on those, and the way of fitting is chosen without them: the one with the least error
-on calibration datasets left out. Writes beside this file
+target's answers are graded; the target is scored as well, to see what a perfect proxy would say.
+Then the same proxy is trained and scored on the quickstart's candidates, whose targets `study.py`
+trained. Nothing is fitted on those, and the way of fitting is chosen without them: the one with
+the least error on calibration datasets left out. Writes beside this file
 
 - `calibration.json`: scores and accuracies by dataset, the ways of fitting with their errors;
 - `calibration.csv`: the pairs of the way chosen, for `dataselect fit` (command in the README);
@@ -19,7 +19,7 @@ One process with one thread, 1.5 CPU hours; interrupted, it goes on where it was
 
 import argparse
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -120,9 +120,7 @@ def late(
     checkpoints = []
     for step in recipe.checkpoint_steps()[-LATE:]:
         checkpoint = TrainedCheckpoint(made, step)
-        measure(
-            experiment.store, checkpoint, evaluations, tuple(measured), device="cpu", name=name
-        )
+        measure(experiment.store, checkpoint, evaluations, tuple(measured), device="cpu", name=name)
         row: dict[str, Any] = {"tokens": step * recipe.batch_size * recipe.sequence_length}
         for evaluation in evaluations:
             means = {}

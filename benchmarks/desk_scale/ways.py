@@ -1,8 +1,9 @@
 """Ways of fitting the quickstart's transfer functions, judged on calibration datasets left out.
 
-The ways were written down before any of these datasets was trained: pairs of the final checkpoints
-alone or of the last three, without a prior or with the public one, and a constant, which needs no
-proxy. A way is judged by the final checkpoint of each dataset, predicted from the other datasets.
+The ways were written down before any accuracy of these datasets was seen: pairs of the final
+checkpoints alone or of the last three, without a prior or with the public one, and a constant,
+which needs no proxy. A way is judged by the final checkpoint of each dataset, predicted from the
+other datasets.
 """
 
 from collections.abc import Mapping, Sequence
