@@ -40,6 +40,9 @@ SAME = HERE.parent / "same_words"
 PROVENANCE = Provenance(Setting(*[None] * 8), "a synthetic world", "worlds.py")
 COUNTS = (1, 2, 3, 5)
 DRAWS, SEED, CONFIDENCE = 60, 0, 0.9
+LAST = "the last stage's proxy"
+"""The largest proxy: 189K x 3M on the quickstart (1/9 of the target's FLOPs, one seed), 111K x
+400K in the world of same words (1/4, mean of three seeds). Scores are rBridge but for unigrams."""
 
 Array = NDArray[np.float64]
 
@@ -61,8 +64,8 @@ def main() -> None:
     began = time.process_time()
     prior = public_prior()
     worlds = [quickstart(), same_words()]
-    rows = [row for world in worlds for row in of_world(world, prior)]
-    rows += from_calibration(prior)
+    rows = [row for world in (*worlds, calibration()) for row in of_world(world, prior)]
+    rows += to_candidates(prior)
     rows += across(worlds, prior)
     table = pd.DataFrame(rows)
     keys = ["world", "score", "datasets", "method"]
@@ -83,35 +86,57 @@ def main() -> None:
 
 
 def quickstart() -> World:
-    """The ten candidates, one seed of each target and each proxy of the last stage."""
+    """The ten candidates, with one seed of each target, and proxies of four budgets."""
     truth = pd.DataFrame(_json(DESK / "results.json")["target_accuracy"])
-    runs = _json(DESK / "calibration.json")["candidates"]
     names = list(truth.columns)
+    counted = _json(DESK / "calibration.json")["candidates"]
+    budgets = _json(DESK / "all_metrics.json")["budgets"]
+
+    def proxies(budget: str, seeds: int) -> dict[str, Array]:
+        runs = [run["rBridge"] for run in budgets[budget]["runs"][:seeds]]
+        return {
+            benchmark: np.mean([[run[benchmark][n] for n in names] for run in runs], axis=0)
+            for benchmark in truth.index
+        }
+
+    unigrams = {b: np.array([counted[n]["unigrams"][b] for n in names]) for b in truth.index}
     return World(
         "quickstart",
         names,
         {benchmark: truth.loc[benchmark].to_numpy() for benchmark in truth.index},
-        scores_of(runs, names, list(truth.index)),
+        {
+            LAST: proxies("3M, 3 layers", 1),
+            "148K x 1M": proxies("1M", 1),
+            "148K x 1M, 3 seeds": proxies("1M", 3),
+            "148K x 62.5K": proxies("62.5K", 1),
+            "148K x 62.5K, 3 seeds": proxies("62.5K", 3),
+            "unigrams": unigrams,
+        },
     )
 
 
-def scores_of(
-    runs: Mapping[str, Any], names: Sequence[str], benchmarks: Sequence[str]
-) -> dict[str, dict[str, Array]]:
-    """Scores of datasets of `calibration.json` by score and benchmark."""
-    found: dict[str, dict[str, Array]] = {"rBridge": {}, "unigrams": {}}
-    for benchmark in benchmarks:
-        finals = [runs[name]["proxy"]["checkpoints"][-1][benchmark] for name in names]
-        found["rBridge"][benchmark] = np.array([each["rbridge"] for each in finals])
-        found["unigrams"][benchmark] = np.array([runs[n]["unigrams"][benchmark] for n in names])
-    if all("target" in runs[name] for name in names):
-        found["the target's own rBridge"] = {
-            benchmark: np.array(
-                [runs[n]["target"]["checkpoints"][-1][benchmark]["rbridge"] for n in names]
-            )
-            for benchmark in benchmarks
+def calibration() -> World:
+    """The datasets that the quickstart's functions are fitted on."""
+    runs = _json(DESK / "calibration.json")["calibration"]
+    names = list(runs)
+    benchmarks = list(next(iter(runs.values()))["unigrams"])
+
+    def finals(model: str, column: str) -> dict[str, Array]:
+        return {
+            b: np.array([runs[n][model]["checkpoints"][-1][b][column] for n in names])
+            for b in benchmarks
         }
-    return found
+
+    return World(
+        "calibration runs",
+        names,
+        finals("target", "correct"),
+        {
+            LAST: finals("proxy", "rbridge"),
+            "unigrams": {b: np.array([runs[n]["unigrams"][b] for n in names]) for b in benchmarks},
+            "the target itself": finals("target", "rbridge"),
+        },
+    )
 
 
 def same_words() -> World:
@@ -129,9 +154,9 @@ def same_words() -> World:
         names,
         {"stories-tiny": truth},
         {
-            "rBridge": column("quarter", "rbridge"),
+            LAST: column("quarter", "rbridge"),
             "unigrams": column("quarter", "ngram1_trace_nll"),
-            "the target's own rBridge": column("target", "rbridge"),
+            "the target itself": column("target", "rbridge"),
         },
     )
 
@@ -157,34 +182,27 @@ def draws(count: int, k: int) -> list[Array]:
     return [rng.permutation(count)[:k] for _ in range(DRAWS)]
 
 
-def from_calibration(prior: Prior) -> Iterator[dict[str, Any]]:
-    """The quickstart's candidates predicted from the calibration datasets alone, as is shipped."""
-    world, runs = quickstart(), _json(DESK / "calibration.json")["calibration"]
-    names = list(runs)
-    scores = scores_of(runs, names, list(world.truth))
-    for score in ("rBridge", "unigrams"):
+def to_candidates(prior: Prior) -> Iterator[dict[str, Any]]:
+    """The quickstart's candidates predicted from the calibration runs alone, as is shipped."""
+    known, world = calibration(), quickstart()
+    for score in (LAST, "unigrams"):
         for benchmark, y in world.truth.items():
-            fitted = [runs[n]["target"]["checkpoints"][-1][benchmark]["correct"] for n in names]
-            split = (scores[score][benchmark], np.array(fitted), world.scores[score][benchmark], y)
-            for row in judged(benchmark, *split, prior):
-                yield {
-                    "world": "calibration runs to the quickstart's candidates",
-                    "score": score,
-                    "datasets": len(names),
-                    **row,
-                }
+            fitted = (known.scores[score][benchmark], known.truth[benchmark])
+            for row in judged(benchmark, *fitted, world.scores[score][benchmark], y, prior):
+                where = {"world": "calibration runs to quickstart", "score": score}
+                yield {**where, "datasets": len(known.datasets), **row}
 
 
 def across(worlds: Sequence[World], prior: Prior) -> Iterator[dict[str, Any]]:
     """Each world predicted from the other, which `predict` refuses: other items, other targets."""
     for here, there in (worlds, worlds[::-1]):
-        for first, x in here.scores["rBridge"].items():
-            for second, away in there.scores["rBridge"].items():
+        for first, x in here.scores[LAST].items():
+            for second, away in there.scores[LAST].items():
                 split = (x, here.truth[first], away, there.truth[second])
                 for row in judged(second, *split, prior):
                     yield {
                         "world": f"{here.name} to {there.name}",
-                        "score": "rBridge",
+                        "score": LAST,
                         "datasets": len(x),
                         **row,
                     }
@@ -216,12 +234,15 @@ def measured(function: TransferFunction, x: Array, truth: Array) -> dict[str, fl
     right = (truth[first] > truth[second])[differ] == (stated > 0.5)
     stated = np.maximum(stated, 1 - stated)
     sure = stated > SURE
-    order = decision_accuracy(pd.Series(predicted), pd.Series(truth), lower_is_better=False)
+    order = np.nan
+    if differ.any():
+        ranked = pd.Series(predicted), pd.Series(truth)
+        order = decision_accuracy(*ranked, lower_is_better=False).decision_accuracy
     return {
         "error": 100 * float(np.abs(predicted - truth).mean()),
         "held": float(((low <= truth) & (truth <= high)).mean()),
         "width": 100 * float((high - low).mean()),
-        "order": order.decision_accuracy,
+        "order": order,
         "pairs": len(stated),
         "sure": int(sure.sum()),
         "sure_stated": float(stated[sure].sum()),
