@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from dataselect.decisions.agreement import decision_accuracy
 from dataselect.decisions.ranking import win_probabilities
+from dataselect.transfer.file import read_transfer_file
 from dataselect.transfer.fitting import fit_function
 from dataselect.transfer.function import Provenance, Setting, TransferFunction
 from dataselect.transfer.prior import Prior
@@ -37,6 +38,7 @@ from dataselect.transfer.spread import LEAST_DATASETS
 HERE = Path(__file__).parent
 DESK = HERE.parent / "desk_scale"
 SAME = HERE.parent / "same_words"
+SHIPPED = HERE.parents[1] / "stages" / "quickstart" / "transfer.json"
 PROVENANCE = Provenance(Setting(*[None] * 8), "a synthetic world", "worlds.py")
 COUNTS = (1, 2, 3, 5)
 DRAWS, SEED, CONFIDENCE = 60, 0, 0.9
@@ -191,6 +193,10 @@ def to_candidates(prior: Prior) -> Iterator[dict[str, Any]]:
             for row in judged(benchmark, *fitted, world.scores[score][benchmark], y, prior):
                 where = {"world": "calibration runs to quickstart", "score": score}
                 yield {**where, "datasets": len(known.datasets), **row}
+    for benchmark, function in read_transfer_file(SHIPPED).items():
+        figures_of = measured(function, world.scores[LAST][benchmark], world.truth[benchmark])
+        where = {"world": "calibration runs to quickstart", "score": LAST, "method": "as shipped"}
+        yield {**where, "datasets": function.datasets, **figures_of}
 
 
 def across(worlds: Sequence[World], prior: Prior) -> Iterator[dict[str, Any]]:
@@ -254,11 +260,12 @@ def figures(rows: pd.DataFrame) -> dict[str, float | None]:
     """Means over draws and benchmarks; of probabilities above .9 over all their pairs."""
     sure, pairs = float(rows["sure"].sum()), float(rows["pairs"].sum())
     known = rows["held"].notna().all()
+    order = rows["order"].mean()
     return {
         "error": float(rows["error"].mean()),
         "held": float(rows["held"].mean()) if known else None,
         "width": float(rows["width"].mean()) if known else None,
-        "order": float(rows["order"].mean()),
+        "order": None if np.isnan(order) else float(order),
         "sure_share": sure / pairs if pairs else None,
         "sure_stated": float(rows["sure_stated"].sum() / sure) if sure else None,
         "sure_true": float(rows["sure_true"].sum() / sure) if sure else None,
