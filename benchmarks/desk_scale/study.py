@@ -1,4 +1,4 @@
-"""Measure what the quickstart's ranking is worth, and fit its transfer functions.
+"""Measure what the quickstart's ranking is worth, and what one calibration run is.
 
     python benchmarks/desk_scale/study.py [--store DIR] [--jobs N]
 
@@ -7,9 +7,9 @@ truth), proxies of several budgets, and Stage 2's proxy on every candidate. Then
 
 - decision accuracy and Kendall's tau of each metric against the targets' generated answers;
 - a transfer function fitted on the checkpoints of one calibration candidate alone, proxy against
-  target at equal tokens, and its error on the other candidates, on which nothing was fitted;
-- writes `results.json` here, and for the quickstart `candidates/quickstart/target_accuracy.csv`
-  and `stages/quickstart/transfer.json`.
+  target at equal tokens, and its error on the other candidates, on which nothing was fitted. The
+  functions that the quickstart ships are fitted on other datasets (`calibration.py`);
+- writes `results.json` here, and for the quickstart `candidates/quickstart/target_accuracy.csv`.
 
 About 2 hours on two cores; interrupted, it goes on where it was.
 """
@@ -45,7 +45,6 @@ from dataselect.stages.scores import StageScores
 from dataselect.stages.screen import aggregate_metric
 from dataselect.stages.stage import run_stage
 from dataselect.store import Store, write_atomic
-from dataselect.transfer.file import to_json
 from dataselect.transfer.function import Provenance, Setting, TransferFunction, fit
 from dataselect.units import parse_count
 
@@ -103,7 +102,6 @@ def main() -> None:
         "by_candidate": _by_candidate(screens["0.5M"], accuracy),
     }
     _write(HERE / "results.json", json.dumps(results, indent=1))
-    _write(ROOT / "stages/quickstart/transfer.json", to_json(functions.values()))
     _write(
         ROOT / "candidates/quickstart/target_accuracy.csv",
         accuracy.rename_axis("id").to_csv(float_format="%.4f"),

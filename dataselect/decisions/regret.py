@@ -12,7 +12,7 @@ Where the truth is known for some candidates only, everything is about these; `u
 others.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -38,6 +38,8 @@ class CheckedPrediction:
     """What the target reached."""
     constant: float
     """What is predicted without any proxy: the mean accuracy of the calibration runs."""
+    fitted: bool = False
+    """Whether the candidate is one of the calibration runs, so that nothing is tested."""
 
     @property
     def held(self) -> bool | None:
@@ -110,6 +112,7 @@ def known_truth(
     constants: Mapping[str, float],
     tokens: Mapping[str, int],
     cuts: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    fitted: Collection[str] = (),
 ) -> KnownTruth | None:
     """Judge a choice; None if the target accuracy of no candidate is known.
 
@@ -118,7 +121,7 @@ def known_truth(
     mean accuracy over the benchmarks of `constants`, with the ends of its interval, if any.
     `constants`: by predicted benchmark, the mean accuracy of its calibration runs. `tokens`:
     training tokens of the proxies, by candidate. `cuts`: candidates that each stage kept, in the
-    order of the stages, for the parts that they lost.
+    order of the stages, for the parts that they lost. `fitted`: those that are calibration runs.
     """
     accuracy = {name: _mean(truth[name]) for name in candidates if name in truth}
     if not accuracy:
@@ -136,7 +139,7 @@ def known_truth(
         for name, (value, low, high) in predicted.items():
             if name in accuracy:
                 true = _mean({each: truth[name][each] for each in constants})
-                checked[name] = CheckedPrediction(value, low, high, true, constant)
+                checked[name] = CheckedPrediction(value, low, high, true, constant, name in fitted)
     return KnownTruth(
         accuracy=accuracy,
         unknown=tuple(name for name in candidates if name not in accuracy),

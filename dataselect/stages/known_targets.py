@@ -9,6 +9,7 @@ from dataselect.decisions.regret import KnownTruth, known_truth
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.results import StageResults
 from dataselect.stages.screen_by_counting import STAGE0, go_on
+from dataselect.transfer.applies import fitted_on
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +50,7 @@ def judge(
             name: float(np.mean([accuracy for _, accuracy in function.points]))
             for name, function in functions.items()
         },
+        fitted=fitted_on(functions, list(overall)),
         # Without all of them it is not known who has the most.
         tokens={name: count for name, count in tokens.items() if count is not None}
         if None not in tokens.values()

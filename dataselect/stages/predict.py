@@ -21,7 +21,7 @@ from dataselect.stages.proxy_origins import StageName, step_title
 from dataselect.stages.scores import StageScores
 from dataselect.stages.screen import Screening
 from dataselect.stages.stage import run_stage
-from dataselect.transfer.applies import check_all
+from dataselect.transfer.applies import check_all, fitted_on, no_test
 from dataselect.transfer.file import read_transfer_file
 from dataselect.transfer.forecast import Forecast, Scores, doubts, forecast, with_seed_noise
 from dataselect.transfer.function import Setting, TransferFunction
@@ -92,7 +92,7 @@ def predict(experiment: Experiment, chosen: Predict, before: Sequence[Screening]
     )
     everywhere = len(functions) == len(tables) and bool(forecasts.counted)
     compared = everywhere and all(functions[name].has_intervals for name in forecasts.counted)
-    notes += doubts(functions, forecasts.counted)
+    notes += [*no_test(fitted_on(functions, by_score)), *doubts(functions, forecasts.counted)]
     if everywhere and not compared:
         notes.append("so survivors are ranked by score, not by predicted accuracy")
     if not compared:

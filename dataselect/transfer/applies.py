@@ -2,10 +2,11 @@
 
 A function is refused where a difference changes the meaning of the numbers. A warning is given
 where a difference shifts the score by an unknown amount, and where one side is unknown, so that
-nothing can be checked.
+nothing can be checked. A candidate that a function was fitted on is named, for its accuracy is
+known and says nothing of how good predictions are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dataselect.transfer.function import Setting, TransferFunction
 from dataselect.units import format_count
@@ -104,6 +105,23 @@ def check_applies(
         moves = "rises" if function.rising else "falls"
         warnings.append(f"{name} {moves} with the score: its calibration points are mostly noise")
     return refusal, warnings
+
+
+def fitted_on(functions: Mapping[str, TransferFunction], candidates: Sequence[str]) -> list[str]:
+    """Candidates whose own targets a function was fitted on, by the names of its datasets."""
+    known = {name for each in functions.values() for name in each.provenance.datasets}
+    return [name for name in candidates if name in known]
+
+
+def no_test(fitted: Sequence[str]) -> list[str]:
+    """A remark on candidates that are calibration data themselves; none if there are none."""
+    if not fitted:
+        return []
+    were, their = ("was", "its") if len(fitted) == 1 else ("were", "their")
+    return [
+        f"{', '.join(fitted)} {were} among the datasets that the functions were fitted on:"
+        f" {their} prediction is no test of them"
+    ]
 
 
 def _differ(then: object, now: object) -> bool:

@@ -26,6 +26,11 @@ def numbered(pairs: Pairs) -> Index:
     return np.array([places[name] for name in pairs.groups], dtype=np.int64)
 
 
+def named(pairs: Pairs) -> tuple[str, ...]:
+    """Names of the datasets, in the order of rows; empty where rows have no group."""
+    return tuple(name for name in dict.fromkeys(pairs.groups) if name)
+
+
 def seeds_averaged(pairs: Pairs) -> Pairs:
     """One row for the seeds of each checkpoint, in the order of their first rows."""
     rows: dict[tuple[str, float, float], list[int]] = {}

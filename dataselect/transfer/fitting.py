@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataselect.transfer.chance import known_chance
-from dataselect.transfer.datasets import numbered, runs_in_order, seeds_averaged
+from dataselect.transfer.datasets import named, numbered, runs_in_order, seeds_averaged
 from dataselect.transfer.function import Provenance, TransferFunction, check_points
 from dataselect.transfer.held_out import Method, Predictor, RowMethod
 from dataselect.transfer.isotonic import fit_steps, step_values
@@ -117,12 +117,13 @@ class RobustWay:
     def fit(self, pairs: Pairs) -> TransferFunction:
         """The function of prepared pairs."""
         x, y, ids = pairs.metric, pairs.accuracy, numbered(pairs)
+        provenance = replace(self.provenance, datasets=named(pairs))
         if self.prior is not None:
             return fit_with_prior(
                 x,
                 y,
                 benchmark=pairs.benchmark,
-                provenance=self.provenance,
+                provenance=provenance,
                 chance=self.chance,
                 falling=self.falling,
                 datasets=ids,
@@ -132,7 +133,7 @@ class RobustWay:
             x,
             y,
             benchmark=pairs.benchmark,
-            provenance=self.provenance,
+            provenance=provenance,
             chance=self.chance,
             falling=self.falling,
             blocks=blocks(pairs.tokens, pairs.groups),

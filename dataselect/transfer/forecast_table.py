@@ -17,7 +17,7 @@ from dataselect.decisions.table_pairs import by_seed, names_of
 from dataselect.errors import InputError
 from dataselect.formats.in_memory import Origin, Table
 from dataselect.formats.score_table import ScoreTable, read_score_table
-from dataselect.transfer.applies import check_all
+from dataselect.transfer.applies import check_all, fitted_on, no_test
 from dataselect.transfer.forecast import Forecasts, doubts, forecast, seed_scores
 from dataselect.transfer.function import TransferFunction
 from dataselect.transfer.setting_file import SettingFile
@@ -131,7 +131,7 @@ def forecast_table(
         every_benchmark=settings.every_benchmark,
     )
     if not settings.same_data:
-        notes += doubts(used, forecasts.counted)
+        notes += [*no_test(fitted_on(used, ids)), *doubts(used, forecasts.counted)]
     single = [name for name in used if values[name].count(axis=1).max() < 2]
     if single:
         notes.append(

@@ -86,6 +86,9 @@ class Provenance:
     checkpoints: tuple[str, ...] = ()
     """Names of the checkpoints behind the points, each with its commit or a hash of its files;
     empty if unknown."""
+    datasets: tuple[str, ...] = ()
+    """Names of the datasets behind the points, the table's groups; empty if unknown. A candidate of
+    such a name is not predicted but was fitted."""
 
 
 @dataclass(frozen=True)

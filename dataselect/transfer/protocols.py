@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from dataselect.transfer.curves import NoFitError, best_curve, r_squared
-from dataselect.transfer.datasets import numbered
+from dataselect.transfer.datasets import named, numbered
 from dataselect.transfer.fitting import RobustWay, prepare, robust_methods
 from dataselect.transfer.function import Provenance, TransferFunction, check_points, fit
 from dataselect.transfer.held_out import (
@@ -158,7 +158,8 @@ def fit_paper(pairs: Pairs, provenance: Provenance, seed: int) -> PaperFit:
     Raises InputError when there are too few points or no family fits.
     """
     check_points(pairs.metric, pairs.accuracy, LEAST_FOR_PAPER, pairs.benchmark)
-    provenance = replace(provenance, method="paper: the family with the highest train R²")
+    method = "paper: the family with the highest train R²"
+    provenance = replace(provenance, method=method, datasets=named(pairs))
     function = fit(pairs.metric, pairs.accuracy, benchmark=pairs.benchmark, provenance=provenance)
     r2, maes, wins = [], [], Counter[str]()
     for train, test in published_folds(len(pairs), seed):

@@ -61,6 +61,33 @@ def test_the_transfer_file_is_the_commands_and_says_what_made_it(tmp_path: Path)
     assert (tmp_path / "ours.json").read_bytes() == (tmp_path / "theirs.json").read_bytes()
 
 
+@pytest.mark.parametrize("protocol", ["robust", "paper"])
+def test_the_functions_name_their_datasets_and_predict_says_which_are_candidates(
+    tmp_path: Path, protocol: str
+) -> None:
+    rng = np.random.default_rng(0)
+    x = np.linspace(0.8, 1.6, 12)
+    table = pd.DataFrame(
+        {
+            "benchmark": "arc",
+            "metric": x,
+            "accuracy": 0.9 - x / 3 + rng.normal(0, 0.01, 12),
+            "group": [f"d{i // 2}" for i in range(12)],
+            "tokens": [1e9, 2e9] * 6,
+        }
+    )
+    ds.fit_transfer(table, protocol=protocol).write(  # type: ignore[arg-type]
+        tmp_path / "functions.json"
+    )
+    (made,) = read_transfer_file(tmp_path / "functions.json").values()
+    assert made.provenance.datasets == tuple(f"d{i}" for i in range(6))
+    scores = pd.DataFrame({"id": ["new", "d2"], "arc": [1.0, 1.2]})
+    told = ds.predict(scores, tmp_path / "functions.json").notes
+    assert any(note.startswith("d2 was among the datasets that") for note in told)
+    later = ds.predict(scores, tmp_path / "functions.json", same_data=True).notes
+    assert not any("was among the datasets" in note for note in later)
+
+
 def test_predictions_and_the_command_give_the_same_document_and_file(
     tmp_path: Path, fitted: ds.TransferFit
 ) -> None:

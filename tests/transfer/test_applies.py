@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dataselect.transfer.applies import check_all, check_applies
+from dataselect.transfer.applies import check_all, check_applies, fitted_on, no_test
 from dataselect.transfer.function import Provenance, Setting, TransferFunction, fit
 
 SETTING = Setting(32_000, 640_000, 1_000, 20_000, "t1", "b1", "k1", 1)
@@ -47,3 +47,16 @@ def test_a_function_against_the_scores_direction_is_warned_of_where_that_is_know
         )
         assert f"{moves} with the score" in warnings[0]
         assert check_applies(function("arc", slope), SETTING, lower_is_better=None) == (None, [])
+
+
+def test_candidates_that_a_function_was_fitted_on_are_named() -> None:
+    plain = function("arc")
+    known = replace(plain, provenance=replace(plain.provenance, datasets=("c4", "dolma")))
+    functions = {"arc": known, "csqa": function("csqa")}
+    assert fitted_on(functions, ["web", "dolma", "c4"]) == ["dolma", "c4"]
+    assert fitted_on({"csqa": plain}, ["c4"]) == []
+    assert no_test(["dolma", "c4"]) == [
+        "dolma, c4 were among the datasets that the functions were fitted on: their prediction is"
+        " no test of them"
+    ]
+    assert no_test([]) == []

@@ -40,8 +40,8 @@ def test_a_robust_function_comes_back_and_says_the_same() -> None:
     np.testing.assert_array_equal(found.intervals(X, 0.9), ROBUST.intervals(X, 0.9))
 
 
-def test_the_shipped_file_of_the_first_schema_predicts_as_ever() -> None:
-    path = Path(__file__).parents[2] / "stages/quickstart/transfer.json"
+def test_a_file_of_the_first_schema_predicts_as_ever() -> None:
+    path = Path(__file__).parent / "schema_1.json"
     document = json.loads(path.read_text())
     assert document["schema"] == 1
     for written, function in zip(

@@ -7,7 +7,8 @@
     best[], chosen, regret, lost_in_cut, random_regret
     lost_by_cut    by stage: its part of lost_in_cut
     first_by       by metric of Stage 1: chosen[], accuracy, regret
-    predictions    by candidate: predicted, low, high, true, constant, held, error, constant_error
+    predictions    by candidate: predicted, low, high, true, constant, fitted, held, error,
+                   constant_error; those of calibration runs (`fitted`) are in no count or mean
     not_compared[] predicted benchmarks that the file of known accuracies lacks
 
 The rest are views of the document alone.
@@ -34,6 +35,10 @@ _HEADINGS = {
     "constant": "error of a constant",
 }
 """Headings of `truth_rows` where there is room."""
+_FITTED = "fitted"
+"""In place of whether an interval held, for a candidate that is a calibration run."""
+_ALL = {1: "it", 2: "both"}
+"""All intervals, in words, by their number."""
 
 
 def truth_part(truth: "KnownTruth | None") -> dict[str, Any] | None:
@@ -95,6 +100,8 @@ def truth_rows(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]
 
 
 def _judged(checked: Mapping[str, Any]) -> list[str]:
+    if checked["fitted"]:
+        return [_FITTED, "", ""]
     return [
         {True: "yes", False: "no", None: "–"}[checked["held"]],
         numbers.points(checked["error"]),
@@ -174,30 +181,52 @@ def _lost(document: Mapping[str, Any], truth: Mapping[str, Any]) -> str:
 
 
 def _predictions(document: Mapping[str, Any], truth: Mapping[str, Any]) -> list[str]:
-    checks = list(truth["predictions"].values())
     if truth["not_compared"]:
         names = _listed(truth["not_compared"])
         return [f"Predictions cannot be checked: the known accuracies have no column for {names}."]
+    checks = {name: each for name, each in truth["predictions"].items() if not each["fitted"]}
+    fitted = [name for name in truth["predictions"] if name not in checks]
     if not checks:
-        return []
-    judged = [each["held"] for each in checks if each["held"] is not None]
-    share = f"{100 * document['decision']['confidence']:g}%"
-    held = f"{sum(judged)} of {len(judged)} {share} intervals held"
-    if not judged:
-        held = "The transfer functions give no intervals"
+        return _calibration_runs(fitted, "so no prediction is tested")
     error, constant = (
-        sum(each[key] for each in checks) / len(checks) for key in ("error", "constant_error")
+        sum(each[key] for each in checks.values()) / len(checks)
+        for key in ("error", "constant_error")
     )
+    level = next(iter(checks.values()))["constant"]
     words = (
-        f"{held}; predictions are off by "
+        f"{_intervals(document, checks)}; predictions are off by "
         f"{numbers.points(error)} points on average, and a constant "
-        f"({numbers.percent(checks[0]['constant'])}, the mean of the calibration runs) by "
+        f"({numbers.percent(level)}, the mean of the calibration runs) by "
         f"{numbers.points(constant)}."
     )
     means = truth["accuracy"]
-    if any(abs(each["true"] - means[name]) > 1e-9 for name, each in truth["predictions"].items()):
+    if any(abs(each["true"] - means[name]) > 1e-9 for name, each in checks.items()):
         words += " They are compared on the predicted benchmarks, truth and choice on all."
-    return [words]
+    return [*_calibration_runs(fitted, "left out of what follows"), words]
+
+
+def _calibration_runs(fitted: list[str], so: str) -> list[str]:
+    """That candidates are no test of the functions, since these were fitted on them."""
+    if not fitted:
+        return []
+    words = "is one" if len(fitted) == 1 else "are some"
+    return [f"{_listed(fitted)} {words} of the calibration runs, {so}."]
+
+
+def _intervals(document: Mapping[str, Any], checks: Mapping[str, Mapping[str, Any]]) -> str:
+    """How many intervals held, and whose missed."""
+    judged = {name: each["held"] for name, each in checks.items() if each["held"] is not None}
+    if not judged:
+        return "The transfer functions give no intervals"
+    held = sum(judged.values())
+    share = f"{100 * document['decision']['confidence']:g}%"
+    words = f"{held} of {len(judged)} {share} interval{'s' * (len(judged) > 1)} held"
+    missed = [name for name, each in judged.items() if not each]
+    if not missed:
+        return words
+    if held:
+        return f"{words}, {'that' if len(missed) == 1 else 'those'} of {_listed(missed)} missed"
+    return f"{words}, {_ALL.get(len(missed), 'all')} missed"
 
 
 def _simpler(truth: Mapping[str, Any]) -> str:

@@ -67,9 +67,45 @@ def test_intervals_and_errors_are_counted_beside_those_of_a_constant(
     held = truth_sentences(document(selection))[1]
     errors = (abs(0.7 - constant) + abs(0.6 - constant)) / 2
     assert held == (
-        "1 of 2 90% intervals held; predictions are off by 3.3 points on average, and a constant "
+        "1 of 2 90% intervals held, that of good missed; predictions are off by 3.3 points on "
+        "average, and a constant "
         f"({100 * constant:.1f}%, the mean of the calibration runs) by {100 * errors:.1f}."
     )
+
+
+def test_a_calibration_run_is_marked_and_in_no_count(make_selection: MakeSelection) -> None:
+    selection = fitted_on(make_selection(targets=ALL), "good", "elsewhere")
+    made = document(selection)
+    assert [made["truth"]["predictions"][name]["fitted"] for name in ("good", "fair")] == [
+        True,
+        False,
+    ]
+    said = truth_sentences(made)
+    assert said[1] == "good is one of the calibration runs, left out of what follows."
+    assert said[2].startswith("1 of 1 90% interval held; predictions are off by 1.7 points")
+    row = next(line for line in readme(made, "again").splitlines() if "| `good` | 65.0" in line)
+    assert row.split("|")[4:7] == [" 70.0 ", " fitted ", "  "]
+    both = truth_sentences(document(fitted_on(make_selection(targets=ALL), "good", "fair")))
+    assert both[1] == (
+        "good and fair are some of the calibration runs, so no prediction is tested."
+    )
+
+
+def test_if_no_interval_held_that_is_said_in_words(make_selection: MakeSelection) -> None:
+    said = truth_sentences(document(make_selection(targets={**ALL, "fair": 0.1})))[1]
+    assert said.startswith("0 of 2 90% intervals held, both missed; predictions are off by")
+
+
+def fitted_on(selection: Selection, *names: str) -> Selection:
+    """The same selection by functions that were fitted on datasets of these names."""
+    assert selection.prediction is not None
+    functions = {
+        name: replace(each, provenance=replace(each.provenance, datasets=names))
+        for name, each in selection.prediction.functions.items()
+    }
+    prediction = replace(selection.prediction, functions=functions)
+    selection = replace(selection, prediction=prediction)
+    return replace(selection, truth=judged(selection, {n: {"sums": v} for n, v in ALL.items()}))
 
 
 def test_without_predictions_only_the_choice_is_judged(make_selection: MakeSelection) -> None:
