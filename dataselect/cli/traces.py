@@ -58,6 +58,13 @@ class FormName(StrEnum):
     plain = "plain"
 
 
+class PartName(StrEnum):
+    """What of a frontier model's answer becomes the trace."""
+
+    answer = "answer"
+    thinking = "thinking"
+
+
 def pull(
     benchmarks: Annotated[
         str, typer.Option("--benchmarks", help="Known benchmarks, comma-separated.")
@@ -95,11 +102,19 @@ def build(
     ] = None,
     key_variable: KeyVariable = "OPENAI_API_KEY",
     form: Annotated[
-        FormName,
+        FormName | None,
         typer.Option(
-            "--form", help="Answer format: json, as in the paper, or plain text between marks."
+            "--form",
+            help="Answer format: json, as in the paper, or plain text between marks. "
+            "[json; plain where JSON mode changes probabilities]",
         ),
-    ] = FormName.json,
+    ] = None,
+    part: Annotated[
+        PartName,
+        typer.Option(
+            "--part", help="The trace: the answer's reasoning, or a reasoning model's thinking."
+        ),
+    ] = PartName.answer,
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", min=1, help="Most tokens of an answer.")
     ] = 2048,
@@ -159,7 +174,14 @@ def build(
         if wait is not None and not batch:
             raise InputError("--wait", "it needs --batch", "add --batch")
         endpoint = Endpoint(model, base_url, key_variable, concurrency=concurrency)
-        options = BuildOptions(form.value, max_tokens, max_usd, prices, repair_latex)
+        options = BuildOptions(
+            None if form is None else form.value,
+            max_tokens,
+            max_usd,
+            prices,
+            repair_latex,
+            part.value,
+        )
         today = datetime.now(UTC).date().isoformat()
         make = partial(build_batch, wait=Wait(wait)) if batch else build_traces
         try:

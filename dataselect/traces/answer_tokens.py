@@ -51,6 +51,9 @@ class AnswerTokens:
     hidden: int
     """How many tokens of hidden thinking come before; whitespace alone is none."""
 
+    before: tuple[ServerToken, ...] = ()
+    """All tokens before, with whitespace and tags, the last one without what is the answer's."""
+
 
 def answer_tokens(content: str, tokens: Sequence[ServerToken]) -> AnswerTokens:
     """The tokens that spell `content`.
@@ -69,11 +72,11 @@ def answer_tokens(content: str, tokens: Sequence[ServerToken]) -> AnswerTokens:
             raise AlignmentError("several runs of its tokens spell its answer")
         if found:
             cut = _cut(tokens, pieces, *found.pop())
-            return replace(cut, tokens=_joined(data, cut.tokens))
+            return replace(cut, tokens=join_split_letters(data, cut.tokens))
     # Raises where the tokens do not begin with the answer either.
     completion_letter_probabilities(content, tokens)
     _refuse_more(data, pieces)
-    return AnswerTokens(_joined(data, tokens), 0)
+    return AnswerTokens(join_split_letters(data, tokens), 0)
 
 
 def _ends(spelt: bytes) -> Iterator[int]:
@@ -146,6 +149,7 @@ def _cut(
 ) -> AnswerTokens:
     """The tokens that spell bytes `start` to `end`, with the empty ones between them."""
     kept: list[ServerToken] = []
+    before: list[ServerToken] = []
     hidden, at = 0, 0
     for token, piece in zip(tokens, pieces, strict=True):
         first, last = max(at, start), min(at + len(piece), end)
@@ -159,14 +163,18 @@ def _cut(
             )
         elif not piece and start <= at < end:
             kept.append(token)
-        if at < start and piece[: start - at].strip(_SPACE):
-            hidden += 1
+        if at < start:
+            shown = piece[: start - at]
+            hidden += bool(shown.strip(_SPACE))
+            whole = len(shown) == len(piece)
+            text = shown.decode("utf-8", "replace")
+            before.append(token if whole else ServerToken(text, shown, token.logprob))
         at += len(piece)
-    return AnswerTokens(tuple(kept), hidden)
+    return AnswerTokens(tuple(kept), hidden, tuple(before))
 
 
-def _joined(data: bytes, tokens: Sequence[ServerToken]) -> tuple[ServerToken, ...]:
-    """The tokens, with letters of several tokens that the last one shows taken out of it.
+def join_split_letters(data: bytes, tokens: Sequence[ServerToken]) -> tuple[ServerToken, ...]:
+    """The tokens of `data`, with letters of several tokens that the last one shows taken out of it.
 
     Such a letter is a token of its own here, with the mean probability of its parts.
     """
