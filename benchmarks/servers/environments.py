@@ -33,6 +33,9 @@ class Server:
     shown: tuple[str, ...]
     """The distributions whose versions are recorded."""
 
+    removed: tuple[str, ...] = ()
+    """What is taken out again."""
+
     variables: Mapping[str, str] = field(default_factory=dict)
     """Environment variables for installing and running it."""
 
@@ -48,6 +51,9 @@ def environment(server: Server, work: Path) -> Path:
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
         command = [str(python), "-m", "pip", "install", *server.packages]
         subprocess.run(command, check=True, env=os.environ | dict(server.variables))
+        if server.removed:
+            command = [str(python), "-m", "pip", "uninstall", "-y", *server.removed]
+            subprocess.run(command, check=True)
         (folder / "done").touch()
     return python
 

