@@ -48,8 +48,8 @@ class Bench:
 
     def subject(self, address: str, name: str) -> Subject:
         """A running server of this model."""
-        scratch = self.work / "made"
-        scratch.mkdir(exist_ok=True)
+        scratch = self.work / "made" / address.rpartition(":")[2]
+        scratch.mkdir(parents=True, exist_ok=True)
         items = stories(SEED, self.arguments.items_asked)
         return Subject(address, name, self.model, self.tokenizer, self.reference, items, scratch)
 

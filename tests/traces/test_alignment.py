@@ -226,8 +226,11 @@ def test_tokens_that_do_not_spell_the_answer_are_refused(
     [
         # Each as a byte-level tokenizer cuts " 🍐!": the space with the emoji's first bytes.
         ([" ", "", "!"], [0, 1]),
-        (["a", " ", "", "", "!"], [2, 3]),
-        (["a", " ", "", "", "", "!"], [2, 3, 4]),
+        (["a", " ", "", "", "!"], [1, 2, 3]),
+        (["a", " ", "", "", "", "!"], [1, 2, 3, 4]),
+        (["a ", "", "", "!"], [1, 2]),
+        # A token for every byte, as SentencePiece falls back to.
+        (["a", " ", "", "", "", "", "!"], [2, 3, 4, 5]),
         # No token before it, so the one behind it has the rest.
         (["", "!"], [0, 1]),
     ],

@@ -5,10 +5,12 @@ tokens that do not spell their text. A single answer to a trivial question shows
 may be as long as those to the items, so a context that is too short for them is found too.
 
 Some servers (vLLM) report the probabilities after a JSON grammar has masked the other tokens. Such
-a mask can only raise a probability, so where the answer begins with a likely token, the same
+a mask can only raise a probability. So where the answer begins with a likely token, the same
 question is asked once more without JSON mode, and the probabilities are compared up to the first
-other token. With a mask another form of answer is asked for (`build`), or JSON mode is left out,
-because the prompt asks for JSON anyway. A mask that changes nothing in this answer cannot be seen.
+other token. A model that writes JSON by itself shows no mask there, so it is then asked for a word
+and not for JSON, with JSON mode and without: a grammar forces a first token on it, and only a mask
+makes that token likely. With a mask another form of answer is asked for (`build`), or JSON mode is
+left out, because the prompt asks for JSON anyway.
 """
 
 import logging
@@ -38,6 +40,8 @@ from dataselect.traces.thinking import thinking_letters
 _log = logging.getLogger("dataselect")
 
 _QUESTION = "Ann has 17 apples and gives 5 of them to Ben. How many has Ann left, and why?"
+_NO_JSON = "Respond with one word in plain text, not with JSON."
+_FEW_TOKENS = 8
 _MAX_TOKENS = 256
 _CERTAIN = 1 - 1e-6
 # A grammar allows few first tokens, so the likeliest of them has most of the probability.
@@ -83,16 +87,13 @@ async def probe(
         # An answer that was cut short is enough for the checks.
         if reply.content.strip():
             _check(host, reply, form)
-            in_json_mode = form == "json" and "response_format" not in client.dialect.known
-            if in_json_mode and _first_probability(reply.tokens) > _MAYBE_FORCED:
+            if _in_json_mode(client, form) and _first_probability(reply.tokens) > _MAYBE_FORCED:
                 # The form decides only about JSON mode here; the question is the same.
                 free = await client.ask(
                     prompt, form="plain", max_tokens=max_tokens, billing=billing, attempt=attempt
                 )
-                if (raised := _raised_by_mask(reply.tokens, free.tokens)) is not None:
-                    text, masked, own = raised
-                    shown = f"{text!r} has {masked:.2g} with it, {own} without"
-                    raise MaskedError(f"JSON mode changes probabilities ({shown})", free)
+                _refuse_mask(reply, free, free)
+                await _force_json(client, task, billing, free)
             if part == "thinking" and reply.problem is None:
                 _check_thinking(host, reply)
             _warn(host, reply, form)
@@ -100,6 +101,34 @@ async def probe(
     reason = reply.problem or "no answer"
     fix = fix_for(reason) or f"add {other_form(form)}, or name another model"
     raise InputError(host, f"it gives no answer to a trivial question ({reason})", fix)
+
+
+def _in_json_mode(client: Client, form: Form) -> bool:
+    return form == "json" and "response_format" not in client.dialect.known
+
+
+async def _force_json(client: Client, task: str, billing: Billing, unforced: Reply) -> None:
+    """Raise MaskedError where JSON mode makes a token likely that the model does not want.
+
+    `unforced` is the answer to the question without JSON mode.
+    """
+    prompt = messages(_QUESTION, task, "plain")
+    # OpenAI takes JSON mode only for prompts with this word.
+    prompt[1] = {**prompt[1], "content": f"{_QUESTION}\n\n{_NO_JSON}"}
+    forced = await client.ask(prompt, form="json", max_tokens=_FEW_TOKENS, billing=billing)
+    if not forced.tokens or not _in_json_mode(client, "json"):
+        return
+    free = await client.ask(prompt, form="plain", max_tokens=_FEW_TOKENS, billing=billing)
+    if free.tokens:
+        _refuse_mask(forced, free, unforced)
+
+
+def _refuse_mask(forced: Reply, free: Reply, unforced: Reply) -> None:
+    """Raise MaskedError where the probabilities of two replies to one prompt show a mask."""
+    if (raised := _raised_by_mask(forced.tokens, free.tokens)) is not None:
+        text, masked, own = raised
+        shown = f"{text!r} has {masked:.2g} with it, {own} without"
+        raise MaskedError(f"JSON mode changes probabilities ({shown})", unforced)
 
 
 def _check(host: str, reply: Reply, form: Form) -> None:

@@ -340,6 +340,22 @@ def test_plain_text_is_asked_for_where_a_grammar_masks_tokens(
         build(server, out, BuildOptions("json", max_tokens=400))
 
 
+def test_a_mask_that_the_question_does_not_show_is_found_by_forcing_json(
+    server: BatchServer, out: Path
+) -> None:
+    def forced(body: dict[str, Any], completion: Completion) -> None:
+        if "not with JSON" in body["messages"][-1]["content"]:
+            masked(body, completion)
+
+    server.rework = forced
+    traces = build(server, out)
+    assert traces.header.notes["form"] == "plain"
+    # The question and the word, each with JSON mode and without, then the question in plain text.
+    probes = [r for r in server.requests if r.question.startswith(PROBE)]
+    assert ["response_format" in r.body for r in probes] == [True, False, True, False, False]
+    assert [r.body["max_tokens"] for r in probes] == [400, 400, 8, 8, 400]
+
+
 def test_the_chosen_form_and_what_the_probe_cost_are_known_after_a_stop(
     server: BatchServer, out: Path
 ) -> None:
@@ -402,7 +418,7 @@ def test_a_model_that_needs_the_grammar_is_asked_for_plain_text(
 def test_a_server_that_is_only_inexact_keeps_json_mode(server: BatchServer, out: Path) -> None:
     def noisy(body: dict[str, Any], completion: Completion) -> None:
         entries(completion)[0]["logprob"] = -0.01
-        for at in range(1, 20):
+        for at in range(1, min(20, len(entries(completion)))):
             p = 0.5 + (0.05 if (at % 2 == 0) == ("response_format" in body) else -0.05)
             entries(completion)[at]["logprob"] = math.log(p)
 
