@@ -346,6 +346,9 @@ def test_a_mask_that_the_question_does_not_show_is_found_by_forcing_json(
     def forced(body: dict[str, Any], completion: Completion) -> None:
         if "not with JSON" in body["messages"][-1]["content"]:
             masked(body, completion)
+        else:
+            # This model begins with a brace by itself.
+            entries(completion)[0]["logprob"] = -0.01
 
     server.rework = forced
     traces = build(server, out)
