@@ -21,6 +21,7 @@ from dataselect.traces.alignment import (
     ServerToken,
     completion_letter_probabilities,
 )
+from dataselect.traces.answer_tokens import answer_tokens
 from dataselect.traces.recording.completion import (
     Form,
     MalformedAnswerError,
@@ -177,7 +178,8 @@ class Comparison:
         self.without_text += sum(not token.text for token in tokens)
         expected, kinds = self._reference.letters(reply.content, tokens, ids, exact)
         try:
-            ours = completion_letter_probabilities(reply.content, reply.tokens)
+            own = answer_tokens(reply.content, reply.tokens).tokens
+            ours = completion_letter_probabilities(reply.content, own)
         except AlignmentError as error:
             self.problems[f"alignment: {error}"] += 1
             return

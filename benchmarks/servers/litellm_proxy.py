@@ -15,7 +15,8 @@ from typing import Any
 
 from checks import Bench, main
 from environments import Server, environment, serving
-from measure import KEY_VARIABLE, measure
+from measure import KEY_VARIABLE, measure, story_files, weigh
+from model import TASK
 from vllm_cpu import NAME, VLLM, command
 
 LITELLM = Server(
@@ -25,10 +26,17 @@ LITELLM = Server(
     variables={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"},
     ready="/health/liveliness",
 )
+# LiteLLM may be told that vLLM is vLLM, or that it is a server like OpenAI's.
+OTHER = "tiny-as-openai"
 _CONFIG = """model_list:
   - model_name: {name}
     litellm_params:
       model: hosted_vllm/{name}
+      api_base: {address}/v1
+      api_key: none
+  - model_name: {other}
+    litellm_params:
+      model: openai/{name}
       api_base: {address}/v1
       api_key: none
 general_settings:
@@ -57,12 +65,16 @@ def _in_front_of(address: str, bench: Bench) -> dict[str, Any]:
     config = bench.work / "litellm.yaml"
     # It does not start without a key of its own.
     key = os.environ[KEY_VARIABLE] = f"sk-{secrets.token_hex(16)}"
-    text = _CONFIG.format(name=NAME, address=address, key=key)
+    text = _CONFIG.format(name=NAME, other=OTHER, address=address, key=key)
     config.write_text(text, encoding="utf-8")
     start = [str(bench.python.parent / "litellm"), "--config", str(config)]
     start += ["--host", "127.0.0.1", "--port", "PORT"]
     with serving(LITELLM, bench.python, start, bench.work / "litellm.log") as front:
-        return {"exact": measure(bench.subject(front, NAME), thinks=False)}
+        other = bench.subject(front, OTHER)
+        return {
+            "hosted_vllm": measure(bench.subject(front, NAME), thinks=False),
+            "openai": {"weigh": weigh(other, *story_files(other, TASK))},
+        }
 
 
 if __name__ == "__main__":

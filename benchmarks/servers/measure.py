@@ -32,9 +32,12 @@ from dataselect.traces.recording.spending import Usage
 from dataselect.traces.trace import TraceSet, read_traces
 
 MAX_TOKENS = 220
+# Compiling a grammar takes some servers a minute on a busy machine.
+_TIMEOUT = 300
 KEY_VARIABLE = "KEY_OF_THE_SERVER"
 """The environment variable with the key of a server that wants one."""
 
+_SERVER = ("--key-variable", KEY_VARIABLE, "--concurrency", "2", "--timeout", str(_TIMEOUT))
 _ADDRESS = re.compile(r"127\.0\.0\.1:\d+")
 
 
@@ -134,8 +137,7 @@ async def ask(
     subject: Subject, prompts: dict[str, list[dict[str, str]]], form: Form
 ) -> dict[str, Reply]:
     """One reply for each prompt, through our client."""
-    # Compiling a grammar takes some servers a minute on a busy machine.
-    endpoint = Endpoint(subject.name, subject.url, KEY_VARIABLE, timeout_seconds=300, attempts=2)
+    endpoint = Endpoint(subject.name, subject.url, KEY_VARIABLE, _TIMEOUT, attempts=2)
     async with Client(endpoint) as client:
         return {
             item: await client.ask(prompt, form=form, max_tokens=MAX_TOKENS, billing=Unbilled())
@@ -173,7 +175,7 @@ def build(subject: Subject, task: str, name: str, *options: str) -> TraceSet | s
     out = subject.scratch / f"{name}.jsonl"
     arguments = ["--benchmark", str(benchmark), "--model", subject.name, "--out", str(out)]
     limit = () if "--max-tokens" in options else ("--max-tokens", str(MAX_TOKENS))
-    server = ["--base-url", subject.url, "--key-variable", KEY_VARIABLE, "--concurrency", "2"]
+    server = ["--base-url", subject.url, *_SERVER]
     return _command("traces", "build", *arguments, *server, *limit, *options, out=out)
 
 
@@ -181,8 +183,7 @@ def weigh(subject: Subject, benchmark: Path, rows: Path, *options: str) -> dict[
     """`traces weigh` by the server against the same command with the weights here."""
     arguments = [str(rows), "--benchmark", str(benchmark), *options]
     here, there = (subject.scratch / f"{rows.stem}-{side}.jsonl" for side in ("here", "there"))
-    server = ["--model", subject.name, "--base-url", subject.url, "--concurrency", "2"]
-    server += ["--key-variable", KEY_VARIABLE]
+    server = ["--model", subject.name, "--base-url", subject.url, *_SERVER]
     server += ["--tokenizer", str(subject.model), "--out", str(there)]
     by_server = _command("traces", "weigh", *arguments, *server, out=there)
     if isinstance(by_server, str):
