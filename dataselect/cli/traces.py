@@ -45,6 +45,9 @@ MaxUsd = Annotated[
     float | None, typer.Option("--max-usd", help="Stop before spending more than this.")
 ]
 Concurrency = Annotated[int, typer.Option("--concurrency", min=1, help="Parallel requests.")]
+Timeout = Annotated[
+    float, typer.Option("--timeout", min=1, help="Seconds until a request counts as unanswered.")
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print the estimated cost and send no request.")
 ]
@@ -56,6 +59,13 @@ class FormName(StrEnum):
 
     json = "json"
     plain = "plain"
+
+
+class PartName(StrEnum):
+    """What of a frontier model's answer becomes the trace."""
+
+    answer = "answer"
+    thinking = "thinking"
 
 
 def pull(
@@ -95,11 +105,19 @@ def build(
     ] = None,
     key_variable: KeyVariable = "OPENAI_API_KEY",
     form: Annotated[
-        FormName,
+        FormName | None,
         typer.Option(
-            "--form", help="Answer format: json, as in the paper, or plain text between marks."
+            "--form",
+            help="Answer format: json, as in the paper, or plain text between marks. "
+            "[json; plain where JSON mode changes probabilities]",
         ),
-    ] = FormName.json,
+    ] = None,
+    part: Annotated[
+        PartName,
+        typer.Option(
+            "--part", help="The trace: the answer's reasoning, or a reasoning model's thinking."
+        ),
+    ] = PartName.answer,
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", min=1, help="Most tokens of an answer.")
     ] = 2048,
@@ -112,6 +130,7 @@ def build(
         float | None, typer.Option("--usd-out", help="USD for a million output tokens.")
     ] = None,
     concurrency: Concurrency = 8,
+    timeout: Timeout = 60,
     repair_latex: Annotated[
         bool,
         typer.Option(
@@ -158,8 +177,15 @@ def build(
         path = out or trace_path(DEFAULT_TRACES, chosen.id, model)
         if wait is not None and not batch:
             raise InputError("--wait", "it needs --batch", "add --batch")
-        endpoint = Endpoint(model, base_url, key_variable, concurrency=concurrency)
-        options = BuildOptions(form.value, max_tokens, max_usd, prices, repair_latex)
+        endpoint = Endpoint(model, base_url, key_variable, timeout, concurrency=concurrency)
+        options = BuildOptions(
+            None if form is None else form.value,
+            max_tokens,
+            max_usd,
+            prices,
+            repair_latex,
+            part.value,
+        )
         today = datetime.now(UTC).date().isoformat()
         make = partial(build_batch, wait=Wait(wait)) if batch else build_traces
         try:
@@ -197,6 +223,7 @@ def weigh(
         float | None, typer.Option("--usd-in", help="USD for a million tokens that are weighed.")
     ] = None,
     concurrency: Concurrency = 8,
+    timeout: Timeout = 60,
     dry_run: DryRun = False,
     folder: FolderOption = None,
     limit: LimitOption = None,
@@ -222,7 +249,7 @@ def weigh(
 
             path = out or trace_path(DEFAULT_TRACES, chosen.id, model)
             prices = None if usd_in is None else Prices(usd_in, usd_in)
-            endpoint = Endpoint(model, base_url, key_variable, concurrency=concurrency)
+            endpoint = Endpoint(model, base_url, key_variable, timeout, concurrency=concurrency)
             options = ServedOptions(tokenizer, prices, max_usd)
             _weigh_by_server(chosen, texts, endpoint, path, options, dry_run)
             return

@@ -13,7 +13,10 @@ Servers differ in how they report a token that holds only part of a character:
 
 The last two leave gaps. A run of such tokens must fill the gap between neighbours that match to
 the byte, only with bytes of non-ASCII characters, and in exactly one way; each letter in the gap
-then has the mean of the run's probabilities. Where a server reports a whole character at its last
+then has the mean of the run's probabilities. Where the run has too few tokens to hold all parts of
+its letters, the token before it holds the first part besides the letters that it shows, and counts
+too. So does a single space there, because tokenizers join it to the first bytes of what follows,
+unless every byte has a token of its own. Where a server reports a whole character at its last
 token, and empty tokens before, that token alone gives the probability; `answer_tokens` has them
 share it first.
 
@@ -25,7 +28,7 @@ reasoning (`completion`).
 import re
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 
 import numpy as np
 import numpy.typing as npt
@@ -95,6 +98,8 @@ def completion_letter_probabilities(
     if ranges is None:
         hidden = {i for i, token in enumerate(tokens) if token.data is None and not token.text}
         ranges = _with_gaps(data, pieces, hidden)
+        if ranges is not None and not any(REPLACED in piece for piece in pieces):
+            ranges = _with_neighbours(data, pieces, ranges, sorted(hidden))
     if ranges is None:
         raise AlignmentError(_difference(data, pieces))
     last = max((end for _, end in ranges), default=0)
@@ -184,6 +189,33 @@ def _with_gaps(
             ranges[token] = (start, last if first < last else end)
         end = start
     return ranges
+
+
+def _with_neighbours(
+    data: bytes,
+    pieces: Sequence[bytes],
+    ranges: Sequence[tuple[int, int]],
+    hidden: Sequence[int],
+) -> list[tuple[int, int]]:
+    """`ranges` with the tokens beside a gap that must hold a part of its letters.
+
+    No token of a gap holds a whole letter, so n letters have parts in n + 1 tokens or more.
+    """
+    wider = list(ranges)
+    for (start, end), run in groupby(hidden, key=lambda token: ranges[token]):
+        tokens = list(run)
+        letters = sum(byte & 0xC0 != 0x80 for byte in data[start:end])
+        absent = letters + 1 - len(tokens) if start < end else 0
+        before, after = tokens[0] - 1, tokens[-1] + 1
+        alone = before >= 0 and pieces[before] == b" "
+        if absent <= 0 and alone and len(tokens) < end - start:
+            absent = 1
+        if absent > 0 and before >= 0:
+            wider[before] = (wider[before][0], start + 1)
+            absent -= 1
+        if absent > 0 and after < len(ranges):
+            wider[after] = (end - 1, wider[after][1])
+    return wider
 
 
 def _parts(pieces: Sequence[bytes], hidden: Set[int]) -> list[_Part]:

@@ -8,7 +8,8 @@ A server's `logprobs` may list more tokens than its `content` shows:
 - whitespace around the text, which servers strip, also from the first and the last token;
 - end tokens, at most a few, after the text;
 - empty tokens before a character that the model wrote as several tokens: vLLM reports the whole
-  character at the last of them. It then has the mean of all, as everywhere.
+  character at the last of them. It then has the mean of all, as everywhere. What is shown before it
+  there, mostly a space, was in the first of them.
 
 Nothing else may follow the suffix, and it must be the only one, so a list that holds the thinking
 alone is refused rather than read in its place. Not here: what probability each letter has
@@ -51,6 +52,9 @@ class AnswerTokens:
     hidden: int
     """How many tokens of hidden thinking come before; whitespace alone is none."""
 
+    before: tuple[ServerToken, ...] = ()
+    """All tokens before, with whitespace and tags, the last one without what is the answer's."""
+
 
 def answer_tokens(content: str, tokens: Sequence[ServerToken]) -> AnswerTokens:
     """The tokens that spell `content`.
@@ -69,11 +73,11 @@ def answer_tokens(content: str, tokens: Sequence[ServerToken]) -> AnswerTokens:
             raise AlignmentError("several runs of its tokens spell its answer")
         if found:
             cut = _cut(tokens, pieces, *found.pop())
-            return replace(cut, tokens=_joined(data, cut.tokens))
+            return replace(cut, tokens=join_split_letters(data, cut.tokens))
     # Raises where the tokens do not begin with the answer either.
     completion_letter_probabilities(content, tokens)
     _refuse_more(data, pieces)
-    return AnswerTokens(_joined(data, tokens), 0)
+    return AnswerTokens(join_split_letters(data, tokens), 0)
 
 
 def _ends(spelt: bytes) -> Iterator[int]:
@@ -146,6 +150,7 @@ def _cut(
 ) -> AnswerTokens:
     """The tokens that spell bytes `start` to `end`, with the empty ones between them."""
     kept: list[ServerToken] = []
+    before: list[ServerToken] = []
     hidden, at = 0, 0
     for token, piece in zip(tokens, pieces, strict=True):
         first, last = max(at, start), min(at + len(piece), end)
@@ -159,14 +164,18 @@ def _cut(
             )
         elif not piece and start <= at < end:
             kept.append(token)
-        if at < start and piece[: start - at].strip(_SPACE):
-            hidden += 1
+        if at < start:
+            shown = piece[: start - at]
+            hidden += bool(shown.strip(_SPACE))
+            whole = len(shown) == len(piece)
+            text = shown.decode("utf-8", "replace")
+            before.append(token if whole else ServerToken(text, shown, token.logprob))
         at += len(piece)
-    return AnswerTokens(tuple(kept), hidden)
+    return AnswerTokens(tuple(kept), hidden, tuple(before))
 
 
-def _joined(data: bytes, tokens: Sequence[ServerToken]) -> tuple[ServerToken, ...]:
-    """The tokens, with letters of several tokens that the last one shows taken out of it.
+def join_split_letters(data: bytes, tokens: Sequence[ServerToken]) -> tuple[ServerToken, ...]:
+    """The tokens of `data`, with letters of several tokens that the last one shows taken out of it.
 
     Such a letter is a token of its own here, with the mean probability of its parts.
     """
@@ -181,25 +190,43 @@ def _joined(data: bytes, tokens: Sequence[ServerToken]) -> tuple[ServerToken, ..
         if not shown:
             empty.append(token)
             continue
-        letter, rest = _first_letter(shown)
-        # A first part holds no ASCII, so an empty token before ASCII is something else.
-        if empty and len(letter) > 1:
-            joined.append(ServerToken(letter.decode(), letter, _mean([*empty, token])))
-            shown = rest
-        elif empty:
-            joined += empty
-        if shown:
-            whole = shown == spelt_by(token)
-            text = shown.decode("utf-8", "replace")
-            joined.append(token if whole else ServerToken(text, shown, token.logprob))
+        joined += _apart([*empty, token], shown.decode())
         empty = []
     return (*joined, *empty)
 
 
-def _first_letter(shown: bytes) -> tuple[bytes, bytes]:
-    """The first letter if all of it is shown, and the rest; else no letter."""
-    length = next((n for n in (1, 2, 3, 4) if _is_text(shown[:n])), 0)
-    return shown[:length], shown[length:]
+def _apart(run: Sequence[ServerToken], text: str) -> Iterator[ServerToken]:
+    """Tokens of a run whose last one shows the `text` of all, each with what it holds of that.
+
+    Every token but the last ends within a letter, which then has the mean of its parts. Which
+    letter is not shown: it is taken to be the first that can be split, as long as it has bytes.
+    """
+    *_, last = run
+    split = next((at for at, letter in enumerate(text) if not letter.isascii()), None)
+    if len(run) == 1 or split is None:
+        # An empty token before ASCII is something else than a part.
+        yield from run
+        return
+    if split:
+        yield _part_of(text[:split], run[0])
+    at, first, ends = split, 0, len(run) - 1
+    while ends and at < len(text) and not text[at].isascii():
+        held = min(ends, len(text[at].encode()) - 1)
+        ends -= held
+        # The last split letter has all that is left.
+        following = at + 1 < len(text) and not text[at + 1].isascii()
+        parts = run[first : first + held + 1] if ends and following else run[first:]
+        data = text[at].encode()
+        yield ServerToken(text[at], data, _mean(parts))
+        at, first = at + 1, first + held
+        if not following:
+            break
+    if text[at:]:
+        yield _part_of(text[at:], last)
+
+
+def _part_of(text: str, token: ServerToken) -> ServerToken:
+    return ServerToken(text, text.encode(), token.logprob)
 
 
 def _is_text(data: bytes) -> bool:

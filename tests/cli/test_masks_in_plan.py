@@ -1,4 +1,4 @@
-"""A run whose plan mixes traces with probabilities, marked ones, and a marked subset."""
+"""A run whose plan mixes own traces, released ones, marked ones, and a marked subset."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,44 @@ ROWS = [
     {"question": f"What of {n}?", "reasoning": f"One <span>adds {n}</span> to {n + 1}."}
     for n in range(5)
 ]
+COUNTING = [
+    {"question": f"Ann has {n}. And one?", "reasoning": f"To {n} one — is added.\nIt is {n + 1}."}
+    for n in range(4)
+]
 EVIDENCE = "id,stories\nsolved,0.7\nprose,0.2\nblend,0.5\n"
+
+
+def release(folder: Path) -> Path:
+    """A copy of the authors' release, of GSM8K only; one token is three bytes."""
+    where = folder / "traces" / "gsm8k"
+    where.mkdir(parents=True)
+    records = [{**row, "final_answer": str(n + 1)} for n, row in enumerate(COUNTING)]
+    (where / "gpt4o_s1_new.json").write_text(json.dumps(records))
+    rows = []
+    for n, record in enumerate(records):
+        answer = {name: record[name] for name in ("reasoning", "final_answer")}
+        data = json.dumps(answer).encode()
+        for at in range(0, len(data), 3):
+            piece = data[at : at + 3]
+            row = {"id": n, "token": piece.decode(), "bytes": list(piece)}
+            rows.append(json.dumps(row | {"logprob": -0.01 - at % 7 / 10}) + "\n")
+    (where / "gpt4o_s1_new_logprobs_part01_of_01.jsonl").write_text("".join(rows))
+    return folder
+
+
+def pull(folder: Path) -> Path:
+    """The released traces of the GSM8K questions in `folder`, as a trace file."""
+    rows = [
+        {"id": f"gsm8k_test_{n}", "question": row["question"], "answer": str(n + 1)}
+        for n, row in enumerate(COUNTING)
+    ]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "gsm8k.test.jsonl").write_text(text)
+    arguments = ["--benchmarks", "gsm8k", "--from", str(release(folder / "copy"))]
+    where = ["--folder", str(folder), "--out", str(folder / "pulled")]
+    result = CliRunner().invoke(app, ["traces", "pull", *arguments, *where])
+    assert result.exit_code == 0, result.output
+    return folder / "pulled" / "gsm8k.gpt-4o.jsonl.gz"
 
 
 @pytest.fixture
@@ -89,6 +126,30 @@ def test_all_three_rank_together_and_every_variant_is_compared(mixed: Any) -> No
     assert result.exit_code == 0, result.output
     assert document(again)["candidates"] == report["candidates"]
     assert (mixed.folder / "store" / "ledger.jsonl").read_bytes() == ledger
+
+
+def test_released_traces_rank_beside_own_ones_and_masks(mixed: Any) -> None:
+    pulled = pull(mixed.folder / "files")
+    line = f"  - {{id: gsm8k, folder: files, traces: {pulled}}}\n"
+    plan = mixed.plan.read_text().replace("  - {id: mask-arc", f"{line}  - {{id: mask-arc", 1)
+    # A benchmark without marks has no score of masks.
+    mixed.plan.write_text(plan.replace("  masks: true\n", ""))
+    out = mixed.folder / "out"
+    result = invoke(mixed, "run", "--out", str(out))
+    assert result.exit_code == 0, result.output
+    report = document(out)
+    made = report["provenance"]["benchmarks"]
+    assert {name: each["weights"] for name, each in made.items()} == {
+        "stories": "trace",
+        "steps": "span",
+        "gsm8k": "trace",
+        "mask-arc": "span",
+    }
+    assert report["stages"]["stage1"]["items"]["gsm8k"] == len(COUNTING)
+    for candidate in report["candidates"]:
+        found = candidate["stage1"]["benchmarks"]
+        assert set(found) == set(made)
+        assert all(each["rbridge"] > 0 for each in found.values())
 
 
 def test_accuracy_of_questions_without_answers_is_refused(mixed: Any) -> None:

@@ -12,6 +12,7 @@ from completions_server import COMPLETION_USD, PROMPT_USD, CompletionsServer
 from small_models import save_model
 
 from dataselect.benchmarks.items import Exclusion
+from dataselect.errors import InputError
 from dataselect.traces.trace import read_traces, write_traces
 
 KEY = "sk-secret-0123456789abcdef"
@@ -165,6 +166,24 @@ def test_plain_text_is_another_form_of_answer(bench: Any, server: CompletionsSer
     assert build(bench, server, "--form", "plain").exit_code == 0
     assert read_traces(bench.folder / MADE).traces["s2"].answer == "6"
     assert "response_format" not in server.requests[-1].body
+
+
+def test_a_timeout_and_a_part_reach_the_requests(
+    bench: Any, server: CompletionsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def noted(_: object, endpoint: object, __: object, options: object, **___: object) -> None:
+        seen.append((endpoint, options))
+        raise InputError("here", "enough", "nothing")
+
+    monkeypatch.setattr("dataselect.traces.recording.build.build_traces", noted)
+    error_of(build(bench, server, "--timeout", 600, "--part", "thinking"))
+    error_of(build(bench, server))
+    (patient, thinking), (usual, left_open) = seen
+    assert (patient.timeout_seconds, usual.timeout_seconds) == (600, 60)
+    assert (thinking.part, left_open.part) == ("thinking", "answer")
+    assert left_open.form is None
 
 
 def test_limit_asks_for_the_first_items(bench: Any, server: CompletionsServer) -> None:

@@ -219,3 +219,36 @@ def test_tokens_that_do_not_spell_the_answer_are_refused(
 ) -> None:
     with pytest.raises(AlignmentError, match=reason):
         completion_letter_probabilities(content, exact(*((text, 0.5) for text in tokens)))
+
+
+@pytest.mark.parametrize(
+    ("shown", "parts"),
+    [
+        # Each as a byte-level tokenizer cuts " 🍐!": the space with the emoji's first bytes.
+        ([" ", "", "!"], [0, 1]),
+        (["a", " ", "", "", "!"], [1, 2, 3]),
+        (["a", " ", "", "", "", "!"], [1, 2, 3, 4]),
+        (["a ", "", "", "!"], [1, 2]),
+        # A token for every byte, as SentencePiece falls back to.
+        (["a", " ", "", "", "", "", "!"], [2, 3, 4, 5]),
+        # No token before it, so the one behind it has the rest.
+        (["", "!"], [0, 1]),
+    ],
+)
+def test_a_letter_that_begins_in_a_token_with_others_has_the_mean_of_all_its_parts(
+    shown: list[str], parts: list[int]
+) -> None:
+    content = "".join(shown).replace("!", "🍐!")
+    tokens = [ServerToken(text, None, -float(i + 1)) for i, text in enumerate(shown)]
+    probs = completion_letter_probabilities(content, tokens)
+    mean = np.mean([math.exp(-(i + 1)) for i in parts])
+    assert probs[content.index("🍐")] == pytest.approx(mean)
+    assert probs[-1] == pytest.approx(math.exp(-len(shown)))
+    if content.startswith(" "):
+        assert probs[0] == pytest.approx(math.exp(-1))
+
+
+def test_three_letters_in_two_tokens_begin_and_end_beside_them() -> None:
+    tokens = exact(("a", 0.9), ("", 0.5), ("", 0.3), ("b", 0.1))
+    probs = completion_letter_probabilities("a日日日b", tokens)
+    assert probs.tolist() == pytest.approx([0.9, 1.7 / 3, 0.4, 0.9 / 3, 0.1])

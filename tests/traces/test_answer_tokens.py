@@ -89,6 +89,33 @@ def test_a_letter_shown_at_its_last_token_has_the_mean_of_its_parts(data: bytes 
     assert letters("a日bcé", tokens) == pytest.approx([0.9, 0.3, 0.1, 0.8, 0.7])
 
 
+@pytest.mark.parametrize(
+    ("shown", "wanted"),
+    [
+        # As vLLM shows " \\xe2", "\\x9b", "\\xb5": the space waits for the rest of the letter.
+        (["a", "", "", " ⛵", "b"], [[0], [1], [1, 2, 3], [4]]),
+        (["", "⛵!"], [[0, 1], [1]]),
+        (["", "José!"], [[0], [0], [0], [0, 1], [1]]),
+        # Two letters that are split and share a token.
+        (["", "", "", "", " ⛵✅"], [[0], [0, 1, 2], [2, 3, 4]]),
+        (["", "", " ⛵✅"], [[0], [0, 1, 2], [2]]),
+        # More parts than the letter has bytes.
+        (["", "", "é"], [[0, 1, 2]]),
+        (["", " x"], [[1], [1]]),
+    ],
+)
+@pytest.mark.parametrize("with_bytes", [True, False])
+def test_what_waits_for_a_split_letter_was_in_the_first_token(
+    shown: list[str], wanted: list[list[int]], with_bytes: bool
+) -> None:
+    tokens = [
+        ServerToken(text, text.encode() if with_bytes else None, -float(i + 1))
+        for i, text in enumerate(shown)
+    ]
+    means = [sum(math.exp(-(i + 1)) for i in parts) / len(parts) for parts in wanted]
+    assert letters("".join(shown), tokens) == pytest.approx(means)
+
+
 def test_a_part_without_probability_is_not_in_the_mean() -> None:
     tokens = [ServerToken("", b"", None), ServerToken("é", "é".encode(), math.log(0.4))]
     assert letters("é", tokens) == pytest.approx([0.4])

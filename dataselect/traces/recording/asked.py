@@ -9,7 +9,7 @@ Not here: sending (client) and the order of work (build).
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +24,16 @@ from dataselect.traces.answer_tokens import answer_tokens
 from dataselect.traces.recording.completion import (
     Form,
     MalformedAnswerError,
+    Part,
     messages,
     prompt_template,
     read_completion,
     trace_from_completion,
 )
-from dataselect.traces.recording.dialect import fix_for, left_out
+from dataselect.traces.recording.dialect import fix_for, left_out, other_form
 from dataselect.traces.recording.endpoint import Endpoint
-from dataselect.traces.recording.journal import Journal
-from dataselect.traces.recording.reply import Reply
+from dataselect.traces.recording.journal import Journal, written_identity
+from dataselect.traces.recording.reply import CUT, Reply
 from dataselect.traces.recording.spending import (
     Estimate,
     Prices,
@@ -63,8 +64,9 @@ _IN_HEADER = {"benchmark", "prompt"}
 class BuildOptions:
     """How questions are asked, and the cap on the cost."""
 
-    form: Form = "json"
-    """The requested form of answers."""
+    form: Form | None = None
+    """The requested form of answers; None means JSON, as in the paper, and plain text where the
+    server's JSON mode changes probabilities."""
 
     max_tokens: int = 2048
     """The longest answer, in tokens."""
@@ -78,13 +80,16 @@ class BuildOptions:
     repair_latex: bool = False
     """Whether single backslashes are read as LaTeX; otherwise such items are left out."""
 
+    part: Part = "answer"
+    """Whether a trace is the reasoning in the answer or a reasoning model's thinking before it."""
+
 
 class Asked:
     """The questions of a benchmark, and the answers in `journal`.
 
     `questions` are the items and the shots without a rationale, by id; `prices` are those of the
-    options or of the model, None when not known. With `batched`, requests cost half. Raises
-    InputError as `judge` does.
+    options or of the model, None when not known. `form` is the form of answers that is asked for.
+    With `batched`, requests cost half. Raises InputError as `judge` does.
     """
 
     def __init__(
@@ -94,9 +99,11 @@ class Asked:
         options: BuildOptions,
         journal: Journal,
         *,
+        form: Form,
         batched: bool = False,
     ) -> None:
         self.benchmark, self.endpoint, self.options = benchmark, endpoint, options
+        self.form: Form = form
         self.journal, self._batched = journal, batched
         self.prices = options.prices
         if self.prices is None and endpoint.is_openai:
@@ -132,7 +139,20 @@ class Asked:
     def prompt(self, item: str) -> list[dict[str, str]]:
         """The messages of a question."""
         question = self.benchmark.question_text(self.questions[item])
-        return messages(question, self.task, self.options.form)
+        return messages(question, self.task, self.form)
+
+    @property
+    def form_is_open(self) -> bool:
+        """Whether the form of answers may still change."""
+        chosen = self.options.form is None and self.form == "json"
+        return chosen and not self.journal.replies and not self.journal.batches
+
+    def ask_in_plain_text(self) -> None:
+        """Ask for plain text from now on; the form must be open."""
+        assert self.form_is_open
+        self.form = "plain"
+        identity = identity_of(self.benchmark, self.endpoint, self.options, self.form)
+        self.journal.begin_anew(identity)
 
     def attempt(self, item: str) -> int:
         """How many replies a question has had."""
@@ -204,16 +224,16 @@ class Asked:
         raise InputError(
             self.endpoint.host,
             f"none of {self.excluded} answers can be used ({first.item}: {first.reason})",
-            fix_for(first.reason) or "ask for another form of answer, or another model",
+            fix_for(first.reason) or f"add {other_form(self.form)}, or name another model",
         )
 
     def _header(self, created: str) -> TraceHeader:
         model = self.journal.model or self.endpoint.model
-        identity = identity_of(self.benchmark, self.endpoint, self.options)
+        identity = identity_of(self.benchmark, self.endpoint, self.options, self.form)
         used = self.journal.used
         notes = {
             **{name: value for name, value in identity.items() if name not in _IN_HEADER},
-            **_latex_note(self.options),
+            **_judged_by(self.options),
             "repaired_backslashes": str(self._repaired),
             "prompt_tokens": str(used.prompt_tokens),
             "completion_tokens": str(used.completion_tokens),
@@ -227,7 +247,7 @@ class Asked:
         return TraceHeader(
             self.benchmark.id,
             model,
-            prompt_template(self.options.form),
+            prompt_template(self.form),
             f"dataselect {__version__}",
             notes,
             benchmark_revision=self.benchmark.revision,
@@ -237,14 +257,16 @@ class Asked:
 
     def _read(self, item: str, reply: Reply) -> Trace | str:
         if reply.problem is not None:
-            return reply.problem
+            return _cut_by_context(reply, self.options.max_tokens) or reply.problem
         try:
             return trace_from_completion(
                 item,
                 reply.content,
                 reply.tokens,
-                self.options.form,
+                self.form,
                 repair_latex=self.options.repair_latex,
+                part=self.options.part,
+                thinking=reply.thinking,
             )
         except (MalformedAnswerError, AlignmentError) as error:
             return str(error)
@@ -252,11 +274,22 @@ class Asked:
     def _repairs(self, reply: Reply) -> int:
         if not self.options.repair_latex:
             return 0
-        return read_completion(reply.content, self.options.form, repair_latex=True).repaired
+        return read_completion(reply.content, self.form, repair_latex=True).repaired
+
+
+def _cut_by_context(reply: Reply, max_tokens: int) -> str | None:
+    """The reason for an answer that the server's context cut before --max-tokens; else None."""
+    written = max_tokens if reply.usage is None else reply.usage.completion_tokens
+    if reply.problem != CUT or written >= max_tokens:
+        return None
+    return (
+        f"the answer was cut at {written} tokens, before --max-tokens {max_tokens}: "
+        "the server's context is full"
+    )
 
 
 def identity_of(
-    benchmark: BenchmarkItems, endpoint: Endpoint, options: BuildOptions
+    benchmark: BenchmarkItems, endpoint: Endpoint, options: BuildOptions, form: Form
 ) -> dict[str, str]:
     """Everything that an answer depends on; stored answers are reused only if all is equal."""
     return {
@@ -265,8 +298,8 @@ def identity_of(
         "asked_model": endpoint.model,
         "server": endpoint.host,
         "task": benchmark.task or _TASK,
-        "prompt": prompt_template(options.form),
-        "form": options.form,
+        "prompt": prompt_template(form),
+        "form": form,
         "max_tokens": str(options.max_tokens),
         "seed": str(endpoint.seed),
     }
@@ -287,12 +320,11 @@ def open_asked(
     answers are to other questions.
     """
     folder = partial_folder(out)
-    identity = identity_of(benchmark, endpoint, options)
-    with (
-        lock(folder, "this recording of traces"),
-        Journal(folder / "journal.jsonl", identity) as journal,
-    ):
-        yield Asked(benchmark, endpoint, options, journal, batched=batched)
+    with lock(folder, "this recording of traces"):
+        path = folder / "journal.jsonl"
+        form = options.form or _chosen(written_identity(path))
+        with Journal(path, identity_of(benchmark, endpoint, options, form)) as journal:
+            yield Asked(benchmark, endpoint, options, journal, form=form, batched=batched)
 
 
 def partial_folder(out: Path) -> Path:
@@ -318,8 +350,9 @@ def written_before(
     found = read_traces(out)
     header = found.header
     made_for = {**header.notes, "benchmark": header.benchmark, "prompt": header.prompt}
-    identity = {**identity_of(benchmark, endpoint, options), **_latex_note(options)}
-    if any(made_for.get(name) != value for name, value in identity.items()):
+    form = options.form or _chosen(header.notes)
+    identity = {**identity_of(benchmark, endpoint, options, form), **_judged_by(options)}
+    if any(made_for.get(name) != value for name, value in {"part": None, **identity}.items()):
         raise InputError(
             out,
             "the file already holds other traces",
@@ -328,8 +361,15 @@ def written_before(
     return found
 
 
-def _latex_note(options: BuildOptions) -> dict[str, str]:
-    return {"repair_latex": str(options.repair_latex).lower()}
+def _chosen(identity: Mapping[str, str]) -> Form:
+    """The form that was chosen before, where it is left to us."""
+    return "plain" if identity.get("form") == "plain" else "json"
+
+
+def _judged_by(options: BuildOptions) -> dict[str, str]:
+    """What traces depend on besides the answers."""
+    part = {} if options.part == "answer" else {"part": options.part}
+    return {"repair_latex": str(options.repair_latex).lower(), **part}
 
 
 def _questions(benchmark: BenchmarkItems) -> dict[str, Item]:

@@ -274,7 +274,7 @@ class _Work:
         asked, options = self._asked, self._asked.options
         body = self._client.body(
             asked.prompt(item),
-            form=options.form,
+            form=asked.form,
             max_tokens=options.max_tokens,
             attempt=asked.attempt(item),
         )

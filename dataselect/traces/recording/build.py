@@ -28,7 +28,7 @@ from dataselect.traces.recording.asked import (
 from dataselect.traces.recording.client import Client
 from dataselect.traces.recording.endpoint import Endpoint
 from dataselect.traces.recording.journal import Journal
-from dataselect.traces.recording.probe import probe
+from dataselect.traces.recording.probe import MaskedError, probe, without_json_mode
 from dataselect.traces.recording.reply import Reply
 from dataselect.traces.recording.spending import NOTHING, Budget, Estimate, Usage
 from dataselect.traces.trace import TraceSet
@@ -160,14 +160,32 @@ async def probe_for(asked: Asked, client: Client, budget: Budget) -> None:
     """Probe the server before the questions are sent; warn if its fingerprint has changed."""
     journal = asked.journal
     known = set(journal.fingerprints)
-    billing = JournalBilling(journal, budget, None)
-    reply = await probe(
-        client, asked.task, asked.options.form, billing, max_tokens=asked.options.max_tokens
-    )
+    host, billing = client.endpoint.host, JournalBilling(journal, budget, None)
+
+    async def ask() -> Reply:
+        options = asked.options
+        return await probe(
+            client,
+            asked.task,
+            asked.form,
+            billing,
+            max_tokens=options.max_tokens,
+            part=options.part,
+        )
+
+    try:
+        reply = await ask()
+    except MaskedError as error:
+        if asked.form_is_open:
+            _log.warning("%s: %s, so text is asked for, as by --form plain", host, error)
+            asked.ask_in_plain_text()
+            reply = await ask()
+        else:
+            reply = without_json_mode(client, error)
     if known and reply.fingerprint is not None and reply.fingerprint not in known:
         _log.warning(
             "%s: its fingerprint was %s and is %s now, so the model may have changed",
-            client.endpoint.host,
+            host,
             ", ".join(sorted(known)),
             reply.fingerprint,
         )
@@ -182,7 +200,7 @@ async def _ask_all(asked: Asked, client: Client, budget: Budget, watch: BuildWat
         while not asked.judge(item):
             await client.ask(
                 asked.prompt(item),
-                form=options.form,
+                form=asked.form,
                 max_tokens=options.max_tokens,
                 billing=JournalBilling(journal, budget, item),
                 attempt=asked.attempt(item),

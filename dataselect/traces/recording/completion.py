@@ -42,9 +42,12 @@ from dataselect.traces.alignment import (
     completion_letter_probabilities,
 )
 from dataselect.traces.answer_tokens import answer_tokens
+from dataselect.traces.thinking import thinking_letters
 from dataselect.traces.trace import Trace, runs_of
 
 Form = Literal["json", "plain"]
+Part = Literal["answer", "thinking"]
+"""What of a completion becomes the trace: the reasoning in its answer, or what came before it."""
 
 _SYSTEM = "You are a helpful assistant that solves [task] problems."
 _BEGIN, _ANSWER, _END = "<<<REASONING>>>", "<<<FINAL ANSWER>>>", "<<<END>>>"
@@ -149,17 +152,27 @@ def trace_from_completion(
     form: Form,
     *,
     repair_latex: bool = False,
+    part: Part = "answer",
+    thinking: str | None = None,
 ) -> Trace:
     """The reasoning without outer whitespace, with the mean probability of each letter.
 
     The mean is over the characters that spell the letter and have a probability. `tokens` may
-    begin with hidden thinking, which is not in the content. Raises
+    begin with hidden thinking, which is not in the content; with the `part` thinking it is the
+    trace's text, `thinking` what the server shows of it. Raises
     MalformedAnswerError as `read_completion`, and AlignmentError when the tokens do not match the
     content or give the reasoning no probability at all.
     """
     found = read_completion(content, form, repair_latex=repair_latex)
-    own = answer_tokens(content, tokens).tokens
-    probs = completion_letter_probabilities(content, own)
+    own = answer_tokens(content, tokens)
+    if part == "thinking":
+        if not own.hidden:
+            raise MalformedAnswerError("there is no thinking before its answer")
+        text, letters = thinking_letters(thinking, own.before)
+        if np.isnan(letters).all():
+            raise AlignmentError("no letter of its thinking has a probability")
+        return Trace(item, text, runs_of(letters), found.answer)
+    probs = completion_letter_probabilities(content, own.tokens)
     text = found.reasoning.strip()
     first = len(found.reasoning) - len(found.reasoning.lstrip())
     letters = _means(probs, found.letters[first : first + len(text)])

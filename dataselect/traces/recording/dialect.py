@@ -50,7 +50,13 @@ _FIXES: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile("as hidden reasoning"),
         "start the server without its reasoning parser, or name another model",
     ),
+    (re.compile("no thinking before"), "leave --part thinking out, or name a reasoning model"),
+    (re.compile("context is full"), "start the server with a longer context"),
     (re.compile("cut at the token limit"), "raise --max-tokens"),
+    (
+        re.compile("single backslashes"),
+        "add --form plain, whose text needs no escapes, or --repair-latex",
+    ),
     (
         re.compile(r"\btemperature\b", re.IGNORECASE),
         "name a model that takes temperature 0: with another one the answer is sampled, and its "
@@ -134,6 +140,11 @@ class Dialect:
             too_large = _TOO_LONG.search(about) and other not in about
             if re.search(rf"\b{name}\b", about) and _UNKNOWN.search(about) and not too_large:
                 yield name, other
+
+
+def other_form(form: str) -> str:
+    """The option that asks for another form of answer than `form`."""
+    return "--form plain" if form == "json" else "--form json"
 
 
 def left_out(known: Mapping[str, str | None]) -> list[str]:

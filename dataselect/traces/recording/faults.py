@@ -26,7 +26,8 @@ _NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_ac
 _LONGEST_REASON = 200
 # Small servers answer so where larger ones answer 400.
 _NOT_KNOWN = re.compile(
-    r"not (?:yet )?(?:supported|implemented)|unsupported|NotImplemented|unexpected keyword",
+    r"not (?:yet )?(?:supported|implemented)|unsupported|NotImplemented|unexpected keyword"
+    r"|unmapped prompt",
     re.IGNORECASE,
 )
 _RESET = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")

@@ -49,6 +49,20 @@ class Batch:
     """The server's id of the batch; None until created."""
 
 
+def written_identity(path: Path) -> Mapping[str, Any]:
+    """What the journal at `path` says that it is of; empty where that cannot be read."""
+    found: Mapping[str, Any] = {}
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                # Any line may be torn or damaged; opening the journal tells.
+                if '"of":' in line and isinstance(record := json.loads(line), dict):
+                    found = record["of"] if isinstance(record.get("of"), dict) else found
+    except (OSError, ValueError):
+        pass
+    return found
+
+
 class Journal:
     """The journal of the work that `identity` describes; created if absent.
 
@@ -120,6 +134,15 @@ class Journal:
         """Record what is sent in place of the parameters that the server does not take."""
         self._append({"dialect": dict(dialect)})
         self.dialect = dict(dialect)
+
+    def begin_anew(self, identity: Mapping[str, str]) -> None:
+        """Record that the journal is of other work from now on, before any item has an answer.
+
+        What probes have used still counts.
+        """
+        assert not self.replies
+        assert not self.batches
+        self._append({"of": dict(identity)})
 
     def begin_batch(self, tag: str, requests: Sequence[tuple[str, Usage]]) -> Batch:
         """Record a batch that is about to be sent: its items, each with its maximum usage."""
@@ -198,6 +221,8 @@ class Journal:
         records, size = self._whole_records()
         header, *rest = records or [{}]
         expected = {"schema": _SCHEMA, "of": dict(identity)}
+        for record in rest:
+            header |= {"of": record["of"]} if "of" in record else {}
         if header != expected:
             self._refuse_answers_to(header.get("of"), identity, rest)
             os.ftruncate(self._descriptor, 0)
@@ -262,6 +287,9 @@ class Journal:
         elif "failed" in record:
             del self._open[record["failed"]]
             self.spent += Usage(*record["used"])
+        elif "of" in record:
+            # What the journal is of was compared when it was opened.
+            pass
         elif "dialect" in record:
             self.dialect = {
                 str(name): None if other is None else str(other)
@@ -305,6 +333,7 @@ def _as_record(reply: Reply) -> dict[str, object]:
         "usage": None if reply.usage is None else _as_list(reply.usage),
         "finish_reason": reply.finish_reason,
         "problem": reply.problem,
+        **({} if reply.thinking is None else {"thinking": reply.thinking}),
     }
 
 
@@ -317,6 +346,7 @@ def _as_reply(record: Mapping[str, Any]) -> Reply:
         None if record["usage"] is None else Usage(*record["usage"]),
         record["finish_reason"],
         record["problem"],
+        record.get("thinking"),
     )
 
 

@@ -5,10 +5,12 @@ tokens that do not spell their text. A single answer to a trivial question shows
 may be as long as those to the items, so a context that is too short for them is found too.
 
 Some servers (vLLM) report the probabilities after a JSON grammar has masked the other tokens. Such
-a mask can only raise a probability, so where the answer begins with a likely token, the same
+a mask can only raise a probability. So where the answer begins with a likely token, the same
 question is asked once more without JSON mode, and the probabilities are compared up to the first
-other token. With a mask JSON mode is left out, because the prompt asks for JSON anyway. A mask that
-changes nothing in this answer cannot be seen.
+other token. A model that writes JSON by itself shows no mask there, so it is then asked for a word
+and not for JSON, with JSON mode and without: a grammar forces a first token on it, and only a mask
+makes that token likely. With a mask another form of answer is asked for (`build`), or JSON mode is
+left out, because the prompt asks for JSON anyway.
 """
 
 import logging
@@ -27,15 +29,19 @@ from dataselect.traces.recording.client import Billing, Client
 from dataselect.traces.recording.completion import (
     Form,
     MalformedAnswerError,
+    Part,
     messages,
     read_completion,
 )
-from dataselect.traces.recording.dialect import WEIGH, fix_for
+from dataselect.traces.recording.dialect import WEIGH, fix_for, other_form
 from dataselect.traces.recording.reply import NO_LOGPROBS, Reply
+from dataselect.traces.thinking import thinking_letters
 
 _log = logging.getLogger("dataselect")
 
 _QUESTION = "Ann has 17 apples and gives 5 of them to Ben. How many has Ann left, and why?"
+_NO_JSON = "Respond with one word in plain text, not with JSON."
+_FEW_TOKENS = 8
 _MAX_TOKENS = 256
 _CERTAIN = 1 - 1e-6
 # A grammar allows few first tokens, so the likeliest of them has most of the probability.
@@ -48,14 +54,29 @@ _TEXT_FIX = (
 )
 
 
+class MaskedError(Exception):
+    """JSON mode changes probabilities; the message says which, `free` is the reply without it."""
+
+    def __init__(self, problem: str, free: Reply) -> None:
+        super().__init__(problem)
+        self.free = free
+
+
 async def probe(
-    client: Client, task: str, form: Form, billing: Billing, *, max_tokens: int = _MAX_TOKENS
+    client: Client,
+    task: str,
+    form: Form,
+    billing: Billing,
+    *,
+    max_tokens: int = _MAX_TOKENS,
+    part: Part = "answer",
 ) -> Reply:
     """The reply to the trivial question, which names the answering model and its fingerprint.
 
     The client then knows which parameters the server does not take. Raises InputError when
-    log-probabilities are missing or all about 0, when the tokens do not match the text, when a
-    mask of JSON mode cannot be avoided, and when there is no answer in two attempts.
+    log-probabilities are missing or all about 0, when the tokens do not match the text, when there
+    is none of the `part` that is wanted, and when there is no answer in two attempts; and
+    MaskedError when JSON mode changes probabilities.
     """
     host = client.endpoint.host
     prompt = messages(_QUESTION, task, form)
@@ -66,18 +87,48 @@ async def probe(
         # An answer that was cut short is enough for the checks.
         if reply.content.strip():
             _check(host, reply, form)
-            in_json_mode = form == "json" and "response_format" not in client.dialect.known
-            if in_json_mode and _first_probability(reply.tokens) > _MAYBE_FORCED:
+            if _in_json_mode(client, form) and _first_probability(reply.tokens) > _MAYBE_FORCED:
                 # The form decides only about JSON mode here; the question is the same.
                 free = await client.ask(
                     prompt, form="plain", max_tokens=max_tokens, billing=billing, attempt=attempt
                 )
-                reply = _without_mask(client, reply, free)
+                _refuse_mask(reply, free, free)
+                await _force_json(client, task, billing, free)
+            if part == "thinking" and reply.problem is None:
+                _check_thinking(host, reply)
             _warn(host, reply, form)
             return reply
     reason = reply.problem or "no answer"
-    fix = fix_for(reason) or "name another model, or another form of answer"
+    fix = fix_for(reason) or f"add {other_form(form)}, or name another model"
     raise InputError(host, f"it gives no answer to a trivial question ({reason})", fix)
+
+
+def _in_json_mode(client: Client, form: Form) -> bool:
+    return form == "json" and "response_format" not in client.dialect.known
+
+
+async def _force_json(client: Client, task: str, billing: Billing, unforced: Reply) -> None:
+    """Raise MaskedError where JSON mode makes a token likely that the model does not want.
+
+    `unforced` is the answer to the question without JSON mode.
+    """
+    prompt = messages(_QUESTION, task, "plain")
+    # OpenAI takes JSON mode only for prompts with this word.
+    prompt[1] = {**prompt[1], "content": f"{_QUESTION}\n\n{_NO_JSON}"}
+    forced = await client.ask(prompt, form="json", max_tokens=_FEW_TOKENS, billing=billing)
+    if not forced.tokens or not _in_json_mode(client, "json"):
+        return
+    free = await client.ask(prompt, form="plain", max_tokens=_FEW_TOKENS, billing=billing)
+    if free.tokens:
+        _refuse_mask(forced, free, unforced)
+
+
+def _refuse_mask(forced: Reply, free: Reply, unforced: Reply) -> None:
+    """Raise MaskedError where the probabilities of two replies to one prompt show a mask."""
+    if (raised := _raised_by_mask(forced.tokens, free.tokens)) is not None:
+        text, masked, own = raised
+        shown = f"{text!r} has {masked:.2g} with it, {own} without"
+        raise MaskedError(f"JSON mode changes probabilities ({shown})", unforced)
 
 
 def _check(host: str, reply: Reply, form: Form) -> None:
@@ -118,28 +169,33 @@ def _known(token: ServerToken) -> float:
     return 0.0 if math.isnan(p) else p
 
 
-def _without_mask(client: Client, forced: Reply, free: Reply) -> Reply:
-    """`forced` where its probabilities show no mask, else `free`, and JSON mode is left out.
+def _check_thinking(host: str, reply: Reply) -> None:
+    own = answer_tokens(reply.content, reply.tokens)
+    fix = "leave --part thinking out, or name a model and server that show it"
+    if not own.hidden:
+        raise InputError(host, "its tokens hold no thinking before the answer", fix)
+    try:
+        thinking_letters(reply.thinking, own.before)
+    except AlignmentError as error:
+        raise InputError(host, str(error), fix) from None
+
+
+def without_json_mode(client: Client, masked: MaskedError) -> Reply:
+    """The reply that was given without JSON mode, which is left out from now on.
 
     Raises InputError where the model does not answer in JSON by itself.
     """
-    raised = _raised_by_mask(forced.tokens, free.tokens)
-    if raised is None:
-        return forced
-    text, masked, own = raised
-    shown = f"{text!r} has {masked:.2g} with JSON mode, where the model gives it {own} without"
     try:
-        read_completion(free.content, "json")
+        read_completion(masked.free.content, "json")
     except MalformedAnswerError:
         raise InputError(
             client.endpoint.host,
-            f"its probabilities are those after a JSON grammar has masked other tokens ({shown})",
+            f"{masked}, because a grammar masks other tokens, and without it the model gives "
+            "no JSON",
             "add --form plain, which needs no grammar",
         ) from None
-    client.dialect.leave_out(
-        "response_format", f"'response_format' masks tokens and changes probabilities ({shown})"
-    )
-    return free
+    client.dialect.leave_out("response_format", f"{masked}")
+    return masked.free
 
 
 def _raised_by_mask(

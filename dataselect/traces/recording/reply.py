@@ -15,10 +15,15 @@ from typing import Any, TypeGuard
 from dataselect.traces.alignment import ServerToken
 from dataselect.traces.recording.completion import Form
 from dataselect.traces.recording.spending import Usage
+from dataselect.traces.thinking import split_thinking
 
 NO_LOGPROBS = "the answer came without log-probabilities"
 """How the problem of an answer begins that has none, or none that can be read."""
 
+CUT = "the answer was cut at the token limit (--max-tokens)"
+"""The problem of an answer that its server cut."""
+
+_OLDER = "the older form of /v1/completions, 'tokens' and 'token_logprobs'"
 _LONGEST_REASON = 160
 _LONGEST_VALUE = 30
 # What reasoning parsers call the thinking that they take out of the answer.
@@ -30,7 +35,7 @@ class Reply:
     """The server's answer to one request."""
 
     content: str
-    """The answer's text."""
+    """The answer's text, without thinking."""
 
     tokens: tuple[ServerToken, ...]
     """Its tokens with log-probabilities, those of hidden thinking among them; empty when the server
@@ -51,6 +56,10 @@ class Reply:
     problem: str | None = None
     """Why this cannot be a trace, whatever its content (refused, filtered, cut short, empty or
     without log-probabilities); None if it can."""
+
+    thinking: str | None = None
+    """What a reasoning model thought before its answer, as the server shows it; None when it shows
+    none, though `tokens` may hold some."""
 
 
 def request_body(
@@ -83,6 +92,10 @@ def read_reply(payload: object) -> Reply:
     message = _mapping(choice.get("message"))
     content = message.get("content")
     content = content if isinstance(content, str) else ""
+    apart = next((text for key in _THINKING if (text := _text(message.get(key)))), None)
+    thinking = apart
+    if apart is None:
+        thinking, content = split_thinking(content)
     finish_reason = _text(choice.get("finish_reason"))
     tokens: tuple[ServerToken, ...] = ()
     unread = ""
@@ -98,11 +111,13 @@ def read_reply(payload: object) -> Reply:
     elif finish_reason == "content_filter":
         problem = "the server's content filter stopped the answer"
     elif finish_reason == "length":
-        problem = "the answer was cut at the token limit"
+        problem = CUT
     elif not content.strip():
         problem = "the answer is empty"
-        if any(_text(message.get(key)) for key in _THINKING):
+        if apart is not None:
             problem += ", all of the text came as hidden reasoning"
+        elif thinking is not None:
+            problem += ", all of the text is thinking"
     elif not tokens:
         problem = f"{NO_LOGPROBS}{unread}"
     return Reply(
@@ -113,6 +128,7 @@ def read_reply(payload: object) -> Reply:
         _usage(payload.get("usage")),
         finish_reason,
         problem,
+        thinking,
     )
 
 
@@ -140,15 +156,25 @@ def _tokens(logprobs: Mapping[str, Any]) -> tuple[ServerToken, ...]:
     entries = logprobs.get("content")
     if isinstance(entries, list):
         return tuple(map(_token, entries)) if any(map(_mapping, entries)) else ()
-    # The form of the older /v1/completions, which some servers also use for chats.
+    # Some servers use it for chats too.
     texts, values = logprobs.get("tokens"), logprobs.get("token_logprobs")
-    if not isinstance(texts, list) or not isinstance(values, list):
+    if texts is None and values is None:
+        if given := sorted(name for name, value in logprobs.items() if value):
+            raise _UnreadableError(f"their form, with {_brief(given)}, is not known")
         return ()
+    if not isinstance(texts, list) or not isinstance(values, list):
+        raise _UnreadableError(f"they have {_OLDER}, and one of these is no list")
     if len(texts) != len(values):
-        raise _UnreadableError(f"{len(texts)} tokens have {len(values)} log-probabilities")
-    return tuple(
-        _token({"token": text, "logprob": value}) for text, value in zip(texts, values, strict=True)
-    )
+        raise _UnreadableError(
+            f"they have {_OLDER}, and {len(texts)} tokens have {len(values)} log-probabilities"
+        )
+    try:
+        return tuple(
+            _token({"token": text, "logprob": value})
+            for text, value in zip(texts, values, strict=True)
+        )
+    except _UnreadableError as error:
+        raise _UnreadableError(f"they have {_OLDER}, and {error}") from None
 
 
 def _token(entry: object) -> ServerToken:

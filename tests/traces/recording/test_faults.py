@@ -80,7 +80,13 @@ def test_a_refusal_tells_the_parameter_that_the_server_names() -> None:
 
 @pytest.mark.parametrize(
     ("status", "message"),
-    [(501, "no"), (500, "json_object is not implemented"), (500, "unexpected keyword 'seed'")],
+    [
+        (501, "no"),
+        (500, "json_object is not implemented"),
+        (500, "unexpected keyword 'seed'"),
+        # LiteLLM, of token ids.
+        (500, "Unmapped prompt format. Your prompt is neither a list of strings nor a string."),
+    ],
 )
 def test_a_server_that_knows_a_parameter_not_is_not_asked_again(status: int, message: str) -> None:
     assert fault(status, {"error": {"message": message}}).refused

@@ -42,7 +42,7 @@ def test_a_whole_reply_is_read() -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"finish_reason": "length"}, "the answer was cut at the token limit"),
+        ({"finish_reason": "length"}, "the answer was cut at the token limit (--max-tokens)"),
         ({"finish_reason": "content_filter"}, "the server's content filter stopped the answer"),
         ({"message": {"content": None, "refusal": "No,\nthanks"}}, "the model refused: No, thanks"),
         ({"message": {"content": " \n"}}, "the answer is empty"),
@@ -50,6 +50,31 @@ def test_a_whole_reply_is_read() -> None:
         ({"logprobs": None}, "the answer came without log-probabilities"),
         ({"logprobs": {"content": []}}, "the answer came without log-probabilities"),
         ({"logprobs": {"content": [None]}}, "the answer came without log-probabilities"),
+        ({"logprobs": {"content": None}}, "the answer came without log-probabilities"),
+        (
+            {"message": {"content": None, "reasoning": "Hm."}},
+            "the answer is empty, all of the text came as hidden reasoning",
+        ),
+        (
+            {"message": {"content": "<think>Hm.</think>"}},
+            "the answer is empty, all of the text is thinking",
+        ),
+        (
+            {"logprobs": {"tokens": ["a"], "token_logprobs": [-0.5, -0.5]}},
+            "the answer came without log-probabilities that can be read (they have the older form "
+            "of /v1/completions, 'tokens' and 'token_logprobs', and 1 tokens have 2 "
+            "log-probabilities)",
+        ),
+        (
+            {"logprobs": {"tokens": [97], "token_logprobs": [-0.5]}},
+            "the answer came without log-probabilities that can be read (they have the older form "
+            "of /v1/completions, 'tokens' and 'token_logprobs', and a token is not text but 97)",
+        ),
+        (
+            {"logprobs": {"token_ids": [97], "top_logprobs": None}},
+            "the answer came without log-probabilities that can be read (their form, with "
+            '["token_ids"], is not known)',
+        ),
     ],
 )
 def test_an_unusable_reply_has_a_problem(changes: dict[str, Any], problem: str) -> None:
@@ -68,6 +93,23 @@ def test_an_unusable_reply_has_a_problem(changes: dict[str, Any], problem: str) 
 )
 def test_a_malformed_token_spoils_the_log_probabilities(token: dict[str, Any]) -> None:
     assert read_reply(payload(logprobs={"content": [token]})).tokens == ()
+
+
+@pytest.mark.parametrize(
+    ("message", "read"),
+    [
+        ({"content": "aé", "reasoning_content": "Hm."}, ("aé", "Hm.")),
+        ({"content": "aé", "reasoning": "Hm."}, ("aé", "Hm.")),
+        ({"content": "<think>\nHm.\n</think>\n\naé"}, ("aé", "Hm.")),
+        ({"content": "aé", "reasoning": None}, ("aé", None)),
+    ],
+)
+def test_thinking_is_read_apart_from_the_answer(
+    message: dict[str, Any], read: tuple[str, str | None]
+) -> None:
+    reply = read_reply(payload(message=message))
+    assert (reply.content, reply.thinking) == read
+    assert reply.problem is None
 
 
 @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": "3"}, {"prompt_tokens": -1}, []])

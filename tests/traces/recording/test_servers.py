@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch_building import QUESTIONS
+from batch_building import PRICES, QUESTIONS
 from batch_building import build as build_by_batch
 from batch_server import BatchServer
 from completions_server import PROBE
 
 from dataselect.benchmarks.items import BenchmarkItems, Item
 from dataselect.errors import InputError
-from dataselect.traces.recording.asked import BuildOptions
+from dataselect.traces.recording.asked import BuildOptions, open_asked
 from dataselect.traces.recording.build import build_traces
 from dataselect.traces.recording.endpoint import Endpoint
 from dataselect.traces.trace import TraceSet
@@ -54,13 +54,22 @@ def entry(text: str, logprob: float = -0.5) -> dict[str, Any]:
 
 def think(thinking: str, key: str | None = "reasoning_content") -> Callable[..., None]:
     def rework(_: object, completion: Completion) -> None:
-        hidden = f"<think>\n{thinking}{completion['choices'][0]['message']['content']}\n</think>"
-        entries(completion)[:0] = [entry(t) for t in re.findall(r"\s?\w+|\s|[^\w\s]", hidden)]
+        hidden = f"{thinking}{completion['choices'][0]['message']['content']}"
+        tagged = f"<think>\n{hidden}\n</think>"
+        entries(completion)[:0] = [entry(t) for t in re.findall(r"\s?\w+|\s|[^\w\s]", tagged)]
         if key is not None:
             completion["choices"][0]["message"][key] = hidden
         entries(completion).append(entry("<|im_end|>"))
 
     return rework
+
+
+def visible(body: object, completion: Completion) -> None:
+    """As a server without a reasoning parser shows thinking."""
+    think("Let me see. " * 9)(body, completion)
+    message = completion["choices"][0]["message"]
+    thinking = message.pop("reasoning_content")
+    message["content"] = f"<think>\n{thinking}\n</think>{message['content']}"
 
 
 @pytest.fixture
@@ -77,6 +86,53 @@ def test_hidden_thinking_leaves_the_probabilities_as_they_are(
     assert traces.traces == plain_traces.traces
     assert traces.header.notes["after_hidden_thinking"] == "4"
     assert "after_hidden_thinking" not in plain_traces.header.notes
+
+
+def test_thinking_in_the_text_is_taken_off_and_can_be_the_trace(
+    server: BatchServer, out: Path, plain_traces: TraceSet
+) -> None:
+    for name, rework in (("parsed", think("Let me see. " * 9)), ("visible", visible)):
+        server.rework = rework
+        traces = build(server, out.with_name(f"{name}.jsonl"))
+        assert traces.traces == plain_traces.traces
+        found = build(
+            server,
+            out.with_name(f"{name}-think.jsonl"),
+            BuildOptions(max_tokens=400, part="thinking"),
+        )
+        assert found.header.notes["part"] == "thinking"
+        assert "part" not in traces.header.notes
+        for item, trace in found.traces.items():
+            assert trace.text.startswith("Let me see. Let me see.")
+            assert trace.answer == plain_traces.traces[item].answer
+            assert trace.letter_probs == pytest.approx(math.exp(-0.5))
+        with pytest.raises(InputError, match="already holds other traces"):
+            build(server, out.with_name(f"{name}-think.jsonl"))
+
+
+def test_thinking_of_a_model_that_shows_none_is_refused(server: BatchServer, out: Path) -> None:
+    with pytest.raises(InputError, match=r"no thinking before.*leave --part thinking out"):
+        build(server, out, BuildOptions(max_tokens=400, part="thinking"))
+    assert not server.questions
+
+
+def test_answers_that_are_kept_can_be_read_for_the_other_part(
+    server: BatchServer, out: Path
+) -> None:
+    class Stop(Silent):
+        def advance(self, *_: object) -> None:
+            raise KeyboardInterrupt
+
+    server.rework = think("Let me see. " * 9)
+    at = Endpoint("tiny", server.url, concurrency=1)
+    options = BuildOptions(max_tokens=400)
+    with pytest.raises(KeyboardInterrupt):
+        build_traces(ADDING, at, out, options, created="2026-01-02", watch=Stop())
+    asked = len(server.questions)
+    found = build(server, out, BuildOptions(max_tokens=400, part="thinking"))
+    assert all(trace.text.startswith("Let me see.") for trace in found.traces.values())
+    assert len(server.questions) == 4
+    assert asked
 
 
 def test_a_list_of_the_thinking_alone_is_refused(server: BatchServer, out: Path) -> None:
@@ -230,22 +286,118 @@ def test_the_probe_finds_a_context_that_is_too_short_for_the_items(
     assert not server.questions
 
 
+def test_an_answer_that_the_context_cuts_says_so(server: BatchServer, out: Path) -> None:
+    def cut(_: object, completion: Completion) -> None:
+        if completion["usage"]["completion_tokens"] < 400:
+            completion["choices"][0]["finish_reason"] = "length"
+
+    server.rework = cut
+    with pytest.raises(InputError, match=r"cut at \d+ tokens, before --max-tokens 400.*longer con"):
+        build(server, out)
+
+
+def test_answers_of_another_form_name_the_option_that_helps(server: BatchServer, out: Path) -> None:
+    server.script = lambda _: ("It is $\\frac{1}{2}$.", "1/2")
+    usual = server._content
+    server._content = (  # type: ignore[method-assign]
+        lambda question, fault, as_json: usual(question, fault, as_json).replace("\\\\", "\\")
+    )
+    with pytest.raises(InputError, match=r"single backslashes.*--form plain.*--repair-latex"):
+        build(server, out)
+    server._content = lambda *_: "It is 1/2."  # type: ignore[method-assign]
+    with pytest.raises(InputError, match=r"JSON object.*add --form plain"):
+        build(server, out.with_name("second.jsonl"))
+    with pytest.raises(InputError, match=r"no line <<<REASONING>>>.*add --form json"):
+        build(server, out.with_name("third.jsonl"), BuildOptions("plain", max_tokens=400))
+
+
 def masked(body: dict[str, Any], completion: Completion) -> None:
     if "response_format" in body:
         entries(completion)[0]["logprob"] = 0.0
         entries(completion)[1]["logprob"] = -0.01
 
 
-def test_probabilities_after_a_grammars_mask_are_not_taken(
+def test_plain_text_is_asked_for_where_a_grammar_masks_tokens(
+    server: BatchServer, out: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    usual = build(server, out.with_name("plain.jsonl"), BuildOptions("plain", max_tokens=400))
+    server.rework = masked
+    server.requests.clear()
+    with caplog.at_level(logging.WARNING, logger="dataselect"):
+        traces = build(server, out)
+    assert traces.traces == usual.traces
+    assert traces.header.prompt == usual.header.prompt
+    assert traces.header.notes["form"] == "plain"
+    assert "JSON mode changes probabilities" in caplog.text
+    assert "as by --form plain" in caplog.text
+    asked = [r for r in server.requests if not r.question.startswith(PROBE)]
+    assert all("response_format" not in request.body for request in asked)
+    count = len(server.requests)
+    assert build(server, out) == traces
+    assert build(server, out, BuildOptions("plain", max_tokens=400)) == traces
+    assert len(server.requests) == count
+    with pytest.raises(InputError, match="already holds other traces"):
+        build(server, out, BuildOptions("json", max_tokens=400))
+
+
+def test_a_mask_that_the_question_does_not_show_is_found_by_forcing_json(
+    server: BatchServer, out: Path
+) -> None:
+    def forced(body: dict[str, Any], completion: Completion) -> None:
+        if "not with JSON" in body["messages"][-1]["content"]:
+            masked(body, completion)
+        else:
+            # This model begins with a brace by itself.
+            entries(completion)[0]["logprob"] = -0.01
+
+    server.rework = forced
+    traces = build(server, out)
+    assert traces.header.notes["form"] == "plain"
+    # The question and the word, each with JSON mode and without, then the question in plain text.
+    probes = [r for r in server.requests if r.question.startswith(PROBE)]
+    assert ["response_format" in r.body for r in probes] == [True, False, True, False, False]
+    assert [r.body["max_tokens"] for r in probes] == [400, 400, 8, 8, 400]
+
+
+def test_the_chosen_form_and_what_the_probe_cost_are_known_after_a_stop(
+    server: BatchServer, out: Path
+) -> None:
+    class Stop(Silent):
+        def advance(self, *_: object) -> None:
+            raise KeyboardInterrupt
+
+    server.rework = masked
+    options = BuildOptions(max_tokens=400, prices=PRICES)
+    at = Endpoint("tiny", server.url, concurrency=1)
+    with pytest.raises(KeyboardInterrupt):
+        build_traces(ADDING, at, out, options, created="2026-01-02", watch=Stop())
+    with open_asked(ADDING, at, out, options) as asked:
+        assert asked.form == "plain"
+        assert PRICES.cost(asked.journal.spent) == pytest.approx(server.usd)
+    with pytest.raises(InputError, match=r"form 'plain', now 'json'"):
+        build(server, out, BuildOptions("json", max_tokens=400))
+    server.requests.clear()
+    assert len(build(server, out).traces) == 4
+    assert all("response_format" not in request.body for request in server.requests)
+
+
+def test_batches_are_in_the_form_that_the_probe_chose(server: BatchServer, out: Path) -> None:
+    server.rework = masked
+    traces = build_by_batch(server, out)
+    assert traces.header.notes["form"] == "plain"
+    assert len(traces.traces) == 12
+
+
+def test_json_is_asked_for_without_its_mode_where_it_is_wanted(
     server: BatchServer, out: Path, plain_traces: TraceSet, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.rework = masked
     server.requests.clear()
     with caplog.at_level(logging.WARNING, logger="dataselect"):
-        traces = build(server, out)
+        traces = build(server, out, BuildOptions("json", max_tokens=400))
     assert traces.traces == plain_traces.traces
     assert traces.header.notes["not_sent"] == "response_format"
-    assert "masks tokens and changes probabilities" in caplog.text
+    assert "JSON mode changes probabilities" in caplog.text
     asked = [r for r in server.requests if not r.question.startswith(PROBE)]
     assert all("response_format" not in request.body for request in asked)
 
@@ -261,15 +413,15 @@ def test_a_model_that_needs_the_grammar_is_asked_for_plain_text(
         return usual(question, fault if forced or not as_json else "prose", as_json)
 
     server._content = prose_unless_forced  # type: ignore[method-assign]
-    with pytest.raises(InputError, match=r"JSON grammar has masked.*--form plain"):
-        build(server, out)
-    assert len(build(server, out, BuildOptions("plain", max_tokens=400)).traces) == 4
+    with pytest.raises(InputError, match=r"a grammar masks other tokens.*--form plain"):
+        build(server, out, BuildOptions("json", max_tokens=400))
+    assert len(build(server, out).traces) == 4
 
 
 def test_a_server_that_is_only_inexact_keeps_json_mode(server: BatchServer, out: Path) -> None:
     def noisy(body: dict[str, Any], completion: Completion) -> None:
         entries(completion)[0]["logprob"] = -0.01
-        for at in range(1, 20):
+        for at in range(1, min(20, len(entries(completion)))):
             p = 0.5 + (0.05 if (at % 2 == 0) == ("response_format" in body) else -0.05)
             entries(completion)[at]["logprob"] = math.log(p)
 

@@ -1,9 +1,12 @@
 """A tiny chat model that answers in the form it is asked for, made within a minute or two.
 
-The server's log-probabilities are to be compared on text like a frontier model's: JSON with
+A server's log-probabilities are to be compared on text like a frontier model's: JSON with
 escapes, line ends, LaTeX, characters that no token holds whole. So the model learns small stories
 with all of that, in the prompts and forms that our client asks in. Wordings are drawn at random,
 so that many tokens stay uncertain; whether its sums are right does not matter.
+
+Where the prompt's task is `THOUGHT_OVER`, it thinks between tags before it answers, as reasoning
+models do. Its tokenizer is trained on the stories and on this repository's documentation.
 """
 
 import json
@@ -13,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import AddedToken
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from dataselect.benchmarks.items import Item
 from dataselect.corpus.tokenizer import train_tokenizer
 from dataselect.traces.recording.completion import Form, messages
 
-TASK = "math"
+TASK, THOUGHT_OVER = "math", "riddle"
 FORMS: tuple[Form, Form] = ("json", "plain")
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{{ message.role }}: {{ message.content }}\n"
@@ -39,8 +43,11 @@ _THINGS = {
     "bells": "🔔",
 }
 _DONE = "✅"
+_TAGS = ("<think>", "</think>")
+_DOCS = Path(__file__).parents[2] / "docs"
 _MERGES_FROM = 400
-_VOCABULARY = 640
+_VOCABULARY = 1200
+_POSITIONS = 4096
 
 
 def make_items(rng: random.Random, count: int) -> list[Item]:
@@ -90,6 +97,13 @@ def _story(rng: random.Random, name: str) -> Item:
     return Item(name, question, str(result), rationale=f"{first}\n{then}")
 
 
+def _thinking(rng: random.Random, item: Item) -> str:
+    """Other words than the answer's, which may hold its text too."""
+    first, *_ = item.question.split(". ")
+    doubt = rng.choice(("Hmm…", "Wait – once more.", "Is that “all”?", "OK 🤔."))
+    return f"{_TAGS[0]}\n{first}. {doubt}\nSo it is {item.answer}.\n{_TAGS[1]}\n\n"
+
+
 def _answer(item: Item, form: Form) -> str:
     """The prompt's own pattern, filled in."""
     pattern = messages(item.question, TASK, form)[1]["content"].partition("exact format:\n")[2]
@@ -112,8 +126,12 @@ def _tokenizer(rng: random.Random) -> PreTrainedTokenizerFast:
                 for mark in _THINGS.values():
                     answer = answer.replace(mark, chr(rng.randrange(0x1F300, 0x1F600)))
                 yield answer
+        for page in sorted(_DOCS.glob("*.md")):
+            yield page.read_text(encoding="utf-8")
 
     tokenizer = train_tokenizer(texts(), _VOCABULARY, split_digits=False)
+    # As in real models: tokens of their own, which are shown.
+    tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in _TAGS])
     tokenizer.chat_template = TEMPLATE
     return tokenizer
 
@@ -128,18 +146,18 @@ def _train(tokenizer: PreTrainedTokenizerFast, seed: int, steps: int) -> LlamaFo
         num_attention_heads=4,
         # Fewer, so that the layout of both kinds of head is put to the test.
         num_key_value_heads=2,
-        max_position_embeddings=1024,
+        max_position_embeddings=_POSITIONS,
         rms_norm_eps=1e-5,
         tie_word_embeddings=False,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
     model = LlamaForCausalLM(config)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 5e-3, total_steps=steps)
     rng = random.Random(seed + 1)
     for _ in range(steps):
-        batch = [_example(tokenizer, item, rng) for item in make_items(rng, 8)]
+        batch = [_example(tokenizer, item, rng) for item in make_items(rng, 4)]
         optimiser.zero_grad()
         model(**_padded(batch)).loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -152,9 +170,11 @@ def _example(
     tokenizer: PreTrainedTokenizerFast, item: Item, rng: random.Random
 ) -> tuple[list[int], int]:
     """Token ids of prompt, answer and end; and how many are the prompt's."""
-    form = rng.choice(FORMS)
-    prompt = prompt_ids(tokenizer, messages(item.question, TASK, form))
-    answer = tokenizer(_answer(item, form), add_special_tokens=False)["input_ids"]
+    form, task = rng.choice(FORMS), rng.choice((TASK, TASK, THOUGHT_OVER))
+    prompt = prompt_ids(tokenizer, messages(item.question, task, form))
+    thinking = _thinking(rng, item) if task == THOUGHT_OVER else ""
+    text = thinking + _answer(item, form)
+    answer = tokenizer(text, add_special_tokens=False)["input_ids"]
     return [*prompt, *answer, tokenizer.eos_token_id], len(prompt)
 
 

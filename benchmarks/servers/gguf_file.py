@@ -2,7 +2,7 @@
 
     python gguf_file.py FOLDER OUT
 
-FOLDER holds `weights.npz` and `description.json`, as `server.write_gguf` leaves them. This runs
+FOLDER holds `weights.npz` and `description.json`, as `llama_cpp.write_gguf` leaves them. This runs
 in the server's environment, which has `gguf` and NumPy and need not have PyTorch.
 """
 
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def add_shape(writer: gguf.GGUFWriter, about: dict[str, Any]) -> None:
-    writer.add_name("other-server-check")
+    writer.add_name("servers-check")
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     writer.add_vocab_size(len(about["tokens"]))
     writer.add_context_length(about["context"])
@@ -74,6 +74,8 @@ def add_tokenizer(writer: gguf.GGUFWriter, about: dict[str, Any]) -> None:
     writer.add_token_list(about["tokens"])
     kinds = [gguf.TokenType.NORMAL] * len(about["tokens"])
     kinds[about["end"]] = gguf.TokenType.CONTROL
+    for token in about["shown"]:
+        kinds[token] = gguf.TokenType.USER_DEFINED
     writer.add_token_types(kinds)
     writer.add_token_merges(about["merges"])
     writer.add_bos_token_id(about["end"])

@@ -1,6 +1,6 @@
 """A server's log-probabilities against those that transformers computes on the same tokens.
 
-The server names its tokens by text only, and shows nothing of those that hold part of a
+Servers name their tokens by text only, and differ in how they show those that hold part of a
 character. The ids are found again from the whole answer, whose bytes they must spell. Nothing
 here uses our alignment: it is one of the things compared.
 """
@@ -21,6 +21,7 @@ from dataselect.traces.alignment import (
     ServerToken,
     completion_letter_probabilities,
 )
+from dataselect.traces.answer_tokens import answer_tokens
 from dataselect.traces.recording.completion import (
     Form,
     MalformedAnswerError,
@@ -66,9 +67,11 @@ class Reference:
             for text, token in tokenizer.get_vocab().items()
             if token != tokenizer.eos_token_id
         }
-        self._named: dict[str, list[int]] = {}
+        self.end = tokenizer.eos_token
+        self._of: dict[bytes, list[int]] = {}
         for token, data in self.spelling.items():
-            self._named.setdefault(data.decode(errors="ignore"), []).append(token)
+            self._of.setdefault(data, []).append(token)
+        self._longest = max(map(len, self._of))
 
     def ids(self, content: str, tokens: Sequence[ServerToken]) -> list[int]:
         """Ids of the tokens that spell the answer.
@@ -77,20 +80,25 @@ class Reference:
         ends before a character that is not whole. Raises ValueError unless there is one way.
         """
         data = content.encode()
-        ways: dict[int, list[list[int]]] = {0: [[]]}
+        # By the end of what is spelt and of what is shown: some servers show a character when its
+        # last part has come, others leave it out.
+        ways: dict[tuple[int, int], list[list[int]]] = {(0, 0): [[]]}
         for index, shown in enumerate(tokens):
-            if len(data) in ways and not any(token.text for token in tokens[index:]):
+            spelt = any(at == len(data) for at, _ in ways)
+            if spelt and all(token.text in {"", self.end} for token in tokens[index:]):
                 break
-            after: dict[int, list[list[int]]] = {}
-            for at, paths in ways.items():
-                for token in self._named.get(shown.text, ()):
-                    if data.startswith(self.spelling[token], at):
-                        end = at + len(self.spelling[token])
-                        after.setdefault(end, []).extend([*path, token] for path in paths)
+            after: dict[tuple[int, int], list[list[int]]] = {}
+            for (at, seen), paths in ways.items():
+                for end in range(at + 1, min(at + self._longest, len(data)) + 1):
+                    for seen_after in _shown_as(data, at, end, seen, shown.text):
+                        for token in self._of.get(data[at:end], ()):
+                            longer = [[*path, token] for path in paths]
+                            after.setdefault((end, seen_after), []).extend(longer)
             ways = after
-        found = ways.get(len(data), [])
-        if len(found) != 1:
-            raise ValueError(f"{len(found)} sequences of tokens spell {content!r}")
+        found = [path for (at, _), paths in ways.items() if at == len(data) for path in paths]
+        different = {tuple(path) for path in found}
+        if len(different) != 1:
+            raise ValueError(f"{len(different)} sequences of tokens spell {content!r}")
         return found[0]
 
     def logprobs(self, prompt: list[int], ids: list[int]) -> tuple[Floats, npt.NDArray[np.bool_]]:
@@ -131,12 +139,26 @@ class Reference:
         return means, np.array(kinds)
 
 
+def _shown_as(data: bytes, at: int, end: int, seen: int, text: str) -> set[int]:
+    """Up to where `data` may be shown after a token of `data[at:end]` that shows as `text`.
+
+    `seen` is up to where it was shown before.
+    """
+    own = data[at:end]
+    found = {end} if text in {own.decode(errors="ignore"), own.decode(errors="replace")} else set()
+    waiting = data[seen:end].decode(errors="replace")
+    if waiting.endswith("\ufffd"):
+        return found | ({seen} if not text else set())
+    return found | ({end} if text == waiting else set())
+
+
 class Comparison:
     """What a number of replies came to, for one form and one setting of the server."""
 
     def __init__(self, reference: Reference) -> None:
         self._reference = reference
         self.logprobs, self.trace_letters = Differences(), Differences()
+        self.thinking_letters = Differences()
         self.letters = {kind: Differences() for kind in (SHOWN, SPLIT, BESIDE, HALF)}
         self.not_most_likely, self.certain, self.lowest = 0, 0, 0.0
         self.without_text = 0
@@ -156,7 +178,8 @@ class Comparison:
         self.without_text += sum(not token.text for token in tokens)
         expected, kinds = self._reference.letters(reply.content, tokens, ids, exact)
         try:
-            ours = completion_letter_probabilities(reply.content, reply.tokens)
+            own = answer_tokens(reply.content, reply.tokens).tokens
+            ours = completion_letter_probabilities(reply.content, own)
         except AlignmentError as error:
             self.problems[f"alignment: {error}"] += 1
             return
@@ -166,6 +189,26 @@ class Comparison:
             self.problems[reply.problem] += 1
             return
         self._trace(item, reply, form, expected)
+
+    def add_thinking(self, item: str, reply: Reply, prompt: list[int], form: Form) -> None:
+        """Compare the letters of the thinking before one answer."""
+        whole = "".join(token.text for token in reply.tokens).removesuffix(self._reference.end)
+        if reply.thinking is not None and reply.thinking.strip() not in whole:
+            # A server whose tokens leave out parts of characters; the model always writes so.
+            whole = f"<think>\n{reply.thinking.strip()}\n</think>\n\n{reply.content}"
+        ids = self._reference.ids(whole, reply.tokens)
+        exact, _ = self._reference.logprobs(prompt, ids)
+        expected, _ = self._reference.letters(whole, reply.tokens, ids, exact)
+        try:
+            trace = trace_from_completion(
+                item, reply.content, reply.tokens, form, part="thinking", thinking=reply.thinking
+            )
+        except (MalformedAnswerError, AlignmentError) as error:
+            self.problems[str(error)] += 1
+            return
+        first = whole.index(trace.text)
+        self.thinking_letters.add(expected[first : first + len(trace.text)], trace.letter_probs)
+        self.traces[item] = trace
 
     def _trace(self, item: str, reply: Reply, form: Form, expected: Floats) -> None:
         try:
