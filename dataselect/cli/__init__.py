@@ -22,7 +22,8 @@ from dataselect.cli.plain_numbers import PlainNumbers
 from dataselect.cli.predict import predict
 from dataselect.cli.run import init, plan, run, validate
 from dataselect.cli.score import score
-from dataselect.cli.trace_files import compare, export, show, verify
+from dataselect.cli.trace_compare import compare
+from dataselect.cli.trace_files import export, show, verify
 from dataselect.cli.trace_marks import mark
 from dataselect.cli.traces import build, pull, weigh
 
