@@ -22,8 +22,8 @@ def compare(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="Trace files of one benchmark; with --run of all benchmarks of Stage 1, beside the "
-            "plan's own.",
+            help="Trace files of one benchmark; with --run of all benchmarks of Stage 1, which are "
+            "compared with the plan's own.",
         ),
     ],
     models: Annotated[

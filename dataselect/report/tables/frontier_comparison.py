@@ -97,9 +97,8 @@ def _agreement_lines(each: FrontierAgreement) -> list[str]:
     beyond = f"{len(sure) or 'none'} beyond the noise of the items (both orders on {SURE:.0%})"
     lines.append(f"- of {each.pairs} pairs {len(each.changed)} change their order, {beyond}:")
     lines += [_pair_line(pair, each) for pair in each.changed[:_SHOWN]]
-    if more := len(each.changed) - _SHOWN:
-        if more > 0:
-            lines.append(f"- and {more} more")
+    if (more := len(each.changed) - _SHOWN) > 0:
+        lines.append(f"- and {more} more")
     return lines
 
 
