@@ -4,8 +4,7 @@
 
 One model learns three styles of right solutions, each after a cue of its own, so that one model's
 traces differ in style alone. It is a fifth of the shipped one's size, and has other texts, another
-tokenizer and another seed. A checkpoint from the middle of its training is the one that is often
-wrong. Greedy solutions of the benchmark items, right or wrong, become
+tokenizer and another seed. Its checkpoint after half of the training is often wrong. Greedy solutions of the benchmark items, right or wrong, become
 `traces/BENCHMARK.NAME.jsonl.gz` beside this file, by the way that
 `benchmarks/desk_scale/frontier.py` made the shipped ones. One process with one thread; interrupted,
 it goes on where it was.
@@ -32,7 +31,7 @@ from dataselect.proxies.train import train
 from dataselect.scoring.local_frontier import LocalFrontier
 from dataselect.synthetic.problems import Problem, make_problem
 from dataselect.synthetic.world import ANSWER_CUE, VERSION, is_held_out
-from dataselect.traces.trace import TraceHeader, TraceSet, write_traces
+from dataselect.traces.trace import write_traces
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -42,8 +41,6 @@ WORK = ROOT / ".dataselect" / "frontier-models"
 BENCHMARKS = ("stories-short", "stories-long")
 SEED, TOKENS, LENGTH, BATCH, VOCABULARY = 1001, 4_000_000, 128, 8, 768
 COMMAND = "python benchmarks/frontier_models/frontiers.py"
-OFTEN_WRONG = (0.30, 0.60)
-"""The checkpoint that is often wrong is the first with such a share of right answers."""
 
 
 def worked(problem: Problem) -> str:
@@ -94,7 +91,7 @@ STYLES: Mapping[str, Style] = {
 }
 """By the name of the traces."""
 EARLY = "early"
-"""Traces in the style of `small` by a checkpoint from the middle of the training."""
+"""Traces in the style of `small` by its checkpoint after half of the training."""
 
 
 def documents(seed: int) -> Iterator[str]:
@@ -127,16 +124,10 @@ def main() -> None:
     )
     recipe = make_recipe(proxy, len(tokenizer), "cpu", "frontier model")
     _train(recipe, tokenizer)
-    *earlier, last = recipe.checkpoint_steps()
+    steps = recipe.checkpoint_steps()
     for name in STYLES:
-        _write(name, recipe, last, [_asked(last, name, benchmark) for benchmark in BENCHMARKS])
-    for step in earlier:
-        asked = [_asked(step, "small", benchmark) for benchmark in BENCHMARKS]
-        share = sum(each.right for each in asked) / sum(each.items for each in asked)
-        print(f"step {step}: {share:.3f} right", flush=True)
-        if OFTEN_WRONG[0] <= share <= OFTEN_WRONG[1]:
-            _write(EARLY, recipe, step, asked)
-            break
+        _write(name, name, recipe, steps[-1])
+    _write(EARLY, "small", recipe, steps[len(steps) // 2 - 1])
 
 
 def _train(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -159,38 +150,22 @@ def _train(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> None:
     )
 
 
-@dataclass(frozen=True)
-class Asked:
-    """The traces of one benchmark by one checkpoint in one style."""
-
-    traces: TraceSet
-    right: int
-    """How many answers are right."""
-
-    @property
-    def items(self) -> int:
-        """How many items were asked."""
-        return len(self.traces.traces) + len(self.traces.exclusions)
-
-
-def _asked(step: int, style: str, name: str) -> Asked:
-    items, _ = load_items(STAGES / f"{name}.jsonl")
-    prompt = f"Question: {{question}}\n{STYLES[style].cue} First,"
-    benchmark = BenchmarkItems(name, tuple(items), prompt=prompt, task="arithmetic")
-    traces = LocalFrontier(str(WORK / f"step-{step:08d}")).generate(benchmark)
-    gold = {item.id: item.answer for item in items}
-    right = sum(
-        extract_number(trace.answer or "") == gold[item] for item, trace in traces.traces.items()
-    )
-    return Asked(traces, right)
-
-
-def _write(name: str, recipe: Recipe, step: int, asked: list[Asked]) -> None:
-    """The trace file of each benchmark."""
+def _write(name: str, style: str, recipe: Recipe, step: int) -> None:
+    """The trace file of each benchmark, by one checkpoint in one style."""
     TRACES.mkdir(exist_ok=True)
-    for each in asked:
-        header: TraceHeader = replace(
-            each.traces.header,
+    frontier = LocalFrontier(str(WORK / f"step-{step:08d}"))
+    prompt = f"Question: {{question}}\n{STYLES[style].cue} First,"
+    for benchmark in BENCHMARKS:
+        out = TRACES / f"{benchmark}.{name}.jsonl.gz"
+        if out.exists():
+            continue
+        items, _ = load_items(STAGES / f"{benchmark}.jsonl")
+        asked = BenchmarkItems(benchmark, tuple(items), prompt=prompt, task="arithmetic")
+        traces = frontier.generate(asked)
+        answers = {item: trace.answer or "" for item, trace in traces.traces.items()}
+        right = sum(extract_number(answers.get(item.id, "")) == item.answer for item in items)
+        header = replace(
+            traces.header,
             model=name,
             created_by=COMMAND,
             notes={
@@ -198,13 +173,12 @@ def _write(name: str, recipe: Recipe, step: int, asked: list[Asked]) -> None:
                 "parameters": f"{recipe.parameters}",
                 "tokens": f"{step * recipe.batch_size * recipe.sequence_length}",
                 "recipe": json.dumps(recipe.describe(), sort_keys=True),
-                "answers_right": f"{each.right} of {each.items}",
+                "answers_right": f"{right} of {len(items)}",
                 "world": str(VERSION),
             },
         )
-        out = TRACES / f"{header.benchmark}.{name}.jsonl.gz"
-        write_traces(out, header, each.traces.traces.values(), each.traces.exclusions)
-        print(f"{name}, {header.benchmark}: {each.right} of {each.items} right", flush=True)
+        write_traces(out, header, traces.traces.values(), traces.exclusions)
+        print(f"{name}, {benchmark}: {right} of {len(items)} right", flush=True)
 
 
 def _print(fields: Mapping[str, float]) -> None:

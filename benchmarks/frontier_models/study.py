@@ -1,6 +1,6 @@
 """Does the choice of the frontier model change the ranking of the quickstart's candidates?
 
-    python benchmarks/frontier_models/study.py [--store DIR] [--tokens 125K]
+    python benchmarks/frontier_models/study.py [--store DIR] [--tokens 62.5K]
 
 Trains the proxies of `plan.yaml`, unless they are in the store, scores them by the shipped traces
 and by those of `frontiers.py`, and compares the rankings with each other, with those of other
@@ -54,7 +54,7 @@ Scores = pd.Series
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--store", type=Path, default=ROOT / ".dataselect" / "frontier-study")
-    parser.add_argument("--tokens", default="125K", help="Of each proxy.")
+    parser.add_argument("--tokens", default="62.5K", help="Of each proxy.")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     plan = _with_tokens(load_plan("plan.yaml", HERE), parse_count(arguments.tokens))
