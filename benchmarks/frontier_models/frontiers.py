@@ -4,10 +4,10 @@
 
 One model learns three styles of right solutions, each after a cue of its own, so that one model's
 traces differ in style alone. It is a fifth of the shipped one's size, and has other texts, another
-tokenizer and another seed. Its checkpoint after half of the training is often wrong. Greedy solutions of the benchmark items, right or wrong, become
-`traces/BENCHMARK.NAME.jsonl.gz` beside this file, by the way that
-`benchmarks/desk_scale/frontier.py` made the shipped ones. One process with one thread; interrupted,
-it goes on where it was.
+tokenizer and another seed. Its checkpoint after half of the training is wrong more often. Greedy
+solutions of the benchmark items, right or wrong, become `traces/BENCHMARK.NAME.jsonl.gz` beside
+this file, by the way that `benchmarks/desk_scale/frontier.py` made the shipped ones. One process
+with one thread; interrupted, it goes on where it was. Traces that are there are not made again.
 """
 
 import json
