@@ -1,10 +1,10 @@
 """Does the choice of the frontier model change the ranking of the quickstart's candidates?
 
-    python benchmarks/frontier_models/study.py [--store DIR] [--tokens 62.5K]
+    python benchmarks/frontier_models/study.py [--store DIR] [--seeds 3]
 
 Trains the proxies of `plan.yaml`, unless they are in the store, scores them by the shipped traces
 and by those of `frontiers.py`, and compares the rankings with each other, with those of other
-training seeds, and with the known target accuracies. Writes its part of `results.json`. One process
+training seeds, and with the known target accuracies. Writes `results.json`. One process
 with one thread; interrupted, it goes on where it was.
 """
 
@@ -22,7 +22,7 @@ import torch
 from dataselect.compute import InlineCompute
 from dataselect.compute.machine import processor_name
 from dataselect.config.manifest import load_manifest
-from dataselect.config.plan import Plan, load_plan
+from dataselect.config.plan import load_plan
 from dataselect.decisions.agreement import decision_accuracy
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.frontier_agreement import compare_frontiers, seed_agreement
@@ -38,12 +38,12 @@ from dataselect.stages.stage import run_stage
 from dataselect.store import Store, write_atomic
 from dataselect.traces.grading import grade_traces
 from dataselect.traces.trace import TraceSet, read_traces
-from dataselect.units import parse_count
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 MANIFEST = ROOT / "candidates" / "quickstart.yaml"
 TRUTH = ROOT / "candidates" / "quickstart" / "target_accuracy.csv"
+ALL_METRICS = HERE.parent / "desk_scale" / "all_metrics.json"
 COMMAND = "python benchmarks/frontier_models/study.py"
 BOOTSTRAP = Bootstrap(10_000, 0, 0.9)
 SHIPPED = "shipped"
@@ -54,10 +54,13 @@ Scores = pd.Series
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--store", type=Path, default=ROOT / ".dataselect" / "frontier-study")
-    parser.add_argument("--tokens", default="62.5K", help="Of each proxy.")
+    parser.add_argument("--seeds", type=int, help="Of the proxies. [plan.yaml's]")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    plan = _with_tokens(load_plan("plan.yaml", HERE), parse_count(arguments.tokens))
+    plan = load_plan("plan.yaml", HERE)
+    if arguments.seeds is not None:
+        screen = plan.screen.model_copy(update={"seeds": arguments.seeds})
+        plan = plan.model_copy(update={"screen": screen})
     runtime = Runtime(Store(arguments.store), InlineCompute())
     experiment = prepare(load_manifest(MANIFEST), plan, runtime)
     candidates = [each.id for each in experiment.manifest.candidates]
@@ -72,21 +75,24 @@ def main() -> None:
         model: {name: _right(experiment, name, traces) for name, traces in by_benchmark.items()}
         for model, by_benchmark in sets.items()
     }
-    file = HERE / "results.json"
-    results = json.loads(file.read_bytes()) if file.exists() else {}
-    results |= {
+    results = {
         "commands": ["python benchmarks/frontier_models/frontiers.py", COMMAND],
         "hardware": processor_name(),
         "traces": {model: _described(sets[model], right[model]) for model in sets},
-        arguments.tokens: _compared(found, right, read_target_accuracy(TRUTH)),
+        "seeds_by_shipped_traces": _seeds_of_all_metrics(),
+        "proxies": {"tokens": "62.5K", "seeds": plan.screen.seeds},
+        **_compared(found, right, read_target_accuracy(TRUTH)),
     }
-    write_atomic(file, f"{json.dumps(results, indent=1)}\n".encode())
+    write_atomic(HERE / "results.json", f"{json.dumps(results, indent=1)}\n".encode())
 
 
-def _with_tokens(plan: Plan, tokens: int) -> Plan:
-    assert plan.screen.proxy is not None, "plan.yaml has one"
-    proxy = plan.screen.proxy.model_copy(update={"tokens": tokens})
-    return plan.model_copy(update={"screen": plan.screen.model_copy(update={"proxy": proxy})})
+def _seeds_of_all_metrics() -> dict[str, list[float]]:
+    """Share of the pairs that every two seeds order alike by the shipped traces, by budget."""
+    found = {}
+    for budget, measured in json.loads(ALL_METRICS.read_bytes())["budgets"].items():
+        scores = [aggregate(pd.DataFrame(run["rBridge"])) for run in measured["runs"]]
+        found[budget] = [_same_order(one, other) for one, other in combinations(scores, 2)]
+    return found
 
 
 def _right(experiment: Experiment, benchmark: str, traces: TraceSet) -> set[str]:
