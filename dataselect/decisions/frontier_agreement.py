@@ -116,12 +116,13 @@ def seed_agreement(runs: Mapping[str, pd.Series], method: Method = "z_score") ->
     averaged. Candidates that lack a seed are left out. None without two seeds of two candidates.
     """
     levels = ["candidate", "seed"]
-    values = {name: series.groupby(level=levels).mean() for name, series in runs.items()}
-    by_seed = pd.DataFrame(values).unstack("seed").dropna()
-    seeds = by_seed.columns.get_level_values("seed").unique()
-    if len(seeds) < 2 or len(by_seed) < 2:
+    means = pd.DataFrame({name: each.groupby(level=levels).mean() for name, each in runs.items()})
+    seed_of = means.index.get_level_values("seed")
+    by_seed = [means[seed_of == seed].droplevel("seed") for seed in seed_of.unique()]
+    whole = [name for name in by_seed[0].index if all(name in each.index for each in by_seed)]
+    if len(by_seed) < 2 or len(whole) < 2:
         return None
-    scores = [aggregate(by_seed.xs(seed, axis=1, level="seed"), method) for seed in seeds]
+    scores = [aggregate(each.loc[whole], method) for each in by_seed]
     shares = [
         decision_accuracy(second, -first).decision_accuracy
         for first, second in combinations(scores, 2)
@@ -131,7 +132,11 @@ def seed_agreement(runs: Mapping[str, pd.Series], method: Method = "z_score") ->
 
 
 def _mean_of(tables: list[Tables]) -> dict[str, pd.DataFrame]:
-    return {name: sum(each[name] for each in tables) / len(tables) for name in tables[0]}
+    first, *others = tables
+    return {
+        name: sum((each[name] for each in others), table) / len(tables)
+        for name, table in first.items()
+    }
 
 
 def _compare(first: str, second: str, one: Ranking, other: Ranking) -> FrontierAgreement:
