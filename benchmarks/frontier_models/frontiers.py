@@ -12,14 +12,14 @@ thread; interrupted, it goes on where it was. Traces that are there are not made
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from random import Random
 
 import torch
+from styles import STYLES, Style, documents
 from transformers import PreTrainedTokenizerBase
 
 from dataselect.benchmarks.answers import extract_number
@@ -31,8 +31,7 @@ from dataselect.corpus.tokenizer import train_tokenizer
 from dataselect.proxies.recipe import Recipe, make_recipe
 from dataselect.proxies.train import train
 from dataselect.scoring.local_frontier import LocalFrontier
-from dataselect.synthetic.problems import Problem, make_problem
-from dataselect.synthetic.world import ANSWER_CUE, VERSION, benchmark_problems, is_held_out
+from dataselect.synthetic.world import ANSWER_CUE, VERSION, benchmark_problems
 from dataselect.traces.trace import TraceSet, write_traces
 from dataselect.wording import slug
 
@@ -48,68 +47,6 @@ ITEMS = 200
 STOP = 2_000_000
 """Tokens after which the training is stopped; the rates are those of a longer one."""
 COMMAND = "python benchmarks/frontier_models/frontiers.py"
-
-
-def worked(problem: Problem) -> str:
-    """The world's own worked solution."""
-    return problem.reasoning()
-
-
-def notation(problem: Problem) -> str:
-    """The solution in the notation of the candidate `notebook`: bare equations with arrows."""
-    return f"First, {problem.equations()}."
-
-
-def calculator(problem: Problem) -> str:
-    """The solution in sentences that no candidate has, without the words of the story."""
-    sentences, previous = [], 0
-    for step in problem.steps:
-        left, right = step.operands(previous)
-        previous = step.result(previous)
-        words = _CALCULATOR[step.symbol].format(left=left, right=right)
-        sentences.append(f"{words} gives {previous}.")
-    first, *others = sentences
-    return " ".join([f"First, {first}", *(f"{each[0].upper()}{each[1:]}" for each in others)])
-
-
-_CALCULATOR = {
-    "+": "adding {right} to {left}",
-    "-": "subtracting {right} from {left}",
-    "*": "multiplying {left} by {right}",
-    "/": "dividing {left} by {right}",
-}
-
-
-@dataclass(frozen=True)
-class Style:
-    """How solutions are written, and what asks for it."""
-
-    write: Callable[[Problem], str]
-    cue: str
-    """What stands between the question and the solution."""
-    share: float
-    """Of the training texts."""
-
-
-STYLES: Mapping[str, Style] = {
-    "small": Style(worked, "Answer:", 0.5),
-    "notation": Style(notation, "In notation:", 0.25),
-    "calculator": Style(calculator, "By calculator:", 0.25),
-}
-"""By the name of the traces."""
-
-
-def documents(seed: int) -> Iterator[str]:
-    """Endless training texts, with right solutions in all styles; no story that is held out."""
-    rng = Random(f"frontier models/{seed}/{VERSION}")
-    styles, shares = list(STYLES.values()), [style.share for style in STYLES.values()]
-    while True:
-        problem = make_problem(rng, rng.choice((2, 2, 3, 3, 4)))
-        if is_held_out(problem):
-            continue
-        (style,) = rng.choices(styles, shares)
-        solution = f"{style.write(problem)} {ANSWER_CUE} {problem.answer}."
-        yield f"Question: {problem.prompt}\n{style.cue} {solution}"
 
 
 def main() -> None:
