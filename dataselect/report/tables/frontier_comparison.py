@@ -1,6 +1,6 @@
 """Terminal output of `dataselect traces compare`: does the choice of frontier model matter?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sized
 
 from rich import box
 from rich.console import Console
@@ -120,6 +120,6 @@ def _name(text: str) -> str:
     return escape(one_line(text))
 
 
-def counts(tables: Mapping[str, Sequence[object]]) -> dict[str, int]:
+def counts(tables: Mapping[str, Sized]) -> dict[str, int]:
     """How many items each benchmark's table has."""
     return {name: len(table) for name, table in tables.items()}
