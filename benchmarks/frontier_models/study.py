@@ -37,7 +37,7 @@ from dataselect.stages.runtime import Runtime
 from dataselect.stages.stage import run_stage
 from dataselect.store import Store, write_atomic
 from dataselect.traces.grading import grade_traces
-from dataselect.traces.trace import TraceSet, read_traces
+from dataselect.traces.trace import TraceSet
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -68,7 +68,7 @@ def main() -> None:
     files = sorted((HERE / "traces").glob("*.jsonl.gz"))
     sets = {
         SHIPPED if model.startswith("desk-frontier") else model: by_benchmark
-        for model, by_benchmark in trace_sets(experiment, [read_traces(f) for f in files]).items()
+        for model, by_benchmark in trace_sets(experiment, files).items()
     }
     found = score_stage_by_frontier(experiment, sets)
     right = {

@@ -150,9 +150,7 @@ def _of_run(
     from dataselect.stages.runtime import Runtime
     from dataselect.stages.watch import shown_waits
     from dataselect.store import Store, lock
-    from dataselect.traces.trace import read_traces
 
-    given = [read_traces(file) for file in files]
     loaded, chosen = load_inputs(manifest, plan, "--plan")
     device = require_device(chosen.compute.device, chosen.where("compute", "device"))
     with LiveWatch(Console(stderr=True)) as watch, notes(watch.note):
@@ -163,7 +161,7 @@ def _of_run(
         ):
             artifacts.clean()
             experiment = prepare(loaded, chosen, Runtime(artifacts, compute, device, watch))
-            sets = trace_sets(experiment, given)
+            sets = trace_sets(experiment, files)
             scores = score_stage_by_frontier(experiment, sets, only_correct=only_correct)
         for note in scores.notes:
             watch.note(note)

@@ -6,6 +6,7 @@ whose plan names other traces finds them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataselect.errors import InputError
@@ -15,6 +16,8 @@ from dataselect.stages.proxy_origins import StageName
 from dataselect.stages.scores import StageScores
 from dataselect.stages.screen import RANKED_BY
 from dataselect.stages.stage import run_stage
+from dataselect.traces.frontier import RecordedFrontier
+from dataselect.traces.library import trace_benchmark
 from dataselect.traces.trace import TraceSet
 
 if TYPE_CHECKING:
@@ -46,32 +49,41 @@ class FrontierScores:
         }
 
 
-def trace_sets(experiment: Experiment, files: Sequence[TraceSet]) -> TraceSets:
-    """The plan's own traces and those of files, by frontier model and benchmark.
+def trace_sets(experiment: Experiment, files: Sequence[Path]) -> TraceSets:
+    """The plan's own traces and those of files, by frontier model and benchmark of Stage 1.
 
-    Raises InputError for traces of a benchmark that Stage 1 does not have, for two different files
-    of one frontier model and benchmark, and for a frontier model that lacks a benchmark.
+    A file is for each benchmark that has the name in its header, or whose own traces have it.
+    Raises InputError for one that is for none, for two different files of one frontier model and
+    benchmark, and for a frontier model that lacks a benchmark.
     """
-    wanted = [each.id for each in experiment.plan.benchmarks_of(experiment.plan.screen)]
-    sets: dict[str, dict[str, TraceSet]] = {}
-    own = [traces for name in wanted for traces in experiment.evaluations[name].traces]
-    for traces in (*own, *files):
-        model, benchmark = traces.header.model, traces.header.benchmark
-        if benchmark not in wanted:
+    wanted = {
+        each.id: experiment.evaluations[each.id]
+        for each in experiment.plan.benchmarks_of(experiment.plan.screen)
+    }
+    found = [(name, traces) for name, own in wanted.items() for traces in own.traces]
+    headers = {name: {name, *(t.header.benchmark for t in e.traces)} for name, e in wanted.items()}
+    for path in files:
+        named = trace_benchmark(path)
+        of_file = [name for name in wanted if named in headers[name]]
+        if not of_file:
             raise InputError(
-                f"traces of {model}",
-                f"they are for '{benchmark}', which Stage 1 does not have",
+                path,
+                f"its traces are for '{named}', which Stage 1 does not have",
                 f"name files for {' and '.join(wanted)}",
             )
-        known = sets.setdefault(model, {}).setdefault(benchmark, traces)
+        recorded = RecordedFrontier(path)
+        found += [(name, recorded.traces(wanted[name].benchmark)) for name in of_file]
+    sets: dict[str, dict[str, TraceSet]] = {}
+    for name, traces in found:
+        known = sets.setdefault(traces.header.model, {}).setdefault(name, traces)
         if known.hash != traces.hash:
             raise InputError(
-                f"traces of {model}",
-                f"there are two different files for '{benchmark}'",
+                f"traces of {traces.header.model}",
+                f"there are two different files for '{name}'",
                 "leave one out",
             )
-    for model, found in sets.items():
-        if lacking := [name for name in wanted if name not in found]:
+    for model, by_benchmark in sets.items():
+        if lacking := [name for name in wanted if name not in by_benchmark]:
             raise InputError(
                 f"traces of {model}",
                 f"there are none for '{lacking[0]}'",

@@ -192,4 +192,5 @@ def test_traces_of_no_benchmark_of_the_run_are_refused(world: World) -> None:
     path = world.other("short", "two")
     found = read_traces(path)
     write_traces(path, replace(found.header, benchmark="tales"), found.traces.values())
-    assert "they are for 'tales', which Stage 1 does not have" in error_of(world.compare(path))
+    line = error_of(world.compare(path))
+    assert "its traces are for 'tales', which Stage 1 does not have; name files for short" in line
