@@ -104,8 +104,8 @@ def _agreement_lines(each: FrontierAgreement) -> list[str]:
 
 def _pair_line(pair: ChangedPair, each: FrontierAgreement) -> str:
     return (
-        f"- {pair.by_first} before {pair.by_second} by {each.first} (P {pair.p_first:.2f}), after"
-        f" it by {each.second} (P {pair.p_second:.2f})"
+        f"- {pair.by_first} before {pair.by_second} (P {pair.p_first:.2f}), by {each.second} after"
+        f" it (P {pair.p_second:.2f})"
     )
 
 
