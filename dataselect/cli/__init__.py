@@ -23,7 +23,8 @@ from dataselect.cli.predict import predict
 from dataselect.cli.run import init, plan, run, validate
 from dataselect.cli.score import score
 from dataselect.cli.status import status
-from dataselect.cli.trace_files import compare, export, show, verify
+from dataselect.cli.trace_compare import compare
+from dataselect.cli.trace_files import export, show, verify
 from dataselect.cli.trace_marks import mark
 from dataselect.cli.traces import build, pull, weigh
 

@@ -1,4 +1,4 @@
-"""`dataselect traces show`, `verify`, `export` and `compare`: inspect and share traces."""
+"""`dataselect traces show`, `verify` and `export`: inspect and share traces."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -6,20 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataselect.cli.common import DEFAULT_STORE, StoreOption, errors, notes
-from dataselect.cli.options import (
-    DEFAULT_TRACES,
-    Device,
-    DeviceOption,
-    FolderOption,
-    LimitOption,
-)
-from dataselect.cli.traces import (
-    BenchmarkOption,
-    one_benchmark,
-    report,
-    say_written,
-)
+from dataselect.cli.common import errors, notes
+from dataselect.cli.options import DEFAULT_TRACES, FolderOption
+from dataselect.cli.traces import one_benchmark, report, say_written
 
 if TYPE_CHECKING:
     from dataselect.benchmarks.items import BenchmarkItems
@@ -151,54 +140,6 @@ def export(
         say_written(out, trace_set)
         typer.echo(f"hash of the traces {trace_set.hash}")
         typer.echo(f"sha256 of the file {sha256_of(out)}")
-
-
-def compare(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE FILE...", help="Trace files of one benchmark.")
-    ],
-    models: Annotated[
-        list[str],
-        typer.Option("--model", help="Model to rank: folder, Hub id, ID@REVISION; two or more."),
-    ],
-    benchmark: BenchmarkOption,
-    folder: FolderOption = None,
-    limit: LimitOption = None,
-    store: StoreOption = DEFAULT_STORE,
-    device: DeviceOption = Device.auto,
-) -> None:
-    """Print how much the choice of frontier model changes the ranking of models."""
-    from rich.console import Console
-
-    from dataselect.benchmarks.named import load_one
-    from dataselect.compute import require_device
-    from dataselect.errors import InputError
-    from dataselect.report.tables.scores import print_comparison
-    from dataselect.scoring.checkpoint import resolve_model
-    from dataselect.scoring.gather import make_evaluation, recorded
-    from dataselect.scoring.score_models import score_by_frontier
-    from dataselect.store import in_use, open_store
-
-    with errors(resume=True), notes(report):
-        if len(files) < 2 or len(models) < 2:
-            raise InputError(
-                "traces compare",
-                f"got {len(files)} trace files and {len(models)} models",
-                "name two or more of each",
-            )
-        artifacts = open_store(store, lambda work, holder: report(f"{work}: waits for {holder}"))
-        with in_use(artifacts):
-            chosen = load_one(benchmark, folder, limit, report)
-            sets = recorded(files, chosen.benchmark)
-            evaluation = make_evaluation(chosen.benchmark, chosen.left_out, sets, report)
-            tables = score_by_frontier(
-                artifacts,
-                [resolve_model(model, "float32", artifacts) for model in models],
-                evaluation,
-                device=require_device(device.value),
-                report=report,
-            )
-        print_comparison(tables, Console())
 
 
 def _open(name: str, traces: Path, benchmark: str | None, folder: Path | None) -> _Opened:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from batch_server import BatchServer
 from completions_server import COMPLETION_USD, PROMPT_USD, CompletionsServer
-from small_models import save_model
 
 from dataselect.benchmarks.items import Exclusion
 from dataselect.errors import InputError
@@ -459,71 +458,6 @@ def test_a_benchmark_that_is_named_and_not_there_is_no_pass(bench: Any, command:
     result = bench.invoke("traces", command, path, "--benchmark", "sumz.yaml", *more)
     assert "sumz.yaml" in error_of(result)
     assert not (bench.folder / "shared.jsonl").exists()
-
-
-# --- compare
-
-
-def test_compare_says_how_far_two_frontier_models_rank_alike(bench: Any) -> None:
-    one = bench.traces("one.jsonl.gz", model="one")
-    two = bench.traces("two.jsonl.gz", model="two", opening="To begin with")
-    models = ["--model", bench.model("first"), "--model", bench.model("second")]
-    arguments = [one, two, *models, "--benchmark", "sums.yaml", "--device", "cpu"]
-    result = bench.invoke("traces", "compare", *arguments)
-    assert result.exit_code == 0, result.output
-    said = flat(result.stdout)
-    assert said.startswith("model one two")
-    assert "rBridge over 6 items" in said
-    assert re.search(r"one and two: \d+% of the pairs of models in the same order", said)
-    for model in ("first", "second"):
-        assert bench.score("--traces", one, models=[model]).exit_code == 0
-        mean = bench.items(model)["rbridge"].mean()
-        assert re.search(rf"{model} {mean:.4f} ", said)
-
-
-def test_models_of_one_name_are_told_apart(bench: Any) -> None:
-    one = bench.traces("one.jsonl.gz", model="one")
-    two = bench.traces("two.jsonl.gz", model="one", opening="To begin with")
-    for number, parent in enumerate(("x", "y")):
-        save_model(bench.folder / parent / "final", seed=number)
-    models = ["--model", "x/final", "--model", "y/final"]
-    arguments = [one, two, *models, "--benchmark", "sums.yaml", "--device", "cpu"]
-    result = bench.invoke("traces", "compare", *arguments)
-    assert result.exit_code == 0, result.output
-    rows = [line.split()[0] for line in result.stdout.splitlines() if line.startswith("final")]
-    assert sorted(rows) == ["final", "final-2"]
-    # Two files of one frontier model stay separate too.
-    assert re.search(r"one and one \([0-9a-f]{8}\): ", flat(result.stdout))
-
-
-def test_models_that_score_alike_cannot_be_ranked(bench: Any) -> None:
-    one = bench.traces("one.jsonl.gz", model="one")
-    two = bench.traces("two.jsonl.gz", model="two", opening="To begin with")
-    models = ["--model", bench.model(), "--model", bench.model()]
-    arguments = [one, two, *models, "--benchmark", "sums.yaml", "--device", "cpu"]
-    line = error_of(bench.invoke("traces", "compare", *arguments))
-    assert "differ" in line
-
-
-@pytest.mark.parametrize(("files", "models"), [(1, 2), (2, 1)])
-def test_there_is_nothing_to_compare_with_less_than_two(
-    bench: Any, files: int, models: int
-) -> None:
-    paths = [bench.traces(f"{n}.jsonl.gz", opening="So" * (n + 1)) for n in range(files)]
-    named = [option for _ in range(models) for option in ("--model", bench.model())]
-    arguments = [*paths, *named, "--benchmark", "sums.yaml"]
-    line = error_of(bench.invoke("traces", "compare", *arguments))
-    assert f"got {files} trace files and {models} models; name two or more of each" in line
-
-
-def test_without_a_shared_item_there_is_nothing_to_compare(bench: Any) -> None:
-    one = bench.traces("one.jsonl.gz", model="one", missing=[0, 1, 2])
-    two = bench.traces("two.jsonl.gz", model="two", missing=[3, 4, 5])
-    models = ["--model", bench.model("first"), "--model", bench.model("second")]
-    arguments = [one, two, *models, "--benchmark", "sums.yaml", "--device", "cpu"]
-    assert "there is no item that every model" in error_of(
-        bench.invoke("traces", "compare", *arguments)
-    )
 
 
 @pytest.mark.parametrize("command", ["build", "weigh", "compare"])

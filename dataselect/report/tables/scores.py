@@ -18,7 +18,6 @@ from rich.table import Table
 
 from dataselect._version import __version__
 from dataselect.counting.score_texts import CountedText
-from dataselect.decisions.frontier_agreement import compare_frontiers
 from dataselect.formats.column_names import better_when
 from dataselect.report.tables.score_frames import (
     HEADLINES,
@@ -189,31 +188,6 @@ def _table(rows: Sequence[tuple[BenchmarkScores, Metrics]], headings: Mapping[st
             ),
         )
     return table
-
-
-def print_comparison(tables: Mapping[str, "pd.DataFrame"], console: Console) -> None:
-    """Print the rBridge of each model by frontier model, and the agreement of the rankings."""
-    names = list(tables)
-    agreements = compare_frontiers(tables)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("model", overflow="fold")
-    for name in names:
-        table.add_column(escape(one_line(name)), justify="right")
-    first = next(iter(tables.values()))
-    for model in first.mean().sort_values().index:
-        table.add_row(
-            escape(one_line(model)), *(f"{tables[name][model].mean():.4f}" for name in names)
-        )
-    console.print(table)
-    lines = [f"rBridge over {len(first)} items, in nats per token; lower is better"]
-    for each in agreements:
-        lines.append(
-            f"{each.first} and {each.second}: {each.same_order:.0%} of the pairs of models in the"
-            f" same order, Kendall's tau {each.kendall_tau:.2f}; on resampled items"
-            f" {each.first}'s own ranking keeps {each.resampled:.0%}"
-        )
-    for line in lines:
-        console.print(one_line(line), markup=False, highlight=False)
 
 
 def _means(metrics: Metrics) -> dict[str, float]:

@@ -3,7 +3,7 @@
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from dataselect.benchmarks.items import BenchmarkItems, CodeCheck, Exclusion, Item
-from dataselect.report.tables.scores import print_comparison, print_scores, summary, write_scores
+from dataselect.report.tables.scores import print_scores, summary, write_scores
 from dataselect.scoring.checkpoint import ModelCheckpoint
 from dataselect.scoring.evaluate import Evaluation
 from dataselect.scoring.score_models import BenchmarkScores
@@ -237,34 +237,3 @@ def test_names_and_reasons_can_do_nothing_to_a_terminal() -> None:
     assert harmless(text)
     assert "[red]\\x1b[31m" in text
     assert "[/bold] as it is" in text
-
-
-def comparison(tables: Mapping[str, pd.DataFrame]) -> str:
-    console = Console(width=100, file=io.StringIO(), color_system=None)
-    print_comparison(tables, console)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
-
-
-def test_models_are_compared_best_first_with_the_agreement_of_the_rankings() -> None:
-    items = [f"q{n}" for n in range(5)]
-    one = pd.DataFrame({"worse": 3.0, "best": 1.0, "middle": 2.0}, index=items)
-    two = pd.DataFrame({"worse": 2.5, "best": 1.5, "middle": 3.5}, index=items)
-    lines = [line.rstrip() for line in comparison({"one": one, "two": two}).splitlines()]
-    assert [line.split() for line in lines[2:5]] == [
-        ["best", "1.0000", "1.5000"],
-        ["middle", "2.0000", "3.5000"],
-        ["worse", "3.0000", "2.5000"],
-    ]
-    text = " ".join(lines)
-    assert "rBridge over 5 items" in text
-    assert "one and two: 67% of the pairs of models in the same order" in text
-    assert "Kendall's tau 0.33" in text
-    assert "own ranking keeps 100%" in text
-
-
-def test_names_in_a_comparison_can_do_nothing_to_a_terminal() -> None:
-    made = pd.DataFrame({HOSTILE: [1.0, 2.0], "[b]": [2.0, 3.0]}, index=["a", "b"])
-    text = comparison({f"{HOSTILE}1": made, "[/x]": made})
-    assert harmless(text)
-    assert "[/x]" in text
