@@ -20,9 +20,10 @@ from dataselect.calibration.spec import (
 )
 from dataselect.config.benchmark import Benchmark
 from dataselect.config.checkpoints import Checkpoints
+from dataselect.config.compute import ComputePlan, JobNeeds, RayPlan, SlurmPlan
 from dataselect.config.manifest import Candidate, Evidence, Manifest, Source, Target
 from dataselect.config.mixture import Mix
-from dataselect.config.plan import ComputePlan, Leaks, Plan
+from dataselect.config.plan import Leaks, Plan
 from dataselect.config.plan_tokenizer import TokenizerPlan, TokenizerTraining
 from dataselect.config.proxy import Architecture, Proxy
 from dataselect.config.proxy_origin import CandidateProxies, Trainer
@@ -59,6 +60,9 @@ PAGES: dict[str, tuple[str, list[tuple[str, type[BaseModel]]]]] = {
             ("screen.proxy, predict.proxy, mix.proxy", Proxy),
             ("proxy.architecture", Architecture),
             ("compute", ComputePlan),
+            ("compute.slurm", SlurmPlan),
+            ("compute.ray", RayPlan),
+            ("screen.resources, predict.resources", JobNeeds),
             ("leaks", Leaks),
         ],
     ),

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from dataselect.api.arguments import as_folder
 from dataselect.api.inputs import load_inputs
 from dataselect.api.result import Result
-from dataselect.compute import default_compute, require_device
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
 from dataselect.errors import DataselectError, InputError
@@ -19,6 +18,7 @@ from dataselect.report.output import make_folder
 from dataselect.report.selection.document import document
 from dataselect.report.selection.files import ranking_rows, write_report
 from dataselect.report.selection.stages import pruning, ran, title
+from dataselect.stages.engine import driver_device, job_device, open_compute, with_engine
 from dataselect.stages.runtime import Runtime
 from dataselect.stages.watch import SilentWatch, Watch, shown_waits
 from dataselect.store import Store, lock
@@ -172,6 +172,7 @@ def run(
     store: str | Path = ".dataselect",
     out: str | Path | None = None,
     compare_metrics: bool = False,
+    on: str | None = None,
     watch: Watch | None = None,
 ) -> RunResult:
     """Screen, predict, rank and, where the plan asks for it, search for a mixture.
@@ -179,7 +180,8 @@ def run(
     `manifest`: a file or a loaded manifest; `plan`: a name in stages/, a file, or a loaded plan,
     by default the manifest's. `store` keeps everything computed, so that the same call resumes
     after an interruption. `out`: folder of the report; without it no report is written.
-    `compare_metrics` also ranks Stage 1 by every metric. `watch` receives progress and events.
+    `compare_metrics` also ranks Stage 1 by every metric. `on`: where jobs run, `local`, `slurm`,
+    `ray` or another engine, in place of the plan's. `watch` receives progress and events.
 
     Raises InputError before anything is spent, IncompleteError if no candidate was scored in a
     stage, LockedError while another run holds the report folder. Any number of runs may share a
@@ -189,12 +191,13 @@ def run(
         selection.ranking
     """
     loaded, chosen = load_inputs(manifest, plan)
+    chosen = with_engine(chosen, on)
     watch = watch or SilentWatch()
     artifacts = Store(as_folder("--store", store), shown_waits(watch))
     folder = None if out is None else make_folder(as_folder("--out", out))
     if folder is not None and folder.resolve() == artifacts.root.resolve():
         raise InputError("--out", "it is the store", "give the report a folder of its own")
-    device = require_device(chosen.compute.device, chosen.where("compute", "device"))
+    device, here = job_device(chosen), driver_device(chosen)
     folder_lock = nullcontext() if folder is None else lock(folder, "the report folder")
 
     def selected(selection: Selection) -> None:
@@ -203,11 +206,11 @@ def run(
 
     with lock(artifacts.root, "the store", shared=True), folder_lock:
         artifacts.clean()
-        with default_compute(chosen.compute.jobs, chosen.compute.threads, device) as compute:
+        with open_compute(chosen, artifacts.root) as compute:
             selection = run_pipeline(
                 loaded,
                 chosen,
-                Runtime(artifacts, compute, device, watch),
+                Runtime(artifacts, compute, device, watch, here),
                 compare_metrics=compare_metrics,
                 on_selected=selected,
             )

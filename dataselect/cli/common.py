@@ -16,6 +16,10 @@ from dataselect.errors import DataselectError
 StoreOption = Annotated[
     Path, typer.Option("--store", help="Folder that keeps everything computed, for resuming.")
 ]
+OnOption = Annotated[
+    str | None,
+    typer.Option("--on", help="Where jobs run: local, slurm, ray, or another engine. [the plan's]"),
+]
 DEFAULT_STORE = Path(".dataselect")
 
 

@@ -173,7 +173,9 @@ class JobFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def write(self, job: Job, encoded: Mapping[str, str], resources: Resources, path: Sequence[str]) -> str:
+    def write(
+        self, job: Job, encoded: Mapping[str, str], resources: Resources, path: Sequence[str]
+    ) -> str:
         """Write the call, and return its SHA-256."""
         call = {
             "name": job.name,

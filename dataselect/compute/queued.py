@@ -41,6 +41,8 @@ from dataselect.store.owner import Lease
 
 logger = logging.getLogger("dataselect")
 
+AUTOMATIC_SLOTS = 100
+"""Jobs in a cluster's hands at a time where the plan does not say."""
 _VALUES_KEPT_SECONDS = 30 * 24 * 3600.0
 _CANCEL_SECONDS = 60.0
 
@@ -361,7 +363,9 @@ class QueuedCompute:
             from dataselect.compute.job_folder import tail
 
             printed = "\n".join(filter(None, [printed, f"{own_log}:", tail(own_log)]))
-        return self._summed(task, Attempt(None, reason, "WorkerDied", None, 0.0, 0.0), printed, None)
+        return self._summed(
+            task, Attempt(None, reason, "WorkerDied", None, 0.0, 0.0), printed, None
+        )
 
     def _summed(self, task: _Task, last: Attempt, printed: str, number: int | None) -> Outcome:
         """The outcome after all attempts; attempt `number` has the times of `last`."""

@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dataselect.compute.jobs import Resources
-from dataselect.compute.queued import State, Ticket
+from dataselect.compute.engines import EngineSettings
+from dataselect.compute.jobs import Compute, Resources
+from dataselect.compute.queued import AUTOMATIC_SLOTS, QueuedCompute, State, Ticket
 from dataselect.compute.supervisor import supervise
 from dataselect.errors import InputError
 
@@ -57,6 +58,16 @@ def run_ticket(folder: str, digest: str) -> None:
     with suppress(ValueError, AttributeError):
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     supervise(folder, digest)
+
+
+def engine(settings: EngineSettings) -> Compute:
+    """The engine `slurm` of a plan. Raises InputError where it cannot be used."""
+    given = dict(settings.options)
+    options = SlurmOptions(**{**given, "setup": tuple(given.get("setup") or ())})
+    scheduler = Submitit(settings.folder / "submitit", options)
+    sbatch_parameters(settings.resources, options, "", 1)  # refuses what Slurm cannot give
+    slots = AUTOMATIC_SLOTS if settings.jobs == "auto" else settings.jobs
+    return QueuedCompute(scheduler, settings.folder, slots, settings.resources, settings.retries)
 
 
 class Submitit:
@@ -119,6 +130,11 @@ class Submitit:
         for start in range(0, len(ids), 500):
             command = ["scancel", *ids[start : start + 500]]
             subprocess.run(command, capture_output=True, check=False, timeout=120)  # noqa: S603
+
+    def forget(self, job: str) -> None:
+        """See `Scheduler`: the pickles and logs of submitit."""
+        for path in self._folder.glob(f"{job}_*"):
+            path.unlink(missing_ok=True)
 
     def log(self, job: str) -> Path | None:
         """See `Scheduler`."""
@@ -219,5 +235,3 @@ def _state(word: str) -> State:
         return State("running", word)
     # What scancel has ended, by another hand than ours.
     return State("cancelled" if word == "CANCELLED" else "ended", word)
-
-

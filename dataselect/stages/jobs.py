@@ -13,12 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dataselect.compute import Compute, Event, Job, Outcome
+from dataselect.compute import Compute, Event, Job, Outcome, Resources
+from dataselect.config.compute import JobNeeds
 from dataselect.errors import IncompleteError
 from dataselect.proxies.make import make_proxies
 from dataselect.proxies.recipe import Recipe, population_size
 from dataselect.proxy_sources import MadeProxy, ProxySource, TrainedHere
 from dataselect.scoring.evaluate import Evaluation, Measurement, failure_of, is_measured, measure
+from dataselect.stages.engine import check_job_device, job_resources
 from dataselect.stages.experiment import Experiment
 from dataselect.store import Store, content_key
 
@@ -58,6 +60,7 @@ def make_and_score(
     Unless `patient`, nothing is done and False returned where other processes make them now. With
     several runs a failure of one is raised, as IncompleteError, after the others are done.
     """
+    check_job_device(device)
     store = Store(root, lambda work, holder: progress({"waits_for": holder}))
     if not patient and (holder := _made_elsewhere(store, list(sources.values()))):
         progress({"waits_for": holder, _LEFT: 1})
@@ -136,10 +139,11 @@ def run_jobs(
     runs: Sequence[Run],
     evaluations: Sequence[Evaluation],
     measurements: Sequence[Measurement],
+    needs: JobNeeds | None = None,
 ) -> dict[str, Outcome]:
     """Make and score the proxies that the store lacks; outcomes by `Run.key`.
 
-    Identical runs are made once.
+    Identical runs are made once. `needs`: what their stage asks a cluster for.
     """
     store = experiment.store
     missing: dict[str, Run] = {}
@@ -151,7 +155,11 @@ def run_jobs(
     if not groups:
         return {}
     before, shared = len(store.ledger()), (evaluations, measurements, experiment.runtime.device)
-    jobs = [_job(store, group, *shared) for group in groups]
+    compute = experiment.plan.compute
+    jobs = [
+        _job(store, group, *shared, job_resources(compute, needs, _processes(group)))
+        for group in groups
+    ]
     ended = _run_in_turn(experiment.runtime.compute, jobs, experiment.watch.event)
     meanwhile, outcomes = store.ledger()[before:], {}
     for group, outcome in zip(groups, ended, strict=True):
@@ -169,6 +177,7 @@ def _job(
     evaluations: Sequence[Evaluation],
     measurements: Sequence[Measurement],
     device: str,
+    resources: Resources,
 ) -> Job:
     arguments = {
         "root": store.root,
@@ -180,7 +189,14 @@ def _job(
     }
     first, *others = [run.name for run in group]
     title = f"{first} and {len(others)} more" if others else first
-    return Job(title, make_and_score, arguments)
+    return Job(title, make_and_score, arguments, resources)
+
+
+def _processes(group: Sequence[Run]) -> int:
+    """The most processes that a proxy of the group is trained by."""
+    return max(
+        run.source.layout.processes if isinstance(run.source, TrainedHere) else 1 for run in group
+    )
 
 
 def _run_in_turn(

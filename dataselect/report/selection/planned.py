@@ -6,7 +6,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dataselect.compute import resolve_device
 from dataselect.compute.cores import available_cores
 from dataselect.config.manifest import Manifest
 from dataselect.config.mixture import Mix
@@ -17,6 +16,7 @@ from dataselect.cost import PlannedCost, formula, training_flops
 from dataselect.mixture_search.prepare import search_proxy
 from dataselect.pipeline import check
 from dataselect.proxies.recipe import make_recipe
+from dataselect.stages.engine import job_device
 from dataselect.stages.planned_trainings import Trainings, planned_trainings
 from dataselect.stages.prepare import make_recipes
 from dataselect.stages.proxy_origins import (
@@ -36,7 +36,7 @@ def print_plan(manifest: Manifest, plan: Plan, store: Path, console: Console) ->
     Raises InputError if manifest and plan do not fit together.
     """
     check(manifest, plan)
-    device = resolve_device(plan.compute.device)
+    device = job_device(plan, required=False)
     recipes = {}
     if needs_tokenizer(manifest, plan):
         recipes = make_recipes(plan, _vocabulary(plan), device)
