@@ -196,10 +196,10 @@ class JobFolder:
     def call(self, digest: str) -> Call:
         """The call, with its modules imported. Raises ChangedJobError, or WireError."""
         written, arguments = self.read(digest), {}
-        for name, text in written["arguments"].items():
-            if text.startswith("@"):
-                known = text[1:]
-                text = _checked(self.path.parent / "values" / f"{known}.json", known)
+        for name, told in written["arguments"].items():
+            digest = told.removeprefix("@")
+            values = self.path.parent / "values"
+            text = told if digest == told else _checked(values / f"{digest}.json", digest)
             arguments[name] = wire.decode(text, imports=True)
         function = wire.named(written["function"], imports=True)
         resources = wire.decode(written["resources"], imports=True)

@@ -53,8 +53,9 @@ class Event:
     """In the order started, progress…, then done or failed. After the death of a worker: retried,
     then started again."""
     fields: dict[str, float | int | str]
-    """started: `attempt`, and `found` where it was running already. progress: what the job reported. done and failed: `wall_seconds` and
-    `cpu_seconds`; failed also `error`. retried: `reason`."""
+    """started: `attempt`, and `found` where it ran before the driver did. progress: what the job
+    reported. done and failed: `wall_seconds` and `cpu_seconds`; failed also `error`. retried:
+    `reason`."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from dataselect.compute.attempt import Attempt
-from dataselect.compute.job_folder import Encoder, JobFolder, job_key, read, write
+from dataselect.compute.job_folder import Encoder, JobFolder, job_key, read, tail, write
 from dataselect.compute.jobs import (
     Event,
     Job,
@@ -89,6 +89,9 @@ class Scheduler(Protocol):
     def log(self, job: str) -> Path | None:
         """The scheduler's own log of a job, for errors."""
 
+    def forget(self, job: str) -> None:
+        """Remove what it keeps of a job that has ended well."""
+
     def close(self) -> None:
         """Release what is kept."""
 
@@ -113,6 +116,8 @@ class _Task:
     folder: JobFolder
     digest: str
     request: Request
+    claim: Claim | None
+    """The right to watch it; None: another driver has its like, and this one a copy."""
     resources: Resources
     number: int
     """Its place among the jobs of this run."""
@@ -168,7 +173,7 @@ class QueuedCompute:
             raise
         finally:
             for task in tasks:
-                task.request.close()
+                _release(task)
         return [outcomes[job.name] for job in jobs]
 
     def close(self) -> None:
@@ -199,13 +204,16 @@ class QueuedCompute:
         claims = Claims(self._folder, Lease(), lambda name, owner: None)
         request = claims.request(key, Work(job.name))
         try:
-            claim = request.attempt()
+            answer = request.attempt()
+            claim = answer if isinstance(answer, Claim) else None
+            if claim is not None and claim.lost is not None:
+                claim.sign()
             # What a living driver watches is its own; this one has another folder.
-            mine = key if isinstance(claim, Claim) else f"{key}-{time.time_ns():x}"
+            mine = key if claim is not None else f"{key}-{time.time_ns():x}"
             folder = JobFolder(self._folder / mine)
             resources = job.resources or self.resources
-            task = _Task(job, folder, "", request, resources, number)
-            if not self._find(task):
+            task = _Task(job, folder, "", request, claim, resources, number)
+            if claim is None or not self._find(task):
                 shutil.rmtree(folder.path, ignore_errors=True)
                 task.digest = folder.write(job, encoded, resources, sys.path)
         except BaseException:
@@ -292,7 +300,7 @@ class QueuedCompute:
         """Tell of new attempts and of progress; whether there was anything to tell."""
         attempts = task.folder.attempts()
         told = False
-        for attempt in attempts[task.seen :]:
+        while task.seen < len(attempts):
             if task.seen:
                 before = attempts[task.seen - 1]
                 reason = before.ended or task.reasons.get(before.number) or _gone(before.begun)
@@ -360,8 +368,6 @@ class QueuedCompute:
             return None
         own_log = self._scheduler.log(task.id)
         if own_log is not None and own_log.exists():
-            from dataselect.compute.job_folder import tail
-
             printed = "\n".join(filter(None, [printed, f"{own_log}:", tail(own_log)]))
         return self._summed(
             task, Attempt(None, reason, "WorkerDied", None, 0.0, 0.0), printed, None
@@ -389,12 +395,12 @@ class QueuedCompute:
 
     def _forget(self, task: _Task, outcome: Outcome) -> None:
         """Remove what was handed over; the logs of a failure stay until the job's next start."""
-        claim = task.request
         if outcome.error is None:
             shutil.rmtree(task.folder.path, ignore_errors=True)
+            self._scheduler.forget(task.id)
         else:
             (task.folder.path / "submitted.json").unlink(missing_ok=True)
-        claim.close()
+        _release(task)
 
     def _end(self, tasks: Sequence[_Task]) -> None:
         """End all jobs, and wait until they have."""
@@ -411,6 +417,13 @@ class QueuedCompute:
             time.sleep(0.1)
         for task in tasks:
             shutil.rmtree(task.folder.path, ignore_errors=True)
+
+
+def _release(task: _Task) -> None:
+    if task.claim is not None:
+        task.claim.release()
+        task.claim = None
+    task.request.close()
 
 
 def _all_ended(task: _Task) -> bool:

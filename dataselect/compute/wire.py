@@ -46,7 +46,7 @@ def decode(text: str | bytes, *, imports: bool) -> Any:
         raise WireError(f"not the text of a value ({type(error).__name__}: {error})") from error
 
 
-def _plain(value: Any, where: str) -> Any:
+def _plain(value: Any, where: str) -> Any:  # noqa: PLR0911 (a return for each type)
     kind = type(value)
     if kind in _SCALARS:
         return value
@@ -83,9 +83,9 @@ def _plain(value: Any, where: str) -> Any:
 
 def _plain_tuple(value: tuple[Any, ...], where: str) -> Any:
     # Traces are long tuples of short ones; a tag for each would double them.
-    if value and all(type(each) is tuple for each in value):
-        if all(type(one) in _SCALARS for each in value for one in each):
-            return {"tt": [list(each) for each in value]}
+    short = value and all(type(each) is tuple for each in value)
+    if short and all(type(one) in _SCALARS for each in value for one in each):
+        return {"tt": [list(each) for each in value]}
     return {"t": [_plain(each, where) for each in value]}
 
 
@@ -96,7 +96,7 @@ def _name(kind: type, where: str) -> str:
     return name
 
 
-def _value(plain: Any, imports: bool) -> Any:
+def _value(plain: Any, imports: bool) -> Any:  # noqa: PLR0911 (a return for each tag)
     if isinstance(plain, list):
         return [_value(each, imports) for each in plain]
     if not isinstance(plain, dict):

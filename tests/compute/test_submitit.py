@@ -6,11 +6,10 @@ import pytest
 
 from dataselect.compute import Compute, Resources
 from dataselect.compute.queued import Pace, QueuedCompute
+from dataselect.compute.slurm import SlurmOptions, Submitit
 from dataselect.testing.compute import ComputeContract
 
 pytest.importorskip("submitit")
-
-from dataselect.compute.slurm import SlurmOptions, Submitit
 
 
 class TestSubmitit(ComputeContract):
