@@ -24,7 +24,13 @@ from dataselect.compute.jobs import Resources
 
 _BEAT_SECONDS = 5.0
 _TICKS = os.sysconf("SC_CLK_TCK")
-_TOLD = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT")
+_TOLD = (
+    "SLURM_JOB_ID",
+    "SLURM_ARRAY_JOB_ID",
+    "SLURM_ARRAY_TASK_ID",
+    "SLURM_RESTART_COUNT",
+    "SLURMD_NODENAME",
+)
 """Variables by which a scheduler says what it started, and how often."""
 
 
