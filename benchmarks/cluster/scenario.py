@@ -3,6 +3,7 @@
 What Slurm and Ray have in common; `slurm_nodes.py` and `ray_nodes.py` start the clusters.
 """
 
+import argparse
 import json
 import os
 import platform
@@ -21,7 +22,6 @@ from dataselect.proxies.train import STATE, _saved_step
 
 HERE = Path(__file__).parent
 TOKENS_PER_STEP = 8 * 128
-STEPS = 1_500_000 // TOKENS_PER_STEP
 PATIENCE_SECONDS = 3600.0
 
 
@@ -46,6 +46,7 @@ class Driver:
     folder: Path
     on: str
     name: str
+    plan: Path
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -61,6 +62,7 @@ class Driver:
     def start(self) -> "subprocess.Popen[bytes]":
         """Start it; its output goes to NAME.log."""
         command = [sys.executable, "-m", "dataselect", "run", str(HERE / "candidates.yaml")]
+        command += ["--plan", str(self.plan)]
         command += ["--store", str(self.store), "--out", str(self.ranking.parent), "--on", self.on]
         with (self.folder / f"{self.name}.log").open("wb") as output:
             return subprocess.Popen(
@@ -86,9 +88,19 @@ def wait_for(what: str, condition: Callable[[], Any], seconds: float = PATIENCE_
     raise SystemExit(f"gave up waiting for: {what}")
 
 
-def local_ranking(folder: Path, log: Log) -> bytes:
+def write_plan(folder: Path) -> Path:
+    """The plan, with as many tokens for each proxy as the command line says."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--tokens", default="1.5M", help="of each proxy")
+    plan = folder / "plan.yaml"
+    text = (HERE / "plan.yaml").read_text().replace("../..", str(HERE.parents[1]))
+    plan.write_text(text.replace("1.5M", parser.parse_args().tokens))
+    return plan
+
+
+def local_ranking(folder: Path, log: Log, plan: Path) -> bytes:
     """The ranking of a run on this machine that is left alone."""
-    driver = Driver(folder, "local", "local")
+    driver = Driver(folder, "local", "local", plan)
     if driver.start().wait():
         raise SystemExit(driver.printed())
     log("run on this machine: done")
@@ -108,7 +120,7 @@ def attempts(store: Path) -> list[AttemptFolder]:
 def is_training(attempt: AttemptFolder) -> bool:
     """Whether an attempt has come some way and is neither done nor lost."""
     done = attempt.ended is not None or (attempt.path / "outcome.json").exists()
-    return not done and 0 < step_of(attempt) < 0.7 * STEPS
+    return not done and 0 < share_of(attempt) < 0.8
 
 
 def step_of(attempt: AttemptFolder, first: bool = False) -> int:
@@ -119,6 +131,16 @@ def step_of(attempt: AttemptFolder, first: bool = False) -> int:
         if "tokens" in fields
     ]
     return steps[0 if first else -1] if steps else 0
+
+
+def share_of(attempt: AttemptFolder) -> float:
+    """Share of the training that an attempt reported last."""
+    shares = [
+        float(fields["tokens"]) / float(fields["total_tokens"])
+        for fields in attempt.progress(0)[0]
+        if "tokens" in fields
+    ]
+    return shares[-1] if shares else 0.0
 
 
 def saved_step(store: Path, name: str) -> int:

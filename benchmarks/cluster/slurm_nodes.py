@@ -30,6 +30,7 @@ from scenario import (
     saved_step,
     step_of,
     wait_for,
+    write_plan,
 )
 
 CONFIGURATION = """\
@@ -98,8 +99,9 @@ def told(*command: str) -> str:
 def main() -> None:
     """Run it, and write results/slurm.json."""
     folder, log = Path(tempfile.mkdtemp(prefix="dataselect-slurm-")), Log()
-    local = local_ranking(folder, log)
-    driver = Driver(folder, "slurm", "slurm-1")
+    plan = write_plan(folder)
+    local = local_ranking(folder, log, plan)
+    driver = Driver(folder, "slurm", "slurm-1", plan)
     with slurm(folder / "slurm"):
         version = told("sinfo", "--version")
         log(f"{version}, nodes {told('sinfo', '-h', '-o', '%N %t')}")

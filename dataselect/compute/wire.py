@@ -42,7 +42,7 @@ def decode(text: str | bytes, *, imports: bool) -> Any:
         return _value(json.loads(text), imports)
     except WireError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, ImportError) as error:
         raise WireError(f"not the text of a value ({type(error).__name__}: {error})") from error
 
 
@@ -96,11 +96,13 @@ def _name(kind: type, where: str) -> str:
     return name
 
 
-def _value(plain: Any, imports: bool) -> Any:  # noqa: PLR0911 (a return for each tag)
+def _value(plain: Any, imports: bool) -> Any:  # noqa: PLR0911, PLR0912 (one for each tag)
     if isinstance(plain, list):
         return [_value(each, imports) for each in plain]
     if not isinstance(plain, dict):
         return plain
+    if not plain:
+        raise WireError("an object without a tag")
     tag = next(iter(plain))
     content = plain[tag]
     match tag:
