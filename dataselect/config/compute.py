@@ -30,8 +30,8 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def _parse_memory(value: Any) -> int:
-    """Bytes of "32GB", "500 MiB"; a whole number is bytes already."""
-    if type(value) is int and value > 0:
+    """Bytes of "32GB", "500 MiB"; a large whole number is bytes already."""
+    if type(value) is int and value >= _BYTES["M"]:
         return value
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([MGT]i?)B?", value) if type(value) is str else None
     if match is None or float(match[1]) == 0:
@@ -40,8 +40,8 @@ def _parse_memory(value: Any) -> int:
 
 
 def _parse_time(value: Any) -> float:
-    """Seconds of "90m", "4h 30m", "2d"; a number is seconds already."""
-    if type(value) in (int, float) and value > 0:
+    """Seconds of "90m", "4h 30m", "2d"; a number of at least a minute is seconds already."""
+    if type(value) in (int, float) and value >= _SECONDS["m"]:
         return float(value)
     parts = re.findall(r"(\d+(?:\.\d+)?)\s*([smhd])", value) if type(value) is str else []
     total = sum(float(number) * _SECONDS[unit] for number, unit in parts)
