@@ -95,6 +95,7 @@ class Submitit:
 
     def submit(self, tickets: Sequence[Ticket]) -> list[str]:
         """See `Scheduler`: one array for all jobs of equal resources."""
+        utils = self._submitit.core.utils
         ids: dict[int, str] = {}
         for resources in dict.fromkeys(ticket.resources for ticket in tickets):
             places = [n for n, ticket in enumerate(tickets) if ticket.resources == resources]
@@ -104,9 +105,13 @@ class Submitit:
                     for n in places:
                         ticket = tickets[n]
                         jobs.append(executor.submit(run_ticket, str(ticket.folder), ticket.digest))
-            except self._submitit.core.utils.FailedJobError as error:
-                problem = " ".join(str(error).split())
-                raise InputError("compute: slurm", f"sbatch refuses it: {problem}", "") from error
+            except (utils.FailedJobError, utils.FailedSubmissionError) as error:
+                problem = str(error.__cause__ or error).strip().rpartition("\n")[2]
+                raise InputError(
+                    "compute",
+                    f"sbatch refuses the jobs: {problem}",
+                    "correct 'slurm' and the resources in the plan's 'compute'",
+                ) from error
             for n, job in zip(places, jobs, strict=True):
                 ids[n] = job.job_id
                 if self._options.cluster == "local":

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dataselect.compute.cores import available_cores
+from dataselect.compute.engines import LOCAL
 from dataselect.config.manifest import Manifest
 from dataselect.config.mixture import Mix
 from dataselect.config.plan import Plan
@@ -47,7 +48,8 @@ def print_plan(manifest: Manifest, plan: Plan, store: Path, console: Console) ->
         stages=tuple(each.cost for each in trainings.values()),
         target=training_flops(manifest.target.size, target_tokens),
     )
-    console.print(f"{manifest.name}, plan {plan.name}, on {device}", style="bold", markup=False)
+    where = device if plan.compute.on == LOCAL else f"{plan.compute.on}, {device}"
+    console.print(f"{manifest.name}, plan {plan.name}, on {where}", style="bold", markup=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading in ("", "runs", "N", "D", "FLOPs each", "FLOPs", "each of target"):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
