@@ -20,7 +20,14 @@ from dataselect.calibration.spec import (
 )
 from dataselect.config.benchmark import Benchmark
 from dataselect.config.checkpoints import Checkpoints
-from dataselect.config.compute import ComputePlan, JobNeeds, RayPlan, SlurmPlan
+from dataselect.config.compute import (
+    ComputePlan,
+    Duration,
+    JobNeeds,
+    Memory,
+    RayPlan,
+    SlurmPlan,
+)
 from dataselect.config.manifest import Candidate, Evidence, Manifest, Source, Target
 from dataselect.config.mixture import Mix
 from dataselect.config.plan import Leaks, Plan
@@ -119,7 +126,12 @@ def _type(field: FieldInfo) -> str:
 
 
 def _name(annotation: Any, metadata: list[Any] | None = None) -> str:  # noqa: PLR0911
-    for alias, word in ((Count, "count"), (Number, "number")):
+    for alias, word in (
+        (Count, "count"),
+        (Number, "number"),
+        (Memory, "memory"),
+        (Duration, "time"),
+    ):
         of_alias = {str(each) for each in get_args(alias)[1:]}
         if annotation == alias or of_alias <= {str(each) for each in metadata or ()}:
             return word
