@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from scenario import (
     HERE,
@@ -69,17 +70,18 @@ def slurm(folder: Path) -> Iterator[None]:
     configuration.write_text(CONFIGURATION.format(host=socket.gethostname(), folder=folder))
     os.environ["SLURM_CONF"] = str(configuration)
     processes = []
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     if subprocess.run(["munge", "-n"], capture_output=True, check=False).returncode:
         Path("/run/munge").mkdir(exist_ok=True)
         shutil.chown("/run/munge", "munge")
         munged = ["runuser", "-u", "munge", "--", "/usr/sbin/munged", "--foreground"]
-        processes.append(subprocess.Popen(munged))
+        processes.append(subprocess.Popen(munged, **quiet))
         time.sleep(2)
     try:
-        processes.append(subprocess.Popen(["/usr/sbin/slurmctld", "-D"]))
+        processes.append(subprocess.Popen(["/usr/sbin/slurmctld", "-D"], **quiet))
         time.sleep(2)
         for name in ("n1", "n2"):
-            processes.append(subprocess.Popen(["/usr/sbin/slurmd", "-D", "-N", name]))
+            processes.append(subprocess.Popen(["/usr/sbin/slurmd", "-D", "-N", name], **quiet))
         wait_for("two idle nodes", lambda: "2 idle" in told("sinfo", "-h", "-o", "%D %t"), 120)
         yield
     finally:
