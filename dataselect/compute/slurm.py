@@ -106,7 +106,7 @@ class Submitit:
                         ticket = tickets[n]
                         jobs.append(executor.submit(run_ticket, str(ticket.folder), ticket.digest))
             except (utils.FailedJobError, utils.FailedSubmissionError) as error:
-                problem = str(error.__cause__ or error).strip().rpartition("\n")[2]
+                problem = str(error).strip().rpartition("\n")[2]
                 raise InputError(
                     "compute",
                     f"sbatch refuses the jobs: {problem}",
