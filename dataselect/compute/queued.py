@@ -300,16 +300,24 @@ class QueuedCompute:
         """Tell of new attempts and of progress; whether there was anything to tell."""
         attempts = task.folder.attempts()
         told = False
+        if task.found and not task.seen and attempts:
+            # What its first driver has told is not told again.
+            task.seen = len(attempts) - 1
+            on_event(
+                Event(
+                    task.job.name,
+                    "started",
+                    {"attempt": task.seen + 1, "found": f"{self._scheduler.name} job {task.id}"},
+                )
+            )
+            task.seen, told = task.seen + 1, True
         while task.seen < len(attempts):
             if task.seen:
                 before = attempts[task.seen - 1]
                 reason = before.ended or task.reasons.get(before.number) or _gone(before.begun)
                 on_event(Event(task.job.name, "retried", {"reason": reason}))
             task.seen, task.offset, told = task.seen + 1, 0, True
-            fields: dict[str, float | int | str] = {"attempt": task.seen}
-            if task.found and task.seen == len(attempts):
-                fields["found"] = f"{self._scheduler.name} job {task.id}"
-            on_event(Event(task.job.name, "started", fields))
+            on_event(Event(task.job.name, "started", {"attempt": task.seen}))
         if attempts:
             reports, task.offset = attempts[-1].progress(task.offset)
             for report in reports:
