@@ -130,6 +130,8 @@ class _Task:
     resubmitted: int = 0
     found: bool = False
     """Whether an earlier driver submitted it."""
+    before: int = 0
+    """Attempts that were over when it was found; whoever went on after them has counted them."""
     ended_at: float | None = None
     """When the scheduler was first heard to have given it up."""
     reasons: dict[int, str] = field(default_factory=dict)
@@ -233,6 +235,7 @@ class QueuedCompute:
             if states is None or job not in states or states[job].kind in ("ended", "cancelled"):
                 return False
         task.id, task.digest, task.found = job, digest, True
+        task.before = max(0, len(outcomes) - 1)
         return True
 
     def _tell_found(self, tasks: Sequence[_Task]) -> None:
@@ -383,7 +386,8 @@ class QueuedCompute:
 
     def _summed(self, task: _Task, last: Attempt, printed: str, number: int | None) -> Outcome:
         """The outcome after all attempts; attempt `number` has the times of `last`."""
-        lost = [each.seconds for each in task.folder.attempts() if each.number != number]
+        mine = task.folder.attempts()[task.before :]
+        lost = [each.seconds for each in mine if each.number != number]
         details = last.details
         if last.error is not None and printed:
             details = "\n".join(filter(None, [last.details, "it printed last:", printed]))

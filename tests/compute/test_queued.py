@@ -167,12 +167,16 @@ def test_a_driver_that_is_started_again_finds_its_job(tmp_path: Path) -> None:
     assert wait_for(lambda: ticks.stat().st_size > before), "the job died with its driver"
     events: list[Event] = []
     scheduler = Processes()
+    # An attempt that was lost under the first driver was counted then.
+    (attempt,) = (tmp_path / "jobs").glob("*/attempt-1")
+    attempt.with_name("attempt-0").mkdir()
     with QueuedCompute(scheduler, tmp_path / "jobs", 1, Resources(threads=1), pace=PACE) as compute:
         job = Job("a", tick, {"file": ticks, "seconds": 2.5})
         (outcome,) = compute.run([job], events.append)
     assert (outcome.error, outcome.attempts, scheduler.submitted) == (None, 1, 0)
     assert [event.kind for event in events] == ["started", "progress", "done"]
     assert "processes job" in str(events[0].fields["found"])
+    assert events[0].fields["attempt"] == 2
 
 
 def test_a_second_driver_that_lives_has_jobs_of_its_own(tmp_path: Path) -> None:
