@@ -19,6 +19,7 @@ from scenario import (
     Log,
     attempts,
     finish,
+    is_behind_its_save,
     is_training,
     job_name,
     kill_driver,
@@ -45,8 +46,7 @@ def main() -> None:
     def saved_on_second() -> object:
         for each in attempts(driver.store):
             node = each.begun.get("scheduler", {}).get("RAY_NODE_ID")
-            on_second = node == second.node_id
-            if on_second and is_training(each) and saved_step(driver.store, job_name(each)):
+            if node == second.node_id and is_behind_its_save(each, driver.store):
                 return each
         return None
 
@@ -66,7 +66,7 @@ def main() -> None:
     log(f"{name}: steps repeated: {came_to - saved} of {came_to}")
     kill_driver(process, log)
     time.sleep(5)
-    going_on = [job_name(each) for each in attempts(driver.store) if is_training(each)]
+    going_on = sorted({job_name(each) for each in attempts(driver.store) if is_training(each)})
     log(f"trainings that go on: {going_on}")
     driver.name = "ray-2"
     if driver.start().wait():

@@ -154,6 +154,14 @@ def saved_step(store: Path, name: str) -> int:
     return 0
 
 
+def is_behind_its_save(attempt: AttemptFolder, store: Path) -> bool:
+    """Whether an attempt trains, and has come some steps on since its state was saved."""
+    if not is_training(attempt):
+        return False
+    saved = saved_step(store, job_name(attempt))
+    return saved > 0 and saved + 5 < step_of(attempt)
+
+
 def kill_driver(process: "subprocess.Popen[bytes]", log: Log) -> None:
     """End the driver as a machine's end would."""
     process.send_signal(signal.SIGKILL)

@@ -24,7 +24,7 @@ from scenario import (
     Log,
     attempts,
     finish,
-    is_training,
+    is_behind_its_save,
     job_name,
     kill_driver,
     local_ranking,
@@ -54,6 +54,7 @@ SlurmdParameters=config_overrides
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 KillWait=5
+MinJobAge=3600
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port=17001 CPUs=1 RealMemory=4000
 NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port=17002 CPUs=1 RealMemory=4000
 PartitionName=main Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
@@ -112,7 +113,7 @@ def main() -> None:
         def saved_on_n2() -> object:
             for each in attempts(driver.store):
                 node = each.begun.get("scheduler", {}).get("SLURMD_NODENAME")
-                if node == "n2" and is_training(each) and saved_step(driver.store, job_name(each)):
+                if node == "n2" and is_behind_its_save(each, driver.store):
                     return each
             return None
 
