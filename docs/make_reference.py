@@ -21,9 +21,17 @@ from dataselect.calibration.spec import (
 )
 from dataselect.config.benchmark import Benchmark
 from dataselect.config.checkpoints import Checkpoints
+from dataselect.config.compute import (
+    ComputePlan,
+    Duration,
+    JobNeeds,
+    Memory,
+    RayPlan,
+    SlurmPlan,
+)
 from dataselect.config.manifest import Candidate, Evidence, Manifest, Source, Target
 from dataselect.config.mixture import Mix
-from dataselect.config.plan import ComputePlan, Leaks, Plan
+from dataselect.config.plan import Leaks, Plan
 from dataselect.config.plan_tokenizer import TokenizerPlan, TokenizerTraining
 from dataselect.config.proxy import Architecture, Proxy
 from dataselect.config.proxy_origin import CandidateProxies, Trainer
@@ -60,6 +68,9 @@ PAGES: dict[str, tuple[str, list[tuple[str, type[BaseModel]]]]] = {
             ("screen.proxy, predict.proxy, mix.proxy", Proxy),
             ("proxy.architecture", Architecture),
             ("compute", ComputePlan),
+            ("compute.slurm", SlurmPlan),
+            ("compute.ray", RayPlan),
+            ("screen.resources, predict.resources", JobNeeds),
             ("leaks", Leaks),
         ],
     ),
@@ -117,7 +128,12 @@ def _type(field: FieldInfo) -> str:
 
 
 def _name(annotation: Any, metadata: list[Any] | None = None) -> str:  # noqa: PLR0911
-    for alias, word in ((Count, "count"), (Number, "number")):
+    for alias, word in (
+        (Count, "count"),
+        (Number, "number"),
+        (Memory, "memory"),
+        (Duration, "time"),
+    ):
         of_alias = {str(each) for each in get_args(alias)[1:]}
         if annotation == alias or of_alias <= {str(each) for each in metadata or ()}:
             return word

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from dataselect.api.arguments import as_count, as_folder, as_store
 from dataselect.api.inputs import load_inputs
 from dataselect.api.result import Result
-from dataselect.compute import default_compute, require_device
 from dataselect.config.manifest import Manifest
 from dataselect.config.mixture import FEWEST_DESIGNED, Mix
 from dataselect.config.plan import Plan
@@ -18,6 +17,7 @@ from dataselect.mixture_search.search import Found, search
 from dataselect.report.mixture.search import search_document, write_search
 from dataselect.report.mixture.verdict import mixture_verdict
 from dataselect.report.output import make_folder
+from dataselect.stages.engine import driver_device, job_device, open_compute, with_engine
 from dataselect.stages.prepare import gather_inputs
 from dataselect.stages.recording import About, recorded
 from dataselect.stages.runtime import Runtime
@@ -93,6 +93,7 @@ def search_mixture(
     storage: str | None = None,
     store: str | Path = ".dataselect",
     out: str | Path | None = None,
+    on: str | None = None,
     watch: Watch | None = None,
     command: str = "dataselect.search_mixture(...)",
 ) -> MixtureSearch:
@@ -101,7 +102,7 @@ def search_mixture(
     `manifest` and `plan` as for `run`. `trials`: proxies to train, and `pareto`: trade-offs between
     benchmarks to find, in place of the plan's. `storage`: URL of an Optuna storage that several
     machines share, by default a journal in the `store`. `out`: folder for the results, which are
-    not written without it. `command` is recorded in them.
+    not written without it. `on` as for `run`. `command` is recorded in the results.
 
     Raises InputError before anything is trained, IncompleteError where too many trials failed.
 
@@ -109,6 +110,7 @@ def search_mixture(
         found.shares
     """
     loaded, chosen = load_inputs(manifest, plan)
+    chosen = with_engine(chosen, on)
     mix = chosen.mix or Mix()
     if trials is not None:
         mix = _with_trials(mix, as_count("--trials", trials, 1))
@@ -120,15 +122,15 @@ def search_mixture(
     watch = watch or SilentWatch()
     kept = as_store("--store", store)
     folder = None if out is None else make_folder(as_folder("--out", out))
-    device = require_device(chosen.compute.device, chosen.where("compute", "device"))
+    device, here = job_device(chosen), driver_device(chosen)
     about = About("mix", loaded.name, command, str(loaded.file), chosen.name, folder, device)
     with (
         in_use(kept, clean=False),
         recorded(kept.root, about) as recorder,
-        default_compute(chosen.compute.jobs, chosen.compute.threads, device) as compute,
+        open_compute(chosen, kept.root) as compute,
     ):
         watches = Watches(recorder, watch)
-        runtime = Runtime(kept.told_to(shown_waits(watches)), compute, device, watches)
+        runtime = Runtime(kept.told_to(shown_waits(watches)), compute, device, watches, here)
         found = search(gather_inputs(loaded, chosen, runtime), storage=storage)
         recorder.close("incomplete" if found.unscored else "done")
     if folder is None:

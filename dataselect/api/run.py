@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from dataselect.api.arguments import as_folder, as_store
 from dataselect.api.inputs import load_inputs
 from dataselect.api.result import Result
-from dataselect.compute import default_compute, require_device
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
 from dataselect.errors import DataselectError, InputError
@@ -19,6 +18,7 @@ from dataselect.report.output import make_folder
 from dataselect.report.selection.document import document
 from dataselect.report.selection.files import ranking_rows, write_report, write_stage_ranking
 from dataselect.report.selection.stages import pruning, ran, title
+from dataselect.stages.engine import driver_device, job_device, open_compute, with_engine
 from dataselect.stages.recording import About, recorded
 from dataselect.stages.runtime import Runtime
 from dataselect.stages.watch import SilentWatch, Watch, Watches, shown_waits
@@ -174,6 +174,7 @@ def run(
     store: str | Path = ".dataselect",
     out: str | Path | None = None,
     compare_metrics: bool = False,
+    on: str | None = None,
     watch: Watch | None = None,
     command: str | None = None,
 ) -> RunResult:
@@ -182,7 +183,8 @@ def run(
     `manifest`: a file or a loaded manifest; `plan`: a name in stages/, a file, or a loaded plan,
     by default the manifest's. `store` keeps everything computed, so that the same call resumes
     after an interruption. `out`: folder of the report; without it no report is written.
-    `compare_metrics` also ranks Stage 1 by every metric. `watch` receives progress and events.
+    `compare_metrics` also ranks Stage 1 by every metric. `on`: where jobs run, `local`, `slurm`,
+    `ray` or another engine, in place of the plan's. `watch` receives progress and events.
     `command` is what `dataselect status` says to resume it with.
 
     Raises InputError before anything is spent, IncompleteError if no candidate was scored in Stage
@@ -193,12 +195,13 @@ def run(
         selection.ranking
     """
     loaded, chosen = load_inputs(manifest, plan)
+    chosen = with_engine(chosen, on)
     watch = watch or SilentWatch()
     artifacts = as_store("--store", store)
     folder = None if out is None else make_folder(as_folder("--out", out))
     if folder is not None and folder.resolve() == artifacts.root.resolve():
         raise InputError("--out", "it is the store", "give the report a folder of its own")
-    device = require_device(chosen.compute.device, chosen.where("compute", "device"))
+    device, here = job_device(chosen), driver_device(chosen)
     folder_lock = nullcontext() if folder is None else lock(folder, "the report folder")
 
     def selected(selection: Selection) -> None:
@@ -218,13 +221,13 @@ def run(
         in_use(artifacts),
         folder_lock,
         recorded(artifacts.root, about) as recorder,
-        default_compute(chosen.compute.jobs, chosen.compute.threads, device) as compute,
+        open_compute(chosen, artifacts.root) as compute,
     ):
         watches = Watches(recorder, watch, *([] if folder is None else [_StageRankings(folder)]))
         selection = run_pipeline(
             loaded,
             chosen,
-            Runtime(artifacts.told_to(shown_waits(watches)), compute, device, watches),
+            Runtime(artifacts.told_to(shown_waits(watches)), compute, device, watches, here),
             compare_metrics=compare_metrics,
             on_selected=selected,
         )

@@ -19,6 +19,10 @@ StoreOption = Annotated[
         help="Folder that keeps everything computed, for resuming; or s3://, gs://, az://.",
     ),
 ]
+OnOption = Annotated[
+    str | None,
+    typer.Option("--on", help="Where jobs run: local, slurm, ray, or another engine. [the plan's]"),
+]
 DEFAULT_STORE = ".dataselect"
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from dataselect.cli.common import DEFAULT_STORE, StoreOption, errors, notes, this_command
+from dataselect.cli.common import DEFAULT_STORE, OnOption, StoreOption, errors, notes, this_command
 from dataselect.cli.run import ManifestFile, PlanOption, load
 
 
@@ -43,6 +43,7 @@ def search(
         Path | None, typer.Option("--out", help="Folder of the results. [reports/NAME/mixture]")
     ] = None,
     store: StoreOption = DEFAULT_STORE,
+    on: OnOption = None,
 ) -> None:
     """Search for weights of a manifest's sources; processes started together share the search."""
     with errors(resume=True):
@@ -65,6 +66,7 @@ def search(
                 storage=storage,
                 store=store,
                 out=folder,
+                on=on,
                 watch=watch,
                 command=command,
             )

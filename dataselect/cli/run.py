@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataselect.cli.common import DEFAULT_STORE, StoreOption, errors, notes, this_command
+from dataselect.cli.common import DEFAULT_STORE, OnOption, StoreOption, errors, notes, this_command
 
 if TYPE_CHECKING:
     from dataselect.config.manifest import Manifest
@@ -67,6 +67,7 @@ def run(
     ablate: Annotated[
         bool, typer.Option("--ablate", help="Also compare every metric's ranking in Stage 1.")
     ] = False,
+    on: OnOption = None,
 ) -> None:
     """Screen, predict, rank and report; repeat the command to resume."""
     from rich.console import Console
@@ -85,6 +86,7 @@ def run(
                 store=store,
                 out=folder,
                 compare_metrics=ablate,
+                on=on,
                 watch=watch,
                 command=this_command(),
             )

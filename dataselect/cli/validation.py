@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from dataselect.compute import require_device
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
 from dataselect.config.proxy import Proxy
@@ -13,6 +12,7 @@ from dataselect.corpus.files import describe_left_out
 from dataselect.corpus.sampling import peek
 from dataselect.pipeline import check, check_trials
 from dataselect.scoring.remarks import Remarks
+from dataselect.stages.engine import job_device
 from dataselect.stages.prepare import read_own_agreements, read_truth
 from dataselect.stages.proxy_origins import resolve_given, role, stages
 from dataselect.stages.rehearsal import rehearse_benchmark, rehearse_training
@@ -28,7 +28,7 @@ def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
     parts of the data are sampled, and local texts of up to a few megabytes are read to their end;
     all rows and token counts of larger ones are checked only by a run.
     """
-    device = require_device(plan.compute.device, plan.where("compute", "device"))
+    device = job_device(plan)
     check(manifest, plan)
     yield f"{manifest.name}: {len(manifest.candidates)} candidates, plan {plan.name}"
     yield from _stages(plan)

@@ -1,7 +1,10 @@
 """Run jobs in parallel with live progress, independent of what they compute.
 
-`jobs` has the interface (`Compute`) and its values, `inline` and `processes` implement it,
-`worker` is the child's side of `processes`, `cores` counts the cores that may be used.
+`jobs` has the interface (`Compute`) and its values. `inline` and `processes` implement it on this
+machine: `worker` is the child's side of `processes`, `cores` counts the cores that may be used.
+`queued` implements it for the schedulers of clusters, `slurm` and `ray_cluster`: jobs travel by
+files (`job_folder`, `wire`), and `supervisor` and `job_process` run them. `engines` finds an
+implementation by its name.
 """
 
 from dataselect.compute.cores import default_compute, require_device, resolve_device

@@ -30,7 +30,10 @@ class Job:
     """A module-level function with a picklable, small result. It calls `progress` with a mapping of
     numbers and texts, at most a few times a second."""
     arguments: dict[str, Any] = field(default_factory=dict)
-    """Keyword arguments: picklable and small."""
+    """Keyword arguments: picklable and small. Engines that send jobs by files take plain types,
+    paths and dataclasses alone."""
+    resources: "Resources | None" = None
+    """What this job needs, where it differs from what the engine gives each job."""
 
     def __post_init__(self) -> None:
         module = getattr(self.function, "__module__", None) or ""
@@ -50,8 +53,9 @@ class Event:
     """In the order started, progress…, then done or failed. After the death of a worker: retried,
     then started again."""
     fields: dict[str, float | int | str]
-    """started: `attempt`. progress: what the job reported. done and failed: `wall_seconds` and
-    `cpu_seconds`; failed also `error`. retried: `reason`."""
+    """started: `attempt`, and `found` where it ran before the driver did. progress: what the job
+    reported. done and failed: `wall_seconds` and `cpu_seconds`; failed also `error`. retried:
+    `reason`."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ class Outcome:
     wall_seconds: float
     """Summed over all attempts, including those whose worker died."""
     cpu_seconds: float
-    """Summed over all attempts, including those whose worker died."""
+    """Summed over all attempts, including those whose worker died, of these up to the last time
+    that it was known."""
     attempts: int
     details: str | None = None
     """Traceback and the end of the job's output, for the log."""
@@ -86,17 +91,30 @@ _THREAD_VARIABLES = (
 
 @dataclass(frozen=True)
 class Resources:
-    """What one job may use. Raises ValueError for fewer than one thread.
+    """What one job may use. Raises ValueError for fewer than one thread, or negative numbers.
 
-    Not covered: GPUs. Jobs get the device as an argument, and all jobs see all GPUs.
+    An engine of one machine limits the threads alone: there jobs get the device as an argument,
+    and all jobs see all GPUs. A scheduler is asked for all of it.
     """
 
     threads: int | None = None
     """Threads for the numeric libraries of a job; None for no limit."""
+    gpus: float = 0.0
+    """GPUs; less than 1 shares one among several jobs."""
+    memory: int | None = None
+    """Bytes of main memory; None: the scheduler's default."""
+    seconds: float | None = None
+    """Longest time of an attempt; None: the scheduler's default."""
+    cores: int | None = None
+    """Cores; None: as many as threads."""
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
             raise ValueError("threads are at least 1")
+        if self.gpus < 0 or any(
+            each is not None and each <= 0 for each in (self.memory, self.seconds, self.cores)
+        ):
+            raise ValueError("resources are positive")
 
     def environment(self) -> dict[str, str]:
         """Environment variables that limit a process to these resources.

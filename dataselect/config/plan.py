@@ -11,10 +11,9 @@ import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
-    BeforeValidator,
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
@@ -22,6 +21,7 @@ from pydantic import (
 )
 
 from dataselect.config.benchmark import Benchmark, without_answers
+from dataselect.config.compute import ComputePlan
 from dataselect.config.mixture import Mix
 from dataselect.config.plan_tokenizer import TokenizerPlan
 from dataselect.config.proxy import Seed
@@ -29,51 +29,10 @@ from dataselect.config.schema import Document, FieldError, Section, read
 from dataselect.config.stage import CountingScreen, Predict, Rung, Screen, Stage, StopWhen
 from dataselect.config.yamlfile import KeyPath
 from dataselect.errors import InputError
-from dataselect.units import Count, Number, parse_count
+from dataselect.units import Count, Number
 from dataselect.wording import nearest, quoted
 
-
-def _parse_automatic(value: Any) -> int | str:
-    if value == "auto":
-        return "auto"
-    try:
-        count = parse_count(value)
-    except ValueError:
-        count = 0
-    if count == 0:
-        raise ValueError(f"{quoted(value)} is not a count; write 1 or more, or 'auto'")
-    return count
-
-
-Automatic = Annotated[int | Literal["auto"], BeforeValidator(_parse_automatic)]
 _TWO_STAGES = ("screen", "predict")
-
-
-class ComputePlan(Section):
-    """What runs where on this machine."""
-
-    jobs: Automatic = "auto"
-    """Processes in parallel. `auto`: on a CPU one per core that this process may use, on a GPU
-    one."""
-
-    threads: Automatic = "auto"
-    """Threads of each process. `auto`: on a CPU one, on a GPU the cores divided by `jobs`."""
-
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where models run; `auto` takes a GPU where there is one."""
-
-    population: Automatic = "auto"
-    """Candidates whose proxies train in one process, on a GPU as one program. `auto`: one on a CPU,
-    and on a GPU as many as fit into 16 GiB, since a single small proxy leaves it idle. On a CPU
-    they train one after the other, with the bits of each alone."""
-
-    shard: Literal["auto", "ddp", "fsdp"] = "auto"
-    """With several `processes`: `ddp` replicates the model, `fsdp` shards it. `auto`: `fsdp` where
-    a whole model would take more than half of a GPU's memory."""
-
-    activation_checkpointing: Literal["auto"] | bool = "auto"
-    """Recompute activations in the backward pass instead of keeping them: a third more time in a
-    fraction of the memory. `auto`: for models of 500M parameters and more."""
 
 
 class Leaks(Section):
@@ -209,6 +168,19 @@ class Plan(Document):
                     raise FieldError(f"there is no benchmark {quoted(name)}", fix, *place)
                 if name in (chosen or ())[:i]:
                     raise FieldError(f"{name!r} is named twice", "remove one", *place)
+        return self
+
+    @model_validator(mode="after")
+    def _stages_agree_on_gpus(self) -> Self:
+        for number, stage in enumerate(self.stages, start=1):
+            own = None if stage.resources is None else stage.resources.gpus
+            if own is not None and bool(own) != bool(self.compute.job_gpus):
+                raise FieldError(
+                    f"the jobs of this stage ask for {own:g} GPUs, and those of 'compute' for"
+                    f" {self.compute.job_gpus:g}; all run on a GPU, or none",
+                    "give both, or neither",
+                    *(*self.place(number), "resources", "gpus"),
+                )
         return self
 
     @model_validator(mode="after")

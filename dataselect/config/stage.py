@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
+from dataselect.config.compute import JobNeeds
 from dataselect.config.proxy import Proxy
 from dataselect.config.proxy_origin import Trainer
 from dataselect.config.schema import FieldError, Section, Text
@@ -47,6 +48,10 @@ class Stage(Section):
     processes: Annotated[Count, Field(le=4096)] = 1
     """Processes that train one proxy together, one GPU each (`docs/training.md`). Their number
     changes nothing about the proxy."""
+
+    resources: JobNeeds | None = None
+    """What each job of this stage asks a cluster for, where it differs from `compute`
+    (docs/cluster.md)."""
 
     average: Annotated[Count, Field(le=1000)] = 1
     """Late checkpoints of each proxy whose scores are averaged; at most `proxy.checkpoints`."""

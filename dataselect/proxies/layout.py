@@ -8,7 +8,7 @@ because a plan is checked against the layout at every start of the command.
 from dataclasses import dataclass
 from typing import Literal
 
-from dataselect.config.plan import ComputePlan
+from dataselect.config.compute import ComputePlan
 from dataselect.config.stage import Stage
 from dataselect.errors import InputError
 from dataselect.proxies.recipe import Recipe

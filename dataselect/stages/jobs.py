@@ -12,17 +12,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dataselect.compute import Compute, Event, Job, Outcome
+from dataselect.compute import Compute, Event, Job, Outcome, Resources
+from dataselect.config.compute import JobNeeds
 from dataselect.cost import training_flops
 from dataselect.errors import IncompleteError, PassingError
 from dataselect.proxies.make import make_proxies
 from dataselect.proxies.recipe import Recipe, population_size
 from dataselect.proxy_sources import MadeProxy, ProxySource, TrainedHere
 from dataselect.scoring.evaluate import Evaluation, Measurement, failure_of, is_measured, measure
+from dataselect.stages.engine import check_job_device, job_resources
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.passing import is_passing, marked, may_pass, needs_room
 from dataselect.stages.work import Made, Planned, PlannedJob
-from dataselect.store import Store, content_key
+from dataselect.store import Store, StorePlace, content_key
 
 _LEFT = "left_for_later"
 """Field of a job's progress where another process does its work now."""
@@ -48,20 +50,21 @@ class Run:
 def make_and_score(
     *,
     progress: Any,
-    store: Store,
+    place: StorePlace,
     sources: Mapping[str, ProxySource],
     evaluations: Sequence[Evaluation],
     measurements: Sequence[Measurement],
     device: str,
     patient: bool,
 ) -> bool:
-    """The job: make and score the proxies of `sources` (by run name) in the `store`.
+    """The job: make and score the proxies of `sources` (by run name) in the store at `place`.
 
     Unless `patient`, nothing is done and False returned where other processes make them now. With
     several runs a failure of one is raised, as IncompleteError, after the others are done. What may
     pass when it is tried again is raised as PassingError.
     """
-    store = store.told_to(lambda work, holder: progress({"waits_for": holder}))
+    check_job_device(device)
+    store = place.open(lambda work, holder: progress({"waits_for": holder}))
     if not patient and (holder := _made_elsewhere(store, list(sources.values()))):
         progress({"waits_for": holder, _LEFT: 1})
         return False
@@ -141,11 +144,12 @@ def run_jobs(
     runs: Sequence[Run],
     evaluations: Sequence[Evaluation],
     measurements: Sequence[Measurement],
+    needs: JobNeeds | None = None,
 ) -> dict[str, Outcome]:
     """Make and score the proxies that the store lacks; outcomes by `Run.key`.
 
     Identical runs are made once. Jobs that failed for a passing reason (`passing`) are tried once
-    more at the end.
+    more at the end. `needs`: what their stage asks a cluster for.
     """
     store, watch = experiment.store, experiment.watch
     missing: dict[str, Run] = {}
@@ -157,8 +161,11 @@ def run_jobs(
         else:
             found.setdefault(run.key, run)
     groups = _groups(list(missing.values()), experiment)
+    shared = (evaluations, measurements, experiment.runtime.device)
+    compute = experiment.plan.compute
     jobs = [
-        _job(store, group, evaluations, measurements, experiment.runtime.device) for group in groups
+        _job(store, group, *shared, job_resources(compute, needs, _processes(group)))
+        for group in groups
     ]
     members = {job.name: group for job, group in zip(jobs, groups, strict=True)}
 
@@ -267,9 +274,10 @@ def _job(
     evaluations: Sequence[Evaluation],
     measurements: Sequence[Measurement],
     device: str,
+    resources: Resources,
 ) -> Job:
     arguments = {
-        "store": store,
+        "place": StorePlace.of(store),
         "sources": {run.name: run.source for run in group},
         "evaluations": evaluations,
         "measurements": measurements,
@@ -278,7 +286,14 @@ def _job(
     }
     first, *others = [run.name for run in group]
     title = f"{first} and {len(others)} more" if others else first
-    return Job(title, make_and_score, arguments)
+    return Job(title, make_and_score, arguments, resources)
+
+
+def _processes(group: Sequence[Run]) -> int:
+    """The most processes that a proxy of the group is trained by."""
+    return max(
+        run.source.layout.processes if isinstance(run.source, TrainedHere) else 1 for run in group
+    )
 
 
 def _run_in_turn(

@@ -111,7 +111,7 @@ def prepare(manifest: Manifest, plan: Plan, runtime: Runtime) -> Experiment:
 def gather_inputs(manifest: Manifest, plan: Plan, runtime: Runtime) -> Experiment:
     """An experiment with the plan's benchmarks and traces only; nothing that training needs."""
     runtime.watch.step("Benchmarks and reasoning traces")
-    evaluations = gather(plan, runtime.store, runtime.device, runtime.watch.note)
+    evaluations = gather(plan, runtime.store, runtime.here, runtime.watch.note)
     return Experiment(manifest, plan, runtime, evaluations)
 
 

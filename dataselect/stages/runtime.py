@@ -17,11 +17,18 @@ class Runtime:
     compute: Compute
     """Runs the jobs."""
     device: str = "cpu"
-    """Where models run, in torch's words: "cpu" or "cuda"."""
+    """Where jobs run models, in torch's words: "cpu" or "cuda"."""
     watch: Watch = field(default_factory=SilentWatch)
     """Shows progress and notes."""
+    own_device: str | None = None
+    """Where this process runs models; None: as the jobs do."""
     began: float = field(default_factory=time.monotonic)
     """Monotonic seconds when this call began."""
+
+    @property
+    def here(self) -> str:
+        """Where this process runs models."""
+        return self.device if self.own_device is None else self.own_device
 
     @property
     def seconds(self) -> float:

@@ -51,7 +51,7 @@ def run_stage(
     measurements += ["masks"] if chosen.masks else []
     runs = {name: _runs(experiment, stage, name) for name in candidates}
     all_runs = [run for of_candidate in runs.values() for run in of_candidate]
-    outcomes = run_jobs(experiment, all_runs, evaluations, measurements)
+    outcomes = run_jobs(experiment, all_runs, evaluations, measurements, chosen.resources)
     results = {
         name: _candidate_run(
             name,

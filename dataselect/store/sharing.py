@@ -79,6 +79,11 @@ class Sharing:
         self._noted: set[str] = set()
         self._why = ""
 
+    @property
+    def url(self) -> str:
+        """The URL, as it was given."""
+        return self._objects.url
+
     def __reduce__(self) -> tuple[type["Sharing"], tuple[Path, str, bool]]:
         return Sharing, (self._root, self._objects.url, False)
 

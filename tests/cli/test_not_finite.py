@@ -96,7 +96,9 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dataselect.api.run.default_compute", lambda *options: InlineCompute())
+    monkeypatch.setattr(
+        "dataselect.stages.engine.default_compute", lambda *options: InlineCompute()
+    )
     monkeypatch.setenv("COLUMNS", "200")
     return World(tmp_path)
 

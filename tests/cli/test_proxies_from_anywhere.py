@@ -50,7 +50,9 @@ def run(project: Any, *arguments: str) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def _in_this_process(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project.folder)
-    monkeypatch.setattr("dataselect.api.run.default_compute", lambda *options: InlineCompute())
+    monkeypatch.setattr(
+        "dataselect.stages.engine.default_compute", lambda *options: InlineCompute()
+    )
 
 
 @pytest.fixture

@@ -62,7 +62,9 @@ def run(
     """The report's document, the terminal's text and the README."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.setattr("dataselect.api.run.default_compute", lambda *options: InlineCompute())
+    monkeypatch.setattr(
+        "dataselect.stages.engine.default_compute", lambda *options: InlineCompute()
+    )
     text = PLAN.replace("KEEP", str(keep)).replace("SCREENED", screened)
     for name in models:
         text += (

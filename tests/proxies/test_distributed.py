@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 from tiny_training import FORKED, RECIPE, tiny_tokenizer, write_stream
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from dataselect.config.plan import ComputePlan, Plan
+from dataselect.config.compute import ComputePlan
+from dataselect.config.plan import Plan
 from dataselect.config.schema import read
 from dataselect.config.stage import Stage
 from dataselect.corpus.packing import PackedData, Part

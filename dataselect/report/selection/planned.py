@@ -6,8 +6,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dataselect.compute import resolve_device
 from dataselect.compute.cores import available_cores
+from dataselect.compute.engines import LOCAL
 from dataselect.config.manifest import Manifest
 from dataselect.config.mixture import Mix
 from dataselect.config.plan import Plan
@@ -16,6 +16,7 @@ from dataselect.cost import PlannedCost, formula, training_flops
 from dataselect.mixture_search.prepare import search_proxy
 from dataselect.pipeline import check
 from dataselect.proxies.recipe import make_recipe
+from dataselect.stages.engine import job_device
 from dataselect.stages.planned_trainings import Trainings, planned_trainings
 from dataselect.stages.prepare import make_recipes
 from dataselect.stages.proxy_origins import (
@@ -35,7 +36,7 @@ def print_plan(manifest: Manifest, plan: Plan, store: str | Path, console: Conso
     Raises InputError if manifest and plan do not fit together.
     """
     check(manifest, plan)
-    device = resolve_device(plan.compute.device)
+    device = job_device(plan, required=False)
     recipes = {}
     if needs_tokenizer(manifest, plan):
         recipes = make_recipes(plan, _vocabulary(plan), device)
@@ -46,7 +47,8 @@ def print_plan(manifest: Manifest, plan: Plan, store: str | Path, console: Conso
         stages=tuple(each.cost for each in trainings.values()),
         target=training_flops(manifest.target.size, target_tokens),
     )
-    console.print(f"{manifest.name}, plan {plan.name}, on {device}", style="bold", markup=False)
+    where = device if plan.compute.on == LOCAL else f"{plan.compute.on}, {device}"
+    console.print(f"{manifest.name}, plan {plan.name}, on {where}", style="bold", markup=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading in ("", "runs", "N", "D", "FLOPs each", "FLOPs", "each of target"):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
