@@ -26,14 +26,14 @@ _STYLE = f"""
 *{{box-sizing:border-box}}
 body{{margin:0;background:var(--page);color:var(--ink);
 font:1rem/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}}
-main{{max-width:52rem;margin:0 auto;padding:1rem}}
+main{{max-width:52rem;margin:0 auto;padding:clamp(.4rem,2vw,1rem)}}
 header,section,nav{{background:var(--card);border:1px solid var(--line);border-radius:.6rem;
-padding:1rem 1.1rem;margin:0 0 1rem}}
+padding:.9rem clamp(.7rem,2.5vw,1.2rem);margin:0 0 1rem}}
 h1{{font-size:1.35rem;margin:0 0 .4rem}} h2{{font-size:1.15rem;margin:0 0 .6rem}}
 h1 code{{background:none;padding:0}}
-p{{margin:.6rem 0}} p,li,td,code,h1{{overflow-wrap:anywhere}}
+p{{margin:.6rem 0}} p,li,h1{{overflow-wrap:anywhere}} td{{overflow-wrap:break-word}}
 header p strong{{font-size:1.15rem;line-height:1.4}}
-header p.next{{background:var(--note);border-left:.3rem solid var(--blue);padding:.6rem .8rem}}
+.next{{background:var(--note);border-left:.3rem solid var(--blue);padding:.6rem .8rem}}
 nav ul{{display:flex;flex-wrap:wrap;gap:.15rem 1.1rem;list-style:none;margin:0;padding:0}}
 a{{color:var(--blue)}} nav a{{display:inline-block;padding:.15rem 0}}
 code{{font-family:ui-monospace,"DejaVu Sans Mono",monospace;font-size:.92em;
@@ -44,8 +44,8 @@ pre code{{padding:0;background:none}}
 table{{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}}
 th,td{{padding:.3rem .6rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}}
 th{{color:var(--soft);font-weight:600;vertical-align:bottom}}
-td{{min-width:3.2rem}} td:first-child{{min-width:0}}
-tr.out td{{color:var(--soft)}}
+td[style*=right]{{white-space:nowrap}}
+tr.out td{{color:var(--soft)}} tr.out td:nth-child(3){{min-width:13rem}}
 .plot{{margin:.8rem 0;max-width:36rem}}
 .plot svg{{display:block;width:100%;height:auto}}
 .plot text{{fill:var(--ink);font-family:inherit!important}}
@@ -56,7 +56,7 @@ body{{font-size:10pt}} main{{max-width:none;padding:0}} nav{{display:none}}
 header,section{{border:0;padding:0;margin:0 0 1.2em}}
 h2{{break-after:avoid}} figure,tr,pre{{break-inside:avoid}} .plot{{max-width:12cm}}
 .scroll{{overflow:visible}} table{{font-size:7.5pt;max-width:100%}}
-th,td{{padding:.15rem .3rem}} td{{min-width:0}}
+th,td{{padding:.15rem .3rem}} td[style*=right]{{white-space:normal}}
 }}
 """
 

@@ -25,6 +25,7 @@ from dataselect.report.selection.resolved import resolved_yaml
 from dataselect.report.selection.stages import cuts, number, planned, predicting
 from dataselect.report.selection.truth import truth_cells
 from dataselect.stages.proxy_origins import section
+from dataselect.store import lock
 from dataselect.store.files import write_atomic
 from dataselect.wording import one_line, quoted
 
@@ -99,7 +100,8 @@ def rewrite(folder: Path) -> list[Path]:
     except (KeyError, TypeError, ValueError, AttributeError, LookupError) as error:
         problem = f"is no report of this version ({type(error).__name__}: {error})"
         raise InputError(path, one_line(problem), _AGAIN) from None
-    _write_views(folder, texts)
+    with lock(folder, "the report folder"):
+        _write_views(folder, texts)
     return [folder / name for name in texts]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from dataselect.report.html_markup import escape, figure, to_html
 from dataselect.report.html_page import Section, page
-from dataselect.report.markdown import code
+from dataselect.report.markdown import escape as escaped
 from dataselect.report.pictures.selection import FOLDER, selection_pictures
 from dataselect.report.selection.sections import opening, repeat_lines, sections
 
@@ -20,11 +20,14 @@ def report_html(document: Mapping[str, Any], command: str, drawn: Mapping[str, s
         f"{FOLDER}/{alts[name].file}": figure(svg, alts[name].alt, name)
         for name, svg in drawn.items()
     }
-    first = to_html("\n\n".join([f"# {code(document['run'])}", *opening(document)]))
+    first = [f"<h1>{escape(document['run'])}</h1>\n"]
+    for part in opening(document):
+        kind = ' class="next"' if part == escaped(document.get("next_step") or "") else ""
+        first.append(to_html(part).replace("<p>", f"<p{kind}>", 1))
     parts = {**sections(document), **repeat_lines(command)}
     return page(
         f"{document['run']}: which data to train on",
-        first,
+        "".join(first),
         [Section(_plain(title), _body(body, figures)) for title, body in parts.items()],
     )
 

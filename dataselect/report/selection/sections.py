@@ -163,8 +163,8 @@ def _how_sure(document: Document) -> list[str]:
         return []
     wanted = f"{numbers.number(decision['confidence'])} was asked for, 0.50 is a coin toss"
     return [
-        f"**How sure:** {escape(winner)} is better than {escape(second)} with probability "
-        f"{numbers.probability(p)} ({wanted})."
+        f"**How sure:** {escape(winner)} is ahead of {escape(second)} with probability "
+        f"{numbers.probability(p)} ({wanted}). What that covers is under Who beats whom."
     ]
 
 

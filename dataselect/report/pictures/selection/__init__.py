@@ -70,7 +70,7 @@ def cost_bars(document: Document) -> dict[str, float]:
     bars = {
         f"all {counts['candidates']} targets (N·Ct)": flops["naive"],
         "one target (Ct)": flops["target"],
-        **{f"{title(stage)} proxies": flops[stage] for stage in counts["stages"]},
+        **{f"{title(stage)} proxies": flops[stage] for stage in ran(document)},
         "mixture search": flops.get("mixture") or 0.0,
         "failed work": cost["spent"]["all"]["failed_flops"],
     }

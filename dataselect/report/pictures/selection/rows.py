@@ -14,7 +14,7 @@ from dataselect.report.pictures.style import BLUE, GREY, INK, ORANGE, label, new
 from dataselect.report.selection.stage_scores import UNITS, kind_of
 from dataselect.report.selection.stages import in_last, predicted, predicting, title
 
-WIDTH = 4.6
+WIDTH = 4.2
 """Inches of every picture of a run: its letters are readable on a phone."""
 LONGEST = 17
 """Letters of a candidate's label."""
@@ -72,8 +72,8 @@ def _last_stage(
         axes.set_xlabel(f"score, {unit} (left is better)")
         return
     beyond = any(each[last]["extrapolated"] for each in survivors)
-    hollow = "; hollow: extrapolated" if beyond else ""
-    axes.set_xlabel(f"predicted accuracy of the target, % (right is better{hollow})")
+    hollow = "\nhollow: beyond what was fitted" if beyond else ""
+    axes.set_xlabel(f"predicted accuracy of the target, % (right is better){hollow}")
 
 
 def draw_truth(document: Mapping[str, Any]) -> Figure:
