@@ -8,7 +8,7 @@ made, so nothing can be loaded from a page or lead out of it. `escape` is for al
 import html
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -46,8 +46,12 @@ def figure(svg: str, alt: str, name: str) -> str:
             if child.tag == f"{{{_SVG}}}metadata":
                 parent.remove(child)
     used = {use[1:] for each in root.iter() if (use := each.get(f"{{{_XLINK}}}href"))}
-    used |= {name for each in root.iter() for text in each.attrib.values()
-             for name in _LOCAL.findall(text)}
+    used |= {
+        name
+        for each in root.iter()
+        for text in each.attrib.values()
+        for name in _LOCAL.findall(text)
+    }
     for each in root.iter():
         _own(each, name, used)
     for size in ("width", "height", "version"):

@@ -110,9 +110,9 @@ def counted_words(screen0: Mapping[str, Any]) -> str:
         f"NLL of the traces under a model of {_tokens(screen0)} of each candidate's text, "
         f"{score_words(screen0, 'NLL')}; lower is better. Nothing was trained: "
         f"{format_seconds(screen0['cpu_seconds'])} of CPU in all. P(best {screen0['kept']}) covers "
-        f"the choice of items, and how far such an order is from that of the targets ({gap}), which "
-        f"rests on {escape(screen0['doubt']['source'])}. Texts with the same words look the same to it, "
-        "whether what they say is true or not."
+        f"the choice of items, and how far such an order is from that of the targets ({gap}), "
+        f"which rests on {escape(screen0['doubt']['source'])}. Texts with the same words look the "
+        "same to it, whether what they say is true or not."
     )
     if screen0["uncounted"]:
         names = ", ".join(map(code, screen0["uncounted"]))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataselect.report.numbers import significant
+from dataselect.units import format_flops
 
 GPU_WATTS = 700.0
 """A busy GPU: the power limit of an H100 (SXM)."""
@@ -61,7 +62,7 @@ def energy_lines(cost: Mapping[str, Any]) -> list[str]:
         f"Electricity, a rough estimate: what was spent on this run took about {spent}; one target "
         f"run would take about {target}. Assumed, not measured: {GPU_WATTS:g} W for a busy GPU (an "
         f"H100's limit) and {CORE_WATTS:g} W for a busy CPU core, by the seconds in the table "
-        f"above; for the target {GPU_FLOPS:.0e} FLOPs a second of each GPU (40% of an H100's "
+        f"above; for the target {format_flops(GPU_FLOPS)} a second of each GPU (40% of an H100's "
         f"peak); {GRAMS_PER_KWH:g} g of CO2 a kWh, the world's mean of 2024 (IEA, Electricity "
         "2025). Cooling, idle machines and making the hardware are not counted."
     ]

@@ -1,7 +1,8 @@
 """Write the folder of a report: report.json and what is made from it, and resolved.yaml.
 
 `views` is what people read: README.md with its pictures in `plots`, report.html with the same
-inside, and ranking.csv. `rewrite` makes these again. After a mixture search the folder also has a subfolder `mixture` with its results.
+inside, and ranking.csv. `rewrite` makes these again. After a mixture search the folder also has a
+subfolder `mixture` with its results.
 
 Each file is written atomically. Only a crash between two writes can leave files of two runs side by
 side; the next call of the same command writes all of them again.

@@ -34,8 +34,8 @@ _RESUME = "The command at the end of this page resumes it."
 _RBRIDGE = (
     "A **proxy** is a small model trained on a candidate's data in place of the large one, the "
     "**target**. Its score, **rBridge**, says how hard it finds the reasoning of a strong model on "
-    "questions of the benchmarks: the negative log-likelihood of the reasoning's tokens (in nats; 0 "
-    "would be no surprise at all), those that the strong model was sure of counting more."
+    "questions of the benchmarks: the negative log-likelihood of the reasoning's tokens (in nats; "
+    "0 would be no surprise at all), those that the strong model was sure of counting more."
 )
 _R_PHI = (
     "R^φ is the reasoning that the strong model wrote on each question; its plain NLL (negative "
@@ -66,8 +66,11 @@ def sections(document: Document) -> dict[str, list[str]]:
     """By heading, the parts of each section, in the order of the report."""
     pictures = selection_pictures(document)
     last = [*prediction_lines(document)]
-    noisy = [line for name, stage in pruning(document).items() for line in
-             noise_lines(stage, title(name))]
+    noisy = [
+        line
+        for name, stage in pruning(document).items()
+        for line in noise_lines(stage, title(name))
+    ]
     parts = [
         "## Ranking",
         _RBRIDGE,
@@ -123,8 +126,8 @@ def _by_heading(parts: list[str]) -> dict[str, list[str]]:
 
 _FITS = (
     "How an accuracy follows from a proxy's score: the curve was fitted on calibration runs, pairs "
-    "of a proxy and a target trained on the same data. In the grey area no calibration run has such "
-    "a score, and the curve is a guess."
+    "of a proxy and a target trained on the same data. In the grey area no calibration run has "
+    "such a score, and the curve is a guess."
 )
 
 

@@ -24,7 +24,10 @@ from dataselect.report.selection.sections import sections
 
 MakeSelection = Callable[..., Selection]
 Document = dict[str, Any]
-HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>&\"'--> ![i](http://e.vil/i) [l](javascript:x) </svg></style> $\\frac{"
+HOSTILE = (
+    "<script>alert(1)</script><img src=x onerror=alert(1)>&\"'--> ![i](http://e.vil/i) "
+    "[l](javascript:x) </svg></style> $\\frac{"
+)
 TARGETS = {"good": 0.65, "fair": 0.7, "poor": 0.2}
 
 
@@ -96,7 +99,9 @@ def test_the_page_loads_and_runs_nothing(text: str) -> None:
             if name.endswith("href"):
                 assert (value or "").startswith("#"), (tag, value)
     outside = set(re.findall(r"(?:url\(|@import|https?:)[^\s\"')]*", text))
-    assert {each for each in outside if not each.startswith(("url(#", "http://www.w3.org/"))} == set()
+    assert {
+        each for each in outside if not each.startswith(("url(#", "http://www.w3.org/"))
+    } == set()
 
 
 def test_its_order_is_that_of_the_reader_s_questions(text: str) -> None:
@@ -210,7 +215,7 @@ def test_two_hundred_candidates_fit_into_a_page(make_selection: MakeSelection) -
         {**row, "id": name, "rank": i + 1, "status": "ranked" if i < 2 else "pruned"}
         for i, name in enumerate(names)
     ]
-    made["wins"]["stage1"] = {a: {b: wins["good"]["fair"] for b in names} for a in names}
+    made["wins"]["stage1"] = {a: dict.fromkeys(names, wins["good"]["fair"]) for a in names}
     drawn = draw_selection(made)
     text = report_html(made, "x", drawn)
     assert len(text) < 400_000

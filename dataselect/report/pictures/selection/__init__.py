@@ -5,6 +5,7 @@ that it imports load matplotlib. Rows beyond `MOST_ROWS` are left to the tables.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from dataselect.report import numbers
@@ -92,8 +93,8 @@ def _ranking(document: Document) -> str:
         parts.append(f"{each['id']}{gone} {text}{chance}")
     share = f"{100 * document['decision']['confidence']:g}%"
     return (
-        f"Candidates from best to worst, each a dot with its {share} interval; Stage 1 score, lower "
-        f"is better: {_listed(parts)}"
+        f"Candidates from best to worst, each a dot with its {share} interval; Stage 1 score, "
+        f"lower is better: {_listed(parts)}"
     )
 
 
@@ -103,8 +104,7 @@ def _pairs(document: Document) -> str:
         return ""
     wins = document["wins"][stage]
     nearest = [
-        f"{one} before {two} {numbers.probability(wins[one][two])}"
-        for one, two in zip(names, names[1:], strict=False)
+        f"{one} before {two} {numbers.probability(wins[one][two])}" for one, two in pairwise(names)
     ]
     by = "predicted accuracy" if stage == "prediction" else title(stage)
     return (

@@ -9,14 +9,14 @@ from dataselect.report.pictures.selection import selection_pictures
 from dataselect.report.pictures.selection.cost import draw_cost
 from dataselect.report.pictures.selection.fits import draw_fits
 from dataselect.report.pictures.selection.pairs import draw_pairs
-from dataselect.report.pictures.selection.rows import draw_ranking, draw_truth
+from dataselect.report.pictures.selection.rows import WIDTH, draw_ranking, draw_truth
 from dataselect.report.pictures.selection.stages import draw_stages
 from dataselect.report.pictures.style import look, to_svg
 from dataselect.report.pictures.weights import draw_shares
 
 
 def _draw_mixture(document: Mapping[str, Any]) -> Figure:
-    return draw_shares(document["mixture"]["proposal"])
+    return draw_shares(document["mixture"]["proposal"], WIDTH)
 
 
 _DRAW: Mapping[str, Callable[[Mapping[str, Any]], Figure]] = {

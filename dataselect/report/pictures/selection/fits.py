@@ -28,14 +28,13 @@ def draw_fits(document: Mapping[str, Any]) -> Figure:
         for axes in panels
         for mark, words in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    figure.legend([*handles.values()], [*handles], loc="outside upper left", ncols=2,
-                  handlelength=1.4)
+    figure.legend(
+        [*handles.values()], [*handles], loc="outside upper left", ncols=2, handlelength=1.4
+    )
     return figure
 
 
-def _panel(
-    axes: Axes, document: Mapping[str, Any], benchmark: str, fit: Mapping[str, Any]
-) -> None:
+def _panel(axes: Axes, document: Mapping[str, Any], benchmark: str, fit: Mapping[str, Any]) -> None:
     scores = fit["scores"]
     if None not in fit["low"]:
         low, high = (100 * np.array(fit[end]) for end in ("low", "high"))
@@ -77,5 +76,6 @@ def _beyond(axes: Axes, scores: list[float], fitted: tuple[float, float]) -> Non
     """Shade what lies beyond the scores that were fitted."""
     for start, end in ((scores[0], fitted[0]), (fitted[1], scores[-1])):
         if end > start:
-            axes.axvspan(start, end, color=GREY, alpha=0.16, linewidth=0, zorder=0,
-                         label="extrapolated")
+            axes.axvspan(
+                start, end, color=GREY, alpha=0.16, linewidth=0, zorder=0, label="extrapolated"
+            )

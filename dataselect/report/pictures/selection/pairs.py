@@ -29,8 +29,15 @@ def draw_pairs(document: Mapping[str, Any]) -> Figure:
         if np.isfinite(value):
             # The width of a cell holds two digits; the table has the rest.
             words = f"{round(100 * min(max(value, 0.01), 0.99))}"
-            axes.text(column + 0.5, row + 0.5, words, ha="center", va="center", fontsize=8,
-                      color=_CELL_INK)
+            axes.text(
+                column + 0.5,
+                row + 0.5,
+                words,
+                ha="center",
+                va="center",
+                fontsize=8,
+                color=_CELL_INK,
+            )
     places = np.arange(count) + 0.5
     axes.set_yticks(places, [f"{i}  {label(name, LONGEST)}" for i, name in enumerate(names, 1)])
     axes.set_xticks(places, [str(i) for i in range(1, count + 1)])

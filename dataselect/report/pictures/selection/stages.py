@@ -21,8 +21,9 @@ def draw_stages(document: Mapping[str, Any]) -> Figure:
     figure = new_figure(WIDTH, 0.24 * len(shown) + 0.8)
     axes = figure.add_subplot()
     for name in shown:
-        line = [(i, by_stage[stage][name]) for i, stage in enumerate(columns)
-                if name in by_stage[stage]]
+        line = [
+            (i, by_stage[stage][name]) for i, stage in enumerate(columns) if name in by_stage[stage]
+        ]
         ranked = status[name] == "ranked"
         axes.plot(
             *zip(*line, strict=True),
