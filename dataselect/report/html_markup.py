@@ -92,6 +92,7 @@ def _markdown() -> MarkdownIt:
         "table_close": _table_close,
         "tr_open": _row_open,
         "th_open": _head_open,
+        "th_close": _head_close,
         "link_open": _nothing,
         "link_close": _nothing,
     }.items():
@@ -125,8 +126,16 @@ def _row_open(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any
 
 
 def _head_open(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
+    if not tokens[at + 1].content:
+        return "<td>"  # what heads nothing is no heading
     tokens[at].attrSet("scope", "col")
     return self.renderToken(tokens, at, options, env)
+
+
+def _head_close(
+    self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any
+) -> str:
+    return "</th>\n" if tokens[at - 1].content else "</td>\n"
 
 
 def _nothing(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:

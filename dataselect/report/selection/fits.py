@@ -30,7 +30,7 @@ def fits_part(selection: "Selection") -> dict[str, Any]:
     parts = {}
     for benchmark, function in prediction.functions.items():
         ends = [*function.fitted_range, *tables[benchmark].mean().tolist()]
-        margin = _MARGIN * (max(ends) - min(ends))
+        margin = _MARGIN * (max(ends) - min(ends)) or _MARGIN
         grid = np.linspace(min(ends) - margin, max(ends) + margin, _GRID)
         low, high = function.intervals(grid, confidence)
         # Every so-and-so-many of very many points: they show where the function was fitted.
