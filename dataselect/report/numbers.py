@@ -130,7 +130,9 @@ def significant(value: float, digits: int = 3) -> str:
 
 def _one_in(parts: float) -> str:
     """A small share as people say it; more than two digits of it mean nothing."""
-    return f"1/{significant(parts, 2)}" if parts < _MOST_PARTS else "less than a millionth"
+    if parts >= _MOST_PARTS:
+        return "less than a millionth"
+    return f"1/{significant(parts, 1 if parts < 10 else 2)}"
 
 
 def stage2_score_text(part: dict[str, Any] | None, decimals: int = 2) -> str:

@@ -11,6 +11,7 @@ from dataselect.report.selection.uncertainty import gap_words
     ("part", "whole", "said"),
     [
         (0.0, 1.0, "nothing"),
+        (1.0, 6.7, "1/7"),
         (1.0, 400.0, "1/400"),
         (1.0, 734.0, "1/730"),
         (1.0, 31_459.0, "1/31,000"),
