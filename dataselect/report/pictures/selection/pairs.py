@@ -42,7 +42,7 @@ def draw_pairs(document: Mapping[str, Any]) -> Figure:
     axes.set_yticks(places, [f"{i}  {label(name, LONGEST)}" for i, name in enumerate(names, 1)])
     axes.set_xticks(places, [str(i) for i in range(1, count + 1)])
     axes.xaxis.tick_top()
-    axes.set_xlabel("probability, %, that the row is better than the column")
+    axes.set_xlabel("probability, %, that the row\nis better than the column")
     axes.tick_params(length=0)
     axes.set_ylim(count, 0)
     for spine in axes.spines.values():
