@@ -20,6 +20,7 @@ from dataselect.cli.mix import mix_app
 from dataselect.cli.mix_search import SearchByDefault, search
 from dataselect.cli.plain_numbers import PlainNumbers
 from dataselect.cli.predict import predict
+from dataselect.cli.report import report
 from dataselect.cli.run import init, plan, run, validate
 from dataselect.cli.score import score
 from dataselect.cli.status import status
@@ -49,6 +50,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     plan,
     run,
     status,
+    report,
     score,
     calibrate,
     fit,

@@ -26,3 +26,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") -
     """A table of Markdown cells; `right` has an "r" at the place of each right-aligned column."""
     sides = ["--:" if side == "r" else ":--" for side in right.ljust(len(head))[: len(head)]]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, sides, *rows])
+
+
+def image(alt: str, file: str) -> str:
+    """A picture, in a paragraph of its own."""
+    return f"![{escape(alt)}]({file})"

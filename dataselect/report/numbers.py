@@ -10,6 +10,7 @@ from typing import Any
 
 from dataselect.formats.column_names import counting_column
 
+_MOST_PARTS = 1e6
 METRIC_NAMES = {
     "rbridge": "rBridge",
     "trace_nll": "plain NLL of the trace (R^φ)",
@@ -103,18 +104,35 @@ def with_interval(value: float | None, ends: Sequence[float] | None) -> str:
 
 
 def share_of(part: float, whole: float) -> str:
-    """A cost relative to another, before "of": 1/734, or 1.2 times the cost."""
+    """A cost relative to another, before "of": 1/730, or 1.2 times the cost."""
     if part <= 0:
         return "nothing"
-    return f"1/{whole / part:,.0f}" if part < whole / 1.5 else f"{part / whole:.3g} times the cost"
+    if part < whole / 1.5:
+        return _one_in(whole / part)
+    return f"{significant(part / whole)} times the cost"
 
 
 def target_runs(share: float) -> str:
     """FLOPs as a multiple of a target run: 2.5 target runs, 67% of a target run, 1/400 of one."""
     if share >= 1:
-        return f"{share:,.3g} target runs"
-    part = f"{100 * share:.2g}%" if share >= 0.01 else f"1/{1 / share:,.0f}"
+        return f"{significant(share)} target runs"
+    part = f"{100 * share:.2g}%" if share >= 0.01 else _one_in(1 / share)
     return f"{part} of a target run"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number to so many significant digits, never with an exponent: 0.0123, 4.57, 489,000."""
+    if value == 0 or not math.isfinite(value):
+        return number(value, 0)
+    decimals = digits - 1 - math.floor(math.log10(abs(value)))
+    return f"{round(value, decimals):,.{max(0, decimals)}f}".replace("-", "−")
+
+
+def _one_in(parts: float) -> str:
+    """A small share as people say it; more than two digits of it mean nothing."""
+    if parts >= _MOST_PARTS:
+        return "less than a millionth"
+    return f"1/{significant(parts, 1 if parts < 10 else 2)}"
 
 
 def stage2_score_text(part: dict[str, Any] | None, decimals: int = 2) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from dataselect.mixture.trainers import TRAINERS
 from dataselect.report import numbers
-from dataselect.report.markdown import code, escape, table
+from dataselect.report.markdown import code, escape, image, table
 from dataselect.report.mixture.verdict import (
     ENDS,
     gain_text,
@@ -59,11 +59,14 @@ def mixture_readme(document: Mapping[str, Any], files: Collection[str]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def mixture_lines(document: Mapping[str, Any], folder: str = "") -> list[str]:
-    """Verdict, shares and comparison; `folder` is the path of the pictures, with its final /."""
+def mixture_lines(document: Mapping[str, Any], folder: str | None = "") -> list[str]:
+    """Verdict, shares and comparison; `folder` is the path of the pictures, with its final /.
+
+    With None for the folder there is no picture.
+    """
     return [
         f"**{escape(mixture_verdict(document))}**",
-        *_pictures(document, folder, "weights"),
+        *([] if folder is None else _pictures(document, folder, "weights")),
         _shares(document),
         "Interval: where the optimum lies when runs are left out. Near-equal: how far a weight "
         "alone may move, the others scaled, before the objective is worse by one held-out error.",
@@ -108,9 +111,7 @@ def _unit_words(search: Mapping[str, Any]) -> str:
 def _pictures(document: Mapping[str, Any], folder: str, *names: str) -> list[str]:
     known = pictures(document)
     return [
-        f"![{escape(known[name].alt)}]({folder}{known[name].file})"
-        for name in names
-        if name in known
+        image(known[name].alt, f"{folder}{known[name].file}") for name in names if name in known
     ]
 
 

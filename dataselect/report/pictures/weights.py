@@ -17,15 +17,17 @@ from dataselect.report.pictures.style import (
 
 MOST_SOURCES = 40
 """Most rows of the picture; the table has all sources."""
+_NARROW = 5.0
+"""Inches up to which the legend takes two lines."""
 
 
-def draw_shares(document: Mapping[str, Any]) -> Figure:
-    """A row for each source, the largest share first."""
+def draw_shares(document: Mapping[str, Any], width: float = 7.2) -> Figure:
+    """A row for each source, the largest share first; `width` is in inches."""
     ranked = sorted(
         document["sources"].items(), key=lambda item: (-item[1]["weight"], -(item[1]["prior"] or 0))
     )
     shown = ranked[:MOST_SOURCES]
-    figure = new_figure(7.2, 1.5 + 0.3 * len(shown))
+    figure = new_figure(width, 1.5 + 0.3 * len(shown))
     axes = figure.add_subplot()
     places = range(len(shown))
     for place, (_, each) in zip(places, shown, strict=True):
@@ -49,5 +51,5 @@ def draw_shares(document: Mapping[str, Any]) -> Figure:
     axes.set_xlim(left=min(-0.01, axes.get_xlim()[0]))
     axes.set_xlabel("share of the training tokens")
     percent_axis(axes, "x")
-    figure.legend(loc="outside upper left", ncols=4, handlelength=1.6)
+    figure.legend(loc="outside upper left", ncols=4 if width > _NARROW else 2, handlelength=1.6)
     return figure

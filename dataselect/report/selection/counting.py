@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dataselect.report import numbers
 from dataselect.report.markdown import code, escape, table
 from dataselect.report.selection.stage_scores import score_words
+from dataselect.report.selection.uncertainty import gap_words
 from dataselect.stages.counting import NO_SCORE
 from dataselect.units import format_count, format_seconds
 
@@ -103,16 +104,15 @@ def counting_lines(document: Mapping[str, Any]) -> list[str]:
 
 def counted_words(screen0: Mapping[str, Any]) -> str:
     """A paragraph for the README: what Stage 0 ranked by, what that rests on and what it cost."""
-    tau = numbers.number(screen0["doubt"]["tau"])
+    gap = gap_words(screen0["doubt"]["tau"])
     words = (
         f"Stage 0 scores are by counting words ({numbers.order_name(screen0['score'])}): the plain "
         f"NLL of the traces under a model of {_tokens(screen0)} of each candidate's text, "
         f"{score_words(screen0, 'NLL')}; lower is better. Nothing was trained: "
         f"{format_seconds(screen0['cpu_seconds'])} of CPU in all. P(best {screen0['kept']}) covers "
-        f"the choice of items, and how far such an order is from that of the targets (half of the "
-        f"differences off by more than {tau} of the score's unit), which rests on "
-        f"{escape(screen0['doubt']['source'])}. Texts with the same words look the same to it, "
-        "whether what they say is true or not."
+        f"the choice of items, and how far such an order is from that of the targets ({gap}), "
+        f"which rests on {escape(screen0['doubt']['source'])}. Texts with the same words look the "
+        "same to it, whether what they say is true or not."
     )
     if screen0["uncounted"]:
         names = ", ".join(map(code, screen0["uncounted"]))

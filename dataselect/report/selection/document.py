@@ -23,6 +23,7 @@ Schema 1. Keys may be added within a schema; none is renamed or removed.
     stages         by stage: the proxies, how scores were aggregated, status of each candidate
     cost           flops, counts, saving_factor, seconds, spent
     evidence | null, ablation | null, leaks | null
+    fits           by benchmark with a transfer function: its calibration points and its curve
     counting | null
                    rankings by counting words, by score ("ngram1_trace_nll"): scores, ranks, chosen,
                    share of pairs in rBridge's order; and the sentence `text`
@@ -41,6 +42,7 @@ from dataselect.cost import Spent, StageCost, training_flops
 from dataselect.report.mixture.part import mixture_part
 from dataselect.report.selection.candidates import candidate_rows, planned
 from dataselect.report.selection.counting import counting_part
+from dataselect.report.selection.fits import fits_part
 from dataselect.report.selection.leaks import leak_figures
 from dataselect.report.selection.next_step import advise
 from dataselect.report.selection.provenance import provenance
@@ -91,6 +93,7 @@ def document(selection: "Selection") -> dict[str, Any]:
             "stages": {**not_run, **stages},
             "cost": _cost(selection),
             "evidence": _evidence(selection.agreement),
+            "fits": fits_part(selection),
             "ablation": None if selection.ablation is None else _ablation(selection.ablation),
             "leaks": leak_figures(selection),
             "counting": counting_part(selection.counting, decision["winner"]),

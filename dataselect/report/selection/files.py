@@ -1,7 +1,9 @@
-"""Write the folder of a report: report.json, ranking.csv, README.md and resolved.yaml.
+"""Write the folder of a report: report.json and what is made from it, and resolved.yaml.
 
-A stage that prunes has its ranking in `ranking-STAGE.csv` as soon as it is known. After a mixture
-search the folder also has a subfolder `mixture` with its results.
+`views` is what people read: README.md with its pictures in `plots`, report.html with the same
+inside, and ranking.csv. `rewrite` makes these again. A stage that prunes has its ranking in
+`ranking-STAGE.csv` as soon as it is known. After a mixture search the folder also has a subfolder
+`mixture` with its results.
 
 Each file is written atomically. Only a crash between two writes can leave files of two runs side by
 side; the next call of the same command writes all of them again.
@@ -16,8 +18,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dataselect.errors import InputError
 from dataselect.proxies.recipe import Recipe
-from dataselect.report.selection.document import document
+from dataselect.report.pictures.selection import FOLDER, NAMES
+from dataselect.report.selection.document import SCHEMA, document
 from dataselect.report.selection.leaks import leak_cells
 from dataselect.report.selection.readme import readme
 from dataselect.report.selection.resolved import resolved_yaml
@@ -25,11 +29,15 @@ from dataselect.report.selection.stages import cuts, number, planned, predicting
 from dataselect.report.selection.truth import truth_cells
 from dataselect.stages.proxy_origins import section
 from dataselect.stages.work import StageRanking
+from dataselect.store import lock
 from dataselect.store.files import write_atomic
-from dataselect.wording import one_line
+from dataselect.wording import one_line, quoted
 
 if TYPE_CHECKING:
     from dataselect.pipeline import Selection
+
+
+_AGAIN = "repeat the run, which computes nothing again"
 
 
 def write_report(selection: "Selection", out: Path) -> dict[str, Any]:
@@ -50,20 +58,70 @@ def write_report(selection: "Selection", out: Path) -> dict[str, Any]:
             experiment.given,
             experiment.agreements,
         ),
-        "ranking.csv": ranking_csv(content),
-        "README.md": readme(content, _command(content["run"], out)),
         "report.json": json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
     }
-    out.mkdir(parents=True, exist_ok=True)
+    # First what cannot be made again without the run.
+    _write(out, texts)
     if mixture is not None:
         # Imported here: few reports have a mixture, and its libraries take a second to load.
         from dataselect.report.mixture.search import write_search
 
         folder, command = out / content["mixture"]["folder"], _command(content["run"], out)
         write_search(mixture, experiment.manifest, experiment.plan, folder, command)
+    _write_views(out, views(content, _command(content["run"], out)))
+    return content
+
+
+def views(content: Mapping[str, Any], command: str) -> dict[str, str]:
+    """By path in the folder, all that people read, from the document; `command` repeats the run."""
+    # Imported here: they load matplotlib, and `import dataselect` should not.
+    from dataselect.report.pictures.selection.draw import draw_selection
+    from dataselect.report.selection.html import report_html
+
+    drawn = draw_selection(content)
+    return {
+        **{f"{FOLDER}/{name}.svg": svg for name, svg in drawn.items()},
+        "ranking.csv": ranking_csv(content),
+        "report.html": report_html(content, command, drawn),
+        "README.md": readme(content, command),
+    }
+
+
+def rewrite(folder: Path) -> list[Path]:
+    """Make the views of a report again from its report.json; returns the files written.
+
+    Raises InputError where that file cannot be read, or lacks what a report has.
+    """
+    path = folder / "report.json"
+    try:
+        content = json.loads(path.read_bytes())
+        if content["schema"] != SCHEMA:
+            raise InputError(path, f"has schema {quoted(content['schema'])}", _AGAIN)
+        texts = views(content, _command(content["run"], folder))
+    except OSError as error:
+        fix = "give a folder that `dataselect run` wrote"
+        raise InputError(path, f"cannot be read: {error.strerror}", fix) from None
+    except (KeyError, TypeError, ValueError, AttributeError, LookupError) as error:
+        problem = f"is no report of this version ({type(error).__name__}: {error})"
+        raise InputError(path, one_line(problem), _AGAIN) from None
+    with lock(folder, "the report folder"):
+        _write_views(folder, texts)
+    return [folder / name for name in texts]
+
+
+def _write_views(out: Path, texts: Mapping[str, str]) -> None:
+    """Write the views; a picture of an earlier report that this one has not goes."""
+    (out / FOLDER).mkdir(parents=True, exist_ok=True)
+    for name in NAMES:
+        if f"{FOLDER}/{name}.svg" not in texts:
+            (out / FOLDER / f"{name}.svg").unlink(missing_ok=True)
+    _write(out, texts)
+
+
+def _write(out: Path, texts: Mapping[str, str]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         write_atomic(out / name, text.encode())
-    return content
 
 
 def write_stage_ranking(ranking: StageRanking, out: Path) -> Path:

@@ -12,6 +12,7 @@ from dataselect.report import numbers
 from dataselect.report.markdown import code, escape, table
 from dataselect.wording import one_line
 
+_HOPELESS = 100.0
 _AT_TARGET = "is the better one at target size"
 
 
@@ -72,13 +73,23 @@ def uncertainty_lines(stage: Mapping[str, Any], title: str = "Stage 1") -> list[
     }[_basis(uncertainty)]
     paragraph = (
         f"{words}. P(best {stage['kept']}) and {title}'s probabilities of pairs also cover {seeds}"
-        f"{far} (half of the differences off by more than {numbers.number(uncertainty['tau'])} of "
-        f"the score's unit{_known_within(uncertainty)}). That rests on "
+        f"{far} ({gap_words(uncertainty['tau'], _known_within(uncertainty))}). That rests on "
         f"{escape(uncertainty.get('source') or 'published runs')}."
     )
     if uncertainty["extrapolated"]:
         paragraph += f" Here it is an extrapolation: {escape(uncertainty['extrapolated'])}."
     return [paragraph]
+
+
+def gap_words(tau: float, known: str = "") -> str:
+    """How far an order is from that of the targets, by the scale of the gap; `known` is how well.
+
+    Scores differ by a few of their units, so a gap of hundreds leaves nothing to be known.
+    """
+    if tau > _HOPELESS:
+        return "so far off that it says nothing of the targets"
+    off = numbers.significant(tau, 2)
+    return f"half of the differences off by more than {off} of the score's unit{known}"
 
 
 def _known_within(uncertainty: Mapping[str, Any]) -> str:

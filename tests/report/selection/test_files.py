@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,17 +17,23 @@ from dataselect.report.selection.readme import readme
 MakeSelection = Callable[..., Selection]
 
 
-def test_four_files_are_written_and_nothing_else(
+def test_the_files_that_the_readme_names_are_written_and_nothing_else(
     make_selection: MakeSelection, tmp_path: Path
 ) -> None:
     out = tmp_path / "reports" / "try"
     made = write_report(make_selection(), out)
     assert sorted(path.name for path in out.iterdir()) == [
         "README.md",
+        "plots",
         "ranking.csv",
+        "report.html",
         "report.json",
         "resolved.yaml",
     ]
+    drawn = {f"plots/{path.name}" for path in (out / "plots").iterdir()}
+    linked = re.findall(r"^!\[.+\]\((.+)\)$", (out / "README.md").read_text(), re.MULTILINE)
+    assert set(linked) == drawn
+    assert len(linked) == len(drawn) == 4
     assert json.loads((out / "report.json").read_text(encoding="utf-8")) == made
 
 
@@ -68,21 +75,27 @@ def test_the_readme_has_the_order_that_people_want(make_selection: MakeSelection
     assert headings(text) == [
         "Ranking",
         "Who beats whom",
+        "Stage by stage",
         "Predicted accuracy of the target, by benchmark",
         "Agreement with targets trained already",
         "Cost",
-        "Provenance",
+        "Items left out",
         "Notes",
+        "Provenance",
         "Run it again",
     ]
-    assert text.index("comes first") < text.index("## Ranking")
+    opening = text[: text.index("## Ranking")]
+    for words in ("comes first", "Next: ", "**How sure:** good", "**What it cost:** 8.5e13 FLOPs"):
+        assert words in opening
     assert "    dataselect run x.yaml\n" in text
 
 
 def test_the_readme_leaves_out_what_there_is_not(make_selection: MakeSelection) -> None:
     selection = replace(make_selection(stage2=False, evidence=False), notes=())
     text = readme(document(selection), "dataselect run x.yaml")
-    assert headings(text) == ["Ranking", "Who beats whom", "Cost", "Provenance", "Run it again"]
+    assert headings(text) == [
+        *("Ranking", "Who beats whom", "Cost", "Items left out", "Provenance", "Run it again")
+    ]
     assert "Stage 2" not in text
 
 
@@ -115,7 +128,9 @@ def test_hostile_titles_and_errors_stay_text_in_the_readme(make_selection: MakeS
     made["notes"] = ["<img src=x onerror=alert(1)>\n\n# heading"]
     html = MarkdownIt("commonmark").enable("table").render(readme(made, "x"))
     assert "<script" not in html
-    assert "<img" not in html
+    assert set(re.findall("<img [^>]*?src=(\\S+)", html)) == {
+        *('"plots/ranking.svg"', '"plots/stages.svg"', '"plots/fits.svg"', '"plots/cost.svg"')
+    }
     assert "<a " not in html
     assert "<h1># heading" not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt; [x](http://evil) | `a` ![i](j)" in html

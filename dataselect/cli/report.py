@@ -1,0 +1,21 @@
+"""The command `report`: the pages of a report again, from its report.json."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dataselect.cli.common import errors
+
+
+def report(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of a report, such as reports/NAME.")
+    ],
+) -> None:
+    """Write a report's pages again from its report.json."""
+    with errors():
+        from dataselect.report.selection.files import rewrite
+
+        for path in rewrite(folder):
+            typer.echo(path)
