@@ -111,8 +111,9 @@ def _dot(
     colour: str,
     hollow: bool | None = False,
 ) -> None:
-    if ends[0] is not None and ends[1] is not None:
-        axes.plot(ends, (place, place), color=colour, linewidth=1.8, solid_capstyle="butt")
+    low, high = ends
+    if low is not None and high is not None:
+        axes.plot((low, high), (place, place), color=colour, linewidth=1.8, solid_capstyle="butt")
     axes.plot(
         value,
         place,

@@ -33,7 +33,7 @@ def draw_stages(document: Mapping[str, Any]) -> Figure:
             linewidth=1.8 if ranked else 1.2,
             zorder=3 if ranked else 2,
         )
-        side = {"va": "center", "color": INK if ranked else GREY}
+        side: dict[str, Any] = {"va": "center", "color": INK if ranked else GREY}
         words = f"{first[name]}  {label(name, LONGEST)}"
         axes.text(-0.06, first[name], words, ha="right", **side)
         column, place = line[-1]
