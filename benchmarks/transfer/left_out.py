@@ -1,6 +1,6 @@
 """Predicting datasets that were not calibrated on: error, cover of intervals, who beats whom.
 
-    python benchmarks/transfer/left_out.py --data FOLDER [--draws 24] [--seed 0]
+    python benchmarks/transfer/left_out.py --data FOLDER [--draws 100] [--seed 0]
 
 FOLDER holds `datadecide_olmes_nll.csv` and `datadecide_target_1b.csv` (25 recipes, proxies of three
 seeds, accuracy of 1B on nine tasks), `openlm_scaling.csv` (C4, RedPajama and RefinedWeb) and
@@ -15,6 +15,7 @@ OLMo ladder, before DataDecide was looked at. A prior is made without the task t
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -44,13 +45,13 @@ TASKS = (
 COUNTS = (1, 2, 3, 5, 8, 12)
 CONFIDENCE, SURE = 0.9, 0.9
 WIN_DRAWS = 400
-BEFORE_DRAWS = 3
+BEFORE_DRAWS = 12
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--draws", type=int, default=24)
+    parser.add_argument("--draws", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=["datadecide", "openlm", "dclm"])
     given = parser.parse_args()
@@ -63,7 +64,14 @@ def main() -> None:
         print(name, f"{time.process_time() - began:.0f} CPU s", flush=True)
     rows = pd.DataFrame(found)
     summary = [
-        {"table": table, "proxy": proxy, "datasets": k, "method": method, **figures(of_one)}
+        {
+            "table": table,
+            "proxy": proxy,
+            "datasets": k,
+            "method": method,
+            **figures(of_one),
+            **(standard_errors(of_one) if table == "datadecide" else {}),
+        }
         for (table, proxy, k, method), of_one in rows.groupby(
             ["table", "proxy", "datasets", "method"], sort=False
         )
@@ -77,6 +85,7 @@ def main() -> None:
         "seed": given.seed,
         "cpu_seconds": round(time.process_time() - began),
         "summary": summary,
+        "limits_from_one_recipe": limits(given.data) if "datadecide" in given.only else [],
         "by_task": by_task[["error", "held"]].mean().round(4).reset_index().to_dict("records"),
     }
     if given.only == ["datadecide", "openlm", "dclm"]:
@@ -85,16 +94,51 @@ def main() -> None:
     print(f"{result['cpu_seconds']} CPU s")
 
 
+def generators(seed: int) -> tuple[np.random.Generator, np.random.Generator]:
+    """One for the calibration datasets, one for all else: so methods do not move the draws."""
+    return np.random.default_rng(seed), np.random.default_rng([seed, 1])
+
+
 def figures(rows: pd.DataFrame) -> dict[str, float | None]:
     """Means over draws and tasks; of probabilities above .9 over all their pairs."""
     sure = float(rows["sure"].sum())
+    both = rows[rows["also_before"].eq(True)]  # missing for a constant
     return {
         "error": float(rows["error"].mean()),
+        "error_in_draws_of_before": float(both["error"].mean()) if len(both) else None,
         "held": float(rows["held"].mean()),
         "width": float(rows["width"].mean()),
         "sure_share": float(sure / rows["pairs"].sum()) if rows["pairs"].sum() else None,
         "sure_stated": float(rows["sure_stated"].sum() / sure) if sure else None,
         "sure_true": float(rows["sure_true"].sum() / sure) if sure else None,
+    }
+
+
+def standard_errors(rows: pd.DataFrame) -> dict[str, float]:
+    """Of error, cover and sure orders over datasets, by leaving each out as one that is predicted.
+
+    Draws and tasks share the datasets, so their number says nothing of how sure a figure is.
+    """
+    if "errors" not in rows or rows["errors"].isna().any():
+        return {}
+    of, errors, inside, first, second, right = (
+        np.concatenate(list(rows[name]))
+        for name in (
+            *("datasets_out", "errors", "inside"),
+            *("sure_first", "sure_second", "sure_right"),
+        )
+    )
+    found: dict[str, list[float]] = {"error_se": [], "held_se": [], "sure_true_se": []}
+    for each in np.unique(of):
+        kept, pairs = of != each, (first != each) & (second != each)
+        found["error_se"].append(float(errors[kept].mean()))
+        found["held_se"].append(float(inside[kept].mean()))
+        if pairs.any():
+            found["sure_true_se"].append(float(right[pairs].mean()))
+    return {
+        name: math.sqrt(len(values) - 1) * float(np.std(values))
+        for name, values in found.items()
+        if len(values) > 1
     }
 
 
@@ -106,18 +150,51 @@ def datadecide(data: Path, draws: int, seed: int) -> Iterator[list[dict[str, Any
     for proxy in ("150M", "20M"):
         table = runs[runs["size"] == proxy].pivot(index="recipe", columns="seed", values=metric)
         scores = table.loc[target.index].to_numpy()
-        rng = np.random.default_rng(seed)
+        splits, rng = generators(seed)
         priors = {task: public_prior(data, task, datadecide=task != "olmes10") for task in TASKS}
         others = public_prior(data, datadecide=False)
         for k in COUNTS:
             for draw in range(draws):
-                order = rng.permutation(len(target))
+                order = splits.permutation(len(target))
                 for task in TASKS:
                     truth = target[task].to_numpy()
                     split = (scores, truth, order[:k], order[k:])
                     rows = judged(task, *split, {"with prior": priors[task]}, rng, draw)
                     rows += judged(task, *split, {"prior of DCLM": others}, rng, None)
                     yield [{"proxy": proxy, "datasets": k, "task": task, **row} for row in rows]
+
+
+def limits(data: Path) -> list[dict[str, Any]]:
+    """What any line in ln(score) could reach from one recipe, with slopes chosen in hindsight.
+
+    Mean error in points over all pairs of recipes and tasks: a constant, one slope for all tasks
+    (a prior made without the task cannot have more), and a slope for each task.
+    """
+    runs = pd.read_csv(data / "datadecide_olmes_nll.csv")
+    target = pd.read_csv(data / "datadecide_target_1b.csv").set_index("recipe")
+    slopes = np.linspace(-1.5, 0.5, 201)
+    found = []
+    for proxy in ("150M", "20M"):
+        of_size = runs[runs["size"] == proxy]
+        score = np.log(of_size.groupby("recipe")[runs.columns[-1]].mean().loc[target.index])
+        first, second = np.triu_indices(len(target), 1)
+        apart = score.to_numpy()[first] - score.to_numpy()[second]
+        accuracy = target[list(TASKS)].to_numpy()
+        wanted = accuracy[first] - accuracy[second]  # pairs x tasks
+        errors = 100 * np.array(
+            [np.abs(wanted - slope * apart[:, None]).mean(axis=0) for slope in slopes]
+        )
+        one = errors.mean(axis=1)
+        found.append(
+            {
+                "proxy": proxy,
+                "constant": float(100 * np.abs(wanted).mean()),
+                "one_slope": float(one.min()),
+                "slope": float(slopes[one.argmin()]),
+                "slope_for_each_task": float(errors.min(axis=0).mean()),
+            }
+        )
+    return found
 
 
 def openlm(data: Path, draws: int, seed: int) -> Iterator[list[dict[str, Any]]]:
@@ -127,7 +204,7 @@ def openlm(data: Path, draws: int, seed: int) -> Iterator[list[dict[str, Any]]]:
     """
     table = pd.read_csv(data / "openlm_scaling.csv")
     tasks = [name for name in map(str, table.columns) if name.startswith("acc:")]
-    rng = np.random.default_rng(seed)
+    rng = generators(seed)[1]
     large = table[table["params"] == 1439795200]
     for params, label in ((78914048, "79M"), (153677376, "154M"), (411616256, "411M")):
         both = table[table["params"] == params].merge(large, on=["dataset", "mult"])
@@ -150,12 +227,12 @@ def openlm(data: Path, draws: int, seed: int) -> Iterator[list[dict[str, Any]]]:
 
 def dclm(data: Path, draws: int, seed: int) -> Iterator[list[dict[str, Any]]]:
     """The table that settings were chosen on: the score and the accuracy of the same 1B model."""
-    rng = np.random.default_rng(seed)
+    splits, rng = generators(seed)
     priors = {t: public_prior(data, ALIASES.get(t, t)) for t in dclm_pairs(data)}
     for task, pairs in dclm_pairs(data).items():
         for k in COUNTS:
             for _ in range(draws):
-                order = rng.permutation(len(pairs))[: k + 25]
+                order = splits.permutation(len(pairs))[: k + 25]
                 scores = pairs.metric[:, None]
                 split = (scores, pairs.accuracy, order[:k], order[k:])
                 rows = judged(task, *split, {"with prior": priors[task]}, rng)
@@ -187,7 +264,11 @@ def judged(
         if draw < BEFORE_DRAWS:
             functions["as before"] = as_before(pairs)
     rows = [
-        {"method": method, **measured(function, scores[rest], truth[rest], rng)}
+        {
+            "method": method,
+            "also_before": "as before" in functions,
+            **measured(function, scores[rest], truth[rest], rest, rng),
+        }
         for method, function in functions.items()
     ]
     if draw is None:
@@ -205,9 +286,16 @@ def table_of(task: str, scores: np.ndarray, truth: np.ndarray) -> Pairs:
 
 
 def measured(
-    function: TransferFunction, scores: np.ndarray, truth: np.ndarray, rng: np.random.Generator
-) -> dict[str, float]:
-    """Of the datasets predicted: mean error and width in points, cover, and sure orders."""
+    function: TransferFunction,
+    scores: np.ndarray,
+    truth: np.ndarray,
+    datasets: np.ndarray,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """Of the datasets predicted: mean error and width in points, cover, and sure orders.
+
+    With what each of the `datasets` adds to these, for their standard errors.
+    """
     x = scores.mean(axis=1)
     low, high = function.intervals(x, CONFIDENCE)
     drawn = seed_scores(scores, WIN_DRAWS, rng).draws
@@ -218,9 +306,17 @@ def measured(
     right = (truth[first] > truth[second])[differ] == (stated > 0.5)
     stated = np.maximum(stated, 1 - stated)
     sure = stated > SURE
+    errors = 100 * np.abs(function.predict(x) - truth)
+    inside = (low <= truth) & (truth <= high)
     return {
-        "error": 100 * float(np.abs(function.predict(x) - truth).mean()),
-        "held": float(((low <= truth) & (truth <= high)).mean()),
+        "datasets_out": datasets,
+        "errors": errors,
+        "inside": inside,
+        "sure_first": datasets[first[differ][sure]],
+        "sure_second": datasets[second[differ][sure]],
+        "sure_right": right[sure],
+        "error": float(errors.mean()),
+        "held": float(inside.mean()),
         "width": 100 * float((high - low).mean()),
         "pairs": len(stated),
         "sure": int(sure.sum()),
