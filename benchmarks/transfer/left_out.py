@@ -32,7 +32,7 @@ from dataselect.transfer.fitting import fit_function
 from dataselect.transfer.forecast import seed_scores
 from dataselect.transfer.function import Provenance, Setting, TransferFunction
 from dataselect.transfer.pairs import Pairs
-from dataselect.transfer.prior import Prior
+from dataselect.transfer.prior import LEAST_AGREEMENT, Prior
 from dataselect.transfer.prior_file import public_prior as shipped
 from dataselect.transfer.spread import LEAST_DATASETS
 
@@ -107,6 +107,7 @@ def figures(rows: pd.DataFrame) -> dict[str, float | None]:
         "error": float(rows["error"].mean()),
         "error_in_draws_of_before": float(both["error"].mean()) if len(both) else None,
         "held": float(rows["held"].mean()),
+        "contradicted": float(rows["contradicted"].mean()),
         "width": float(rows["width"].mean()),
         "sure_share": float(sure / rows["pairs"].sum()) if rows["pairs"].sum() else None,
         "sure_stated": float(rows["sure_stated"].sum() / sure) if sure else None,
@@ -318,11 +319,19 @@ def measured(
         "error": float(errors.mean()),
         "held": float(inside.mean()),
         "width": 100 * float((high - low).mean()),
+        "contradicted": contradicted(function),
         "pairs": len(stated),
         "sure": int(sure.sum()),
         "sure_stated": float(stated[sure].sum()),
         "sure_true": int(right[sure].sum()),
     }
+
+
+def contradicted(function: TransferFunction) -> float:
+    """1 where the data contradict the prior, 0 where not; NaN where that is not known."""
+    if function.new_data is None or function.new_data.conflict is None:
+        return np.nan
+    return float(function.new_data.conflict < LEAST_AGREEMENT)
 
 
 def of_constant(fitted: Sequence[float], truth: np.ndarray) -> Mapping[str, float]:

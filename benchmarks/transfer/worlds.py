@@ -31,7 +31,7 @@ from dataselect.decisions.ranking import win_probabilities
 from dataselect.transfer.file import read_transfer_file
 from dataselect.transfer.fitting import fit_function
 from dataselect.transfer.function import Provenance, Setting, TransferFunction
-from dataselect.transfer.prior import Prior
+from dataselect.transfer.prior import LEAST_AGREEMENT, Prior
 from dataselect.transfer.prior_file import public_prior
 from dataselect.transfer.spread import LEAST_DATASETS
 
@@ -249,6 +249,7 @@ def measured(function: TransferFunction, x: Array, truth: Array) -> dict[str, fl
         "held": float(((low <= truth) & (truth <= high)).mean()),
         "width": 100 * float((high - low).mean()),
         "order": order,
+        "contradicted": contradicted(function),
         "pairs": len(stated),
         "sure": int(sure.sum()),
         "sure_stated": float(stated[sure].sum()),
@@ -256,12 +257,21 @@ def measured(function: TransferFunction, x: Array, truth: Array) -> dict[str, fl
     }
 
 
+def contradicted(function: TransferFunction) -> float:
+    """1 where the data contradict the prior, 0 where not; NaN where that is not known."""
+    if function.new_data is None or function.new_data.conflict is None:
+        return np.nan
+    return float(function.new_data.conflict < LEAST_AGREEMENT)
+
+
 def figures(rows: pd.DataFrame) -> dict[str, float | None]:
     """Means over draws and benchmarks; of probabilities above .9 over all their pairs."""
     sure, pairs = float(rows["sure"].sum()), float(rows["pairs"].sum())
     known = rows["held"].notna().all()
     order = rows["order"].mean()
+    against = rows["contradicted"].mean() if "contradicted" in rows else np.nan
     return {
+        "contradicted": None if np.isnan(against) else float(against),
         "error": float(rows["error"].mean()),
         "held": float(rows["held"].mean()) if known else None,
         "width": float(rows["width"].mean()) if known else None,

@@ -31,7 +31,7 @@ from dataselect.transfer.forecast_table import (
 )
 from dataselect.transfer.function import Provenance, TransferFunction
 from dataselect.transfer.pairs import PairsFile, read_pairs
-from dataselect.transfer.prior import Prior, make_prior
+from dataselect.transfer.prior import Prior, make_prior, prior_doubts
 from dataselect.transfer.prior_file import prior_json, read_prior
 from dataselect.transfer.protocols import (
     Direction,
@@ -91,8 +91,8 @@ class TransferFit(Result):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Rows left out, and the assumed units and direction."""
-        return (*self.pairs.notes, *self.direction.notes)
+        """Rows left out, the assumed units and direction, and a prior that the data contradict."""
+        return (*self.pairs.notes, *self.direction.notes, *prior_doubts(self.functions))
 
     @property
     def table(self) -> pd.DataFrame:

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from dataselect.decisions.ranking import win_probabilities
 from dataselect.decisions.seeds import pooled_sd, seed_means
 from dataselect.transfer.function import TransferFunction
+from dataselect.transfer.prior import prior_doubts
 
 Array = NDArray[np.float64]
 
@@ -189,6 +190,7 @@ def doubts(functions: Mapping[str, TransferFunction], mean_over: Sequence[str]) 
             " another dataset's target lies from it: there is no interval, and it tells no"
             " candidates apart; calibrate on more datasets, or fit with --prior"
         )
+    notes += prior_doubts(functions)
     old = [n for n, each in functions.items() if each.datasets is None and each.new_data is None]
     if old:
         notes.append(

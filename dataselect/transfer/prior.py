@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import polygamma
+from scipy.stats import f as f_distribution
 from scipy.stats import theilslopes
 
 from dataselect.errors import InputError
@@ -47,6 +48,8 @@ LEAST_SOURCE_DATASETS = 5
 """Datasets that a benchmark needs, to have a slope and a scatter over datasets."""
 _SLOPE_DOUBT = 0.03
 """Added to the spread of slopes: they are estimates."""
+LEAST_AGREEMENT = 0.01
+"""Probability of the data by a prior below which the two are said to contradict each other."""
 _FREEDOMS = (1.0, 30.0)
 _MAD = 1.4826  # from median absolute deviation to standard deviation
 
@@ -164,6 +167,14 @@ def line(x: Array, y: Array, datasets: Index, prior: Prior) -> tuple[Curve, NewD
         level=scatter / math.sqrt(amount),
         slope=scatter / math.sqrt(spread),
         centre=centre,
+        conflict=_conflict(max(misfit, 0.0), amount - 1, prior) if amount > 1 else None,
+    )
+
+
+def _conflict(misfit: float, freedom: float, prior: Prior) -> float:
+    """Probability, by the prior, of as large a sum of squares of deviations from its line."""
+    return float(
+        f_distribution.sf(misfit / freedom / prior.scatter**2, freedom, prior.scatter_freedom)
     )
 
 
@@ -236,6 +247,24 @@ def check_direction(prior: Prior, *, falling: bool) -> None:
             f"{prior.name} is for scores where {theirs} is better, and of these {ours} is",
             "leave out the prior, or make one from scores of this kind",
         )
+
+
+def prior_doubts(functions: Mapping[str, TransferFunction]) -> list[str]:
+    """Which functions' data contradict the prior that they were fitted with, in a sentence."""
+    found = {
+        name: each.new_data.conflict
+        for name, each in functions.items()
+        if each.new_data is not None and each.new_data.conflict is not None
+    }
+    against = {name: share for name, share in found.items() if share < LEAST_AGREEMENT}
+    if not against:
+        return []
+    return [
+        f"the targets that the function of {', '.join(against)} was fitted on lie farther from the"
+        " prior's line than the prior expects (probability"
+        f" {max(against.values()):.1g}{' at most' if len(against) > 1 else ''}): intervals are too"
+        " narrow; calibrate on three datasets or more, and fit without --prior"
+    ]
 
 
 def _check_scores(x: Array, benchmark: str) -> None:

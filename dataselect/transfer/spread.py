@@ -43,6 +43,9 @@ class NewData:
     """Scale of the error of its slope, per unit of the score's natural logarithm."""
     centre: float = 0.0
     """Natural logarithm of the score where the slope's error is nil."""
+    conflict: float | None = None
+    """Probability, by the prior, of targets that lie so far from its line as those fitted; None
+    without a prior or with one dataset."""
 
     def scale(self, x: Array) -> Array:
         """Scale of the whole deviation at scores x, of the same shape."""

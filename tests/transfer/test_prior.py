@@ -14,6 +14,7 @@ from dataselect.transfer.prior import (
     fit_with_prior,
     line,
     make_prior,
+    prior_doubts,
     source,
 )
 from dataselect.transfer.prior_file import prior_json, public_prior, read_prior
@@ -149,3 +150,45 @@ def test_the_shipped_prior_says_where_it_is_from_and_holds_no_rows() -> None:
     assert set(json.loads(prior_json(found))["prior"]["sources"][0]) == {
         *("table", "benchmark", "datasets", "slope", "scatter"),
     }
+
+
+@pytest.mark.parametrize(
+    ("y", "contradicted"),
+    [
+        ([0.4, 0.45, 0.5], False),  # as the slope says
+        ([0.4, 0.42, 0.44], False),  # a dataset within the scatter
+        ([0.1, 0.75, 0.2], True),
+        ([0.8, 0.1, 0.75], True),
+    ],
+)
+def test_data_far_from_the_priors_line_contradict_it(y: list[float], contradicted: bool) -> None:
+    found = fitted([1.0, 0.9, 0.81], y)
+    assert found.new_data is not None
+    assert found.new_data.conflict is not None
+    assert (found.new_data.conflict < 0.01) == contradicted
+    notes = prior_doubts({"q": found})
+    assert len(notes) == contradicted
+    if contradicted:
+        assert "intervals are too narrow" in notes[0]
+        assert "without --prior" in notes[0]
+
+
+def test_one_dataset_cannot_contradict_a_prior() -> None:
+    found = fitted([1.0], [0.9])
+    assert found.new_data is not None
+    assert found.new_data.conflict is None
+    assert prior_doubts({"q": found}) == []
+
+
+def test_a_prior_is_contradicted_as_rarely_as_it_says_where_it_is_right() -> None:
+    rng = np.random.default_rng(0)
+    against = 0
+    for _ in range(1000):
+        x = np.exp(rng.normal(0, 0.1, 3))
+        scatter = PRIOR.scatter * np.sqrt(PRIOR.scatter_freedom / rng.chisquare(4.0))
+        slope = rng.normal(PRIOR.slope, PRIOR.slope_sd * scatter / PRIOR.scatter)
+        y = 0.5 + slope * np.log(x) + scatter * rng.normal(size=3)
+        new = line(x, y, np.arange(3), PRIOR)[1]
+        assert new.conflict is not None
+        against += new.conflict < 0.05
+    assert 30 < against < 72
