@@ -32,9 +32,9 @@ from dataselect.transfer.fitting import fit_function
 from dataselect.transfer.forecast import seed_scores
 from dataselect.transfer.function import Provenance, Setting, TransferFunction
 from dataselect.transfer.pairs import Pairs
-from dataselect.transfer.prior import LEAST_AGREEMENT, Prior
+from dataselect.transfer.prior import Prior
 from dataselect.transfer.prior_file import public_prior as shipped
-from dataselect.transfer.spread import LEAST_DATASETS
+from dataselect.transfer.spread import LEAST_AGREEMENT, LEAST_DATASETS
 
 HERE = Path(__file__).parent
 PROVENANCE = Provenance(Setting(*[None] * 8), "published runs", "left_out.py")

@@ -31,9 +31,9 @@ from dataselect.decisions.ranking import win_probabilities
 from dataselect.transfer.file import read_transfer_file
 from dataselect.transfer.fitting import fit_function
 from dataselect.transfer.function import Provenance, Setting, TransferFunction
-from dataselect.transfer.prior import LEAST_AGREEMENT, Prior
+from dataselect.transfer.prior import Prior
 from dataselect.transfer.prior_file import public_prior
-from dataselect.transfer.spread import LEAST_DATASETS
+from dataselect.transfer.spread import LEAST_AGREEMENT, LEAST_DATASETS
 
 HERE = Path(__file__).parent
 DESK = HERE.parent / "desk_scale"

@@ -23,6 +23,7 @@ from dataselect.report.output import write_out
 from dataselect.report.tables.fits import fit_document, fit_verdict
 from dataselect.report.tables.forecasts import forecast_csv, forecast_document, forecast_verdict
 from dataselect.transfer.file import read_transfer_file, to_json
+from dataselect.transfer.forecast import prior_doubts
 from dataselect.transfer.forecast_table import (
     Settings,
     TableForecasts,
@@ -31,7 +32,7 @@ from dataselect.transfer.forecast_table import (
 )
 from dataselect.transfer.function import Provenance, TransferFunction
 from dataselect.transfer.pairs import PairsFile, read_pairs
-from dataselect.transfer.prior import Prior, make_prior, prior_doubts
+from dataselect.transfer.prior import Prior, make_prior
 from dataselect.transfer.prior_file import prior_json, read_prior
 from dataselect.transfer.protocols import (
     Direction,

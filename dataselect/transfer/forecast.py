@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from dataselect.decisions.ranking import win_probabilities
 from dataselect.decisions.seeds import pooled_sd, seed_means
 from dataselect.transfer.function import TransferFunction
-from dataselect.transfer.prior import prior_doubts
+from dataselect.transfer.spread import LEAST_AGREEMENT
 
 Array = NDArray[np.float64]
 
@@ -198,6 +198,24 @@ def doubts(functions: Mapping[str, TransferFunction], mean_over: Sequence[str]) 
             " its intervals hold for more of the same data; fit it again to know about other data"
         )
     return notes
+
+
+def prior_doubts(functions: Mapping[str, TransferFunction]) -> list[str]:
+    """Which functions' data contradict the prior that they were fitted with, in a sentence."""
+    found = {
+        name: each.new_data.conflict
+        for name, each in functions.items()
+        if each.new_data is not None and each.new_data.conflict is not None
+    }
+    against = {name: share for name, share in found.items() if share < LEAST_AGREEMENT}
+    if not against:
+        return []
+    return [
+        f"the targets that the function of {', '.join(against)} was fitted on lie farther from the"
+        " prior's line than the prior expects (probability"
+        f" {max(against.values()):.1g}{' at most' if len(against) > 1 else ''}): intervals are too"
+        " narrow; calibrate on three datasets or more, and fit without --prior"
+    ]
 
 
 def not_told_apart(wins: pd.DataFrame, confidence: float) -> dict[str, list[str]]:

@@ -48,8 +48,6 @@ LEAST_SOURCE_DATASETS = 5
 """Datasets that a benchmark needs, to have a slope and a scatter over datasets."""
 _SLOPE_DOUBT = 0.03
 """Added to the spread of slopes: they are estimates."""
-LEAST_AGREEMENT = 0.01
-"""Probability of the data by a prior below which the two are said to contradict each other."""
 _FREEDOMS = (1.0, 30.0)
 _MAD = 1.4826  # from median absolute deviation to standard deviation
 
@@ -247,24 +245,6 @@ def check_direction(prior: Prior, *, falling: bool) -> None:
             f"{prior.name} is for scores where {theirs} is better, and of these {ours} is",
             "leave out the prior, or make one from scores of this kind",
         )
-
-
-def prior_doubts(functions: Mapping[str, TransferFunction]) -> list[str]:
-    """Which functions' data contradict the prior that they were fitted with, in a sentence."""
-    found = {
-        name: each.new_data.conflict
-        for name, each in functions.items()
-        if each.new_data is not None and each.new_data.conflict is not None
-    }
-    against = {name: share for name, share in found.items() if share < LEAST_AGREEMENT}
-    if not against:
-        return []
-    return [
-        f"the targets that the function of {', '.join(against)} was fitted on lie farther from the"
-        " prior's line than the prior expects (probability"
-        f" {max(against.values()):.1g}{' at most' if len(against) > 1 else ''}): intervals are too"
-        " narrow; calibrate on three datasets or more, and fit without --prior"
-    ]
 
 
 def _check_scores(x: Array, benchmark: str) -> None:

@@ -28,6 +28,9 @@ Array = NDArray[np.float64]
 LEAST_DATASETS = 3
 """Datasets from which on whole ones can be left out to see how far a new one lies."""
 
+LEAST_AGREEMENT = 0.01
+"""Probability of the data by a prior below which the two are said to contradict each other."""
+
 
 @dataclass(frozen=True)
 class NewData:

@@ -271,7 +271,7 @@ def test_calibrate_fits_the_checkpoints_that_are_left_and_ends_with_3(world: Wor
     assert "proxy step3 failed and is not paired" in result.output
     assert "not finite for step5: 1 (q3)" in result.output
     pairs = (world.folder / "t.pairs.csv").read_text().splitlines()[1:]
-    assert [int(row.split(",")[3]) // 10**6 for row in pairs] == [1, 2, 4, 5, 6, 7, 8]
+    assert [int(row.split(",")[4]) // 10**6 for row in pairs] == [1, 2, 4, 5, 6, 7, 8]
     printed = world.call("calibrate", "spec.yaml", "--out", "t.json", "--json")
     assert printed.exit_code == 3
     assert list(json.loads(printed.stdout)["failed"]) == ["proxy step3"]

@@ -257,9 +257,9 @@ def test_a_run_searches_after_its_stages_where_the_plan_says_so(
     )
     assert len(trained) == len(set(trained))
     page = (out / "README.md").read_text()
-    for name in ("weights", "slices"):
-        assert f"(mixture/{name}.svg)" in page
-        assert (out / "mixture" / f"{name}.svg").is_file()
+    for name in ("plots/mixture", "mixture/slices"):
+        assert f"({name}.svg)" in page
+        assert (out / f"{name}.svg").is_file()
     assert "The search for a mixture took " in page
     assert "| mixture | " in page
     resolved = load_manifest(out / "resolved.yaml").document_at(Plan, "plan")

@@ -7,7 +7,6 @@ import pytest
 from stage_world import write_world
 
 import dataselect as ds
-from dataselect.api import run as run_module
 from dataselect.compute import InlineCompute
 from dataselect.store import Store
 from dataselect.store.opened import STORE_FOLDER_VARIABLE
@@ -17,7 +16,7 @@ def test_the_second_host_trains_nothing_and_ranks_alike_to_the_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Starting workers would cost more than all that they do here.
-    monkeypatch.setattr(run_module, "default_compute", lambda *_: InlineCompute())
+    monkeypatch.setattr("dataselect.stages.engine.default_compute", lambda *_: InlineCompute())
     write_world(tmp_path, tokens=1000)
     plan = (tmp_path / "plan.yaml").read_text()
     lines = [line for line in plan.splitlines() if "long" not in line and "accuracy" not in line]

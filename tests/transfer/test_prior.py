@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from dataselect.errors import InputError
+from dataselect.transfer.forecast import prior_doubts
 from dataselect.transfer.function import Provenance, Setting
 from dataselect.transfer.pairs import Pairs
 from dataselect.transfer.prior import (
@@ -14,7 +15,6 @@ from dataselect.transfer.prior import (
     fit_with_prior,
     line,
     make_prior,
-    prior_doubts,
     source,
 )
 from dataselect.transfer.prior_file import prior_json, public_prior, read_prior

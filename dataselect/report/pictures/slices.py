@@ -13,11 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dataselect.report.pictures.colours import BLUE, GREY, INK, PALE
 from dataselect.report.pictures.style import (
-    BLUE,
-    GREY,
-    INK,
-    PALE,
     PROPOSAL,
     label,
     new_figure,

@@ -10,15 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dataselect.report import numbers
-from dataselect.report.pictures.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    ORANGE,
-    new_figure,
-    objective_label,
-)
+from dataselect.report.pictures.colours import BLUE, GREEN, GREY, INK, ORANGE
+from dataselect.report.pictures.style import new_figure, objective_label
 
 _ROLES: Mapping[str, tuple[str, str, str]] = {
     "prior": ("prior", "D", "white"),

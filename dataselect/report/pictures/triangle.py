@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from dataselect.report.pictures.colours import INK
 from dataselect.report.pictures.style import (
-    INK,
     PRIOR,
     PROPOSAL,
     label,

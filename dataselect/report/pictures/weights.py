@@ -5,15 +5,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from dataselect.report.pictures.style import (
-    BLUE,
-    PALE,
-    PRIOR,
-    PROPOSAL,
-    label,
-    new_figure,
-    percent_axis,
-)
+from dataselect.report.pictures.colours import BLUE, PALE
+from dataselect.report.pictures.style import PRIOR, PROPOSAL, label, new_figure, percent_axis
 
 MOST_SOURCES = 40
 """Most rows of the picture; the table has all sources."""

@@ -10,6 +10,7 @@ side; the next call of the same command writes all of them again.
 """
 
 import csv
+import hashlib
 import io
 import json
 import shlex
@@ -18,6 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dataselect._version import __version__
 from dataselect.errors import InputError
 from dataselect.proxies.recipe import Recipe
 from dataselect.report.pictures.selection import FOLDER, NAMES
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 
 
 _AGAIN = "repeat the run, which computes nothing again"
+_DRAWN = f"{FOLDER}/drawn.json"
+"""From what the pictures are, so that a run that changes nothing does not draw them again: that
+takes longer than all else that such a run does."""
 
 
 def write_report(selection: "Selection", out: Path) -> dict[str, Any]:
@@ -68,23 +73,55 @@ def write_report(selection: "Selection", out: Path) -> dict[str, Any]:
 
         folder, command = out / content["mixture"]["folder"], _command(content["run"], out)
         write_search(mixture, experiment.manifest, experiment.plan, folder, command)
-    _write_views(out, views(content, _command(content["run"], out)))
+    _write_views(out, views(content, _command(content["run"], out), _found_drawn(content, out)))
     return content
 
 
-def views(content: Mapping[str, Any], command: str) -> dict[str, str]:
-    """By path in the folder, all that people read, from the document; `command` repeats the run."""
-    # Imported here: they load matplotlib, and `import dataselect` should not.
-    from dataselect.report.pictures.selection.draw import draw_selection
+def views(
+    content: Mapping[str, Any], command: str, drawn: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """By path in the folder, all that people read, from the document.
+
+    `command` repeats the run; `drawn`: its pictures by name where they are drawn already.
+    """
+    # Imported here: `import dataselect` should load neither Markdown nor matplotlib.
     from dataselect.report.selection.html import report_html
 
-    drawn = draw_selection(content)
+    if drawn is None:
+        from dataselect.report.pictures.selection.draw import draw_selection
+
+        drawn = draw_selection(content)
     return {
         **{f"{FOLDER}/{name}.svg": svg for name, svg in drawn.items()},
+        _DRAWN: _drawn_from(content, drawn),
         "ranking.csv": ranking_csv(content),
         "report.html": report_html(content, command, drawn),
         "README.md": readme(content, command),
     }
+
+
+def _drawn_from(content: Mapping[str, Any], drawn: Mapping[str, str]) -> str:
+    """What the pictures are of, and their hashes; `drawn` by name."""
+    # How long this call took is in no picture.
+    seconds = {
+        name: each for name, each in content["cost"]["seconds"].items() if name != "this_run"
+    }
+    pictured = {**content, "cost": {**content["cost"], "seconds": seconds}}
+    of = hashlib.sha256(json.dumps([__version__, pictured]).encode()).hexdigest()
+    files = {name: hashlib.sha256(svg.encode()).hexdigest() for name, svg in drawn.items()}
+    return json.dumps({"of": of, "files": files}, indent=1) + "\n"
+
+
+def _found_drawn(content: Mapping[str, Any], out: Path) -> dict[str, str] | None:
+    """The pictures of the folder, if they are of this document and whole; None if not."""
+    try:
+        record = (out / _DRAWN).read_text(encoding="utf-8")
+        names = json.loads(record)["files"]
+        found = {name: (out / FOLDER / f"{name}.svg").read_text(encoding="utf-8") for name in names}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    whole = set(found) <= set(NAMES) and _drawn_from(content, found) == record
+    return found if whole else None
 
 
 def rewrite(folder: Path) -> list[Path]:

@@ -23,7 +23,7 @@ def test_the_example_is_what_its_record_gives(
     for path in rewrite(folder):
         made = path.read_text(encoding="utf-8")
         there = (EXAMPLE / path.relative_to(folder)).read_text(encoding="utf-8")
-        if path.suffix == ".svg":
+        if path.parent.name == "plots":
             continue  # drawn alike by one version of matplotlib alone
         assert _without_drawings(made) == _without_drawings(there), AGAIN
     drawn = {path.name for path in (EXAMPLE / "plots").iterdir()}

@@ -2,9 +2,10 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
@@ -30,11 +31,42 @@ def test_the_files_that_the_readme_names_are_written_and_nothing_else(
         "report.json",
         "resolved.yaml",
     ]
-    drawn = {f"plots/{path.name}" for path in (out / "plots").iterdir()}
+    drawn = {f"plots/{path.name}" for path in (out / "plots").glob("*.svg")}
+    assert {path.name for path in (out / "plots").iterdir()} == {
+        "drawn.json",
+        *(Path(name).name for name in drawn),
+    }
     linked = re.findall(r"^!\[.+\]\((.+)\)$", (out / "README.md").read_text(), re.MULTILINE)
     assert set(linked) == drawn
     assert len(linked) == len(drawn) == 4
     assert json.loads((out / "report.json").read_text(encoding="utf-8")) == made
+
+
+def test_pictures_are_drawn_again_only_where_they_would_differ(
+    make_selection: MakeSelection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = 0
+
+    def draw(content: Mapping[str, Any]) -> dict[str, str]:
+        nonlocal times
+        times += 1
+        return {"ranking": f"<svg><!-- {times} --></svg>"}
+
+    monkeypatch.setattr("dataselect.report.pictures.selection.draw.draw_selection", draw)
+    picture = tmp_path / "plots" / "ranking.svg"
+    write_report(make_selection(), tmp_path)
+    again = replace(make_selection(), seconds=1e6)
+    write_report(again, tmp_path)
+    assert times == 1
+    picture.write_text("<svg>cut")
+    write_report(again, tmp_path)
+    assert times == 2
+    picture.unlink()
+    write_report(again, tmp_path)
+    assert times == 3
+    write_report(replace(again, notes=("another",)), tmp_path)
+    assert times == 4
+    assert picture.read_text() == "<svg><!-- 4 --></svg>"
 
 
 def test_writing_again_replaces_the_report(make_selection: MakeSelection, tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from dataselect.report.pictures.colours import BLUE, GREY, INK, ORANGE
 from dataselect.report.pictures.selection import cost_bars
 from dataselect.report.pictures.selection.rows import WIDTH
-from dataselect.report.pictures.style import BLUE, GREY, INK, ORANGE, new_figure
+from dataselect.report.pictures.style import new_figure
 from dataselect.units import format_flops
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dataselect.report.pictures.colours import BLUE, GREY, INK, ORANGE, PALE
 from dataselect.report.pictures.selection.rows import LONGEST, WIDTH
-from dataselect.report.pictures.style import BLUE, GREY, INK, ORANGE, PALE, label, new_figure
+from dataselect.report.pictures.style import label, new_figure
 from dataselect.report.selection.stages import predicting
 from dataselect.wording import one_line
 

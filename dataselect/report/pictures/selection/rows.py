@@ -9,8 +9,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dataselect.report.pictures.colours import BLUE, GREY, INK, ORANGE
 from dataselect.report.pictures.selection import MOST_ROWS
-from dataselect.report.pictures.style import BLUE, GREY, INK, ORANGE, label, new_figure
+from dataselect.report.pictures.style import label, new_figure
 from dataselect.report.selection.stage_scores import UNITS, kind_of
 from dataselect.report.selection.stages import in_last, predicted, predicting, title
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from dataselect.report.pictures.colours import BLUE, GREY, INK
 from dataselect.report.pictures.selection import MOST_ROWS, places
 from dataselect.report.pictures.selection.rows import LONGEST, WIDTH
-from dataselect.report.pictures.style import BLUE, GREY, INK, label, new_figure
+from dataselect.report.pictures.style import label, new_figure
 from dataselect.report.selection.stages import predicted, predicting, title
 
 
