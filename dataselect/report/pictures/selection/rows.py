@@ -73,8 +73,8 @@ def _last_stage(
         axes.set_xlabel(f"score, {unit} (left is better)")
         return
     beyond = any(each[last]["extrapolated"] for each in survivors)
-    hollow = "\nhollow: beyond what was fitted" if beyond else ""
-    axes.set_xlabel(f"predicted accuracy of the target, % (right is better){hollow}")
+    hollow = "; hollow: beyond what was fitted" if beyond else ""
+    axes.set_xlabel(f"predicted accuracy of the target, %\n(right is better{hollow})")
 
 
 def draw_truth(document: Mapping[str, Any]) -> Figure:
