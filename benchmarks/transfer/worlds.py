@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from left_out import SURE, WIN_DRAWS, of_constant, table_of
+from left_out import SURE, WIN_DRAWS, contradicted, of_constant, table_of
 from numpy.typing import NDArray
 
 from dataselect.decisions.agreement import decision_accuracy
@@ -33,7 +33,7 @@ from dataselect.transfer.fitting import fit_function
 from dataselect.transfer.function import Provenance, Setting, TransferFunction
 from dataselect.transfer.prior import Prior
 from dataselect.transfer.prior_file import public_prior
-from dataselect.transfer.spread import LEAST_AGREEMENT, LEAST_DATASETS
+from dataselect.transfer.spread import LEAST_DATASETS
 
 HERE = Path(__file__).parent
 DESK = HERE.parent / "desk_scale"
@@ -255,13 +255,6 @@ def measured(function: TransferFunction, x: Array, truth: Array) -> dict[str, fl
         "sure_stated": float(stated[sure].sum()),
         "sure_true": int(right[sure].sum()),
     }
-
-
-def contradicted(function: TransferFunction) -> float:
-    """1 where the data contradict the prior, 0 where not; NaN where that is not known."""
-    if function.new_data is None or function.new_data.conflict is None:
-        return np.nan
-    return float(function.new_data.conflict < LEAST_AGREEMENT)
 
 
 def figures(rows: pd.DataFrame) -> dict[str, float | None]:
