@@ -13,6 +13,7 @@ done twice is seen to by the store's claims.
 A scheduler that starts it again by itself, after the loss of a node, is left to it.
 """
 
+import json
 import logging
 import shutil
 import sys
@@ -256,6 +257,13 @@ class QueuedCompute:
         outcomes: dict[str, Outcome] = {}
         pause = min(0.05, self._pace.poll_seconds)
         self._asked_at = time.monotonic()
+
+        def end(task: _Task, outcome: Outcome) -> None:
+            self._report(task, on_event)
+            outcomes[task.job.name] = outcome
+            self._forget(task, outcome)
+            on_event(closing_event(outcome))
+
         while waiting or live:
             batch = [waiting.popleft() for _ in range(min(len(waiting), self.slots - len(live)))]
             if batch:
@@ -267,10 +275,7 @@ class QueuedCompute:
                 outcome = self._outcome(task)
                 if outcome is not None:
                     del live[task.number]
-                    self._report(task, on_event)
-                    outcomes[task.job.name] = outcome
-                    self._forget(task, outcome)
-                    on_event(closing_event(outcome))
+                    end(task, outcome)
                     moved = True
             for task in live.values():
                 moved = self._report(task, on_event) or moved
@@ -278,11 +283,8 @@ class QueuedCompute:
                 del live[task.number]
                 if outcome is None:
                     waiting.append(task)
-                    continue
-                self._report(task, on_event)
-                outcomes[task.job.name] = outcome
-                self._forget(task, outcome)
-                on_event(closing_event(outcome))
+                else:
+                    end(task, outcome)
             if not moved:
                 pause = min(1.3 * pause, self._pace.poll_seconds)
                 time.sleep(pause)
@@ -297,7 +299,7 @@ class QueuedCompute:
         ids = self._scheduler.submit(tickets)
         for task, job in zip(tasks, ids, strict=True):
             task.id, task.ended_at = job, None
-            write_record(task.folder.path, self._scheduler.name, job, task.digest)
+            _write_record(task.folder.path, self._scheduler.name, job, task.digest)
 
     def _report(self, task: _Task, on_event: Callable[[Event], None]) -> bool:
         """Tell of new attempts and of progress; whether there was anything to tell."""
@@ -449,9 +451,7 @@ def _gone(begun: Mapping[str, object]) -> str:
     return f"its process on {where} is gone" if where else "its process is gone"
 
 
-def write_record(folder: Path, scheduler: str, job: str, digest: str) -> None:
+def _write_record(folder: Path, scheduler: str, job: str, digest: str) -> None:
     """Record where a job was submitted, for a driver that is started again."""
-    import json
-
     record = {"scheduler": scheduler, "id": job, "digest": digest, "time": time.time()}
     write(folder / "submitted.json", json.dumps(record))

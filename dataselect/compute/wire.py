@@ -1,11 +1,12 @@
 """Values as JSON text that gives them back as they were, for jobs that travel by files.
 
 Not pickle: reading a pickle runs whatever it says, and a folder that a cluster shares may be
-written by others. Text here names at most a dataclass or an enumeration with plain values for its
-fields. The reader says from which modules it accepts those.
+written by others. Text here names at most a dataclass, an enumeration or a class that allows it
+(`sendable`), with plain values for its fields or arguments. The reader says from which modules it
+accepts those.
 
 Not covered: arbitrary objects. An argument of a job for a cluster is of plain types, paths,
-enumerations and dataclasses, nested in any way.
+enumerations, dataclasses and sendable classes, nested in any way.
 """
 
 import base64
@@ -14,6 +15,7 @@ import enum
 import importlib
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,9 @@ def _plain(value: Any, where: str) -> Any:  # noqa: PLR0911 (a return for each t
         return {"p": str(value)}
     if isinstance(value, enum.Enum):
         return {"e": _name(kind, where), "v": value.name}
+    if _is_sendable(kind):
+        _, arguments = value.__reduce__()
+        return {"r": _name(kind, where), "a": [_plain(each, where) for each in arguments]}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         # Fields that `__init__` does not take are computed again.
         fields = {
@@ -123,22 +128,31 @@ def _value(plain: Any, imports: bool) -> Any:  # noqa: PLR0911, PLR0912 (one for
         case "n" if content in _NUMPY:
             return getattr(importlib.import_module("numpy"), content)(plain["v"])
         case "e":
-            return _class(content, enum.Enum, imports)[plain["v"]]
+            return _class(content, _is_enum, imports)[plain["v"]]
+        case "r":
+            return _class(content, _is_sendable, imports)(*(_value(a, imports) for a in plain["a"]))
         case "c":
             fields = {name: _value(each, imports) for name, each in plain["f"].items()}
-            return _class(content, None, imports)(**fields)
+            return _class(content, dataclasses.is_dataclass, imports)(**fields)
     raise WireError(f"unknown tag {tag!r}")
 
 
-def _class(name: str, base: type | None, imports: bool) -> Any:
-    """A dataclass, or a class with this base, by "module:name"."""
+def _class(name: str, fits: Callable[[type], bool], imports: bool) -> Any:
+    """A class of a kind that may be made, by "module:name"."""
     found = named(name, imports)
-    fits = isinstance(found, type) and (
-        dataclasses.is_dataclass(found) if base is None else issubclass(found, base)
-    )
-    if not fits:
-        raise WireError(f"{name} is no dataclass or enumeration that is known here")
+    if not (isinstance(found, type) and fits(found)):
+        raise WireError(f"{name} is no dataclass, enumeration or sendable class that is known here")
     return found
+
+
+def _is_enum(kind: type) -> bool:
+    return issubclass(kind, enum.Enum)
+
+
+def _is_sendable(kind: type) -> bool:
+    """Whether a class says itself (`sendable = True`) that it is made again from the arguments that
+    its `__reduce__` gives."""
+    return kind.__dict__.get("sendable") is True
 
 
 def named(name: str, imports: bool) -> Any:

@@ -24,7 +24,7 @@ from dataselect.stages.engine import check_job_device, job_resources
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.passing import is_passing, marked, may_pass, needs_room
 from dataselect.stages.work import Made, Planned, PlannedJob
-from dataselect.store import Store, StorePlace, content_key
+from dataselect.store import Store, content_key
 
 _LEFT = "left_for_later"
 """Field of a job's progress where another process does its work now."""
@@ -50,21 +50,21 @@ class Run:
 def make_and_score(
     *,
     progress: Any,
-    place: StorePlace,
+    store: Store,
     sources: Mapping[str, ProxySource],
     evaluations: Sequence[Evaluation],
     measurements: Sequence[Measurement],
     device: str,
     patient: bool,
 ) -> bool:
-    """The job: make and score the proxies of `sources` (by run name) in the store at `place`.
+    """The job: make and score the proxies of `sources` (by run name) in the `store`.
 
     Unless `patient`, nothing is done and False returned where other processes make them now. With
     several runs a failure of one is raised, as IncompleteError, after the others are done. What may
     pass when it is tried again is raised as PassingError.
     """
     check_job_device(device)
-    store = place.open(lambda work, holder: progress({"waits_for": holder}))
+    store = store.told_to(lambda work, holder: progress({"waits_for": holder}))
     if not patient and (holder := _made_elsewhere(store, list(sources.values()))):
         progress({"waits_for": holder, _LEFT: 1})
         return False
@@ -277,7 +277,7 @@ def _job(
     resources: Resources,
 ) -> Job:
     arguments = {
-        "place": StorePlace.of(store),
+        "store": store,
         "sources": {run.name: run.source for run in group},
         "evaluations": evaluations,
         "measurements": measurements,

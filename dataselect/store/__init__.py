@@ -12,7 +12,7 @@ from dataselect.store.claims import Claim, Work
 from dataselect.store.files import write_atomic
 from dataselect.store.keys import canonical_json, content_key
 from dataselect.store.lock import lock
-from dataselect.store.opened import StorePlace, in_use, open_store
+from dataselect.store.opened import in_use, open_store
 from dataselect.store.owner import Lease
 from dataselect.store.store import LostClaimError, OnWait, Store
 
@@ -24,7 +24,6 @@ __all__ = [
     "LostClaimError",
     "OnWait",
     "Store",
-    "StorePlace",
     "Work",
     "canonical_json",
     "content_key",

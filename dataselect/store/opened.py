@@ -8,7 +8,6 @@ before shares it by naming the URL.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from dataselect.store.lock import lock
@@ -29,26 +28,6 @@ def open_store(place: str | Path, on_wait: OnWait | None = None) -> Store:
         return Store(Path(place), on_wait)
     folder = Path(os.environ.get(STORE_FOLDER_VARIABLE) or DEFAULT_STORE).expanduser().absolute()
     return Store(folder, on_wait, sharing=Sharing(folder, str(place)))
-
-
-@dataclass(frozen=True)
-class StorePlace:
-    """Where a store is, in plain values: what a job is told that may run on another machine."""
-
-    root: Path
-    """Its folder."""
-    url: str | None
-    """The object store behind it."""
-
-    @classmethod
-    def of(cls, store: Store) -> "StorePlace":
-        """The place of an open store."""
-        return cls(store.root, None if store.sharing is None else store.sharing.url)
-
-    def open(self, on_wait: OnWait | None = None) -> Store:
-        """The store there. Problems of its object store are told by whoever gave the place."""
-        shared = None if self.url is None else Sharing(self.root, self.url, tells=False)
-        return Store(self.root, on_wait, sharing=shared)
 
 
 @contextmanager

@@ -66,6 +66,9 @@ class Sharing:
     that started them, which meets the same.
     """
 
+    sendable = True
+    """As a store is."""
+
     def __init__(self, root: Path, url: str, tells: bool = True) -> None:
         self._objects = Objects(url)
         self._remote = Remote(self._objects)
@@ -78,11 +81,6 @@ class Sharing:
         self._there: set[str] = set()
         self._noted: set[str] = set()
         self._why = ""
-
-    @property
-    def url(self) -> str:
-        """The URL, as it was given."""
-        return self._objects.url
 
     def __reduce__(self) -> tuple[type["Sharing"], tuple[Path, str, bool]]:
         return Sharing, (self._root, self._objects.url, False)

@@ -93,6 +93,9 @@ class Store:
     `sharing`: the object store behind it.
     """
 
+    sendable = True
+    """A job on another machine may be told it (`compute.wire`)."""
+
     def __init__(
         self,
         root: Path,

@@ -14,6 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataselect.compute.wire import WireError, decode, encode
+from dataselect.scoring.series import Member
+from dataselect.store import Store
+from dataselect.store.sharing import Sharing
 
 
 class Colour(enum.Enum):
@@ -111,3 +114,30 @@ def test_traces_take_little_more_text_than_plain_json() -> None:
 
 
 assert subprocess.Popen  # loaded, so that only its kind keeps it out
+
+
+def test_a_store_travels_by_its_place_also_inside_a_checkpoint(tmp_path: Path) -> None:
+    shared = Store(tmp_path, lambda work, holder: None, sharing=Sharing(tmp_path, "memory://b/t"))
+    sent = decode(
+        encode({"store": shared, "of": (Member("a", 1, 8, tmp_path, "float32", shared),)}),
+        imports=False,
+    )
+    for store in (sent["store"], sent["of"][0].store):
+        assert isinstance(store, Store)
+        assert store.root == tmp_path
+        assert store.sharing is not None
+        assert store.sharing.name == "memory://b/t"
+
+
+class Unasked:
+    """Says how it is copied, and not that it may be sent."""
+
+    def __reduce__(self) -> tuple[type, tuple[int]]:
+        return Unasked, (1,)
+
+
+def test_a_class_that_is_not_sendable_is_neither_written_nor_made() -> None:
+    with pytest.raises(WireError, match="cannot be sent"):
+        encode(Unasked())
+    with pytest.raises(WireError, match="no dataclass"):
+        decode(f'{{"r":"{__name__}:Unasked","a":[1]}}', imports=False)
