@@ -300,31 +300,47 @@ def measured(
     x = scores.mean(axis=1)
     low, high = function.intervals(x, CONFIDENCE)
     drawn = seed_scores(scores, WIN_DRAWS, rng).draws
-    wins = win_probabilities(-function.comparison_draws(drawn, rng))
-    first, second = np.triu_indices(len(x), 1)
-    differ = truth[first] != truth[second]
-    stated = wins[first, second][differ]
-    right = (truth[first] > truth[second])[differ] == (stated > 0.5)
-    stated = np.maximum(stated, 1 - stated)
-    sure = stated > SURE
+    first, second, stated, right = sure_orders(function, drawn, truth, rng)
     errors = 100 * np.abs(function.predict(x) - truth)
     inside = (low <= truth) & (truth <= high)
     return {
         "datasets_out": datasets,
         "errors": errors,
         "inside": inside,
-        "sure_first": datasets[first[differ][sure]],
-        "sure_second": datasets[second[differ][sure]],
-        "sure_right": right[sure],
+        "sure_first": datasets[first],
+        "sure_second": datasets[second],
+        "sure_right": right,
         "error": float(errors.mean()),
         "held": float(inside.mean()),
         "width": 100 * float((high - low).mean()),
         "contradicted": contradicted(function),
-        "pairs": len(stated),
-        "sure": int(sure.sum()),
-        "sure_stated": float(stated[sure].sum()),
-        "sure_true": int(right[sure].sum()),
+        "pairs": different_pairs(truth),
+        "sure": len(stated),
+        "sure_stated": float(stated.sum()),
+        "sure_true": int(right.sum()),
     }
+
+
+def sure_orders(
+    function: TransferFunction, drawn: np.ndarray, truth: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs ordered with a probability above `SURE`: both places, that probability, if it is right.
+
+    `drawn`: draws of the scores, draws x datasets. Pairs of equal truth are left out.
+    """
+    wins = win_probabilities(-function.comparison_draws(drawn, rng))
+    first, second = np.triu_indices(len(truth), 1)
+    stated = wins[first, second]
+    right = (truth[first] > truth[second]) == (stated > 0.5)
+    stated = np.maximum(stated, 1 - stated)
+    sure = (stated > SURE) & (truth[first] != truth[second])
+    return first[sure], second[sure], stated[sure], right[sure]
+
+
+def different_pairs(truth: np.ndarray) -> int:
+    """Number of pairs whose truth differs."""
+    first, second = np.triu_indices(len(truth), 1)
+    return int((truth[first] != truth[second]).sum())
 
 
 def contradicted(function: TransferFunction) -> float:

@@ -23,11 +23,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from left_out import SURE, WIN_DRAWS, contradicted, of_constant, table_of
+from left_out import (
+    WIN_DRAWS,
+    contradicted,
+    different_pairs,
+    of_constant,
+    sure_orders,
+    table_of,
+)
 from numpy.typing import NDArray
 
 from dataselect.decisions.agreement import decision_accuracy
-from dataselect.decisions.ranking import win_probabilities
 from dataselect.transfer.file import read_transfer_file
 from dataselect.transfer.fitting import fit_function
 from dataselect.transfer.function import Provenance, Setting, TransferFunction
@@ -233,15 +239,9 @@ def measured(function: TransferFunction, x: Array, truth: Array) -> dict[str, fl
     predicted = function.predict(x)
     low, high = function.intervals(x, CONFIDENCE)
     drawn = np.tile(x, (WIN_DRAWS, 1))
-    wins = win_probabilities(-function.comparison_draws(drawn, np.random.default_rng(SEED)))
-    first, second = np.triu_indices(len(x), 1)
-    differ = truth[first] != truth[second]
-    stated = wins[first, second][differ]
-    right = (truth[first] > truth[second])[differ] == (stated > 0.5)
-    stated = np.maximum(stated, 1 - stated)
-    sure = stated > SURE
-    order = np.nan
-    if differ.any():
+    _, _, stated, right = sure_orders(function, drawn, truth, np.random.default_rng(SEED))
+    order, pairs = np.nan, different_pairs(truth)
+    if pairs:
         ranked = pd.Series(predicted), pd.Series(truth)
         order = decision_accuracy(*ranked, lower_is_better=False).decision_accuracy
     return {
@@ -250,10 +250,10 @@ def measured(function: TransferFunction, x: Array, truth: Array) -> dict[str, fl
         "width": 100 * float((high - low).mean()),
         "order": order,
         "contradicted": contradicted(function),
-        "pairs": len(stated),
-        "sure": int(sure.sum()),
-        "sure_stated": float(stated[sure].sum()),
-        "sure_true": int(right[sure].sum()),
+        "pairs": pairs,
+        "sure": len(stated),
+        "sure_stated": float(stated.sum()),
+        "sure_true": int(right.sum()),
     }
 
 
