@@ -43,8 +43,8 @@ def run_here(manifest: Path, store: str, folder: Path, kill_at: int) -> NoReturn
     `kill_at`: ends by SIGKILL before this manifest of a proxy is written, counted from 1.
     """
     import dataselect as ds
-    from dataselect.api import run as api
     from dataselect.compute import InlineCompute
+    from dataselect.stages import engine
     from dataselect.store.objects import Objects
 
     file = os.open(folder / "output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -52,7 +52,7 @@ def run_here(manifest: Path, store: str, folder: Path, kill_at: int) -> NoReturn
     os.dup2(file, 2)
     logging.basicConfig(format="note: %(message)s", force=True)
     # Starting a worker costs more than all that it has to do here.
-    vars(api)["default_compute"] = lambda *_: InlineCompute()
+    vars(engine)["default_compute"] = lambda *_: InlineCompute()
     create, manifests = Objects.create, count(1)
 
     def create_or_die(objects: Objects, name: str, data: bytes) -> bool:
