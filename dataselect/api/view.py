@@ -183,8 +183,8 @@ def view(
     require_one_of("--device", device, get_args(Device))
     count = as_count("--items", items, 1)
     told = report or _silent
-    folder, artifacts = _find(run, store, told)
-    with reading(folder) as content, in_use(artifacts), Remarks():
+    folder, place = _find(run, store)
+    with reading(folder) as content, in_use(artifacts := _open(place, told)), Remarks():
         chosen = _stage(content, stage)
         manifest, plan = load_inputs(folder / "resolved.yaml")
         names = _benchmarks(content, chosen, several("benchmark", benchmark))
@@ -217,24 +217,26 @@ def view(
     return ItemsView(folder, chosen, tuple(viewed), content)
 
 
-def _find(
-    run: str | Path, store: str | Path | None, report: Callable[[str], None]
-) -> tuple[Path, Store]:
-    """The report's folder and the run's store."""
+def _find(run: str | Path, store: str | Path | None) -> tuple[Path, str | Path]:
+    """The report's folder and the place of the run's store."""
     folder = as_path("RUN", run, "give the folder of a report, or the name of a run")
-
-    def waits(work: str, holder: str) -> None:
-        report(f"{work}: waits for {holder}")
-
     if folder.is_dir():
         known = None if store is not None else run_of_report(folder)
-        place = store or (DEFAULT_STORE if known is None else known.root)
-        return folder, as_store("--store", place, waits)
-    artifacts = as_store("--store", store or DEFAULT_STORE, waits)
-    found = find_run(artifacts.root, str(run)).document.get("report")
+        return folder, store or (DEFAULT_STORE if known is None else known.root)
+    place = store or DEFAULT_STORE
+    found = find_run(as_store("--store", place).root, str(run)).document.get("report")
     if not found:
         raise InputError(quoted(str(run)), "it wrote no report", "run it with --out FOLDER")
-    return Path(str(found)), artifacts
+    return Path(str(found)), place
+
+
+def _open(place: str | Path, report: Callable[[str], None]) -> Store:
+    """The store of the run; none is made."""
+    store = as_store("--store", place, lambda work, holder: report(f"{work}: waits for {holder}"))
+    if store.sharing is None and not store.root.is_dir():
+        fix = "name the run's store with --store"
+        raise InputError(store.root, "there is no store here", fix)
+    return store
 
 
 def _stage(content: Mapping[str, Any], number: int | None) -> str:
@@ -266,9 +268,8 @@ def _candidates(
     for name in named:
         require_one_of("--candidates", name, known)
         if name not in ranked:
-            raise InputError(
-                "--candidates", f"{name} has no scores in this stage", f"name {', '.join(ranked)}"
-            )
+            fix = f"name {', '.join(ranked)}, or give another --stage"
+            raise InputError("--candidates", f"{name} has no scores in this stage", fix)
     return list(dict.fromkeys(named)) or list(ranked[:_MOST_STRIPS])
 
 
@@ -328,7 +329,7 @@ def _check_items(scored: Sequence[ScoredBenchmark], named: Sequence[str]) -> Non
     ]
     for name in named:
         if name not in known:
-            meant = nearest(name, known) or "name one of items_DATE.parquet or of the benchmark"
+            meant = nearest(name, known) or "name one of the benchmark's items"
             raise InputError("--item", f"there is no item {quoted(name)}", meant)
 
 

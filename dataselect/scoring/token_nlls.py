@@ -6,7 +6,7 @@ is the `TokenNlls.score` of its trace, up to the rounding of a batch of other it
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -68,9 +68,16 @@ def mean_tokens(each: Sequence[TokenNlls]) -> TokenNlls | None:
 class TokenReader:
     """Reads the token NLLs of one checkpoint; it is loaded when the store first lacks some."""
 
-    def __init__(self, store: Store, checkpoint: Checkpoint, device: str, name: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        checkpoint: Checkpoint,
+        device: str,
+        name: str,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._store, self._checkpoint = store, checkpoint
-        self._device, self._name = device, name
+        self._device, self._name, self._report = device, name, report
 
     @property
     def precision(self) -> Precision:
@@ -91,6 +98,8 @@ class TokenReader:
         spec = {**scores, "items": shown}
 
         def build(folder: Path) -> None:
+            of = evaluation.benchmark.id
+            self._report(f"{self._name}: tokens of {len(shown)} items of {of}")
             with running(self._name):
                 found = self._measure(evaluation, traces, shown)
             _write(folder, found, self._device)

@@ -169,12 +169,11 @@ def _tokens(
     found: _Tokens = {}
     notes: dict[str, list[str]] = {each.id: [] for each in benchmarks}
     for name in candidates:
-        report(f"{name}: tokens of the items shown")
         of_candidate: dict[_Place, list[TokenNlls]] = {}
         gone = None
         # One checkpoint at a time is in memory.
         for checkpoint in checkpoints[name]:
-            reader = TokenReader(store, checkpoint, device, checkpoint.name)
+            reader = TokenReader(store, checkpoint, device, checkpoint.name, report)
             try:
                 for each in benchmarks:
                     read, differing = _read(store, reader, checkpoint, each, shown[each.id])

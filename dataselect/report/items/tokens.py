@@ -56,6 +56,8 @@ NLLS = (0.0, 0.1, 0.5, 1.0, 2.0, 4.0)
 """Lower ends of the shades, of weights and of nats."""
 _EVERY = 24
 """Tokens after which the names of the rows come again."""
+_MOST_IDS = 4
+"""Candidates whose ids a pointer shows at a token; of more it shows the short names."""
 MARKED = 5
 """Tokens of a trace that are marked as those where two candidates differ most."""
 
@@ -156,7 +158,9 @@ def _column(
 ) -> str:
     nlls = {name: float(each.nll[place]) for name, each in tokens.items()}
     counts = "no weight" if math.isnan(weight) else f"weight {weight:.3f}"
-    told = ", ".join(f"{name} {number(nll, 3)}" for name, nll in nlls.items())
+    # Many ids at every token would be most of the page.
+    called = names if len(nlls) > _MOST_IDS else dict(zip(nlls, nlls, strict=True))
+    told = ", ".join(f"{called[name]} {number(nll, 3)}" for name, nll in nlls.items())
     title = f"token {place + 1}, {counts}: {told}"
     shade = "wx" if math.isnan(weight) else f"w{_step(WEIGHTS, weight)}"
     shown = escape(shown_token(piece))

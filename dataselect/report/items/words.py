@@ -10,17 +10,20 @@ def lead_words(view: ViewedBenchmark) -> str:
     """Which of the two compared is ahead on the benchmark, and on how few items that rests."""
     pair, benchmark = view.pair, view.scored.id
     count = len(view.scored.table)
+    over = f"on {count} item{'' if count == 1 else 's'} of {benchmark}"
     if pair is None:
         (name,) = view.candidates
         mean = float(view.scored.table[name].mean())
-        return f"{name}: {number(mean, _PLACES)} nats per token on {count} items of {benchmark}."
+        return f"{name}: {number(mean, _PLACES)} nats per token {over}."
     if pair.mean == 0:
-        return f"{pair.first} and {pair.second} are equal on the {count} items of {benchmark}."
+        return f"{pair.first} and {pair.second} are equal {over}."
     ahead, behind = pair.first, pair.second
     if pair.mean < 0:
         ahead, behind = behind, ahead
-    lead = f"{number(abs(pair.mean), _PLACES)} ± {number(pair.standard_error, _PLACES)}"
-    said = f"{ahead} is {lead} nats per token ahead of {behind} on {count} items of {benchmark}"
+    lead = number(abs(pair.mean), _PLACES)
+    if count > 1:
+        lead += f" ± {number(pair.standard_error, _PLACES)}"
+    said = f"{ahead} is {lead} nats per token ahead of {behind} {over}"
     turning = len(pair.turning)
     if turning == 0:
         return f"{said}, and behind on none of them."

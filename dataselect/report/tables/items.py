@@ -35,6 +35,6 @@ def print_items(views: Sequence[ViewedBenchmark], console: Console) -> None:
                 f"difference: {pair.second} minus {pair.first}, nats per token; above 0 speaks for "
                 f"{pair.first}",
             )
-        for note in each.notes:
-            say(console, note)
         console.print()
+    for note in dict.fromkeys(note for each in views for note in each.notes):
+        say(console, note)
