@@ -83,9 +83,15 @@ def one_line(text: str) -> str:
 
 
 def in_plain_lines(text: str) -> str:
-    """`text` with its line ends, and with the characters escaped that `one_line` escapes."""
+    """`text` with its line ends, and other characters that would act on a display as escapes.
+
+    They are those of Python (`\\t`, `\\x0c`), so that a lost backslash of LaTeX can be seen.
+    """
     return "".join(
-        c if c.isprintable() or c == "\n" or c in _ALLOWED_INVISIBLE else _escape(c) for c in text
+        c
+        if c.isprintable() or c == "\n" or c in _ALLOWED_INVISIBLE
+        else c.encode("unicode_escape").decode()
+        for c in text
     )
 
 

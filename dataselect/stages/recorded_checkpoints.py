@@ -7,6 +7,7 @@ is trained or downloaded.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def recorded_checkpoints(
     return {
         name: tuple(
             RecordedCheckpoint(
-                f"{name} ({each['label']})", each["identity"], store, lambda name=name: given(name)
+                f"{name} ({each['label']})", each["identity"], store, partial(given, name)
             )
             for each in proxy["checkpoints"]
         )

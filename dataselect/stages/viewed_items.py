@@ -230,9 +230,10 @@ def _view(
     evaluation, table = benchmark.evaluation, benchmark.table
     by_id = {item.id: item for item in evaluation.benchmark.items}
     spreads = spread(table if len(candidates) != 2 else table[list(candidates)])
+    rows = table.to_dict("index")
     items = []
     for name in shown:
-        counted = name in table.index
+        counted = name in rows
         traces = tuple(
             ViewedTrace(
                 each.header.model, each.traces[name], tokens.get((benchmark.id, number, name), {})
@@ -244,9 +245,7 @@ def _view(
             ViewedItem(
                 # One that is malformed was left out before its text was read.
                 by_id.get(name, Item(name, "", "")),
-                {str(who): float(value) for who, value in table.loc[name].items()}
-                if counted
-                else {},
+                {str(who): float(value) for who, value in rows.get(name, {}).items()},
                 float(spreads[name]) if counted else None,
                 traces,
                 None if counted else benchmark.left_out.get(name, "it has no score"),

@@ -88,7 +88,7 @@ def _candidates(view: ViewedBenchmark, names: Mapping[str, str]) -> str:
             number(float(mean), PLACES),
             number(float(mean) - best, PLACES),
         ]
-        for name, mean in means.items()
+        for name, mean in zip(means.index.astype(str), means, strict=True)
     ]
     return _table(["row", "candidate", "mean over all items", "above the best"], rows, " .rr")
 
