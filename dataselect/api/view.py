@@ -25,7 +25,6 @@ from dataselect.report.selection.files import reading, write_item_pages
 from dataselect.report.selection.stages import ran, title
 from dataselect.scoring.evaluate import Evaluation
 from dataselect.scoring.gather import gather
-from dataselect.scoring.remarks import Remarks
 from dataselect.stages.proxy_origins import StageName
 from dataselect.stages.recorded_checkpoints import recorded_checkpoints
 from dataselect.stages.run_status import find_run
@@ -184,7 +183,7 @@ def view(
     count = as_count("--items", items, 1)
     told = report or _silent
     folder, place = _find(run, store)
-    with reading(folder) as content, in_use(artifacts := _open(place, told)), Remarks():
+    with reading(folder) as content, in_use(artifacts := _open(place, told)):
         chosen = _stage(content, stage)
         manifest, plan = load_inputs(folder / "resolved.yaml")
         names = _benchmarks(content, chosen, several("benchmark", benchmark))

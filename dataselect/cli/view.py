@@ -7,6 +7,9 @@ import typer
 from dataselect.cli.common import errors, notes
 from dataselect.cli.options import Device, DeviceOption
 
+_LARGE = 10_000_000
+"""Bytes of a page that a phone takes long to open."""
+
 
 def view(
     run: Annotated[
@@ -67,6 +70,9 @@ def view(
         print_items(shown.benchmarks, console)
         for page in pages:
             typer.echo(page)
+            if page.stat().st_size > _LARGE:
+                size = page.stat().st_size / 1e6
+                report(f"{page.name} has {size:.0f} MB; fewer --items or --candidates open faster")
 
 
 def _split(text: str | None) -> list[str]:

@@ -48,7 +48,9 @@ def items_page(
     ]
     sections = [Section("Candidates", _candidates(view, names))]
     if any(item.traces and item.scores for item in view.items):
-        sections[0] = Section("Candidates", f"{sections[0].body}{scale_html()}")
+        pair = view.pair
+        compared = "" if pair is None else f"{names[pair.first]} and {names[pair.second]}"
+        sections[0] = Section("Candidates", f"{sections[0].body}{scale_html(compared)}")
     sections.append(Section("The items shown", _overview(view, names)))
     for place, item in enumerate(view.items, start=1):
         sections.append(Section(f"{place}. {one_line(item.item.id)}", _item(view, item, names)))

@@ -127,13 +127,20 @@ def plain_trace_html(text: str) -> str:
     return f'<p class="q" dir="auto">{escape(in_plain_lines(text))}</p>'
 
 
-def scale_html() -> str:
-    """What the shades mean."""
+def scale_html(compared: str) -> str:
+    """What the rows and shades mean; `compared` are the short names of the two compared, if any."""
     weights = _steps("w", WEIGHTS, "")
     nlls = _steps("n", NLLS, "")
+    marked = (
+        f" Bold and underlined are the tokens that add most to the difference of {compared}."
+        if compared
+        else ""
+    )
     return (
-        f"<p>Shades: weight {weights} or more; NLL {nlls} nats or more. A token that is underlined "
-        "with dots has no weight and does not count.</p>\n"
+        "<p>Under each token of a trace stand its weight (w) and, in the row of each candidate, its "
+        f"NLL in nats.{marked}</p>\n"
+        f"<p>Shades: weight {weights} or more; NLL {nlls} nats or more. A token that is "
+        "underlined with dots has no weight and does not count.</p>\n"
     )
 
 
