@@ -51,6 +51,13 @@ class PairOnItems:
         return self.mean - self.without
 
     @property
+    def most_influential(self) -> str | None:
+        """The item that moves the mean most; None of a single item, and where none moves it."""
+        if len(self.differences) < 2 or float(self.influence.abs().max()) == 0:
+            return None
+        return str(self.influence.abs().idxmax())
+
+    @property
     def turning(self) -> "list[str]":
         """The fewest items without which the order of the two is the other one, those that speak
         most for the leader first; empty where no order can be turned, since the two are equal."""

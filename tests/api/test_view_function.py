@@ -128,6 +128,8 @@ def test_the_effect_of_leaving_an_item_out_is_that_of_leaving_it_out(made: Path)
         assert items.loc[item, "without"] == pytest.approx(difference.drop(item).mean())
     (view,) = shown.benchmarks
     assert view.pair is not None
+    moved = (difference.mean() - items["without"]).abs()
+    assert view.pair.most_influential == moved.idxmax()
     turning = view.pair.turning
     assert turning
     assert difference.mean() * difference.drop(turning).mean() < 0

@@ -28,6 +28,7 @@ def test_influence_is_what_leaving_the_item_out_changes() -> None:
     assert pair.standard_error == pytest.approx(np.std([0.5, -1.0, 0.5, 0.5], ddof=1) / 2)
     assert pair.without["x"] == pytest.approx(0.5)
     assert pair.influence["x"] == pytest.approx(-0.375)
+    assert pair.most_influential == "x"
     assert pair.turning == ["w", "y"]  # 0.5 − 1.0 is left
 
 
@@ -37,6 +38,8 @@ def test_what_cannot_be_turned_is_said() -> None:
     alone = pair_on_items(TABLE.head(1), "a", "b")
     assert np.isnan(alone.without.iloc[0])
     assert (alone.standard_error, alone.turning) == (0.0, [])
+    assert alone.most_influential is None
+    assert pair_on_items(TABLE, "a", "a").most_influential is None
 
 
 @given(st.lists(st.integers(-9, 9), min_size=2, max_size=12))

@@ -21,7 +21,7 @@ from dataselect.report.items.tokens import (
     token_texts,
     trace_html,
 )
-from dataselect.report.items.words import influence_words, lead_words, spread_words
+from dataselect.report.items.words import influence_words, lead_words, most_words, spread_words
 from dataselect.report.numbers import number, percent
 from dataselect.report.tables.trace_view import gold_text
 from dataselect.stages.viewed_items import ViewedBenchmark, ViewedItem, ViewedTrace
@@ -42,6 +42,7 @@ def items_page(
     head = [
         f"<h1>{escape(one_line(run))}: items of {escape(benchmark)}</h1>\n",
         f"<p><strong>{escape(lead_words(view))}</strong></p>\n",
+        *(f"<p>{escape(words)}</p>\n" for words in filter(None, [most_words(view)])),
         *(f'<p class="warn">{escape(one_line(note))}</p>\n' for note in view.notes),
         f"<p>{escape(_how_to_read(view, stage))}</p>\n",
         _beside(others),
@@ -226,7 +227,7 @@ def _most_different(trace: ViewedTrace, pair: Sequence[str], names: Mapping[str,
         rows.append(
             [
                 str(place + 1),
-                f"<code>{escape(shown_token(texts[place]))}</code>",
+                f"<code>{escape(shown_token(texts[place], spaces=True))}</code>",
                 number(float(first.weights[place]), 2),
                 number(float(first.nll[place]), 2),
                 number(float(second.nll[place]), 2),

@@ -90,9 +90,13 @@ def token_texts(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
     return texts
 
 
-def shown_token(text: str) -> str:
-    """A token as plain text on one line; its line ends are ↵, and one without letters is ·."""
-    return in_plain_lines(text).replace("\n", "↵") or "·"
+def shown_token(text: str, *, spaces: bool = False) -> str:
+    """A token as plain text on one line; its line ends are ↵, and one without letters is ·.
+
+    Spaces are ␣ where there is nothing else, or all of them with `spaces`.
+    """
+    shown = in_plain_lines(text).replace("\n", "↵")
+    return (shown.replace(" ", "␣") if spaces or not shown.strip() else shown) or "·"
 
 
 def trace_html(
@@ -137,8 +141,8 @@ def scale_html(compared: str) -> str:
         else ""
     )
     return (
-        "<p>Under each token of a trace stand its weight (w) and, in the row of each candidate, its "
-        f"NLL in nats.{marked}</p>\n"
+        "<p>Under each token of a trace stand its weight (w) and, in the row of each candidate, "
+        f"its NLL in nats.{marked}</p>\n"
         f"<p>Shades: weight {weights} or more; NLL {nlls} nats or more. A token that is "
         "underlined with dots has no weight and does not count.</p>\n"
     )

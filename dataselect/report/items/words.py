@@ -24,11 +24,27 @@ def lead_words(view: ViewedBenchmark) -> str:
     if count > 1:
         lead += f" ± {number(pair.standard_error, _PLACES)}"
     said = f"{ahead} is {lead} nats per token ahead of {behind} {over}"
+    if count == 1:
+        return f"{said}."
     turning = len(pair.turning)
     if turning == 0:
         return f"{said}, and behind on none of them."
     items = "one item that speaks" if turning == 1 else f"{turning} items that speak"
     return f"{said}; without the {items} most for it the order turns."
+
+
+def most_words(view: ViewedBenchmark) -> str | None:
+    """The item of all the benchmark's that moves the order of the two most; None without one."""
+    pair = view.pair
+    most = None if pair is None else pair.most_influential
+    if pair is None or most is None:
+        return None
+    turned = float(pair.without[most]) * pair.mean < 0
+    return (
+        f"The item that moves this most is {most}: without it {pair.second} minus {pair.first} is "
+        f"{number(float(pair.without[most]), _PLACES)} in place of {number(pair.mean, _PLACES)}"
+        f"{', the other order' if turned else ''}."
+    )
 
 
 def spread_words(view: ViewedBenchmark) -> str:

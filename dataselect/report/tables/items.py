@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from dataselect.report.console import add_row, named_table, say
-from dataselect.report.items.words import lead_words
+from dataselect.report.items.words import lead_words, most_words
 from dataselect.report.numbers import number
 from dataselect.stages.viewed_items import ViewedBenchmark
 
@@ -16,6 +16,8 @@ def print_items(views: Sequence[ViewedBenchmark], console: Console) -> None:
     """Print a sentence, a table of the items shown and the notes of each benchmark."""
     for each in views:
         say(console, lead_words(each))
+        if (most := most_words(each)) is not None:
+            say(console, most)
         pair = each.pair
         heads = ["spread"] if pair is None else ["spread", "difference", "of all others"]
         table = named_table("item", *heads)
