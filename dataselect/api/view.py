@@ -15,6 +15,13 @@ from dataselect.api.arguments import (
     several,
 )
 from dataselect.api.inputs import load_inputs
+from dataselect.api.reported_items import (
+    ReportedBenchmark,
+    chosen_benchmarks,
+    chosen_stage,
+    reported,
+    shown_candidates,
+)
 from dataselect.api.result import Result
 from dataselect.api.score import Device
 from dataselect.compute import require_device
@@ -22,7 +29,7 @@ from dataselect.errors import InputError
 from dataselect.report.items.links import ITEMS_FOLDER, stamp
 from dataselect.report.items.words import lead_words
 from dataselect.report.selection.files import reading, write_item_pages
-from dataselect.report.selection.stages import ran, title
+from dataselect.report.selection.stages import title
 from dataselect.scoring.evaluate import Evaluation
 from dataselect.scoring.gather import gather
 from dataselect.stages.proxy_origins import StageName
@@ -43,10 +50,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DEFAULT_STORE = ".dataselect"
-_MOST_STRIPS = 8
-"""Candidates whose tokens are shown unless they are named."""
-_SAME = 1e-9
-"""Relative difference up to which a mean of the store is that of the report."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -183,23 +186,26 @@ def view(
     count = as_count("--items", items, 1)
     told = report or _silent
     folder, place = _find(run, store)
-    with reading(folder) as content, in_use(artifacts := _open(place, told)):
-        chosen = _stage(content, stage)
-        manifest, plan = load_inputs(folder / "resolved.yaml")
-        names = _benchmarks(content, chosen, several("benchmark", benchmark))
-        wanted = [each for each in plan.benchmarks if each.id in names]
-        only = plan.model_copy(update={"benchmarks": wanted})
-        where = require_device(device)
-        evaluations = gather(only, artifacts, where, told)
+    with reading(folder) as content:
+        chosen = chosen_stage(content, stage)
+        benchmarks = [
+            reported(content, chosen, name)
+            for name in chosen_benchmarks(content, chosen, several("benchmark", benchmark))
+        ]
         proxies = content["provenance"]["proxies"][chosen]
-        ranked = [each["id"] for each in content["candidates"] if each["id"] in proxies]
-        checkpoints = recorded_checkpoints(
-            {name: proxies[name] for name in ranked}, StageName(chosen), manifest, plan, artifacts
-        )
-        shown = _candidates(content, ranked, several("candidates", candidates))
+        ranked = {c["id"]: proxies[c["id"]] for c in content["candidates"] if c["id"] in proxies}
+        shown = shown_candidates(content, list(ranked), several("candidates", candidates))
+    artifacts, where = _open(place, told), require_device(device)
+    manifest, plan = load_inputs(folder / "resolved.yaml")
+    with in_use(artifacts):
+        names = [each.id for each in benchmarks]
+        only = [each for each in plan.benchmarks if each.id in names]
+        plan = plan.model_copy(update={"benchmarks": only})
+        evaluations = gather(plan, artifacts, where, told)
+        checkpoints = recorded_checkpoints(ranked, StageName(chosen), manifest, plan, artifacts)
         scored = [
-            _scored(folder, content, chosen, evaluations[name], checkpoints, artifacts)
-            for name in names
+            _scored(each, evaluations[each.id], checkpoints, artifacts, folder)
+            for each in benchmarks
         ]
         named = several("item", item)
         _check_items(scored, named)
@@ -238,86 +244,18 @@ def _open(place: str | Path, report: Callable[[str], None]) -> Store:
     return store
 
 
-def _stage(content: Mapping[str, Any], number: int | None) -> str:
-    """The key of the stage: the one with this number, or the last that scored two candidates."""
-    proxies = content["provenance"]["proxies"]
-    stages = [name for name in ran(content) if proxies[name]]
-    if number is not None:
-        wanted = f"stage{as_count('--stage', number, 1)}"
-        if wanted not in stages:
-            listed = ", ".join(name.removeprefix("stage") for name in stages)
-            raise InputError(
-                "--stage", f"the run has no scores of stage {number}", f"give {listed}"
-            )
-        return wanted
-    return next((name for name in reversed(stages) if len(proxies[name]) > 1), stages[-1])
-
-
-def _benchmarks(content: Mapping[str, Any], stage: str, named: Sequence[str]) -> list[str]:
-    known = list(content["stages"][stage]["items"])
-    for name in named:
-        require_one_of("--benchmark", name, known)
-    return [name for name in known if not named or name in named]
-
-
-def _candidates(
-    content: Mapping[str, Any], ranked: Sequence[str], named: Sequence[str]
-) -> list[str]:
-    known = [each["id"] for each in content["candidates"]]
-    for name in named:
-        require_one_of("--candidates", name, known)
-        if name not in ranked:
-            fix = f"name {', '.join(ranked)}, or give another --stage"
-            raise InputError("--candidates", f"{name} has no scores in this stage", fix)
-    return list(dict.fromkeys(named)) or list(ranked[:_MOST_STRIPS])
-
-
 def _scored(
-    folder: Path,
-    content: Mapping[str, Any],
-    stage: str,
+    known: ReportedBenchmark,
     evaluation: Evaluation,
     checkpoints: Checkpoints,
     store: Store,
+    folder: Path,
 ) -> ScoredBenchmark:
-    """A benchmark's scores. Raises InputError where they are not those of the report."""
-    name = evaluation.benchmark.id
-    known = content["provenance"]["benchmarks"][name]
-    found = (evaluation.benchmark.content_hash, evaluation.traces_hash)
-    if found != (known["hash"], known["traces_hash"]):
-        raise InputError(
-            folder / "resolved.yaml",
-            f"the items or traces of '{name}' have changed since the run (their hash is another)",
-            "run it again, which scores the new ones",
-        )
-    left_out = {
-        each["item"]: each["reason"]
-        for each in content["exclusions"].get(name, ())
-        if stage in each["stages"]
-    }
-    table = read_scores(store, evaluation, checkpoints, left_out)
-    for each in content["candidates"]:
-        if each["id"] in checkpoints:
-            said = float(each[stage]["benchmarks"][name]["rbridge"])
-            mean = float(table[each["id"]].mean())
-            if not abs(said - mean) <= _SAME * max(1.0, abs(said)):
-                raise InputError(
-                    folder / "report.json",
-                    f"{each['id']} has {said:.6g} on '{name}' there, and {mean:.6g} in the store",
-                    "run it again, which writes the report anew",
-                )
-    return ScoredBenchmark(evaluation, table, left_out, _leaked(content, name))
-
-
-def _leaked(content: Mapping[str, Any], benchmark: str) -> dict[str, tuple[str, ...]]:
-    """By item, the candidates whose text holds it."""
-    held: dict[str, tuple[str, ...]] = {}
-    for candidate, of in ((content["leaks"] or {}).get("candidates") or {}).items():
-        leak = of.get(benchmark, {}).get("items", {})
-        # Reports of before name the first few alone.
-        for item in leak.get("ids", leak.get("first", ())):
-            held[item] = (*held.get(item, ()), candidate)
-    return held
+    """A benchmark's scores in the store. Raises InputError where they are not the report's."""
+    known.require_items(evaluation, folder)
+    table = read_scores(store, evaluation, checkpoints, known.left_out)
+    known.require_scores(table, folder)
+    return ScoredBenchmark(evaluation, table, known.left_out, known.leaked)
 
 
 def _check_items(scored: Sequence[ScoredBenchmark], named: Sequence[str]) -> None:

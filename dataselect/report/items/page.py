@@ -42,7 +42,7 @@ def items_page(
     head = [
         f"<h1>{escape(one_line(run))}: items of {escape(benchmark)}</h1>\n",
         f"<p><strong>{escape(lead_words(view))}</strong></p>\n",
-        *(f"<p>{escape(words)}</p>\n" for words in filter(None, [most_words(view)])),
+        *(f"<p>{escape(one_line(words))}</p>\n" for words in filter(None, [most_words(view)])),
         *(f'<p class="warn">{escape(one_line(note))}</p>\n' for note in view.notes),
         f"<p>{escape(_how_to_read(view, stage))}</p>\n",
         _beside(others),
@@ -56,7 +56,7 @@ def items_page(
     for place, item in enumerate(view.items, start=1):
         sections.append(Section(f"{place}. {one_line(item.item.id)}", _item(view, item, names)))
     return page(
-        f"{run}: items of {benchmark}",
+        one_line(f"{run}: items of {benchmark}"),
         "".join(head),
         sections,
         style=STYLE,
