@@ -145,7 +145,7 @@ class ItemsView(Result):
             )
             for each in self.benchmarks
         }
-        write_item_pages(self.folder, self.content, pages)
+        write_item_pages(self.folder, pages)
         return [self.folder / ITEMS_FOLDER / f"{name}.html" for name in pages]
 
     def _shown(self) -> "Mapping[str, pd.DataFrame]":

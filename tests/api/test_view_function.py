@@ -190,8 +190,10 @@ def test_the_report_leads_to_the_pages_as_long_as_they_are_of_its_scores(run: Pa
     for name in ("README.md", "report.html"):
         assert "items/odd.html" in (run / name).read_text()
         assert "items/small.html" in (run / name).read_text()
+    (run / "items/mine.html").write_text("<p>a page of the user's own</p>")
     assert invoke(run, "--benchmark", "odd", "--device", "cpu").exit_code == 0
-    assert [path.name for path in (run / "items").iterdir()] == ["odd.html"]
+    assert {path.name for path in (run / "items").iterdir()} == {"odd.html", "mine.html"}
+    assert "mine.html" not in (run / "report.html").read_text()
     assert "items/small.html" not in (run / "report.html").read_text()
     before = (run / "report.html").read_bytes()
     assert CliRunner().invoke(app, ["report", str(run)]).exit_code == 0

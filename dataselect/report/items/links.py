@@ -30,19 +30,24 @@ def stamp(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def item_pages(folder: Path, content: Mapping[str, Any]) -> list[str]:
-    """Paths in the report's folder of the pages that show the items of this very report."""
-    wanted, found = stamp(content), []
+def stamped_pages(folder: Path) -> dict[str, str]:
+    """The stamp of each page of items by its path in the report's folder; others are not ours."""
+    found = {}
     for path in sorted((folder / ITEMS_FOLDER).glob("*.html")):
         try:
             with path.open("rb") as file:
                 head = file.read(_HEAD_BYTES).decode(errors="replace")
         except OSError:
             continue
-        known = _STAMP.search(head)
-        if known is not None and known[1] == wanted:
-            found.append(f"{ITEMS_FOLDER}/{path.name}")
+        if (known := _STAMP.search(head)) is not None:
+            found[f"{ITEMS_FOLDER}/{path.name}"] = known[1]
     return found
+
+
+def item_pages(folder: Path, content: Mapping[str, Any]) -> list[str]:
+    """Paths in the report's folder of the pages that show the items of this very report."""
+    wanted = stamp(content)
+    return [path for path, known in stamped_pages(folder).items() if known == wanted]
 
 
 def item_lines(pages: Sequence[str]) -> dict[str, list[str]]:

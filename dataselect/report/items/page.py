@@ -69,8 +69,8 @@ def _how_to_read(view: ViewedBenchmark, stage: str) -> str:
     return (
         f"Scores of {stage}, in nats per token; lower is better. A score is the mean over the "
         "trace's tokens of NLL × weight: how much each token surprises the candidate, by how sure "
-        f"the frontier model was of it. {spread_words(view)} {len(view.items)} of {len(table)} "
-        "items are shown."
+        f"the frontier model was of it. {spread_words(view)} Shown: {len(view.items)} of "
+        f"{len(table)} items."
     )
 
 

@@ -28,9 +28,9 @@ text-align:center;min-width:1.5em}
 .k>*{display:block;font-style:normal;font-weight:400;white-space:pre-wrap;padding:0 1px;
 overflow-wrap:anywhere}
 .k b{text-align:left;border-bottom:2px solid transparent}
-.k i{font-size:.68rem;line-height:1.35;border-top:1px solid var(--card);
+.k i{font-size:.72rem;line-height:1.35;border-top:1px solid var(--card);
 font-variant-numeric:tabular-nums}
-.k u{font-size:.62rem;line-height:1.3;color:var(--soft);text-decoration:none}
+.k u{font-size:.66rem;line-height:1.3;color:var(--soft);text-decoration:none}
 .k.top b{border-bottom-color:var(--ink);font-weight:700}
 .lead>*{color:var(--soft);font-weight:700}
 .w0{background:rgba(0,114,178,.04)}.w1{background:rgba(0,114,178,.12)}

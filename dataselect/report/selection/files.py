@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 from dataselect._version import __version__
 from dataselect.errors import InputError
 from dataselect.proxies.recipe import Recipe
-from dataselect.report.items.links import ITEMS_FOLDER, item_pages
+from dataselect.report.items.links import ITEMS_FOLDER, item_pages, stamped_pages
+from dataselect.report.output import make_folder
 from dataselect.report.pictures.selection import FOLDER, NAMES
 from dataselect.report.selection.document import SCHEMA, document
 from dataselect.report.selection.leaks import leak_cells
@@ -163,20 +164,23 @@ def reading(folder: Path) -> Iterator[dict[str, Any]]:
         raise InputError(path, one_line(problem), _AGAIN) from None
 
 
-def write_item_pages(folder: Path, content: Mapping[str, Any], pages: Mapping[str, str]) -> None:
+def write_item_pages(folder: Path, pages: Mapping[str, str]) -> None:
     """Write pages of items by benchmark, and the report's own pages again with links to them.
 
-    The folder's other pages of items go, so that all there are belong to one look.
+    Other pages of items go, so that all there are belong to one look.
     """
     named = {f"{ITEMS_FOLDER}/{benchmark}.html": text for benchmark, text in pages.items()}
     with lock(folder, "the report folder"):
-        (folder / ITEMS_FOLDER).mkdir(exist_ok=True)
-        for old in (folder / ITEMS_FOLDER).glob("*.html"):
-            if f"{ITEMS_FOLDER}/{old.name}" not in named:
-                old.unlink()
+        make_folder(folder / ITEMS_FOLDER, "report's folder")
+        for old in stamped_pages(folder):
+            if old not in named:
+                (folder / old).unlink()
         _write(folder, named)
-        command, drawn = _command(content["run"], folder), _found_drawn(content, folder)
-        _write_views(folder, views(content, command, drawn, list(named)))
+        # Read again: a run may have written another report since the pages were made.
+        with reading(folder) as content:
+            command, drawn = _command(content["run"], folder), _found_drawn(content, folder)
+            texts = views(content, command, drawn, item_pages(folder, content))
+        _write_views(folder, texts)
 
 
 def _write_views(out: Path, texts: Mapping[str, str]) -> None:
