@@ -10,18 +10,29 @@ from typing import Annotated, Any
 
 import typer
 
+from dataselect.cli.completion import engines
 from dataselect.errors import DataselectError
 
 StoreOption = Annotated[
     str,
     typer.Option(
         "--store",
+        metavar="DIR",
         help="Folder that keeps everything computed, for resuming; or s3://, gs://, az://.",
     ),
 ]
 OnOption = Annotated[
     str | None,
-    typer.Option("--on", help="Where jobs run: local, slurm, ray, or another engine. [the plan's]"),
+    typer.Option(
+        "--on",
+        metavar="ENGINE",
+        autocompletion=engines,
+        help="Where jobs run: local, slurm, ray, or another engine. [the plan's]",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print neither progress nor notes, only results.")
 ]
 DEFAULT_STORE = ".dataselect"
 

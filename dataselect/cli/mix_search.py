@@ -5,27 +5,40 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from dataselect.cli.common import DEFAULT_STORE, OnOption, StoreOption, errors, notes, this_command
+from dataselect.cli.command import Commands
+from dataselect.cli.common import (
+    DEFAULT_STORE,
+    OnOption,
+    QuietOption,
+    StoreOption,
+    errors,
+    notes,
+    this_command,
+)
 from dataselect.cli.run import ManifestFile, PlanOption, load
 
 
-class SearchByDefault(TyperGroup):
+class SearchByDefault(Commands):
     """`mix candidates.yaml` means `mix search candidates.yaml`."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Insert `search` if the first argument is a YAML file."""
-        if args and args[0].endswith((".yaml", ".yml")):
+        """Insert `search` if the first argument is a file or folder, or ends as a YAML file."""
+        if args and args[0] not in self.commands and _is_path(args[0]):
             args = ["search", *args]
         return super().resolve_command(ctx, args)
+
+
+def _is_path(text: str) -> bool:
+    return text.endswith((".yaml", ".yml")) or "/" in text or Path(text).exists()
 
 
 def search(
     manifest: ManifestFile,
     plan: PlanOption = None,
     trials: Annotated[
-        int | None, typer.Option("--trials", help="Proxies to train. [the plan's, or 40]")
+        int | None,
+        typer.Option("--trials", metavar="N", help="Proxies to train. [the plan's, or 40]"),
     ] = None,
     pareto: Annotated[
         int | None,
@@ -37,13 +50,17 @@ def search(
     ] = None,
     storage: Annotated[
         str | None,
-        typer.Option("--storage", help="URL of an Optuna storage. [a journal in the store]"),
+        typer.Option(
+            "--storage", metavar="URL", help="URL of an Optuna storage. [a journal in the store]"
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the results. [reports/NAME/mixture]")
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder of the results. [reports/NAME/mixture]"),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     on: OnOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Search for weights of a manifest's sources; processes started together share the search."""
     with errors(resume=True):
@@ -58,7 +75,7 @@ def search(
         folder = out or Path("reports") / inputs[0].name / "mixture"
         # The results record the command, and the URL of a database may hold a password.
         command = this_command().replace(shlex.quote(storage), "URL") if storage else this_command()
-        with LiveWatch(console) as watch, notes(watch.note):
+        with LiveWatch(Console(quiet=True) if quiet else console) as watch, notes(watch.note):
             result = ds.search_mixture(
                 *inputs,
                 trials=trials,
@@ -71,7 +88,8 @@ def search(
                 command=command,
             )
         print_search(result.document, console)
-        console.print(f"files: {folder}", markup=False, highlight=False)
+        page = f"report: {folder}/README.md (weights as files for trainers are beside it)"
+        console.print(page, markup=False, highlight=False, soft_wrap=True)
     if result.found.unscored:
         typer.echo(f"{len(result.found.unscored)} trials have no scores; see the notes", err=True)
         raise typer.Exit(3)

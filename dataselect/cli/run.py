@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataselect.cli.common import DEFAULT_STORE, OnOption, StoreOption, errors, notes, this_command
+from dataselect.cli.common import (
+    DEFAULT_STORE,
+    OnOption,
+    QuietOption,
+    StoreOption,
+    errors,
+    notes,
+    this_command,
+)
+from dataselect.cli.completion import manifests, plans
 
 if TYPE_CHECKING:
     from dataselect.config.manifest import Manifest
@@ -14,11 +23,20 @@ if TYPE_CHECKING:
 
 ManifestFile = Annotated[
     Path,
-    typer.Argument(metavar="MANIFEST", help="YAML file of candidates, such as candidates.yaml."),
+    typer.Argument(
+        metavar="MANIFEST",
+        autocompletion=manifests,
+        help="YAML file of candidates, such as candidates.yaml.",
+    ),
 ]
 PlanOption = Annotated[
     str | None,
-    typer.Option("--plan", help="Plan: a name in stages/, or a file. [the manifest's plan]"),
+    typer.Option(
+        "--plan",
+        metavar="PLAN",
+        autocompletion=plans,
+        help="Plan: a name in stages/, or a file. [the manifest's plan]",
+    ),
 ]
 
 
@@ -61,13 +79,15 @@ def run(
     manifest: ManifestFile,
     plan: PlanOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the report. [reports/NAME]")
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder of the report. [reports/NAME]"),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     ablate: Annotated[
         bool, typer.Option("--ablate", help="Also compare every metric's ranking in Stage 1.")
     ] = False,
     on: OnOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Screen, predict, rank and report; repeat the command to resume."""
     from rich.console import Console
@@ -80,7 +100,7 @@ def run(
 
         inputs = load(manifest, plan)
         folder = out or Path("reports") / inputs[0].name
-        with LiveWatch(console) as watch, notes(watch.note):
+        with LiveWatch(Console(quiet=True) if quiet else console) as watch, notes(watch.note):
             result = ds.run(
                 *inputs,
                 store=store,
@@ -91,14 +111,15 @@ def run(
                 command=this_command(),
             )
         print_report(result.document, console)
-        console.print(f"report: {folder}/README.md", markup=False, highlight=False)
+        page = f"report: {folder}/report.html (README.md is the same as Markdown)"
+        console.print(page, markup=False, highlight=False, soft_wrap=True)
         mixture = result.document["mixture"]
         if mixture is not None and mixture["status"] == "done":
             from dataselect.report.mixture.search import print_search
 
             print_search(mixture["proposal"], console)
             page = folder / mixture["folder"] / "README.md"
-            console.print(f"mixture: {page}", markup=False, highlight=False)
+            console.print(f"mixture: {page}", markup=False, highlight=False, soft_wrap=True)
     problem = result.mixture_problem
     if problem is not None:
         typer.echo(f"error: no mixture was found: {problem}", err=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataselect.cli.common import DEFAULT_STORE, StoreOption, errors, print_json
+from dataselect.cli.common import DEFAULT_STORE, JsonOption, StoreOption, errors, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +23,7 @@ def status(
         ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    json: JsonOption = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Look again every two seconds until the run ends.")
     ] = False,
