@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dataselect.api.calibrate import calibrate as calibrate
     from dataselect.api.design import Design as Design
     from dataselect.api.design import design as design
+    from dataselect.api.doctor import Examination as Examination
+    from dataselect.api.doctor import doctor as doctor
     from dataselect.api.mixture import MixtureFit as MixtureFit
     from dataselect.api.mixture import MixturePredictions as MixturePredictions
     from dataselect.api.mixture import fit_mixture as fit_mixture
@@ -48,6 +50,7 @@ _MODULES = {
     "Calibration": "dataselect.api.calibrate",
     "DataselectError": "dataselect.errors",
     "Design": "dataselect.api.design",
+    "Examination": "dataselect.api.doctor",
     "InputError": "dataselect.errors",
     "Manifest": "dataselect.config.manifest",
     "MixtureFit": "dataselect.api.mixture",
@@ -62,6 +65,7 @@ _MODULES = {
     "agree": "dataselect.api.agreement",
     "calibrate": "dataselect.api.calibrate",
     "design": "dataselect.api.design",
+    "doctor": "dataselect.api.doctor",
     "fit_mixture": "dataselect.api.mixture",
     "fit_transfer": "dataselect.api.transfer",
     "init": "dataselect.api.project",
@@ -81,6 +85,7 @@ __all__ = [
     "Calibration",
     "DataselectError",
     "Design",
+    "Examination",
     "InputError",
     "Manifest",
     "MixtureFit",
@@ -96,6 +101,7 @@ __all__ = [
     "agree",
     "calibrate",
     "design",
+    "doctor",
     "fit_mixture",
     "fit_transfer",
     "init",

@@ -16,6 +16,7 @@ from dataselect.cli.agree import agree
 from dataselect.cli.calibrate import calibrate
 from dataselect.cli.command import CONTEXT, Command, Commands
 from dataselect.cli.design import design
+from dataselect.cli.doctor import doctor
 from dataselect.cli.fit import fit
 from dataselect.cli.mix import mix_app
 from dataselect.cli.mix_search import SearchByDefault, search
@@ -47,6 +48,7 @@ traces_app = typer.Typer(
 )
 _COMMANDS: tuple[Callable[..., None], ...] = (
     init,
+    doctor,
     validate,
     design,
     plan,
