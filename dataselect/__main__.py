@@ -24,8 +24,10 @@ Options:
   -h, --help            Show this message and exit.
 
 Commands:
-  init       Write candidates/, stages/ and reports/ with examples to start
-             from.
+  init       Write a new project: manifests, plans, and small texts on which the
+             first one runs.
+  doctor     Check environment, GPUs, disk, Hub and engines, with a fix for what
+             is not in order.
   validate   Check manifest, plan, benchmarks, traces and the first rows of
              every source.
   design     Propose sizes, seeds and survivors of each rung for a budget, and

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from dataselect.config.manifest import Manifest
     from dataselect.config.plan import Plan
 
+_PARTS = {
+    "candidates": "manifests: what to choose among",
+    "stages": "plans: how to choose",
+    "data": "small made-up texts, which example-local.yaml reads",
+    "reports": "where reports go",
+}
+"""The folders of a new project."""
+
 ManifestFile = Annotated[
     Path,
     typer.Argument(
@@ -43,14 +51,17 @@ PlanOption = Annotated[
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the new project.")],
 ) -> None:
-    """Write candidates/, stages/ and reports/ with examples to start from."""
+    """Write a new project: manifests, plans, and small texts on which the first one runs."""
     with errors():
         import dataselect as ds
 
-        for path in ds.init(folder):
-            typer.echo(path)
+        written = [path.relative_to(folder) for path in ds.init(folder)]
+        for part, what in _PARTS.items():
+            count = sum(path.parts[0] == part for path in written)
+            typer.echo(f"{folder / part}/  {what} ({count} {'file' if count == 1 else 'files'})")
         there = shlex.quote(str(folder))
-        typer.echo(f"next: cd {there} && dataselect run candidates/quickstart.yaml")
+        typer.echo(f"next: cd {there} && dataselect run candidates/example-local.yaml")
+        typer.echo("It takes a minute or two; then change what is marked EDIT in that file.")
 
 
 def validate(manifest: ManifestFile, plan: PlanOption = None) -> None:

@@ -12,7 +12,7 @@ _METRICS = """\
 Metrics: rbridge, trace_nll, label_nll, answer_nll, mpca, ted; where answers are
 letters, acc_raw, acc_per_char and others of the choices. --accuracy adds
 exact_match (pass@1 for code), --isft the same after fine-tuning. mask-NAME has
-no answers: the NLL of marked key steps alone. Your own: the path of a YAML file."""
+no answers: the NLL of marked key steps alone. Your own: a YAML file's path."""
 
 
 def print_benchmarks(entries: Sequence[Entry], console: Console) -> None:
