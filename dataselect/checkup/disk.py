@@ -186,4 +186,6 @@ def _kind(folder: Path) -> str:
 
 
 def _amount(count: int) -> str:
+    if count < 2**30:
+        return f"{max(1, round(count / 2**20))} MiB"
     return f"{count / 2**30:,.1f} GiB" if count < 100 * 2**30 else f"{count / 2**30:,.0f} GiB"

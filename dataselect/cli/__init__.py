@@ -18,6 +18,7 @@ from dataselect.cli.command import CONTEXT, Command, Commands
 from dataselect.cli.design import design
 from dataselect.cli.doctor import doctor
 from dataselect.cli.fit import fit
+from dataselect.cli.hub_retries import tell_retries_once
 from dataselect.cli.mix import mix_app
 from dataselect.cli.mix_search import SearchByDefault, search
 from dataselect.cli.predict import predict
@@ -78,6 +79,7 @@ app.add_typer(
 
 def main() -> None:
     """Entry point of the console script."""
+    tell_retries_once()
     try:
         app(prog_name="dataselect")  # also for `python -m dataselect`
     except KeyboardInterrupt:  # before a command has started

@@ -11,7 +11,7 @@ YAML_FILES = (".yaml", ".yml")
 CSV_FILES = (".csv", ".csv.gz", ".tsv")
 JSON_FILES = (".json",)
 
-_PROJECT = ("candidates", "stages", "reports")
+_PROJECT = ("candidates", "stages", "stages/calibrations", "reports")
 """Folders of a project, which people leave out."""
 _REPEATS_A_RUN = "resolved.yaml"
 _LOOKED_AT = 1000

@@ -1,5 +1,6 @@
 """The command line: frozen, the same in all commands, whole in its help, and forgiving."""
 
+import logging
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ from dataselect.__main__ import HELP
 from dataselect.benchmarks.catalogue import ITEMS, catalogue
 from dataselect.cli import app
 from dataselect.cli.command import RENAMED
+from dataselect.cli.hub_retries import OneLine
 
 ROOT = Path(__file__).parents[2]
 RENEW = "if that is meant: python tests/support/command_line.py"
@@ -190,3 +192,21 @@ def complete(*words: str, folder: Path = ROOT) -> list[str]:
 )
 def test_the_shell_completes(words: tuple[str, ...], some: set[str]) -> None:
     assert set(complete(*words)) == some
+
+
+def test_the_hub_s_retries_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("huggingface_hub.utils._http")
+    one_line = OneLine()
+    log.addFilter(one_line)
+    try:
+        for number in range(3):
+            url = "https://hub.test/datasets/a?token=secret"
+            log.warning("'[Errno -2]\n no \x1b[31m name' thrown while requesting HEAD %s", url)
+            log.warning("Retrying in 1s [Retry %d/5].", number)
+        log.warning("Something else")
+    finally:
+        log.removeFilter(one_line)
+    assert [record.getMessage() for record in caplog.records] == [
+        "note: https://hub.test does not answer ([Errno -2] no \\x1b[31m name); trying again",
+        "Something else",
+    ]
