@@ -36,16 +36,27 @@ def examine(
     server: Server | None = None,
 ) -> Iterator[Finding]:
     """The findings of every check, as they are made; `run` and `server` add theirs."""
-    yield from examine_packages()
+    yield from _guarded("environment", examine_packages())
     facts = look_at_torch()
-    yield from examine_torch(facts)
-    yield from examine_gpus(facts)
+    yield from _guarded("environment", examine_torch(facts))
+    yield from _guarded("GPUs", examine_gpus(facts))
     needs = Needs((), 0) if run is None else needs_of(*run)
-    yield from examine_disk(store, out, needs.bytes)
-    yield from examine_hub(needs.hub)
-    yield from examine_engines(None if run is None else run[1].compute.on)
-    yield from examine_extras()
+    yield from _guarded("disk", examine_disk(store, out, needs.bytes))
+    yield from _guarded("Hub", examine_hub(needs.hub))
+    wanted = None if run is None else run[1].compute.on
+    yield from _guarded("engines", examine_engines(wanted))
+    yield from _guarded("extras", examine_extras())
     if server is not None:
-        yield from examine_server(server.base_url, server.model, server.key_variable)
+        asked = examine_server(server.base_url, server.model, server.key_variable)
+        yield from _guarded("server", asked)
     if run is not None:
-        yield from examine_needs(*run, needs, facts)
+        yield from _guarded("this run", examine_needs(*run, facts))
+
+
+def _guarded(part: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """The findings; where a check itself fails, that is one: the others are still of use."""
+    try:
+        yield from findings
+    except Exception as error:
+        text = f"the check failed ({type(error).__name__}: {error})"
+        yield Finding(part, "check", "note", text, "report it, with this line")

@@ -1,6 +1,7 @@
 """What a manifest with its plan needs of the machine: disk, Hub, engine, device.
 
-Not here: whether its files are right, which `dataselect validate` says.
+Not here: whether its files are right, which `dataselect validate` says. Not covered: what a
+benchmark's own YAML file takes from the Hub.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataselect.benchmarks.known import KNOWN
+from dataselect.benchmarks.mask_subsets import MASK_DATASET
 from dataselect.checkup.finding import Finding
 from dataselect.compute.engines import LOCAL, check_engine
 from dataselect.config.benchmark import MASK_PREFIX
@@ -44,9 +46,7 @@ def needs_of(manifest: Manifest, plan: Plan) -> Needs:
     return Needs(tuple(dict.fromkeys(_from_hub(manifest, plan))), _bytes(manifest, plan))
 
 
-def examine_needs(
-    manifest: Manifest, plan: Plan, needs: Needs, facts: Mapping[str, Any]
-) -> Iterator[Finding]:
+def examine_needs(manifest: Manifest, plan: Plan, facts: Mapping[str, Any]) -> Iterator[Finding]:
     """Manifest, engine and device of a run. `facts` are of torch."""
     text = f"{manifest.name}: {len(manifest.candidates)} candidates, plan {plan.name}"
     yield Finding(_PART, "manifest", "ok", text)
@@ -77,7 +77,7 @@ def _from_hub(manifest: Manifest, plan: Plan) -> Iterator[str]:
         if chosen.folder is None and (known := KNOWN.get(chosen.id)) and known.items.hub:
             yield f"datasets/{known.items.hub.path}"
         if chosen.folder is None and chosen.id.startswith(MASK_PREFIX):
-            yield "datasets/trillionlabs/rbridge-mask"
+            yield f"datasets/{MASK_DATASET}"
         if chosen.weigh is not None and not (plan.base / chosen.weigh).exists():
             yield f"models/{chosen.weigh.partition('@')[0]}"
         elif not chosen.trace_files and chosen.weigh is None and chosen.id in KNOWN:

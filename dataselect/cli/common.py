@@ -4,14 +4,17 @@ import json
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dataselect.cli.completion import engines
 from dataselect.errors import DataselectError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 StoreOption = Annotated[
     str,
@@ -37,6 +40,13 @@ QuietOption = Annotated[
 DEFAULT_STORE = ".dataselect"
 
 
+def progress_console(quiet: bool, as_json: bool) -> "Console":
+    """Where a run shows its progress: standard output, which JSON has for itself."""
+    from rich.console import Console
+
+    return Console(stderr=as_json, quiet=quiet)
+
+
 @contextmanager
 def errors(resume: bool = False) -> Iterator[None]:
     """Turn user errors and Ctrl-C into one line on standard error and an exit code.
@@ -59,7 +69,7 @@ def this_command() -> str:
     return shlex.join(["dataselect", *sys.argv[1:]])
 
 
-def print_json(document: dict[str, Any]) -> None:
+def print_json(document: Mapping[str, Any]) -> None:
     """Print a document as JSON, for other programs."""
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 

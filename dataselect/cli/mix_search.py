@@ -9,11 +9,14 @@ import typer
 from dataselect.cli.command import Commands
 from dataselect.cli.common import (
     DEFAULT_STORE,
+    JsonOption,
     OnOption,
     QuietOption,
     StoreOption,
     errors,
     notes,
+    print_json,
+    progress_console,
     this_command,
 )
 from dataselect.cli.run import ManifestFile, PlanOption, load
@@ -60,6 +63,7 @@ def search(
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     on: OnOption = None,
+    as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Search for weights of a manifest's sources; processes started together share the search."""
@@ -75,7 +79,7 @@ def search(
         folder = out or Path("reports") / inputs[0].name / "mixture"
         # The results record the command, and the URL of a database may hold a password.
         command = this_command().replace(shlex.quote(storage), "URL") if storage else this_command()
-        with LiveWatch(Console(quiet=True) if quiet else console) as watch, notes(watch.note):
+        with LiveWatch(progress_console(quiet, as_json)) as watch, notes(watch.note):
             result = ds.search_mixture(
                 *inputs,
                 trials=trials,
@@ -87,9 +91,12 @@ def search(
                 watch=watch,
                 command=command,
             )
-        print_search(result.document, console)
-        page = f"report: {folder}/README.md (weights as files for trainers are beside it)"
-        console.print(page, markup=False, highlight=False, soft_wrap=True)
+        if as_json:
+            print_json(result.document)
+        else:
+            print_search(result.document, console)
+            page = f"report: {folder}/README.md (weights as files for trainers are beside it)"
+            console.print(page, markup=False, highlight=False, soft_wrap=True)
     if result.found.unscored:
         typer.echo(f"{len(result.found.unscored)} trials have no scores; see the notes", err=True)
         raise typer.Exit(3)

@@ -8,11 +8,14 @@ import typer
 
 from dataselect.cli.common import (
     DEFAULT_STORE,
+    JsonOption,
     OnOption,
     QuietOption,
     StoreOption,
     errors,
     notes,
+    print_json,
+    progress_console,
     this_command,
 )
 from dataselect.cli.completion import manifests, plans
@@ -98,6 +101,7 @@ def run(
         bool, typer.Option("--ablate", help="Also compare every metric's ranking in Stage 1.")
     ] = False,
     on: OnOption = None,
+    as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Screen, predict, rank and report; repeat the command to resume."""
@@ -111,7 +115,7 @@ def run(
 
         inputs = load(manifest, plan)
         folder = out or Path("reports") / inputs[0].name
-        with LiveWatch(Console(quiet=True) if quiet else console) as watch, notes(watch.note):
+        with LiveWatch(progress_console(quiet, as_json)) as watch, notes(watch.note):
             result = ds.run(
                 *inputs,
                 store=store,
@@ -121,11 +125,14 @@ def run(
                 watch=watch,
                 command=this_command(),
             )
-        print_report(result.document, console)
-        page = f"report: {folder}/report.html (README.md is the same as Markdown)"
-        console.print(page, markup=False, highlight=False, soft_wrap=True)
         mixture = result.document["mixture"]
-        if mixture is not None and mixture["status"] == "done":
+        if as_json:
+            print_json(result.document)
+        else:
+            print_report(result.document, console)
+            page = f"report: {folder}/report.html (README.md is the same as Markdown)"
+            console.print(page, markup=False, highlight=False, soft_wrap=True)
+        if mixture is not None and mixture["status"] == "done" and not as_json:
             from dataselect.report.mixture.search import print_search
 
             print_search(mixture["proposal"], console)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dataselect.cli.common import DEFAULT_STORE, JsonOption, StoreOption, errors, print_json
+from dataselect.cli.completion import reports
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +20,7 @@ def status(
         str | None,
         typer.Argument(
             metavar="RUN",
+            autocompletion=reports,
             help="Name of a run, folder of its report, or the beginning of its id. [all runs]",
         ),
     ] = None,

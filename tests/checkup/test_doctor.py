@@ -144,6 +144,17 @@ def test_no_secret_is_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert KEY not in store.output
 
 
+@pytest.mark.usefixtures("quiet")
+def test_a_check_that_fails_itself_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> tuple[list[dict[str, str]], str]:
+        raise ValueError("odd")
+
+    monkeypatch.setattr(machine, "_driver", fails)
+    rows = found()
+    assert rows["GPUs: check"]["found"] == "the check failed (ValueError: odd)"
+    assert rows["disk: store"]["state"] in ("ok", "note")
+
+
 def test_foreign_text_is_on_one_line_and_does_not_act_on_the_terminal() -> None:
     made = Finding("GPUs", "GPU 0", "ok", "a\x1b[31m\nname\u202e")
     assert made.found == "a\\x1b[31m name\\u202e"

@@ -1,6 +1,7 @@
 """The command as a user runs it: in a separate process, killed and restarted."""
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -77,6 +78,9 @@ def test_run_ranks_reports_and_is_reproduced_by_resolved_yaml(project: Any) -> N
     assert "Every metric's ranking" in again.stdout
     assert "Stage 1: screen" in first.stdout
     assert "Stage 1: screen" not in again.stdout, "--quiet leaves out the progress"
+    for_programs = project.run("run", "candidates.yaml", "--json")
+    assert json.loads(for_programs.stdout) == project.report()
+    assert "Stage 1: screen" in for_programs.stderr
     assert ledger.read_bytes() == spent, "something was computed again"
     assert seconds < 20, "generous: two busy cores; the figure is measured elsewhere"
 
