@@ -10,6 +10,7 @@ import sys
 _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _CHOSEN_BY_USER = ("OMP_NUM_THREADS", "GOTO_NUM_THREADS", *_BLAS_THREADS)
 
+_HELP_COLUMNS = 80
 HELP = """\
 Usage: dataselect [OPTIONS] COMMAND [ARGS]...
 
@@ -57,13 +58,24 @@ Commands:
 
 def main() -> None:
     """Entry point of the console script."""
-    if sys.argv[1:] in (["--help"], ["-h"]):
+    if sys.argv[1:] in (["--help"], ["-h"]) and _columns() >= _HELP_COLUMNS:
         sys.stdout.write(HELP)
         return
     settle_blas_threads()
     from dataselect.cli import main as command
 
     command()
+
+
+def _columns() -> int:
+    """Width of the terminal, as typer takes it; that of the text where there is none."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given):
+        return int(given)
+    try:
+        return os.get_terminal_size(1).columns or _HELP_COLUMNS
+    except OSError:
+        return _HELP_COLUMNS
 
 
 def settle_blas_threads() -> None:

@@ -236,7 +236,7 @@ def _parameter(each: Any) -> str:
     else:
         names = ", ".join(f"`{option}`" for option in (*each.opts, *each.secondary_opts))
         name = names if _is_flag(each) else f"{names[:-1]} {_metavar(each)}`"
-    what = (each.help or "").replace("|", "\\|")
+    what = (each.help or "").replace("|", "\\|").replace("<", "&lt;")
     found = re.fullmatch(r"(.*) \[(.*)\]", what, re.DOTALL)
     default = "required" if each.required else _cell_default(each)
     if found and not default:

@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 from dataselect.errors import InputError
-from dataselect.wording import closest, quoted
+from dataselect.wording import closest, one_line, quoted
 
 YAML_FILES = (".yaml", ".yml")
 CSV_FILES = (".csv", ".csv.gz", ".tsv")
@@ -59,7 +59,7 @@ def meant_in(folder: Path, endings: Sequence[str]) -> str:
         return _did_you_mean(again if again in files else files[0], folder)
     if not files:
         return f"name a file that ends in {endings[0]}"
-    names = ", ".join(each.name for each in files[:_SHOWN])
+    names = ", ".join(one_line(each.name) for each in files[:_SHOWN])
     more = ", …" if len(files) > _SHOWN else ""
     return f"name a file in it ({names}{more})"
 

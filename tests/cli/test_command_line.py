@@ -74,9 +74,23 @@ def test_help_is_whole(path: str, width: int) -> None:
 
 def test_h_is_help_at_once() -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "dataselect", "-h"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "dataselect", "-h"],
+        env=os.environ | {"COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert ran.stdout == HELP
+    narrow = subprocess.run(
+        [sys.executable, "-m", "dataselect", "--help"],
+        env=os.environ | {"COLUMNS": "60"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert narrow != HELP
+    assert max(map(len, narrow.splitlines())) <= 60
+    assert "".join(narrow.split()) == "".join(HELP.split())
 
 
 @pytest.mark.parametrize(
@@ -120,6 +134,10 @@ def test_files_that_may_be_meant_are_named(tmp_path: Path, monkeypatch: pytest.M
         assert said in last_line(call("validate", given)), given
     assert "did you mean 'proxies.csv'?" in last_line(call("agree", "proxy.csv", "proxies.csv"))
     assert "did you mean 'proxies.csv'?" in last_line(call("fit", "proxies"))
+    for name in ("odd\x1b[31m.yaml", "odd.yaml"):
+        (tmp_path / "reports" / name).write_text("")
+    said = last_line(call("validate", "reports"))
+    assert said.endswith("name a file in it (odd\\x1b[31m.yaml, odd.yaml)"), "names do not act"
     (tmp_path / "reports/web/report.json").write_text("{}")
     assert "did you mean 'reports/web'?" in last_line(call("report", "web"))
     assert "did you mean 'candidates/web.yaml'?" in last_line(call("mix", "./web.yaml"))
