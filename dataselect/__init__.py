@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dataselect.api.calibrate import calibrate as calibrate
     from dataselect.api.design import Design as Design
     from dataselect.api.design import design as design
+    from dataselect.api.doctor import Examination as Examination
+    from dataselect.api.doctor import doctor as doctor
     from dataselect.api.mixture import MixtureFit as MixtureFit
     from dataselect.api.mixture import MixturePredictions as MixturePredictions
     from dataselect.api.mixture import fit_mixture as fit_mixture
@@ -50,6 +52,7 @@ _MODULES = {
     "Calibration": "dataselect.api.calibrate",
     "DataselectError": "dataselect.errors",
     "Design": "dataselect.api.design",
+    "Examination": "dataselect.api.doctor",
     "InputError": "dataselect.errors",
     "ItemsView": "dataselect.api.view",
     "Manifest": "dataselect.config.manifest",
@@ -65,6 +68,7 @@ _MODULES = {
     "agree": "dataselect.api.agreement",
     "calibrate": "dataselect.api.calibrate",
     "design": "dataselect.api.design",
+    "doctor": "dataselect.api.doctor",
     "fit_mixture": "dataselect.api.mixture",
     "fit_transfer": "dataselect.api.transfer",
     "init": "dataselect.api.project",
@@ -85,6 +89,7 @@ __all__ = [
     "Calibration",
     "DataselectError",
     "Design",
+    "Examination",
     "InputError",
     "ItemsView",
     "Manifest",
@@ -101,6 +106,7 @@ __all__ = [
     "agree",
     "calibrate",
     "design",
+    "doctor",
     "fit_mixture",
     "fit_transfer",
     "init",

@@ -36,7 +36,7 @@ from dataselect.stages.proxy_origins import section
 from dataselect.stages.work import StageRanking
 from dataselect.store import lock
 from dataselect.store.files import write_atomic
-from dataselect.wording import one_line, quoted
+from dataselect.wording import closest, one_line, quoted
 
 if TYPE_CHECKING:
     from dataselect.pipeline import Selection
@@ -157,7 +157,11 @@ def reading(folder: Path) -> Iterator[dict[str, Any]]:
             raise InputError(path, f"has schema {quoted(content['schema'])}", _AGAIN)
         yield content
     except OSError as error:
+        near = [each.parent.name for each in Path("reports").glob("*/report.json")]
+        meant = closest(folder.name, near)
         fix = "give a folder that `dataselect run` wrote"
+        if meant is not None and folder != Path("reports") / meant:
+            fix = f"did you mean {quoted(f'reports/{meant}')}?"
         raise InputError(path, f"cannot be read: {error.strerror}", fix) from None
     except (KeyError, TypeError, ValueError, AttributeError, LookupError) as error:
         problem = f"is no report of this version ({type(error).__name__}: {error})"
