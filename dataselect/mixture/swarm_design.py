@@ -1,0 +1,286 @@
+"""A swarm to be trained elsewhere: its runs, each a mixture and a seed.
+
+The design is that of a search's first round. With an earlier swarm its runs stay, the new ones all
+have some of each new source, and a removed source is in no new run. What earlier and new runs
+differ in besides (code, machines, how they were evaluated) would look like the effect of a new
+source, since all new runs have it and no earlier one does. So the first of the new runs repeats an
+earlier mixture: `mix fit` compares the two.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataselect.errors import InputError
+from dataselect.mixture.constraints import Limits
+from dataselect.mixture.design import designed_trials
+from dataselect.mixture.earlier_swarm import Earlier, repeatable
+from dataselect.mixture.swarm import FEWEST_RUNS
+from dataselect.mixture.swarm_file import Role
+from dataselect.mixture.trial import Trial, rounded
+from dataselect.units import format_count
+from dataselect.wording import quoted
+
+Array = NDArray[np.float64]
+
+_LEAST_OF_NEW = 0.005
+"""Smallest share of a new source in new runs, unless its bound is lower: earlier runs have none."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run of the swarm."""
+
+    name: str
+    """Its name, which no other run has."""
+    shares: tuple[float, ...]
+    """Shares of the tokens by source of the swarm; they sum to 1."""
+    seed: int | None
+    """Of its training; None: not known of an earlier run."""
+    role: Role
+    """What it is for."""
+    repeats: str | None = None
+    """The earlier run with the same mixture."""
+
+
+@dataclass(frozen=True)
+class SwarmDesign:
+    """The runs of a swarm, and what they were designed for."""
+
+    current: tuple[str, ...]
+    """Sources that new runs may have."""
+    removed: tuple[str, ...]
+    """Sources that only earlier runs have."""
+    added: tuple[str, ...]
+    """Sources that no earlier run has; empty without an earlier swarm."""
+    runs: tuple[PlannedRun, ...]
+    """Earlier ones first; shares are of `current` and then `removed`."""
+    prior: Array
+    """The mixture that the design is around, by source of `current`."""
+    limits: Limits
+    """Limits on new runs, on the sources of `current`."""
+    tokens: int | None
+    """Tokens that each run trains on; None where not given."""
+    rates: Array | None
+    """Epochs at a share of 1, (runs, sources); 0 where not known. None: of no run known."""
+    notes: tuple[str, ...]
+    """What the user should know."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All sources."""
+        return (*self.current, *self.removed)
+
+    @property
+    def shares(self) -> Array:
+        """Of all runs, (runs, sources)."""
+        return np.array([run.shares for run in self.runs])
+
+    @property
+    def new(self) -> tuple[PlannedRun, ...]:
+        """The runs that are to be trained."""
+        return tuple(run for run in self.runs if run.role != "earlier")
+
+
+def design_runs(
+    sources: Sequence[str],
+    limits: Limits,
+    count: int,
+    seed: int,
+    *,
+    replicates: int = 2,
+    tokens: int | None = None,
+    earlier: Earlier | None = None,
+) -> SwarmDesign:
+    """`count` new runs of mixtures of `sources` within limits, beside those of an earlier swarm.
+
+    InputError where they are too few, with the number that is needed.
+    """
+    notes: list[str] = []
+    prior = limits.prior
+    if prior is None:
+        prior = np.full(len(sources), 1 / len(sources))
+        notes.append("no prior and no tokens are given: the design is around equal shares")
+    prior = np.array(rounded(prior))
+    lower, upper = limits.feasible.lower, limits.feasible.upper
+    for name, share, low, high in zip(sources, prior, lower, upper, strict=True):
+        if not low - 1e-4 <= share <= high + 1e-4:
+            notes.append(f"{name}: the prior's {share:.3g} is outside its bounds, and trained so")
+    before = () if earlier is None else earlier.sources
+    removed = tuple(name for name in before if name not in sources)
+    added = tuple(name for name in sources if name not in before) if earlier is not None else ()
+    new = np.array([name in added for name in sources])
+    done = [] if earlier is None else _earlier_runs(earlier, sources, removed)
+    comparable = [run for run in done if not any(run.shares[len(sources) :])]
+    taken = [Trial(_rounded(run, sources), run.seed or 0) for run in comparable]
+    repeat = None if earlier is None else repeatable(earlier, sources)
+    if earlier is not None:
+        notes += _notes_on_reuse(earlier, added, removed, repeat)
+        have = sum(trial.shares == tuple(prior.tolist()) for trial in taken)
+        replicates = max(0, replicates - have)
+        if (prior[new] == 0).any():
+            replicates = 0
+            which = ", ".join(n for n, share in zip(sources, prior, strict=True) if share == 0)
+            notes.append(f"the prior has nothing of {which}, so no new run is of the prior")
+    replicates = min(replicates, count - (repeat is not None))
+    _check_count(count, len(sources), len(added), replicates, len(done), repeat is not None)
+    floor = np.where(new, np.minimum(_LEAST_OF_NEW, upper / 2), 0.0)
+    bounds = replace(limits.feasible, lower=np.maximum(lower, floor))
+    trials = designed_trials(
+        prior,
+        bounds,
+        count - (repeat is not None),
+        seed,
+        replicates=replicates,
+        taken=taken,
+    )
+    names = _names(count, [run.name for run in done])
+    none = (0.0,) * len(removed)
+    runs = list(done)
+    if repeat is not None:
+        again = done[repeat]
+        mixture = _rounded(again, sources)
+        used = [trial.seed for trial in taken if trial.shares == mixture]
+        free = next(i for i in range(len(used) + 1) if i not in used)
+        runs.append(PlannedRun(names.pop(0), again.shares, free, "repeat", again.name))
+    for i, (name, trial) in enumerate(zip(names, trials, strict=True)):
+        role: Role = "prior" if i < replicates else "designed"
+        runs.append(PlannedRun(name, (*trial.shares, *none), trial.seed, role))
+    rates, more = _rates(limits, tokens, len(sources), len(removed), count, earlier, sources)
+    columns = (*sources, *removed)
+    for j, name in enumerate(columns):
+        if not any(run.shares[j] > 0 for run in runs):
+            notes.append(f"{name} is in no run within its bounds, and left out")
+    return SwarmDesign(
+        tuple(sources),
+        removed,
+        added,
+        tuple(runs),
+        prior,
+        limits,
+        tokens,
+        rates,
+        (*notes, *more),
+    )
+
+
+def _rounded(run: PlannedRun, sources: Sequence[str]) -> tuple[float, ...]:
+    return rounded(np.array(run.shares[: len(sources)]))
+
+
+def _earlier_runs(
+    earlier: Earlier, sources: Sequence[str], removed: Sequence[str]
+) -> list[PlannedRun]:
+    place = {name: i for i, name in enumerate(earlier.sources)}
+    return [
+        PlannedRun(
+            name,
+            tuple(float(row[place[s]]) if s in place else 0.0 for s in (*sources, *removed)),
+            known,
+            "earlier",
+        )
+        for name, row, known in zip(earlier.runs, earlier.shares, earlier.seeds, strict=True)
+    ]
+
+
+def _notes_on_reuse(
+    earlier: Earlier, added: Sequence[str], removed: Sequence[str], repeat: int | None
+) -> list[str]:
+    notes = []
+    if earlier.record is None:
+        notes.append(
+            f"{earlier.path.name} does not say which text a name stood for: rename a source whose "
+            "text has changed since"
+        )
+    if removed:
+        notes.append(f"in no new run, and bounded at 0: {', '.join(removed)}")
+    if repeat is None:
+        notes.append(
+            "every earlier run has some of a removed source, so none is repeated: if new runs are "
+            "trained or evaluated differently, that looks like an effect of sources"
+        )
+    if not added:
+        notes.append("no source is new: the runs are more of the same swarm")
+    return notes
+
+
+def _check_count(
+    count: int, sources: int, added: int, replicates: int, earlier: int, repeat: bool
+) -> None:
+    """Raise InputError for too few runs."""
+    if not earlier:
+        needed = max(FEWEST_RUNS, sources + 2)
+        if count < needed:
+            raise InputError(
+                "--runs",
+                f"{count} are too few for {sources} sources",
+                f"give {needed} or more (better {3 * sources}), or fewer sources",
+            )
+        return
+    # What is new is a mixture of the new sources and of all others as one.
+    beside = max(0, replicates - 1) + repeat
+    needed = max(added + 2 + beside if added else 1 + repeat, sources + 2 - earlier)
+    needed = max(needed, FEWEST_RUNS - earlier)
+    if count < needed:
+        raise InputError(
+            "--runs",
+            f"{count} are too few for {added} new of {sources} sources beside {earlier} earlier "
+            "runs",
+            f"give {needed} or more"
+            + (f" (better {3 * (added + 1) + beside}; {beside} repeat a mixture)" if added else ""),
+        )
+
+
+def _names(count: int, taken: Sequence[str]) -> list[str]:
+    names: list[str] = []
+    number = len(taken)
+    width = max(3, len(str(len(taken) + count)))
+    while len(names) < count:
+        number += 1
+        name = f"run-{number:0{width}}"
+        if name not in taken:
+            names.append(name)
+    return names
+
+
+def _rates(
+    limits: Limits,
+    tokens: int | None,
+    sources: int,
+    removed: int,
+    count: int,
+    earlier: Earlier | None,
+    names: Sequence[str],
+) -> tuple[Array | None, list[str]]:
+    """Epochs at a share of 1, (runs, all sources), and notes."""
+    own = np.zeros(sources) if tokens is None else np.nan_to_num(tokens / limits.tokens)
+    new = np.tile(np.concatenate([own, np.zeros(removed)]), (count, 1))
+    known = bool(own.any())
+    if earlier is None:
+        return (new if known else None), []
+    record = earlier.record
+    if record is not None and None not in (record.tokens, tokens) and record.tokens != tokens:
+        raise InputError(
+            "--tokens",
+            f"runs of {earlier.path} train on {format_count(record.tokens or 0)} tokens, and these "
+            f"on {format_count(tokens or 0)}",
+            "runs of one swarm are of one length; give the same, or design a new swarm",
+        )
+    if earlier.rates is None:
+        if known:
+            return None, [
+                f"epochs of the runs of {earlier.path.name} are not known, so none are written"
+            ]
+        return None, []
+    place = {name: i for i, name in enumerate(earlier.sources)}
+    old = np.zeros((len(earlier.runs), sources + removed))
+    columns = [*names, *(name for name in earlier.sources if name not in names)]
+    for j, name in enumerate(columns):
+        if name in place:
+            old[:, j] = earlier.rates[:, place[name]]
+    if not known:
+        which = quoted("--tokens") if tokens is None else "tokens of sources"
+        return None, [f"without {which} the epochs of new runs are not known, so none are written"]
+    return np.vstack([old, new]), []
