@@ -1,18 +1,18 @@
-"""Results files of a swarm's runs as a table of metrics: a row for each run, a column for each task.
+"""Results files of a swarm's runs as a table of metrics: a row for each run, a column for a task.
 
 A folder holds the files of all runs, each below a folder with its run's name
 (`run-001/**/results_*.json`, or `*metrics.json` of OLMES). Every task counts that at least half of
 the runs have, but not the members of a group that has metrics itself. Of a task's metrics one is
-taken, the same for all runs: an accuracy as in a calibration, or where lower is better bits per byte
-or a perplexity. Runs that were evaluated differently are refused.
+taken, the same for all runs: an accuracy as in a calibration, or where lower is better bits per
+byte or a perplexity. Runs that were evaluated differently are refused.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataselect.calibration.conditions import Conditions, check_alike
+from dataselect.calibration.conditions import check_alike
 from dataselect.calibration.results_file import METRICS, Results, accuracy_of, read_results
 from dataselect.errors import InputError
 from dataselect.wording import natural, quoted
@@ -48,62 +48,76 @@ def read_swarm_results(folder: Path, runs: Iterable[str], lower_is_better: bool)
     runs that were evaluated differently, and a folder without results of any run.
     """
     files, notes = _find(folder, set(runs))
-    usual = _LOSSES if lower_is_better else METRICS
-    value: Callable[[Results, str, str], float | None] = _loss if lower_is_better else _accuracy
-    having: dict[str, Counter[str]] = {}
-    for results in files.values():
-        members = {task for file in results for task in file.in_groups}
-        for task in dict.fromkeys(task for file in results for task in file.tasks):
-            if task not in members:
-                present = {name for file in results for name in file.metrics(task)}
-                having.setdefault(task, Counter()).update(m for m in usual if m in present)
-    # Counter.most_common keeps the order of first appearance among equals, which is not ours.
-    metric_of = {
-        task: max((m for m in usual if m in counts), key=lambda m, c=counts: c[m])
-        for task, counts in sorted(having.items())
-        if 2 * max(counts.values(), default=0) >= len(files)
-    }
-    if not metric_of:
-        listed = ", ".join(sorted(having)[:_SHOWN])
-        what = "that is better when lower" if lower_is_better else "that is an accuracy"
-        raise InputError(
-            folder,
-            f"half of its {len(files)} runs have no task with a metric {what} (tasks: {listed})",
-            "leave out --lower-is-better"
-            if lower_is_better
-            else "give --lower-is-better, or a table of metrics",
-        )
-    rare = [task for task in having if task not in metric_of]
+    metric_of, rare = _metrics(folder, files, lower_is_better)
     if rare:
         notes.append(f"tasks that fewer than half of the runs have, left out: {_few(rare)}")
     values: dict[str, dict[str, float]] = {run: {} for run in files}
     same: dict[str, list[str]] = {}
-    for task, metric in metric_of.items():
-        conditions: list[Conditions] = []
-        for run, results in files.items():
-            found: dict[float, Path] = {}
-            for file in results:
-                number = value(file, task, metric)
-                if number is not None:
-                    found.setdefault(number, file.path)
-                    conditions.append(file.measured_with((task,), metric))
-            if len(found) > 1:
-                (one, there), (two, here) = list(found.items())[:2]
-                raise InputError(
-                    here,
-                    f"it says {two:g} for {task} of {run}, and {there.name} says {one:g}",
-                    "leave one of the files out",
-                )
-            if found:
-                values[run][task] = next(iter(found))
-        for note in check_alike(task, conditions):
-            same.setdefault(note.removeprefix(f"{task}: "), []).append(task)
     by_metric: dict[str, list[str]] = {}
     for task, metric in metric_of.items():
+        having: list[Results] = []
+        for run, results in files.items():
+            there = [file for file in results if _value(file, task, metric) is not None]
+            if there:
+                values[run][task] = _only_value(run, there, task, metric)
+            having += there
+        for note in check_alike(task, [f.measured_with((task,), metric) for f in having]):
+            same.setdefault(note.removeprefix(f"{task}: "), []).append(task)
         by_metric.setdefault(metric, []).append(task)
     notes += [f"{quoted(metric)} of {_few(tasks)}" for metric, tasks in by_metric.items()]
     notes += [f"{_few(tasks)}: {note}" for note, tasks in same.items()]
     return SwarmResults(values, tuple(metric_of), tuple(notes))
+
+
+def _metrics(
+    folder: Path, files: Mapping[str, Sequence[Results]], lower_is_better: bool
+) -> tuple[dict[str, str], list[str]]:
+    """The metric of each task that counts, and the tasks that too few runs have."""
+    usual = _LOSSES if lower_is_better else METRICS
+    having: dict[str, Counter[str]] = {}
+    for results in files.values():
+        members = {task for file in results for task in file.in_groups}
+        for task in {task for file in results for task in file.tasks} - members:
+            present = {name for file in results for name in file.metrics(task)}
+            having.setdefault(task, Counter()).update(m for m in usual if m in present)
+    metric_of, rare = {}, []
+    for task, counts in sorted(having.items()):
+        most = max(counts.values(), default=0)
+        if 2 * most >= len(files):
+            metric_of[task] = next(metric for metric in usual if counts[metric] == most)
+        elif most:
+            rare.append(task)
+    if not metric_of:
+        what = "that is better when lower" if lower_is_better else "that is an accuracy"
+        other = "leave out --lower-is-better" if lower_is_better else "give --lower-is-better"
+        raise InputError(
+            folder,
+            f"half of its {len(files)} runs have no task with a metric {what} "
+            f"(tasks: {_few(sorted(having))})",
+            f"{other}, or a table of metrics",
+        )
+    return metric_of, rare
+
+
+def _only_value(run: str, files: Sequence[Results], task: str, metric: str) -> float:
+    """The value that all these files of a run have. Raises InputError where they differ."""
+    first = _value(files[0], task, metric)
+    assert first is not None, "files without it are left out before"
+    for file in files[1:]:
+        other = _value(file, task, metric)
+        if other != first:
+            raise InputError(
+                file.path,
+                f"it says {other:g} for {task} of {run}, and {files[0].path.name} says {first:g}",
+                "leave one of the files out",
+            )
+    return first
+
+
+def _value(file: Results, task: str, metric: str) -> float | None:
+    if metric in METRICS:
+        return accuracy_of(file, (task,), metric)
+    return file.metrics(task).get(metric)
 
 
 def _find(folder: Path, runs: set[str]) -> tuple[dict[str, list[Results]], list[str]]:
@@ -127,14 +141,6 @@ def _find(folder: Path, runs: set[str]) -> tuple[dict[str, list[Results]], list[
         )
     notes = [f"{folder.name}: of no run, left out: {_few(list(strangers))}"] if strangers else []
     return {run: found[run] for run in sorted(found, key=natural)}, notes
-
-
-def _accuracy(file: Results, task: str, metric: str) -> float | None:
-    return accuracy_of(file, (task,), metric)
-
-
-def _loss(file: Results, task: str, metric: str) -> float | None:
-    return file.metrics(task).get(metric)
 
 
 def _few(names: Sequence[str]) -> str:
