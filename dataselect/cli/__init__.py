@@ -18,6 +18,7 @@ from dataselect.cli.design import design
 from dataselect.cli.fit import fit
 from dataselect.cli.mix import mix_app
 from dataselect.cli.mix_search import SearchByDefault, search
+from dataselect.cli.mix_swarm import swarm
 from dataselect.cli.plain_numbers import PlainNumbers
 from dataselect.cli.predict import predict
 from dataselect.cli.report import report
@@ -64,6 +65,7 @@ for command in _TRACES:
     traces_app.command(cls=PlainNumbers)(command)
 app.add_typer(traces_app)
 mix_app.command(cls=PlainNumbers)(search)
+mix_app.command(cls=PlainNumbers)(swarm)
 app.add_typer(
     mix_app,
     cls=SearchByDefault,

@@ -121,8 +121,13 @@ def export_all(
     target_tokens: int | None,
     seed: int,
     files: Sequence[str] | None = None,
+    *,
+    length: str = "'target_tokens'",
 ) -> tuple[dict[str, str], list[str]]:
-    """Text by file name, and notes on the files for the user; `files` names some of them."""
+    """Text by file name, and notes on the files for the user.
+
+    `files` names some of them; `length` is what gives the target's tokens, in the notes.
+    """
     chosen = list(EXPORTS) if files is None else list(files)
     notes = []
     if any(each.paths == (each.name,) for each in sources):
@@ -136,7 +141,7 @@ def export_all(
     if unknown and "olmo-core.yaml" in chosen:
         notes.append(
             "olmo-core.yaml assumes that every source is read at most once; give 'tokens' of every "
-            "source and 'target_tokens'"
+            f"source and {length}"
         )
     return {name: EXPORTS[name](sources, target_tokens, seed) for name in chosen}, notes
 

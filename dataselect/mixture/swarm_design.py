@@ -9,6 +9,7 @@ earlier mixture: `mix fit` compares the two.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +88,7 @@ class SwarmDesign:
 def design_runs(
     sources: Sequence[str],
     limits: Limits,
-    count: int,
+    count: int | None,
     seed: int,
     *,
     replicates: int = 2,
@@ -96,18 +97,12 @@ def design_runs(
 ) -> SwarmDesign:
     """`count` new runs of mixtures of `sources` within limits, beside those of an earlier swarm.
 
-    InputError where they are too few, with the number that is needed.
+    By default as many as predict well. InputError where they are too few, with the number that is
+    needed.
     """
     notes: list[str] = []
-    prior = limits.prior
-    if prior is None:
-        prior = np.full(len(sources), 1 / len(sources))
-        notes.append("no prior and no tokens are given: the design is around equal shares")
-    prior = np.array(rounded(prior))
-    lower, upper = limits.feasible.lower, limits.feasible.upper
-    for name, share, low, high in zip(sources, prior, lower, upper, strict=True):
-        if not low - 1e-4 <= share <= high + 1e-4:
-            notes.append(f"{name}: the prior's {share:.3g} is outside its bounds, and trained so")
+    prior = _prior(sources, limits, notes)
+    upper = limits.feasible.upper
     before = () if earlier is None else earlier.sources
     removed = tuple(name for name in before if name not in sources)
     added = tuple(name for name in sources if name not in before) if earlier is not None else ()
@@ -124,10 +119,17 @@ def design_runs(
             replicates = 0
             which = ", ".join(n for n, share in zip(sources, prior, strict=True) if share == 0)
             notes.append(f"the prior has nothing of {which}, so no new run is of the prior")
+    beside = max(0, replicates - 1) + (repeat is not None)
+    least, better = _counts(len(sources), len(added), len(done), beside)
+    count = better if count is None else count
+    if count < least:
+        _too_few(count, least, better, len(sources), len(added), len(done))
+    if count < better:
+        notes.append(f"{count} runs are few; {better} or more predict better")
     replicates = min(replicates, count - (repeat is not None))
-    _check_count(count, len(sources), len(added), replicates, len(done), repeat is not None)
     floor = np.where(new, np.minimum(_LEAST_OF_NEW, upper / 2), 0.0)
-    bounds = replace(limits.feasible, lower=np.maximum(lower, floor))
+    bounds = limits.feasible
+    bounds = replace(bounds, lower=np.maximum(bounds.lower, floor))
     trials = designed_trials(
         prior,
         bounds,
@@ -149,10 +151,11 @@ def design_runs(
         role: Role = "prior" if i < replicates else "designed"
         runs.append(PlannedRun(name, (*trial.shares, *none), trial.seed, role))
     rates, more = _rates(limits, tokens, len(sources), len(removed), count, earlier, sources)
-    columns = (*sources, *removed)
-    for j, name in enumerate(columns):
-        if not any(run.shares[j] > 0 for run in runs):
-            notes.append(f"{name} is in no run within its bounds, and left out")
+    notes += [
+        f"{name} is in no run within its bounds, and left out"
+        for j, name in enumerate((*sources, *removed))
+        if not any(run.shares[j] > 0 for run in runs)
+    ]
     return SwarmDesign(
         tuple(sources),
         removed,
@@ -164,6 +167,20 @@ def design_runs(
         rates,
         (*notes, *more),
     )
+
+
+def _prior(sources: Sequence[str], limits: Limits, notes: list[str]) -> Array:
+    """The mixture to design around, in whole ten-thousandths."""
+    given = limits.prior
+    if given is None:
+        given = np.full(len(sources), 1 / len(sources))
+        notes.append("no prior and no tokens are given: the design is around equal shares")
+    prior = np.array(rounded(given))
+    bounds = limits.feasible
+    for name, share, low, high in zip(sources, prior, bounds.lower, bounds.upper, strict=True):
+        if not low - 1e-4 <= share <= high + 1e-4:
+            notes.append(f"{name}: the prior's {share:.3g} is outside its bounds, and trained so")
+    return prior
 
 
 def _rounded(run: PlannedRun, sources: Sequence[str]) -> tuple[float, ...]:
@@ -206,31 +223,25 @@ def _notes_on_reuse(
     return notes
 
 
-def _check_count(
-    count: int, sources: int, added: int, replicates: int, earlier: int, repeat: bool
-) -> None:
-    """Raise InputError for too few runs."""
+def _counts(sources: int, added: int, earlier: int, beside: int) -> tuple[int, int]:
+    """Fewest new runs, and how many predict well; `beside` of them repeat a mixture."""
+    fewest = max(FEWEST_RUNS, sources + 2) - earlier
     if not earlier:
-        needed = max(FEWEST_RUNS, sources + 2)
-        if count < needed:
-            raise InputError(
-                "--runs",
-                f"{count} are too few for {sources} sources",
-                f"give {needed} or more (better {3 * sources}), or fewer sources",
-            )
-        return
+        return fewest, max(fewest, 3 * sources)
     # What is new is a mixture of the new sources and of all others as one.
-    beside = max(0, replicates - 1) + repeat
-    needed = max(added + 2 + beside if added else 1 + repeat, sources + 2 - earlier)
-    needed = max(needed, FEWEST_RUNS - earlier)
-    if count < needed:
-        raise InputError(
-            "--runs",
-            f"{count} are too few for {added} new of {sources} sources beside {earlier} earlier "
-            "runs",
-            f"give {needed} or more"
-            + (f" (better {3 * (added + 1) + beside}; {beside} repeat a mixture)" if added else ""),
-        )
+    least = max(1, fewest, added + 2 + beside if added else 1)
+    return least, max(least, 3 * (added + 1) + beside if added else 1)
+
+
+def _too_few(
+    count: int, least: int, better: int, sources: int, added: int, earlier: int
+) -> NoReturn:
+    of = f"{added} new of {sources} sources beside {earlier} earlier runs"
+    raise InputError(
+        "--runs",
+        f"{count} are too few for {of if earlier else f'{sources} sources'}",
+        f"give {least} or more (better {better})",
+    )
 
 
 def _names(count: int, taken: Sequence[str]) -> list[str]:

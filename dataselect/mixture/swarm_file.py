@@ -63,8 +63,10 @@ class SwarmRecord(_Part):
     """By text that is part of a mixture, where it is."""
     prior: dict[str, float]
     """The mixture that the design is around."""
-    constraints_sha256: str | None
-    """Of the file or mapping of constraints; None without one."""
+    constraints_sha256: str
+    """Of the limits and the prior that it was designed for, as `constraints.yaml` had them."""
+    ratios_sha256: str
+    """Of `ratios.csv`."""
     reuses: str | None
     """Name of the swarm that the earlier runs are from."""
     export: list[str]
