@@ -93,7 +93,8 @@ def study(world: str, seed: int) -> dict[str, dict[str, float]]:
 
     def run(shares: Array, columns: list[str], shift: float = 0.0) -> Array:
         noise = NOISE * spread * rng.standard_normal((len(shares), METRICS))
-        return costs(widened(shares, columns, names)) + noise + shift * spread
+        found: Array = costs(widened(shares, columns, names)) + noise + shift * spread
+        return found
 
     def lost(shares: Array, columns: list[str]) -> float:
         whole = widened(shares[None], columns, names)
