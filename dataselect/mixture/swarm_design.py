@@ -108,8 +108,7 @@ def design_runs(
     added = tuple(name for name in sources if name not in before) if earlier is not None else ()
     new = np.array([name in added for name in sources])
     done = [] if earlier is None else _earlier_runs(earlier, sources, removed)
-    comparable = [run for run in done if not any(run.shares[len(sources) :])]
-    taken = [Trial(_rounded(run, sources), run.seed or 0) for run in comparable]
+    taken = _taken(done, sources)
     repeat = None if earlier is None else repeatable(earlier, sources)
     if earlier is not None:
         notes += _notes_on_reuse(earlier, added, removed, repeat)
@@ -181,6 +180,18 @@ def _prior(sources: Sequence[str], limits: Limits, notes: list[str]) -> Array:
         if not low - 1e-4 <= share <= high + 1e-4:
             notes.append(f"{name}: the prior's {share:.3g} is outside its bounds, and trained so")
     return prior
+
+
+def _taken(done: Sequence[PlannedRun], sources: Sequence[str]) -> list[Trial]:
+    """The earlier runs of mixtures of these sources; where a seed is not known, it is any."""
+    taken: list[Trial] = []
+    for run in done:
+        if any(run.shares[len(sources) :]):
+            continue
+        shares = _rounded(run, sources)
+        among = sum(trial.shares == shares for trial in taken)
+        taken.append(Trial(shares, among if run.seed is None else run.seed))
+    return taken
 
 
 def _rounded(run: PlannedRun, sources: Sequence[str]) -> tuple[float, ...]:
