@@ -17,8 +17,8 @@ interactions of pairs, which they do not. Noise is a tenth of each metric's spre
 With `shifted` the new runs are of another machine or code: every metric is worse by half of its
 spread, which hits reuse alone; `noticed` is how often the repeated run says so.
 
-Lost is the share of the way from the prior to the best mixture that is missed, without noise: 0 is
-the best mixture, 1 the prior. Writes `reuse.json` here.
+Lost is the share of the way from a random mixture (their mean) to the best one that is missed,
+without noise: 0 is the best mixture, 1 no better than drawing one. Writes `reuse.json` here.
 """
 
 import argparse
@@ -69,7 +69,8 @@ def main() -> None:
                 "numpy": np.__version__,
                 "scipy": scipy.__version__,
             },
-            "sources": [OLD, ADDED],
+            "old_sources": OLD,
+            "added_sources": ADDED,
             "earlier_runs": EARLIER,
             "seeds": seed + 1,
             "cpu_seconds": round(time.process_time() - began),
@@ -89,7 +90,8 @@ def study(world: str, seed: int) -> dict[str, dict[str, float]]:
     costs = truth(rng, world)
     prior = rng.dirichlet(np.full(OLD + ADDED, 3.0))
     best = optimum(costs, rng)
-    spread = costs(rng.dirichlet(np.ones(OLD + ADDED), 2_000)).std(axis=0)
+    random = costs(rng.dirichlet(np.ones(OLD + ADDED), 2_000))
+    spread = random.std(axis=0)
 
     def run(shares: Array, columns: list[str], shift: float = 0.0) -> Array:
         noise = NOISE * spread * rng.standard_normal((len(shares), METRICS))
@@ -98,8 +100,8 @@ def study(world: str, seed: int) -> dict[str, dict[str, float]]:
 
     def lost(shares: Array, columns: list[str]) -> float:
         whole = widened(shares[None], columns, names)
-        at, least, start = (float(costs(w).mean()) for w in (whole, best[None], prior[None]))
-        return (at - least) / (start - least)
+        at, least = (float(costs(w).mean()) for w in (whole, best[None]))
+        return (at - least) / (float(random.mean()) - least)
 
     first_prior = prior[:OLD] / prior[:OLD].sum()
     first = designed(old, first_prior, EARLIER, seed)
@@ -110,7 +112,8 @@ def study(world: str, seed: int) -> dict[str, dict[str, float]]:
     )
     found: dict[str, dict[str, float]] = {}
     for count in NEW:
-        row = {"stay": lost(stayed, old), "prior": 1.0, "uniform": lost(uniform(), names)}
+        row = {"stay": lost(stayed, old), "prior": lost(prior, names)}
+        row["uniform"] = lost(uniform(), names)
         new = design_runs(names, with_prior(names, prior), count, seed, earlier=earlier)
         shares = new.shares
         fresh = shares[EARLIER:]
@@ -195,6 +198,7 @@ def uniform() -> Array:
 def summary(values: list[float]) -> dict[str, float]:
     return {
         "mean": round(float(np.mean(values)), 4),
+        "median": round(float(np.median(values)), 4),
         "lowest": round(float(np.min(values)), 4),
         "highest": round(float(np.max(values)), 4),
     }

@@ -26,11 +26,15 @@ def swarm(
     ] = None,
     sources: Annotated[
         list[str] | None,
-        typer.Option("--sources", help="Sources to mix, as a,b; repeatable. [all texts]"),
+        typer.Option(
+            "--sources", metavar="NAMES", help="Sources to mix, as a,b. Repeatable. [all texts]"
+        ),
     ] = None,
     export: Annotated[
         list[str] | None,
-        typer.Option("--export", help="Trainers to write for, as a,b; repeatable. [weights]"),
+        typer.Option(
+            "--export", metavar="NAMES", help="Trainers to write for, as a,b. Repeatable. [weights]"
+        ),
     ] = None,
     tokens: Annotated[
         str | None, typer.Option("--tokens", help="Tokens that each run trains on, such as 5B.")
