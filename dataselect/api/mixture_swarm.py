@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dataselect._version import __version__
-from dataselect.api.arguments import as_amount, as_count, as_path, require_one_of, several
+from dataselect.api.arguments import as_amount, as_count, as_flag, as_path, require_one_of, several
 from dataselect.api.result import Result
 from dataselect.api.table_options import FilePath, python_call
 from dataselect.config.manifest import Manifest, load_manifest
@@ -142,6 +142,7 @@ def design_swarm(
     constraints: FilePath | Mapping[str, Any] | None = None,
     sources: Sequence[str] | None = None,
     tokens: int | str | None = None,
+    target_epochs: bool = False,
     replicates: int = 2,
     reuse: FilePath | None = None,
     export: str | Sequence[str] = "weights",
@@ -155,7 +156,9 @@ def design_swarm(
     `manifest` names the sources: its texts, of which nothing is read, and its mixtures of texts
     where `sources` names them. `runs` is how many to train (default: three for each source, with
     `reuse` for each new one and one more). `constraints` is what `propose_mixture` takes: bounds,
-    prior, tokens, parts. `tokens` is what each run trains on, a number or a text such as "5B". The
+    prior, tokens, parts. `tokens` is what each run trains on, a number or a text such as "5B". With
+    `target_epochs` the README says how much of each text to train on, so that runs read texts as
+    often as the target. The
     first `replicates` runs are of the prior, with different seeds. `reuse` is an earlier swarm (its
     folder, or a ratios.csv) whose runs stay: new ones all have some of each new source. `export`
     names trainers: olmo-core, megatron, nanotron, streaming, streaming-tokens, datasets,
@@ -193,7 +196,14 @@ def design_swarm(
     limits = _limits(found, loaded, earlier)
     names = list(found.recorded)
     designed = design_runs(
-        names, limits, count, seed, replicates=replicates, tokens=length, earlier=earlier
+        names,
+        limits,
+        count,
+        seed,
+        replicates=replicates,
+        tokens=length,
+        target_epochs=as_flag("--target-epochs", target_epochs),
+        earlier=earlier,
     )
     return _swarm(designed, found, trainers, seed, by, earlier)
 
@@ -228,7 +238,7 @@ def _swarm(
     command: str,
     earlier: Earlier | None,
 ) -> MixtureSwarm:
-    limits, n = design.limits, len(design.current)
+    limits, n = design.run_limits, len(design.current)
     names = [file for trainer in trainers for file in BY_NAME[trainer]]
     exported: dict[str, str] = {}
     notes: dict[str, None] = {}
@@ -250,6 +260,7 @@ def _swarm(
         command=command,
         seed=seed,
         tokens=design.tokens,
+        kept=design.kept,
         sources=_recorded(design, found, earlier),
         texts={name: dict(text) for name, text in found.texts.items()},
         prior=dict(zip(design.current, design.prior.tolist(), strict=True)),

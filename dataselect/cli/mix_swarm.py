@@ -39,6 +39,12 @@ def swarm(
     tokens: Annotated[
         str | None, typer.Option("--tokens", help="Tokens that each run trains on, such as 5B.")
     ] = None,
+    target_epochs: Annotated[
+        bool,
+        typer.Option(
+            "--target-epochs", help="Cut texts so that runs read them as often as the target."
+        ),
+    ] = False,
     replicates: Annotated[
         int, typer.Option("--replicates", min=0, help="Runs of the prior, with different seeds.")
     ] = 2,
@@ -65,6 +71,7 @@ def swarm(
             constraints=constraints,
             sources=_listed(sources),
             tokens=tokens,
+            target_epochs=target_epochs,
             replicates=replicates,
             reuse=reuse,
             export=_listed(export) or "weights",

@@ -14,7 +14,7 @@ from scipy.stats import t
 from dataselect.mixture.model import MixtureModel
 from dataselect.wording import quoted
 
-_FALSE_ALARMS = 0.01
+_FALSE_ALARMS = 0.05
 """Share of comparisons without any difference that are called one."""
 _INDEPENDENT = 4
 """Metrics of one run share its luck: at most so many count as measurements of their own."""
@@ -40,8 +40,8 @@ def notes_on_repeats(model: MixtureModel, repeats: Mapping[str, str]) -> list[st
         if away[k] > bound:
             notes.append(
                 f"{new} repeats {old} and differs by more than seeds do: {quoted(swarm.metrics[k])}"
-                f" {here[k]:.4g} against {there[k]:.4g}; earlier and new runs were not trained or "
-                "evaluated alike, so do not join them"
+                f" {here[k]:.4g} against {there[k]:.4g}; were earlier and new runs trained and "
+                "evaluated alike? If not, do not join them"
             )
         else:
             notes.append(f"{new} repeats {old} of the earlier swarm: no difference beyond seeds")

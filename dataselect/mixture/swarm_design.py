@@ -19,10 +19,9 @@ from dataselect.mixture.constraints import Limits
 from dataselect.mixture.design import designed_trials
 from dataselect.mixture.earlier_swarm import Earlier, repeatable
 from dataselect.mixture.swarm import FEWEST_RUNS
+from dataselect.mixture.swarm_epochs import all_rates, new_rates, notes_on_target, share_to_keep
 from dataselect.mixture.swarm_file import Role
 from dataselect.mixture.trial import Trial, rounded
-from dataselect.units import format_count
-from dataselect.wording import quoted
 
 Array = NDArray[np.float64]
 
@@ -64,6 +63,8 @@ class SwarmDesign:
     """Limits on new runs, on the sources of `current`."""
     tokens: int | None
     """Tokens that each run trains on; None where not given."""
+    kept: float | None
+    """The part of every text that runs are trained on; None: all of it."""
     rates: Array | None
     """Epochs at a share of 1, (runs, sources); 0 where not known. None: of no run known."""
     notes: tuple[str, ...]
@@ -80,6 +81,17 @@ class SwarmDesign:
         return np.array([run.shares for run in self.runs])
 
     @property
+    def run_limits(self) -> Limits:
+        """The limits with the tokens of the texts that runs are trained on."""
+        if self.kept is None:
+            return self.limits
+        texts = {
+            name: replace(text, tokens=text.tokens * self.kept)
+            for name, text in self.limits.texts.items()
+        }
+        return replace(self.limits, tokens=self.limits.tokens * self.kept, texts=texts)
+
+    @property
     def new(self) -> tuple[PlannedRun, ...]:
         """The runs that are to be trained."""
         return tuple(run for run in self.runs if run.role != "earlier")
@@ -93,14 +105,16 @@ def design_runs(
     *,
     replicates: int = 2,
     tokens: int | None = None,
+    target_epochs: bool = False,
     earlier: Earlier | None = None,
 ) -> SwarmDesign:
     """`count` new runs of mixtures of `sources` within limits, beside those of an earlier swarm.
 
-    By default as many as predict well. InputError where they are too few, with the number that is
-    needed.
+    By default as many as predict well. With `target_epochs` texts are cut so that runs read them
+    as often as the target. InputError where the runs are too few, with the number that is needed.
     """
     notes: list[str] = []
+    kept = share_to_keep(limits, tokens, sources) if target_epochs else None
     prior = _prior(sources, limits, notes)
     upper = limits.feasible.upper
     before = () if earlier is None else earlier.sources
@@ -116,7 +130,7 @@ def design_runs(
         replicates = max(0, replicates - have)
         if (prior[new] == 0).any():
             replicates = 0
-            which = ", ".join(n for n, share in zip(sources, prior, strict=True) if share == 0)
+            which = ", ".join(np.array(sources)[new & (prior == 0)])
             notes.append(f"the prior has nothing of {which}, so no new run is of the prior")
     beside = max(0, replicates - 1) + (repeat is not None)
     least, better = _counts(len(sources), len(added), len(done), beside)
@@ -127,8 +141,11 @@ def design_runs(
         notes.append(f"{count} runs are few; {better} or more predict better")
     replicates = min(replicates, count - (repeat is not None))
     floor = np.where(new, np.minimum(_LEAST_OF_NEW, upper / 2), 0.0)
-    bounds = limits.feasible
-    bounds = replace(bounds, lower=np.maximum(bounds.lower, floor))
+    lower = np.maximum(limits.feasible.lower, floor)
+    if lower.sum() > 1:
+        which = f"the least weights leave nothing for {', '.join(added)}"
+        raise InputError("--reuse", which, "lower 'min' or 'weight' in the constraints")
+    bounds = replace(limits.feasible, lower=lower)
     trials = designed_trials(
         prior,
         bounds,
@@ -137,19 +154,15 @@ def design_runs(
         replicates=replicates,
         taken=taken,
     )
-    names = _names(count, [run.name for run in done])
-    none = (0.0,) * len(removed)
-    runs = list(done)
-    if repeat is not None:
-        again = done[repeat]
-        mixture = _rounded(again, sources)
-        used = [trial.seed for trial in taken if trial.shares == mixture]
-        free = next(i for i in range(len(used) + 1) if i not in used)
-        runs.append(PlannedRun(names.pop(0), again.shares, free, "repeat", again.name))
-    for i, (name, trial) in enumerate(zip(names, trials, strict=True)):
-        role: Role = "prior" if i < replicates else "designed"
-        runs.append(PlannedRun(name, (*trial.shares, *none), trial.seed, role))
-    rates, more = _rates(limits, tokens, len(sources), len(removed), count, earlier, sources)
+    runs = [*done, *_new_runs(trials, replicates, done, repeat, taken, sources)]
+    each = new_rates(limits, tokens, kept)
+    rates = np.tile(each, (count, 1)) if each.any() else None
+    if earlier is not None:
+        rates, more = all_rates(each, count, earlier, tokens, (*sources, *removed))
+        notes += more
+    if kept is None:
+        mixtures = np.array([trial.shares for trial in trials])
+        notes += notes_on_target(limits, each, mixtures, sources)
     notes += [
         f"{name} is in no run within its bounds, and left out"
         for j, name in enumerate((*sources, *removed))
@@ -163,9 +176,34 @@ def design_runs(
         prior,
         limits,
         tokens,
+        kept,
         rates,
-        (*notes, *more),
+        tuple(notes),
     )
+
+
+def _new_runs(
+    trials: Sequence[Trial],
+    replicates: int,
+    done: Sequence[PlannedRun],
+    repeat: int | None,
+    taken: Sequence[Trial],
+    sources: Sequence[str],
+) -> list[PlannedRun]:
+    """The trials as runs, the first `replicates` of the prior, after one that repeats another."""
+    names = _names(len(trials) + (repeat is not None), [run.name for run in done])
+    runs = []
+    if repeat is not None:
+        again = done[repeat]
+        mixture = _rounded(again, sources)
+        used = [trial.seed for trial in taken if trial.shares == mixture]
+        free = next(i for i in range(len(used) + 1) if i not in used)
+        runs.append(PlannedRun(names.pop(0), again.shares, free, "repeat", again.name))
+    none = (0.0,) * (len(done[0].shares) - len(sources) if done else 0)
+    for i, (name, trial) in enumerate(zip(names, trials, strict=True)):
+        role: Role = "prior" if i < replicates else "designed"
+        runs.append(PlannedRun(name, (*trial.shares, *none), trial.seed, role))
+    return runs
 
 
 def _prior(sources: Sequence[str], limits: Limits, notes: list[str]) -> Array:
@@ -265,44 +303,3 @@ def _names(count: int, taken: Sequence[str]) -> list[str]:
         if name not in taken:
             names.append(name)
     return names
-
-
-def _rates(
-    limits: Limits,
-    tokens: int | None,
-    sources: int,
-    removed: int,
-    count: int,
-    earlier: Earlier | None,
-    names: Sequence[str],
-) -> tuple[Array | None, list[str]]:
-    """Epochs at a share of 1, (runs, all sources), and notes."""
-    own = np.zeros(sources) if tokens is None else np.nan_to_num(tokens / limits.tokens)
-    new = np.tile(np.concatenate([own, np.zeros(removed)]), (count, 1))
-    known = bool(own.any())
-    if earlier is None:
-        return (new if known else None), []
-    record = earlier.record
-    if record is not None and None not in (record.tokens, tokens) and record.tokens != tokens:
-        raise InputError(
-            "--tokens",
-            f"runs of {earlier.path} train on {format_count(record.tokens or 0)} tokens, and these "
-            f"on {format_count(tokens or 0)}",
-            "runs of one swarm are of one length; give the same, or design a new swarm",
-        )
-    if earlier.rates is None:
-        if known:
-            return None, [
-                f"epochs of the runs of {earlier.path.name} are not known, so none are written"
-            ]
-        return None, []
-    place = {name: i for i, name in enumerate(earlier.sources)}
-    old = np.zeros((len(earlier.runs), sources + removed))
-    columns = [*names, *(name for name in earlier.sources if name not in names)]
-    for j, name in enumerate(columns):
-        if name in place:
-            old[:, j] = earlier.rates[:, place[name]]
-    if not known:
-        which = quoted("--tokens") if tokens is None else "tokens of sources"
-        return None, [f"without {which} the epochs of new runs are not known, so none are written"]
-    return np.vstack([old, new]), []

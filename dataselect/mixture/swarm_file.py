@@ -57,6 +57,8 @@ class SwarmRecord(_Part):
     """Of the design."""
     tokens: int | None
     """Tokens that each run trains on; None where not given."""
+    kept: float | None
+    """The part of every text that runs are trained on; None: all of it."""
     sources: dict[str, RecordedSource]
     """By name, in the order of the columns."""
     texts: dict[str, dict[str, Any]]

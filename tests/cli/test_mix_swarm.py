@@ -340,6 +340,30 @@ def test_a_mixture_of_the_manifest_is_a_source_too_and_adds_to_its_parts(mix: Ru
     assert weights["code"] == pytest.approx(0.2 * row["most"])
 
 
+def test_runs_may_read_texts_as_often_as_the_target(mix: Run) -> None:
+    once = swarm(mix, "--runs", 9, "--tokens", "5B", out="once")
+    assert "the target would read" in " ".join(once.stdout.split())
+    given = ("--runs", 9, "--target-epochs", "--export", "olmo-core")
+    without = swarm(mix, *given)
+    assert without.stderr == (
+        "error: --target-epochs: the tokens of a run are not known; give --tokens\n"
+    )
+    made = swarm(mix, *given, "--tokens", "5B")
+    assert made.exit_code == 0, made.output
+    assert "the target would read" not in " ".join(made.stdout.split())
+    # A tenth of 100B of the target's tokens are wiki, of which there are 10B.
+    assert float(rows("swarm/epochs.csv")[0]["wiki"]) == pytest.approx(1)
+    page = Path("swarm/README.md").read_text()
+    assert "| wiki | 10B | 500M |" in page
+    assert "| web | 300B" not in page, "it is longer than a run, even cut"
+    most = max(rows("swarm/ratios.csv"), key=lambda row: float(row["wiki"]))
+    olmo = YAML(typ="safe").load(Path(f"swarm/runs/{most['run']}/olmo-core.yaml").read_text())
+    repeats = {each["source_name"]: each["max_repetition_ratio"] for each in olmo["sources"]}
+    assert repeats["wiki"] == pytest.approx(10 * float(most["wiki"]), rel=0.002)
+    limits = YAML(typ="safe").load(Path("swarm/constraints.yaml").read_text())
+    assert limits["sources"]["wiki"]["tokens"] == 10**10
+
+
 def test_results_of_a_harness_by_run_are_metrics(mix: Run) -> None:
     assert swarm(mix, "--runs", 10).exit_code == 0
     ratios = rows("swarm/ratios.csv")

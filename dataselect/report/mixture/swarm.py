@@ -83,6 +83,7 @@ def swarm_readme(design: SwarmDesign, record: SwarmRecord, notes: Sequence[str])
         "code, and how the result is evaluated. Only the mixture and the seed differ: `runs.csv` "
         "has the seed of each run, for the model's first weights and the order of the data. Runs "
         "of one mixture have different ones, since they measure what a seed is worth.",
+        *_cut_lines(design),
         *_earlier_lines(design),
         *_files(record),
         "## Launch",
@@ -103,6 +104,30 @@ def swarm_readme(design: SwarmDesign, record: SwarmRecord, notes: Sequence[str])
         *(["## Notes", "\n".join(f"- {escape(note)}" for note in notes)] if notes else []),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _cut_lines(design: SwarmDesign) -> list[str]:
+    """How much of each text to train on, where runs read texts as often as the target."""
+    if design.kept is None or design.tokens is None:
+        return []
+    known = {name: text.tokens for name, text in design.limits.texts.items()}
+    for name, tokens in zip(design.current, design.limits.tokens.tolist(), strict=True):
+        if name not in design.limits.parts:
+            known[name] = tokens
+    rows = [
+        [escape(name), format_count(tokens), format_count(int(tokens * design.kept))]
+        for name, tokens in known.items()
+        if tokens * design.kept < design.tokens
+    ]
+    if not rows:
+        return []
+    return [
+        "## Cut the texts first",
+        "So that runs read scarce text as often as the target will, train on only so many tokens "
+        "of each: whole documents drawn at random, the same in every run. Others stay whole.",
+        table(["text", "has", "train on"], rows, " rr"),
+        "`epochs.csv` and the files for trainers are for the cut texts.",
+    ]
 
 
 def _earlier_lines(design: SwarmDesign) -> list[str]:
