@@ -154,16 +154,16 @@ def design_swarm(
         ds.design_swarm("candidates.yaml", runs=64, export="olmo-core").write("swarm")
 
     `manifest` names the sources: its texts, of which nothing is read, and its mixtures of texts
-    where `sources` names them. `runs` is how many to train (default: three for each source, with
-    `reuse` for each new one and one more). `constraints` is what `propose_mixture` takes: bounds,
-    prior, tokens, parts. `tokens` is what each run trains on, a number or a text such as "5B". With
+    where `sources` names them. `runs` is how many to train, by default three for each source, or
+    with `reuse` for what is new. `constraints` is what `propose_mixture` takes: bounds, prior,
+    tokens, parts. `tokens` is what each run trains on, a number or a text such as "5B". With
     `target_epochs` the README says how much of each text to train on, so that runs read texts as
-    often as the target. The
-    first `replicates` runs are of the prior, with different seeds. `reuse` is an earlier swarm (its
-    folder, or a ratios.csv) whose runs stay: new ones all have some of each new source. `export`
-    names trainers: olmo-core, megatron, nanotron, streaming, streaming-tokens, datasets,
-    torchtitan, levanter, litgpt, weights. `seed` is of the design. `command` is recorded in the
-    files (default: this call).
+    often as the target. The first `replicates` runs are of the prior, with different seeds. `reuse`
+    is an earlier swarm (its folder, or a ratios.csv) whose runs stay: new ones have some of each
+    new source, but for one that repeats an earlier mixture. `export` names trainers: olmo-core,
+    megatron, nanotron, streaming, streaming-tokens, datasets, torchtitan, levanter, litgpt, or
+    weights for anything. `seed` is of the design. `command` is recorded in the files (default: this
+    call).
 
     Raises InputError for an error in a file, with the place; for too few runs, with the number
     needed; for an unknown source or trainer; and where a name stands for another text than in the

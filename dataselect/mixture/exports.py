@@ -130,7 +130,8 @@ def export_all(
     """
     chosen = list(EXPORTS) if files is None else list(files)
     notes = []
-    if any(each.paths == (each.name,) for each in sources):
+    named = any(each.paths == (each.name,) for each in sources)
+    if named and not TRAINERS.keys().isdisjoint(chosen):
         notes.append("sources without 'path' are written by name in the trainers' files")
     if document_weights(sources) is None and not _BY_DOCUMENTS.isdisjoint(chosen):
         notes.append(

@@ -9,11 +9,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-Array = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class KnownText:
@@ -38,11 +33,8 @@ def tokens_of(parts: Mapping[str, float], texts: Mapping[str, KnownText]) -> flo
 
     `parts` sum to 1.
     """
-    return (
-        float(min(np.floor(texts[name].tokens / ratio) for name, ratio in parts.items()))
-        if all(not math.isnan(texts[name].tokens) for name in parts)
-        else math.nan
-    )
+    found = [texts[name].tokens / ratio for name, ratio in parts.items()]
+    return math.nan if any(map(math.isnan, found)) else min(found)
 
 
 def length_of(parts: Mapping[str, float], texts: Mapping[str, KnownText]) -> float:

@@ -57,7 +57,9 @@ def shares(row: dict[str, str]) -> dict[str, float]:
     return {name: float(cell) for name, cell in row.items() if name != "run"}
 
 
-def train(out: str, shift: float = 0.0, roles: tuple[str, ...] = ("prior", "designed", "repeat")):
+def train(
+    out: str, shift: float = 0.0, roles: tuple[str, ...] = ("prior", "designed", "repeat")
+) -> None:
     """A trainer: metrics of the runs by a known law with noise of its seed, as metrics.csv."""
     role = {row["run"]: row["role"] for row in rows(f"{out}/runs.csv")}
     lines = ["run,qa_loss,code_loss"]
