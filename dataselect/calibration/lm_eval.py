@@ -7,8 +7,8 @@ are chosen once for all files, so that a curve never mixes two metrics: the firs
 that the most checkpoints have. A note names the choice, what else there was, and how many files
 lack it. Files whose accuracies were measured differently are refused (`conditions`).
 
-Files written by `dataselect score --accuracy` have the same form; those of OLMES are read by
-`olmes`.
+Files written by `dataselect score --accuracy` have the same form. What a file of either harness
+holds is read by `results_file`.
 """
 
 import glob
