@@ -134,8 +134,7 @@ class Hosts:
             "exit": code,
             "seconds": round(time.monotonic() - began, 1),
             "trained": len(self.trained(host)),
-            "fetched_proxies": len(list((self.work / host / "store/artifacts/proxy").glob("*")))
-            - len(set(self.trained(host))),
+            "fetched_proxies": self.fetched(host),
             "ranking_equal": sha256 == self.reference if sha256 else None,
             "notes": [
                 line for line in output.splitlines() if line.startswith("note:") and "s3://" in line
@@ -154,10 +153,18 @@ class Hosts:
         began = time.monotonic()
         return self.end(what, host, self.start(host, store, **options), began)
 
+    def store(self, host: str) -> Path:
+        """The local folder of a host's store."""
+        return self.work / ("own" if host == "local" else f"{host}/store")
+
+    def fetched(self, host: str) -> int:
+        """How many proxies a host has that it did not train."""
+        there = list((self.store(host) / "artifacts" / "proxy").glob("*"))
+        return len(there) - len(set(self.trained(host)))
+
     def trained(self, host: str) -> list[str]:
         """Keys of the proxies that a host trained."""
-        own = self.work / ("own" if host == "local" else f"{host}/store")
-        ledger = own / "ledger.jsonl"
+        ledger = self.store(host) / "ledger.jsonl"
         lines = ledger.read_text().splitlines() if ledger.exists() else []
         records = [json.loads(line) for line in lines]
         return [r["key"] for r in records if r["kind"] == "proxy" and r["status"] == "done"]

@@ -63,6 +63,15 @@ class MixtureSwarm(Result):
     """Notes on the files for trainers."""
 
     @property
+    def document(self) -> dict[str, Any]:
+        """What `dataselect mix swarm --json` prints: swarm.json with shares of runs and notes."""
+        found = self.record.model_dump(mode="json")
+        used = used_sources(self.design)
+        for run, planned in zip(found["runs"], self.design.runs, strict=True):
+            run["shares"] = {self.design.sources[j]: planned.shares[j] for j in used}
+        return {**found, "notes": list(self.notes)}
+
+    @property
     def verdict(self) -> str:
         """How many runs of what are to be trained, in a sentence."""
         return swarm_verdict(self.design)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dataselect.cli.common import errors, this_command
+from dataselect.cli.common import JsonOption, errors, print_json, this_command
 from dataselect.cli.run import ManifestFile
 
 
@@ -57,6 +57,7 @@ def swarm(
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the design.")] = 0,
+    as_json: JsonOption = False,
 ) -> None:
     """Design mixtures to train with your own trainer, and write its configurations."""
     with errors():
@@ -79,6 +80,9 @@ def swarm(
             command=this_command(),
         )
         made.write(out)
+        if as_json:
+            print_json(made.document)
+            return
         console = Console()
         print_swarm(made.design, made.notes, console)
         console.print(f"files: {out}; read its README.md first", markup=False, highlight=False)

@@ -108,7 +108,7 @@ def test_from_a_swarm_through_a_trainer_to_a_proposal(mix: Run) -> None:
     train("swarm")
     fitted = mix(
         *("fit", "--swarm", "swarm", "--metrics", "swarm/metrics.csv", "--lower-is-better"),
-        *("--json", "model.json"),
+        *("--out", "model.json"),
     )
     assert fitted.exit_code == 0, fitted.output
     assert "14 runs, 3 sources, 2 metrics" in fitted.stdout
@@ -118,8 +118,8 @@ def test_from_a_swarm_through_a_trainer_to_a_proposal(mix: Run) -> None:
         "epochs",
     }
     proposed = mix(
-        *("propose", "--model", "model.json", "--constraints", "swarm/constraints.yaml"),
-        *("--out", "proposal", "--json", "proposal.json"),
+        *("propose", "--with", "model.json", "--constraints", "swarm/constraints.yaml"),
+        *("--out", "proposal", "--json-file", "proposal.json"),
     )
     assert proposed.exit_code == 0, proposed.output
     found = json.loads(Path("proposal.json").read_text())
@@ -175,6 +175,15 @@ def test_bad_options_are_one_line_and_exit_code_2(
     assert not Path("swarm").exists()
 
 
+def test_json_has_the_shares_of_every_run(mix: Run) -> None:
+    made = swarm(mix, "--runs", 9, "--json")
+    document = json.loads(made.stdout)
+    first = document["runs"][0]
+    assert (first["run"], first["seed"], first["role"]) == ("run-001", 0, "prior")
+    assert first["shares"] == {"web": 0.7, "code": 0.2, "wiki": 0.1}
+    assert document["sources"]["code"]["text"] == {"path": "org/code", "revision": "v1"}
+
+
 def test_a_folder_with_tables_of_something_else_is_left_alone(mix: Run) -> None:
     Path("swarm").mkdir()
     Path("swarm/ratios.csv").write_text("run,a\n")
@@ -223,14 +232,14 @@ def test_an_added_source_reuses_the_earlier_runs(mix: Run) -> None:
     assert float(rows("more/epochs.csv")[0]["wiki"]) == pytest.approx(0.05)
     train("more")
     given = ("fit", "--swarm", "more", "--metrics", "swarm/metrics.csv")
-    fitted = mix(*given, "--metrics", "more/metrics.csv", "--lower-is-better", "--json", "m.json")
+    fitted = mix(*given, "--metrics", "more/metrics.csv", "--lower-is-better", "--out", "m.json")
     assert fitted.exit_code == 0, fitted.output
     assert "20 runs, 4 sources, 2 metrics" in fitted.stdout
     text = " ".join(fitted.stdout.split())
     assert "run-013 repeats run-001 of the earlier swarm: no difference beyond seeds" in text
     proposed = mix(
-        *("propose", "--model", "m.json", "--constraints", "more/constraints.yaml"),
-        *("--json", "p.json"),
+        *("propose", "--with", "m.json", "--constraints", "more/constraints.yaml"),
+        *("--json-file", "p.json"),
     )
     assert proposed.exit_code == 0, proposed.output
     weights = {k: v["weight"] for k, v in json.loads(Path("p.json").read_text())["sources"].items()}
@@ -314,10 +323,10 @@ sources:
         for run, s in ratios.items()
     ]
     Path("metrics.csv").write_text("\n".join(["run,loss,other_loss", *lines]) + "\n")
-    given = ("--metrics", "metrics.csv", "--lower-is-better", "--json", "m.json")
+    given = ("--metrics", "metrics.csv", "--lower-is-better", "--out", "m.json")
     assert mix("fit", "--swarm", "swarm", *given).exit_code == 0
     proposed = mix(
-        *("propose", "--model", "m.json", "--constraints", "swarm/constraints.yaml"),
+        *("propose", "--with", "m.json", "--constraints", "swarm/constraints.yaml"),
         *("--out", "proposal"),
     )
     assert proposed.exit_code == 0, proposed.output
@@ -381,7 +390,7 @@ def test_results_of_a_harness_by_run_are_metrics(mix: Run) -> None:
         (place / "results_2026.json").write_text(json.dumps(file))
     Path("results/stranger").mkdir()
     Path("results/stranger/results_1.json").write_text('{"results": {}}')
-    fitted = mix("fit", "--swarm", "swarm", "--metrics", "results", "--json", "m.json")
+    fitted = mix("fit", "--swarm", "swarm", "--metrics", "results", "--out", "m.json")
     text = " ".join(fitted.stdout.split())
     assert fitted.exit_code == 0, fitted.output
     assert "note: results: of no run, left out: stranger" in text

@@ -94,8 +94,8 @@ def swarm_readme(design: SwarmDesign, record: SwarmRecord, notes: Sequence[str])
         "folder with the results files of lm-evaluation-harness or OLMES, those of each run below "
         "a folder of its name (`results/run-001/…/results_….json`). Runs that are missing are left "
         "out, with a note.",
-        "    dataselect mix fit --swarm . --metrics metrics.csv --json model.json\n"
-        "    dataselect mix propose --model model.json --constraints constraints.yaml \\\n"
+        "    dataselect mix fit --swarm . --metrics metrics.csv --out model.json\n"
+        "    dataselect mix propose --with model.json --constraints constraints.yaml \\\n"
         "      --out proposal",
         "Losses need `--lower-is-better` in `mix fit`. `constraints.yaml` has the limits and the "
         "prior of this swarm, to be edited for the proposal.",
