@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from dataselect.errors import InputError
+from dataselect.store.files import needs_room
 from dataselect.store.owner import Lease, Owner, Sign, Watcher, enter, last_sign, leave
 from dataselect.store.process import Process
 
@@ -301,9 +302,10 @@ def owner_of(token: str) -> str:
 
 @contextmanager
 def writable(root: Path) -> Iterator[None]:
-    """Raise InputError where the store cannot be written."""
+    """Raise InputError where the store cannot be written; PassingError where its disk is full."""
     try:
-        yield
+        with needs_room(root):
+            yield
     except OSError as error:
         raise InputError(
             root,

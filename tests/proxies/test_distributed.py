@@ -30,6 +30,7 @@ from dataselect.proxies.distributed import train_share
 from dataselect.proxies.layout import Layout, check_layout, make_layout, slice_sequences
 from dataselect.proxies.processes import RESULT, Spec
 from dataselect.proxies.recipe import Recipe
+from dataselect.proxies.saved_state import settle
 from dataselect.proxies.train import Training, train
 from dataselect.stages.prepare import make_recipes
 
@@ -193,7 +194,7 @@ def test_a_killed_run_goes_on_with_any_number_of_processes_in_either_way(
     folder = tmp_path / "run"
     train_by(first, before, folder, die_at=7)
     assert not list(folder.glob("step-*"))
-    assert trainer._saved_step(folder) == 7
+    assert settle(folder) == 7
     assert_same_training(folder, train_by(second, after, folder), alone)
 
 
