@@ -168,7 +168,7 @@ def _read_text(path: Path) -> str:
         raise InputError(path, f"cannot be read: {error.strerror}", "check the file") from None
     if size > _MOST_BYTES:
         raise InputError(
-            path, f"the file has {size / 2**20:.1f} MiB, a YAML file here at most 4", _NOT_DATA
+            path, f"the file has {-(-size // 2**20)} MiB, a YAML file here at most 4", _NOT_DATA
         )
     try:
         return raw.decode("utf-8-sig")

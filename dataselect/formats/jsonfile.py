@@ -43,23 +43,28 @@ def parse_json(model: type[Model], data: str | bytes, where: str | Path, fix: st
     A key that an object has twice is refused: JSON readers keep one of the two in silence. So is
     content that was changed after it was written (`sealed_json`).
     """
-    plain = _without_seal(_refuse_repeats(data, where), where)
-    if plain is not None:
-        data = json.dumps(plain)
+    content = _refuse_repeats(data, where)
+    if isinstance(content, dict) and SEAL in content:
+        data = json.dumps({key: value for key, value in content.items() if key != SEAL})
     try:
-        return model.model_validate_json(data)
+        found = model.model_validate_json(data)
     except ValidationError as invalid:
         error = invalid.errors(include_url=False, include_context=False)[0]
         field = ".".join(map(str, error["loc"]))
         problem = f"{field}: {error['msg']}" if field else error["msg"]
         raise InputError(where, problem, fix) from None
+    # Last, since a field that cannot be says more.
+    refuse_changes(content, where)
+    return found
 
 
-def refuse_changes(content: object, where: str | Path) -> dict[str, Any]:
-    """A JSON object that carries its checksum, without it; one that has none as it is.
+def refuse_changes(content: Any, where: str | Path) -> Any:
+    """JSON content without the checksum that it carries; what carries none is returned as it is.
 
-    Raises InputError where its content was changed after it was written.
+    Raises InputError where an object was changed after it was written.
     """
+    if not isinstance(content, dict):
+        return content
     try:
         return unsealed(content)
     except SpoiltError:
@@ -68,13 +73,6 @@ def refuse_changes(content: object, where: str | Path) -> dict[str, Any]:
             f"its content was changed after it was written (it does not agree with its {SEAL})",
             f"get or write the file again; to keep the change, remove {SEAL!r}",
         ) from None
-
-
-def _without_seal(content: object, where: str | Path) -> dict[str, Any] | None:
-    """The content without its checksum; None where it has none."""
-    if not isinstance(content, dict) or SEAL not in content:
-        return None
-    return refuse_changes(content, where)
 
 
 def _refuse_repeats(data: str | bytes, where: str | Path) -> object:

@@ -37,11 +37,16 @@ class JournalFile(BaseJournalBackend):
     def __init__(self, path: Path) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            set_aside(path, "is a folder", "its trials are read from the store again")
         self._offsets = [0]
         self._file: tuple[int, int] | None = None
         with self._locked() as descriptor:
-            _cut_torn_end(descriptor, path)
-            if problem := _problem(path):
+            problem = _no_content(path)
+            if problem is None:
+                _cut_torn_end(descriptor, path)
+                problem = _problem(path)
+            if problem is not None:
                 # Workers that are at work find another file, and end.
                 set_aside(path, problem, "its trials are read from the store again")
         with self._locked() as descriptor:
@@ -103,6 +108,11 @@ class JournalFile(BaseJournalBackend):
 def _identity(descriptor: int) -> tuple[int, int]:
     status = os.fstat(descriptor)
     return status.st_dev, status.st_ino
+
+
+def _no_content(path: Path) -> str | None:
+    data = path.read_bytes()
+    return "holds zeros alone" if data and not data.strip(b"\0") else None
 
 
 def _problem(path: Path) -> str | None:

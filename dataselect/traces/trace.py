@@ -178,8 +178,8 @@ def read_traces(path: Path) -> TraceSet:
     if not records:
         raise InputError(path, "the trace file is empty", "record the traces again")
     (_, first), *rest = records
-    first = refuse_changes(first, f"{path}:1")
     header, exclusions = _header(path, first)
+    refuse_changes(first, f"{path}:1")
     traces: dict[str, Trace] = {}
     for number, record in rest:
         trace = _trace(f"{path}:{number}", record)

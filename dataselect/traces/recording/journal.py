@@ -99,6 +99,8 @@ class Journal:
         self.dialect: dict[str, str | None] = {}
         self._open: dict[int, tuple[str | None, Usage]] = {}
         self._requests = 0
+        if path.is_dir():
+            set_aside(path, "is a folder", "a new journal is begun")
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
@@ -289,7 +291,7 @@ class Journal:
         data, spoilt = self._path.read_bytes(), list[_Spoilt]()
         size = data.rfind(b"\n") + 1
         if data and not data.strip(b"\0"):
-            return [], [(1, "has no content")]
+            return [], [(1, "holds zeros alone")]
         found = list(whole_lines(data[:size], lambda *each: spoilt.append(each)))
         os.ftruncate(self._descriptor, size)
         return found, spoilt
