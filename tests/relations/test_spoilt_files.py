@@ -23,6 +23,8 @@ from spoilt_files import (
     spoil,
 )
 
+from dataselect.traces.recording.journal import Journal
+
 
 @pytest.fixture(name="whole", scope="module")
 def _whole(tmp_path_factory: pytest.TempPathFactory) -> "dict[str, Whole]":
