@@ -56,7 +56,7 @@ def call(world: Path, store: Path, report: Path) -> "subprocess.CompletedProcess
     words = [sys.executable, "-m", "dataselect", "run", "manifest.yaml", "--plan", "plan.yaml"]
     words += ["--store", str(store), "--out", str(report)]
     environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         words, cwd=world, env=environment, capture_output=True, text=True, timeout=900, check=False
     )
 
@@ -112,17 +112,17 @@ def disk(size: str) -> Iterator[Path]:
     """A file system with so much room."""
     with tempfile.TemporaryDirectory() as place:
         mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place]
-        subprocess.run(mount, check=True)  # noqa: S603
+        subprocess.run(mount, check=True)
         try:
             yield Path(place)
         finally:
-            subprocess.run(["umount", "-l", place], check=True)  # noqa: S603, S607
+            subprocess.run(["umount", "-l", place], check=True)
 
 
 def grow(place: Path) -> None:
     """Make room on the disk."""
     words = ["mount", "-o", f"remount,size={ROOM}", str(place)]
-    subprocess.run(words, check=True)  # noqa: S603
+    subprocess.run(words, check=True)
 
 
 def full_store(size: str) -> Callable[[Path, list[Any]], dict[str, Any]]:
