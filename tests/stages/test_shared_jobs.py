@@ -82,3 +82,15 @@ def test_a_lost_attempt_is_counted_once_by_the_run_or_by_who_took_over(
     _note_lost_workers(store, Source(), outcome(attempts, died), 1, noted)  # type: ignore[arg-type]
     found = [(record["attempts"], record["wall_seconds"]) for record in store.ledger()]
     assert found == ([] if expected is None else [expected])
+
+
+def test_a_warning_of_a_jobs_process_reaches_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, object]] = []
+    logger = logging.getLogger("dataselect")
+    # As in a process of its own, where nobody listens.
+    monkeypatch.setattr(logger, "handlers", [])
+    with jobs._warnings_told(told.append):
+        logger.warning("%s: a state is spoilt", "state")
+        logger.info("not told")
+    assert told == [{"note": "state: a state is spoilt"}]
+    assert logger.handlers == []

@@ -11,7 +11,7 @@ import random
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -203,7 +203,7 @@ def _read_shard(folder: Path, path: Path) -> Any:
 
 # Unfinished work ---------------------------------------------------------------------------------
 
-TRAINED = trainer.Recipe(**{**RECIPE.__dict__, "steps": 8, "checkpoints": 4})
+TRAINED = replace(RECIPE, steps=8, checkpoints=4)
 
 
 @cache
