@@ -67,7 +67,7 @@ class Replicated(Run):
         if self.rank == 0:
             settle(member.folder)
         # The others look for a state only when a spoilt one is out of the way.
-        dist.barrier()
+        self.agrees(True)
         super().__init__(recipe, [member], device, recompute)
 
     def _resume(self) -> None:

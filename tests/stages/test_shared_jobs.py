@@ -1,6 +1,7 @@
 """Jobs of runs that share a store: what another run makes is left for the end, and lost attempts
 are counted once."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from dataselect.compute import Event, InlineCompute, Job, Outcome
+from dataselect.stages import jobs
 from dataselect.stages.jobs import _LEFT, _note_lost_workers, _run_in_turn
 from dataselect.store import Store
 
