@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from dataselect.api.transfer import TransferFit as TransferFit
     from dataselect.api.transfer import fit_transfer as fit_transfer
     from dataselect.api.transfer import predict as predict
+    from dataselect.api.view import ItemsView as ItemsView
+    from dataselect.api.view import view as view
     from dataselect.config.manifest import Manifest as Manifest
     from dataselect.config.manifest import load_manifest as load_manifest
     from dataselect.config.plan import Plan as Plan
@@ -49,6 +51,7 @@ _MODULES = {
     "DataselectError": "dataselect.errors",
     "Design": "dataselect.api.design",
     "InputError": "dataselect.errors",
+    "ItemsView": "dataselect.api.view",
     "Manifest": "dataselect.config.manifest",
     "MixtureFit": "dataselect.api.mixture",
     "MixturePredictions": "dataselect.api.mixture",
@@ -73,6 +76,7 @@ _MODULES = {
     "run": "dataselect.api.run",
     "score": "dataselect.api.score",
     "search_mixture": "dataselect.api.mixture_search",
+    "view": "dataselect.api.view",
 }
 """Where each public name is defined."""
 
@@ -82,6 +86,7 @@ __all__ = [
     "DataselectError",
     "Design",
     "InputError",
+    "ItemsView",
     "Manifest",
     "MixtureFit",
     "MixturePredictions",
@@ -107,6 +112,7 @@ __all__ = [
     "run",
     "score",
     "search_mixture",
+    "view",
 ]
 
 

@@ -82,6 +82,19 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() or c in _ALLOWED_INVISIBLE else _escape(c) for c in line)
 
 
+def in_plain_lines(text: str) -> str:
+    """`text` with its line ends, and other characters that would act on a display as escapes.
+
+    They are those of Python (`\\t`, `\\x0c`), so that a lost backslash of LaTeX can be seen.
+    """
+    return "".join(
+        c
+        if c.isprintable() or c == "\n" or c in _ALLOWED_INVISIBLE
+        else c.encode("unicode_escape").decode()
+        for c in text
+    )
+
+
 def _escape(character: str) -> str:
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

@@ -28,6 +28,7 @@ from dataselect.cli.trace_compare import compare
 from dataselect.cli.trace_files import export, show, verify
 from dataselect.cli.trace_marks import mark
 from dataselect.cli.traces import build, pull, weigh
+from dataselect.cli.view import view
 
 app = typer.Typer(
     name="dataselect",
@@ -51,6 +52,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     run,
     status,
     report,
+    view,
     score,
     calibrate,
     fit,

@@ -149,10 +149,11 @@ def score(
             report=report,
         )
         folders = scores.write(out)
-        print_scores(scores.models, scores.benchmarks, console, scores.failed)
+        print_scores(scores.models, scores.benchmarks, console, scores.failed, scores.names)
         for written in folders:
             console.print(f"results: {written}/", markup=False, highlight=False)
         console.print(f"table for agree: {out}/scores_DATE.csv", markup=False, highlight=False)
+        console.print(f"models side by side: {out}/table_DATE.md", markup=False, highlight=False)
     if not scores.complete:
         typer.echo(f"some models failed; to try them again: {this_command()}", err=True)
         raise typer.Exit(3)

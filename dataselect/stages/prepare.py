@@ -134,7 +134,7 @@ def with_streams(experiment: Experiment) -> Experiment:
         watch.progress,
         observers=alarm.observers(search, store, corpus.fingerprints, plan.seed),
     )
-    for line in corpus_notes(manifest, corpus):
+    for line in corpus_notes(corpus):
         watch.note(line)
     leaks = None
     if search is not None:
