@@ -161,7 +161,6 @@ TRIALS: dict[str, Callable[[Path, list[Any]], dict[str, Any]]] = {
     "store full at once (16 kB)": full_store("16k"),
     "store full while texts are tokenised (100 kB)": full_store("100k"),
     "store full in training (240 kB)": full_store("240k"),
-    "store full later (600 kB)": full_store("600k"),
     "report folder full at once (4 kB)": full_report("4k"),
     "report folder full (40 kB)": full_report("40k"),
     "a file in place of the store": something_else("store"),

@@ -33,6 +33,7 @@ from dataselect.proxies.recipe import Recipe
 from dataselect.proxies.saved_state import settle
 from dataselect.proxies.train import Training, train
 from dataselect.stages.prepare import make_recipes
+from dataselect.store.sealed import unsealed
 
 # Small steps: AdamW makes of the last bit of a small gradient a whole step. The vocabulary and
 # the widths of keys and feed-forward are such that shares are uneven.
@@ -99,7 +100,7 @@ def train_by(
         assert ends == [-signal.SIGKILL] + [1] * (size - 1)
         return None
     assert ends == [0] * size
-    return Training(**json.loads((folder / RESULT).read_bytes()))
+    return Training(**unsealed(json.loads((folder / RESULT).read_bytes())))
 
 
 def spec_in(folder: Path, recipe: Recipe, laid_out: Layout) -> Spec:
