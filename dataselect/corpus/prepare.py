@@ -141,7 +141,7 @@ def prepare_tokenizer(
             require_unchanged(source, manifest.base, texts[name])
         _save_tokenizer(tokenizer, (), {}, folder)
 
-    return _kept_tokenizer(store.get_or_build("tokenizer", spec, build), ())
+    return _kept_tokenizer(store.get_or_build("tokenizer", spec, build, whole=True), ())
 
 
 def keep_tokenizer(
@@ -161,7 +161,7 @@ def keep_tokenizer(
         beside = {"beside": _beside(Path(spec["path"]))} if "hash" in spec else {}
         _save_tokenizer(saved.tokenizer, saved.notes, beside, folder)
 
-    artifact = store.get_or_build("tokenizer", spec, build)
+    artifact = store.get_or_build("tokenizer", spec, build, whole=True)
     local = Path(spec["path"]) if "hash" in spec else None
     if local is not None:
         from dataselect.corpus.segmentation import segmentation_hash
@@ -169,7 +169,7 @@ def keep_tokenizer(
         if segmentation_hash(artifact.path) != segmentation_hash(local):
             # Kept by an earlier release, which followed the class that is named beside the file.
             spec = {**spec, "tokens": "tokenizer.json"}
-            artifact = store.get_or_build("tokenizer", spec, build)
+            artifact = store.get_or_build("tokenizer", spec, build, whole=True)
     notes = tuple(artifact.json("facts.json").get("notes", ()))
     if local is not None and artifact.json("facts.json").get("beside") != _beside(local):
         # A key holds the tokens, and not the class that is named beside them.

@@ -8,7 +8,8 @@ another one is making is left for the end, and waited for then.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +27,8 @@ from dataselect.stages.passing import is_passing, marked, may_pass, needs_room
 from dataselect.stages.work import Made, Planned, PlannedJob
 from dataselect.store import Store, content_key
 
+_NOTE = "note"
+"""Field of a job's progress with a warning of its process, for the driver."""
 _LEFT = "left_for_later"
 """Field of a job's progress where another process does its work now."""
 
@@ -63,6 +66,19 @@ def make_and_score(
     several runs a failure of one is raised, as IncompleteError, after the others are done. What may
     pass when it is tried again is raised as PassingError.
     """
+    with _warnings_told(progress):
+        return _make_and_score(progress, store, sources, evaluations, measurements, device, patient)
+
+
+def _make_and_score(
+    progress: Any,
+    store: Store,
+    sources: Mapping[str, ProxySource],
+    evaluations: Sequence[Evaluation],
+    measurements: Sequence[Measurement],
+    device: str,
+    patient: bool,
+) -> bool:
     check_job_device(device)
     store = store.told_to(lambda work, holder: progress({"waits_for": holder}))
     if not patient and (holder := _made_elsewhere(store, list(sources.values()))):
@@ -103,6 +119,26 @@ def make_and_score(
         kind = PassingError if any(map(is_passing, failed.values())) else IncompleteError
         raise kind(message) from next(iter(failed.values()))
     return True
+
+
+@contextmanager
+def _warnings_told(progress: Any) -> Iterator[None]:
+    """Tell the driver the package's warnings, unless somebody listens to them in this process."""
+    logger = logging.getLogger("dataselect")
+    if logger.handlers:
+        yield
+        return
+
+    class Teller(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            progress({_NOTE: record.getMessage()})
+
+    handler = Teller(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _made_elsewhere(store: Store, sources: Sequence[ProxySource]) -> str | None:
@@ -181,6 +217,9 @@ def run_jobs(
     )
 
     def show(event: Event) -> None:
+        if _NOTE in event.fields:
+            watch.note(str(event.fields[_NOTE]))
+            return
         watch.event(event)
         if event.kind == "done":
             watch.tell(Made(event.job, keys(members[event.job])))

@@ -1,6 +1,7 @@
 """Jobs of runs that share a store: what another run makes is left for the end, and lost attempts
 are counted once."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from dataselect.compute import Event, InlineCompute, Job, Outcome
+from dataselect.stages import jobs
 from dataselect.stages.jobs import _LEFT, _note_lost_workers, _run_in_turn
 from dataselect.store import Store
 
@@ -82,3 +84,15 @@ def test_a_lost_attempt_is_counted_once_by_the_run_or_by_who_took_over(
     _note_lost_workers(store, Source(), outcome(attempts, died), 1, noted)  # type: ignore[arg-type]
     found = [(record["attempts"], record["wall_seconds"]) for record in store.ledger()]
     assert found == ([] if expected is None else [expected])
+
+
+def test_a_warning_of_a_jobs_process_reaches_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, object]] = []
+    logger = logging.getLogger("dataselect")
+    # As in a process of its own, where nobody listens.
+    monkeypatch.setattr(logger, "handlers", [])
+    with jobs._warnings_told(told.append):
+        logger.warning("%s: a state is spoilt", "state")
+        logger.info("not told")
+    assert told == [{"note": "state: a state is spoilt"}]
+    assert logger.handlers == []

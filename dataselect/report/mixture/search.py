@@ -35,7 +35,7 @@ from dataselect.report.mixture.accuracy import (
 from dataselect.report.mixture.proposal import print_proposal, proposal_document
 from dataselect.report.mixture.readme import mixture_readme
 from dataselect.report.pictures import missing_pictures
-from dataselect.store.files import write_atomic
+from dataselect.store.files import write_atomic, writing
 from dataselect.units import format_flops, format_seconds
 
 Array = NDArray[np.float64]
@@ -89,9 +89,10 @@ def write_search(
     if rates is not None:
         texts["epochs.csv"] = _table(swarm.runs, swarm.sources, swarm.shares * np.array(rates))
     texts["README.md"] = mixture_readme(document, texts)
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        write_atomic(out / name, text.encode())
+    with writing(out, "remove what is there, or choose another folder with --out"):
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            write_atomic(out / name, text.encode())
     return document
 
 
