@@ -98,6 +98,10 @@ class SlurmPlan(Section):
     partition: Text | None = None
     """Partition. Default: the cluster's."""
 
+    cpu_partition: Text | None = None
+    """Partition of jobs that ask for no GPU, such as those that prepare texts (`prepare`). Default:
+    `partition`."""
+
     account: Text | None = None
     """Account that is charged. Default: yours."""
 
