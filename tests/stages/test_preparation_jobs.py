@@ -14,14 +14,17 @@ from stage_world import MANIFEST, runtime, write_world
 from test_jobs_by_files import ByFiles
 
 from dataselect.compute import Compute, Event, InlineCompute, Job, Outcome
+from dataselect.compute.job_folder import Encoder, job_key
 from dataselect.compute.jobs import closing_event
 from dataselect.config.manifest import load_manifest
+from dataselect.config.mixture import Mix
 from dataselect.config.plan import Plan, load_plan
 from dataselect.corpus import kept_tokenizer, stream_request, tokenizer
 from dataselect.corpus.source_at import SourceAt
 from dataselect.counting import Questions
 from dataselect.errors import IncompleteError, InputError
 from dataselect.leaks import search
+from dataselect.mixture_search.prepare import prepare as prepare_search
 from dataselect.stages.counting import count_texts, texts_of
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.prepare import gather_inputs, prepare
@@ -314,3 +317,41 @@ def test_the_display_and_the_status_count_sources(tmp_path: Path) -> None:
         "Tokenising sources: 1 of 2",
         "Tokenising sources: 2 of 2",
     ]
+
+
+def test_a_mixture_search_has_its_streams_made_by_jobs(tmp_path: Path) -> None:
+    plan = world(tmp_path)
+    assert plan.screen.proxy is not None
+    longer = plan.screen.proxy.model_copy(update={"tokens": 3000})
+    mix = Mix(sources=["worked", "prose"], trials=8, proxy=longer)
+    plan = plan.model_copy(update={"mix": mix})
+    compute = Named(tmp_path / "jobs")
+    made = prepared(tmp_path, plan, compute, "store")
+    prepare_search(made)
+    assert compute.batches[2:] == [["tokenising worked", "tokenising prose"]]
+
+
+class Interrupted(Named):
+    """Its driver ends when sources are to be tokenised."""
+
+    def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> list[Outcome]:
+        if jobs[0].name.startswith("tokenising"):
+            self.keys = call_keys(jobs, self.folder)
+            raise KeyboardInterrupt
+        return super().run(jobs, on_event)
+
+
+def call_keys(jobs: Sequence[Job], folder: Path) -> list[str]:
+    """The names by which jobs are found again."""
+    encoder = Encoder(folder / "values")
+    return [job_key(job, encoder.encode(job)) for job in jobs]
+
+
+def test_a_driver_that_is_started_again_finds_its_jobs(tmp_path: Path) -> None:
+    plan, keys = world(tmp_path), []
+    for _ in range(2):
+        compute = Interrupted(tmp_path / "jobs")
+        with pytest.raises(KeyboardInterrupt):
+            prepared(tmp_path, plan, compute, "store")
+        keys.append(compute.keys)
+    assert keys[0] == keys[1]
