@@ -131,8 +131,10 @@ def test_sources_that_are_tokenised_are_searched_by_jobs(tmp_path: Path) -> None
     compute = Named(tmp_path / "jobs")
     found = prepared(tmp_path, plan, compute, "store")
     assert compute.batches == [["searching worked for leaks", "searching prose for leaks"]]
+    here = prepared(tmp_path, by_driver(plan), InlineCompute(), "b")
     assert found.leaks is not None
-    assert found.leaks.held == prepared(tmp_path, by_driver(plan), InlineCompute(), "b").leaks.held
+    assert here.leaks is not None
+    assert found.leaks.held == here.leaks.held
 
 
 def spoil(folder: Path, *names: str) -> None:
@@ -151,6 +153,7 @@ def test_a_fault_in_a_text_is_the_same_line(
     if not trained:
         made = prepared(tmp_path, by_driver(plan), InlineCompute(), "before")
         assert made.tokenizer is not None
+        assert plan.tokenizer is not None
         named = plan.tokenizer.model_copy(
             update={"path": str(made.tokenizer.folder), "train": None}
         )
@@ -158,7 +161,7 @@ def test_a_fault_in_a_text_is_the_same_line(
     # As of a row that is not among those looked at beforehand.
     monkeypatch.setattr("dataselect.corpus.prepare.peek", lambda source, base: "")
     spoil(tmp_path, *spoilt)
-    lines = set()
+    lines: set[tuple[str, int]] = set()
     for chosen, compute in ((by_driver(plan), InlineCompute()), (plan, Named(tmp_path / "jobs"))):
         with pytest.raises(InputError) as raised:
             prepared(tmp_path, chosen, compute, f"store{len(lines)}")
