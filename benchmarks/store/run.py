@@ -43,8 +43,8 @@ def run_here(manifest: Path, store: str, folder: Path, kill_at: int) -> NoReturn
     `kill_at`: ends by SIGKILL before this manifest of a proxy is written, counted from 1.
     """
     import dataselect as ds
-    from dataselect.api import run as api
     from dataselect.compute import InlineCompute
+    from dataselect.stages import engine
     from dataselect.store.objects import Objects
 
     file = os.open(folder / "output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -52,7 +52,7 @@ def run_here(manifest: Path, store: str, folder: Path, kill_at: int) -> NoReturn
     os.dup2(file, 2)
     logging.basicConfig(format="note: %(message)s", force=True)
     # Starting a worker costs more than all that it has to do here.
-    vars(api)["default_compute"] = lambda *_: InlineCompute()
+    vars(engine)["default_compute"] = lambda *_: InlineCompute()
     create, manifests = Objects.create, count(1)
 
     def create_or_die(objects: Objects, name: str, data: bytes) -> bool:
@@ -134,8 +134,7 @@ class Hosts:
             "exit": code,
             "seconds": round(time.monotonic() - began, 1),
             "trained": len(self.trained(host)),
-            "fetched_proxies": len(list((self.work / host / "store/artifacts/proxy").glob("*")))
-            - len(set(self.trained(host))),
+            "fetched_proxies": self.fetched(host),
             "ranking_equal": sha256 == self.reference if sha256 else None,
             "notes": [
                 line for line in output.splitlines() if line.startswith("note:") and "s3://" in line
@@ -154,10 +153,18 @@ class Hosts:
         began = time.monotonic()
         return self.end(what, host, self.start(host, store, **options), began)
 
+    def store(self, host: str) -> Path:
+        """The local folder of a host's store."""
+        return self.work / ("own" if host == "local" else f"{host}/store")
+
+    def fetched(self, host: str) -> int:
+        """How many proxies a host has that it did not train."""
+        there = list((self.store(host) / "artifacts" / "proxy").glob("*"))
+        return len(there) - len(set(self.trained(host)))
+
     def trained(self, host: str) -> list[str]:
         """Keys of the proxies that a host trained."""
-        own = self.work / ("own" if host == "local" else f"{host}/store")
-        ledger = own / "ledger.jsonl"
+        ledger = self.store(host) / "ledger.jsonl"
         lines = ledger.read_text().splitlines() if ledger.exists() else []
         records = [json.loads(line) for line in lines]
         return [r["key"] for r in records if r["kind"] == "proxy" and r["status"] == "done"]

@@ -8,7 +8,7 @@ repeats them.
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,9 @@ class Corpus:
     """Fingerprint of every source, by id."""
     streams: Mapping[str, Stream]
     """Streams of the sources that are needed, by id."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """What the folders of sources hold besides and is not read, by id. Kept from the first look, so
+    that what follows training needs neither the files nor a network."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,10 @@ def read_corpus(
     `train` trains a tokenizer elsewhere, which else is trained here.
     """
     texts = fingerprints(manifest)
-    return Corpus(prepare_tokenizer(manifest, plan, texts, store, report, train=train), texts, {})
+    tokenizer = prepare_tokenizer(manifest, plan, texts, store, report, train=train)
+    sources = manifest.text_sources()
+    left_out = {name: describe_left_out(each, manifest.base) for name, each in sources.items()}
+    return Corpus(tokenizer, texts, {}, left_out)
 
 
 def fingerprints(manifest: Manifest) -> dict[str, dict[str, Any]]:
@@ -295,16 +301,14 @@ def _plain_text(text: Mapping[str, Any]) -> bool:
     return any(file["form"] == "text" for file in text.get("files", ()))
 
 
-def corpus_notes(manifest: Manifest, corpus: Corpus) -> list[str]:
+def corpus_notes(corpus: Corpus) -> list[str]:
     """A line for each source with rows that were left out, or files of its folder."""
     notes = []
     for name, stream in corpus.streams.items():
-        source = manifest.text_sources()[name]
         counts = stream.index.get("counts")
         rows = ""
         if counts is not None:
             plain_text = _plain_text(corpus.fingerprints[name])
             rows = describe_share(RowCounts(**counts), plain_text=plain_text, of="rows read")
-        left_out = describe_left_out(source, manifest.base)
-        notes += [f"{name}: {each}" for each in (left_out, rows) if each]
+        notes += [f"{name}: {each}" for each in (corpus.left_out.get(name, ""), rows) if each]
     return notes

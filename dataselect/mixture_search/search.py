@@ -192,7 +192,7 @@ def settle(runner: TrialRunner) -> tuple[Limits, SearchSettings, list[str]]:
     """Limits of the proposal, settings of the trials, and notes for the user. Raises InputError."""
     mix, plan = runner.mix, runner.experiment.plan
     sources = runner.sources
-    notes = corpus_notes(runner.experiment.manifest, runner.corpus)
+    notes = corpus_notes(runner.corpus)
     limits = runner.limits_with_lengths()
     prior = limits.prior
     if prior is None:

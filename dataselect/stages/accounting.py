@@ -80,7 +80,7 @@ def run_notes(
     if experiment.leaks is not None:
         notes += [*experiment.leaks.notes, *warnings(experiment.leaks)]
     if experiment.corpus is not None:
-        notes += corpus_notes(experiment.manifest, experiment.corpus)
+        notes += corpus_notes(experiment.corpus)
     budgets = text_budgets(experiment.manifest, experiment.plan, experiment.recipes)
     for name, epochs in repeats(experiment.manifest, streams, budgets).items():
         notes.append(f"{name}: its scarcest text is read {epochs:.1f} times")

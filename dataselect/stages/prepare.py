@@ -145,7 +145,7 @@ def with_streams(experiment: Experiment) -> Experiment:
         observers=alarm.observers(search, store, corpus.fingerprints, plan.seed),
         tokenise=None if jobs is None else jobs.tokenising(search),
     )
-    for line in corpus_notes(manifest, corpus):
+    for line in corpus_notes(corpus):
         watch.note(line)
     leaks = None
     if search is not None:
