@@ -1,29 +1,28 @@
-"""How busy a run of 200 candidates keeps its slots, and what the rest of the time goes to.
+"""How busy a run of 200 candidates keeps the nodes of a cluster, and what the rest goes to.
 
-    python benchmarks/cluster/busy.py --candidates 200
+    python benchmarks/cluster/busy.py --nodes 8 --jobs 8      # no queue in front of the nodes
+    python benchmarks/cluster/busy.py --nodes 8 --jobs 16     # as many jobs wait as run
 
-Mixtures of seven synthetic sources with shares drawn from a seed, on the engine `slurm` with
-submitit's processes on this machine, two at a time. That is the worst case for a scheduler: there
-is no queue in front of the slots, and a job is hardly longer than its start.
-
-First the run is made in this process. Then it is made again by the engine, where the jobs of Stage
-1 are replayed: each takes its proxy and scores from the first store and sleeps a few seconds, so
-that what is measured is the driver and the engine, and not two cores that train. All else is as it
-is, preparation included, and both rankings must be equal. Each job leaves four times: submitted,
-begun, its outcome written, and seen by the driver; they are read before its files are removed.
+Mixtures of seven synthetic sources with shares drawn from a seed. First the run is made in this
+process. Then it is made again by an engine of files (`compute.queued`, as for Slurm and Ray) whose
+scheduler has nodes that are threads of this process: each takes a second to start a job, as a
+process would. The jobs of Stage 1 are replayed: they take their proxy and scores from the first
+store and sleep three to eight seconds, so that what is measured is the driver and the engine, and
+not two cores that train. All else is as it is, preparation included, and both rankings must be
+equal. Each job leaves four times, which are read before its files are removed: submitted, begun,
+its outcome written, and seen by the driver.
 """
 
 import argparse
 import json
 import os
-import platform
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,19 +30,23 @@ from typing import Any
 import numpy as np
 
 import dataselect as ds
-from dataselect.compute import InlineCompute, queued
+from dataselect.compute import InlineCompute, Resources, queued, wire
+from dataselect.compute.attempt import attempt
+from dataselect.compute.job_folder import JobFolder, write
 from dataselect.compute.jobs import Outcome
+from dataselect.compute.queued import State, Ticket
 from dataselect.pipeline import run as run_pipeline
 from dataselect.proxy_sources import ProxySource
 from dataselect.scoring.evaluate import Evaluation, Measurement
 from dataselect.stages import jobs as stage_jobs
-from dataselect.stages.engine import open_compute, with_engine
+from dataselect.stages.engine import with_engine
 from dataselect.stages.runtime import Runtime
 from dataselect.stages.watch import SilentWatch
 from dataselect.store import Store, content_key
 
 HERE = Path(__file__).resolve().parent
 MADE, REPLAYED = "store-made", "store-replayed"
+START_SECONDS = 1.0
 SOURCES = ("worked", "notes", "answers", "drills", "narrative", "boilerplate", "wrong")
 PLAN = """
 tokenizer: {train: {vocab_size: 512, split_digits: false, characters: 200K}}
@@ -64,7 +67,7 @@ screen:
     batch_size: 8
     learning_rate: 3e-3
   keep: 2
-compute: {on: slurm, jobs: SLOTS, threads: 1, device: cpu, slurm: {cluster: local}}
+compute: {on: slurm, threads: 1, device: cpu}
 """
 
 
@@ -80,6 +83,54 @@ class Times:
     """It wrote its outcome."""
     seen: float
     """The driver saw that."""
+
+
+class Nodes:
+    """A `Scheduler` whose nodes are threads of this process; jobs wait for a free one."""
+
+    name = "threads"
+
+    def __init__(self, nodes: int) -> None:
+        self._pool, self._jobs = ThreadPoolExecutor(nodes), list[Future[None]]()
+
+    def submit(self, tickets: Sequence[Ticket]) -> list[str]:
+        """Ids of the jobs."""
+        first = len(self._jobs)
+        self._jobs += [self._pool.submit(run_ticket, ticket) for ticket in tickets]
+        return [str(first + n) for n in range(len(tickets))]
+
+    def states(self, ids: Sequence[str]) -> Mapping[str, State]:
+        """What is known of jobs."""
+        return {i: State("ended" if self._jobs[int(i)].done() else "running") for i in ids}
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        """End those that wait."""
+        for each in ids:
+            self._jobs[int(each)].cancel()
+
+    def log(self, job: str) -> None:
+        """None is kept."""
+
+    def forget(self, job: str) -> None:
+        """Nothing is kept."""
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+
+
+def run_ticket(ticket: Ticket) -> None:
+    """What `compute.supervisor` and `compute.job_process` do, in this process."""
+    begun = time.time()
+    time.sleep(START_SECONDS)
+    job = JobFolder(ticket.folder)
+    out = job.new_attempt()
+    write(out.path / "begun.json", json.dumps({"host": "here", "time": begun}))
+    call = job.call(ticket.digest).job
+    ended = attempt(lambda: call.function(progress=lambda fields: None, **call.arguments))
+    write(out.path / "outcome.json", wire.encode(ended))
+    times = {"wall_seconds": ended.wall_seconds, "cpu_seconds": ended.cpu_seconds}
+    write(out.path / "ended.json", json.dumps({"reason": "", **times}))
 
 
 class Parts(SilentWatch):
@@ -133,10 +184,10 @@ def observed() -> list[Times]:
     return times
 
 
-def write_inputs(folder: Path, candidates: int, slots: int) -> Path:
+def write_inputs(folder: Path, candidates: int) -> Path:
     """A manifest of so many mixtures, and its plan."""
     root = str(HERE.parents[1])
-    plan = PLAN.replace("ROOT", root).replace("SLOTS", str(slots))
+    plan = PLAN.replace("ROOT", root)
     (folder / "plan.yaml").write_text(plan.replace("ALL", str(candidates)))
     rng = np.random.default_rng(0)
     lines = ["target: {size: 1M, tokens: 20M}", "plan: plan.yaml", "sources:"]
@@ -151,28 +202,39 @@ def write_inputs(folder: Path, candidates: int, slots: int) -> Path:
     return manifest
 
 
-def gaps(jobs: list[Times], slots: int) -> dict[str, float]:
-    """Shares of the slots' time, from the first submission to the last outcome that was seen."""
-    span = max(job.seen for job in jobs) - min(job.submitted for job in jobs)
-    shares = {
-        "working": sum(job.ended - job.begun for job in jobs),
-        "starting": sum(job.begun - job.submitted for job in jobs),
-        "unseen": sum(job.seen - job.ended for job in jobs),
+def gaps(jobs: Sequence[Times], nodes: int) -> dict[str, float]:
+    """Shares of the nodes' time, from the first submission to the last outcome that was seen.
+
+    A node is busy from the start of a job to its outcome. `idle_at_end`: nodes without a job while
+    the last ones run, since nothing else is left; `idle` is what is neither.
+    """
+    first, last = min(job.submitted for job in jobs), max(job.seen for job in jobs)
+    whole = (last - first) * nodes
+    busy = sum(job.ended - job.begun for job in jobs)
+    # From when the last job began, no other one waits for a node.
+    tail = max(job.begun for job in jobs)
+    at_end = (last - tail) * nodes - sum(max(0.0, j.ended - max(tail, j.begun)) for j in jobs)
+    return {
+        "jobs": len(jobs),
+        "seconds": last - first,
+        "busy": busy / whole,
+        "idle_at_end": at_end / whole,
+        "idle": 1 - (busy + at_end) / whole,
+        "median_seconds_unseen": float(np.median([job.seen - job.ended for job in jobs])),
     }
-    shares = {name: seconds / (span * slots) for name, seconds in shares.items()}
-    return {"jobs": len(jobs), "seconds": span, **shares, "empty": 1 - sum(shares.values())}
 
 
-def by_part(jobs: list[Times], parts: Parts, end: float, slots: int) -> dict[str, Any]:
-    """`gaps` for each part of the run, and the seconds of the part in which no job was out."""
-    found = {}
-    begun = [*parts.begun, ("", end)]
-    for (title, first), (_, last) in pairwise(begun):
+def by_part(jobs: Sequence[Times], parts: Parts, end: float, nodes: int) -> dict[str, Any]:
+    """`gaps` for each part of the run, and the driver's seconds before and after its jobs."""
+    found: dict[str, Any] = {}
+    for (title, first), (_, last) in pairwise([*parts.begun, ("", end)]):
         own = [job for job in jobs if first <= job.submitted < last]
-        alone = last - first
         if own:
-            alone -= max(job.seen for job in own) - min(job.submitted for job in own)
-        found[title] = {**(gaps(own, slots) if own else {}), "driver_alone_seconds": alone}
+            before = min(job.submitted for job in own) - first
+            after = last - max(job.seen for job in own)
+            found[title] = {**gaps(own, nodes), "seconds_before": before, "seconds_after": after}
+        else:
+            found[title] = {"seconds_before": last - first}
     return found
 
 
@@ -180,44 +242,42 @@ def main() -> None:
     """Run it, and print and write what was seen."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--candidates", type=int, default=200)
-    parser.add_argument("--slots", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "busy.json")
+    parser.add_argument("--nodes", type=int, default=8)
+    parser.add_argument("--jobs", type=int, default=8, help="in the queue or running")
+    parser.add_argument("--folder", type=Path, help="keep the first run here, or take it from here")
     given = parser.parse_args()
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     with tempfile.TemporaryDirectory() as name:
-        folder, times, parts = Path(name), observed(), Parts()
-        manifest = ds.load_manifest(write_inputs(folder, given.candidates, given.slots))
+        folder, times, parts = (given.folder or Path(name)).absolute(), observed(), Parts()
+        folder.mkdir(exist_ok=True)
+        shutil.rmtree(folder / REPLAYED, ignore_errors=True)
+        manifest = ds.load_manifest(write_inputs(folder, given.candidates))
         plan = ds.load_plan("plan.yaml", folder)
-        began = time.time()
         here = Runtime(Store(folder / MADE), InlineCompute())
         alone = run_pipeline(manifest, with_engine(plan, "local"), here)
-        print(f"in this process: {time.time() - began:.0f} s", flush=True)
-        # Under its own name, by which a job's process imports it.
+        # Under its own name, by which a job imports it.
         stage_jobs.make_and_score = sys.modules["busy"].replay
         cpu, began = time.process_time(), time.time()
-        with open_compute(plan, folder / REPLAYED) as compute:
+        jobs = folder / REPLAYED / "jobs"
+        with queued.QueuedCompute(Nodes(given.nodes), jobs, given.jobs, Resources(1)) as compute:
             there = Runtime(Store(folder / REPLAYED), compute, watch=parts)
             found = run_pipeline(manifest, plan, there)
         end, cpu = time.time(), time.process_time() - cpu
-    same = found.screening.ranking.table.equals(alone.screening.ranking.table)
     document = {
         "candidates": given.candidates,
-        "slots": given.slots,
-        "ranking_equal": same,
+        "nodes": given.nodes,
+        "jobs": given.jobs,
+        "ranking_equal": found.screening.ranking.table.equals(alone.screening.ranking.table),
         "seconds": end - began,
-        "driver_cpu_seconds": cpu,
-        "whole": gaps(times, given.slots),
-        "median_seconds_of_a_job": float(np.median([job.ended - job.begun for job in times])),
-        "parts": by_part(times, parts, end, given.slots),
+        "cpu_seconds_of_driver_and_preparation": cpu,
+        "parts": by_part(times, parts, end, given.nodes),
         "load": os.getloadavg(),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "submitit")},
-        },
     }
     text = json.dumps(document, indent=1)
     print(text)
-    given.out.parent.mkdir(exist_ok=True)
-    given.out.write_text(text + "\n", encoding="utf-8")
+    results = HERE / "results" / f"busy-{given.nodes}-{given.jobs}.json"
+    results.parent.mkdir(exist_ok=True)
+    results.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
