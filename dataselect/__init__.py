@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dataselect.api.calibrate import calibrate as calibrate
     from dataselect.api.design import Design as Design
     from dataselect.api.design import design as design
+    from dataselect.api.doctor import Examination as Examination
+    from dataselect.api.doctor import doctor as doctor
     from dataselect.api.mixture import MixtureFit as MixtureFit
     from dataselect.api.mixture import MixturePredictions as MixturePredictions
     from dataselect.api.mixture import fit_mixture as fit_mixture
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from dataselect.api.transfer import TransferFit as TransferFit
     from dataselect.api.transfer import fit_transfer as fit_transfer
     from dataselect.api.transfer import predict as predict
+    from dataselect.api.view import ItemsView as ItemsView
+    from dataselect.api.view import view as view
     from dataselect.config.manifest import Manifest as Manifest
     from dataselect.config.manifest import load_manifest as load_manifest
     from dataselect.config.plan import Plan as Plan
@@ -48,7 +52,9 @@ _MODULES = {
     "Calibration": "dataselect.api.calibrate",
     "DataselectError": "dataselect.errors",
     "Design": "dataselect.api.design",
+    "Examination": "dataselect.api.doctor",
     "InputError": "dataselect.errors",
+    "ItemsView": "dataselect.api.view",
     "Manifest": "dataselect.config.manifest",
     "MixtureFit": "dataselect.api.mixture",
     "MixturePredictions": "dataselect.api.mixture",
@@ -62,6 +68,7 @@ _MODULES = {
     "agree": "dataselect.api.agreement",
     "calibrate": "dataselect.api.calibrate",
     "design": "dataselect.api.design",
+    "doctor": "dataselect.api.doctor",
     "fit_mixture": "dataselect.api.mixture",
     "fit_transfer": "dataselect.api.transfer",
     "init": "dataselect.api.project",
@@ -73,6 +80,7 @@ _MODULES = {
     "run": "dataselect.api.run",
     "score": "dataselect.api.score",
     "search_mixture": "dataselect.api.mixture_search",
+    "view": "dataselect.api.view",
 }
 """Where each public name is defined."""
 
@@ -81,7 +89,9 @@ __all__ = [
     "Calibration",
     "DataselectError",
     "Design",
+    "Examination",
     "InputError",
+    "ItemsView",
     "Manifest",
     "MixtureFit",
     "MixturePredictions",
@@ -96,6 +106,7 @@ __all__ = [
     "agree",
     "calibrate",
     "design",
+    "doctor",
     "fit_mixture",
     "fit_transfer",
     "init",
@@ -107,6 +118,7 @@ __all__ = [
     "run",
     "score",
     "search_mixture",
+    "view",
 ]
 
 

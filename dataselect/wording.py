@@ -23,7 +23,13 @@ def quoted(value: object) -> str:
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """ "did you mean 'path'?" for the choice most similar to `name`; "" where none is similar.
+    """ "did you mean 'path'?" for the choice most similar to `name`; "" where none is similar."""
+    found = closest(name, choices)
+    return "" if found is None else f"did you mean {quoted(found)}?"
+
+
+def closest(name: str, choices: Iterable[str]) -> str | None:
+    """The choice most similar to `name`; None where none is similar.
 
     What all choices begin or end with tells none from another, so it is left out of the comparison:
     of `train_the_pile_arxiv`, `train_the_pile_github`, … none is like `train_the_pile_books3`.
@@ -39,7 +45,7 @@ def nearest(name: str, choices: Iterable[str]) -> str:
         longer = [each for each in core_of if min(len(each), len(core)) >= _LEAST_FORM]
         longer = [each for each in longer if each.startswith(core) or core.startswith(each)]
         close = longer if len(longer) == 1 else []
-    return f"did you mean {quoted(by_folded[core_of[close[0]]])}?" if close else ""
+    return by_folded[core_of[close[0]]] if close else None
 
 
 def _shared_ends(names: Sequence[str]) -> tuple[str, str]:
@@ -80,6 +86,19 @@ def one_line(text: str) -> str:
     """
     line = " ".join(text.split())
     return "".join(c if c.isprintable() or c in _ALLOWED_INVISIBLE else _escape(c) for c in line)
+
+
+def in_plain_lines(text: str) -> str:
+    """`text` with its line ends, and other characters that would act on a display as escapes.
+
+    They are those of Python (`\\t`, `\\x0c`), so that a lost backslash of LaTeX can be seen.
+    """
+    return "".join(
+        c
+        if c.isprintable() or c == "\n" or c in _ALLOWED_INVISIBLE
+        else c.encode("unicode_escape").decode()
+        for c in text
+    )
 
 
 def _escape(character: str) -> str:

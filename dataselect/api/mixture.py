@@ -54,7 +54,7 @@ class MixtureFit(Result):
 
     @cached_property
     def document(self) -> dict[str, Any]:
-        """The content of the model file, which `dataselect mix fit --json` writes."""
+        """The content of the model file, which `dataselect mix fit --out` writes."""
         found: dict[str, Any] = json.loads(self.to_json())
         return found
 
@@ -118,7 +118,7 @@ class MixtureFit(Result):
     def save(self, path: FilePath) -> None:
         """Write the model file, which `predict_mixtures`, `propose_mixture` and `dataselect mix`
         read. InputError if it cannot be written."""
-        write_out(Path(path), self.to_json(), "--json")
+        write_out(Path(path), self.to_json(), "--out")
 
     def _shown(self) -> Mapping[str, pd.DataFrame]:
         return {"Root mean square error on held-out runs": self.table}

@@ -35,7 +35,7 @@ class MixtureProposal(Result):
     """The best mixture within constraints, compared with others."""
 
     document: dict[str, Any]
-    """The whole result, as `dataselect mix propose --json` writes it."""
+    """The whole result, as `dataselect mix propose --json` prints it."""
 
     model: MixtureModel
     """The model that predicted it, at the target's epochs if the constraints ask for them."""

@@ -40,6 +40,7 @@ from dataselect.report.tables.score_frames import (
     means_frame,
     remarks,
 )
+from dataselect.report.tables.score_matrix import write_tables
 from dataselect.report.tables.score_verdict import score_verdict
 from dataselect.report.tables.scores import summary, write_candidates, write_scores
 from dataselect.scoring.checkpoint import ModelCheckpoint, Precision, resolve_model
@@ -166,13 +167,15 @@ class Scores(Result):
     def write(self, out: str | Path = "scores") -> list[Path]:
         """Write `OUT/MODEL/items_DATE.parquet` and `results_DATE.json`; returns the folders.
 
-        `OUT/scores_DATE.csv` has the table `candidates`.
+        `OUT/scores_DATE.csv` has the table `candidates`; `OUT/table_DATE.md` and `.json` have the
+        headline metrics, models as rows and benchmarks as columns.
         """
         folder = make_folder(as_folder("out", out))
         written = write_scores(
             self.models, self.benchmarks, self.facts, self.when, folder, self.failed
         )
         write_candidates(self.candidates, self.when, folder)
+        write_tables(self.names, self.benchmarks, self.when, folder)
         return written
 
     def _shown(self) -> "Mapping[str, pd.DataFrame]":

@@ -14,11 +14,13 @@ import typer
 from dataselect._version import __version__
 from dataselect.cli.agree import agree
 from dataselect.cli.calibrate import calibrate
+from dataselect.cli.command import CONTEXT, Command, Commands
 from dataselect.cli.design import design
+from dataselect.cli.doctor import doctor
 from dataselect.cli.fit import fit
+from dataselect.cli.hub_retries import tell_retries_once
 from dataselect.cli.mix import mix_app
 from dataselect.cli.mix_search import SearchByDefault, search
-from dataselect.cli.plain_numbers import PlainNumbers
 from dataselect.cli.predict import predict
 from dataselect.cli.report import report
 from dataselect.cli.run import init, plan, run, validate
@@ -28,13 +30,15 @@ from dataselect.cli.trace_compare import compare
 from dataselect.cli.trace_files import export, show, verify
 from dataselect.cli.trace_marks import mark
 from dataselect.cli.traces import build, pull, weigh
+from dataselect.cli.view import view
 
 app = typer.Typer(
     name="dataselect",
     help="Decide which data to pretrain on next: rank candidates with tiny proxy models scored "
     "on a frontier model's reasoning traces (rBridge).",
     no_args_is_help=True,
-    add_completion=False,
+    cls=Commands,
+    context_settings=CONTEXT,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -42,15 +46,18 @@ traces_app = typer.Typer(
     name="traces",
     help="Get, make, check and share a frontier model's reasoning traces.",
     no_args_is_help=True,
+    cls=Commands,
 )
 _COMMANDS: tuple[Callable[..., None], ...] = (
     init,
+    doctor,
     validate,
     design,
     plan,
     run,
     status,
     report,
+    view,
     score,
     calibrate,
     fit,
@@ -59,11 +66,11 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
 )
 _TRACES: tuple[Callable[..., None], ...] = (pull, build, weigh, mark, show, verify, export, compare)
 for command in _COMMANDS:
-    app.command(cls=PlainNumbers)(command)
+    app.command(cls=Command)(command)
 for command in _TRACES:
-    traces_app.command(cls=PlainNumbers)(command)
+    traces_app.command(cls=Command)(command)
 app.add_typer(traces_app)
-mix_app.command(cls=PlainNumbers)(search)
+mix_app.command(cls=Command)(search)
 app.add_typer(
     mix_app,
     cls=SearchByDefault,
@@ -74,8 +81,9 @@ app.add_typer(
 
 def main() -> None:
     """Entry point of the console script."""
+    tell_retries_once()
     try:
-        app()
+        app(prog_name="dataselect")  # also for `python -m dataselect`
     except KeyboardInterrupt:  # before a command has started
         sys.exit(130)
 

@@ -7,6 +7,8 @@ import typer
 
 from dataselect.cli.common import (
     DEFAULT_STORE,
+    JsonOption,
+    QuietOption,
     StoreOption,
     errors,
     notes,
@@ -28,7 +30,9 @@ def calibrate(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="File of the transfer functions; the pairs go beside it. [NAME.json]"
+            "--out",
+            metavar="FILE",
+            help="File of the transfer functions; the pairs go beside it. [NAME.json]",
         ),
     ] = None,
     protocol: Annotated[
@@ -37,7 +41,7 @@ def calibrate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be paired and scored, and stop.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = Device.auto,
     confirm_run_unsafe_code: Annotated[
@@ -47,6 +51,7 @@ def calibrate(
             help="Run programs that the target writes even where they cannot be isolated.",
         ),
     ] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Score a proxy's checkpoints, pair them with a target's accuracies, and fit the functions."""
     from rich.console import Console
@@ -63,7 +68,7 @@ def calibrate(
         if dry_run:
             typer.echo("\n".join(planned(pair_all(loaded))))
             return
-        with LiveWatch(Console(stderr=True)) as watch, notes(watch.note):
+        with LiveWatch(Console(stderr=True, quiet=quiet)) as watch, notes(watch.note):
             calibration = ds.calibrate(
                 loaded,
                 out=out or Path(f"{loaded[0].name}.json"),

@@ -4,26 +4,47 @@ import json
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dataselect.cli.completion import engines
 from dataselect.errors import DataselectError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 StoreOption = Annotated[
     str,
     typer.Option(
         "--store",
+        metavar="DIR",
         help="Folder that keeps everything computed, for resuming; or s3://, gs://, az://.",
     ),
 ]
 OnOption = Annotated[
     str | None,
-    typer.Option("--on", help="Where jobs run: local, slurm, ray, or another engine. [the plan's]"),
+    typer.Option(
+        "--on",
+        metavar="ENGINE",
+        autocompletion=engines,
+        help="Where jobs run: local, slurm, ray, or another engine. [the plan's]",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print neither progress nor notes, only results.")
 ]
 DEFAULT_STORE = ".dataselect"
+
+
+def progress_console(quiet: bool, as_json: bool) -> "Console":
+    """Where a run shows its progress: standard output, which JSON has for itself."""
+    from rich.console import Console
+
+    return Console(stderr=as_json, quiet=quiet)
 
 
 @contextmanager
@@ -48,7 +69,7 @@ def this_command() -> str:
     return shlex.join(["dataselect", *sys.argv[1:]])
 
 
-def print_json(document: dict[str, Any]) -> None:
+def print_json(document: Mapping[str, Any]) -> None:
     """Print a document as JSON, for other programs."""
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 

@@ -19,7 +19,8 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from dataselect.errors import InputError
-from dataselect.wording import is_id, nearest, quoted
+from dataselect.formats.similar_files import YAML_FILES, meant_file, meant_in
+from dataselect.wording import is_id, quoted
 
 KeyPath = tuple[str | int, ...]
 """Keys and indices from the top of a file to a value: ("candidates", 0, "path")."""
@@ -131,11 +132,10 @@ def _read_text(path: Path) -> str:
             )
         raw = path.read_bytes()
     except FileNotFoundError:
-        siblings = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
-        fix = nearest(path.name, siblings) or "check the name and the folder"
+        fix = meant_file(path, YAML_FILES) or "check the name and the folder"
         raise InputError(path, "there is no such file", fix) from None
     except IsADirectoryError:
-        raise InputError(path, "this is a folder", "name a YAML file in it") from None
+        raise InputError(path, "this is a folder", meant_in(path, YAML_FILES)) from None
     except OSError as error:
         raise InputError(path, f"cannot be read: {error.strerror}", "check the file") from None
     try:

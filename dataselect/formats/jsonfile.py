@@ -12,6 +12,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from dataselect.errors import InputError
+from dataselect.formats.similar_files import JSON_FILES, unreadable
 from dataselect.wording import quoted
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -22,7 +23,7 @@ def read_json(model: type[Model], path: Path, fix: str) -> Model:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise InputError(path, f"cannot be read: {error.strerror}", "check its name") from None
+        raise unreadable(path, error, JSON_FILES, "check its name") from None
     return parse_json(model, data, path, fix)
 
 

@@ -5,8 +5,9 @@ and on paper: wide tables scroll in their own box, colours follow the reader's c
 all is light. It contains no time of writing, so the same report is the same file.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from dataselect.report.html_markup import escape
 
@@ -72,8 +73,22 @@ class Section:
     """HTML."""
 
 
-def page(title: str, head: str, sections: Sequence[Section], language: str = "en") -> str:
-    """The whole file: `head` is the HTML before the first section, which must not be missed."""
+def page(
+    title: str,
+    head: str,
+    sections: Sequence[Section],
+    language: str = "en",
+    *,
+    style: str = "",
+    meta: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """The whole file: `head` is the HTML before the first section, which must not be missed.
+
+    `style`: more rules, for what this page alone has; `meta`: facts about it by name, for programs.
+    """
+    facts = "".join(
+        f'<meta name="{escape(name)}" content="{escape(value)}">\n' for name, value in meta.items()
+    )
     contents = "\n".join(
         f'<li><a href="#part-{i}">{escape(each.title)}</a></li>' for i, each in enumerate(sections)
     )
@@ -89,8 +104,8 @@ def page(title: str, head: str, sections: Sequence[Section], language: str = "en
 <meta http-equiv="Content-Security-Policy" content="{_POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
-<title>{escape(title)}</title>
-<style>{_STYLE}</style>
+{facts}<title>{escape(title)}</title>
+<style>{_STYLE}{style}</style>
 </head>
 <body>
 <main>

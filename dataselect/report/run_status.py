@@ -21,6 +21,10 @@ _MOST_JOBS = 24
 """Running jobs that are shown; more are counted."""
 
 
+_MINUTES = len("2026-01-01 00:00")
+"""In the list seconds would take the room of a run's name."""
+
+
 def print_runs(found: Sequence[RunStatus], console: Console) -> None:
     """A line for each run, in their order."""
     table = named_table("run", "state", "done", "left", "last written", left=("state", "done"))
@@ -35,7 +39,7 @@ def print_runs(found: Sequence[RunStatus], console: Console) -> None:
             each.state,
             "" if part is None else f"{_short(part)} {_done(part)}".strip(),
             "" if seconds is None else format_seconds(seconds),
-            _time(document.get("updated")),
+            _time(document.get("updated"))[:_MINUTES],
         )
     console.print(table)
 

@@ -216,11 +216,11 @@ def collect(
         for point in points.values():
             keys += evaluation.keys(point.checkpoint, "scores")
             keys += evaluation.keys(point.checkpoint, "graded")
-        columns = {metric: _table(scores, metric) for metric in METRICS}
+        columns = {metric: items_by_checkpoint(scores, metric) for metric in METRICS}
         excluded = [(index[0], each.exclusions) for index, each in scores.items()]
         if chosen.accuracy:
             graded = _measured(experiment.store, evaluation, "graded", points)
-            columns["accuracy"] = _table(graded, "correct").astype(float)
+            columns["accuracy"] = items_by_checkpoint(graded, "correct").astype(float)
             # An item without a finite value is left out of the likelihoods as well.
             excluded += _only_non_finite(graded)
         if chosen.masks:
@@ -234,7 +234,9 @@ def collect(
             excluded += _only_non_finite(masks)
         broken = {item for _, exclusions in excluded for item in non_finite(exclusions)}
         columns = {name: table[~table.index.isin(broken)] for name, table in columns.items()}
-        tables[benchmark.id] = {metric: _over_runs(table) for metric, table in columns.items()}
+        tables[benchmark.id] = {
+            metric: over_checkpoints(table) for metric, table in columns.items()
+        }
         means[benchmark.id] = _run_means(columns)
         remarks |= dict.fromkeys(f"{benchmark.id}: {n}" for m in scores.values() for n in m.notes)
         remarks |= dict.fromkeys(
@@ -300,7 +302,9 @@ def _measured(
     }
 
 
-def _table(measured: Mapping[tuple[str, int, int], Measured], metric: str) -> "pd.DataFrame":
+def items_by_checkpoint(
+    measured: Mapping[tuple[str, int, int], Measured], metric: str
+) -> "pd.DataFrame":
     """Items x checkpoints, on the items that all of them have."""
     import pandas as pd
 
@@ -325,10 +329,10 @@ def _mask_tables(
     found = {}
     for name in (OWN, *RULE_COLUMNS):
         if all(name in each.table for each in measured.values()):
-            found[name] = _table(measured, name)
+            found[name] = items_by_checkpoint(measured, name)
     above, below = POOLED[AUTHORS].above, POOLED[AUTHORS].below
     if all(above in each.table for each in measured.values()):
-        nats, size = _table(measured, above), _table(measured, below)
+        nats, size = items_by_checkpoint(measured, above), items_by_checkpoint(measured, below)
         known = nats.index[nats.index.isin(scores.index) & nats.notna().all(axis=1)]
         nats, size = nats.loc[known], size.loc[known]
         found[AUTHORS] = nats / (size.mean() * math.log(2))
@@ -354,7 +358,7 @@ def _on_all_benchmarks(
     )
 
 
-def _over_runs(table: "pd.DataFrame") -> "pd.DataFrame":
+def over_checkpoints(table: "pd.DataFrame") -> "pd.DataFrame":
     """Items x candidates: the mean over each candidate's checkpoints."""
     mean = table.T.groupby(level="candidate", sort=False).mean().T
     mean.columns.name = None

@@ -126,11 +126,14 @@ class Store:
 
     def find(self, kind: str, spec: Mapping[str, Any]) -> Artifact | None:
         """The artifact of this spec; None when absent, or damaged (it is then moved aside)."""
-        return self._find(kind, spec, fresh=False)
+        return self._find(kind, content_key(kind, spec), fresh=False)
 
-    def _find(self, kind: str, spec: Mapping[str, Any], *, fresh: bool) -> Artifact | None:
+    def find_by_key(self, kind: str, key: str) -> Artifact | None:
+        """As `find`, for readers of a record that has the artifact's key and not its spec."""
+        return self._find(kind, key, fresh=False)
+
+    def _find(self, kind: str, key: str, *, fresh: bool) -> Artifact | None:
         """As `find`; `fresh`: what was not in the object store a while ago is looked for again."""
-        key = content_key(kind, spec)
         found = self._find_here(kind, key)
         if self.sharing is None:
             return found
@@ -360,7 +363,7 @@ class Store:
             self._look_anew(kind)
         # Whoever had the claim before may have published the artifact since the look above, and
         # another host since it was last looked for.
-        if (artifact := self._find(kind, spec, fresh=True)) is not None:
+        if (artifact := self._find(kind, content_key(kind, spec), fresh=True)) is not None:
             answer.release()
             return artifact
         try:

@@ -14,7 +14,8 @@ import hashlib
 import io
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 from dataselect._version import __version__
 from dataselect.errors import InputError
 from dataselect.proxies.recipe import Recipe
+from dataselect.report.items.links import ITEMS_FOLDER, item_pages, stamped_pages
+from dataselect.report.output import make_folder
 from dataselect.report.pictures.selection import FOLDER, NAMES
 from dataselect.report.selection.document import SCHEMA, document
 from dataselect.report.selection.leaks import leak_cells
@@ -33,7 +36,7 @@ from dataselect.stages.proxy_origins import section
 from dataselect.stages.work import StageRanking
 from dataselect.store import lock
 from dataselect.store.files import write_atomic
-from dataselect.wording import one_line, quoted
+from dataselect.wording import closest, one_line, quoted
 
 if TYPE_CHECKING:
     from dataselect.pipeline import Selection
@@ -73,16 +76,21 @@ def write_report(selection: "Selection", out: Path) -> dict[str, Any]:
 
         folder, command = out / content["mixture"]["folder"], _command(content["run"], out)
         write_search(mixture, experiment.manifest, experiment.plan, folder, command)
-    _write_views(out, views(content, _command(content["run"], out), _found_drawn(content, out)))
+    command, pages = _command(content["run"], out), item_pages(out, content)
+    _write_views(out, views(content, command, _found_drawn(content, out), pages))
     return content
 
 
 def views(
-    content: Mapping[str, Any], command: str, drawn: Mapping[str, str] | None = None
+    content: Mapping[str, Any],
+    command: str,
+    drawn: Mapping[str, str] | None = None,
+    pages: Sequence[str] = (),
 ) -> dict[str, str]:
     """By path in the folder, all that people read, from the document.
 
-    `command` repeats the run; `drawn`: its pictures by name where they are drawn already.
+    `command` repeats the run; `drawn`: its pictures by name where they are drawn already; `pages`:
+    paths of pages of its items.
     """
     # Imported here: `import dataselect` should load neither Markdown nor matplotlib.
     from dataselect.report.selection.html import report_html
@@ -95,8 +103,8 @@ def views(
         **{f"{FOLDER}/{name}.svg": svg for name, svg in drawn.items()},
         _DRAWN: _drawn_from(content, drawn),
         "ranking.csv": ranking_csv(content),
-        "report.html": report_html(content, command, drawn),
-        "README.md": readme(content, command),
+        "report.html": report_html(content, command, drawn, pages),
+        "README.md": readme(content, command, pages),
     }
 
 
@@ -129,21 +137,54 @@ def rewrite(folder: Path) -> list[Path]:
 
     Raises InputError where that file cannot be read, or lacks what a report has.
     """
+    with reading(folder) as content:
+        texts = views(content, _command(content["run"], folder), pages=item_pages(folder, content))
+    with lock(folder, "the report folder"):
+        _write_views(folder, texts)
+    return [folder / name for name in texts]
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[dict[str, Any]]:
+    """The content of a folder's report.json, for whoever looks into it inside the context.
+
+    Raises InputError where the file cannot be read, or lacks what is looked for.
+    """
     path = folder / "report.json"
     try:
         content = json.loads(path.read_bytes())
         if content["schema"] != SCHEMA:
             raise InputError(path, f"has schema {quoted(content['schema'])}", _AGAIN)
-        texts = views(content, _command(content["run"], folder))
+        yield content
     except OSError as error:
+        near = [each.parent.name for each in Path("reports").glob("*/report.json")]
+        meant = closest(folder.name, near)
         fix = "give a folder that `dataselect run` wrote"
+        if meant is not None and folder != Path("reports") / meant:
+            fix = f"did you mean {quoted(f'reports/{meant}')}?"
         raise InputError(path, f"cannot be read: {error.strerror}", fix) from None
     except (KeyError, TypeError, ValueError, AttributeError, LookupError) as error:
         problem = f"is no report of this version ({type(error).__name__}: {error})"
         raise InputError(path, one_line(problem), _AGAIN) from None
+
+
+def write_item_pages(folder: Path, pages: Mapping[str, str]) -> None:
+    """Write pages of items by benchmark, and the report's own pages again with links to them.
+
+    Other pages of items go, so that all there are belong to one look.
+    """
+    named = {f"{ITEMS_FOLDER}/{benchmark}.html": text for benchmark, text in pages.items()}
     with lock(folder, "the report folder"):
+        make_folder(folder / ITEMS_FOLDER, "report's folder")
+        for old in stamped_pages(folder):
+            if old not in named:
+                (folder / old).unlink()
+        _write(folder, named)
+        # Read again: a run may have written another report since the pages were made.
+        with reading(folder) as content:
+            command, drawn = _command(content["run"], folder), _found_drawn(content, folder)
+            texts = views(content, command, drawn, item_pages(folder, content))
         _write_views(folder, texts)
-    return [folder / name for name in texts]
 
 
 def _write_views(out: Path, texts: Mapping[str, str]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from dataselect.report.html_markup import escape, figure, to_html
 from dataselect.report.html_page import Section, page
+from dataselect.report.items.links import TITLE, links
 from dataselect.report.markdown import escape as escaped
 from dataselect.report.pictures.selection import FOLDER, selection_pictures
 from dataselect.report.selection.sections import opening, repeat_lines, sections
@@ -13,8 +14,14 @@ from dataselect.report.selection.sections import opening, repeat_lines, sections
 _IMAGE = re.compile(r"!\[.*\]\((?P<file>[^()]+)\)")
 
 
-def report_html(document: Mapping[str, Any], command: str, drawn: Mapping[str, str]) -> str:
-    """The page; `drawn` is the SVG of each picture by its name, `command` repeats the run."""
+def report_html(
+    document: Mapping[str, Any],
+    command: str,
+    drawn: Mapping[str, str],
+    pages: Sequence[str] = (),
+) -> str:
+    """The page; `drawn` is the SVG of each picture by its name, `command` repeats the run, `pages`
+    are paths of pages of its items."""
     alts = selection_pictures(document)
     figures = {
         f"{FOLDER}/{alts[name].file}": figure(svg, alts[name].alt, name)
@@ -24,12 +31,12 @@ def report_html(document: Mapping[str, Any], command: str, drawn: Mapping[str, s
     for part in opening(document):
         kind = ' class="next"' if part == escaped(document.get("next_step") or "") else ""
         first.append(to_html(part).replace("<p>", f"<p{kind}>", 1))
-    parts = {**sections(document), **repeat_lines(command)}
-    return page(
-        f"{document['run']}: which data to train on",
-        "".join(first),
-        [Section(_plain(title), _body(body, figures)) for title, body in parts.items()],
-    )
+    parts = [
+        Section(_plain(title), _body(body, figures)) for title, body in sections(document).items()
+    ]
+    parts += [Section(TITLE, links(pages))] if pages else []
+    parts += [Section(title, _body(body, {})) for title, body in repeat_lines(command).items()]
+    return page(f"{document['run']}: which data to train on", "".join(first), parts)
 
 
 def _body(parts: Sequence[str], figures: Mapping[str, str]) -> str:

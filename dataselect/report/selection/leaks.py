@@ -69,6 +69,7 @@ def _held(leaked: "Leaked") -> dict[str, Any]:
         "like": len(leaked.like),
         "by_part": dict(leaked.kinds),
         "first": leaked.items[:FIRST_IDS],
+        "ids": leaked.items,
         "documents": leaked.documents,
         "text_share": leaked.text_share,
     }

@@ -32,6 +32,7 @@ from dataselect.report.tables.score_frames import (
     number_text,
     remarks,
 )
+from dataselect.report.tables.score_matrix import STAR, print_matrix
 from dataselect.scoring.checkpoint import ModelCheckpoint
 from dataselect.scoring.evaluate import Evaluation
 from dataselect.scoring.rbridge import METRIC_VERSION
@@ -154,20 +155,39 @@ def print_scores(
     scores: Sequence[BenchmarkScores],
     console: Console,
     failed: Mapping[str, str] | None = None,
+    titles: Sequence[str] = (),
 ) -> None:
-    """Print tables for each model with a row for each benchmark, their legends, left-out items, and
-    the models that failed."""
+    """Print tables, their legends, left-out items, and the models that failed.
+
+    One model has a row for each benchmark and a column for each metric; several have a row each,
+    and a column for each benchmark (`score_matrix`). `titles`: unique names of the models.
+    """
     legends: dict[str, None] = {}
-    for number, model in enumerate(models):
-        rows = [(each, metrics_of(each, number)) for each in scores]
-        console.print(one_line(model.name), style="bold", markup=False, highlight=False)
+    if len(models) > 1:
+        names = list(titles) or distinct([model.name for model in models])
         for headings, legend in _TABLES:
-            having = [row for row in rows if any(headline(key, *row) for key in headings)]
-            if having:
-                console.print(_table(having, headings))
-                legends[legend] = None
+            if print_matrix(names, scores, headings, console):
+                legends |= {STAR: None, legend: None}
+    else:
+        _print_one(models[0], scores, console, legends)
     for line in (*legends, *remarks(scores), *failures(failed or {})):
         console.print(line, markup=False, highlight=False)
+
+
+def _print_one(
+    model: ModelCheckpoint | CountedText,
+    scores: Sequence[BenchmarkScores],
+    console: Console,
+    legends: dict[str, None],
+) -> None:
+    """Print the tables of the only model, and add their legends to `legends`."""
+    rows = [(each, metrics_of(each, 0)) for each in scores]
+    console.print(one_line(model.name), style="bold", markup=False, highlight=False)
+    for headings, legend in _TABLES:
+        having = [row for row in rows if any(headline(key, *row) for key in headings)]
+        if having:
+            console.print(_table(having, headings))
+            legends[legend] = None
 
 
 def _table(rows: Sequence[tuple[BenchmarkScores, Metrics]], headings: Mapping[str, str]) -> Table:

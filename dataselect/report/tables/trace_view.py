@@ -20,7 +20,7 @@ from dataselect.benchmarks.items import LETTERS, Item
 from dataselect.report.numbers import number, percent
 from dataselect.traces.summary import Spread, Summary
 from dataselect.traces.trace import Trace, TraceHeader
-from dataselect.wording import one_line
+from dataselect.wording import in_plain_lines, one_line
 
 UNCERTAIN = 0.5
 """Tokens with a lower probability are marked."""
@@ -36,7 +36,6 @@ _SHADES = (
 )
 _NO_PROBABILITY = "dim italic"
 _OPEN, _CLOSE = "⟦", "⟧"
-_JOINERS = "\u200c\u200d"  # needed to write Persian, Hindi and emoji
 _VERDICTS = {True: ("right", "green"), False: ("wrong", "red"), None: ("cannot be told", "dim")}
 
 
@@ -47,7 +46,7 @@ def trace_text(trace: Trace, *, brackets: bool = False) -> Text:
     """
     text, at = Text(), 0
     for length, p in trace.runs:
-        shown = _shown(trace.text[at : at + length])
+        shown = in_plain_lines(trace.text[at : at + length])
         if brackets and p is not None and p < UNCERTAIN:
             core = shown.strip() or shown
             shown = shown.replace(core, f"{_OPEN}{core}{_CLOSE}", 1)
@@ -66,9 +65,9 @@ def print_trace(
     coloured = console.color_system is not None and not console.no_color
     console.print(Text(one_line(trace.item), style="bold"))
     if item is not None:
-        console.print(Text(_shown(item.question)))
+        console.print(Text(in_plain_lines(item.question)))
         for letter, choice in zip(LETTERS, item.choices or (), strict=False):
-            console.print(Text(f"{letter}. {_shown(choice)}"))
+            console.print(Text(f"{letter}. {in_plain_lines(choice)}"))
     console.print()
     console.print(trace_text(trace, brackets=not coloured))
     console.print()
@@ -80,12 +79,12 @@ def print_trace(
         console.print(marked)
     word, style = _VERDICTS[correct]
     final = Text("final answer: ")
-    final.append("none" if trace.answer is None else _shown(trace.answer), "bold")
+    final.append("none" if trace.answer is None else in_plain_lines(trace.answer), "bold")
     if item is not None:
         final.append(f" ({word})", style)
     console.print(final)
     if item is not None:
-        console.print(Text(f"right answer: {_shown(_gold(item))}"))
+        console.print(Text(f"right answer: {in_plain_lines(gold_text(item))}"))
 
 
 def print_summary(console: Console, summary: Summary, header: TraceHeader) -> None:
@@ -180,18 +179,9 @@ def _style(p: float | None) -> str:
     return f"underline {style}" if p < UNCERTAIN else style
 
 
-def _gold(item: Item) -> str:
+def gold_text(item: Item) -> str:
+    """The right answer, with the words of the choice where it is one."""
     if item.choices is not None and item.answer_index is not None:
         return f"{item.answer}. {item.choices[item.answer_index]}"
     # Code starts with an indent, so it starts on a new line.
     return f"\n{item.answer}" if item.code is not None else item.answer
-
-
-def _shown(text: str) -> str:
-    """`text` with control characters other than line ends shown as escapes."""
-    return "".join(
-        letter
-        if letter.isprintable() or letter == "\n" or letter in _JOINERS
-        else letter.encode("unicode_escape").decode()
-        for letter in text
-    )

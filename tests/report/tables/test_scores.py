@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from dataselect.benchmarks.items import BenchmarkItems, CodeCheck, Exclusion, Item
+from dataselect.report.tables.score_matrix import write_tables
 from dataselect.report.tables.scores import print_scores, summary, write_scores
 from dataselect.scoring.checkpoint import ModelCheckpoint
 from dataselect.scoring.evaluate import Evaluation
@@ -221,6 +222,66 @@ def test_a_row_shows_means_and_errors_and_a_dash_where_there_is_none() -> None:
     assert rows["sums"][-1] == "–"
     assert "±0.645" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_models_are_rows_and_benchmarks_columns() -> None:
+    made = [
+        scores(table(1.0), table(2.0), of=evaluation("sums")),
+        scores(table(4.0, acc_per_char=0.5), table(3.0, acc_per_char=0.25), of=evaluation("more")),
+    ]
+    text = shown(*made, models=[model("one"), model("one")])
+    lines = [line.split() for line in text.splitlines()]
+    at = lines.index(["rBridge", "(lower", "is", "better)"])
+    assert lines[at + 1 : at + 3] == [["sums", "more"], ["model", "n", "=", "4", "n", "=", "4"]]
+    assert lines[at + 4 : at + 6] == [
+        ["one", "*2.500", "±0.645", "5.500", "±0.645"],
+        ["one-2", "3.500", "±0.645", "*4.500", "±0.645"],
+    ]
+    at = lines.index(["cloze", "(higher", "is", "better)"])
+    assert lines[at + 4 : at + 6] == [
+        ["one", "–", "*0.500", "±0.000"],
+        ["one-2", "–", "0.250", "±0.000"],
+    ]
+
+
+def test_several_models_on_one_benchmark_have_a_column_for_each_metric() -> None:
+    text = shown(scores(table(1.0), table(2.0)), models=[model("one"), model("two")])
+    lines = [line.split() for line in text.splitlines()]
+    at = lines.index(["sums,", "4", "items"])
+    assert lines[at + 1] == ["model", "rBridge", "R^φ", "label"]
+    assert lines[at + 4][:3] == ["two", "3.500", "±0.645"]
+
+
+def test_many_benchmarks_go_on_in_further_tables_within_80_columns() -> None:
+    many = [f"a-benchmark-of-long-name-{n}" for n in range(9)]
+    made = [scores(table(1.0), table(2.0), of=evaluation(name)) for name in many]
+    text = shown(*made, models=[model("m" * 70), model(HOSTILE)])
+    assert max(map(len, text.splitlines())) <= 80
+    assert harmless(text)
+    assert all(text.count(name) == 3 for name in many)  # once for each metric
+    parts = [line for line in text.splitlines() if line.startswith("rBridge (")]
+    assert parts[0].startswith("rBridge (lower is better), 1 of ")
+    assert len(parts) == int(parts[0].split()[-1]) > 1
+
+
+def test_the_tables_are_written_as_markdown_and_json(tmp_path: Path) -> None:
+    made = [scores(table(1.0), table(2.0)), scores(table(4.0), table(4.0), of=evaluation("more"))]
+    paths = write_tables(["one", "<b>|two"], made, WHEN, tmp_path)
+    assert [path.suffix for path in paths] == [".md", ".json"]
+    text = paths[0].read_text()
+    assert "| model | sums, n = 4 | more, n = 4 |" in text
+    assert "| one | \\*2.500 ±0.645 | 5.500 ±0.645 |" in text
+    assert "| \\<b\\>\\|two | 3.500 ±0.645 | 5.500 ±0.645 |" in text
+    content = json.loads(paths[1].read_bytes())
+    assert content["items"] == {"sums": 4, "more": 4}
+    found = content["metrics"]["rbridge"]
+    assert (found["name"], found["higher_is_better"]) == ("rBridge", False)
+    means = summary(model(), 1, made, FACTS, WHEN)["results"]
+    for name in ("sums", "more"):
+        cell = found["models"]["<b>|two"][name]
+        assert cell["mean"] == means[name]["rbridge,none"]
+        assert cell["stderr"] == means[name]["rbridge_stderr,none"]
+        assert cell["items"] == 4
 
 
 def test_what_was_left_out_is_counted_by_reason() -> None:
