@@ -26,7 +26,7 @@ def view(
     ] = 10,
     item: Annotated[
         list[str] | None,
-        typer.Option("--item", help="The item with this id; repeat for several."),
+        typer.Option("--item", metavar="ID", help="This one; repeat for several."),
     ] = None,
     benchmarks: Annotated[
         str | None,
@@ -45,7 +45,10 @@ def view(
         typer.Option("--stage", min=1, help="Of this stage. [the last with two candidates]"),
     ] = None,
     store: Annotated[
-        str | None, typer.Option("--store", help="The store of the run. [where it recorded itself]")
+        str | None,
+        typer.Option(
+            "--store", metavar="DIR", help="The store of the run. [where it recorded itself]"
+        ),
     ] = None,
     device: DeviceOption = Device.auto,
 ) -> None:

@@ -50,9 +50,9 @@ def test_an_option_of_one_name_has_one_type_in_all_commands() -> None:
         for option, described_as in entry["options"].items():
             kind = described_as["type"].replace("Path", "str")
             kinds.setdefault(option.split()[0], set()).add(kind)
-    # Trace files may be several where a model is scored, and are in one folder of a project; the
-    # direction of scores can be found from pairs alone.
-    several = {"--traces", "--model"}
+    # Trace files may be several where a model is scored, and are in one folder of a project; items
+    # are several where pages are made; the direction of scores can be found from pairs alone.
+    several = {"--traces", "--item", "--model"}
     assert {option for option, types in kinds.items() if len(types) > 1} == several
 
 
