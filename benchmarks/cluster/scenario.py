@@ -148,9 +148,7 @@ def saved_step(store: Path, name: str) -> int:
     for claim in store.glob("claims/proxy-*/*"):
         if json.loads(claim.read_bytes())["work"]["name"] == name:
             folders = store.glob(f"work/{claim.parent.name}*")
-            return max(
-                (settle(each) for each in folders if (each / STATE).exists()), default=0
-            )
+            return max((settle(each) for each in folders if (each / STATE).exists()), default=0)
     return 0
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataselect.config.checkpoints import Checkpoints
-from dataselect.corpus.prepare import Tokenizer
+from dataselect.corpus.kept_tokenizer import Tokenizer
 from dataselect.cost import training_flops
 from dataselect.errors import IncompleteError, InputError, PassingError
 from dataselect.proxy_sources import supervise

@@ -24,7 +24,8 @@ from typing import Any
 
 from dataselect.config.manifest import Source
 from dataselect.corpus.files import local_files, origin
-from dataselect.corpus.prepare import Share, Stream, Tokenizer
+from dataselect.corpus.kept_tokenizer import Tokenizer
+from dataselect.corpus.prepare import Share, Stream
 from dataselect.corpus.tokenizer import load_tokenizer
 from dataselect.proxy_sources.megatron_index import write_index
 from dataselect.store.artifact import published_file
