@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from dataselect.proxies.saved_state import STATE, settle
 
 HERE = Path(__file__).parent
 TOKENS_PER_STEP = 8 * 128
+_PACKAGES = ("torch", "numpy", "submitit", "ray")
 PATIENCE_SECONDS = 3600.0
 
 
@@ -181,6 +182,14 @@ def trainings(store: Path) -> dict[str, Any]:
     }
 
 
+def _version(package: str) -> str | None:
+    """The installed version; None where the package of the other cluster is not there."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
 def finish(
     folder: Path, results: Path, log: Log, local: bytes, driver: Driver, more: Mapping[str, Any]
 ) -> None:
@@ -196,7 +205,7 @@ def finish(
         **more,
         "versions": {
             "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "numpy", "submitit", "ray")},
+            **{name: each for name in _PACKAGES if (each := _version(name))},
         },
         "log": log.lines,
     }

@@ -52,7 +52,8 @@ def test_energy_is_that_of_busy_devices() -> None:
     used = spent_energy(cost)
     assert used is not None
     assert used.kwh == pytest.approx(0.01 + 1.4)
-    assert str(used) == "1.4 kWh and 630 g of CO2"
+    assert str(used) == "about 1.4 kWh and 630 g of CO2"
     assert spent_energy({"spent": {"all": {"cpu_seconds": 0.0, "gpu_seconds": 0.0}}}) is None
     # 32B parameters and 6T tokens: a thousand H100s for a month.
-    assert str(training_energy(6 * 32e9 * 6e12)) == "560 MWh and 250 t of CO2"
+    assert str(training_energy(6 * 32e9 * 6e12)) == "about 560 MWh and 250 t of CO2"
+    assert str(training_energy(1e9)) == "less than 0.1 Wh and less than 0.1 g of CO2"

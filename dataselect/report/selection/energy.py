@@ -33,7 +33,8 @@ class Energy:
 
     def __str__(self) -> str:
         grams = self.kwh * GRAMS_PER_KWH
-        return f"{_scaled(self.kwh, _ENERGY)} and {_scaled(grams, _MASS)} of CO2"
+        words = f"{_scaled(self.kwh, _ENERGY)} and {_scaled(grams, _MASS)} of CO2"
+        return words if words.startswith("less") else f"about {words}"
 
 
 _ENERGY = (("Wh", 1e-3), ("kWh", 1.0), ("MWh", 1e3), ("GWh", 1e6))
@@ -59,8 +60,8 @@ def energy_lines(cost: Mapping[str, Any]) -> list[str]:
         return []
     target = training_energy(cost["flops"]["target"])
     return [
-        f"Electricity, a rough estimate: what was spent on this run took about {spent}; one target "
-        f"run would take about {target}. Assumed, not measured: {GPU_WATTS:g} W for a busy GPU (an "
+        f"Electricity, a rough estimate: what was spent on this run took {spent}; one target "
+        f"run would take {target}. Assumed, not measured: {GPU_WATTS:g} W for a busy GPU (an "
         f"H100's limit) and {CORE_WATTS:g} W for a busy CPU core, by the seconds in the table "
         f"above; for the target {format_flops(GPU_FLOPS)} a second of each GPU (40% of an H100's "
         f"peak); {GRAMS_PER_KWH:g} g of CO2 a kWh, the world's mean of 2024 (IEA, Electricity "

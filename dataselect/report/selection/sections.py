@@ -176,7 +176,7 @@ def _price(document: Document) -> str:
     flops = cost["flops"]
     search = flops["total"] - flops["target"]
     used = spent_energy(cost)
-    energy = "" if used is None else f", about {used}"
+    energy = "" if used is None else f", {used}"
     return (
         f"**What it cost:** {format_flops(search)}, "
         f"{numbers.share_of(search, flops['target'])} of one target run{energy}. Training all "

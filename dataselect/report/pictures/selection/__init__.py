@@ -169,7 +169,7 @@ def _mixture(document: Document) -> str:
 def _cost(document: Document) -> str:
     bars = [f"{name} {format_flops(value)}" for name, value in cost_bars(document).items()]
     used = spent_energy(document["cost"])
-    energy = "" if used is None else f"; electricity about {used}"
+    energy = "" if used is None else f"; electricity {used}"
     return f"Cost in FLOPs, on a scale of powers of ten: {', '.join(bars)}{energy}"
 
 
