@@ -2,10 +2,10 @@
 
     python docs/make_site.py && mkdocs build
 
-Pages keep the relative links that work where the repository is browsed. README.md becomes the first
-page, other files keep their path, and those of docs/ lose that folder. A file outside docs/ is brought
-in if a page links to it, and a notebook becomes a page. What is written is plain Markdown with links
-that hold, so that any generator can build it.
+Pages keep the relative links that work where the repository is browsed. README.md becomes the
+first page, other files keep their path, and those of docs/ lose that folder. A file outside docs/
+is brought in if a page links to it, and a notebook becomes a page. What is written is plain
+Markdown with links that hold, so that any generator can build it.
 """
 
 import json
