@@ -1,7 +1,7 @@
 """Every block of code in README.md and docs/*.md does what it says, or is at least well-formed.
 
-`doc_ways.WAYS` says of each block how it is tested. `pytest -m docs_slow` runs the five-minute start
-with the plan that users have, in place of a smaller one.
+`doc_ways.WAYS` says of each block how it is tested. `pytest -m docs_slow` runs the five-minute
+start with the plan that users have, in place of a smaller one.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from doc_blocks import PROGRAMS, ROOT, Block, blocks, check_command, check_python, commands_of
+from doc_blocks import ROOT, Block, blocks, check_command, check_python, commands_of
 from doc_ways import FILES, WAYS, YOURS
 from ruamel.yaml import YAML
 from small_swarms import made
@@ -78,12 +78,6 @@ def test_commands_are_in_blocks_that_are_run_or_parsed() -> None:
             assert way_of(block) in {"run", "parse"}, f"{block.page}:{block.line}"
 
 
-def _lines_of_programs(block: Block) -> list[str]:
-    return [
-        line for line in block.text.splitlines() if line.split()[:1] and line.split()[0] in PROGRAMS
-    ]
-
-
 @pytest.mark.parametrize("block", listed("parse", "run"))
 def test_block_is_well_formed(block: Block) -> None:
     if block.language in {"python", "py"}:
@@ -120,6 +114,8 @@ def _plan(text: str, folder: Path) -> None:
 def _manifest(text: str, folder: Path) -> None:
     base = {"target": {"size": "7B", "tokens": "1T"}, "plan": "quickstart"}
     part = YAML(typ="safe").load(text)
+    if len(part["candidates"]) == 1:  # one to choose among is no choice
+        part["candidates"].append({"id": "another", "path": "another.jsonl"})
     load_manifest(_dump({**base, **part}, folder / "candidates.yaml"))
 
 
@@ -189,33 +185,26 @@ def test_block_is_read_by_its_loader(block: Block, tmp_path: Path) -> None:
 
 def write_tables(folder: Path) -> None:
     """Tables by the names in the pages: three datasets as in agreement.md, and a small swarm."""
-    proxy = pd.DataFrame(
-        {
-            "id": ["web", "books", "code"],
-            "rbridge": [1.21, 1.35, 1.3],
-            "label_nll": [2.03, 1.98, 2.1],
-        }
-    )
-    target = pd.DataFrame({"id": ["web", "books", "code"], "arc_challenge": [0.41, 0.36, 0.33]})
+    ids = ["web", "books", "code"]
+    scores = {"rbridge": [1.21, 1.35, 1.3], "label_nll": [2.03, 1.98, 2.1]}
+    accuracies = {"arc_challenge": [0.41, 0.36, 0.33]}
     for name in ("proxy.csv", "PROXY.csv"):
-        proxy.to_csv(folder / name, index=False)
-        target.to_csv(
-            folder / name.replace("proxy", "target").replace("PROXY", "TARGET"), index=False
-        )
+        pd.DataFrame({"id": ids, **scores}).to_csv(folder / name, index=False)
+    for name in ("target.csv", "TARGET.csv"):
+        pd.DataFrame({"id": ids, **accuracies}).to_csv(folder / name, index=False)
     rng = np.random.default_rng(0)
-    tokens = np.geomspace(1e9, 1e11, 12)
+    tokens = np.geomspace(1e9, 1e11, 4)
     rows = []
     for benchmark in ("gsm8k", "csqa", "arc_challenge"):
         for group in "abcde":
-            score = 3.5 - 0.1 * np.log(tokens) + rng.normal(0, 0.01, 12)
+            score = 3.5 - 0.1 * np.log(tokens) + rng.normal(0, 0.01, 4)
             share = 0.25 + 0.45 / (1 + np.exp(12 * (score - 1.2)))
             columns = {"metric": score, "accuracy": 100 * share, "tokens": tokens}
             rows.append(pd.DataFrame(columns).assign(benchmark=benchmark, group=group))
     pd.concat(rows).to_csv(folder / "PAIRS.csv", index=False)
-    names = ["web", "books", "code"]
-    scores = {"id": names, "gsm8k": [1.2, 1.1, 1.15], "csqa": [1.25, 1.12, 1.2]}
-    pd.DataFrame(scores).to_csv(folder / "SCORES.csv", index=False)
-    swarm = made(24, 0.01)
+    measured = {"gsm8k": [1.2, 1.1, 1.15], "csqa": [1.25, 1.12, 1.2]}
+    pd.DataFrame({"id": ids, **measured}).to_csv(folder / "SCORES.csv", index=False)
+    swarm = made(12, 0.01)
     shares = pd.DataFrame(swarm.shares, columns=list(swarm.sources))
     shares.assign(run=swarm.runs).to_csv(folder / "ratios.csv", index=False)
     shares.assign(run=swarm.runs).head(3).to_csv(folder / "mixtures.csv", index=False)
@@ -251,6 +240,7 @@ class Project:
         # `doctor` has a problem to tell where there is no network, or little room on the disk.
         assert got.exit_code == 0 or (words[1] == "doctor" and got.exit_code == 3), said
         self.output = got.stdout
+
         if words[1] == "init":
             project = self.folder / words[2]
             plan = project / "stages" / "first.yaml"

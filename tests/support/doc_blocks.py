@@ -20,18 +20,10 @@ from dataselect.cli import app
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 GENERATED = {"commands.md", "manifest.md", "plan.md", "calibration_keys.md", "python.md"}
-"""Pages of docs/make_reference.py: their examples are the docstrings', and other tests have these."""
+"""Pages of docs/make_reference.py, whose examples are those of help texts and docstrings."""
 PROGRAMS = {
-    "dataselect",
-    "make",
-    "pip",
-    "python",
-    "pytest",
-    "cd",
-    "export",
-    "kubectl",
-    "srun",
-    "vllm",
+    *("dataselect", "make", "pip", "python", "pytest"),
+    *("cd", "export", "kubectl", "srun", "vllm"),
 }
 
 
@@ -133,14 +125,14 @@ def _check_dataselect(words: list[str], files: set[str]) -> None:
         command = found
         context = Context(command, info_name=name, parent=context)
     try:
-        parsed = command.make_context(context.info_name, list(given), parent=context.parent)
+        command.make_context(context.info_name, list(given), parent=context.parent)
     except ClickException as error:
         raise AssertionError(f"dataselect {' '.join(words)}: {error.format_message()}") from error
-    outputs = {str(value) for name, value in parsed.params.items() if name in {"out", "prior_out"}}
-    for word in given:
-        if re.search(r"\.(ya?ml|csv|jsonl?|gz)$", word) and word not in outputs:
-            _check_file(word, files)
-    files.update(outputs)
+    for before, word in zip(["", *given], given, strict=False):
+        if before in {"--out", "--prior-out"}:
+            files.add(word)
+        elif re.search(r"\.(ya?ml|csv|jsonl?|gz)$", word):
+            _check_file(word.removeprefix("ngram:"), files)
 
 
 def _check_file(name: str, files: set[str]) -> None:

@@ -77,8 +77,8 @@ WAYS: dict[str, list[tuple[str, str, str]]] = {
     ],
     "docs/leaks.md": [("leaks:", "as plan", "")],
     "docs/mixture.md": [
-        ("dataselect mix fit", "run", ""),
-        ("import dataselect as ds", "run", ""),
+        ("dataselect mix fit", "parse", "the README's block runs `mix`"),
+        ("import dataselect as ds", "parse", "the notebook on tables runs the same calls"),
         ("metrics: {arc: 2", "as objective", ""),
         ("target_tokens: 1T", "as constraints", ""),
         ("mix:", "as plan", ""),
@@ -143,6 +143,7 @@ WAYS: dict[str, list[tuple[str, str, str]]] = {
         ("import dataselect as ds", "run", ""),
         ('{"target_size":', "as lines", ""),
         ("dataselect predict --with", "parse", SYNOPSIS),
+        ("SCORES.csv            or", "shown", "two tables side by side"),
     ],
     "docs/twelve_datasets.md": [
         ("target: {size: 7B", "file candidates/twelve.yaml", ""),
