@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from dataselect.api.mixture_proposal import propose_mixture as propose_mixture
     from dataselect.api.mixture_search import MixtureSearch as MixtureSearch
     from dataselect.api.mixture_search import search_mixture as search_mixture
+    from dataselect.api.mixture_swarm import MixtureSwarm as MixtureSwarm
+    from dataselect.api.mixture_swarm import design_swarm as design_swarm
     from dataselect.api.project import init as init
     from dataselect.api.run import RunResult as RunResult
     from dataselect.api.run import run as run
@@ -60,6 +62,7 @@ _MODULES = {
     "MixturePredictions": "dataselect.api.mixture",
     "MixtureProposal": "dataselect.api.mixture_proposal",
     "MixtureSearch": "dataselect.api.mixture_search",
+    "MixtureSwarm": "dataselect.api.mixture_swarm",
     "Plan": "dataselect.config.plan",
     "Predictions": "dataselect.api.transfer",
     "RunResult": "dataselect.api.run",
@@ -68,6 +71,7 @@ _MODULES = {
     "agree": "dataselect.api.agreement",
     "calibrate": "dataselect.api.calibrate",
     "design": "dataselect.api.design",
+    "design_swarm": "dataselect.api.mixture_swarm",
     "doctor": "dataselect.api.doctor",
     "fit_mixture": "dataselect.api.mixture",
     "fit_transfer": "dataselect.api.transfer",
@@ -97,6 +101,7 @@ __all__ = [
     "MixturePredictions",
     "MixtureProposal",
     "MixtureSearch",
+    "MixtureSwarm",
     "Plan",
     "Predictions",
     "RunResult",
@@ -106,6 +111,7 @@ __all__ = [
     "agree",
     "calibrate",
     "design",
+    "design_swarm",
     "doctor",
     "fit_mixture",
     "fit_transfer",

@@ -32,6 +32,7 @@ from dataselect.config.compute import (
     Duration,
     JobNeeds,
     Memory,
+    PreparePlan,
     RayPlan,
     SlurmPlan,
 )
@@ -77,6 +78,7 @@ PAGES: dict[str, tuple[str, list[tuple[str, type[BaseModel]]]]] = {
             ("screen.proxy, predict.proxy, mix.proxy", Proxy),
             ("proxy.architecture", Architecture),
             ("compute", ComputePlan),
+            ("compute.prepare", PreparePlan),
             ("compute.slurm", SlurmPlan),
             ("compute.ray", RayPlan),
             ("screen.resources, predict.resources", JobNeeds),

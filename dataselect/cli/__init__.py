@@ -21,6 +21,7 @@ from dataselect.cli.fit import fit
 from dataselect.cli.hub_retries import tell_retries_once
 from dataselect.cli.mix import mix_app
 from dataselect.cli.mix_search import SearchByDefault, search
+from dataselect.cli.mix_swarm import swarm
 from dataselect.cli.predict import predict
 from dataselect.cli.report import report
 from dataselect.cli.run import init, plan, run, validate
@@ -71,6 +72,7 @@ for command in _TRACES:
     traces_app.command(cls=Command)(command)
 app.add_typer(traces_app)
 mix_app.command(cls=Command)(search)
+mix_app.command(cls=Command)(swarm)
 app.add_typer(
     mix_app,
     cls=SearchByDefault,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dataselect.cli.completion import engines
-from dataselect.errors import DataselectError
+from dataselect.errors import DataselectError, IncompleteError, InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,10 +58,29 @@ def errors(resume: bool = False) -> Iterator[None]:
     except DataselectError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
+    except OSError as error:
+        line, code = _about_files(error)
+        if line is None:
+            raise
+        typer.echo(f"error: {line}", err=True)
+        raise typer.Exit(code) from None
     except KeyboardInterrupt:
         hint = f"; to go on: {this_command()}" if resume else ""
         typer.echo(f"\ninterrupted{hint}", err=True)
         raise typer.Exit(130) from None
+
+
+def _about_files(error: OSError) -> tuple[str | None, int]:
+    """One line on a file or disk that the system refuses, and the exit code; None for the rest."""
+    from dataselect.store.files import full_disk, is_full
+
+    where = error.filename2 or error.filename
+    if is_full(error):
+        return full_disk(where or "the disk that is written to"), IncompleteError.exit_code
+    if where is None or error.strerror is None:
+        return None, 1
+    line = f"{where}: cannot be used ({error.strerror}); remove what is there, or allow its use"
+    return " ".join(line.split()), InputError.exit_code
 
 
 def this_command() -> str:

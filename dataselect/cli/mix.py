@@ -36,16 +36,28 @@ ConfidenceOption = Annotated[
 
 @mix_app.command(cls=_Fit)
 def fit(
+    metrics: Annotated[
+        list[Path],
+        typer.Option(
+            "--metrics",
+            metavar="PATH",
+            help="Columns: run, and each metric; or a folder of results by run. Repeatable.",
+        ),
+    ],
     ratios: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--ratios", metavar="CSV", help="Columns: run, and the weight of each source."
         ),
-    ],
-    metrics: Annotated[
-        Path,
-        typer.Option("--metrics", metavar="CSV", help="Columns: run, and each metric."),
-    ],
+    ] = None,
+    swarm: Annotated[
+        Path | None,
+        typer.Option(
+            "--swarm",
+            metavar="DIR",
+            help="Folder of `mix swarm`, in place of --ratios and --epochs.",
+        ),
+    ] = None,
     epochs: Annotated[
         Path | None,
         typer.Option(
@@ -84,10 +96,17 @@ def fit(
         from rich.console import Console
 
         import dataselect as ds
+        from dataselect.errors import InputError
         from dataselect.report.mixture.proposal import print_fit
 
+        weights = swarm or ratios
+        if weights is None or (swarm is not None and ratios is not None):
+            there = "both are" if swarm is not None else "neither it nor --swarm is"
+            raise InputError("--ratios", f"{there} given", "give one of --ratios and --swarm")
+        if swarm is not None and not swarm.is_dir():
+            raise InputError(swarm, "is no folder", "name one that 'dataselect mix swarm' wrote")
         fitted = ds.fit_mixture(
-            ratios,
+            weights,
             metrics,
             epochs=epochs,
             objective=objective,

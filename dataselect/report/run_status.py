@@ -27,9 +27,7 @@ _MINUTES = len("2026-01-01 00:00")
 
 def print_runs(found: Sequence[RunStatus], console: Console) -> None:
     """A line for each run, in their order."""
-    table = named_table(
-        "run", "state", "proxies", "left", "last written", left=("state", "proxies")
-    )
+    table = named_table("run", "state", "done", "left", "last written", left=("state", "done"))
     for each in found:
         document = each.document
         part = _current(document)
@@ -186,7 +184,7 @@ def _short(part: Mapping[str, Any]) -> str:
 
 
 def _current(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The part that runs, or the last that had proxies."""
+    """The part that runs, or the last that had jobs."""
     parts = document.get("parts") or []
     counted = [part for part in parts if part.get("total") is not None]
     if parts and parts[-1].get("state") == "running":

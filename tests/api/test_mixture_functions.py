@@ -197,3 +197,30 @@ def test_errors_name_the_frame_the_mapping_or_the_argument(
     ):
         with pytest.raises(InputError, match=problem):
             call()
+
+
+def test_a_swarm_is_frames_and_a_folder_that_fit_reads(tmp_path: Path) -> None:
+    manifest = tmp_path / "mine.yaml"
+    manifest.write_text(
+        "target: {size: 1B, tokens: 10B}\n"
+        "candidates: [{id: web, path: org/web}, {id: code, path: org/code}]\n"
+    )
+    limits = {"sources": {"web": {"tokens": "90B"}, "code": {"tokens": "10B"}}}
+    made = ds.design_swarm(manifest, runs=9, constraints=limits, tokens="1B", export="megatron")
+    assert made.verdict == (
+        "9 runs of 1B tokens to train on mixtures of 2 sources: 2 of the prior, 7 around it."
+    )
+    assert made.ratios.loc["run-001"].to_dict() == {"web": 0.9, "code": 0.1}
+    assert made.ratios.sum(axis=1).tolist() == pytest.approx([1] * 9)
+    assert made.epochs is not None
+    assert made.epochs.loc["run-001", "code"] == pytest.approx(0.01)
+    assert made.runs["role"].tolist() == ["prior"] * 2 + ["designed"] * 7
+    assert made.record.command.startswith("dataselect.design_swarm(")
+    assert "run-009" in made._repr_html_()
+    made.write(tmp_path / "swarm")
+    metrics = pd.DataFrame({"loss": 3 - made.ratios["code"] ** 0.5})
+    halves = [metrics.iloc[:4], metrics.iloc[4:]]
+    found = ds.fit_mixture(tmp_path / "swarm", halves, lower_is_better=True)
+    assert found.model.swarm.runs == tuple(made.ratios.index)
+    with pytest.raises(InputError, match=r"--tokens: 'much' is not a number"):
+        ds.design_swarm(manifest, tokens="much")
