@@ -40,14 +40,14 @@ SMALLER = {
 
 
 def way_of(block: Block) -> str:
-    same_page = [each for each in BLOCKS if each.page == block.page]
-    return WAYS[block.page][same_page.index(block)][1]
+    """How the block is tested; `unlisted` where test_every_block_is_listed fails."""
+    place = [each for each in BLOCKS if each.page == block.page].index(block)
+    ways = WAYS.get(block.page, [])
+    return ways[place][1] if place < len(ways) else "unlisted"
 
 
 def listed(*ways: str) -> list[Any]:
     """Parameters of the blocks that are tested in one of these ways."""
-    if not WAYS.keys() >= {block.page for block in BLOCKS}:
-        return []  # test_every_block_is_listed says which
     named = (block for block in BLOCKS if way_of(block).split()[0] in ways)
     return [pytest.param(block, id=f"{block.page}:{block.line}") for block in named]
 
@@ -144,8 +144,8 @@ def _calibration(text: str, folder: Path) -> None:
 
 def _constraints(text: str, folder: Path) -> None:
     (folder / "limits.yaml").write_text(text)
-    names = ["web", "code", "wiki", "books"]
-    shares = {"r0": np.array([0.8, 0.1, 0.02, 0.08])}
+    names = ["web", "code", "wiki", "books", "old"]
+    shares = {"r0": np.array([0.8, 0.1, 0.02, 0.04, 0.04])}
     read_limits(folder / "limits.yaml", names, ["hellaswag"], shares)
 
 

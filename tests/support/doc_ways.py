@@ -81,6 +81,7 @@ WAYS: dict[str, list[tuple[str, str, str]]] = {
         ("import dataselect as ds", "parse", "the notebook on tables runs the same calls"),
         ("metrics: {arc: 2", "as objective", ""),
         ("target_tokens: 1T", "as constraints", ""),
+        ("dataselect mix swarm", "parse", "the runs between its commands are the reader's"),
         ("mix:", "as plan", ""),
         ("mix:", "as plan", ""),
     ],
@@ -176,6 +177,6 @@ YOURS = {
     *("candidates.yaml", "candidates/mine.yaml", "mine.yaml", "candidates/web.yaml"),
     *("gsm8k.test.jsonl", "explanations.jsonl", "crawl.jsonl.gz", "stages/designed.yaml"),
     *("scores/scores_DATE.csv", "candidates/twelve.yaml", "candidates/example-local.yaml"),
-    "test_engine.py",
+    *("test_engine.py", "swarm/constraints.yaml"),
 }
 """Files that a reader has, or that pages make of their text."""
