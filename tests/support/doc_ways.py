@@ -58,7 +58,7 @@ WAYS: dict[str, list[tuple[str, str, str]]] = {
     "docs/design.md": [("dataselect design candidates.yaml", "parse", "runs what it proposes")],
     "docs/doctor.md": [
         ("dataselect doctor", "parse", "asks a server"),
-        ("import dataselect as ds", "run", ""),
+        ("import dataselect as ds", "parse", "the README's block runs the command"),
     ],
     "docs/evidence.md": [
         ("python benchmarks/desk_scale/all_metrics.py", "parse", HOURS),
@@ -141,7 +141,7 @@ WAYS: dict[str, list[tuple[str, str, str]]] = {
     ],
     "docs/transfer.md": [
         ("dataselect fit PAIRS.csv", "run", ""),
-        ("import dataselect as ds", "run", ""),
+        ("import dataselect as ds", "parse", "the notebook on tables runs the same calls"),
         ('{"target_size":', "as lines", ""),
         ("dataselect predict --with", "parse", SYNOPSIS),
         ("SCORES.csv            or", "shown", "two tables side by side"),
