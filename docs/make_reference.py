@@ -1,10 +1,11 @@
 """Write docs/manifest.md, plan.md and calibration_keys.md from the models' own docstrings, and
-docs/commands.md from the commands' own help.
+docs/commands.md from the commands' own help, and docs/python.md from the functions' docstrings.
 
 python docs/make_reference.py
 """
 
 import re
+import sys
 import types
 import typing
 from pathlib import Path
@@ -43,6 +44,9 @@ from dataselect.config.proxy import Architecture, Proxy
 from dataselect.config.proxy_origin import CandidateProxies, Trainer
 from dataselect.config.stage import CountingScreen, Predict, Screen, StopWhen
 from dataselect.units import Count, Number
+
+sys.path.insert(0, str(Path(__file__).parent))  # also where this file is imported by its path
+from python_reference import python_page
 
 PAGES: dict[str, tuple[str, list[tuple[str, type[BaseModel]]]]] = {
     "manifest.md": (
@@ -105,7 +109,7 @@ INTRODUCTION = (
 def pages() -> dict[str, str]:
     """The text of each page by file name."""
     keys = {name: _page(title, parts) for name, (title, parts) in PAGES.items()}
-    return {**keys, "commands.md": commands_page()}
+    return {**keys, "commands.md": commands_page(), "python.md": python_page()}
 
 
 def _page(title: str, parts: list[tuple[str, type[BaseModel]]]) -> str:
