@@ -17,7 +17,9 @@ from dataselect.scoring.finetune import FinetunedCheckpoint, asked_as_trained
 from dataselect.scoring.score_models import (
     BenchmarkScores,
     ModelScores,
+    OnEvent,
     collect_scores,
+    ignore,
     measure_models,
 )
 from dataselect.store import Store
@@ -52,6 +54,7 @@ def score_finetuned(
     precision: Precision,
     unsafe: bool,
     report: Callable[[str], None],
+    on_event: OnEvent = ignore,
 ) -> ModelScores:
     """Graded answers of the models fine-tuned for each benchmark.
 
@@ -77,6 +80,7 @@ def score_finetuned(
             precision=precision,
             unsafe=unsafe,
             report=report,
+            on_event=on_event,
         )
     if failed and len(failed) == len(models):
         raise IncompleteError(

@@ -8,6 +8,7 @@ another one is making is left for the end, and waited for then.
 """
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,11 +20,18 @@ from dataselect.errors import IncompleteError, PassingError
 from dataselect.proxies.make import make_proxies
 from dataselect.proxies.recipe import Recipe, population_size
 from dataselect.proxy_sources import MadeProxy, ProxySource, TrainedHere
-from dataselect.scoring.evaluate import Evaluation, Measurement, failure_of, is_measured, measure
+from dataselect.scoring.evaluate import (
+    Evaluation,
+    Measurement,
+    failure_of,
+    is_measured,
+    measure,
+    read,
+)
 from dataselect.stages.engine import check_job_device, job_resources
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.passing import is_passing, marked, may_pass, needs_room
-from dataselect.stages.work import Made, Planned, PlannedJob
+from dataselect.stages.work import Made, Planned, PlannedJob, Scored
 from dataselect.store import Store, content_key
 
 _LEFT = "left_for_later"
@@ -184,6 +192,10 @@ def run_jobs(
         watch.event(event)
         if event.kind == "done":
             watch.tell(Made(event.job, keys(members[event.job])))
+            for run in members[event.job]:
+                scored = _scored(store, run, evaluations, measurements)
+                if scored is not None:
+                    watch.tell(scored)
 
     return _run_twice(experiment, jobs, members, show)
 
@@ -266,6 +278,27 @@ def _artifacts(
                     keys = evaluation.keys(point.checkpoint, measurement)
                     names += [f"{measurement}-{key}" for key in keys]
     return tuple(names)
+
+
+def _scored(
+    store: Store,
+    run: Run,
+    evaluations: Sequence[Evaluation],
+    measurements: Sequence[Measurement],
+) -> Scored | None:
+    """The scores of a run that has just been made, for whoever watches; None without any."""
+    made = run.source.find(store)
+    if made is None or not made.points or not is_scored(store, made, evaluations, measurements):
+        return None
+    means: dict[str, list[float]] = {}
+    for point in made.points:
+        for evaluation in evaluations:
+            for measurement in evaluation.of(measurements):
+                measured = read(store, point.checkpoint, evaluation, measurement)
+                for metric, mean in measured.means().items():
+                    means.setdefault(f"{evaluation.benchmark.id}/{metric}", []).append(mean)
+    averaged = {name: math.fsum(values) / len(values) for name, values in means.items()}
+    return Scored(run.name, made.points[-1].tokens, averaged)
 
 
 def _job(
