@@ -7,11 +7,13 @@ import typer
 
 from dataselect.cli.common import (
     DEFAULT_STORE,
+    QuietOption,
     StoreOption,
     errors,
     notes,
     print_json,
     this_command,
+    watched,
 )
 from dataselect.cli.fit import Protocol
 from dataselect.cli.options import Device, DeviceOption
@@ -47,6 +49,7 @@ def calibrate(
             help="Run programs that the target writes even where they cannot be isolated.",
         ),
     ] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Score a proxy's checkpoints, pair them with a target's accuracies, and fit the functions."""
     from rich.console import Console
@@ -54,7 +57,6 @@ def calibrate(
     import dataselect as ds
     from dataselect.calibration.paired import pair_all
     from dataselect.calibration.runs import load_calibration
-    from dataselect.report.live import LiveWatch
     from dataselect.report.tables.calibrations import planned
 
     console = Console()
@@ -63,7 +65,7 @@ def calibrate(
         if dry_run:
             typer.echo("\n".join(planned(pair_all(loaded))))
             return
-        with LiveWatch(Console(stderr=True)) as watch, notes(watch.note):
+        with watched(Console(stderr=True), quiet) as watch, notes(watch.note):
             calibration = ds.calibrate(
                 loaded,
                 out=out or Path(f"{loaded[0].name}.json"),

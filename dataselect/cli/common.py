@@ -6,11 +6,16 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dataselect.errors import DataselectError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dataselect.report.live import LiveWatch, QuietWatch
 
 StoreOption = Annotated[
     str,
@@ -22,6 +27,17 @@ StoreOption = Annotated[
 OnOption = Annotated[
     str | None,
     typer.Option("--on", help="Where jobs run: local, slurm, ray, or another engine. [the plan's]"),
+]
+TrackOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        help="Show the numbers elsewhere too: wandb, tensorboard, trackio, mlflow, or another "
+        "tracker; repeat for several.",
+    ),
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", help="Show no progress and no notes, only the result.")
 ]
 DEFAULT_STORE = ".dataselect"
 
@@ -41,6 +57,13 @@ def errors(resume: bool = False) -> Iterator[None]:
         hint = f"; to go on: {this_command()}" if resume else ""
         typer.echo(f"\ninterrupted{hint}", err=True)
         raise typer.Exit(130) from None
+
+
+def watched(console: "Console", quiet: bool) -> "LiveWatch | QuietWatch":
+    """The progress display of a command, to be used as a context manager."""
+    from dataselect.report.live import LiveWatch, QuietWatch
+
+    return QuietWatch() if quiet else LiveWatch(console)
 
 
 def this_command() -> str:

@@ -7,7 +7,17 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from dataselect.cli.common import DEFAULT_STORE, OnOption, StoreOption, errors, notes, this_command
+from dataselect.cli.common import (
+    DEFAULT_STORE,
+    OnOption,
+    QuietOption,
+    StoreOption,
+    TrackOption,
+    errors,
+    notes,
+    this_command,
+    watched,
+)
 from dataselect.cli.run import ManifestFile, PlanOption, load
 
 
@@ -44,13 +54,14 @@ def search(
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     on: OnOption = None,
+    track: TrackOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Search for weights of a manifest's sources; processes started together share the search."""
     with errors(resume=True):
         from rich.console import Console
 
         import dataselect as ds
-        from dataselect.report.live import LiveWatch
         from dataselect.report.mixture.search import print_search
 
         inputs = load(manifest, plan)
@@ -58,7 +69,7 @@ def search(
         folder = out or Path("reports") / inputs[0].name / "mixture"
         # The results record the command, and the URL of a database may hold a password.
         command = this_command().replace(shlex.quote(storage), "URL") if storage else this_command()
-        with LiveWatch(console) as watch, notes(watch.note):
+        with watched(console, quiet) as watch, notes(watch.note):
             result = ds.search_mixture(
                 *inputs,
                 trials=trials,
@@ -67,6 +78,7 @@ def search(
                 store=store,
                 out=folder,
                 on=on,
+                track=track,
                 watch=watch,
                 command=command,
             )

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataselect.cli.common import DEFAULT_STORE, OnOption, StoreOption, errors, notes, this_command
+from dataselect.cli.common import (
+    DEFAULT_STORE,
+    OnOption,
+    QuietOption,
+    StoreOption,
+    TrackOption,
+    errors,
+    notes,
+    this_command,
+    watched,
+)
 
 if TYPE_CHECKING:
     from dataselect.config.manifest import Manifest
@@ -68,6 +78,8 @@ def run(
         bool, typer.Option("--ablate", help="Also compare every metric's ranking in Stage 1.")
     ] = False,
     on: OnOption = None,
+    track: TrackOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Screen, predict, rank and report; repeat the command to resume."""
     from rich.console import Console
@@ -75,18 +87,18 @@ def run(
     console = Console()
     with errors(resume=True):
         import dataselect as ds
-        from dataselect.report.live import LiveWatch
         from dataselect.report.selection.terminal import print_report
 
         inputs = load(manifest, plan)
         folder = out or Path("reports") / inputs[0].name
-        with LiveWatch(console) as watch, notes(watch.note):
+        with watched(console, quiet) as watch, notes(watch.note):
             result = ds.run(
                 *inputs,
                 store=store,
                 out=folder,
                 compare_metrics=ablate,
                 on=on,
+                track=track,
                 watch=watch,
                 command=this_command(),
             )

@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from dataselect.cli.common import DEFAULT_STORE, StoreOption, errors, notes, this_command
+from dataselect.cli.common import (
+    DEFAULT_STORE,
+    QuietOption,
+    StoreOption,
+    TrackOption,
+    errors,
+    notes,
+    this_command,
+    watched,
+)
 from dataselect.cli.options import Device, DeviceOption, FolderOption, LimitOption
 
 BenchmarksOption = Annotated[
@@ -114,6 +123,8 @@ def score(
             help="Run generated programs even where they cannot be isolated.",
         ),
     ] = False,
+    track: TrackOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Score models on benchmarks: rBridge, R^phi and the paper's baselines, item by item."""
     from rich.console import Console
@@ -122,32 +133,31 @@ def score(
     from dataselect.report.output import check_folder
     from dataselect.report.tables.scores import print_scores
 
-    console, progress = Console(), Console(stderr=True)
-
-    def report(text: str) -> None:
-        progress.print(text, style="dim", markup=False, highlight=False)
-
-    with errors(resume=True), notes(report):
+    console = Console()
+    with errors(resume=True):
         check_folder(out)  # before scoring, which takes long
-        scores = ds.score(
-            models,
-            benchmarks,
-            folder=folder,
-            traces=traces or (),
-            only_correct=only_correct,
-            weights=weights.value,
-            accuracy=accuracy,
-            isft=isft,
-            masks=masks,
-            limit=limit,
-            tokenizer=tokenizer,
-            tokens=tokens,
-            store=store,
-            device=device.value,
-            precision=precision.value,
-            unsafe=confirm_run_unsafe_code,
-            report=report,
-        )
+        with watched(Console(stderr=True), quiet) as watch, notes(watch.note):
+            scores = ds.score(
+                models,
+                benchmarks,
+                folder=folder,
+                traces=traces or (),
+                only_correct=only_correct,
+                weights=weights.value,
+                accuracy=accuracy,
+                isft=isft,
+                masks=masks,
+                limit=limit,
+                tokenizer=tokenizer,
+                tokens=tokens,
+                store=store,
+                device=device.value,
+                precision=precision.value,
+                unsafe=confirm_run_unsafe_code,
+                track=track,
+                watch=watch,
+                command=this_command(),
+            )
         folders = scores.write(out)
         print_scores(scores.models, scores.benchmarks, console, scores.failed, scores.names)
         for written in folders:

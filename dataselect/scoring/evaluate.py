@@ -366,8 +366,12 @@ def _told(part: Part, on_event: Callable[[Event], None]) -> Iterator[Callable[[M
 
     def finished(measured: Measured) -> None:
         seconds = time.monotonic() - began
-        facts = {"benchmark": part.evaluation.benchmark.id, "measurement": part.measurement}
-        fields = {"wall_seconds": seconds, "model": part.title, **facts}
+        fields: dict[str, float | int | str] = {
+            "wall_seconds": seconds,
+            "model": part.title,
+            "benchmark": part.evaluation.benchmark.id,
+            "measurement": part.measurement,
+        }
         on_event(Event(part.name, "done", {**fields, **measured.means()}))
 
     with observed(observe):

@@ -238,8 +238,8 @@ class Part:
         tails = [work.tail for work in works if work.tail is not None]
         whole = [w.seconds for w in works if w.state == "done" and w.flops is None and w.seconds]
         is_training = not any(work.kind for work in works)
-        more = () if self.expected is None else (WorkLeft(self.expected.flops),)
-        more *= self._announced_later if is_training else 0
+        each = WorkLeft(None if self.expected is None else self.expected.flops)
+        more = (each,) * (self._announced_later if is_training else 0)
         return PartLeft(
             (*(work.left(now, head) for work in open_), *more),
             median(speeds) if speeds else None,

@@ -22,6 +22,9 @@ class TrackioRun:
             config=dict(run.config),
             resume="allow",
             embed=False,
+            # It would show this process, which only passes numbers on.
+            auto_log_cpu=False,
+            auto_log_gpu=False,
         )
         return f"trackio show --project {project}"
 

@@ -14,7 +14,6 @@ class WandbRun:
         """Open the run; what is about this machine or its code is not sent."""
         import wandb
 
-        folder = os.environ.get("WANDB_DIR", str(run.folder))
         self._run: Any = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "dataselect"),
             name=run.name,
@@ -22,15 +21,22 @@ class WandbRun:
             job_type=run.kind,
             resume="allow",
             config=dict(run.config),
-            dir=folder,
+            dir=os.environ.get("WANDB_DIR", str(run.folder)),
             settings=wandb.Settings(
-                console="off", silent=True, disable_git=True, disable_code=True, save_code=False
+                console="off",
+                silent=True,
+                disable_git=True,
+                disable_code=True,
+                save_code=False,
+                # They would be those of this process, which only passes numbers on.
+                x_disable_meta=True,
+                x_disable_stats=True,
             ),
         )
         # Proxies train side by side, so their steps are no order of the run.
         self._run.define_metric("tokens", hidden=True)
         self._known: set[str] = set()
-        if self._run.settings._offline:
+        if self._run.offline:
             return f"offline; to send it: wandb sync {self._run.settings.sync_dir}"
         return str(self._run.url)
 
