@@ -172,7 +172,9 @@ def compare(name: str, folder: Path) -> dict[str, Any]:
         back = given.get(key, [])
         same = len(back) == len(values) and all(
             abs(value - other) <= 1e-6 * max(1.0, abs(value)) and step in (None, at)
-            for (step, value), (at, other) in zip(sorted(values, key=str), sorted(back, key=str))
+            for (step, value), (at, other) in zip(
+                sorted(values, key=str), sorted(back, key=str), strict=True
+            )
         )
         if not same:
             wrong.append(key)

@@ -22,6 +22,7 @@ from rich.text import Text
 from dataselect.compute import Event
 from dataselect.report.overall import (
     counts,
+    loss_words,
     overall,
     ranking_table,
     score_words,
@@ -37,12 +38,15 @@ LINE_SECONDS = 10.0
 """Least time between two progress lines if the display cannot be redrawn."""
 
 
-def numbers(work: Work) -> tuple[str, str, str]:
-    """Speed, loss and time left of a piece of work; an empty string for each that is not known."""
+def numbers(work: Work, peers: float | None = None) -> tuple[str, str, str]:
+    """Speed, loss and time left of a piece of work; an empty string for each that is not known.
+
+    `peers`: the median loss of others that are as far.
+    """
     loss, left = work.number("loss"), work.number("seconds_left")
     return (
         speed_words(work.fields),
-        "" if loss is None else f"loss {loss:.3f}",
+        loss_words(loss, peers),
         "" if left is None or work.share == 1 else f"{format_seconds(max(left, 0))} left",
     )
 
@@ -186,7 +190,8 @@ class LiveWatch:
         parts = []
         for work in self._works():
             share = "" if work.share is None else f"{100 * work.share:.0f}%"
-            shown = " ".join(filter(None, [share, *numbers(work)]))
+            peers = self._progress.peers_loss(work)
+            shown = " ".join(filter(None, [share, *numbers(work, peers)]))
             if shown or work.waits_for is not None:
                 parts.append(f"{work_title(work)} {shown}".rstrip())
         if parts:
@@ -214,7 +219,8 @@ class LiveWatch:
                 completed=share or 0.0,
                 pulse=share is None,
             )
-            table.add_row(Text(one_line(work_title(work))), bar, *map(Text, numbers(work)))
+            shown = numbers(work, self._progress.peers_loss(work))
+            table.add_row(Text(one_line(work_title(work))), bar, *map(Text, shown))
         lines: list[Text | Table] = [table]
         part = self._progress.part
         if part is not None and (part.planned or part.runs("done", "failed")):

@@ -43,6 +43,13 @@ def speed_words(fields: Mapping[str, object]) -> str:
     return ""
 
 
+def loss_words(loss: float | None, peers: float | None) -> str:
+    """ "loss 1.842 (others 1.90)": beside it the median of other trainings that are as far."""
+    if loss is None:
+        return ""
+    return f"loss {loss:.3f}" + ("" if peers is None else f" (others {peers:.2f})")
+
+
 def score_words(fields: Mapping[str, object]) -> str:
     """ ", rBridge 1.234": the mean of what was measured; "" if it is none that is followed."""
     for name, title in _SCORES.items():

@@ -202,26 +202,32 @@ class Part:
     def done(self) -> int:
         """Training runs that are done, those from the store and of other processes included."""
         own = self.found + self.runs("done")
-        return own if self.shared is None else max(own, self.shared.done)
+        if self.shared is None or self.expected is None:
+            return own
+        return max(own, min(self.shared.done, self.expected.runs))
 
     @property
     def total(self) -> int | None:
         """All training runs; None if not known."""
         if not self.planned:
             return None
-        return self._known + self._announced_later
+        return self._known + self._by_others + self._announced_later
 
     @property
     def _known(self) -> int:
         return self.found + self.runs("waiting", "running", "done", "failed")
 
     @property
+    def _by_others(self) -> int:
+        """Runs that other processes have done since this part began."""
+        return self.done - self.found - self.runs("done")
+
+    @property
     def _announced_later(self) -> int:
         """Runs of rounds that are still to come, here or elsewhere, and those elsewhere now."""
         if self.expected is None or not self.expected.in_rounds:
             return 0
-        by_others = self.done - self.found - self.runs("done")
-        return max(0, self.expected.runs - self._known - by_others)
+        return max(0, self.expected.runs - self._known - self._by_others)
 
     def left(self, now: float) -> list[PartLeft]:
         """What is left of it, and what was seen; work of each kind apart."""
