@@ -385,6 +385,10 @@ class _How:
     report: Callable[[str], None]
     """Gets a message for each measurement."""
 
+    def tuning(self, text: str) -> None:
+        """Shows a message of fine-tuning."""
+        self.watch.progress(text, {})
+
 
 @dataclass(frozen=True)
 class _OfModels:
@@ -442,6 +446,7 @@ def _of_models(
             unsafe=how.unsafe,
             report=how.report,
             on_event=how.watch.event,
+            on_tuning=how.tuning,
         )
         scored = with_isft(scored, finetuned)
         failed |= {
@@ -488,9 +493,9 @@ class _Reporting(SilentWatch):
         self._report(text)
 
     def progress(self, work: str, fields: Mapping[str, float | int | str]) -> None:
-        """Something waits for another process."""
-        if "waits_for" in fields:
-            self._report(f"{work}: waits for {fields['waits_for']}")
+        """Something waits for another process, or a model is fine-tuned."""
+        waits = f": waits for {fields['waits_for']}" if "waits_for" in fields else ""
+        self._report(f"{work}{waits}")
 
 
 def _silent(_: str) -> None:

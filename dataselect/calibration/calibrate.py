@@ -110,7 +110,11 @@ def measure(
     grade: _Score = partial(score_models, measurements=("graded",))
     if spec.target.sft:
         benchmarks = {name: each.benchmark for name, each in evaluations.items()}
-        grade = partial(score_finetuned, training_sets=load_training_sets(spec, benchmarks))
+        grade = partial(
+            score_finetuned,
+            training_sets=load_training_sets(spec, benchmarks),
+            on_tuning=lambda text: watch.progress(text, {}),
+        )
     proxies = _each_once(run.proxies for run in runs)
     names = list(dict.fromkeys(run.proxy.name for run in runs))
     title = f"Proxy: {len(proxies)} checkpoints of {in_short(names)}"
@@ -268,12 +272,6 @@ def _scored(
 
     `measurement` is what `score` measures; None for what cannot be listed before.
     """
-
-    def report(text: str) -> None:
-        # Parts of the work are told of as events; what is left is fine-tuning.
-        if "fine-tuning" in text or ", step " in text:
-            watch.progress(text, {})
-
     checkpoints = [replace(member, store=store).checkpoint for member in members]
     if measurement is not None:
         watch.tell(planned_scoring(store, checkpoints, list(evaluations.values()), (measurement,)))
@@ -284,7 +282,7 @@ def _scored(
         device=device,
         precision=members[0].precision,
         unsafe=unsafe,
-        report=report,
+        report=lambda _: None,  # its messages are events as well
         on_event=watch.event,
     )
     kept = [member for place, member in enumerate(members) if place not in found.failed]

@@ -17,9 +17,7 @@ all other baselines for each frontier model.
 
 import hashlib
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,11 +29,11 @@ from dataselect.benchmarks.items import BenchmarkItems, Exclusion
 from dataselect.compute import Event
 from dataselect.compute.machine import Machine, this_machine
 from dataselect.errors import IncompleteError, InputError
-from dataselect.scoring.advance import observed
 from dataselect.scoring.checkpoint import Checkpoint, Precision
 from dataselect.scoring.model_errors import running
 from dataselect.scoring.non_finite import NOT_FINITE, failure
 from dataselect.scoring.rbridge import METRIC_VERSION
+from dataselect.scoring.told import Clock, told
 from dataselect.store import Artifact, Claim, Store, Work, content_key
 from dataselect.traces.trace import NO_TRACE, TraceSet
 
@@ -54,9 +52,6 @@ _TABLE = "scores.parquet"
 
 BASELINES_VERSION = 1
 """Increase it whenever the same model and benchmark would get other baselines or answers."""
-
-_REPORT_SECONDS = 0.5
-"""Least time between two reports of how far a measurement is."""
 
 MASKS_VERSION = 1
 """Increase it whenever the same model and traces would get other scores of marks."""
@@ -320,62 +315,21 @@ def measure(
         def make(_: Claim, part: Part = part, made: list[Part] = made) -> None:
             made.append(part)
             report(part.name)
-            clock = _Clock()
-            with _told(part, on_event) as finished:
+            clock, benchmark = Clock(), part.evaluation.benchmark
+            facts = {"model": part.title, "benchmark": benchmark.id}
+            with told(part.name, len(benchmark.items), facts, on_event) as finished:
                 model_notes = subject.notes
                 with running(name):
                     measured = subject.measure(part.measurement, part.evaluation, part.traces)
                 with store.publish(part.measurement, part.spec) as out:
                     _write(out, measured, model_notes, device)
                 store.note(part.measurement, part.spec, clock.facts(name, measured.flops, device))
-                finished(measured)
+                finished(measured.means())
 
         store.get_or_claim(part.measurement, part.spec, make, work)
         if missing and not made:
             # Another process has made it meanwhile.
             on_event(Event(part.name, "done", {"wall_seconds": 0.0}))
-
-
-@contextmanager
-def _told(part: Part, on_event: Callable[[Event], None]) -> Iterator[Callable[[Measured], None]]:
-    """Tells of the work in the context: its start, how far it is, and by the function its end."""
-    began = reported = time.monotonic()
-    items = len(part.evaluation.benchmark.items)
-    on_event(Event(part.name, "started", {}))
-
-    def observe(done: int, total: int) -> None:
-        nonlocal reported
-        now = time.monotonic()
-        if now - reported < _REPORT_SECONDS and done < total:
-            return
-        reported = now
-        share = done / total if total else 1.0
-        rate = share * items / max(now - began, 1e-9)
-        on_event(
-            Event(
-                part.name,
-                "progress",
-                {
-                    "items": round(share * items),
-                    "total_items": items,
-                    "items_per_second": rate,
-                    "seconds_left": (1 - share) * items / max(rate, 1e-9),
-                },
-            )
-        )
-
-    def finished(measured: Measured) -> None:
-        seconds = time.monotonic() - began
-        fields: dict[str, float | int | str] = {
-            "wall_seconds": seconds,
-            "model": part.title,
-            "benchmark": part.evaluation.benchmark.id,
-            "measurement": part.measurement,
-        }
-        on_event(Event(part.name, "done", {**fields, **measured.means()}))
-
-    with observed(observe):
-        yield finished
 
 
 def _write(folder: Path, measured: Measured, model_notes: Sequence[str], device: str) -> None:
@@ -500,24 +454,6 @@ class _Subject:
     def _key(self, kind: str, evaluation: Evaluation, traces: str) -> _Key:
         vocabulary = self._tokenizer.backend_tokenizer.to_str()
         return kind, evaluation.benchmark.content_hash, traces, vocabulary, self._limit
-
-
-class _Clock:
-    """Wall and CPU time since construction, as a ledger record."""
-
-    def __init__(self) -> None:
-        self._wall, self._cpu = time.monotonic(), time.process_time()
-
-    def facts(self, name: str, flops: float, device: str) -> Mapping[str, Any]:
-        wall = time.monotonic() - self._wall
-        return {
-            "name": name,
-            "status": "done",
-            "wall_seconds": wall,
-            "cpu_seconds": time.process_time() - self._cpu,
-            "gpu_seconds": wall if device.startswith("cuda") else 0.0,
-            "flops": flops,
-        }
 
 
 def _read(artifact: Artifact, measurement: Measurement) -> Measured:

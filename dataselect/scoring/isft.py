@@ -55,19 +55,21 @@ def score_finetuned(
     unsafe: bool,
     report: Callable[[str], None],
     on_event: OnEvent = ignore,
+    on_tuning: Callable[[str], None] | None = None,
 ) -> ModelScores:
     """Graded answers of the models fine-tuned for each benchmark.
 
-    `training_sets`: by benchmark id. A model that fails on one benchmark fails on all. Raises what
+    `training_sets`: by benchmark id. `on_tuning` gets the messages of fine-tuning, else `report`. A model that fails on one benchmark fails on all. Raises what
     `measure_models` raises.
     """
+    tuning = on_tuning or report
     tuned: dict[str, list[FinetunedCheckpoint]] = {}
     failed: dict[int, str] = {}
     for evaluation in evaluations:
         training = training_sets[evaluation.benchmark.id]
         tuned[evaluation.benchmark.id] = [
             FinetunedCheckpoint(
-                model.name, model, training, tune_recipe(device), store, device, precision, report
+                model.name, model, training, tune_recipe(device), store, device, precision, tuning
             )
             for model in models
         ]
