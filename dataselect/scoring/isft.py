@@ -59,8 +59,8 @@ def score_finetuned(
 ) -> ModelScores:
     """Graded answers of the models fine-tuned for each benchmark.
 
-    `training_sets`: by benchmark id. `on_tuning` gets the messages of fine-tuning, else `report`. A model that fails on one benchmark fails on all. Raises what
-    `measure_models` raises.
+    `training_sets`: by benchmark id. `on_tuning` gets the messages of fine-tuning, else `report`. A
+    model that fails on one benchmark fails on all. Raises what `measure_models` raises.
     """
     tuning = on_tuning or report
     tuned: dict[str, list[FinetunedCheckpoint]] = {}

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from statistics import median
 
 FEWEST_PEERS = 2
-RISE = 0.5
-"""Nats a token above its own lowest."""
+RISE = 1.0
+"""Nats a token above its own lowest: of 60 trainings that went well, by the losses in their
+artifacts, the most was 0.71, and 0.33 in all but one."""
 _RECENT = 3
 """Reports whose median is taken, so that one hard batch is no rise."""
 _STEPS = 200
