@@ -279,6 +279,7 @@ def score(
     asked = {
         "models": names,
         "benchmarks": chosen,
+        "traces": [str(each) for each in several("traces", traces)],
         "weights": weights,
         "limit": limit,
         "only_correct": only_correct,

@@ -315,10 +315,11 @@ def measure(
         def make(_: Claim, part: Part = part, made: list[Part] = made) -> None:
             made.append(part)
             report(part.name)
-            clock, benchmark = Clock(), part.evaluation.benchmark
+            benchmark = part.evaluation.benchmark
             facts = {"model": part.title, "benchmark": benchmark.id}
             with told(part.name, len(benchmark.items), facts, on_event) as finished:
                 model_notes = subject.notes
+                clock = Clock()  # loading the model is no part of it
                 with running(name):
                     measured = subject.measure(part.measurement, part.evaluation, part.traces)
                 with store.publish(part.measurement, part.spec) as out:
