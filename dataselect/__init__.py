@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dataselect.api.calibrate import calibrate as calibrate
     from dataselect.api.design import Design as Design
     from dataselect.api.design import design as design
+    from dataselect.api.doctor import Examination as Examination
+    from dataselect.api.doctor import doctor as doctor
     from dataselect.api.mixture import MixtureFit as MixtureFit
     from dataselect.api.mixture import MixturePredictions as MixturePredictions
     from dataselect.api.mixture import fit_mixture as fit_mixture
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from dataselect.api.mixture_proposal import propose_mixture as propose_mixture
     from dataselect.api.mixture_search import MixtureSearch as MixtureSearch
     from dataselect.api.mixture_search import search_mixture as search_mixture
+    from dataselect.api.mixture_swarm import MixtureSwarm as MixtureSwarm
+    from dataselect.api.mixture_swarm import design_swarm as design_swarm
     from dataselect.api.project import init as init
     from dataselect.api.run import RunResult as RunResult
     from dataselect.api.run import run as run
@@ -50,6 +54,7 @@ _MODULES = {
     "Calibration": "dataselect.api.calibrate",
     "DataselectError": "dataselect.errors",
     "Design": "dataselect.api.design",
+    "Examination": "dataselect.api.doctor",
     "InputError": "dataselect.errors",
     "ItemsView": "dataselect.api.view",
     "Manifest": "dataselect.config.manifest",
@@ -57,6 +62,7 @@ _MODULES = {
     "MixturePredictions": "dataselect.api.mixture",
     "MixtureProposal": "dataselect.api.mixture_proposal",
     "MixtureSearch": "dataselect.api.mixture_search",
+    "MixtureSwarm": "dataselect.api.mixture_swarm",
     "Plan": "dataselect.config.plan",
     "Predictions": "dataselect.api.transfer",
     "RunResult": "dataselect.api.run",
@@ -65,6 +71,8 @@ _MODULES = {
     "agree": "dataselect.api.agreement",
     "calibrate": "dataselect.api.calibrate",
     "design": "dataselect.api.design",
+    "design_swarm": "dataselect.api.mixture_swarm",
+    "doctor": "dataselect.api.doctor",
     "fit_mixture": "dataselect.api.mixture",
     "fit_transfer": "dataselect.api.transfer",
     "init": "dataselect.api.project",
@@ -85,6 +93,7 @@ __all__ = [
     "Calibration",
     "DataselectError",
     "Design",
+    "Examination",
     "InputError",
     "ItemsView",
     "Manifest",
@@ -92,6 +101,7 @@ __all__ = [
     "MixturePredictions",
     "MixtureProposal",
     "MixtureSearch",
+    "MixtureSwarm",
     "Plan",
     "Predictions",
     "RunResult",
@@ -101,6 +111,8 @@ __all__ = [
     "agree",
     "calibrate",
     "design",
+    "design_swarm",
+    "doctor",
     "fit_mixture",
     "fit_transfer",
     "init",

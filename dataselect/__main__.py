@@ -10,6 +10,7 @@ import sys
 _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _CHOSEN_BY_USER = ("OMP_NUM_THREADS", "GOTO_NUM_THREADS", *_BLAS_THREADS)
 
+_HELP_COLUMNS = 80
 HELP = """\
 Usage: dataselect [OPTIONS] COMMAND [ARGS]...
 
@@ -17,37 +18,66 @@ Usage: dataselect [OPTIONS] COMMAND [ARGS]...
   scored on a frontier model's reasoning traces (rBridge).
 
 Options:
-  --version  Show the version.
-  --help     Show this message and exit.
+  --version             Show the version.
+  --install-completion  Install completion for the current shell.
+  --show-completion     Show completion for the current shell, to copy it or
+                        customize the installation.
+  -h, --help            Show this message and exit.
 
 Commands:
-  init       Write candidates/, stages/ and reports/ with examples to start...
-  validate   Check manifest, plan, benchmarks, traces and the first rows of...
-  design     Propose sizes, seeds and survivors of each rung for a budget,...
-  plan       Print what a run would train and what it would cost, and spend...
+  init       Write a new project: manifests, plans, and small texts on which the
+             first one runs.
+  doctor     Check environment, GPUs, disk, Hub and engines, with a fix for what
+             is not in order.
+  validate   Check manifest, plan, benchmarks, traces and the first rows of
+             every source.
+  design     Propose sizes, seeds and survivors of each rung for a budget, and
+             write the plan.
+  plan       Print what a run would train and what it would cost, and spend
+             nothing.
   run        Screen, predict, rank and report; repeat the command to resume.
-  status     Show runs from any shell that sees the store: progress, time...
+  status     Show runs from any shell that sees the store: progress, time left,
+             cost, failures.
   report     Write a report's pages again from its report.json.
-  view       Write pages of the items on which candidates differ most,...
-  score      Score models on benchmarks: rBridge, R^phi and the paper's...
-  calibrate  Score a proxy's checkpoints, pair them with a target's...
-  fit        Fit transfer functions from proxy scores to target accuracy,...
-  predict    Predict candidates' target accuracy from a CSV file of...
-  agree      Compare how proxies rank candidates with how their targets do,...
+  view       Write pages of the items on which candidates differ most, token by
+             token.
+  score      Score models on benchmarks: rBridge, R^phi and the paper's
+             baselines, item by item.
+  calibrate  Score a proxy's checkpoints, pair them with a target's accuracies,
+             and fit the functions.
+  fit        Fit transfer functions from proxy scores to target accuracy, and
+             print their errors.
+  predict    Predict candidates' target accuracy from a CSV file of proxies'
+             scores, and rank them.
+  agree      Compare how proxies rank candidates with how their targets do, from
+             two CSV files.
   traces     Get, make, check and share a frontier model's reasoning traces.
-  mix        Search for the weights of a mixture, predict mixtures from...
+  mix        Search for the weights of a mixture, predict mixtures from runs on
+             others, and propose the best one. `mix candidates.yaml` is short
+             for `mix search candidates.yaml`.
 """
 
 
 def main() -> None:
     """Entry point of the console script."""
-    if sys.argv[1:] == ["--help"]:
+    if sys.argv[1:] in (["--help"], ["-h"]) and _columns() >= _HELP_COLUMNS:
         sys.stdout.write(HELP)
         return
     settle_blas_threads()
     from dataselect.cli import main as command
 
     command()
+
+
+def _columns() -> int:
+    """Width of the terminal, as typer takes it; that of the text where there is none."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given):
+        return int(given)
+    try:
+        return os.get_terminal_size(1).columns or _HELP_COLUMNS
+    except OSError:
+        return _HELP_COLUMNS
 
 
 def settle_blas_threads() -> None:

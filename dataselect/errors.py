@@ -20,6 +20,16 @@ class InputError(DataselectError):
         self.where, self.problem, self.fix = str(where), problem, fix
         super().__init__(" ".join(f"{where}: {problem}; {fix}".split()))
 
+    @classmethod
+    def of_line(cls, line: str) -> "InputError":
+        """The error with this message, which may come from another machine as text alone."""
+        where, _, rest = line.partition(": ")
+        problem, _, fix = rest.rpartition("; ")
+        error = cls(where, problem, fix)
+        # The message as it was, also where the places of its parts are guessed wrongly.
+        error.args = (line,)
+        return error
+
     def __reduce__(self) -> tuple[type["InputError"], tuple[str, str, str]]:
         # Raised inside worker processes and shown by the parent, so it must be picklable.
         return InputError, (self.where, self.problem, self.fix)

@@ -23,7 +23,13 @@ def quoted(value: object) -> str:
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """ "did you mean 'path'?" for the choice most similar to `name`; "" where none is similar.
+    """ "did you mean 'path'?" for the choice most similar to `name`; "" where none is similar."""
+    found = closest(name, choices)
+    return "" if found is None else f"did you mean {quoted(found)}?"
+
+
+def closest(name: str, choices: Iterable[str]) -> str | None:
+    """The choice most similar to `name`; None where none is similar.
 
     What all choices begin or end with tells none from another, so it is left out of the comparison:
     of `train_the_pile_arxiv`, `train_the_pile_github`, … none is like `train_the_pile_books3`.
@@ -39,7 +45,7 @@ def nearest(name: str, choices: Iterable[str]) -> str:
         longer = [each for each in core_of if min(len(each), len(core)) >= _LEAST_FORM]
         longer = [each for each in longer if each.startswith(core) or core.startswith(each)]
         close = longer if len(longer) == 1 else []
-    return f"did you mean {quoted(by_folded[core_of[close[0]]])}?" if close else ""
+    return by_folded[core_of[close[0]]] if close else None
 
 
 def _shared_ends(names: Sequence[str]) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dataselect.compute.job_folder import AttemptFolder
-from dataselect.proxies.train import STATE, _saved_step
+from dataselect.proxies.saved_state import STATE, settle
 
 HERE = Path(__file__).parent
 TOKENS_PER_STEP = 8 * 128
@@ -148,9 +148,7 @@ def saved_step(store: Path, name: str) -> int:
     for claim in store.glob("claims/proxy-*/*"):
         if json.loads(claim.read_bytes())["work"]["name"] == name:
             folders = store.glob(f"work/{claim.parent.name}*")
-            return max(
-                (_saved_step(each) for each in folders if (each / STATE).exists()), default=0
-            )
+            return max((settle(each) for each in folders if (each / STATE).exists()), default=0)
     return 0
 
 

@@ -30,8 +30,8 @@ from dataselect.compute.machine import processor_name
 from dataselect.config.manifest import load_manifest
 from dataselect.config.plan import Plan
 from dataselect.cost import training_flops
+from dataselect.mixture.trial import rounded
 from dataselect.mixture_search.search import Found, search
-from dataselect.mixture_search.trial import rounded
 from dataselect.report.live import LiveWatch
 from dataselect.stages.prepare import gather_inputs, prepare
 from dataselect.stages.proxy_origins import StageName

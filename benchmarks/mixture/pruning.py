@@ -29,11 +29,12 @@ from dataselect.cli.run import load
 from dataselect.compute import default_compute
 from dataselect.mixture.constraints import no_limits
 from dataselect.mixture.propose import best_mixture
+from dataselect.mixture.trial import Trial
 from dataselect.mixture_search.prepare import prepare
 from dataselect.mixture_search.sampler import fit
 from dataselect.mixture_search.search import settle
 from dataselect.mixture_search.study import SharedStudy, open_storage
-from dataselect.mixture_search.trial import SearchSettings, Trial
+from dataselect.mixture_search.trial import SearchSettings
 from dataselect.mixture_search.trial_runner import Result
 from dataselect.mixture_search.worker import Worker
 from dataselect.scoring.evaluate import find

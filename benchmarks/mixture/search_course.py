@@ -25,8 +25,9 @@ from small_swarms import losses
 
 from dataselect.mixture.constraints import no_limits
 from dataselect.mixture.propose import best_mixture
+from dataselect.mixture.trial import Trial
 from dataselect.mixture_search.sampler import designed, fit, proposed
-from dataselect.mixture_search.trial import SearchSettings, Trial
+from dataselect.mixture_search.trial import SearchSettings
 
 TRIALS = 40
 COURSES = {

@@ -173,7 +173,7 @@ def build(subject: Subject, task: str, name: str, *options: str) -> TraceSet | s
     """What `traces build` writes, or the line with which it refuses the server."""
     benchmark, _ = story_files(subject, task)
     out = subject.scratch / f"{name}.jsonl"
-    arguments = ["--benchmark", str(benchmark), "--model", subject.name, "--out", str(out)]
+    arguments = ["--benchmarks", str(benchmark), "--model", subject.name, "--out", str(out)]
     limit = () if "--max-tokens" in options else ("--max-tokens", str(MAX_TOKENS))
     server = ["--base-url", subject.url, *_SERVER]
     return _command("traces", "build", *arguments, *server, *limit, *options, out=out)
@@ -181,7 +181,7 @@ def build(subject: Subject, task: str, name: str, *options: str) -> TraceSet | s
 
 def weigh(subject: Subject, benchmark: Path, rows: Path, *options: str) -> dict[str, Any]:
     """`traces weigh` by the server against the same command with the weights here."""
-    arguments = [str(rows), "--benchmark", str(benchmark), *options]
+    arguments = [str(rows), "--benchmarks", str(benchmark), *options]
     here, there = (subject.scratch / f"{rows.stem}-{side}.jsonl" for side in ("here", "there"))
     server = ["--model", subject.name, "--base-url", subject.url, *_SERVER]
     server += ["--tokenizer", str(subject.model), "--out", str(there)]

@@ -26,9 +26,8 @@ WAYS = {
     "all cores": {"OPENBLAS_NUM_THREADS": str(os.cpu_count())},
 }
 COMMANDS = {
-    "mix fit": "mix fit --ratios ratios.csv --metrics metrics.csv --lower-is-better "
-    "--json mix.json",
-    "mix propose": "mix propose --model mix.json",
+    "mix fit": "mix fit --ratios ratios.csv --metrics metrics.csv --lower-is-better --out mix.json",
+    "mix propose": "mix propose --with mix.json",
     "fit": "fit pairs.csv --lower-is-better --out transfer.json",
     "predict": "predict --with transfer.json scores.csv",
     "agree": "agree proxies.csv targets.csv --lower-is-better",

@@ -17,6 +17,7 @@ from dataselect.api.table_options import (
     as_table,
 )
 from dataselect.decisions.comparisons import LABELS, Comparisons, Settings, compare_tables
+from dataselect.formats.jsonfile import sealed_json
 from dataselect.formats.score_table import read_score_table
 from dataselect.report.output import write_out
 from dataselect.report.tables.agreements import agreement_document, agreement_verdict
@@ -72,8 +73,8 @@ class Agreements(Result):
 
         Raises InputError on failure.
         """
-        text = json.dumps(self.document, indent=2, ensure_ascii=False, allow_nan=False)
-        write_out(as_path("path", path, "give the path of a file"), text + "\n")
+        text = sealed_json(json.dumps(self.document, allow_nan=False), indent=2)
+        write_out(as_path("path", path, "give the path of a file"), text)
 
     @property
     def gains(self) -> pd.DataFrame:

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
@@ -15,6 +15,7 @@ import pandas as pd
 from dataselect._version import __version__
 from dataselect.api.arguments import as_confidence, as_count, as_flag, as_path
 from dataselect.api.result import Result
+from dataselect.api.swarm_inputs import read_inputs
 from dataselect.api.table_options import (
     FilePath,
     TableInput,
@@ -28,6 +29,7 @@ from dataselect.mixture.model import Predictions as ModelPredictions
 from dataselect.mixture.model_file import Provenance, read_model, to_json
 from dataselect.mixture.objective import find_objective
 from dataselect.mixture.predictions import column_names, columns_of, to_csv
+from dataselect.mixture.repeats import notes_on_repeats
 from dataselect.mixture.single_share import Rankings, compare_rankings
 from dataselect.mixture.swarm import read_epochs, read_shares, read_swarm, with_epochs
 from dataselect.mixture.target_epochs import (
@@ -54,7 +56,7 @@ class MixtureFit(Result):
 
     @cached_property
     def document(self) -> dict[str, Any]:
-        """The content of the model file, which `dataselect mix fit --json` writes."""
+        """The content of the model file, which `dataselect mix fit --out` writes."""
         found: dict[str, Any] = json.loads(self.to_json())
         return found
 
@@ -118,7 +120,7 @@ class MixtureFit(Result):
     def save(self, path: FilePath) -> None:
         """Write the model file, which `predict_mixtures`, `propose_mixture` and `dataselect mix`
         read. InputError if it cannot be written."""
-        write_out(Path(path), self.to_json(), "--json")
+        write_out(Path(path), self.to_json(), "--out")
 
     def _shown(self) -> Mapping[str, pd.DataFrame]:
         return {"Root mean square error on held-out runs": self.table}
@@ -126,7 +128,7 @@ class MixtureFit(Result):
 
 def fit_mixture(
     ratios: TableInput,
-    metrics: TableInput,
+    metrics: TableInput | Sequence[TableInput],
     *,
     epochs: TableInput | None = None,
     objective: FilePath | Mapping[str, float] | None = None,
@@ -144,8 +146,11 @@ def fit_mixture(
     share of the tokens, each row summing to 1. `metrics` has a column for each metric; lower
     values are better for all of them (`lower_is_better`) or higher ones for all, and names and
     shape are checked against that unless `trust_direction`. `epochs` says how often runs read each
-    source, in the columns of `ratios`. `objective` is what to optimise: a metric, several as
-    "a=2,b=1", a mapping from metric to weight, or a YAML file (default: their mean). `trees` tries
+    source, in the columns of `ratios`. In place of `ratios` a folder that `design_swarm` wrote has
+    its ratios and epochs; `metrics` may be a folder with the runs' results of lm-evaluation-harness
+    or OLMES, and several tables or folders, each of other runs. `objective` is what to optimise: a
+    metric, several as "a=2,b=1", a mapping from metric to weight, or a YAML file (default: their
+    mean). `trees` tries
     gradient-boosted trees too (needs LightGBM). `seed` assigns runs to folds. `command` is recorded
     in the model file (default: this call).
 
@@ -158,16 +163,20 @@ def fit_mixture(
     lower_is_better = as_flag("--lower-is-better", lower_is_better)
     trust_direction = as_flag("--trust-direction", trust_direction)
     trees = as_flag("--trees", trees)
-    tables = {"ratios": as_table("ratios", ratios), "metrics": as_table("metrics", metrics)}
-    swarm = read_swarm(tables["ratios"], tables["metrics"])
-    if epochs is not None:
-        tables["epochs"] = as_table("epochs", epochs)
+    given = read_inputs(ratios, metrics, epochs, lower_is_better)
+    tables = given.tables
+    swarm = read_swarm(tables["ratios"], *given.metrics)
+    if "epochs" in tables:
         swarm = with_epochs(swarm, tables["epochs"])
+    swarm = replace(swarm, notes=(*given.notes, *swarm.notes))
     if not trust_direction:
         check_direction(tables["metrics"], swarm, lower_is_better)
     spec = os.fspath(objective) if isinstance(objective, os.PathLike) else objective
     mean = find_objective(spec, swarm.metrics, swarm.values)
     model = fit_model(swarm, mean, lower_is_better, seed, trees)
+    if given.repeats:
+        notes = (*swarm.notes, *notes_on_repeats(model, given.repeats))
+        model = replace(model, swarm=replace(model.swarm, notes=notes))
     files = {role: {"name": each.name, "sha256": _sha256(each)} for role, each in tables.items()}
     provenance = Provenance(command=by, version=__version__, files=files)
     return MixtureFit(model, provenance, InMemory("model", "a MixtureFit"))

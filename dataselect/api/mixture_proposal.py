@@ -16,7 +16,7 @@ from dataselect.api.table_options import (
     python_call,
 )
 from dataselect.mixture.constraints import Limits, no_limits, read_limits
-from dataselect.mixture.exports import export_all, sources_of
+from dataselect.mixture.exports import export_all, notes_on_texts, texts_of
 from dataselect.mixture.model import MixtureModel
 from dataselect.mixture.pareto import trade_offs
 from dataselect.mixture.propose import propose, with_runs
@@ -35,7 +35,7 @@ class MixtureProposal(Result):
     """The best mixture within constraints, compared with others."""
 
     document: dict[str, Any]
-    """The whole result, as `dataselect mix propose --json` writes it."""
+    """The whole result, as `dataselect mix propose --json` prints it."""
 
     model: MixtureModel
     """The model that predicted it, at the target's epochs if the constraints ask for them."""
@@ -190,9 +190,7 @@ def propose_mixture(
         fitted = for_target(fitted, limits)
     found = propose(fitted, limits, confidence, seed)
     others = trade_offs(fitted, limits, pareto, seed) if pareto else []
-    sources = sources_of(
-        swarm.sources, found.shares, limits.paths, limits.tokens, limits.tokens_per_document
-    )
+    sources = texts_of(swarm.sources, found.shares, limits)
     exports, export_notes = export_all(sources, limits.target_tokens, seed)
     facts = {
         "model": given.origin.name,
@@ -206,4 +204,5 @@ def propose_mixture(
     grid = response_map(fitted, confidence)
     document = proposal_document(fitted, limits, found, others, rankings, grid, facts)
     document["notes"] += notes_on_epochs(fitted, limits, found.shares)
+    document["notes"] += notes_on_texts(sources, limits.target_tokens, limits)
     return MixtureProposal(document, fitted, limits, exports, tuple(export_notes))

@@ -7,11 +7,11 @@ from dataselect.config.project import write_project
 
 
 def init(folder: str | Path) -> list[Path]:
-    """Write `candidates/`, `stages/` and `reports/` with examples into `folder`; the files.
+    """Write a project into `folder`: manifests, plans, and small texts in `data/`; the files.
 
     Raises InputError, before anything is written, where a file is there already.
 
         ds.init("my-project")
-        ds.run("my-project/candidates/quickstart.yaml")
+        ds.run("my-project/candidates/example-local.yaml")
     """
     return list(write_project(as_folder("folder", folder)))

@@ -43,7 +43,7 @@ def chosen_benchmarks(content: Mapping[str, Any], stage: str, named: Sequence[st
     """The benchmarks of the stage, or those named. Raises InputError for another."""
     known = list(content["stages"][stage]["items"])
     for name in named:
-        require_one_of("--benchmark", name, known)
+        require_one_of("--benchmarks", name, known)
     return [name for name in known if not named or name in named]
 
 

@@ -157,7 +157,7 @@ def view(
     *,
     items: int = 10,
     item: Paths = (),
-    benchmark: Paths = (),
+    benchmarks: Paths = (),
     candidates: Paths = (),
     stage: int | None = None,
     store: str | Path | None = None,
@@ -172,7 +172,7 @@ def view(
 
     `run` is the folder of a report, or the name of a run in the store. `items`: how many of each
     benchmark, those on which the candidates differ most; `item` names ids in place of these.
-    `benchmark` are ids, by default all. `candidates` are those whose tokens are shown, the first
+    `benchmarks` are ids, by default all. `candidates` are those whose tokens are shown, the first
     two of whom are compared: by default the first eight of the ranking. `stage` is the number of a
     stage, by default the last that scored two candidates. `store` is by default that of the run.
 
@@ -188,9 +188,9 @@ def view(
     folder, place = _find(run, store)
     with reading(folder) as content:
         chosen = chosen_stage(content, stage)
-        benchmarks = [
+        known = [
             reported(content, chosen, name)
-            for name in chosen_benchmarks(content, chosen, several("benchmark", benchmark))
+            for name in chosen_benchmarks(content, chosen, several("benchmarks", benchmarks))
         ]
         proxies = content["provenance"]["proxies"][chosen]
         ranked = {c["id"]: proxies[c["id"]] for c in content["candidates"] if c["id"] in proxies}
@@ -198,14 +198,13 @@ def view(
     artifacts, where = _open(place, told), require_device(device)
     manifest, plan = load_inputs(folder / "resolved.yaml")
     with in_use(artifacts):
-        names = [each.id for each in benchmarks]
+        names = [each.id for each in known]
         only = [each for each in plan.benchmarks if each.id in names]
         plan = plan.model_copy(update={"benchmarks": only})
         evaluations = gather(plan, artifacts, where, told)
         checkpoints = recorded_checkpoints(ranked, StageName(chosen), manifest, plan, artifacts)
         scored = [
-            _scored(each, evaluations[each.id], checkpoints, artifacts, folder)
-            for each in benchmarks
+            _scored(each, evaluations[each.id], checkpoints, artifacts, folder) for each in known
         ]
         named = several("item", item)
         _check_items(scored, named)

@@ -67,7 +67,7 @@ def load_one(
     """As `load_benchmarks` for exactly one benchmark. Raises InputError for several."""
     loaded = load_benchmarks(split_names(name), folder, limit, report)
     if len(loaded) > 1:
-        raise InputError("--benchmark", f"it names {len(loaded)} benchmarks", "name one")
+        raise InputError("--benchmarks", f"it names {len(loaded)} benchmarks", "name one")
     return loaded[0]
 
 

@@ -171,6 +171,12 @@ def load_definition(name_or_path: str, base: Path, where: str = "benchmark") -> 
     known = {**KNOWN, **MASKED}
     if name_or_path in known:
         return known[name_or_path]
+    if name_or_path.endswith((".jsonl", ".jsonl.gz", ".csv", ".parquet")):
+        raise InputError(
+            where,
+            f"{quoted(name_or_path)} is a file of items, not the description of a benchmark",
+            "write a YAML file with 'name:' and 'items:' that names it (docs/benchmarks.md)",
+        )
     plain = name_or_path.strip().lower().replace("-", "_")
     meant = ALIASES.get(plain, plain)
     suggested = f"did you mean '{meant}'?" if meant in KNOWN else nearest(name_or_path, known)

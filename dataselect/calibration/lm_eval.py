@@ -7,29 +7,20 @@ are chosen once for all files, so that a curve never mixes two metrics: the firs
 that the most checkpoints have. A note names the choice, what else there was, and how many files
 lack it. Files whose accuracies were measured differently are refused (`conditions`).
 
-Files written by `dataselect score --accuracy` have the same form; those of OLMES are read by
-`olmes`.
+Files written by `dataselect score --accuracy` have the same form. What a file of either harness
+holds is read by `results_file`.
 """
 
 import glob
-import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-from dataselect.calibration import olmes
 from dataselect.calibration.accuracies import Accuracies
 from dataselect.calibration.conditions import Conditions, check_alike
-from dataselect.calibration.lm_eval_conditions import ResultsFile, conditions_of
-from dataselect.calibration.olmes import PRIMARY, OlmesFile, OlmesTask
+from dataselect.calibration.results_file import METRICS, Results, accuracy_of, read_results
 from dataselect.calibration.spec import LmEvalResults, Task
 from dataselect.config.checkpoints import Checkpoints
 from dataselect.errors import InputError
-from dataselect.formats.jsonfile import read_json
 from dataselect.units import format_count
 from dataselect.wording import nearest, quoted
 
@@ -43,84 +34,6 @@ _TASKS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 }
 """Tasks that measure a benchmark, the likeliest first; for others, the task of the same name."""
 
-_METRICS = (
-    "math_verify,none",
-    "exact_match,strict-match",
-    "exact_match,flexible-extract",
-    "exact_match,custom-extract",
-    "exact_match,remove_whitespace",
-    "exact_match,none",
-    "pass@1,create_test",
-    "pass@1,none",
-    "acc_norm,none",
-    "acc,none",
-    PRIMARY,
-)
-"""Metrics that are an accuracy, the likeliest first: generated answers before ranked choices."""
-
-
-_NO_METRICS = ("sample_len", "alias", "name")
-"""Keys among a task's metrics that are none."""
-
-
-@dataclass(frozen=True)
-class _Results:
-    """A results file that was read."""
-
-    path: Path
-    names: tuple[str, ...]
-    """Names that may tell the training tokens, the likeliest first."""
-    model: str | None
-    """Repository on the Hub with the revision; None for a folder."""
-    arguments: Mapping[str, Any]
-    """Arguments of the model."""
-    content: ResultsFile | OlmesFile
-
-    @property
-    def tasks(self) -> list[str]:
-        """Names of the tasks in the file."""
-        if isinstance(self.content, OlmesFile):
-            return [task.task_name for task in self.content.tasks]
-        return list(self.content.results)
-
-    def metrics(self, task: str) -> dict[str, float]:
-        """The metrics of a task, without their standard errors."""
-        if isinstance(self.content, OlmesFile):
-            found = next((each.metrics for each in self._olmes((task,))), {})
-        else:
-            found = self.content.results.get(task, {})
-        return {
-            name: float(value)
-            for name, value in found.items()
-            if isinstance(value, int | float)
-            and not isinstance(value, bool)
-            and "_stderr" not in name
-            and name not in _NO_METRICS
-        }
-
-    def items(self, task: str) -> float:
-        """Number of items of a task; 1 where the file does not say."""
-        if isinstance(self.content, OlmesFile):
-            return float(next((t.num_instances or 1 for t in self._olmes((task,))), 1))
-        return float(self.content.effective(task) or 1)
-
-    def lower_is_better(self, task: str, metric: str) -> bool:
-        """Whether the file says that lower values of a task's metric are better."""
-        if isinstance(self.content, OlmesFile):
-            return False
-        better = self.content.higher_is_better.get(task)
-        return isinstance(better, dict) and better.get(metric.partition(",")[0]) is False
-
-    def measured_with(self, tasks: Sequence[str], metric: str) -> Conditions:
-        """What the accuracy of these tasks was measured with."""
-        if isinstance(self.content, OlmesFile):
-            return olmes.conditions_of(self.path, self._olmes(tasks))
-        return conditions_of(self.path, self.content, tasks, metric, self.arguments)
-
-    def _olmes(self, tasks: Sequence[str]) -> list[OlmesTask]:
-        assert isinstance(self.content, OlmesFile)
-        return [task for name in tasks for task in self.content.tasks if task.task_name == name]
-
 
 def read_lm_eval(
     section: LmEvalResults, base: Path, where: str, benchmarks: Iterable[str]
@@ -130,7 +43,7 @@ def read_lm_eval(
     Raises InputError for a file that cannot be read, that gives no training tokens or contradicts
     another, when the files are for several models, and when no file has a benchmark.
     """
-    files = [_read(path, base) for path in _paths(section, base, where)]
+    files = [read_results(path, base) for path in _paths(section, base, where)]
     models = sorted({file.model for file in files if file.model is not None})
     if len(models) > 1:
         raise InputError(
@@ -151,12 +64,12 @@ def read_lm_eval(
     for benchmark in benchmarks:
         tasks, metric = _choose(benchmark, section.tasks.get(benchmark), files, where)
         values[benchmark] = {}
-        having = [file for file in files if _accuracy(file, tasks, metric) is not None]
+        having = [file for file in files if accuracy_of(file, tasks, metric) is not None]
         conditions[benchmark] = [file.measured_with(tasks, metric) for file in having]
         measures[benchmark] = f"'{metric}' of {_shown(tasks)}"
         alike = check_alike(benchmark, conditions[benchmark])
         for tokens, file in by_tokens:
-            accuracy = _accuracy(file, tasks, metric)
+            accuracy = accuracy_of(file, tasks, metric)
             if accuracy is None:
                 continue
             before = values[benchmark].get(tokens)
@@ -194,67 +107,7 @@ def _paths(section: LmEvalResults, base: Path, where: str) -> list[Path]:
     return list(paths)
 
 
-def _read(path: Path, base: Path) -> _Results:
-    content = _content(path)
-    settings: Mapping[str, Any]
-    if isinstance(content, OlmesFile):
-        settings = content.model_settings
-        likely = olmes.names_of(settings)
-        pretrained, revision = settings.get("model"), settings.get("revision")
-        arguments: Mapping[str, Any] = {}
-    else:
-        arguments = _model_arguments(content)
-        pretrained, revision = arguments.get("pretrained"), arguments.get("revision")
-        names = (revision, content.model_name, pretrained, Path(str(pretrained or "")).name)
-        likely = tuple(str(name) for name in names if name)
-    try:
-        folders = path.parent.resolve().relative_to(base.resolve()).as_posix()
-    except ValueError:
-        folders = path.parent.name
-    for name in (pretrained, revision):
-        if name is not None and not isinstance(name, str):
-            raise InputError(
-                path,
-                f"its model or revision is {json.dumps(name)}, which is no name",
-                "get the file again",
-            )
-    every = dict.fromkeys(name for name in (*likely, path.parent.name, path.stem, folders) if name)
-    model = pretrained if revision not in (None, "local") else None
-    return _Results(path, tuple(every), model, arguments, content)
-
-
-def _content(path: Path) -> ResultsFile | OlmesFile:
-    fix = "name results files of lm-evaluation-harness or OLMES"
-    keys = read_json(_Keys, path, fix).model_fields_set
-    if "results" not in keys and "tasks" in keys:
-        file = read_json(OlmesFile, path, fix)
-        first = file.model_settings or next((t.model_settings for t in file.tasks), {})
-        return file.model_copy(update={"model_settings": first})
-    if "results" not in keys and {"task_config", "metrics"} <= keys:
-        task = read_json(OlmesTask, path, fix)
-        return OlmesFile.model_validate({"tasks": [task], "model_config": task.model_settings})
-    return read_json(ResultsFile, path, fix)
-
-
-class _Keys(BaseModel):
-    """The keys that tell what kind of file it is."""
-
-    model_config = ConfigDict(extra="ignore")
-    results: Any = None
-    tasks: Any = None
-    task_config: Any = None
-    metrics: Any = None
-
-
-def _model_arguments(content: ResultsFile) -> Mapping[str, Any]:
-    arguments = content.config.get("model_args")
-    if isinstance(arguments, str):
-        pieces = (piece.partition("=") for piece in arguments.split(","))
-        return {key.strip(): value.strip() for key, _, value in pieces}
-    return arguments if isinstance(arguments, dict) else {}
-
-
-def _tokens(file: _Results, naming: Checkpoints, stated: set[str]) -> int:
+def _tokens(file: Results, naming: Checkpoints, stated: set[str]) -> int:
     for name in (*(name for name in file.names if name in stated), *file.names):
         tokens = naming.tokens_at(name)
         if tokens is not None:
@@ -267,16 +120,16 @@ def _tokens(file: _Results, naming: Checkpoints, stated: set[str]) -> int:
 
 
 def _choose(
-    benchmark: str, chosen: Task | None, files: Sequence[_Results], where: str
+    benchmark: str, chosen: Task | None, files: Sequence[Results], where: str
 ) -> tuple[tuple[str, ...], str]:
     """Tasks and metric of a benchmark, the same for all files."""
     groups = _TASKS.get(benchmark, ((benchmark,),)) if chosen is None else (chosen.names,)
-    metrics = _METRICS if chosen is None or chosen.metric is None else (chosen.metric,)
+    metrics = METRICS if chosen is None or chosen.metric is None else (chosen.metric,)
     best: tuple[tuple[str, ...], str] | None = None
     most = 0
     for tasks in groups:
         for metric in metrics:
-            count = sum(_accuracy(file, tasks, metric) is not None for file in files)
+            count = sum(accuracy_of(file, tasks, metric) is not None for file in files)
             if count > most:
                 best, most = (tasks, metric), count
     if best is None:
@@ -288,7 +141,7 @@ def _nothing_found(
     benchmark: str,
     groups: Sequence[tuple[str, ...]],
     chosen: Task | None,
-    files: Sequence[_Results],
+    files: Sequence[Results],
 ) -> tuple[str, str]:
     """Why no file has a benchmark's accuracy, and what fixes it."""
     metrics_of = {task: tuple(file.metrics(task)) for file in files for task in file.tasks}
@@ -308,36 +161,10 @@ def _nothing_found(
     return f"task {quoted(present[0])} has no {wanted}", f"its metrics are {metrics}"
 
 
-def _accuracy(file: _Results, tasks: Sequence[str], metric: str) -> float | None:
-    """The mean over tasks, weighted by number of items; None unless the file has all tasks."""
-    values = [file.metrics(task).get(metric) for task in tasks]
-    known = [value for value in values if value is not None]
-    if len(known) < len(tasks):
-        return None
-    for task, value in zip(tasks, known, strict=True):
-        if file.lower_is_better(task, metric):
-            raise InputError(
-                file.path,
-                f"{metric} of {task} is better when lower, as the file says",
-                "name an accuracy",
-            )
-        if not 0 <= value <= 1:
-            raise InputError(
-                file.path,
-                f"{metric} of {task} is {value:g}, not within 0..1",
-                "name a metric from 0 to 1",
-            )
-    if len(known) == 1:
-        return known[0]
-    weights = [file.items(task) for task in tasks]
-    weighted = (value * weight for value, weight in zip(known, weights, strict=True))
-    return math.fsum(weighted) / math.fsum(weights)
-
-
-def _others(files: Sequence[_Results], tasks: Sequence[str], metric: str) -> str:
+def _others(files: Sequence[Results], tasks: Sequence[str], metric: str) -> str:
     """The other usual metrics that the files have, which give other numbers."""
     there = {name for file in files for name in file.metrics(tasks[0])}
-    others = [name for name in _METRICS if name in there and name != metric]
+    others = [name for name in METRICS if name in there and name != metric]
     return f"; not {', '.join(map(quoted, others))}" if others else ""
 
 

@@ -58,6 +58,7 @@ class ResultsFile(BaseModel):
     samples: dict[str, Any] = Field(default_factory=dict, alias="n-samples")
     higher_is_better: dict[str, Any] = Field(default_factory=dict)
     task_hashes: dict[str, Any] = Field(default_factory=dict)
+    group_subtasks: dict[str, Any] = Field(default_factory=dict)
     model_name: str | None = None
     chat_template: Any = None
     chat_template_sha: Any = None

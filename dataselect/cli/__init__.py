@@ -14,11 +14,14 @@ import typer
 from dataselect._version import __version__
 from dataselect.cli.agree import agree
 from dataselect.cli.calibrate import calibrate
+from dataselect.cli.command import CONTEXT, Command, Commands
 from dataselect.cli.design import design
+from dataselect.cli.doctor import doctor
 from dataselect.cli.fit import fit
+from dataselect.cli.hub_retries import tell_retries_once
 from dataselect.cli.mix import mix_app
 from dataselect.cli.mix_search import SearchByDefault, search
-from dataselect.cli.plain_numbers import PlainNumbers
+from dataselect.cli.mix_swarm import swarm
 from dataselect.cli.predict import predict
 from dataselect.cli.report import report
 from dataselect.cli.run import init, plan, run, validate
@@ -35,7 +38,8 @@ app = typer.Typer(
     help="Decide which data to pretrain on next: rank candidates with tiny proxy models scored "
     "on a frontier model's reasoning traces (rBridge).",
     no_args_is_help=True,
-    add_completion=False,
+    cls=Commands,
+    context_settings=CONTEXT,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -43,9 +47,11 @@ traces_app = typer.Typer(
     name="traces",
     help="Get, make, check and share a frontier model's reasoning traces.",
     no_args_is_help=True,
+    cls=Commands,
 )
 _COMMANDS: tuple[Callable[..., None], ...] = (
     init,
+    doctor,
     validate,
     design,
     plan,
@@ -61,11 +67,12 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
 )
 _TRACES: tuple[Callable[..., None], ...] = (pull, build, weigh, mark, show, verify, export, compare)
 for command in _COMMANDS:
-    app.command(cls=PlainNumbers)(command)
+    app.command(cls=Command)(command)
 for command in _TRACES:
-    traces_app.command(cls=PlainNumbers)(command)
+    traces_app.command(cls=Command)(command)
 app.add_typer(traces_app)
-mix_app.command(cls=PlainNumbers)(search)
+mix_app.command(cls=Command)(search)
+mix_app.command(cls=Command)(swarm)
 app.add_typer(
     mix_app,
     cls=SearchByDefault,
@@ -76,8 +83,9 @@ app.add_typer(
 
 def main() -> None:
     """Entry point of the console script."""
+    tell_retries_once()
     try:
-        app()
+        app(prog_name="dataselect")  # also for `python -m dataselect`
     except KeyboardInterrupt:  # before a command has started
         sys.exit(130)
 

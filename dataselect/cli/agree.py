@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dataselect.cli.common import errors, print_json
+from dataselect.cli.common import JsonOption, errors, print_json
 
 
 def agree(
@@ -67,7 +67,9 @@ def agree(
     top: Annotated[
         str | None,
         typer.Option(
-            "--top", help="Evaluate choosing among the proxy's best k: comma-separated k. [1,3,5]"
+            "--top",
+            metavar="COUNTS",
+            help="Evaluate choosing among the proxy's best k: comma-separated k. [1,3,5]",
         ),
     ] = None,
     draws: Annotated[
@@ -77,11 +79,12 @@ def agree(
     confidence: Annotated[
         float, typer.Option("--confidence", help="Share that intervals cover.")
     ] = 0.9,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    as_json: JsonOption = False,
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
+            metavar="FILE",
             help="Write the JSON to this file, which a plan's 'discrepancy' can name.",
         ),
     ] = None,

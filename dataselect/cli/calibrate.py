@@ -7,13 +7,13 @@ import typer
 
 from dataselect.cli.common import (
     DEFAULT_STORE,
+    JsonOption,
     QuietOption,
     StoreOption,
     errors,
     notes,
     print_json,
     this_command,
-    watched,
 )
 from dataselect.cli.fit import Protocol
 from dataselect.cli.options import Device, DeviceOption
@@ -30,7 +30,9 @@ def calibrate(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="File of the transfer functions; the pairs go beside it. [NAME.json]"
+            "--out",
+            metavar="FILE",
+            help="File of the transfer functions; the pairs go beside it. [NAME.json]",
         ),
     ] = None,
     protocol: Annotated[
@@ -39,7 +41,7 @@ def calibrate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be paired and scored, and stop.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = Device.auto,
     confirm_run_unsafe_code: Annotated[
@@ -57,6 +59,7 @@ def calibrate(
     import dataselect as ds
     from dataselect.calibration.paired import pair_all
     from dataselect.calibration.runs import load_calibration
+    from dataselect.report.live import LiveWatch
     from dataselect.report.tables.calibrations import planned
 
     console = Console()
@@ -65,7 +68,7 @@ def calibrate(
         if dry_run:
             typer.echo("\n".join(planned(pair_all(loaded))))
             return
-        with watched(Console(stderr=True), quiet) as watch, notes(watch.note):
+        with LiveWatch(Console(stderr=True, quiet=quiet)) as watch, notes(watch.note):
             calibration = ds.calibrate(
                 loaded,
                 out=out or Path(f"{loaded[0].name}.json"),

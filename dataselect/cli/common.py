@@ -4,42 +4,57 @@ import json
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dataselect.errors import DataselectError
+from dataselect.cli.completion import engines, trackers
+from dataselect.errors import DataselectError, IncompleteError, InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from dataselect.report.live import LiveWatch, QuietWatch
 
 StoreOption = Annotated[
     str,
     typer.Option(
         "--store",
+        metavar="DIR",
         help="Folder that keeps everything computed, for resuming; or s3://, gs://, az://.",
     ),
 ]
 OnOption = Annotated[
     str | None,
-    typer.Option("--on", help="Where jobs run: local, slurm, ray, or another engine. [the plan's]"),
+    typer.Option(
+        "--on",
+        metavar="ENGINE",
+        autocompletion=engines,
+        help="Where jobs run: local, slurm, ray, or another engine. [the plan's]",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print neither progress nor notes, only results.")
 ]
 TrackOption = Annotated[
     list[str] | None,
     typer.Option(
         "--track",
+        metavar="TRACKER",
+        autocompletion=trackers,
         help="Show the numbers elsewhere too: wandb, tensorboard, trackio, mlflow, or another "
         "tracker; repeat for several.",
     ),
 ]
-QuietOption = Annotated[
-    bool, typer.Option("--quiet", help="Show no progress and no notes, only the result.")
-]
 DEFAULT_STORE = ".dataselect"
+
+
+def progress_console(quiet: bool, as_json: bool) -> "Console":
+    """Where a run shows its progress: standard output, which JSON has for itself."""
+    from rich.console import Console
+
+    return Console(stderr=as_json, quiet=quiet)
 
 
 @contextmanager
@@ -53,17 +68,29 @@ def errors(resume: bool = False) -> Iterator[None]:
     except DataselectError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
+    except OSError as error:
+        line, code = _about_files(error)
+        if line is None:
+            raise
+        typer.echo(f"error: {line}", err=True)
+        raise typer.Exit(code) from None
     except KeyboardInterrupt:
         hint = f"; to go on: {this_command()}" if resume else ""
         typer.echo(f"\ninterrupted{hint}", err=True)
         raise typer.Exit(130) from None
 
 
-def watched(console: "Console", quiet: bool) -> "LiveWatch | QuietWatch":
-    """The progress display of a command, to be used as a context manager."""
-    from dataselect.report.live import LiveWatch, QuietWatch
+def _about_files(error: OSError) -> tuple[str | None, int]:
+    """One line on a file or disk that the system refuses, and the exit code; None for the rest."""
+    from dataselect.store.files import full_disk, is_full
 
-    return QuietWatch() if quiet else LiveWatch(console)
+    where = error.filename2 or error.filename
+    if is_full(error):
+        return full_disk(where or "the disk that is written to"), IncompleteError.exit_code
+    if where is None or error.strerror is None:
+        return None, 1
+    line = f"{where}: cannot be used ({error.strerror}); remove what is there, or allow its use"
+    return " ".join(line.split()), InputError.exit_code
 
 
 def this_command() -> str:
@@ -71,7 +98,7 @@ def this_command() -> str:
     return shlex.join(["dataselect", *sys.argv[1:]])
 
 
-def print_json(document: dict[str, Any]) -> None:
+def print_json(document: Mapping[str, Any]) -> None:
     """Print a document as JSON, for other programs."""
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 

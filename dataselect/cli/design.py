@@ -5,36 +5,46 @@ from typing import Annotated
 
 import typer
 
-from dataselect.cli.common import errors, print_json, this_command
+from dataselect.cli.common import JsonOption, errors, print_json, this_command
 from dataselect.cli.run import ManifestFile, PlanOption
 
 
 def design(
     manifest: ManifestFile,
     budget: Annotated[
-        str, typer.Option("--budget", help="FLOPs as 1e19, or '40 GPU-hours', or '500 USD'.")
+        str,
+        typer.Option(
+            "--budget", metavar="BUDGET", help="FLOPs as 1e19, or '40 GPU-hours', or '500 USD'."
+        ),
     ],
     plan: PlanOption = None,
     flops_per_second: Annotated[
         str | None,
         typer.Option(
             "--flops-per-second",
+            metavar="RATE",
             help="What one GPU sustains in training, as 1.2e14 or '120 TFLOP/s'; for hours, money.",
         ),
     ] = None,
     price: Annotated[
         str | None,
-        typer.Option("--price", help="Price of an hour of one GPU, as '2.5 USD'; for money."),
+        typer.Option(
+            "--price", metavar="PRICE", help="Price of an hour of one GPU, as '2.5 USD'; for money."
+        ),
     ] = None,
     spread: Annotated[
         float | None,
         typer.Option(
             "--spread",
+            metavar="POINTS",
             help="Standard deviation of the targets' accuracies in points. [known targets']",
         ),
     ] = None,
     metric: Annotated[
-        str, typer.Option("--metric", help="Whose published errors count: rbridge or label_nll.")
+        str,
+        typer.Option(
+            "--metric", metavar="NAME", help="Whose published errors count: rbridge or label_nll."
+        ),
     ] = "rbridge",
     keep_last: Annotated[
         bool,
@@ -44,10 +54,11 @@ def design(
         ),
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write the plan to this YAML file.")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write the plan to this YAML file."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the simulation.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Propose sizes, seeds and survivors of each rung for a budget, and write the plan."""
     with errors():

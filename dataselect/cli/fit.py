@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dataselect.cli.common import errors, print_json, this_command
+from dataselect.cli.common import JsonOption, errors, print_json, this_command
 from dataselect.cli.options import EveryBenchmark
 
 
@@ -45,6 +45,7 @@ def fit(
         Path | None,
         typer.Option(
             "--setting",
+            metavar="FILE",
             help="JSON file of what the pairs were measured with: sizes, tokenizer, traces, ...",
         ),
     ] = None,
@@ -64,14 +65,17 @@ def fit(
     ] = False,
     every_benchmark: EveryBenchmark = False,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write the transfer functions to this file.")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write the transfer functions to this file."),
     ] = None,
     prior_out: Annotated[
         Path | None,
-        typer.Option("--prior-out", help="Write a prior made from this table to this file."),
+        typer.Option(
+            "--prior-out", metavar="FILE", help="Write a prior made from this table to this file."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the five folds.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Fit transfer functions from proxy scores to target accuracy, and print their errors."""
     with errors():

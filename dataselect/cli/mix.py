@@ -5,36 +5,59 @@ from typing import Annotated
 
 import typer
 
-from dataselect.cli.common import errors, this_command
-from dataselect.cli.plain_numbers import PlainNumbers
+from dataselect.cli.command import Command, Commands
+from dataselect.cli.common import JsonOption, errors, print_json, this_command
 from dataselect.report.output import write_out
 
 mix_app = typer.Typer(
     name="mix",
     help="Predict mixtures from runs on other mixtures, and propose the best one.",
     no_args_is_help=True,
+    cls=Commands,
 )
 
+
+class _Fit(Command):
+    json_file = ("--out", "'--json FILE' is called '--out FILE' here, and --json alone prints")
+
+
+class _Propose(Command):
+    json_file = ("--json-file", "'--json FILE' is old: --json alone prints, as in '--json > FILE'")
+
+
 ModelOption = Annotated[
-    Path, typer.Option("--model", metavar="FILE", help="Written by `mix fit --json`.")
+    Path,
+    typer.Option("--with", metavar="FILE", help="Model of the runs, written by `mix fit --out`."),
 ]
 ConfidenceOption = Annotated[
     float, typer.Option("--confidence", help="Share that intervals cover.")
 ]
 
 
-@mix_app.command(cls=PlainNumbers)
+@mix_app.command(cls=_Fit)
 def fit(
+    metrics: Annotated[
+        list[Path],
+        typer.Option(
+            "--metrics",
+            metavar="PATH",
+            help="Columns: run, and each metric; or a folder of results by run. Repeatable.",
+        ),
+    ],
     ratios: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--ratios", metavar="CSV", help="Columns: run, and the weight of each source."
         ),
-    ],
-    metrics: Annotated[
-        Path,
-        typer.Option("--metrics", metavar="CSV", help="Columns: run, and each metric."),
-    ],
+    ] = None,
+    swarm: Annotated[
+        Path | None,
+        typer.Option(
+            "--swarm",
+            metavar="DIR",
+            help="Folder of `mix swarm`, in place of --ratios and --epochs.",
+        ),
+    ] = None,
     epochs: Annotated[
         Path | None,
         typer.Option(
@@ -60,22 +83,30 @@ def fit(
         ),
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--json", metavar="OUT", help="Write the model to this file.")
+        Path | None, typer.Option("--out", metavar="FILE", help="Write the model to this file.")
     ] = None,
     trees: Annotated[
         bool, typer.Option("--trees", help="Try gradient-boosted trees too (needs LightGBM).")
     ] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the folds.")] = 0,
+    as_json: JsonOption = False,
 ) -> None:
     """Fit surrogates of every metric to a swarm's runs, averaged by cross-validation."""
     with errors():
         from rich.console import Console
 
         import dataselect as ds
+        from dataselect.errors import InputError
         from dataselect.report.mixture.proposal import print_fit
 
+        weights = swarm or ratios
+        if weights is None or (swarm is not None and ratios is not None):
+            there = "both are" if swarm is not None else "neither it nor --swarm is"
+            raise InputError("--ratios", f"{there} given", "give one of --ratios and --swarm")
+        if swarm is not None and not swarm.is_dir():
+            raise InputError(swarm, "is no folder", "name one that 'dataselect mix swarm' wrote")
         fitted = ds.fit_mixture(
-            ratios,
+            weights,
             metrics,
             epochs=epochs,
             objective=objective,
@@ -87,6 +118,9 @@ def fit(
         )
         if out is not None:
             fitted.save(out)
+        if as_json:
+            print_json(fitted.document)
+            return
         print_fit(fitted.model, fitted.rankings, Console())
         if fitted.repetition is not None:
             typer.echo(fitted.repetition)
@@ -94,7 +128,7 @@ def fit(
             typer.echo(f"model: {out}")
 
 
-@mix_app.command(cls=PlainNumbers)
+@mix_app.command(cls=Command)
 def predict(
     model: ModelOption,
     at: Annotated[
@@ -128,7 +162,7 @@ def predict(
         typer.echo(f"predictions of {len(predictions.runs)} mixtures: {out}")
 
 
-@mix_app.command(cls=PlainNumbers)
+@mix_app.command(cls=_Propose)
 def propose(
     model: ModelOption,
     constraints: Annotated[
@@ -141,9 +175,8 @@ def propose(
         Path | None,
         typer.Option("--out", metavar="DIR", help="Write the weights as files for trainers."),
     ] = None,
-    as_json: Annotated[
-        Path | None,
-        typer.Option("--json", metavar="FILE", help="Write the whole result to this file."),
+    json_file: Annotated[
+        Path | None, typer.Option("--json-file", metavar="FILE", hidden=True)
     ] = None,
     pareto: Annotated[
         int,
@@ -151,6 +184,7 @@ def propose(
     ] = 0,
     confidence: ConfidenceOption = 0.9,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the search.")] = 0,
+    as_json: JsonOption = False,
 ) -> None:
     """Propose the best mixture within constraints, with its gain, and write it for trainers."""
     with errors():
@@ -169,8 +203,11 @@ def propose(
         )
         if out is not None:
             proposal.write(out)
-        if as_json is not None:
-            write_out(as_json, proposal.to_json(), "--json")
+        if json_file is not None:
+            write_out(json_file, proposal.to_json(), "--json")
+        if as_json:
+            print_json(proposal.document)
+            return
         console = Console()
         print_proposal(proposal.document, console)
         if out is not None:

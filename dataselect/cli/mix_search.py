@@ -5,37 +5,44 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
+from dataselect.cli.command import Commands
 from dataselect.cli.common import (
     DEFAULT_STORE,
+    JsonOption,
     OnOption,
     QuietOption,
     StoreOption,
     TrackOption,
     errors,
     notes,
+    print_json,
+    progress_console,
     this_command,
-    watched,
 )
 from dataselect.cli.run import ManifestFile, PlanOption, load
 
 
-class SearchByDefault(TyperGroup):
+class SearchByDefault(Commands):
     """`mix candidates.yaml` means `mix search candidates.yaml`."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Insert `search` if the first argument is a YAML file."""
-        if args and args[0].endswith((".yaml", ".yml")):
+        """Insert `search` if the first argument is a file or folder, or ends as a YAML file."""
+        if args and args[0] not in self.commands and _is_path(args[0]):
             args = ["search", *args]
         return super().resolve_command(ctx, args)
+
+
+def _is_path(text: str) -> bool:
+    return text.endswith((".yaml", ".yml")) or "/" in text or Path(text).exists()
 
 
 def search(
     manifest: ManifestFile,
     plan: PlanOption = None,
     trials: Annotated[
-        int | None, typer.Option("--trials", help="Proxies to train. [the plan's, or 40]")
+        int | None,
+        typer.Option("--trials", metavar="N", help="Proxies to train. [the plan's, or 40]"),
     ] = None,
     pareto: Annotated[
         int | None,
@@ -47,13 +54,17 @@ def search(
     ] = None,
     storage: Annotated[
         str | None,
-        typer.Option("--storage", help="URL of an Optuna storage. [a journal in the store]"),
+        typer.Option(
+            "--storage", metavar="URL", help="URL of an Optuna storage. [a journal in the store]"
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the results. [reports/NAME/mixture]")
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder of the results. [reports/NAME/mixture]"),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     on: OnOption = None,
+    as_json: JsonOption = False,
     track: TrackOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -62,6 +73,7 @@ def search(
         from rich.console import Console
 
         import dataselect as ds
+        from dataselect.report.live import LiveWatch
         from dataselect.report.mixture.search import print_search
 
         inputs = load(manifest, plan)
@@ -69,7 +81,7 @@ def search(
         folder = out or Path("reports") / inputs[0].name / "mixture"
         # The results record the command, and the URL of a database may hold a password.
         command = this_command().replace(shlex.quote(storage), "URL") if storage else this_command()
-        with watched(console, quiet) as watch, notes(watch.note):
+        with LiveWatch(progress_console(quiet, as_json)) as watch, notes(watch.note):
             result = ds.search_mixture(
                 *inputs,
                 trials=trials,
@@ -82,8 +94,12 @@ def search(
                 watch=watch,
                 command=command,
             )
-        print_search(result.document, console)
-        console.print(f"files: {folder}", markup=False, highlight=False)
+        if as_json:
+            print_json(result.document)
+        else:
+            print_search(result.document, console)
+            page = f"report: {folder}/README.md (weights as files for trainers are beside it)"
+            console.print(page, markup=False, highlight=False, soft_wrap=True)
     if result.found.unscored:
         typer.echo(f"{len(result.found.unscored)} trials have no scores; see the notes", err=True)
         raise typer.Exit(3)

@@ -6,15 +6,31 @@ from typing import Annotated
 
 import typer
 
+from dataselect.cli.completion import benchmarks
 from dataselect.traces.library import TRACES_FOLDER
 
 DEFAULT_TRACES = Path(TRACES_FOLDER)
+BenchmarkOption = Annotated[
+    str,
+    typer.Option(
+        "--benchmarks",
+        metavar="NAME",
+        autocompletion=benchmarks,
+        help="A known benchmark, or the YAML file of your own.",
+    ),
+]
+"""Of commands that take one. The name is that of commands that take several."""
 FolderOption = Annotated[
     Path | None,
-    typer.Option("--folder", help="Folder that holds the benchmarks as JSONL files. [the Hub]"),
+    typer.Option(
+        "--folder",
+        metavar="DIR",
+        help="Folder that holds the benchmarks as JSONL files. [the Hub]",
+    ),
 ]
 LimitOption = Annotated[
-    int | None, typer.Option("--limit", min=1, help="Only the first LIMIT items of each benchmark.")
+    int | None,
+    typer.Option("--limit", metavar="N", min=1, help="Only the first N items of each benchmark."),
 ]
 
 
@@ -28,6 +44,10 @@ class Device(StrEnum):
 
 DeviceOption = Annotated[Device, typer.Option("--device", help="auto takes a GPU if there is one.")]
 
+KeyVariable = Annotated[
+    str,
+    typer.Option("--key-variable", metavar="NAME", help="Environment variable that holds the key."),
+]
 EveryBenchmark = Annotated[
     bool,
     typer.Option(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dataselect.cli.common import errors, print_json
+from dataselect.cli.common import JsonOption, errors, print_json
 from dataselect.cli.options import EveryBenchmark
 
 
@@ -25,7 +25,9 @@ def predict(
     setting: Annotated[
         Path | None,
         typer.Option(
-            "--setting", help="JSON file of what the scores were measured with, as for `fit`."
+            "--setting",
+            metavar="FILE",
+            help="JSON file of what the scores were measured with, as for `fit`.",
         ),
     ] = None,
     force: Annotated[
@@ -39,7 +41,8 @@ def predict(
     ] = False,
     every_benchmark: EveryBenchmark = False,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write the predictions to this CSV file.")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write the predictions to this CSV file."),
     ] = None,
     confidence: Annotated[
         float,
@@ -52,7 +55,7 @@ def predict(
         int, typer.Option("--draws", min=100, help="Draws for intervals and probabilities.")
     ] = 2000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the draws.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Predict candidates' target accuracy from a CSV file of proxies' scores, and rank them."""
     with errors():

@@ -6,11 +6,17 @@ from typing import Annotated
 import typer
 
 from dataselect.cli.common import errors
+from dataselect.cli.completion import reports
 
 
 def report(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Folder of a report, such as reports/NAME.")
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            autocompletion=reports,
+            help="Folder of a report, such as reports/NAME.",
+        ),
     ],
 ) -> None:
     """Write a report's pages again from its report.json."""

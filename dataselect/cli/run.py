@@ -8,41 +8,64 @@ import typer
 
 from dataselect.cli.common import (
     DEFAULT_STORE,
+    JsonOption,
     OnOption,
     QuietOption,
     StoreOption,
     TrackOption,
     errors,
     notes,
+    print_json,
+    progress_console,
     this_command,
-    watched,
 )
+from dataselect.cli.completion import manifests, plans
 
 if TYPE_CHECKING:
     from dataselect.config.manifest import Manifest
     from dataselect.config.plan import Plan
 
+_PARTS = {
+    "candidates": "manifests: what to choose among",
+    "stages": "plans: how to choose",
+    "data": "small made-up texts, which example-local.yaml reads",
+    "reports": "where reports go",
+}
+"""The folders of a new project."""
+
 ManifestFile = Annotated[
     Path,
-    typer.Argument(metavar="MANIFEST", help="YAML file of candidates, such as candidates.yaml."),
+    typer.Argument(
+        metavar="MANIFEST",
+        autocompletion=manifests,
+        help="YAML file of candidates, such as candidates.yaml.",
+    ),
 ]
 PlanOption = Annotated[
     str | None,
-    typer.Option("--plan", help="Plan: a name in stages/, or a file. [the manifest's plan]"),
+    typer.Option(
+        "--plan",
+        metavar="PLAN",
+        autocompletion=plans,
+        help="Plan: a name in stages/, or a file. [the manifest's plan]",
+    ),
 ]
 
 
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the new project.")],
 ) -> None:
-    """Write candidates/, stages/ and reports/ with examples to start from."""
+    """Write a new project: manifests, plans, and small texts on which the first one runs."""
     with errors():
         import dataselect as ds
 
-        for path in ds.init(folder):
-            typer.echo(path)
+        written = [path.relative_to(folder) for path in ds.init(folder)]
+        for part, what in _PARTS.items():
+            count = sum(path.parts[0] == part for path in written)
+            typer.echo(f"{folder / part}/  {what} ({count} {'file' if count == 1 else 'files'})")
         there = shlex.quote(str(folder))
-        typer.echo(f"next: cd {there} && dataselect run candidates/quickstart.yaml")
+        typer.echo(f"next: cd {there} && dataselect run candidates/example-local.yaml")
+        typer.echo("It takes a minute or two; then change what is marked EDIT in that file.")
 
 
 def validate(manifest: ManifestFile, plan: PlanOption = None) -> None:
@@ -71,13 +94,15 @@ def run(
     manifest: ManifestFile,
     plan: PlanOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the report. [reports/NAME]")
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder of the report. [reports/NAME]"),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     ablate: Annotated[
         bool, typer.Option("--ablate", help="Also compare every metric's ranking in Stage 1.")
     ] = False,
     on: OnOption = None,
+    as_json: JsonOption = False,
     track: TrackOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -87,11 +112,12 @@ def run(
     console = Console()
     with errors(resume=True):
         import dataselect as ds
+        from dataselect.report.live import LiveWatch
         from dataselect.report.selection.terminal import print_report
 
         inputs = load(manifest, plan)
         folder = out or Path("reports") / inputs[0].name
-        with watched(console, quiet) as watch, notes(watch.note):
+        with LiveWatch(progress_console(quiet, as_json)) as watch, notes(watch.note):
             result = ds.run(
                 *inputs,
                 store=store,
@@ -102,15 +128,19 @@ def run(
                 watch=watch,
                 command=this_command(),
             )
-        print_report(result.document, console)
-        console.print(f"report: {folder}/README.md", markup=False, highlight=False)
         mixture = result.document["mixture"]
-        if mixture is not None and mixture["status"] == "done":
+        if as_json:
+            print_json(result.document)
+        else:
+            print_report(result.document, console)
+            page = f"report: {folder}/report.html (README.md is the same as Markdown)"
+            console.print(page, markup=False, highlight=False, soft_wrap=True)
+        if mixture is not None and mixture["status"] == "done" and not as_json:
             from dataselect.report.mixture.search import print_search
 
             print_search(mixture["proposal"], console)
             page = folder / mixture["folder"] / "README.md"
-            console.print(f"mixture: {page}", markup=False, highlight=False)
+            console.print(f"mixture: {page}", markup=False, highlight=False, soft_wrap=True)
     problem = result.mixture_problem
     if problem is not None:
         typer.echo(f"error: no mixture was found: {problem}", err=True)

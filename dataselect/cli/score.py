@@ -14,16 +14,18 @@ from dataselect.cli.common import (
     errors,
     notes,
     this_command,
-    watched,
 )
+from dataselect.cli.completion import benchmarks as benchmark_names
 from dataselect.cli.options import Device, DeviceOption, FolderOption, LimitOption
 
 BenchmarksOption = Annotated[
     str,
     typer.Option(
         "--benchmarks",
-        help="Known benchmarks and YAML files of your own, with commas: gsm8k, math500, "
-        "arc_challenge, mmlu_pro_stem, commonsense_qa, humaneval.",
+        metavar="NAMES",
+        autocompletion=benchmark_names,
+        help="Known benchmarks and YAML files of your own, with commas, as gsm8k,mine.yaml; "
+        "'list' prints those that are known.",
     ),
 ]
 
@@ -47,19 +49,21 @@ class PrecisionName(StrEnum):
 
 def score(
     models: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="MODEL...",
+            metavar="MODEL",
+            show_default=False,
             help="Folder, Hub id, or ID@REVISION; one or more. A text is scored by counting its "
             "words: ngram:FILE, ngram:FOLDER, ngram:MANIFEST.yaml, ngram:MANIFEST.yaml#ID.",
         ),
-    ],
-    benchmarks: BenchmarksOption,
+    ] = None,
+    benchmarks: BenchmarksOption = "",
     folder: FolderOption = None,
     traces: Annotated[
         list[Path] | None,
         typer.Option(
             "--traces",
+            metavar="PATH",
             help="Trace file, or folder of them; repeat for several frontier models, whose scores "
             "are averaged. [traces/, else the paper's released traces]",
         ),
@@ -101,16 +105,21 @@ def score(
         str | None,
         typer.Option(
             "--tokenizer",
+            metavar="MODEL",
             help="Folder or Hub id of the tokenizer that texts are counted in. [the first model's]",
         ),
     ] = None,
     tokens: Annotated[
         str | None,
         typer.Option(
-            "--tokens", help="Tokens of each text to count, as 10M. [all of a local text]"
+            "--tokens",
+            metavar="COUNT",
+            help="Tokens of each text to count, as 10M. [all of a local text]",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("scores"),
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder of the results.")
+    ] = Path("scores"),
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = Device.auto,
     precision: Annotated[
@@ -129,14 +138,25 @@ def score(
     """Score models on benchmarks: rBridge, R^phi and the paper's baselines, item by item."""
     from rich.console import Console
 
+    if benchmarks.strip() == "list":
+        from dataselect.benchmarks.catalogue import catalogue
+        from dataselect.report.tables.benchmark_list import print_benchmarks
+
+        print_benchmarks(catalogue(), Console())
+        return
+
     import dataselect as ds
+    from dataselect.errors import InputError
+    from dataselect.report.live import LiveWatch
     from dataselect.report.output import check_folder
     from dataselect.report.tables.scores import print_scores
 
     console = Console()
     with errors(resume=True):
+        if not models:
+            raise InputError("MODEL", "no model is named", "write dataselect score MODEL ...")
         check_folder(out)  # before scoring, which takes long
-        with watched(Console(stderr=True), quiet) as watch, notes(watch.note):
+        with LiveWatch(Console(stderr=True, quiet=quiet)) as watch, notes(watch.note):
             scores = ds.score(
                 models,
                 benchmarks,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataselect.cli.common import DEFAULT_STORE, StoreOption, errors, print_json
+from dataselect.cli.common import DEFAULT_STORE, JsonOption, StoreOption, errors, print_json
+from dataselect.cli.completion import reports
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,11 +20,12 @@ def status(
         str | None,
         typer.Argument(
             metavar="RUN",
+            autocompletion=reports,
             help="Name of a run, folder of its report, or the beginning of its id. [all runs]",
         ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    json: JsonOption = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Look again every two seconds until the run ends.")
     ] = False,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dataselect.cli.common import DEFAULT_STORE, StoreOption, errors, notes
+from dataselect.cli.completion import benchmarks as benchmark_names
+from dataselect.cli.completion import manifests, plans
 from dataselect.cli.options import Device, DeviceOption, FolderOption, LimitOption
 from dataselect.cli.traces import report
 
@@ -28,12 +30,19 @@ def compare(
     ],
     models: Annotated[
         list[str] | None,
-        typer.Option("--model", help="Model to rank: folder, Hub id, ID@REVISION; two or more."),
+        typer.Option(
+            "--model",
+            metavar="MODEL",
+            help="Model to rank: folder, Hub id, ID@REVISION; repeat for two or more.",
+        ),
     ] = None,
     benchmark: Annotated[
         str | None,
         typer.Option(
-            "--benchmark", help="With --model: a known benchmark, or the YAML file of your own."
+            "--benchmarks",
+            metavar="NAME",
+            autocompletion=benchmark_names,
+            help="With --model: a known benchmark, or the YAML file of your own.",
         ),
     ] = None,
     run: Annotated[
@@ -41,11 +50,18 @@ def compare(
         typer.Option(
             "--run",
             metavar="MANIFEST",
+            autocompletion=manifests,
             help="Rank the candidates of a run that was made, by the Stage 1 proxies in --store.",
         ),
     ] = None,
     plan: Annotated[
-        str | None, typer.Option("--plan", help="With --run: its plan. [the manifest's plan]")
+        str | None,
+        typer.Option(
+            "--plan",
+            metavar="PLAN",
+            autocompletion=plans,
+            help="With --run: its plan. [the manifest's plan]",
+        ),
     ] = None,
     only_correct: Annotated[
         bool, typer.Option("--only-correct", help="Leave out traces that end in a wrong answer.")
@@ -62,7 +78,7 @@ def compare(
         if run is not None:
             for option, given in (
                 ("--model", models),
-                ("--benchmark", benchmark),
+                ("--benchmarks", benchmark),
                 ("--folder", folder),
                 ("--limit", limit),
             ):
@@ -79,7 +95,7 @@ def compare(
                 "name two or more of each, or a run with --run",
             )
         if benchmark is None:
-            raise InputError("--benchmark", "it is missing", "name the benchmark of the traces")
+            raise InputError("--benchmarks", "it is missing", "name the benchmark of the traces")
         _of_models(files, models or [], benchmark, only_correct, folder, limit, store, device)
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dataselect.cli.common import errors, notes
+from dataselect.cli.completion import benchmarks as benchmark_names
+from dataselect.cli.completion import traces as trace_names
 from dataselect.cli.options import DEFAULT_TRACES, FolderOption
 from dataselect.cli.traces import one_benchmark, report, say_written
 
@@ -16,13 +18,24 @@ if TYPE_CHECKING:
 
 TraceFile = Annotated[
     str,
-    typer.Argument(metavar="B", help="Benchmark with one trace file in --traces, or a file."),
+    typer.Argument(
+        metavar="TRACES",
+        autocompletion=trace_names,
+        help="A trace file, or a benchmark with one trace file in --traces.",
+    ),
 ]
 OwnBenchmark = Annotated[
-    str | None, typer.Option("--benchmark", help="YAML file of a benchmark of your own.")
+    str | None,
+    typer.Option(
+        "--benchmarks",
+        metavar="NAME",
+        autocompletion=benchmark_names,
+        help="YAML file of a benchmark of your own.",
+    ),
 ]
 TracesFolder = Annotated[
-    Path, typer.Option("--traces", help="Folder of the project's trace files.")
+    Path,
+    typer.Option("--traces", metavar="DIR", help="Folder of the project's trace files."),
 ]
 
 
@@ -43,7 +56,8 @@ class _Opened:
 def show(
     name: TraceFile,
     item: Annotated[
-        str | None, typer.Option("--item", help="One item, its tokens shaded by weight.")
+        str | None,
+        typer.Option("--item", metavar="ID", help="One item, its tokens shaded by weight."),
     ] = None,
     benchmark: OwnBenchmark = None,
     folder: FolderOption = None,
@@ -112,7 +126,10 @@ def verify(
 
 def export(
     name: TraceFile,
-    out: Annotated[Path, typer.Option("--out", help="File to share, .jsonl or .jsonl.gz.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="FILE", help="File to share, .jsonl or .jsonl.gz."),
+    ],
     benchmark: OwnBenchmark = None,
     folder: FolderOption = None,
     traces: TracesFolder = DEFAULT_TRACES,
@@ -169,7 +186,7 @@ def _questions(
 
     header = traces.header
     if name is None and folder is None and "@" not in (header.benchmark_revision or ""):
-        report("without the questions: name their --folder or --benchmark to grade the answers")
+        report("without the questions: name their --folder or --benchmarks to grade the answers")
         return None
     try:
         return one_benchmark(name or header.benchmark, folder, None)

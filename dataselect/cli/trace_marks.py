@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dataselect.cli.common import errors, notes
+from dataselect.cli.completion import benchmarks as benchmark_names
 from dataselect.cli.options import DEFAULT_TRACES, FolderOption, LimitOption
 from dataselect.cli.traces import OutFile, one_benchmark, report, say_written
 
@@ -38,14 +39,24 @@ def mark(
     ] = None,
     onto: Annotated[
         Path | None,
-        typer.Option("--onto", help="Trace file whose traces get FILE's marks and are kept."),
+        typer.Option(
+            "--onto", metavar="FILE", help="Trace file whose traces get FILE's marks and are kept."
+        ),
     ] = None,
     benchmark: Annotated[
         str | None,
-        typer.Option("--benchmark", help="Whose items JSONL is of, where there is no --onto."),
+        typer.Option(
+            "--benchmarks",
+            metavar="NAME",
+            autocompletion=benchmark_names,
+            help="Whose items JSONL is of, where there is no --onto.",
+        ),
     ] = None,
     model: Annotated[
-        str, typer.Option("--model", help="Name of the model that wrote the JSONL's reasoning.")
+        str,
+        typer.Option(
+            "--model", metavar="NAME", help="Name of the model that wrote the JSONL's reasoning."
+        ),
     ] = "given",
     folder: FolderOption = None,
     limit: LimitOption = None,
@@ -71,7 +82,7 @@ def mark(
                 file, "it is a trace file", "give --by RULE, or the marked reasoning and --onto"
             )
         elif benchmark is None:
-            raise InputError("--benchmark", "it says whose items FILE is of", "give it, or --onto")
+            raise InputError("--benchmarks", "it says whose items FILE is of", "give it, or --onto")
         else:
             chosen = one_benchmark(benchmark, folder, limit)
             rule: Rule | None = None if by is None else by.value

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataselect.cli.common import DEFAULT_STORE, QuietOption, errors, notes, watched
+from dataselect.cli.common import DEFAULT_STORE, QuietOption, errors, notes
+from dataselect.cli.completion import benchmarks as benchmark_names
 from dataselect.cli.options import (
     DEFAULT_TRACES,
+    BenchmarkOption,
     Device,
     DeviceOption,
     FolderOption,
+    KeyVariable,
     LimitOption,
 )
 
@@ -26,28 +29,25 @@ if TYPE_CHECKING:
     from dataselect.traces.recording.endpoint import Endpoint
     from dataselect.traces.trace import TraceSet
 
-BenchmarkOption = Annotated[
-    str, typer.Option("--benchmark", help="A known benchmark, or the YAML file of your own.")
-]
-TracesFolder = Annotated[
-    Path, typer.Option("--traces", help="Folder of the project's trace files.")
-]
-TraceFile = Annotated[
-    str,
-    typer.Argument(metavar="B", help="Benchmark with one trace file in --traces, or a file."),
-]
 OutFile = Annotated[
-    Path | None, typer.Option("--out", help="Trace file. [traces/BENCHMARK.MODEL.jsonl.gz]")
-]
-KeyVariable = Annotated[
-    str, typer.Option("--key-variable", help="Environment variable that holds the key.")
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="Trace file. [traces/BENCHMARK.MODEL.jsonl.gz]"),
 ]
 MaxUsd = Annotated[
-    float | None, typer.Option("--max-usd", help="Stop before spending more than this.")
+    float | None,
+    typer.Option("--max-usd", metavar="USD", help="Stop before spending more than this."),
 ]
-Concurrency = Annotated[int, typer.Option("--concurrency", min=1, help="Parallel requests.")]
+Concurrency = Annotated[
+    int, typer.Option("--concurrency", metavar="N", min=1, help="Parallel requests.")
+]
 Timeout = Annotated[
-    float, typer.Option("--timeout", min=1, help="Seconds until a request counts as unanswered.")
+    float,
+    typer.Option(
+        "--timeout",
+        metavar="SECONDS",
+        min=1,
+        help="Seconds until a request counts as unanswered.",
+    ),
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print the estimated cost and send no request.")
@@ -75,14 +75,25 @@ class PartName(StrEnum):
 
 def pull(
     benchmarks: Annotated[
-        str, typer.Option("--benchmarks", help="Known benchmarks, comma-separated.")
+        str,
+        typer.Option(
+            "--benchmarks",
+            metavar="NAMES",
+            autocompletion=benchmark_names,
+            help="Known benchmarks, with commas. [the six of the paper]",
+            show_default=False,
+        ),
     ] = _KNOWN,
     source: Annotated[
         str | None,
-        typer.Option("--from", help="Local copy of the release, or its id on the Hub."),
+        typer.Option(
+            "--from", metavar="DIR", help="Local copy of the release, or its id on the Hub."
+        ),
     ] = None,
     folder: FolderOption = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder of the trace files.")] = DEFAULT_TRACES,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder of the trace files.")
+    ] = DEFAULT_TRACES,
 ) -> None:
     """Get the traces that the paper's authors released (GPT-4o, free)."""
     from dataselect.benchmarks.named import load_benchmarks, split_names
@@ -103,10 +114,12 @@ def pull(
 def build(
     benchmark: BenchmarkOption,
     model: Annotated[
-        str, typer.Option("--model", help="Name of the frontier model on the server.")
+        str,
+        typer.Option("--model", metavar="NAME", help="Name of the frontier model on the server."),
     ],
     base_url: Annotated[
-        str | None, typer.Option("--base-url", help="OpenAI-compatible server. [OpenAI's]")
+        str | None,
+        typer.Option("--base-url", metavar="URL", help="OpenAI-compatible server. [OpenAI's]"),
     ] = None,
     key_variable: KeyVariable = "OPENAI_API_KEY",
     form: Annotated[
@@ -124,15 +137,21 @@ def build(
         ),
     ] = PartName.answer,
     max_tokens: Annotated[
-        int, typer.Option("--max-tokens", min=1, help="Most tokens of an answer.")
+        int,
+        typer.Option("--max-tokens", metavar="N", min=1, help="Most tokens of an answer."),
     ] = 2048,
     max_usd: MaxUsd = None,
     usd_in: Annotated[
         float | None,
-        typer.Option("--usd-in", help="USD for a million input tokens; --batch halves it."),
+        typer.Option(
+            "--usd-in",
+            metavar="USD",
+            help="USD for a million input tokens; --batch halves it.",
+        ),
     ] = None,
     usd_out: Annotated[
-        float | None, typer.Option("--usd-out", help="USD for a million output tokens.")
+        float | None,
+        typer.Option("--usd-out", metavar="USD", help="USD for a million output tokens."),
     ] = None,
     concurrency: Concurrency = 8,
     timeout: Timeout = 60,
@@ -150,6 +169,7 @@ def build(
         float | None,
         typer.Option(
             "--wait",
+            metavar="SECONDS",
             min=0,
             help="With --batch: wait this many seconds, then exit; run it again for the rest.",
         ),
@@ -214,23 +234,30 @@ def weigh(
             help="Reasoning by item: JSONL with id and reasoning (or rationale), or a trace file.",
         ),
     ],
-    model: Annotated[str, typer.Option("--model", help="Causal LM: folder, Hub id, ID@REVISION.")],
+    model: Annotated[
+        str,
+        typer.Option("--model", metavar="MODEL", help="Causal LM: folder, Hub id, ID@REVISION."),
+    ],
     benchmark: BenchmarkOption,
     base_url: Annotated[
         str | None,
-        typer.Option("--base-url", help="Server of the model (vLLM). [a local model]"),
+        typer.Option(
+            "--base-url", metavar="URL", help="Server of the model (vLLM). [a local model]"
+        ),
     ] = None,
     tokenizer: Annotated[
         str | None,
         typer.Option(
             "--tokenizer",
+            metavar="MODEL",
             help="With --base-url: the model's tokenizer, folder or Hub id. [--model]",
         ),
     ] = None,
     key_variable: KeyVariable = "OPENAI_API_KEY",
     max_usd: MaxUsd = None,
     usd_in: Annotated[
-        float | None, typer.Option("--usd-in", help="USD for a million tokens that are weighed.")
+        float | None,
+        typer.Option("--usd-in", metavar="USD", help="USD for a million tokens that are weighed."),
     ] = None,
     concurrency: Concurrency = 8,
     timeout: Timeout = 60,
@@ -250,6 +277,7 @@ def weigh(
 
     from dataselect.cli.trace_progress import items_shown, recorded_watch
     from dataselect.compute import require_device
+    from dataselect.report.live import LiveWatch
     from dataselect.report.tables.trace_build import ShownBuild
     from dataselect.traces.library import trace_path
     from dataselect.traces.recording.texts import read_reasoning
@@ -276,7 +304,7 @@ def weigh(
         path = out or trace_path(DEFAULT_TRACES, chosen.id, frontier.name)
         work = f"weighing {chosen.id} with {frontier.name}"
         with (
-            watched(Console(stderr=True), quiet) as display,
+            LiveWatch(Console(stderr=True, quiet=quiet)) as display,
             recorded_watch(display, store, work, path) as into,
             items_shown(into, work, len(chosen.items)),
         ):

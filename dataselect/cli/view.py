@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from dataselect.cli.common import errors, notes
+from dataselect.cli.completion import reports
 from dataselect.cli.options import Device, DeviceOption
 
 _LARGE = 10_000_000
@@ -14,17 +15,22 @@ _LARGE = 10_000_000
 def view(
     run: Annotated[
         str,
-        typer.Argument(metavar="RUN", help="Folder of a report, or the name of a run."),
+        typer.Argument(
+            metavar="RUN",
+            autocompletion=reports,
+            help="Folder of a report, or the name of a run.",
+        ),
     ],
     items: Annotated[
         int, typer.Option("--items", min=1, help="So many items of each benchmark.")
     ] = 10,
     item: Annotated[
         list[str] | None,
-        typer.Option("--item", help="The item with this id; repeat for several."),
+        typer.Option("--item", metavar="ID", help="This one; repeat for several."),
     ] = None,
-    benchmark: Annotated[
-        str | None, typer.Option("--benchmark", help="Of these benchmarks, with commas. [all]")
+    benchmarks: Annotated[
+        str | None,
+        typer.Option("--benchmarks", metavar="NAMES", help="Of these, with commas. [all]"),
     ] = None,
     candidates: Annotated[
         str | None,
@@ -39,7 +45,10 @@ def view(
         typer.Option("--stage", min=1, help="Of this stage. [the last with two candidates]"),
     ] = None,
     store: Annotated[
-        str | None, typer.Option("--store", help="The store of the run. [where it recorded itself]")
+        str | None,
+        typer.Option(
+            "--store", metavar="DIR", help="The store of the run. [where it recorded itself]"
+        ),
     ] = None,
     device: DeviceOption = Device.auto,
 ) -> None:
@@ -59,7 +68,7 @@ def view(
             run,
             items=items,
             item=item or (),
-            benchmark=_split(benchmark),
+            benchmarks=_split(benchmarks),
             candidates=_split(candidates),
             stage=stage,
             store=store,

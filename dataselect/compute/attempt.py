@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dataselect.errors import DataselectError
+from dataselect.errors import DataselectError, InputError
 
 _LINE_LIMIT = 500
 _DETAILS_LIMIT = 8000
@@ -57,6 +57,9 @@ def _one_line(raised: BaseException) -> str:
     if not isinstance(raised, DataselectError):
         message = f"{type(raised).__name__}: {message}" if message else type(raised).__name__
     line = " ".join(message.split())
+    if isinstance(raised, InputError):
+        # Whole: the driver raises it again, to the letter.
+        return line
     return line if len(line) <= _LINE_LIMIT else line[: _LINE_LIMIT - 1] + "…"
 
 

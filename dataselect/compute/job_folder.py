@@ -17,7 +17,8 @@ to its last sign of life.
 
 **What is read is checked.** The driver gives the SHA-256 of job.json to the scheduler, and that
 of each long argument is in it: a job runs only what was submitted, whoever can write to the folder.
-What comes back is data alone (`wire`).
+What comes back is data alone (`wire`), with its checksum: a spoilt outcome is none, so that the job
+is run again and finds in the store what it has made.
 """
 
 import hashlib
@@ -33,6 +34,7 @@ from typing import Any
 from dataselect.compute import wire
 from dataselect.compute.attempt import Attempt
 from dataselect.compute.jobs import Job, Resources
+from dataselect.store.sealed import sealed, set_aside, unsealed
 
 _LONG = 4096
 _TAIL_BYTES = 4000
@@ -82,11 +84,15 @@ class Encoder:
         if len(text) > _LONG:
             digest = hashlib.sha256(text.encode()).hexdigest()
             path = self._values / f"{digest}.json"
-            if not path.exists():
-                self._values.mkdir(parents=True, exist_ok=True)
-                write(path, text)
-            else:
+            try:
+                _checked(path, digest)
                 os.utime(path)
+            except (OSError, ChangedJobError):
+                # Absent, or spoilt: no job may run with it.
+                self._values.mkdir(parents=True, exist_ok=True)
+                if path.exists():
+                    set_aside(path, "is not what its name says", "it is written anew")
+                write(path, text)
             text = f"@{digest}"
         # With the value, so that no other one can get its id.
         self._known[id(value)] = value, text
@@ -139,12 +145,14 @@ class AttemptFolder:
     def outcome(self) -> Attempt | None:
         """How the job ended; None if it did not, or what it left cannot be read."""
         try:
-            text = (self.path / "outcome.json").read_bytes()
-            found = wire.decode(text, imports=False)
-        except OSError:
-            return None
+            written = json.loads((self.path / "outcome.json").read_bytes())
+            # An older version wrote the outcome alone.
+            text = unsealed(written).get("outcome", written)
+            found = wire.decode(text if isinstance(text, str) else json.dumps(text), imports=False)
         except wire.WireError as error:
             return Attempt(None, f"its outcome cannot be read: {error}", "WireError", None, 0, 0)
+        except (OSError, ValueError):
+            return None
         return found if isinstance(found, Attempt) else None
 
     def progress(self, offset: int) -> tuple[list[Fields], int]:
@@ -237,17 +245,28 @@ def write(path: Path, text: str) -> None:
     """Write a file that others read, whole or not at all."""
     # Not forced to disk as artifacts are: what a power cut takes is a job that it ended anyway.
     temporary = path.with_name(f".tmp-{secrets.token_hex(8)}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_record(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object with its checksum, as `write` does."""
+    write(path, json.dumps(sealed(content)))
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """A JSON object that `write` wrote; None if it is not there."""
+    """A JSON object that `write_record` wrote; None if it is not there, or not as it was written.
+
+    Nothing is set aside: processes elsewhere may read it too, and a new attempt has other files.
+    """
     try:
-        found = json.loads(path.read_bytes())
+        return unsealed(json.loads(path.read_bytes()))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
 
 
 def tail(path: Path) -> str:

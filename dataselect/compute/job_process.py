@@ -17,7 +17,7 @@ from typing import Any
 
 from dataselect.compute import wire
 from dataselect.compute.attempt import Attempt, attempt
-from dataselect.compute.job_folder import JobFolder, write
+from dataselect.compute.job_folder import JobFolder, write_record
 from dataselect.compute.jobs import plain_fields
 
 
@@ -47,7 +47,7 @@ def main(folder: str, digest: str, attempt_folder: str) -> None:
         ended = attempt(work)
         with lock:
             is_open[0] = False
-    write(out / "outcome.json", _text(ended))
+    write_record(out / "outcome.json", {"outcome": _text(ended)})
 
 
 def _text(ended: Attempt) -> str:

@@ -13,7 +13,6 @@ done twice is seen to by the store's claims.
 A scheduler that starts it again by itself, after the loss of a node, is left to it.
 """
 
-import json
 import logging
 import shutil
 import sys
@@ -27,7 +26,7 @@ from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from dataselect.compute.attempt import Attempt
-from dataselect.compute.job_folder import Encoder, JobFolder, job_key, read, tail, write
+from dataselect.compute.job_folder import Encoder, JobFolder, job_key, read, tail, write_record
 from dataselect.compute.jobs import (
     Event,
     Job,
@@ -454,4 +453,4 @@ def _gone(begun: Mapping[str, object]) -> str:
 def _write_record(folder: Path, scheduler: str, job: str, digest: str) -> None:
     """Record where a job was submitted, for a driver that is started again."""
     record = {"scheduler": scheduler, "id": job, "digest": digest, "time": time.time()}
-    write(folder / "submitted.json", json.dumps(record))
+    write_record(folder / "submitted.json", record)

@@ -39,6 +39,8 @@ class SlurmOptions:
 
     partition: str | None = None
     """Partition; the cluster's default without one."""
+    cpu_partition: str | None = None
+    """Partition of jobs without a GPU; `partition` without one."""
     account: str | None = None
     """Account that is charged."""
     qos: str | None = None
@@ -184,7 +186,7 @@ def sbatch_parameters(
         more["mem"] = f"{math.ceil(resources.memory / 2**20)}M"
     parameters: dict[str, Any] = {
         "job_name": "dataselect" if count > 1 else _job_name(name),
-        "partition": options.partition,
+        "partition": (not resources.gpus and options.cpu_partition) or options.partition,
         "account": options.account,
         "qos": options.qos,
         "cpus_per_task": resources.cores or resources.threads,

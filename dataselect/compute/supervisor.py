@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from dataselect.compute import wire
-from dataselect.compute.job_folder import AttemptFolder, ChangedJobError, JobFolder, write
+from dataselect.compute.job_folder import AttemptFolder, ChangedJobError, JobFolder, write_record
 from dataselect.compute.jobs import Resources
 
 _BEAT_SECONDS = 5.0
@@ -129,11 +129,9 @@ class _Attempt:
 
 
 def _write(attempt: AttemptFolder, name: str, content: Mapping[str, Any]) -> None:
-    import json
-
     # The driver removes the folder when it is interrupted; then nobody reads this.
     with suppress(OSError):
-        write(attempt.path / name, json.dumps(content))
+        write_record(attempt.path / name, content)
 
 
 def _children_cpu() -> float:

@@ -73,11 +73,34 @@ class JobNeeds(Section):
     from its last saved state (`retries`)."""
 
 
+class PreparePlan(Section):
+    """Who prepares texts before and beside the stages, and what its jobs ask of a cluster: training
+    the tokenizer, tokenising, searching for leaks, counting words. No such job needs a GPU."""
+
+    by: Literal["auto", "jobs", "driver"] = "auto"
+    """`jobs`: one for each source, side by side, on nodes that see the texts at the same path.
+    `driver`: the process that you start, as where it alone sees the texts or the internet. `auto`:
+    jobs on a cluster, the driver on this machine."""
+
+    threads: Annotated[int, Field(ge=1)] | None = None
+    """Threads and cores of a job. Default: those of `compute`."""
+
+    memory: Memory | None = None
+    """Main memory of a job, such as `8GB`. Default: that of `compute`."""
+
+    time: Duration | None = None
+    """Longest time of one attempt at a job. Default: that of `compute`."""
+
+
 class SlurmPlan(Section):
     """How jobs are submitted with `on: slurm`."""
 
     partition: Text | None = None
     """Partition. Default: the cluster's."""
+
+    cpu_partition: Text | None = None
+    """Partition of jobs that ask for no GPU, such as those that prepare texts (`prepare`). Default:
+    `partition`."""
 
     account: Text | None = None
     """Account that is charged. Default: yours."""
@@ -156,6 +179,9 @@ class ComputePlan(Section):
     activation_checkpointing: Literal["auto"] | bool = "auto"
     """Recompute activations in the backward pass instead of keeping them: a third more time in a
     fraction of the memory. `auto`: for models of 500M parameters and more."""
+
+    prepare: PreparePlan = PreparePlan()
+    """Who prepares texts, and with what."""
 
     slurm: SlurmPlan = SlurmPlan()
     """How jobs are submitted with `on: slurm`."""

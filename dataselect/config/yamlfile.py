@@ -3,34 +3,66 @@
 Ordinary loaders are too lenient for a manifest: PyYAML keeps the last of two equal keys, reads
 `no` as false and `1.10` as 1.1, and loses the place of a value. So this module turns the node
 graph that ruamel.yaml composes into plain values: core-schema scalars only (a date or `no` stays
-text), no tags, no merge keys, no duplicate keys, a bound on the expansion of aliases. It keeps
-the place and spelling of every value for the error messages.
+text), no tags, no merge keys, no duplicate keys. It keeps the place and spelling of every value for
+the error messages.
+
+Bounds hold while a file is read, not after: no more bytes are read than a file may have, no more
+nodes are made than it may have values, and aliases are expanded only as far. So a file that is too
+large, or an alias bomb, is refused in bounded memory and time.
 
 Not covered: what the values mean (`schema`), and writing YAML.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, ComposerError
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from dataselect.errors import InputError
-from dataselect.wording import is_id, nearest, quoted
+from dataselect.formats.similar_files import YAML_FILES, meant_file, meant_in
+from dataselect.wording import is_id, quoted
 
 KeyPath = tuple[str | int, ...]
 """Keys and indices from the top of a file to a value: ("candidates", 0, "path")."""
 
-_MOST_BYTES = 8 * 2**20
-_MOST_VALUES = 200_000
+_MOST_BYTES = 4 * 2**20
+_MOST_VALUES = 100_000
+_TOO_MANY = f"the file has more than {_MOST_VALUES:,} values"
+_NOT_DATA = "name a manifest or plan, not the data"
 _TAG = "tag:yaml.org,2002:"
 _CONSTANTS = {"true": True, "false": False, "": None, "~": None, "null": None}
 _GROUPED = re.compile(r"[+-]?\d{1,3}(_\d{3})+(\.\d*)?([eE][+-]?\d+)?")
 """A number with its thousands parted: 2_5 may as well be meant as 2.5."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class _BoundedComposer(Composer):
+    """Composes nodes, and gives up at one value more than a file may have."""
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader)
+        self._values = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        is_key = isinstance(parent, MappingNode) and index is None
+        self._values += not is_key
+        if self._values > _MOST_VALUES:
+            mark = self.parser.peek_event().start_mark
+            raise ComposerError(None, None, _TOO_MANY, mark)
+        return super().compose_node(parent, index)
+
+
+def bounded_yaml() -> YAML:
+    """A reader of safe YAML that refuses, as a MarkedYAMLError, a text with too many values."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _BoundedComposer
+    return yaml
 
 
 class Positions:
@@ -98,7 +130,7 @@ def load(path: Path) -> tuple[dict[str, Any], Positions]:
     """
     text = _read_text(path)
     positions = Positions(path)
-    yaml = YAML(typ="safe", pure=True)
+    yaml = bounded_yaml()
     yaml.composer.warn_double_anchors = False
     try:
         root = yaml.compose(text)
@@ -123,21 +155,21 @@ def load(path: Path) -> tuple[dict[str, Any], Positions]:
 
 def _read_text(path: Path) -> str:
     try:
-        if (size := path.stat().st_size) > _MOST_BYTES:
-            raise InputError(
-                path,
-                f"the file has {size / 2**20:.0f} MiB, a YAML file here at most 8",
-                "name a manifest or plan, not the data",
-            )
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            # A pipe or a device does not say its size.
+            raw = file.read(_MOST_BYTES + 1)
+            size = max(os.fstat(file.fileno()).st_size, len(raw))
     except FileNotFoundError:
-        siblings = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
-        fix = nearest(path.name, siblings) or "check the name and the folder"
+        fix = meant_file(path, YAML_FILES) or "check the name and the folder"
         raise InputError(path, "there is no such file", fix) from None
     except IsADirectoryError:
-        raise InputError(path, "this is a folder", "name a YAML file in it") from None
+        raise InputError(path, "this is a folder", meant_in(path, YAML_FILES)) from None
     except OSError as error:
         raise InputError(path, f"cannot be read: {error.strerror}", "check the file") from None
+    if size > _MOST_BYTES:
+        raise InputError(
+            path, f"the file has {-(-size // 2**20)} MiB, a YAML file here at most 4", _NOT_DATA
+        )
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -160,6 +192,7 @@ def _syntax_error(path: Path, error: MarkedYAMLError) -> InputError:
         "mapping values": "put text that holds ': ' in quotes, or fix the indentation",
         "undefined alias": "put text that begins with '*' in quotes",
         "another document": "keep one document in the file",
+        _TOO_MANY: _NOT_DATA,
     }
     start = f" from line {error.context_mark.line + 1} on" if error.context_mark else ""
     default = f"fix the indentation, brackets or quotes{start}"

@@ -6,28 +6,31 @@ beginning. A stream that is cut has another key, since a proxy that draws more t
 repeats them.
 """
 
-import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataselect.config.manifest import Manifest, Source
 from dataselect.config.plan import Plan
 from dataselect.corpus.files import describe_left_out
-from dataselect.corpus.fingerprint import fingerprint, require_unchanged
-from dataselect.corpus.rows import RowCounts, open_rows
+from dataselect.corpus.fingerprint import fingerprint
+from dataselect.corpus.kept_tokenizer import (
+    Tokenizer,
+    TokenizerRequest,
+    keep_tokenizer,
+    kept_tokenizer,
+)
+from dataselect.corpus.rows import RowCounts
 from dataselect.corpus.sampling import peek
+from dataselect.corpus.source_at import SourceAt
+from dataselect.corpus.stream_request import StreamRequest
 from dataselect.corpus.unusable import check_share, describe_share
-from dataselect.errors import InputError
-from dataselect.store import Artifact, Store, content_key
-from dataselect.store.files import sha256_of
+from dataselect.errors import DataselectError, InputError
+from dataselect.store import Store, content_key
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
     from dataselect.corpus.shards import Observer
 
 Report = Callable[[str, Mapping[str, float]], None]
@@ -36,20 +39,11 @@ Report = Callable[[str, Mapping[str, float]], None]
 Observers = Callable[[str], "Observer"]
 """Returns the observer for the source with this id; it gets the texts as they are tokenised."""
 
+Train = Callable[[TokenizerRequest], None]
+"""Has a tokenizer trained elsewhere and put into the store; raises why it could not be."""
 
-@dataclass(frozen=True)
-class Tokenizer:
-    """The run's tokenizer."""
-
-    folder: Path
-    hash: str
-    """`tokenizer_hash` of the folder."""
-    vocab_size: int
-    """Number of entries, special tokens included."""
-    before: tuple[int, ...] = ()
-    """Special tokens that begin every text (a BOS, or nothing)."""
-    notes: tuple[str, ...] = ()
-    """Remarks on its files for readers of the report."""
+Tokenise = Callable[[Sequence[StreamRequest]], Mapping[str, DataselectError]]
+"""Has streams made elsewhere and put into the store; returns what went wrong, by source id."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +90,15 @@ class Share:
     """Tokens drawn from it; may exceed its length."""
 
 
-def read_corpus(manifest: Manifest, plan: Plan, store: Store, report: Report) -> Corpus:
-    """The plan's tokenizer and the fingerprints of all sources; no streams yet."""
+def read_corpus(
+    manifest: Manifest, plan: Plan, store: Store, report: Report, *, train: Train | None = None
+) -> Corpus:
+    """The plan's tokenizer and the fingerprints of all sources; no streams yet.
+
+    `train` trains a tokenizer elsewhere, which else is trained here.
+    """
     texts = fingerprints(manifest)
-    tokenizer = prepare_tokenizer(manifest, plan, texts, store, report)
+    tokenizer = prepare_tokenizer(manifest, plan, texts, store, report, train=train)
     sources = manifest.text_sources()
     left_out = {name: describe_left_out(each, manifest.base) for name, each in sources.items()}
     return Corpus(tokenizer, texts, {}, left_out)
@@ -117,128 +116,26 @@ def prepare_tokenizer(
     texts: Mapping[str, Mapping[str, Any]],
     store: Store,
     report: Report,
+    *,
+    train: Train | None = None,
 ) -> Tokenizer:
     """The plan's tokenizer, as a folder in the store; `texts` are the sources' fingerprints."""
     chosen = plan.tokenizer
-    assert chosen is not None, "called only where the plan has a tokenizer"
+    assert chosen is not None, "the plan has a tokenizer wherever this is called"
     training = chosen.train
     if training is None:
         assert chosen.path is not None, "the plan guarantees a path or training"
         return keep_tokenizer(chosen.path, chosen.revision, plan.base, store, report)
-    spec = {
-        "train": training.model_dump(),
-        "seed": plan.seed,
-        "texts": {name: texts[name] for name in sorted(texts)},
-    }
-
-    def build(folder: Path) -> None:
-        from dataselect.corpus.tokenizer import train_tokenizer
-
-        report("tokenizer", {})
-        pooled = _pooled(manifest, training.characters, plan.seed)
-        tokenizer = train_tokenizer(pooled, training.vocab_size, training.split_digits)
-        for name, source in manifest.text_sources().items():
-            require_unchanged(source, manifest.base, texts[name])
-        _save_tokenizer(tokenizer, (), {}, folder)
-
-    return _kept_tokenizer(store.get_or_build("tokenizer", spec, build), ())
-
-
-def keep_tokenizer(
-    path: str, revision: str | None, base: Path, store: Store, report: Report
-) -> Tokenizer:
-    """The tokenizer of a folder relative to `base`, or of a name on the Hub, kept in the store.
-
-    Raises InputError where there is none.
-    """
-    spec = _loaded_spec(path, revision, base)
-
-    def build(folder: Path) -> None:
-        from dataselect.corpus.tokenizer import load_saved_tokenizer
-
-        report("tokenizer", {})
-        saved = load_saved_tokenizer(spec["path"], revision)
-        beside = {"beside": _beside(Path(spec["path"]))} if "hash" in spec else {}
-        _save_tokenizer(saved.tokenizer, saved.notes, beside, folder)
-
-    artifact = store.get_or_build("tokenizer", spec, build)
-    local = Path(spec["path"]) if "hash" in spec else None
-    if local is not None:
-        from dataselect.corpus.segmentation import segmentation_hash
-
-        if segmentation_hash(artifact.path) != segmentation_hash(local):
-            # Kept by an earlier release, which followed the class that is named beside the file.
-            spec = {**spec, "tokens": "tokenizer.json"}
-            artifact = store.get_or_build("tokenizer", spec, build)
-    notes = tuple(artifact.json("facts.json").get("notes", ()))
-    if local is not None and artifact.json("facts.json").get("beside") != _beside(local):
-        # A key holds the tokens, and not the class that is named beside them.
-        from dataselect.corpus.tokenizer import load_saved_tokenizer
-
-        notes = load_saved_tokenizer(local).notes
-    return _kept_tokenizer(artifact, notes)
-
-
-def _kept_tokenizer(artifact: Artifact, notes: tuple[str, ...]) -> Tokenizer:
-    facts = artifact.json("facts.json")
-    before = facts["before"] if "before" in facts else _before(artifact.path)
-    return Tokenizer(artifact.path, facts["hash"], facts["vocab_size"], tuple(before), notes)
-
-
-def _beside(folder: Path) -> dict[str, str]:
-    """What the notes on a folder's tokenizer depend on, besides its tokenizer.json."""
-    files = (path for path in sorted(folder.glob("*.json")) if path.name != "tokenizer.json")
-    return {"transformers": version("transformers"), **{p.name: sha256_of(p) for p in files}}
-
-
-def _before(folder: Path) -> list[int]:
-    """What an artifact of before does not say."""
-    from tokenizers import Tokenizer as Backend
-
-    from dataselect.corpus.saved_tokenizer import special_tokens_before
-
-    return special_tokens_before(Backend.from_file(str(folder / "tokenizer.json")))
-
-
-def _loaded_spec(path: str, revision: str | None, base: Path) -> dict[str, Any]:
-    local = base / path
-    if local.is_dir():
-        from dataselect.corpus.tokenizer import tokenizer_hash
-
-        return {"path": str(local.resolve()), "hash": tokenizer_hash(local)}
-    return {"path": path, "revision": revision}
-
-
-def _save_tokenizer(
-    tokenizer: "PreTrainedTokenizerFast",
-    notes: Sequence[str],
-    beside: Mapping[str, Any],
-    folder: Path,
-) -> None:
-    from dataselect.corpus.saved_tokenizer import special_tokens_before
-    from dataselect.corpus.tokenizer import tokenizer_hash
-
-    tokenizer.save_pretrained(str(folder))
-    facts = {
-        "hash": tokenizer_hash(folder),
-        "vocab_size": len(tokenizer),
-        "before": special_tokens_before(tokenizer),
-        "notes": notes,
-        **beside,
-    }
-    (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
-
-
-def _pooled(manifest: Manifest, characters: int, seed: int) -> Iterator[str]:
-    """Equal parts of every source, so that the tokenizer favours no candidate."""
     sources = manifest.text_sources()
-    for source in sources.values():
-        left = characters // len(sources)
-        for text in open_rows(source, manifest.base, seed):
-            yield text[:left]
-            left -= len(text)
-            if left <= 0:
-                break
+    request = TokenizerRequest(
+        {name: SourceAt.of(source, manifest.base) for name, source in sources.items()},
+        texts,
+        training.model_dump(),
+        plan.seed,
+    )
+    if train is not None and request.find(store) is None:
+        train(request)
+    return kept_tokenizer(request.make(store, lambda fields: report("tokenizer", fields)))
 
 
 Budgets = Mapping[str, Collection[tuple[int, int]]]
@@ -277,12 +174,14 @@ def prepare_streams(
     *,
     observers: Observers | None = None,
     cut: Collection[str] = (),
+    tokenise: Tokenise | None = None,
 ) -> Corpus:
     """The corpus with a stream of every source in `needed`, which maps ids to tokens.
 
     Sources in `cut` end after the tokens needed, as if they had no more: the first documents in the
     order drawn from the seed. Streams that the corpus has already are kept where they have the same
-    length and are not cut.
+    length and are not cut. `tokenise` makes elsewhere what the store lacks, with its observers;
+    without it that is done here, one source after the other.
 
     Raises InputError for bad rows, for a source with more rows without usable text than it allows,
     and for one with fewer tokens than its share of the budget even with as many epochs as are
@@ -294,20 +193,27 @@ def prepare_streams(
         for name, stream in corpus.streams.items()
         if name not in cut and stream.budget == needed.get(name)
     }
-    identities = {
-        name: _identity(corpus.fingerprints[name], corpus.tokenizer, plan.seed)
-        | ({"cut": needed[name]} if name in cut else {})
-        for name in sources
+    requests = {
+        name: StreamRequest(
+            SourceAt.of(source, manifest.base),
+            corpus.fingerprints[name],
+            plan.seed,
+            corpus.tokenizer,
+            needed[name],
+            cut=name in cut,
+        )
+        for name, source in sources.items()
     }
-    for name, source in sources.items():
-        spec = identities[name] | {"budget": needed[name]}
-        if name not in ready and store.find("tokens", spec) is None:
-            # All before the first is tokenised: a fault in the last must show now, not in hours.
-            peek(source, manifest.base)
-    tokenising = _Tokenising(manifest.base, plan.seed, corpus.tokenizer, store, report, observers)
+    missing = [r for n, r in requests.items() if n not in ready and r.find(store) is None]
+    for request in missing:
+        # All before the first is tokenised: a fault in the last must show now, not in hours.
+        peek(sources[request.id], manifest.base)
+    failed = tokenise(missing) if tokenise is not None and missing else {}
     streams = {}
     for name, source in sources.items():
-        stream = ready.get(name) or tokenising.stream(source, identities[name], needed[name])
+        if name in failed:
+            raise failed[name]
+        stream = ready.get(name) or _stream(requests[name], store, report, observers)
         _check_usable(stream, source, corpus.fingerprints[name])
         _check_enough(stream, source, manifest, plan)
         streams[name] = stream
@@ -323,56 +229,27 @@ def read_stream(
     bad rows, and for a source with more rows without usable text than it allows.
     """
     text = fingerprint(source, base)
-    identity = _identity(text, tokenizer, 0)
-    if store.find("tokens", identity | {"budget": tokens}) is None:
+    request = StreamRequest(SourceAt.of(source, base), text, 0, tokenizer, tokens)
+    if request.find(store) is None:
         peek(source, base)
-    tokenising = _Tokenising(base, 0, tokenizer, store, report, None)
-    stream = tokenising.stream(source, identity, tokens)
+    stream = _stream(request, store, report, None)
     _check_usable(stream, source, text)
     return stream
 
 
-def _identity(text: Mapping[str, Any], tokenizer: Tokenizer, seed: int) -> dict[str, Any]:
-    """What determines a stream of the source with this fingerprint, whatever its length."""
-    before = {"before": list(tokenizer.before)} if tokenizer.before else {}
-    return {"source": dict(text), "tokenizer": tokenizer.hash, "seed": seed, **before}
-
-
-@dataclass(frozen=True)
-class _Tokenising:
-    """Tokenises sources: what is the same for all streams of a run."""
-
-    base: Path
-    seed: int
-    tokenizer: Tokenizer
-    store: Store
-    report: Report
-    observers: Observers | None
-
-    def stream(self, source: Source, identity: Mapping[str, Any], budget: int) -> Stream:
-        """The source's stream of `budget` tokens; tokenised now unless it is in the store."""
-
-        def build(folder: Path) -> None:
-            # Imported here, so that streams found in the store load no tokenizer.
-            from dataselect.corpus.shards import write_tokens
-
-            counts = RowCounts()
-            write_tokens(
-                open_rows(source, self.base, self.seed, counts),
-                self.tokenizer.folder,
-                budget,
-                folder,
-                processes=len(os.sched_getaffinity(0)),
-                progress=lambda fields: self.report(source.id, fields),
-                rows=counts,
-                observer=None if self.observers is None else self.observers(source.id),
-            )
-            require_unchanged(source, self.base, identity["source"])
-
-        artifact = self.store.get_or_build("tokens", {**identity, "budget": budget}, build)
-        index = artifact.json("index.json")
-        key = content_key("stream", identity)
-        return Stream(source.id, key, artifact.path, index["tokens"], budget, index)
+def _stream(
+    request: StreamRequest, store: Store, report: Report, observers: Observers | None
+) -> Stream:
+    """The stream of a request; tokenised now unless it is in the store."""
+    artifact = request.make(
+        store,
+        lambda fields: report(request.id, fields),
+        threads=len(os.sched_getaffinity(0)),
+        observer=None if observers is None else lambda: observers(request.id),
+    )
+    index = artifact.json("index.json")
+    key = content_key("stream", request.identity)
+    return Stream(request.id, key, artifact.path, index["tokens"], request.budget, index)
 
 
 def _check_enough(stream: Stream, source: Source, manifest: Manifest, plan: Plan) -> None:

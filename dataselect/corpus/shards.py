@@ -27,7 +27,8 @@ from dataselect.corpus.batches import map_batches
 from dataselect.corpus.rows import RowCounts
 from dataselect.corpus.saved_tokenizer import special_tokens_before
 from dataselect.corpus.tokenizer import load_tokenizer
-from dataselect.errors import InputError
+from dataselect.errors import IncompleteError, InputError
+from dataselect.store.artifact import published_file
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -147,6 +148,11 @@ class TokenStream:
             self._dtype = np.dtype({"uint16": "<u2", "uint32": "<u4"}[index["dtype"]])
             self._shard_tokens = int(index["shard_tokens"])
         except (OSError, ValueError, KeyError, TypeError) as error:
+            if not self._folder.exists():
+                # Found damaged and moved away by another job.
+                raise IncompleteError(
+                    f"{self._folder}: these tokens are gone; run the same command again"
+                ) from error
             raise _damaged(self._folder) from error
         # Bounded, because every map keeps a file descriptor open.
         self._shard = lru_cache(maxsize=OPEN_SHARDS)(self._map)
@@ -177,7 +183,7 @@ class TokenStream:
         path = self._folder / _shard_name(number)
         expected = min(self._shard_tokens, len(self) - number * self._shard_tokens)
         try:
-            mapped = np.memmap(path, self._dtype, "r")
+            mapped = np.memmap(published_file(path), self._dtype, "r")
         except (OSError, ValueError) as error:
             raise _damaged(path) from error
         if len(mapped) != expected:

@@ -150,11 +150,12 @@ def _configs(folder: Path) -> Any:
 
 
 def _mapping(text: str) -> dict[str, Any]:
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    from dataselect.config.yamlfile import bounded_yaml
+
     try:
-        data = YAML(typ="safe", pure=True).load(text)
+        data = bounded_yaml().load(text)
     except YAMLError as error:
         raise ValueError(str(error)) from None
     return data if isinstance(data, dict) else {}

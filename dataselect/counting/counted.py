@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataselect.corpus.prepare import Share, Tokenizer
+from dataselect.corpus.kept_tokenizer import Tokenizer
+from dataselect.corpus.prepare import Share
 from dataselect.scoring.evaluate import Evaluation
 from dataselect.scoring.rbridge import METRIC_VERSION, rbridge
 from dataselect.store import Artifact, Store
@@ -169,6 +170,22 @@ class Questions:
                 (folder / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
             store.get_or_build(KIND, want.spec(text), build)
+
+
+def count_missing(
+    store: Store,
+    text: Text,
+    wants: Sequence[Want],
+    questions: Questions,
+    progress: Callable[[int], object] = lambda _: None,
+) -> None:
+    """Count the text where the store lacks one of the scores, unless another process does so now.
+
+    `questions` are those of `wants`. Raises as `Questions.answer`.
+    """
+    for want in wants:
+        # The first that is missing brings all others.
+        store.get_or_claim(KIND, want.spec(text), lambda _: questions.answer(store, text, progress))
 
 
 def _table(items: "Sequence[PreparedItem]", nll: Sequence[NDArray[np.float64]]) -> "pd.DataFrame":

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataselect.benchmarks.items import Exclusion
-from dataselect.corpus.prepare import Share, Tokenizer, keep_tokenizer, read_stream
+from dataselect.corpus.kept_tokenizer import Tokenizer, keep_tokenizer
+from dataselect.corpus.prepare import Share, read_stream
 from dataselect.counting.counted import (
     COUNTING_VERSION,
     Counted,

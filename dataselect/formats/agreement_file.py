@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dataselect.errors import InputError
 from dataselect.formats.jsonfile import parse_json
+from dataselect.formats.similar_files import JSON_FILES, unreadable
 from dataselect.wording import quoted
 
 _AGAIN = "write it again: dataselect agree PROXY.csv TARGET.csv … --out FILE"
@@ -91,7 +92,7 @@ def read_agreement_file(path: Path, metric: str) -> AgreementFile:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise InputError(path, f"cannot be read: {error.strerror}", "check its name") from None
+        raise unreadable(path, error, JSON_FILES, "check its name") from None
     file = parse_json(_File, data, path, _AGAIN)
     chosen = {name: each for name, each in file.metrics.items() if each.metric == metric}
     if not chosen:

@@ -17,6 +17,7 @@ from typing import Any, TextIO
 
 from dataselect.errors import InputError
 from dataselect.formats.in_memory import Frame, Table
+from dataselect.formats.similar_files import CSV_FILES, unreadable
 from dataselect.wording import quoted
 
 _NO_NAME = {"nan", "n/a", "<na>"}
@@ -118,7 +119,7 @@ def read_csv(
                 whole = _whole(path, reader, cells)
                 table.append((reader.line_num, [cell.strip() for cell in whole]))
     except OSError as error:
-        raise InputError(path, f"cannot be read: {error.strerror}", fix) from None
+        raise unreadable(path, error, CSV_FILES, fix) from None
     except UnicodeDecodeError:
         raise InputError(path, "is not UTF-8 text", "save it as UTF-8") from None
     except csv.Error as error:

@@ -20,7 +20,7 @@ from dataselect.decisions.ranking import Ranking, bootstrap_rank
 from dataselect.leaks.candidates import Draw, Leaked, leaked
 from dataselect.leaks.parts import Part, Split, parts_of
 from dataselect.leaks.scan import Findings
-from dataselect.leaks.search import LeakSearch, Text, scan_sources
+from dataselect.leaks.search import LeakSearch, Scans, Text, scan_sources
 from dataselect.scoring.evaluate import Evaluation
 from dataselect.scoring.gather import missing_training, planned_training
 from dataselect.store import Store
@@ -128,14 +128,18 @@ def scan_candidates(
     budgets: Budgets,
     store: Store,
     report: Report,
+    scan: Scans | None = None,
 ) -> LeakAlarm:
-    """The leaks of the candidates, from the documents of their sources' streams."""
+    """The leaks of the candidates, from the documents of their sources' streams.
+
+    `scan` reads elsewhere the sources that were not searched yet.
+    """
     texts = {
         name: Text(corpus.fingerprints[name], seed, int(stream.index["documents"]))
         for name, stream in corpus.streams.items()
     }
     findings = scan_sources(
-        search, manifest, texts, store, lambda name: report(f"{name}: looking for leaks", {})
+        search, manifest, texts, store, lambda name: report(f"{name}: looking for leaks", {}), scan
     )
     read = [candidate.id for candidate in manifest.candidates if budgets.get(candidate.id)]
     held = {

@@ -9,11 +9,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from dataselect.config.manifest import Manifest
 from dataselect.corpus.fingerprint import require_unchanged
 from dataselect.corpus.rows import open_rows
+from dataselect.corpus.source_at import SourceAt
+from dataselect.errors import DataselectError
 from dataselect.leaks.index import LeakIndex
 from dataselect.leaks.parts import Part, Split, parts_hash
 from dataselect.leaks.scan import Findings, Scan, scan_documents
@@ -22,7 +25,8 @@ from dataselect.store import Store
 LEAKS_VERSION = 1
 """Part of the key of the findings; raised when the same texts would give other findings."""
 
-_KIND, _FILE = "leaks", "findings.json"
+LEAKS, LEAKS_FILE = "leaks", "findings.json"
+"""Kind of the artifacts, and the file in them."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,12 @@ class Text:
 class LeakSearch:
     """The parts to search for, and when a document holds one: `share` of its words in runs of
     `ngram`."""
+
+    sendable = True
+
+    def __reduce__(self) -> tuple[type["LeakSearch"], tuple[tuple[Part, ...], int, float]]:
+        # Without the index, which a job makes for itself.
+        return LeakSearch, (self.parts, self.ngram, self.share)
 
     def __init__(self, parts: Sequence[Part], ngram: int, share: float) -> None:
         self.parts, self.ngram, self.share = tuple(parts), ngram, share
@@ -79,17 +89,45 @@ class LeakSearch:
 
     def keep(self, store: Store, text: Text, findings: Findings) -> None:
         """Put the findings in a text into the store."""
-        with store.publish(_KIND, self.spec(text)) as folder:
-            findings.write(folder / _FILE)
+        with store.publish(LEAKS, self.spec(text)) as folder:
+            findings.write(folder / LEAKS_FILE)
 
     def find(self, store: Store, text: Text) -> Findings | None:
         """The stored findings in a text; None when it was not searched before."""
-        artifact = store.find(_KIND, self.spec(text))
-        return None if artifact is None else Findings.from_json(artifact.json(_FILE))
+        artifact = store.find(LEAKS, self.spec(text))
+        return None if artifact is None else Findings.from_json(artifact.json(LEAKS_FILE))
 
     @cached_property
     def _parts_hash(self) -> str:
         return parts_hash(self.parts)
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """A text of a source that is to be searched."""
+
+    source: SourceAt
+    """The source."""
+    text: Text
+    """The part of it."""
+
+    def make(self, search: LeakSearch, store: Store, threads: int) -> Findings:
+        """The findings, searched for now unless they are in the store; raises InputError."""
+        text, source, base = self.text, self.source.source, self.source.base
+
+        def build(folder: Path) -> None:
+            rows = open_rows(source, base, text.seed)
+            findings = scan_documents(rows, text.documents, search.index, threads)
+            require_unchanged(source, base, text.source)
+            findings.write(folder / LEAKS_FILE)
+
+        artifact = store.get_or_build(LEAKS, search.spec(text), build)
+        return Findings.from_json(artifact.json(LEAKS_FILE))
+
+
+Scans = Callable[[Mapping[str, SearchRequest]], Mapping[str, DataselectError]]
+"""Has texts searched elsewhere, and the findings put into the store; returns what went wrong, by
+source id."""
 
 
 def scan_sources(
@@ -98,17 +136,25 @@ def scan_sources(
     texts: Mapping[str, Text],
     store: Store,
     report: Callable[[str], None],
+    scan: Scans | None = None,
 ) -> dict[str, Findings]:
-    """The findings in each source, by id; sources not searched while tokenised are read again."""
-    sources, by_source = manifest.text_sources(), {}
-    for name, text in texts.items():
-        findings = search.find(store, text)
-        if findings is None:
+    """The findings in each source, by id; sources not searched while tokenised are read again.
+
+    `scan` reads them elsewhere; without it that is done here.
+    """
+    sources = manifest.text_sources()
+    known = {name: search.find(store, text) for name, text in texts.items()}
+    missing = {
+        name: SearchRequest(SourceAt.of(sources[name], manifest.base), texts[name])
+        for name, findings in known.items()
+        if findings is None
+    }
+    failed = scan(missing) if scan is not None and missing else {}
+    found = {}
+    for name, findings in known.items():
+        if name in failed:
+            raise failed[name]
+        if findings is None and scan is None:
             report(name)
-            rows = open_rows(sources[name], manifest.base, text.seed)
-            threads = len(os.sched_getaffinity(0))
-            findings = scan_documents(rows, text.documents, search.index, threads)
-            require_unchanged(sources[name], manifest.base, text.source)
-            search.keep(store, text, findings)
-        by_source[name] = findings
-    return by_source
+        found[name] = findings or missing[name].make(search, store, len(os.sched_getaffinity(0)))
+    return found

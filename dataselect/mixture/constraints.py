@@ -3,10 +3,13 @@
 All keys are optional. With tokens of the sources and of the target, no source is repeated more than
 `max_repetition` times: w ≤ repetition · available / target. Contradictions are found before any
 search, and the error names the constraint, since "infeasible" alone helps nobody.
+
+A source may be a fixed mixture of texts (`parts`). Its texts have entries of their own, which say
+where and how long they are.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,11 +20,13 @@ from pydantic import Field
 from dataselect.config.schema import Document, Section, Text, in_memory, read
 from dataselect.errors import InputError
 from dataselect.mixture.feasible import Feasible, divergence, everywhere, nearest_to_prior
+from dataselect.mixture.parts import KnownText, length_of, normalised, tokens_of
 from dataselect.units import Count, Number, format_count
 from dataselect.wording import nearest, quoted
 
 Array = NDArray[np.float64]
 Share = Annotated[Number, Field(ge=0, le=1)]
+Part = Annotated[Number, Field(gt=0)]
 
 
 class SourceLimits(Section):
@@ -47,6 +52,10 @@ class SourceLimits(Section):
 
     tokens_per_document: Annotated[Number, Field(gt=0)] | None = None
     """Mean length, for trainers that draw documents instead of tokens."""
+
+    parts: Annotated[dict[str, Part], Field(min_length=1)] | None = None
+    """Ratios by text, where the source is a fixed mixture of texts: it has one share, and the files
+    of trainers name its texts. They need not sum to 1."""
 
 
 class Constraints(Document):
@@ -104,6 +113,12 @@ class Limits:
     """Mean length of documents, (sources,); nan where not given."""
     repetition: float | Literal["fitted"] | None = None
     """R of the law of repeated data, for predictions at the target's epochs; None: at the runs'."""
+    parts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By source that is a mixture of texts, their ratios, which sum to 1."""
+    texts: Mapping[str, KnownText] = field(default_factory=dict)
+    """What is known of these texts, by name."""
+    most_repetition: float = np.inf
+    """How often tokens may be read, where nothing else is said of a text."""
 
     @property
     def rates(self) -> Array:
@@ -134,14 +149,36 @@ def read_limits(
     `runs` are the model's mixtures by name, any of which may be the prior. `target_tokens` is the
     default for a file without that key. InputError names the file and the constraint.
     """
-    file = read(Constraints, given) if isinstance(given, Path) else in_memory(Constraints, given)
+    return resolve(load_constraints(given), sources, metrics, runs, target_tokens)
+
+
+def load_constraints(given: Path | Mapping[str, Any]) -> Constraints:
+    """The file as it is written. Raises InputError with the place."""
+    return read(Constraints, given) if isinstance(given, Path) else in_memory(Constraints, given)
+
+
+def resolve(
+    file: Constraints,
+    sources: Sequence[str],
+    metrics: Sequence[str],
+    runs: Mapping[str, Array],
+    target_tokens: int | None = None,
+) -> Limits:
+    """As `read_limits`, from a file that has been read."""
     if file.target_tokens is None:
         file = file.model_copy(update={"target_tokens": target_tokens})
+    parts, texts = _texts(file, sources)
     for name in file.sources:
-        if name not in sources:
+        if name not in sources and name not in texts:
             _unknown(file.where("sources", name), name, sources)
     limits_of = [file.sources.get(name, SourceLimits()) for name in sources]
-    tokens = np.array([np.nan if each.tokens is None else each.tokens for each in limits_of])
+    tokens, lengths = (np.full(len(sources), np.nan) for _ in range(2))
+    for i, (name, each) in enumerate(zip(sources, limits_of, strict=True)):
+        known = _known(name, each)
+        tokens[i], lengths[i] = known.tokens, known.tokens_per_document
+        if name in parts:
+            tokens[i] = np.fmin(tokens[i], tokens_of(parts[name], texts))
+            lengths[i] = length_of(parts[name], texts)
     if file.repetition is not None and (file.target_tokens is None or np.isnan(tokens).all()):
         missing = "target_tokens" if file.target_tokens is None else "tokens"
         raise InputError(
@@ -172,9 +209,55 @@ def read_limits(
         caps,
         _floors(file, metrics, prior),
         tuple(_paths(name, each) for name, each in zip(sources, limits_of, strict=True)),
-        np.array([each.tokens_per_document or np.nan for each in limits_of]),
+        lengths,
         file.repetition,
+        parts,
+        texts,
+        file.max_repetition,
     )
+
+
+def _texts(
+    file: Constraints, sources: Sequence[str]
+) -> tuple[dict[str, dict[str, float]], dict[str, KnownText]]:
+    """Ratios of the sources that are mixtures, and what is known of the texts in them."""
+    parts: dict[str, dict[str, float]] = {}
+    texts: dict[str, KnownText] = {}
+    for name, each in file.sources.items():
+        if each.parts is None:
+            continue
+        at = ("sources", name)
+        for key in ("path", "tokens_per_document"):
+            if getattr(each, key) is not None:
+                raise InputError(
+                    file.where(*at, key),
+                    f"{quoted(name)} is a mixture of texts and has none of its own",
+                    f"give the {key!r} of its texts, each an entry of its own",
+                )
+        for text in each.parts:
+            entry = file.sources.get(text, SourceLimits())
+            if entry.parts is not None:
+                raise InputError(
+                    file.where(*at, "parts", text),
+                    f"{quoted(text)} is a mixture itself",
+                    "name the texts in it",
+                )
+            for key in () if text in sources else ("weight", "min", "max", "max_repetition"):
+                if key in entry.model_fields_set:
+                    raise InputError(
+                        file.where("sources", text, key),
+                        f"{quoted(text)} is a part of {quoted(name)} and has no share of its own",
+                        f"bound {quoted(name)}",
+                    )
+            texts[text] = _known(text, entry)
+        parts[name] = normalised(each.parts)
+    return parts, texts
+
+
+def _known(name: str, each: SourceLimits) -> KnownText:
+    nan = float("nan")
+    tokens = nan if each.tokens is None else float(each.tokens)
+    return KnownText(_paths(name, each), tokens, each.tokens_per_document or nan)
 
 
 def _unknown(where: str, name: str, sources: Sequence[str]) -> None:
@@ -191,12 +274,12 @@ def _bounds(
     for i, (name, each) in enumerate(zip(sources, given, strict=True)):
         at = ("sources", name)
         cap, words = 1.0, ""
-        if each.tokens is not None and file.target_tokens is not None:
+        if not np.isnan(tokens[i]) and file.target_tokens is not None:
             times = each.max_repetition or file.max_repetition
             cap = min(1.0, times * tokens[i] / file.target_tokens)
-            words = f"{format_count(each.tokens)} tokens {times:g} times"
+            words = f"{format_count(tokens[i])} tokens {times:g} times"
         elif each.max_repetition is not None:
-            missing = "tokens" if each.tokens is None else "target_tokens"
+            missing = "tokens" if np.isnan(tokens[i]) else "target_tokens"
             raise InputError(
                 file.where(*at, "max_repetition"), f"without {missing!r} it has no effect", "add it"
             )

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 
+from dataselect.mixture.constraints import Limits
+from dataselect.mixture.parts import KnownText, in_texts
 from dataselect.mixture.trainers import TRAINERS
 from dataselect.wording import one_line
 
@@ -45,6 +47,9 @@ class Source:
     """Mean length of its documents; None: not known."""
 
 
+_BY_DOCUMENTS = frozenset({"interleave_datasets.json", "streaming.yaml"})
+"""Files for trainers that draw documents and nothing else."""
+
 Export = Callable[[Sequence[Source], int | None, int], str]
 """From sources, target tokens (None: not known) and a seed to the text of a file."""
 
@@ -67,24 +72,79 @@ def sources_of(
     return found
 
 
+def texts_of(names: Sequence[str], shares: Array, limits: Limits) -> list[Source]:
+    """What trainers read of a mixture with these shares of the sources `names`.
+
+    A source that is a mixture of texts is replaced by them. The limits are of these sources.
+    """
+    known = dict(limits.texts)
+    for name, *facts in zip(
+        names, limits.paths, limits.tokens, limits.tokens_per_document, strict=True
+    ):
+        known[name] = KnownText(*facts)
+    by_text = in_texts(names, shares.tolist(), limits.parts)
+    texts = [known[name] for name in by_text]
+    return sources_of(
+        list(by_text),
+        np.array(list(by_text.values())),
+        [each.paths for each in texts],
+        np.array([each.tokens for each in texts]),
+        np.array([each.tokens_per_document for each in texts]),
+    )
+
+
+def notes_on_texts(
+    sources: Sequence[Source], target_tokens: int | None, limits: Limits
+) -> list[str]:
+    """Notes on sources that are mixtures of texts, given what trainers read of them.
+
+    A text may be read too often because it is in several sources, which no bound on one of them
+    prevents.
+    """
+    notes = [
+        f"{name} is a mixture: files for trainers name its {len(parts)} texts"
+        for name, parts in limits.parts.items()
+    ]
+    for each in sources:
+        if each.name in limits.texts and each.tokens and target_tokens is not None:
+            times = each.share * target_tokens / each.tokens
+            if times > limits.most_repetition * (1 + 1e-6):
+                notes.append(
+                    f"{each.name} would be read {times:.3g} times in all that it is part of; "
+                    f"'max_repetition' is {limits.most_repetition:g}"
+                )
+    return notes
+
+
 def export_all(
-    sources: Sequence[Source], target_tokens: int | None, seed: int
+    sources: Sequence[Source],
+    target_tokens: int | None,
+    seed: int,
+    files: Sequence[str] | None = None,
+    *,
+    length: str = "'target_tokens'",
 ) -> tuple[dict[str, str], list[str]]:
-    """Text by file name, and notes on the files for the user."""
+    """Text by file name, and notes on the files for the user.
+
+    `files` names some of them; `length` is what gives the target's tokens, in the notes.
+    """
+    chosen = list(EXPORTS) if files is None else list(files)
     notes = []
-    if any(each.paths == (each.name,) for each in sources):
+    named = any(each.paths == (each.name,) for each in sources)
+    if named and not TRAINERS.keys().isdisjoint(chosen):
         notes.append("sources without 'path' are written by name in the trainers' files")
-    if document_weights(sources) is None:
+    if document_weights(sources) is None and not _BY_DOCUMENTS.isdisjoint(chosen):
         notes.append(
             "interleave_datasets.json and streaming.yaml draw documents and assume that they are "
             "of equal length in all sources; give 'tokens_per_document' of every source"
         )
-    if any(each.tokens is None for each in sources) or target_tokens is None:
+    unknown = target_tokens is None or any(each.tokens is None for each in sources)
+    if unknown and "olmo-core.yaml" in chosen:
         notes.append(
             "olmo-core.yaml assumes that every source is read at most once; give 'tokens' of every "
-            "source and 'target_tokens'"
+            f"source and {length}"
         )
-    return {name: write(sources, target_tokens, seed) for name, write in EXPORTS.items()}, notes
+    return {name: EXPORTS[name](sources, target_tokens, seed) for name in chosen}, notes
 
 
 def document_weights(sources: Sequence[Source]) -> list[float] | None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from dataselect.errors import InputError
-from dataselect.formats.jsonfile import read_json
+from dataselect.formats.jsonfile import read_json, sealed_json
 from dataselect.mixture.gaussian_process import FittedProcess, with_sizes
 from dataselect.mixture.law_fit import FittedLaw
 from dataselect.mixture.laws import EffectiveData, Exponential, Law, RepeatedData
@@ -155,7 +155,7 @@ def to_json(model: MixtureModel, provenance: Provenance) -> str:
         provenance=provenance,
     )
     absent = {"rates"} if file.rates is None else None
-    return file.model_dump_json(by_alias=True, exclude=absent) + "\n"
+    return sealed_json(file.model_dump_json(by_alias=True, exclude=absent))
 
 
 def read_model(path: Path) -> tuple[MixtureModel, Provenance]:

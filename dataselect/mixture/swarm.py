@@ -9,6 +9,8 @@ within a hundredth is scaled to 1; any other is refused. Runs that lack a metric
 of the files, are left out and counted. A source that no run used, and a metric that is the same in
 every run, are left out as well: the runs say nothing about them.
 
+Metrics may come in several tables, each of other runs: those that all have are used.
+
 `epochs.csv` may say how often each run read each source, in columns like those of `ratios.csv`.
 
 Not covered: which direction of a metric is better (`direction`).
@@ -67,11 +69,14 @@ class Swarm:
     """Epochs over each source's text at a share of 1, (runs, sources); None: not known."""
 
 
-def read_swarm(ratios: Table, metrics: Table) -> Swarm:
-    """The runs that are in both tables. InputError names the file and line of what is wrong."""
-    key = _common_key(ratios, metrics)
+def read_swarm(ratios: Table, metrics: Table, *more: Table) -> Swarm:
+    """The runs that are in both tables. InputError names the file and line of what is wrong.
+
+    `more` are tables of metrics of other runs.
+    """
+    key = _common_key(ratios, metrics, *more)
     sources, shares_of, notes = _read_shares(ratios, key)
-    names, values_of, of_metrics = _read_metrics(metrics, key)
+    names, values_of, of_metrics = _read_all_metrics((metrics, *more), key)
     notes += of_metrics
     # Not in the order of the rows, which must not change a random draw.
     common = sorted((run for run in shares_of if run in values_of), key=natural)
@@ -79,10 +84,14 @@ def read_swarm(ratios: Table, metrics: Table) -> Swarm:
         raise InputError(
             metrics, f"it has no run of {ratios.name}", "name runs alike in column 'run'"
         )
-    for path, there, other in ((ratios, shares_of, values_of), (metrics, values_of, shares_of)):
+    where = metrics.name if not more else "the metrics"
+    for name, there, other in (
+        (ratios.name, shares_of, values_of),
+        (where, values_of, shares_of),
+    ):
         alone = [run for run in there if run not in other]
         if alone:
-            notes.append(f"{_count(len(alone), 'run')} only in {path.name} left out: {_few(alone)}")
+            notes.append(f"{_count(len(alone), 'run')} only in {name} left out: {_few(alone)}")
     complete = [run for run in common if np.isfinite(values_of[run]).all()]
     if len(complete) < len(common):
         left = [run for run in common if run not in set(complete)]
@@ -128,6 +137,13 @@ class Mixtures:
     """Their shares, (mixtures, sources), in the order of the sources asked for."""
     notes: tuple[str, ...] = ()
     """Rows that were skipped, and what was changed when reading."""
+
+
+def read_runs(path: Table) -> tuple[tuple[str, ...], Mixtures]:
+    """The sources and mixtures of a table of ratios. Raises InputError with the line."""
+    sources, shares_of, notes = _read_shares(path)
+    shares = np.array(list(shares_of.values())).reshape(-1, len(sources))
+    return sources, Mixtures(tuple(shares_of), shares, tuple(notes))
 
 
 def read_shares(path: Table, sources: Sequence[str]) -> Mixtures:
@@ -293,6 +309,36 @@ def _sources_of(
     return columns, ()
 
 
+def _read_all_metrics(
+    tables: Sequence[Table], key: str | None
+) -> tuple[tuple[str, ...], dict[str, Array], list[str]]:
+    """Metrics that all tables have, in the order of the first, by run."""
+    if len(tables) == 1:
+        return _read_metrics(tables[0], key)
+    read = [_read_metrics(table, key) for table in tables]
+    notes = [note for _, _, of_table in read for note in of_table]
+    names = tuple(name for name in read[0][0] if all(name in each for each, _, _ in read))
+    if not names:
+        raise InputError(
+            f"{tables[1]}:1",
+            f"it has no metric of {tables[0].name} ({_few(read[0][0])})",
+            "give tables with the same metrics",
+        )
+    others = dict.fromkeys(name for each, _, _ in read for name in each if name not in names)
+    if others:
+        what = _count(len(others), "metric")
+        notes.append(f"{what} not in all tables of metrics, left out: {_few(list(others))}")
+    found: dict[str, Array] = {}
+    for table, (columns, values_of, _) in zip(tables, read, strict=True):
+        kept = [columns.index(name) for name in names]
+        for run, row in values_of.items():
+            if run in found:
+                fix = "keep one of its rows"
+                raise InputError(table, f"run {quoted(run)} is in another table too", fix)
+            found[run] = row[kept]
+    return names, found, notes
+
+
 def _read_metrics(
     path: Table, key: str | None = None
 ) -> tuple[tuple[str, ...], dict[str, Array], list[str]]:
@@ -337,9 +383,9 @@ def _repeated(metrics: Sequence[str], found: Mapping[str, Array]) -> list[str]:
     return notes
 
 
-def _common_key(ratios: Table, metrics: Table) -> str | None:
-    """The first column that may name runs and is in both tables; None where there is none."""
-    there = [set(read_csv(table)[0]) for table in (ratios, metrics)]
+def _common_key(*tables: Table) -> str | None:
+    """The first column that may name runs and is in all tables; None where there is none."""
+    there = [set(read_csv(table)[0]) for table in tables]
     return next((name for name in _RUN if all(name in columns for columns in there)), None)
 
 

@@ -70,3 +70,17 @@ TRAINERS: Mapping[str, Trainer] = {
     "litgpt_mixture.py": Trainer("litgpt, `CombinedStreamingDataset`", "litdata 0.2.76", _PACKED),
 }
 """By file."""
+
+BY_NAME: Mapping[str, tuple[str, ...]] = {
+    "olmo-core": ("olmo-core.yaml",),
+    "megatron": ("megatron.txt",),
+    "nanotron": ("nanotron.yaml",),
+    "streaming": ("streaming.yaml",),
+    "streaming-tokens": ("streaming_tokens.yaml",),
+    "datasets": ("interleave_datasets.json",),
+    "torchtitan": ("torchtitan_mixture.py",),
+    "levanter": ("levanter.yaml",),
+    "litgpt": ("litgpt_mixture.py",),
+    "weights": ("weights.json", "weights.csv"),
+}
+"""Files by the name of the trainer, as the option --export takes it."""

@@ -11,7 +11,7 @@ from dataselect.mixture.accuracy import Range, TargetAccuracy
 from dataselect.mixture.accuracy import compare as compare_accuracies
 from dataselect.mixture.model import MixtureModel
 from dataselect.mixture.propose import Proposal
-from dataselect.mixture_search.trial import Trial, rounded
+from dataselect.mixture.trial import Trial, rounded
 from dataselect.mixture_search.worker import CONFIRMATION, Worker
 from dataselect.transfer.forecast import seed_scores
 

@@ -12,7 +12,8 @@ import optuna
 from numpy.typing import NDArray
 from optuna.distributions import FloatDistribution
 
-from dataselect.mixture_search.trial import SearchSettings, Trial, costs
+from dataselect.mixture.trial import Trial
+from dataselect.mixture_search.trial import SearchSettings, costs
 
 Array = NDArray[np.float64]
 _EDGE = 1e-9

@@ -11,8 +11,9 @@ from typing import Literal
 import numpy as np
 
 from dataselect.mixture.model import MixtureModel
+from dataselect.mixture.trial import rounded
 from dataselect.mixture_search.study import Entry
-from dataselect.mixture_search.trial import SearchSettings, rounded
+from dataselect.mixture_search.trial import SearchSettings
 from dataselect.mixture_search.worker import CONFIRMATION
 
 Role = Literal["designed", "prior", "proposed", "confirms prior", "confirms proposal"]

@@ -22,6 +22,7 @@ from dataselect.mixture_search.target_objective import check_transfer
 from dataselect.mixture_search.trial_runner import TrialRunner
 from dataselect.proxies.recipe import Recipe, make_recipe
 from dataselect.stages.experiment import Experiment
+from dataselect.stages.preparation_jobs import preparation_jobs
 from dataselect.stages.prepare import check_letters
 from dataselect.stages.work import ExpectedPart
 from dataselect.wording import nearest, quoted
@@ -155,7 +156,10 @@ def prepare(experiment: Experiment) -> TrialRunner:
     sources = tuple(mix.sources or manifest.text_sources())
     benchmarks = tuple(each.id for each in plan.benchmarks if each.id in (mix.benchmarks or ()))
     watch.step("Mixture: corpus")
-    corpus = experiment.corpus or read_corpus(manifest, plan, store, watch.progress)
+    jobs = preparation_jobs(plan, experiment.runtime)
+    corpus = experiment.corpus or read_corpus(
+        manifest, plan, store, watch.progress, train=None if jobs is None else jobs.train
+    )
     check_letters(plan, experiment.evaluations.values(), corpus.tokenizer.folder)
     recipe = trial_recipe(plan, mix, corpus.tokenizer.vocab_size, experiment.runtime.device)
     needed = dict.fromkeys(sources, tokens_drawn(recipe.tokens, recipe.sequence_length, 1.0))
@@ -169,7 +173,16 @@ def prepare(experiment: Experiment) -> TrialRunner:
             "candidates": [],
         }
     )
-    corpus = prepare_streams(lenient, plan, corpus, needed | cut, store, watch.progress, cut=cut)
+    corpus = prepare_streams(
+        lenient,
+        plan,
+        corpus,
+        needed | cut,
+        store,
+        watch.progress,
+        cut=cut,
+        tokenise=None if jobs is None else jobs.tokenising(None),
+    )
     most = []
     for name in sources:
         stream = corpus.streams[name]

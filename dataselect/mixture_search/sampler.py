@@ -13,37 +13,31 @@ Shares are multiples of 1/10,000, so that a mixture is the same in every file.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataselect.mixture.accuracy import by_accuracy
-from dataselect.mixture.design import design
+from dataselect.mixture.design import designed_trials, unlike
 from dataselect.mixture.model import MixtureModel, fit_model
 from dataselect.mixture.propose import best_mixture
 from dataselect.mixture.swarm import Swarm
-from dataselect.mixture_search.trial import SearchSettings, Trial, by_scores, rounded
+from dataselect.mixture.trial import Trial, rounded
+from dataselect.mixture_search.trial import SearchSettings, by_scores
 
 Array = NDArray[np.float64]
-_STRANGER = 0.3
-"""How much of a random mixture is added to one that would otherwise be trained again."""
 
 
 def designed(settings: SearchSettings) -> list[Trial]:
     """The first round: the prior with its replicates, and mixtures around it within the bounds."""
-    replicates = settings.replicates
-    points = design(settings.prior, settings.designed, settings.seed, replicates)
-    points[replicates:] = settings.limits.feasible.project(points[replicates:])
-    seeds = [settings.proxy_seed + i for i in range(replicates)]
-    seeds += [settings.proxy_seed] * (len(points) - replicates)
-    trials = [Trial(rounded(point), seed) for point, seed in zip(points, seeds, strict=True)]
-    # Narrow bounds project several points onto one.
-    taken: set[Trial] = set()
-    for i, trial in enumerate(trials):
-        trials[i] = _unlike(trial, taken, settings, i)
-        taken.add(trials[i])
-    return trials
+    return designed_trials(
+        settings.prior,
+        settings.limits.feasible,
+        settings.designed,
+        settings.seed,
+        replicates=settings.replicates,
+        first_seed=settings.proxy_seed,
+    )
 
 
 def fit(settings: SearchSettings, values: Mapping[Trial, Sequence[float]]) -> MixtureModel:
@@ -79,7 +73,9 @@ def proposed(
         points = _by_surrogates(settings, values, count, draw)
     known, trials = {*values, *taken}, []
     for i, point in enumerate(points):
-        trial = _unlike(Trial(rounded(point), settings.proxy_seed), known, settings, draw + i)
+        trial = unlike(
+            Trial(rounded(point), settings.proxy_seed), known, settings.limits.feasible, draw + i
+        )
         known.add(trial)
         trials.append(trial)
     return trials
@@ -95,20 +91,3 @@ def _by_surrogates(
         fold = (draw + i) % folds
         points.append(best_mixture(model, settings.limits, draw + i, fold, caution=-1.0))
     return points
-
-
-def _unlike(trial: Trial, taken: set[Trial], settings: SearchSettings, draw: int) -> Trial:
-    """The trial, or one near it that is not taken."""
-    rng = np.random.default_rng(draw)
-    fresh = trial
-    for _ in range(100):
-        if fresh not in taken:
-            return fresh
-        other = rng.dirichlet(np.ones(len(trial.shares)))
-        mixed = (1 - _STRANGER) * np.array(trial.shares) + _STRANGER * other
-        fresh = replace(trial, shares=rounded(settings.limits.feasible.project(mixed)[0]))
-    # The bounds leave no other mixture: another seed of this one at least measures the noise.
-    seed = trial.seed
-    while Trial(trial.shares, seed) in taken:
-        seed += 1
-    return Trial(trial.shares, seed)

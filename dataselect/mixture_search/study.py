@@ -25,8 +25,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from dataselect.compute.machine import Machine
 from dataselect.errors import InputError
+from dataselect.mixture.trial import Trial
 from dataselect.mixture_search.journal import JournalFile
-from dataselect.mixture_search.trial import Trial
 
 HEARTBEAT_SECONDS = 60.0
 SILENT_SECONDS = 900.0

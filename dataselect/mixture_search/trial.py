@@ -1,4 +1,4 @@
-"""A trial of a search: one mixture with one seed; and the objective that trials are compared by."""
+"""What determines the trials of a search, and the objective that they are compared by."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,17 +13,6 @@ from dataselect.store import content_key
 from dataselect.transfer.file import to_json
 
 Array = NDArray[np.float64]
-_PARTS = 10_000
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A mixture to train."""
-
-    shares: tuple[float, ...]
-    """By source, multiples of 1/10,000 that sum to 1."""
-    seed: int
-    """Of the proxy."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +66,6 @@ class SearchSettings:
             functions = [f for _, _, f in self.target.parts]
             spec["target"] = [self.target.weights.tolist(), to_json(functions)]
         return content_key("course", spec)[:8]
-
-
-def rounded(shares: Array) -> tuple[float, ...]:
-    """Shares as multiples of 1/10,000 that sum to 1, by largest remainder."""
-    scaled = np.maximum(shares, 0) / np.maximum(shares, 0).sum() * _PARTS
-    parts = np.floor(scaled + 1e-9).astype(int)
-    order = np.argsort(-(scaled - parts), kind="stable")
-    parts[order[: _PARTS - parts.sum()]] += 1
-    return tuple((parts / _PARTS).tolist())
 
 
 def by_scores(settings: SearchSettings, table: Array) -> Objective:

@@ -12,7 +12,7 @@ from dataselect.compute.machine import Machine
 from dataselect.config.mixture import Mix
 from dataselect.corpus.prepare import Corpus, Share
 from dataselect.mixture.constraints import Limits
-from dataselect.mixture_search.trial import Trial
+from dataselect.mixture.trial import Trial
 from dataselect.proxies.make import ProxyRequest
 from dataselect.proxies.recipe import Recipe, population_size
 from dataselect.proxy_sources import TrainedHere

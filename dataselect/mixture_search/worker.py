@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dataselect.errors import IncompleteError
+from dataselect.mixture.trial import Trial
 from dataselect.mixture_search.sampler import designed, proposed
 from dataselect.mixture_search.study import Entry, SharedStudy
-from dataselect.mixture_search.trial import SearchSettings, Trial
+from dataselect.mixture_search.trial import SearchSettings
 from dataselect.mixture_search.trial_runner import Result
 from dataselect.stages.scores import Status
 from dataselect.stages.watch import Watch

@@ -50,7 +50,9 @@ from dataselect.proxies.model import build_model
 from dataselect.proxies.population import copy_into
 from dataselect.proxies.processes import ENDS_WITH_STDIN, RESULT, Spec
 from dataselect.proxies.recipe import Recipe
+from dataselect.proxies.saved_state import settle
 from dataselect.proxies.train import DTYPES, Member, Run, Training, device_bytes, run_to_end
+from dataselect.store.sealed import write_own
 
 # The others wait while rank 0 writes a large state or checkpoint.
 _TIMEOUT = timedelta(hours=1)
@@ -62,6 +64,10 @@ class Replicated(Run):
 
     def __init__(self, recipe: Recipe, member: Member, device: str, recompute: bool) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        if self.rank == 0:
+            settle(member.folder)
+        # The others look for a state only when a spoilt one is out of the way.
+        self.agrees(True)
         super().__init__(recipe, [member], device, recompute)
 
     def _resume(self) -> None:
@@ -225,9 +231,7 @@ def train_share(spec: Spec) -> Training:
         )
         training = run.result(0)
         if rank == 0:
-            unfinished = spec.folder / "result.unfinished"
-            unfinished.write_text(json.dumps(asdict(training)), encoding="utf-8")
-            unfinished.replace(spec.folder / RESULT)
+            write_own(spec.folder / RESULT, asdict(training))
     return training
 
 

@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,14 +30,17 @@ from dataselect.corpus.prepare import Share
 from dataselect.cost import training_flops
 from dataselect.proxies.layout import ONE_PROCESS, Layout
 from dataselect.proxies.recipe import TRAINER_VERSION, Recipe
-from dataselect.store import Artifact, Claim, LostClaimError, Store, Work, write_atomic
+from dataselect.store import Artifact, Claim, LostClaimError, Store, Work
+from dataselect.store.sealed import read_own, write_own
 
 if TYPE_CHECKING:
     from dataselect.corpus.packing import Part
     from dataselect.proxies.train import Progress, Training
 
 KIND = "proxy"
-_MACHINES = "machines.json"
+_MACHINES = "trained_on.json"
+_MACHINES_BEFORE = "machines.json"
+"""The same in a workspace of an older version, without a checksum."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,7 @@ def _claim(
 
     With `wait`, on the first one as soon as it is free; none if another process makes it.
     """
-    from dataselect.proxies.train import STATE
+    from dataselect.proxies.saved_state import STATE
 
     claims: dict[str, Claim] = {}
     gpus = layout.processes if device.startswith("cuda") else 0
@@ -199,6 +202,7 @@ def _train(
     # Imported here so that a run with everything in the store never loads torch.
     import torch
 
+    from dataselect.proxies.saved_state import settle
     from dataselect.proxies.train import device_bytes
 
     first = next(iter(requests.values()))
@@ -225,7 +229,9 @@ def _train(
     sharded = layout.is_sharded(recipe.parameters, device_bytes(torch.device(device)))
     grouping = _grouping(len(requests), layout.processes, "fsdp" if sharded else "ddp")
     machine = replace(this_machine(device), grouping=grouping)
-    machines = [_add_machine(folder, machine) for folder in folders]
+    for folder in folders:
+        settle(folder, store.damaged)
+    machines = [_add_machine(folder, machine, store.damaged) for folder in folders]
 
     def progress_if_held(fields: Mapping[str, float]) -> None:
         for name, claim in claims.items():
@@ -272,19 +278,30 @@ def _train(
         note(name, "done", training.seconds, training.cpu_seconds, training.tokens)
 
 
-def _add_machine(folder: Path, machine: Machine) -> list[dict[str, str]]:
+def _add_machine(folder: Path, machine: Machine, damaged: Path) -> list[dict[str, str]]:
     """Records of what has trained in this workspace, `machine` included; kept beside the state."""
-    from dataselect.proxies.train import STATE
+    from dataselect.proxies.saved_state import STATE
 
     path, records = folder / _MACHINES, list[dict[str, str]]()
     # Without a state nothing is left of earlier attempts.
     if (folder / STATE).exists():
-        # A state of an older version has no record beside it.
-        records = json.loads(path.read_bytes()) if path.exists() else [Machine.read(None).record()]
+        records = _machines_before(folder, damaged)
     if machine.record() not in records:
         records.append(machine.record())
-    write_atomic(path, json.dumps(records).encode())
+    write_own(path, {"machines": records})
     return records
+
+
+def _machines_before(folder: Path, damaged: Path) -> list[dict[str, str]]:
+    """What the record in a workspace says; that nothing is known where it says nothing."""
+    known = read_own(folder / _MACHINES, damaged)
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        if known is not None:
+            records = known["machines"]
+        else:
+            records = json.loads((folder / _MACHINES_BEFORE).read_bytes())
+        return [Machine.read(each).record() for each in records]
+    return [Machine.read(None).record()]
 
 
 def _grouping(models: int, processes: int, shard: str = UNKNOWN) -> str:

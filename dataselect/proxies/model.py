@@ -6,6 +6,7 @@ from pathlib import Path
 from transformers import Olmo2Config, Olmo2ForCausalLM, PreTrainedTokenizerBase
 
 from dataselect.proxies.recipe import Recipe
+from dataselect.store.files import needs_room, remove
 
 NORM_EPSILON = 1e-5
 ROPE_THETA = 10_000.0
@@ -36,14 +37,22 @@ def build_model(recipe: Recipe, eos_token_id: int | None) -> Olmo2ForCausalLM:
 def save_checkpoint(
     model: Olmo2ForCausalLM, tokenizer: PreTrainedTokenizerBase, folder: Path
 ) -> None:
-    """Write, atomically, a folder that `AutoModelForCausalLM.from_pretrained` loads."""
+    """Write, atomically, a folder that `AutoModelForCausalLM.from_pretrained` loads.
+
+    Raises PassingError where the disk is full.
+    """
     unfinished = folder.with_name(folder.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     model.config.eos_token_id = tokenizer.eos_token_id
     model.config.pad_token_id = tokenizer.pad_token_id
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.save_pretrained(unfinished)
-    tokenizer.save_pretrained(str(unfinished))
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        with needs_room(folder.parent):
+            model.save_pretrained(unfinished)
+            tokenizer.save_pretrained(str(unfinished))
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    remove(folder)
     unfinished.rename(folder)

@@ -23,6 +23,7 @@ from dataselect.proxies.ladder import Shape
 from dataselect.proxies.layout import Layout
 from dataselect.proxies.recipe import Recipe
 from dataselect.proxies.train import Progress, Training
+from dataselect.store.sealed import read_own
 
 ENDS_WITH_STDIN = "--ends-with-stdin"
 """Argument that makes a process exit when its standard input, held by its parent, is closed."""
@@ -117,14 +118,14 @@ def train_together(spec: Spec, progress: Progress) -> Training:
                 process.wait(timeout=10)
             process.kill()
     result = spec.folder / RESULT
-    if process.returncode or not result.exists():
+    known = None if process.returncode else read_own(result)
+    if known is None:
         # For the log of the job.
         sys.stdout.write("\n".join([*tail, ""]))
         killed = _killed_by(tail)
         kind = IncompleteError if killed is None else PassingError
         reason = _reason(spec.folder, tail) if killed is None else killed
         raise kind(f"training with {spec.layout.processes} processes: {reason}")
-    known = json.loads(result.read_bytes())
     known["losses"] = [(step, loss) for step, loss in known["losses"]]
     return Training(**known)
 

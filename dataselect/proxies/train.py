@@ -18,21 +18,17 @@ Not here: several devices (`distributed` gives them its own kinds of `Run`, step
 loop), other optimizers, other architectures.
 """
 
-import json
 import math
-import os
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from transformers import Olmo2ForCausalLM, PreTrainedTokenizerBase
 
 from dataselect.proxies.layout import slice_sequences
@@ -41,11 +37,16 @@ from dataselect.proxies.model import build_model, save_checkpoint
 from dataselect.proxies.optimizer import clip, make_optimizer, schedule
 from dataselect.proxies.population import copy_into, hidden_states, output_embeddings, stack
 from dataselect.proxies.recipe import Recipe
+from dataselect.proxies.saved_state import (
+    STATE,
+    checkpoint_hashes,
+    read_state,
+    settle,
+    write_state,
+)
 
 Progress = Callable[[Mapping[str, float]], None]
 
-STATE = "state.safetensors"
-"""Name of a member's saved state in its folder."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -121,7 +122,7 @@ def train_population(
     # A program has one step; members from killed populations may be at different steps.
     by_step: dict[int, list[Member]] = {}
     for member in members:
-        by_step.setdefault(_saved_step(member.folder), []).append(member)
+        by_step.setdefault(settle(member.folder), []).append(member)
     done: dict[Path, Training] = {}
     for together in by_step.values():
         run = Run(recipe, together, device, recompute)
@@ -180,6 +181,8 @@ class _Log:
     seconds: float = 0.0
     """Of the attempts before this one, as are `cpu_seconds`."""
     cpu_seconds: float = 0.0
+    checkpoints: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of the files of its checkpoints, by path in its folder."""
 
 
 class Run:
@@ -225,14 +228,18 @@ class Run:
         return stack(models, self.device)
 
     def _resume(self) -> None:
-        states = [load_file(member.folder / STATE) for member in self.members]
-        facts = [_facts(state["facts"]) for state in states]
+        read = [read_state(member.folder) for member in self.members]
+        states, facts = [tensors for tensors, _ in read], [facts for _, facts in read]
         self.step, self._pending_steps = facts[0]["step"], facts[0]["pending_steps"]
         self._pending.copy_(torch.tensor([each["pending"] for each in facts]))
         self.logs = [
             _Log(
                 [(step, loss) for step, loss in each["losses"]],
-                *(each[name] for name in ("diverged_at", "seconds", "cpu_seconds")),
+                each["diverged_at"],
+                each["seconds"],
+                each["cpu_seconds"],
+                # A state of an older version has none.
+                each.get("checkpoints", {}),
             )
             for each in facts
         ]
@@ -259,7 +266,7 @@ class Run:
         return placed.detach()[member]
 
     def save(self) -> None:
-        """Write each member's state atomically, in one file, so that its parts are consistent."""
+        """Write each member's state."""
         for n, (member, log, pending) in enumerate(
             zip(self.members, self.logs, self._total(self._pending).tolist(), strict=True)
         ):
@@ -271,20 +278,16 @@ class Run:
                 "cpu_seconds": log.cpu_seconds + self.cpu_seconds / len(self.members),
                 "pending": pending,
                 "pending_steps": self._pending_steps,
+                "checkpoints": log.checkpoints,
             }
-            tensors = {"facts": torch.tensor(list(json.dumps(facts).encode()), dtype=torch.uint8)}
+            tensors = {}
             for name, parameter in self.parameters.items():
                 moments = self.optimizer.state[parameter]
                 tensors[f"model.{name}"] = self._whole(parameter, n)
                 tensors[f"mean.{name}"] = self._whole(moments["exp_avg"], n)
                 tensors[f"square.{name}"] = self._whole(moments["exp_avg_sq"], n)
             if self.rank == 0:
-                # A name of its own: a process of an attempt that is thought dead may still write.
-                unfinished = member.folder / f"state.{self._name}.unfinished"
-                save_file(tensors, unfinished)
-                with unfinished.open("rb") as file:
-                    os.fsync(file.fileno())
-                unfinished.replace(member.folder / STATE)
+                write_state(member.folder, self._name, tensors, facts)
 
     def take_step(self) -> None:
         recipe = self.recipe
@@ -357,7 +360,9 @@ class Run:
             if log.diverged_at is None:
                 model = self._model(n)
                 if model is not None:
-                    save_checkpoint(model, tokenizer, member.folder / f"step-{self.step:08d}")
+                    folder = member.folder / f"step-{self.step:08d}"
+                    save_checkpoint(model, tokenizer, folder)
+                    log.checkpoints |= checkpoint_hashes(folder)
 
     def _model(self, member: int) -> Olmo2ForCausalLM | None:
         """One member's whole model for saving; None where another process writes."""
@@ -394,16 +399,3 @@ def device_bytes(device: torch.device) -> int | None:
     if device.type != "cuda":
         return None
     return int(torch.cuda.get_device_properties(device).total_memory)
-
-
-def _saved_step(folder: Path) -> int:
-    if not (folder / STATE).exists():
-        return 0
-    with safe_open(folder / STATE, "pt") as state:
-        step: int = _facts(state.get_tensor("facts"))["step"]
-    return step
-
-
-def _facts(stored: torch.Tensor) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads(bytes(stored.tolist()))
-    return facts

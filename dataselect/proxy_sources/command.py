@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataselect.config.checkpoints import Checkpoints
-from dataselect.corpus.prepare import Tokenizer
+from dataselect.corpus.kept_tokenizer import Tokenizer
 from dataselect.cost import training_flops
 from dataselect.errors import IncompleteError, InputError, PassingError
 from dataselect.proxy_sources import supervise
@@ -36,7 +36,8 @@ from dataselect.proxy_sources.source import MadeProxy, Origin, Point, steps_of
 from dataselect.redaction import redact
 from dataselect.scoring.checkpoint import Precision
 from dataselect.scoring.series import Member, resolve
-from dataselect.store import Artifact, Claim, LostClaimError, Store, Work, write_atomic
+from dataselect.store import Artifact, Claim, LostClaimError, Store, Work
+from dataselect.store.sealed import read_own, write_own
 
 if TYPE_CHECKING:
     from dataselect.proxies.train import Progress
@@ -151,15 +152,16 @@ class CommandSource:
         output.mkdir(exist_ok=True)
         clock = _Clock()
         try:
-            if finished.exists():
-                spent = json.loads(finished.read_bytes())
+            known = read_own(finished, store.damaged)
+            if known is not None:
+                spent = known
             else:
                 self._run(work, output, log, name, claim)
                 spent = clock.read()
             members = self._checkpoints(output, log, name)
             facts = describe(members[-1].checkpoint.folder())
             # After this a kill does not repeat the training.
-            write_atomic(finished, json.dumps(spent).encode())
+            write_own(finished, spent)
         except BaseException:
             # Whoever took it over has recorded what was lost, and works on what was left.
             if claim.is_held():

@@ -24,11 +24,17 @@ from typing import Any
 
 from dataselect.config.manifest import Source
 from dataselect.corpus.files import local_files, origin
-from dataselect.corpus.prepare import Share, Stream, Tokenizer
+from dataselect.corpus.kept_tokenizer import Tokenizer
+from dataselect.corpus.prepare import Share, Stream
 from dataselect.corpus.tokenizer import load_tokenizer
 from dataselect.proxy_sources.megatron_index import write_index
+from dataselect.store.artifact import published_file
+from dataselect.store.files import needs_room, remove, sha256_of
+from dataselect.store.sealed import read_own, set_aside, write_own
 
 SCHEMA = 1
+_SUMS = "data.sums.json"
+"""Beside the folder: SHA-256 of its files."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +71,45 @@ def hand(stream: Stream, share: Share, weight: float, source: Source, base: Path
 def write_data(
     folder: Path, tokenizer: Tokenizer, sources: tuple[HandedSource, ...], facts: Mapping[str, Any]
 ) -> None:
-    """Write `folder` unless it exists; `facts` become keys of data.json."""
-    if folder.exists():
+    """Write `folder` unless it is there as an earlier call wrote it.
+
+    `facts` become keys of data.json. Raises IncompleteError where a stream is damaged, PassingError
+    where the disk is full.
+    """
+    sums = folder.with_name(_SUMS)
+    known = read_own(sums)
+    if known is not None and known["files"] == _hashes(folder):
         return
+    if known is not None:
+        set_aside(folder, "is not as it was written", "it is written anew")
+    # Without sums it is of an older version, or from a kill before they were written.
+    remove(folder)
     unfinished = folder.with_name(f"{folder.name}.unfinished")
+    try:
+        with needs_room(folder):
+            _write(unfinished, tokenizer, sources, facts)
+            unfinished.rename(folder)
+            write_own(sums, {"files": _hashes(folder)})
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of all files of a folder, by path in it."""
+    return {
+        path.relative_to(folder).as_posix(): sha256_of(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _write(
+    unfinished: Path,
+    tokenizer: Tokenizer,
+    sources: tuple[HandedSource, ...],
+    facts: Mapping[str, Any],
+) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     described = []
     dtype = "uint16"
@@ -102,7 +143,6 @@ def write_data(
     }
     text = json.dumps(content, indent=1, ensure_ascii=False)
     (unfinished / "data.json").write_text(text + "\n", encoding="utf-8")
-    unfinished.rename(folder)
 
 
 def _link_shards(
@@ -112,7 +152,7 @@ def _link_shards(
     (folder / there).mkdir(parents=True)
     left, shards = index["tokens"], []
     for shard in sorted(source.share.folder.glob("tokens-*.bin")):
-        os.link(shard, folder / there / shard.name)
+        os.link(published_file(shard), folder / there / shard.name)
         write_index(folder / there / shard.name, index["dtype"], end_of_text)
         tokens = min(left, index["shard_tokens"])
         shards.append({"file": (there / shard.name).as_posix(), "tokens": tokens})

@@ -29,7 +29,6 @@ from dataselect.report.overall import (
     speed_words,
 )
 from dataselect.stages.progress import Progress, Work
-from dataselect.stages.watch import SilentWatch
 from dataselect.stages.work import Fact, Planned, StageRanking
 from dataselect.units import format_seconds
 from dataselect.wording import one_line
@@ -228,13 +227,3 @@ class LiveWatch:
             known = overall(self._progress) or counts(part.runs("done"), part.runs("failed"))
             lines.append(Text(f"{known}, {took}", style="dim"))
         return Group(*lines)
-
-
-class QuietWatch(SilentWatch):
-    """A `Watch` in place of `LiveWatch` that shows nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing was shown."""

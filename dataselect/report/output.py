@@ -22,11 +22,15 @@ def check_folder(folder: Path, option: str = "--out") -> None:
 
 
 def write_out(path: Path, text: str, option: str = "--out") -> None:
-    """Write the file that `option` names. Raises InputError if it cannot be written."""
-    from dataselect.store import write_atomic
+    """Write the file that `option` names.
+
+    Raises InputError if it cannot be written, and PassingError where the disk is full.
+    """
+    from dataselect.store.files import needs_room, write_atomic
 
     try:
-        write_atomic(path, text.encode())
+        with needs_room(path):
+            write_atomic(path, text.encode())
     except OSError as error:
         raise InputError(
             path, f"cannot be written: {error.strerror}", f"give another {option}"

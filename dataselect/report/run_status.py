@@ -27,6 +27,10 @@ _MOST_JOBS = 24
 """Running jobs that are shown; more are counted."""
 
 
+_MINUTES = len("2026-01-01 00:00")
+"""In the list seconds would take the room of a run's name."""
+
+
 def print_runs(found: Sequence[RunStatus], console: Console) -> None:
     """A line for each run, in their order."""
     table = named_table("run", "state", "done", "left", "last written", left=("state", "done"))
@@ -41,7 +45,7 @@ def print_runs(found: Sequence[RunStatus], console: Console) -> None:
             each.state,
             _asked(document) if part is None else f"{_short(part)} {_done(part)}".strip(),
             "" if seconds is None else format_seconds(seconds),
-            _time(document.get("updated")),
+            _time(document.get("updated"))[:_MINUTES],
         )
     console.print(table)
 
@@ -216,7 +220,7 @@ def _short(part: Mapping[str, Any]) -> str:
 
 
 def _current(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The part that runs, or the last that had proxies."""
+    """The part that runs, or the last that had jobs."""
     parts = document.get("parts") or []
     counted = [part for part in parts if part.get("total") is not None]
     if parts and parts[-1].get("state") == "running":

@@ -68,7 +68,7 @@ class FinetunedCheckpoint:
 
     def folder(self) -> Path:
         """The Hugging Face folder, its files verified; fine-tunes first if it is missing."""
-        return self.store.get_or_build(KIND, self.spec, self._make).verified() / "model"
+        return self.store.get_or_build(KIND, self.spec, self._make, whole=True).path / "model"
 
     def _make(self, out: Path) -> None:
         # Imported here so that a checkpoint in the store is used without loading torch.

@@ -5,17 +5,17 @@ that weighs the items' own rationales. The latter two are cached in the store, b
 a download or a model run.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item, load_items
 from dataselect.benchmarks.load import load_benchmark, missing_training_file, training_items
 from dataselect.benchmarks.named import NamedBenchmark
 from dataselect.benchmarks.own import load_definition
 from dataselect.config.benchmark import Benchmark
-from dataselect.errors import InputError
+from dataselect.errors import DataselectError, InputError
 from dataselect.scoring.checkpoint import resolve_model
 from dataselect.scoring.evaluate import Evaluation, Scope
 from dataselect.scoring.remarks import Remarks
@@ -33,6 +33,9 @@ from dataselect.traces.trace import TraceSet, read_traces, write_traces
 WEIGHING_VERSION = 1
 """Part of the key of weighed traces; increase it when the same model would give other weights."""
 
+TRACES = "traces"
+"""Kind of the artifacts."""
+
 Loaded = tuple[BenchmarkItems, tuple[Exclusion, ...]]
 """A benchmark and its malformed items, which were left out."""
 
@@ -49,20 +52,96 @@ class NamesBenchmarks(Protocol):
         """Its folder."""
 
 
+@dataclass(frozen=True)
+class Weighing:
+    """A benchmark's own rationales, whose letters are to get a model's probabilities."""
+
+    benchmark: BenchmarkItems
+    """The benchmark."""
+    model: str
+    """Folder, or name on the Hub."""
+    name: str
+    """The model's name for people."""
+    spec: Mapping[str, Any]
+    """What determines the traces."""
+
+    @staticmethod
+    def of(model: str, benchmark: BenchmarkItems, store: Store) -> "Weighing":
+        """Raises InputError where there is no such model, or no item has a rationale."""
+        texts = own_rationales(benchmark)
+        resolved = resolve_model(model, "float32", store)
+        spec = {
+            "version": WEIGHING_VERSION,
+            "model": resolved.identity,
+            "benchmark": benchmark.content_hash,
+            # Only where there are any, so that other traces keep their keys.
+            **({"marks": 1} if any(take_apart(text).marked for text in texts.values()) else {}),
+        }
+        return Weighing(benchmark, model, resolved.name, spec)
+
+    def is_in(self, store: Store) -> bool:
+        """Whether the store has the traces."""
+        return store.find(TRACES, self.spec) is not None
+
+    def make(
+        self, store: Store, device: str, report: Callable[[str], object] = lambda _: None
+    ) -> TraceSet:
+        """The traces, weighed now unless they are in the store. Raises InputError."""
+        told = False
+
+        def weigh() -> TraceSet:
+            nonlocal told
+            told = True
+            report(f"weighing the rationales of {self.benchmark.id} with {self.name}")
+            # Imported here because it loads torch.
+            from dataselect.scoring.local_frontier import LocalFrontier
+
+            return LocalFrontier(self.model, device).traces(self.benchmark)
+
+        traces = _kept(store, self.spec, weigh)
+        if not told:
+            # As whoever weighed them was told.
+            reasons = {e.item: e.reason for e in traces.exclusions if e.reason != NOTHING_TO_WEIGH}
+            warn_of_missing(self.model, self.benchmark.id, reasons)
+        return traces
+
+
+Weigh = Callable[[Sequence[Weighing]], Mapping[str, DataselectError]]
+"""Has rationales weighed elsewhere, and the traces put into the store; returns what went wrong, by
+benchmark id."""
+
+
 def gather(
-    plan: NamesBenchmarks, store: Store, device: str, report: Callable[[str], None]
+    plan: NamesBenchmarks,
+    store: Store,
+    device: str,
+    report: Callable[[str], None],
+    *,
+    weigh: Weigh | None = None,
 ) -> dict[str, Evaluation]:
     """The plan's benchmarks by id, with what was reported about each but progress in its notes.
 
-    Raises InputError for bad files and missing traces.
+    `weigh` weighs elsewhere what the store lacks; without it that is done here, on `device`. Raises
+    InputError for bad files and missing traces.
     """
-    evaluations = {}
+    loaded, weighings = [], {}
+    # All before the first is weighed: a bad file of the last must show now, not in hours.
     for chosen in plan.benchmarks:
         with Remarks(report) as remarks:
             benchmark, left_out = planned_benchmark(plan, chosen, remarks.add)
             if chosen.weigh is not None:
                 model = local_or_hub(plan.base, chosen.weigh)
-                traces = [weighed(model, benchmark, store, device, report)]
+                weighings[chosen.id] = Weighing.of(model, benchmark, store)
+        loaded.append((chosen, benchmark, left_out, remarks))
+    missing = [each for each in weighings.values() if not each.is_in(store)]
+    failed = weigh(missing) if weigh is not None and missing else {}
+    evaluations = {}
+    for chosen, benchmark, left_out, remarks in loaded:
+        with remarks:
+            if chosen.id in failed:
+                raise failed[chosen.id]
+            if chosen.weigh is not None:
+                traces = [weighings[chosen.id].make(store, device, report)]
                 if bare := without_rationale(benchmark):
                     remarks.add(bare)
             elif chosen.trace_files:
@@ -257,50 +336,13 @@ def released(benchmark: BenchmarkItems, store: Store, report: Callable[[str], No
     return _kept(store, {"released": RELEASED, "benchmark": benchmark.content_hash}, fetch)
 
 
-def weighed(
-    model: str,
-    benchmark: BenchmarkItems,
-    store: Store,
-    device: str,
-    report: Callable[[str], None],
-) -> TraceSet:
-    """The items' own rationales with letter probabilities of a model, computed once."""
-    texts = own_rationales(benchmark)
-    resolved = resolve_model(model, "float32", store)
-
-    told = False
-
-    def weigh() -> TraceSet:
-        nonlocal told
-        told = True
-        report(f"weighing the rationales of {benchmark.id} with {resolved.name}")
-        # Imported here because it loads torch.
-        from dataselect.scoring.local_frontier import LocalFrontier
-
-        return LocalFrontier(model, device).traces(benchmark)
-
-    spec = {
-        "version": WEIGHING_VERSION,
-        "model": resolved.identity,
-        "benchmark": benchmark.content_hash,
-        # Only where there are any, so that other traces keep their keys.
-        **({"marks": 1} if any(take_apart(text).marked for text in texts.values()) else {}),
-    }
-    traces = _kept(store, spec, weigh)
-    if not told:
-        # As whoever weighed them was told.
-        reasons = {e.item: e.reason for e in traces.exclusions if e.reason != NOTHING_TO_WEIGH}
-        warn_of_missing(model, benchmark.id, reasons)
-    return traces
-
-
-def _kept(store: Store, spec: dict[str, object], make: Callable[[], TraceSet]) -> TraceSet:
+def _kept(store: Store, spec: Mapping[str, object], make: Callable[[], TraceSet]) -> TraceSet:
     def build(folder: Path) -> None:
         traces = make()
         path = folder / "traces.jsonl.gz"
         write_traces(path, traces.header, traces.traces.values(), traces.exclusions)
 
-    artifact = store.get_or_build("traces", spec, build)
+    artifact = store.get_or_build(TRACES, spec, build)
     return read_traces(artifact.file("traces.jsonl.gz"))
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from dataselect.corpus.prepare import Tokenizer, corpus_notes, repeats
+from dataselect.corpus.kept_tokenizer import Tokenizer
+from dataselect.corpus.prepare import corpus_notes, repeats
 from dataselect.cost import PlannedCost, Spent, StageCost, spent, training_flops
 from dataselect.leaks.alarm import warnings
 from dataselect.scoring.remarks import not_among

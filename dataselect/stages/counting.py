@@ -1,8 +1,8 @@
 """Counting words: the baseline that Stage 1's proxies have to beat, scored on the same items.
 
 Each candidate with Stage 1 scores whose proxy is trained on text is scored by an n-gram model of
-the same tokens (`counting`), in this process. A candidate whose proxy was given, or trained by a
-command on other data, has no text here and no such score.
+the same tokens (`counting`), in this process or by jobs (`preparation_jobs`). A candidate whose
+proxy was given, or trained by a command on other data, has no text here and no such score.
 """
 
 import time
@@ -22,11 +22,12 @@ from dataselect.counting import (
     find_counted,
     is_counted,
 )
-from dataselect.counting.counted import Counted, mean_over_traces
+from dataselect.counting.counted import Counted, count_missing, mean_over_traces
 from dataselect.decisions.agreement import decision_accuracy
 from dataselect.decisions.ranking import observed_scores
 from dataselect.errors import IncompleteError
 from dataselect.stages.experiment import Experiment
+from dataselect.stages.preparation_jobs import preparation_jobs
 from dataselect.stages.proxy_origins import StageName, text_budget
 from dataselect.stages.screen import Screening
 from dataselect.stages.watch import Watch
@@ -170,6 +171,10 @@ def texts_of(experiment: Experiment) -> tuple[dict[str, Text], dict[str, str]]:
 def _count(experiment: Experiment, texts: Mapping[str, Text], wants: Sequence[Want]) -> None:
     """Count the texts that lack a score in the store; candidates with the same text share it."""
     store, watch = experiment.store, experiment.watch
+    jobs = preparation_jobs(experiment.plan, experiment.runtime)
+    if jobs is not None:
+        jobs.count(texts, wants)
+        return
     questions: Questions | None = None
     for name, text in texts.items():
         if all(is_counted(store, text, want) for want in wants):
@@ -177,7 +182,7 @@ def _count(experiment: Experiment, texts: Mapping[str, Text], wants: Sequence[Wa
         if questions is None:
             watch.step("Counting words")
             questions = Questions(wants, text.tokenizer)
-        questions.answer(store, text, _reporter(watch, name, text.tokens))
+        count_missing(store, text, wants, questions, _reporter(watch, name, text.tokens))
 
 
 def _reporter(watch: Watch, name: str, total: int) -> Callable[[int], None]:

@@ -85,6 +85,20 @@ def job_resources(
     )
 
 
+def prepares_by_jobs(plan: Plan) -> bool:
+    """Whether texts are prepared by jobs, and not by this process."""
+    by = plan.compute.prepare.by
+    return plan.compute.on != LOCAL if by == "auto" else by == "jobs"
+
+
+def preparation_resources(compute: ComputePlan) -> Resources:
+    """What a job that prepares texts asks a cluster for: no GPU."""
+    own = compute.prepare
+    return job_resources(
+        compute, JobNeeds(gpus=0, threads=own.threads, memory=own.memory, time=own.time)
+    )
+
+
 def check_job_device(device: str) -> None:
     """Raise IncompleteError if a job was promised a GPU and finds none where it runs."""
     try:

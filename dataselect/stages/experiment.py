@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
-from dataselect.corpus.prepare import Corpus, Stream, Tokenizer, draw_shares
+from dataselect.corpus.kept_tokenizer import Tokenizer
+from dataselect.corpus.prepare import Corpus, Stream, draw_shares
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.formats.agreement_file import AgreementFile
 from dataselect.leaks.alarm import LeakAlarm

@@ -2,18 +2,15 @@
 
 A job has one training run, or several runs of one recipe that are trained together as one program.
 Candidates with identical runs share a job. Runs whose scores are in the store need no job.
-
-Where several runs of the pipeline share a store, each first does what no other one is doing. What
-another one is making is left for the end, and waited for then.
 """
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from dataselect.compute import Compute, Event, Job, Outcome, Resources
+from dataselect.compute import Event, Job, Outcome, Resources
 from dataselect.config.compute import JobNeeds
 from dataselect.cost import training_flops
 from dataselect.errors import IncompleteError, PassingError
@@ -30,12 +27,10 @@ from dataselect.scoring.evaluate import (
 )
 from dataselect.stages.engine import check_job_device, job_resources
 from dataselect.stages.experiment import Experiment
-from dataselect.stages.passing import is_passing, marked, may_pass, needs_room
+from dataselect.stages.job_runs import left_for_later, notes_told, run_twice, warnings_told
+from dataselect.stages.passing import is_passing, marked
 from dataselect.stages.work import Made, Planned, PlannedJob, Scored
 from dataselect.store import Store, content_key
-
-_LEFT = "left_for_later"
-"""Field of a job's progress where another process does its work now."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +66,22 @@ def make_and_score(
     several runs a failure of one is raised, as IncompleteError, after the others are done. What may
     pass when it is tried again is raised as PassingError.
     """
+    with warnings_told(progress):
+        return _make_and_score(progress, store, sources, evaluations, measurements, device, patient)
+
+
+def _make_and_score(
+    progress: Any,
+    store: Store,
+    sources: Mapping[str, ProxySource],
+    evaluations: Sequence[Evaluation],
+    measurements: Sequence[Measurement],
+    device: str,
+    patient: bool,
+) -> bool:
     check_job_device(device)
     store = store.told_to(lambda work, holder: progress({"waits_for": holder}))
-    if not patient and (holder := _made_elsewhere(store, list(sources.values()))):
-        progress({"waits_for": holder, _LEFT: 1})
+    if left_for_later(progress, _made_elsewhere(store, list(sources.values())), patient):
         return False
     trained = {name: s for name, s in sources.items() if isinstance(s, TrainedHere)}
     if len(trained) > 1:
@@ -197,45 +204,15 @@ def run_jobs(
                 if scored is not None:
                     watch.tell(scored)
 
-    return _run_twice(experiment, jobs, members, show)
+    def settle(outcome: Outcome, meanwhile: Sequence[Mapping[str, Any]]) -> None:
+        group = members[outcome.job]
+        for run in group:
+            key = content_key(run.source.kind, run.source.spec)
+            noted = [each for each in meanwhile if "lost" in each and each.get("key") == key]
+            _note_lost_workers(store, run.source, outcome, len(group), noted)
 
-
-def _run_twice(
-    experiment: Experiment,
-    jobs: Sequence[Job],
-    members: Mapping[str, Sequence[Run]],
-    show: Callable[[Event], None],
-) -> dict[str, Outcome]:
-    """Outcomes by `Run.key`, those of a second attempt where the first failed by chance.
-
-    `members` are the runs of each job.
-    """
-    store, compute = experiment.store, experiment.runtime.compute
-    outcomes: dict[str, Outcome] = {}
-
-    def finish(some: Sequence[Job]) -> None:
-        before = len(store.ledger())
-        ended = _run_in_turn(compute, some, show)
-        meanwhile = store.ledger()[before:]
-        for outcome in ended:
-            outcomes[outcome.job] = outcome
-            group = members[outcome.job]
-            for run in group:
-                key = content_key(run.source.kind, run.source.spec)
-                noted = [each for each in meanwhile if "lost" in each and each.get("key") == key]
-                _note_lost_workers(store, run.source, outcome, len(group), noted)
-
-    if jobs:
-        finish(jobs)
-    again = [job for job in jobs if may_pass(outcomes[job.name])]
-    # What lacked memory runs alone, the others side by side.
-    alone = [job for job in again if needs_room(outcomes[job.name])]
-    for some in ([job for job in again if job not in alone], *([job] for job in alone)):
-        for job in some:
-            reason = str(outcomes[job.name].error)
-            show(Event(job.name, "retried", {"reason": reason}))
-        if some:
-            finish(some)
+    shown = notes_told(watch.note, show)
+    outcomes = run_twice(store, experiment.runtime.compute, jobs, shown, settle)
     return {run.key: outcomes[name] for name, group in members.items() for run in group}
 
 
@@ -327,29 +304,6 @@ def _processes(group: Sequence[Run]) -> int:
     return max(
         run.source.layout.processes if isinstance(run.source, TrainedHere) else 1 for run in group
     )
-
-
-def _run_in_turn(
-    compute: Compute, jobs: Sequence[Job], on_event: Callable[[Event], None]
-) -> list[Outcome]:
-    """Outcomes in the order of the jobs; those that other processes make are left for the end."""
-    waiting: set[str] = set()
-
-    def show(event: Event) -> None:
-        if event.kind == "started":
-            waiting.discard(event.job)
-        if _LEFT in event.fields:
-            waiting.add(event.job)
-        # A job that is left for the end stays on show, with the process that it waits for.
-        if event.kind != "done" or event.job not in waiting:
-            on_event(event)
-
-    outcomes = {outcome.job: outcome for outcome in compute.run(jobs, show)}
-    left = [job for job in jobs if outcomes[job.name].result is False]
-    if left:
-        patient = [replace(job, arguments={**job.arguments, "patient": True}) for job in left]
-        outcomes |= {outcome.job: outcome for outcome in compute.run(patient, on_event)}
-    return [outcomes[job.name] for job in jobs]
 
 
 def _groups(runs: Sequence[Run], experiment: Experiment) -> list[list[Run]]:

@@ -96,3 +96,16 @@ def _trained_before(plan: Plan, stage: StageName) -> int:
     earlier = [each for name, each in stages(plan).items() if name.number < stage.number]
     same = [each.seeds for each in earlier if each.proxy == chosen.proxy and each.train is None]
     return max(same, default=0)
+
+
+def planned_vocabulary(plan: Plan) -> int:
+    """Entries of the plan's tokenizer: those that it is to have where it is trained here."""
+    assert plan.tokenizer is not None, "called only if the plan names a tokenizer"
+    if plan.tokenizer.train is not None:
+        return plan.tokenizer.train.vocab_size
+    from dataselect.corpus.tokenizer import load_tokenizer
+
+    assert plan.tokenizer.path is not None, "the plan guarantees a path or training"
+    local = plan.base / plan.tokenizer.path
+    path = str(local) if local.is_dir() else plan.tokenizer.path
+    return len(load_tokenizer(path, plan.tokenizer.revision))

@@ -31,6 +31,7 @@ from dataselect.scoring.evaluate import Evaluation
 from dataselect.scoring.gather import gather
 from dataselect.scoring.token_spans import Aligner, RewrittenTextError
 from dataselect.stages.experiment import Experiment
+from dataselect.stages.preparation_jobs import preparation_jobs
 from dataselect.stages.proxy_origins import (
     StageName,
     check_one_tokenizer,
@@ -111,16 +112,25 @@ def prepare(manifest: Manifest, plan: Plan, runtime: Runtime) -> Experiment:
 def gather_inputs(manifest: Manifest, plan: Plan, runtime: Runtime) -> Experiment:
     """An experiment with the plan's benchmarks and traces only; nothing that training needs."""
     runtime.watch.step("Benchmarks and reasoning traces")
-    evaluations = gather(plan, runtime.store, runtime.here, runtime.watch.note)
+    jobs = preparation_jobs(plan, runtime)
+    evaluations = gather(
+        plan,
+        runtime.store,
+        runtime.here,
+        runtime.watch.note,
+        weigh=None if jobs is None else jobs.weigh,
+    )
     return Experiment(manifest, plan, runtime, evaluations)
 
 
 def with_streams(experiment: Experiment) -> Experiment:
     """The experiment with tokenizer, recipes, token streams and the leaks in their text."""
     manifest, plan, runtime = experiment.manifest, experiment.plan, experiment.runtime
-    store, watch = runtime.store, runtime.watch
+    store, watch, jobs = runtime.store, runtime.watch, preparation_jobs(plan, runtime)
     watch.step("Corpus")
-    corpus = read_corpus(manifest, plan, store, watch.progress)
+    corpus = read_corpus(
+        manifest, plan, store, watch.progress, train=None if jobs is None else jobs.train
+    )
     check_letters(plan, experiment.evaluations.values(), corpus.tokenizer.folder)
     recipes = make_recipes(plan, corpus.tokenizer.vocab_size, runtime.device)
     budgets = text_budgets(manifest, plan, recipes)
@@ -133,13 +143,21 @@ def with_streams(experiment: Experiment) -> Experiment:
         store,
         watch.progress,
         observers=alarm.observers(search, store, corpus.fingerprints, plan.seed),
+        tokenise=None if jobs is None else jobs.tokenising(search),
     )
     for line in corpus_notes(corpus):
         watch.note(line)
     leaks = None
     if search is not None:
         leaks = alarm.scan_candidates(
-            search, manifest, plan.seed, corpus, budgets, store, watch.progress
+            search,
+            manifest,
+            plan.seed,
+            corpus,
+            budgets,
+            store,
+            watch.progress,
+            None if jobs is None else jobs.scanning(search),
         )
         leaks = replace(leaks, notes=tuple(alarm.not_searched_for(plan)))
         for line in (*leaks.notes, *alarm.warnings(leaks)):

@@ -8,6 +8,7 @@ uses them.
 
 import errno
 import json
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,8 +17,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dataselect._version import __version__
-from dataselect.errors import IncompleteError
-from dataselect.store.files import sha256_of, sync
+from dataselect.errors import IncompleteError, PassingError
+from dataselect.store.files import sha256_of, sync, writing
 from dataselect.store.keys import content_key
 
 RECORD = "artifact.json"
@@ -71,19 +72,16 @@ class Artifact:
     def file(self, name: str) -> Path:
         """The path of one file; its SHA-256 is checked on first use in this process.
 
-        Raises KeyError when the artifact has no such file, and IncompleteError when it is damaged;
-        the artifact is then moved aside, so that the same command computes it again.
+        Raises KeyError when the artifact has no such file, and PassingError when it is damaged; the
+        artifact is then moved aside, so that the next attempt, or the same command, computes it
+        again.
         """
         entry = self.files[name]
         folder = self.place if entry.bytes <= SMALL_BYTES else self.path
         path = folder / name
         problem = _damage(path, entry, whole=True)
         if problem:
-            aside = set_aside(folder, self.kind, self.key)
-            raise IncompleteError(
-                f"{path} {problem}; the damaged {self.kind} was moved to {aside}, "
-                "run the same command again to compute it again"
-            )
+            raise PassingError(_moved(folder, path, problem, self.kind, self.key))
         return path
 
     def verified(self) -> Path:
@@ -96,6 +94,34 @@ class Artifact:
     def json(self, name: str) -> Any:
         """The parsed content of a JSON file, checked as in `file`."""
         return json.loads(self.file(name).read_bytes())
+
+
+def published_file(path: Path) -> Path:
+    """A file of an artifact that is known by its path alone, checked as by `Artifact.file`.
+
+    Raises IncompleteError when it is damaged. A file outside of artifacts is returned as it is.
+    """
+    folder = path.parent
+    try:
+        record = json.loads((folder / RECORD).read_bytes())
+        kind, key, entry = record["kind"], record["key"], record["files"][path.name]
+        recorded = FileRecord(str(entry["sha256"]), int(entry["bytes"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return path
+    problem = _damage(path, recorded, whole=True)
+    if problem:
+        # Not passing: whoever knows the path alone cannot compute it again.
+        raise IncompleteError(_moved(folder, path, problem, kind, key))
+    return path
+
+
+def _moved(folder: Path, path: Path, problem: str, kind: str, key: str) -> str:
+    """Set the artifact in `folder` aside, which has this damaged file; a line that says so."""
+    aside = set_aside(folder, kind, key)
+    return (
+        f"{path} {problem}; the damaged {kind} was moved to {aside}, "
+        "run the same command again to compute it again"
+    )
 
 
 def seal(folder: Path, kind: str, key: str, spec: Mapping[str, Any]) -> None:
@@ -139,6 +165,8 @@ def read(path: Path, kind: str, key: str, elsewhere: Elsewhere | None = None) ->
             return f"{RECORD} belongs to another key"
     except (FileNotFoundError, NotADirectoryError):
         return f"{RECORD} is missing"
+    except IsADirectoryError:
+        return f"{RECORD} is a folder"
     except (ValueError, KeyError, TypeError, AttributeError):
         return f"{RECORD} cannot be read"
     for name, entry in files.items():
@@ -153,7 +181,8 @@ def read(path: Path, kind: str, key: str, elsewhere: Elsewhere | None = None) ->
 
 def reveal(folder: Path, path: Path) -> None:
     """Make a folder, which is on disk, the artifact at `path`, unless there is one already."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path.parent, "remove what is there, or choose another folder with --store"):
+        path.parent.mkdir(parents=True, exist_ok=True)
     try:
         folder.rename(path)
     except OSError as error:
@@ -170,11 +199,19 @@ def _damage(path: Path, record: FileRecord, whole: bool) -> str | None:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return "is missing"
+    if stat.S_ISDIR(status.st_mode):
+        return "is a folder"
     if status.st_size != record.bytes:
         return f"has {status.st_size} bytes instead of {record.bytes}"
     state = (path, record.sha256, status.st_size, status.st_mtime_ns)
     if whole and state not in _checked:
-        if sha256_of(path) != record.sha256:
+        try:
+            digest = sha256_of(path)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return "cannot be read from the disk"
+        if digest != record.sha256:
             return "does not agree with its SHA-256"
         _checked.add(state)
     return None
@@ -183,7 +220,8 @@ def _damage(path: Path, record: FileRecord, whole: bool) -> str | None:
 def set_aside(path: Path, kind: str, key: str) -> Path:
     """Move a damaged artifact to the folder `damaged`, for inspection; its new path."""
     folder = path.parents[2] / "damaged"
-    folder.mkdir(exist_ok=True)
+    with writing(folder, "remove what is there"):
+        folder.mkdir(exist_ok=True)
     number = 1
     while (aside := folder / f"{kind}-{key}.{number}").exists():
         number += 1

@@ -32,8 +32,10 @@ from pathlib import Path
 from typing import Any
 
 from dataselect.errors import InputError
+from dataselect.store.files import needs_room
 from dataselect.store.owner import Lease, Owner, Sign, Watcher, enter, last_sign, leave
 from dataselect.store.process import Process
+from dataselect.store.sealed import set_aside
 
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 _ABSENT = (errno.ENOENT, errno.ESTALE)
@@ -301,9 +303,10 @@ def owner_of(token: str) -> str:
 
 @contextmanager
 def writable(root: Path) -> Iterator[None]:
-    """Raise InputError where the store cannot be written."""
+    """Raise InputError where the store cannot be written; PassingError where its disk is full."""
     try:
-        yield
+        with needs_room(root):
+            yield
     except OSError as error:
         raise InputError(
             root,
@@ -333,6 +336,9 @@ def _holder(slot: Path, owners: Path) -> Holder | None:
         token = tokens[0]
         with (slot / token).open("rb") as file:
             text, claimed_ns = file.read(), os.fstat(file.fileno()).st_mtime_ns
+    except IsADirectoryError:
+        set_aside(slot / token, "is a folder", "nobody has the key", owners.parent / "damaged")
+        return None
     except OSError as error:
         if error.errno in _ABSENT:
             return None

@@ -9,10 +9,10 @@ time, so a rewritten file is always hashed again.
 A hash is cached only if the file had not changed for `SETTLED_SECONDS` before it was read: clocks
 are coarse, and a change within the same tick could not be noticed later.
 
-Not covered: bit rot without a write. A cache that cannot be written or read only costs time.
+Lines of the cache have checksums; one that is spoilt, or a cache that cannot be written or read,
+only costs time. Not covered: bit rot of the user's files without a write.
 """
 
-import json
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -20,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from dataselect.store.files import sha256_of
+from dataselect.store.sealed import sealed_line, whole_lines
 
 SETTLED_SECONDS = 3.0
 """Time that a file must be unchanged before it is read; some file systems have ticks of 2 s."""
@@ -56,9 +57,8 @@ def _read(memo: Path) -> _Known:
     """The last record of each path; incomplete and invalid lines are left out."""
     known: dict[str, tuple[_State, str]] = {}
     with suppress(OSError):
-        for line in memo.read_bytes().splitlines():
+        for _, record in whole_lines(memo.read_bytes(), lambda *_: None):
             with suppress(ValueError, TypeError, KeyError):
-                record = json.loads(line)
                 device, inode, size, modified, changed = record["state"]
                 state = (device, inode, size, modified, changed)
                 known[str(record["path"])] = state, str(record["sha256"])
@@ -68,11 +68,11 @@ def _read(memo: Path) -> _Known:
 def _append(memo: Path, records: Iterable[Mapping[str, object]]) -> None:
     # Surrogates of a path that is not UTF-8 stay escaped. The line end in front ends a line that a
     # crash left incomplete.
-    text = "".join("\n" + json.dumps(record) for record in records) + "\n"
+    text = b"".join(b"\n" + sealed_line(record) for record in records)
     with suppress(OSError):
         memo.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(memo, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
-            os.write(descriptor, text.encode())
+            os.write(descriptor, text)
         finally:
             os.close(descriptor)

@@ -2,21 +2,23 @@
 
 A line is written with one system call under a lock and fsynced, so lines of several processes do
 not mix. Where the file system has no locks, each process appends to a file of its own beside it. A
-crash can only leave the last line incomplete; the next append starts a new line, and reading skips
-incomplete ones. The ledger is outside the artifacts because failed work costs too.
+crash can only leave the last line incomplete; the next append starts a new line. Each line has its
+checksum, and reading leaves out those that are not as they were written. The ledger is outside the
+artifacts because failed work costs too.
 
 Not covered: sums over the records, which belong to `dataselect.cost`.
 """
 
 import errno
 import fcntl
-import json
 import logging
 import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from dataselect.store.sealed import sealed_line, whole_lines
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 """Errors of a file system that has no locks."""
@@ -26,7 +28,7 @@ logger = logging.getLogger("dataselect")
 
 def append(path: Path, record: Mapping[str, Any]) -> None:
     """Append one record (JSON types, no NaN); it is on disk when this returns."""
-    line = json.dumps(dict(record), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    line = sealed_line(record, ascii_only=False)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
         try:
@@ -42,7 +44,7 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
             line = b"\n" + line
         written = os.write(descriptor, line)
         if written != len(line):
-            raise OSError(f"{path}: the disk took {written} of {len(line)} bytes")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -57,16 +59,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
-    records = []
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError:
-            record = None
-        if isinstance(record, dict):
-            records.append(record)
-        else:
-            logger.warning("%s:%d: an incomplete line is left out of the cost", path, number)
-    return records
+    def spoilt(number: int, problem: str) -> None:
+        logger.warning("%s:%d: a line %s; it is left out of the cost", path, number, problem)
+
+    return [record for _, record in whole_lines(path.read_bytes(), spoilt)]

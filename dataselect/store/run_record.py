@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dataselect.store.files import write_atomic
 from dataselect.store.ledger import NO_LOCKS
 from dataselect.store.owner import Lease, Owner, enter, last_sign, leave
+from dataselect.store.sealed import sealed, sealed_line, unsealed, whole_lines, write_own
 from dataselect.wording import slug
 
 STATUS, EVENTS, METRICS, POINTER = "status.json", "events.jsonl", "metrics.jsonl", ".run"
@@ -58,7 +58,7 @@ class RunRecord:
             self._open()
             if report is not None:
                 where = os.path.relpath(self.folder, report.resolve())
-                write_atomic(report / POINTER, json.dumps({"record": where}).encode())
+                write_own(report / POINTER, {"record": where})
 
     @property
     def id(self) -> str:
@@ -77,10 +77,11 @@ class RunRecord:
                 self._owner = enter(self._owners, Lease())
             owner = self._owner
             facts = {"process": owner.process.record(), "owner": owner.token}
-            text = json.dumps({**document, **facts}, ensure_ascii=False, allow_nan=False)
+            content = {**document, **facts}
             if durable:
-                write_atomic(self.folder / STATUS, text.encode())
+                write_own(self.folder / STATUS, content)
                 return
+            text = json.dumps(sealed(content), ensure_ascii=False, allow_nan=False)
             temporary = self.folder / f".tmp-{secrets.token_hex(4)}"
             temporary.write_text(text, encoding="utf-8")
             temporary.replace(self.folder / STATUS)
@@ -88,7 +89,7 @@ class RunRecord:
     def append(self, event: Mapping[str, Any], file: str = EVENTS) -> None:
         """Add a line to the events, or to another file."""
         with self._harmless():
-            line = json.dumps(event, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+            line = sealed_line(event, ascii_only=False)
             path = self.folder / file
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
             try:
@@ -166,15 +167,12 @@ class KnownRun:
         return read_run(self.folder) or self
 
     def events(self) -> list[dict[str, Any]]:
-        """What happened in all calls, oldest first; incomplete lines are left out."""
-        found = []
-        with suppress(OSError):
-            for line in (self.folder / EVENTS).read_bytes().split(b"\n"):
-                with suppress(ValueError):
-                    event = json.loads(line)
-                    if isinstance(event, dict):
-                        found.append(event)
-        return found
+        """What happened in all calls, oldest first; incomplete and spoilt lines are left out."""
+        try:
+            lines = whole_lines((self.folder / EVENTS).read_bytes(), lambda *_: None)
+            return [event for _, event in lines]
+        except OSError:
+            return []
 
 
 def runs(root: Path) -> list[KnownRun]:
@@ -249,8 +247,8 @@ def vital(
 
 
 def _document(path: Path) -> dict[str, Any] | None:
+    # Reading moves nothing: whoever looks may not write here. The next state replaces a spoilt one.
     try:
-        found = json.loads(path.read_bytes())
+        return unsealed(json.loads(path.read_bytes()))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None

@@ -40,11 +40,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from dataselect.errors import IncompleteError
+from dataselect.errors import DataselectError, IncompleteError, PassingError
 from dataselect.store import ledger
 from dataselect.store.artifact import Artifact, read, reveal, seal, set_aside, utc_now
 from dataselect.store.claims import Claim, Claims, Request, Work, writable
-from dataselect.store.files import sync_tree
+from dataselect.store.files import needs_room, sync_tree
 from dataselect.store.keys import content_key
 from dataselect.store.known_hashes import known_hashes
 from dataselect.store.owner import Lease, enter, leave
@@ -115,6 +115,11 @@ class Store:
     def told_to(self, on_wait: OnWait) -> "Store":
         """The same store, with another one that is told while a key is waited for."""
         return Store(self.root, on_wait, self._lease, self.sharing)
+
+    @property
+    def damaged(self) -> Path:
+        """The folder for what is not as it was written; made when it is needed."""
+        return self.root / "damaged"
 
     @property
     def _claims(self) -> Claims:
@@ -227,14 +232,27 @@ class Store:
         spec: Mapping[str, Any],
         build: Callable[[Path], object],
         work: Work | None = None,
+        *,
+        whole: bool = False,
     ) -> Artifact:
-        """As `get_or_claim`, where `build` fills the folder that is published."""
+        """As `get_or_claim`, where `build` fills the folder that is published.
+
+        `whole`: all files are checked now, also large ones, and a damaged artifact is built again.
+        """
 
         def make(_: Claim) -> None:
             with self.publish(kind, spec) as folder:
                 build(folder)
 
-        return self.get_or_claim(kind, spec, make, work)
+        artifact = self.get_or_claim(kind, spec, make, work)
+        if whole:
+            try:
+                artifact.verified()
+            except PassingError as error:
+                logger.warning("%s", error)
+                artifact = self.get_or_claim(kind, spec, make, work)
+                artifact.verified()
+        return artifact
 
     @contextmanager
     def publish(self, kind: str, spec: Mapping[str, Any]) -> Iterator[Path]:
@@ -252,17 +270,18 @@ class Store:
             folder = self.root / "tmp" / f"{name}-{owner.token}-{next(_numbers)}"
             folder.mkdir(parents=True)
         try:
-            yield folder
-            seal(folder, kind, key, spec)
-            sync_tree(folder)
-            _require(claim, name)
-            # What another host put into the object store meanwhile stays: all have the same.
-            if self._find_here(kind, key) is None and (
-                self.sharing is None or self.sharing.fetch(kind, key) is None
-            ):
-                if self.sharing is not None:
-                    self.sharing.will_publish(kind, key)
-                reveal(folder, self._path(name))
+            with needs_room(self.root):
+                yield folder
+                seal(folder, kind, key, spec)
+                sync_tree(folder)
+                _require(claim, name)
+                # What another host put into the object store meanwhile stays: all have the same.
+                if self._find_here(kind, key) is None and (
+                    self.sharing is None or self.sharing.fetch(kind, key) is None
+                ):
+                    if self.sharing is not None:
+                        self.sharing.will_publish(kind, key)
+                    reveal(folder, self._path(name))
         except OSError as error:
             # Whoever takes over removes the folder, and then nothing here can be written or moved.
             if error.errno == errno.ENOENT and not folder.exists():
@@ -284,16 +303,25 @@ class Store:
         name = _name(kind, spec)
         claim = self._claim_here(name)
         _require(claim, name)
-        return self._workspaces.open(name, None if claim is None else claim.workspace)
+        with writable(self.root):
+            return self._workspaces.open(name, None if claim is None else claim.workspace)
 
     def note(self, kind: str, spec: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         """Append to the ledger the resources spent on this spec, whether it succeeded or not.
 
         `facts`: name, status ("done" or "failed"), wall_seconds, cpu_seconds, flops, attempts.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
         head = {"time": utc_now(), "kind": kind, "key": content_key(kind, spec)}
-        ledger.append(self.root / "ledger.jsonl", {**head, **facts})
+        path = self.root / "ledger.jsonl"
+        try:
+            with writable(path):
+                self.root.mkdir(parents=True, exist_ok=True)
+                ledger.append(path, {**head, **facts})
+        except DataselectError as error:
+            if facts.get("status") != "failed":
+                raise
+            # Why the work failed must be told, and may be the same full disk.
+            logger.warning("%s, so a failed attempt is left out of the cost", error)
 
     def ledger(self) -> list[dict[str, Any]]:
         """Every record that `note` wrote, oldest first, without incomplete lines."""

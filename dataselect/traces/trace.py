@@ -6,8 +6,8 @@ probability, so they are stored as runs: (number of letters, probability), null 
 
 The file is JSON Lines, gzipped if its name ends in `.gz`: a header, then one trace a line. The
 same traces always give the same bytes. Traces outlive the models that made them, so the header
-records model, prompt and command, which items have no trace and why, and the hash of the traces,
-which is checked on reading. The file is not a pickle and contains no code.
+records model, prompt and command, which items have no trace and why, the hash of the traces and one
+of itself; both are checked on reading. The file is not a pickle and contains no code.
 """
 
 import gzip
@@ -25,7 +25,9 @@ from dataselect.benchmarks.items import Exclusion
 from dataselect.benchmarks.jsonl import read_records
 from dataselect.benchmarks.marks import Spans, parse_marks
 from dataselect.errors import InputError
+from dataselect.formats.jsonfile import refuse_changes
 from dataselect.store.files import write_atomic
+from dataselect.store.sealed import sealed
 
 SCHEMA = 1
 NO_TRACE = "it has no trace"
@@ -159,7 +161,7 @@ def write_traces(
     if left_out := {each.item: each.reason for each in exclusions}:
         first["exclusions"] = left_out
     ordered = [by_item[item] for item in sorted(by_item)]
-    lines = [_line(first), *(_line(_record(trace)) for trace in ordered)]
+    lines = [_line(sealed(first)), *(_line(_record(trace)) for trace in ordered)]
     data = ("\n".join(lines) + "\n").encode()
     write_atomic(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
@@ -177,6 +179,7 @@ def read_traces(path: Path) -> TraceSet:
         raise InputError(path, "the trace file is empty", "record the traces again")
     (_, first), *rest = records
     header, exclusions = _header(path, first)
+    refuse_changes(first, f"{path}:1")
     traces: dict[str, Trace] = {}
     for number, record in rest:
         trace = _trace(f"{path}:{number}", record)
@@ -193,7 +196,7 @@ def read_traces(path: Path) -> TraceSet:
         raise InputError(
             path,
             "its traces were changed after they were recorded (their hash is not the header's)",
-            "get the file again; to keep the change, remove 'hash' from the first line",
+            "get the file again; to keep the change, remove 'hash' and 'sha256' in its first line",
         )
     return found
 

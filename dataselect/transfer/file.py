@@ -6,7 +6,8 @@ refits that intervals need are in the file, so nothing is fitted again when it i
 
 Schema 2 added what a robust fit needs (sigmoids, knots, bounds, unknown settings), schema 3 the
 number of datasets and what is known of new ones and of later checkpoints. Files of schema 1 and 2
-are still read; the fields they lack have defaults that keep their meaning.
+are still read; the fields they lack have defaults that keep their meaning. Whoever edits a file
+removes its `sha256`, which is of the content as it was written.
 """
 
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from dataselect.errors import InputError
-from dataselect.formats.jsonfile import parse_json, read_json
+from dataselect.formats.jsonfile import parse_json, read_json, sealed_json
 from dataselect.transfer.function import TransferFunction
 
 _FIX = "fit the function again, or fix that field"
@@ -33,9 +34,9 @@ class _File(BaseModel):
 
 
 def to_json(functions: Iterable[TransferFunction]) -> str:
-    """Text of a transfer file: {"schema": 3, "functions": [...]}; deterministic."""
+    """Text of a transfer file: {"schema": 3, "functions": [...], "sha256": ...}; deterministic."""
     file = _File(version=3, functions=list(functions))
-    return file.model_dump_json(by_alias=True, indent=2) + "\n"
+    return sealed_json(file.model_dump_json(by_alias=True), indent=2)
 
 
 def from_json(text: str | bytes, where: str | Path) -> dict[str, TransferFunction]:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from dataselect.errors import InputError
-from dataselect.formats.jsonfile import parse_json, read_json
+from dataselect.formats.jsonfile import parse_json, read_json, sealed_json
 from dataselect.transfer.prior import Prior
 
 PUBLIC = "public"
@@ -29,8 +29,8 @@ class _File(BaseModel):
 
 
 def prior_json(prior: Prior) -> str:
-    """Text of a prior's file: {"schema": 1, "prior": {...}}; deterministic."""
-    return _File(version=1, prior=prior).model_dump_json(by_alias=True, indent=2) + "\n"
+    """Text of a prior's file: {"schema": 1, "prior": {...}, "sha256": ...}; deterministic."""
+    return sealed_json(_File(version=1, prior=prior).model_dump_json(by_alias=True), indent=2)
 
 
 def read_prior(path: Path | str) -> Prior:

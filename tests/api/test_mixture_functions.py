@@ -34,7 +34,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ratios, metrics = swarm_tables()
     given = list(written(folder, ratios=ratios, metrics=metrics))
     arguments = ("--ratios", given[0], "--metrics", given[1], "--lower-is-better")
-    command("mix", "fit", *arguments, "--json", folder / "model.json")
+    command("mix", "fit", *arguments, "--out", folder / "model.json")
     return folder / "model.json"
 
 
@@ -83,7 +83,7 @@ def test_predictions_and_the_command_give_the_same_file(
     at = swarm_tables()[0].head(4)
     (path,) = written(tmp_path, at=at)
     out = tmp_path / "out.csv"
-    command("mix", "predict", "--model", model, "--at", path, "--out", out, "--confidence", 0.8)
+    command("mix", "predict", "--with", model, "--at", path, "--out", out, "--confidence", 0.8)
     found = ds.predict_mixtures(model, at, confidence=0.8)
     assert found.to_csv() == out.read_text()
     assert list(found.table.columns) == list(pd.read_csv(out).columns[1:])
@@ -112,7 +112,7 @@ def test_a_proposal_and_the_command_give_the_same_documents_and_files(
     limits = tmp_path / "limits.yaml"
     limits.write_text(json.dumps(LIMITS))
     theirs = tmp_path / "theirs"
-    arguments = ("--model", model, "--constraints", limits, "--pareto", 2, "--seed", 1)
+    arguments = ("--with", model, "--constraints", limits, "--pareto", 2, "--seed", 1)
     command("mix", "propose", *arguments, "--out", theirs, "--json", tmp_path / "all.json")
     shown = json.loads((tmp_path / "all.json").read_text())
     by = shown["command"]
@@ -193,7 +193,34 @@ def test_errors_name_the_frame_the_mapping_or_the_argument(
         (lambda: ds.propose_mixture(fitted, constraints=5), "constraints: int does not fit"),  # type: ignore[arg-type]
         (lambda: ds.propose_mixture(fitted, pareto=-1), "--pareto: -1 is below 0"),
         (lambda: ds.propose_mixture(fitted).write(tmp_path / "a-file" / "x"), "cannot be made"),
-        (lambda: fitted.save(tmp_path / "no" / "model.json"), "cannot be written.*--json"),
+        (lambda: fitted.save(tmp_path / "no" / "model.json"), "cannot be written.*--out"),
     ):
         with pytest.raises(InputError, match=problem):
             call()
+
+
+def test_a_swarm_is_frames_and_a_folder_that_fit_reads(tmp_path: Path) -> None:
+    manifest = tmp_path / "mine.yaml"
+    manifest.write_text(
+        "target: {size: 1B, tokens: 10B}\n"
+        "candidates: [{id: web, path: org/web}, {id: code, path: org/code}]\n"
+    )
+    limits = {"sources": {"web": {"tokens": "90B"}, "code": {"tokens": "10B"}}}
+    made = ds.design_swarm(manifest, runs=9, constraints=limits, tokens="1B", export="megatron")
+    assert made.verdict == (
+        "9 runs of 1B tokens to train on mixtures of 2 sources: 2 of the prior, 7 around it."
+    )
+    assert made.ratios.loc["run-001"].to_dict() == {"web": 0.9, "code": 0.1}
+    assert made.ratios.sum(axis=1).tolist() == pytest.approx([1] * 9)
+    assert made.epochs is not None
+    assert made.epochs.loc["run-001", "code"] == pytest.approx(0.01)
+    assert made.runs["role"].tolist() == ["prior"] * 2 + ["designed"] * 7
+    assert made.record.command.startswith("dataselect.design_swarm(")
+    assert "run-009" in made._repr_html_()
+    made.write(tmp_path / "swarm")
+    metrics = pd.DataFrame({"loss": 3 - made.ratios["code"] ** 0.5})
+    halves = [metrics.iloc[:4], metrics.iloc[4:]]
+    found = ds.fit_mixture(tmp_path / "swarm", halves, lower_is_better=True)
+    assert found.model.swarm.runs == tuple(made.ratios.index)
+    with pytest.raises(InputError, match=r"--tokens: 'much' is not a number"):
+        ds.design_swarm(manifest, tokens="much")

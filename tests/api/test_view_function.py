@@ -107,12 +107,12 @@ def test_the_tokens_are_the_letters_of_the_trace(made: Path) -> None:
 
 
 def test_items_come_by_falling_spread_and_as_many_as_asked_for(made: Path) -> None:
-    every = ds.view(made / "out", benchmark="odd").items
+    every = ds.view(made / "out", benchmarks="odd").items
     spreads = every[["a", "b", "c"]].std(axis=1, ddof=0)
     assert every["spread"].tolist() == pytest.approx(sorted(spreads, reverse=True))
-    two = ds.view(made / "out", benchmark="odd", items=2).items
+    two = ds.view(made / "out", benchmarks="odd", items=2).items
     assert two["item"].tolist() == every["item"].tolist()[:2]
-    pair = ds.view(made / "out", benchmark="odd", candidates=["a", "c"], items=3).items
+    pair = ds.view(made / "out", benchmarks="odd", candidates=["a", "c"], items=3).items
     distance = (every["a"] - every["c"]).abs()
     wanted = every.assign(distance=distance).sort_values("distance", ascending=False)
     assert pair["item"].tolist() == wanted["item"].tolist()[:3]
@@ -120,7 +120,7 @@ def test_items_come_by_falling_spread_and_as_many_as_asked_for(made: Path) -> No
 
 
 def test_the_effect_of_leaving_an_item_out_is_that_of_leaving_it_out(made: Path) -> None:
-    shown = ds.view(made / "out", benchmark="odd", candidates=["b", "a"])
+    shown = ds.view(made / "out", benchmarks="odd", candidates=["b", "a"])
     items = shown.items.set_index("item")
     difference = items["a"] - items["b"]
     assert items["difference"].tolist() == pytest.approx(difference.tolist())
@@ -191,7 +191,7 @@ def test_the_report_leads_to_the_pages_as_long_as_they_are_of_its_scores(run: Pa
         assert "items/odd.html" in (run / name).read_text()
         assert "items/small.html" in (run / name).read_text()
     (run / "items/mine.html").write_text("<p>a page of the user's own</p>")
-    assert invoke(run, "--benchmark", "odd", "--device", "cpu").exit_code == 0
+    assert invoke(run, "--benchmarks", "odd", "--device", "cpu").exit_code == 0
     assert {path.name for path in (run / "items").iterdir()} == {"odd.html", "mine.html"}
     assert "mine.html" not in (run / "report.html").read_text()
     assert "items/small.html" not in (run / "report.html").read_text()
@@ -222,11 +222,11 @@ def test_leaked_items_are_marked(run: Path) -> None:
     content = json.loads((run / "report.json").read_bytes())
     leak = {"items": {"items": 1, "ids": ["plain"], "first": ["plain"]}}
     content["leaks"] = {"candidates": {"b": {"odd": leak}}}
-    shown = ds.view(run, item="plain", benchmark="odd")
+    shown = ds.view(run, item="plain", benchmarks="odd")
     (item,) = shown.benchmarks[0].items
     assert item.leaked == ()
     (run / "report.json").write_text(json.dumps(content))
-    (item,) = ds.view(run, item="plain", benchmark="odd").benchmarks[0].items
+    (item,) = ds.view(run, item="plain", benchmarks="odd").benchmarks[0].items
     assert item.leaked == ("b",)
 
 
@@ -264,7 +264,7 @@ def test_a_checkpoint_that_does_not_give_its_score_again_is_told(
         return {name: replace(each, nll=each.nll + 0.01) for name, each in found.items()}
 
     monkeypatch.setattr(TokenReader, "_measure", shifted)
-    shown = ds.view(run, item="plain", benchmark="odd", candidates="a")
+    shown = ds.view(run, item="plain", benchmarks="odd", candidates="a")
     (note,) = shown.notes
     assert re.search(r"a \(a\) is not what was scored: its tokens give item plain \d", note)
 
@@ -273,7 +273,7 @@ def test_a_checkpoint_that_does_not_give_its_score_again_is_told(
     ("arguments", "message"),
     [
         (["--item", "plainly"], "--item: there is no item 'plainly'; did you mean 'plain'?"),
-        (["--benchmark", "even"], "--benchmark: there is no 'even'"),
+        (["--benchmarks", "even"], "--benchmarks: there is no 'even'"),
         (["--candidates", "a,d"], "--candidates: there is no 'd'"),
         (["--stage", "2"], "--stage: the run has no scores of stage 2; give 1"),
         (["--store", "elsewhere"], "there is no store here; name the run's store with --store"),

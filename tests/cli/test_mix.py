@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table(folder / "ratios.csv", SOURCES, weights)
     table(folder / "metrics.csv", ("qa_loss", "code_loss"), losses(weights) + noise)
     given = ("--ratios", folder / "ratios.csv", "--metrics", folder / "metrics.csv")
-    result = mix("fit", *given, "--lower-is-better", "--json", folder / "model.json")
+    result = mix("fit", *given, "--lower-is-better", "--out", folder / "model.json")
     assert result.exit_code == 0, result.output
     (folder / "fit.txt").write_text(result.stdout)
     return folder
@@ -69,7 +69,7 @@ def test_predictions_have_a_column_and_ends_for_each_metric_and_the_objective(
 ) -> None:
     new = np.random.default_rng(1).dirichlet(np.ones(3), 50)
     at, out = table(tmp_path / "at.csv", SOURCES, new, "n"), tmp_path / "predictions.csv"
-    result = mix("predict", "--model", folder / "model.json", "--at", at, "--out", out)
+    result = mix("predict", "--with", folder / "model.json", "--at", at, "--out", out)
     assert result.exit_code == 0, result.output
     rows = list(csv.DictReader(out.open()))
     assert list(rows[0]) == [
@@ -96,7 +96,7 @@ def test_a_proposal_is_shown_with_what_stands_beside_it_and_written(
         "  wiki: {tokens: 20B}\n"
     )
     out = tmp_path / "made" / "here"
-    arguments = ("propose", "--model", folder / "model.json", "--constraints", limits)
+    arguments = ("propose", "--with", folder / "model.json", "--constraints", limits)
     result = mix(*arguments, "--out", out, "--pareto", 3)
     assert result.exit_code == 0, result.output
     text = " ".join(result.stdout.split())
@@ -134,10 +134,10 @@ def test_a_proposal_is_shown_with_what_stands_beside_it_and_written(
 def test_an_objective_changes_the_proposal(folder: Path, tmp_path: Path) -> None:
     weights = {}
     for name in ("qa_loss", "code_loss"):
-        options = ("--objective", name, "--lower-is-better", "--json", tmp_path / f"{name}.json")
+        options = ("--objective", name, "--lower-is-better", "--out", tmp_path / f"{name}.json")
         assert fit(folder, *options).exit_code == 0
         out = tmp_path / f"{name}.out.json"
-        assert mix("propose", "--model", tmp_path / f"{name}.json", "--json", out).exit_code == 0
+        assert mix("propose", "--with", tmp_path / f"{name}.json", "--json", out).exit_code == 0
         weights[name] = json.loads(out.read_text())["sources"]["[code]"]["weight"]
     assert weights["code_loss"] > weights["qa_loss"] + 0.2
 
@@ -149,7 +149,7 @@ def test_epochs_go_from_the_fit_to_predictions_and_the_proposal(
     rates = np.array([0.2, 3.0, 40.0])
     epochs = table(tmp_path / "epochs.csv", SOURCES, weights * rates)
     model = tmp_path / "model.json"
-    result = fit(folder, "--epochs", epochs, "--lower-is-better", "--json", model)
+    result = fit(folder, "--epochs", epochs, "--lower-is-better", "--out", model)
     assert result.exit_code == 0, result.output
     assert "repeated data law" in result.stdout
     assert "value of repeated text" in " ".join(result.stdout.split())
@@ -161,7 +161,7 @@ def test_epochs_go_from_the_fit_to_predictions_and_the_proposal(
     for times in (1, 10):
         read = table(tmp_path / f"{times}.csv", SOURCES, times * new * rates)
         out = tmp_path / f"predicted-{times}.csv"
-        told = mix("predict", "--model", model, "--at", at, "--out", out, "--epochs", read)
+        told = mix("predict", "--with", model, "--at", at, "--out", out, "--epochs", read)
         assert told.exit_code == 0, told.output
         found[times] = [float(row["objective"]) for row in csv.DictReader(out.open())]
     assert (np.array(found[10]) > np.array(found[1])).all()
@@ -173,7 +173,7 @@ def test_epochs_go_from_the_fit_to_predictions_and_the_proposal(
     for more in ("", "repetition: fitted\n"):
         limits.write_text(more + known)
         out = tmp_path / "proposal.json"
-        told = mix("propose", "--model", model, "--constraints", limits, "--json", out)
+        told = mix("propose", "--with", model, "--constraints", limits, "--json", out)
         assert told.exit_code == 0, told.output
         notes[more] = " ".join(json.loads(out.read_text())["notes"])
     assert "in the constraints would count that" in notes[""]
@@ -184,7 +184,7 @@ def test_files_that_name_runs_by_index_are_read_as_they_are(folder: Path, tmp_pa
     for name in ("ratios.csv", "metrics.csv"):
         text = (folder / name).read_text()
         (tmp_path / name).write_text("index" + text.removeprefix("run"))
-    result = fit(tmp_path, "--lower-is-better", "--json", tmp_path / "model.json")
+    result = fit(tmp_path, "--lower-is-better", "--out", tmp_path / "model.json")
     assert result.exit_code == 0, result.output
     first, second = (json.loads((each / "model.json").read_text()) for each in (folder, tmp_path))
     assert {k: first[k] for k in ("values", "weights")} == {
@@ -195,7 +195,7 @@ def test_files_that_name_runs_by_index_are_read_as_they_are(folder: Path, tmp_pa
 def test_a_mixture_with_an_unknown_source_is_skipped_and_counted(
     folder: Path, tmp_path: Path
 ) -> None:
-    model = ("--model", folder / "model.json")
+    model = ("--with", folder / "model.json")
     at, out = tmp_path / "at.csv", tmp_path / "out.csv"
     head = "run,web,[code],wiki,books\n"
     at.write_text(head + "m1,0.5,0.3,0.2,0\nm2,0.5,0.2,0.1,0.2\nm3,0.2,0.5,0.3,0\n")
@@ -220,7 +220,7 @@ def test_metrics_of_two_directions_are_refused_with_a_way_out(folder: Path, tmp_
 
 
 def test_bad_input_is_one_line_and_exit_code_2(folder: Path, tmp_path: Path) -> None:
-    model = ("--model", folder / "model.json")
+    model = ("--with", folder / "model.json")
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("run,web,books\nr1,0.5,0.5\n")
     caps = tmp_path / "caps.yaml"
@@ -233,7 +233,7 @@ def test_bad_input_is_one_line_and_exit_code_2(folder: Path, tmp_path: Path) -> 
         (fit(folder), "'qa_loss' is better when lower, by its name; give --lower-is-better"),
         (fit(folder, "--objective", "qa", "--lower-is-better"), "'qa' is no metric"),
         (mix("predict", *model, "--at", wrong, *out), "'books' is no source of the model"),
-        (mix("predict", "--model", wrong, "--at", wrong, *out), "Invalid JSON"),
+        (mix("predict", "--with", wrong, "--at", wrong, *out), "Invalid JSON"),
         (
             mix("predict", *model, "--at", wrong, *out, "--confidence", 90),
             "90 is not between 0 and 1",

@@ -245,7 +245,7 @@ def test_an_item_without_a_finite_answer_is_left_out_of_the_likelihoods_too(
 
 def test_weighing_by_a_model_that_gives_nan_is_refused_and_writes_nothing(world: World) -> None:
     world.broken("bad", LETTERS)
-    arguments = ["traces", "weigh", "letters.jsonl", "--benchmark", "letters.yaml", "--model"]
+    arguments = ["traces", "weigh", "letters.jsonl", "--benchmarks", "letters.yaml", "--model"]
     result = world.call(*arguments, "bad", "--out", "w.jsonl.gz")
     assert result.exit_code == 2, result.output
     assert "not finite numbers on 20 of 20 items" in result.output

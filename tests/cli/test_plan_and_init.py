@@ -44,6 +44,28 @@ def test_init_refuses_to_overwrite(tmp_path: Path) -> None:
     assert "is there already" in again.stderr
 
 
+def test_a_new_project_s_first_manifest_is_valid_as_it_is_written(tmp_path: Path) -> None:
+    made = CliRunner().invoke(app, ["init", str(tmp_path / "mine")])
+    assert made.exit_code == 0, made.output
+    assert [line.split()[0] for line in made.stdout.splitlines()[:4]] == [
+        f"{tmp_path}/mine/{part}/" for part in ("candidates", "stages", "data", "reports")
+    ]
+    assert "dataselect run candidates/example-local.yaml" in made.stdout
+    manifest = tmp_path / "mine/candidates/example-local.yaml"
+    checked = CliRunner().invoke(app, ["validate", str(manifest)])
+    assert checked.exit_code == 0, checked.output
+    assert checked.stdout.splitlines()[-1] == (
+        "short texts give enough tokens: our-crawl, textbooks"
+    ), "no source is repeated beyond max_repeats"
+    for text in (manifest.read_text(), (tmp_path / "mine/stages/first.yaml").read_text()):
+        assert "EDIT" in text
+    again = CliRunner().invoke(app, ["init", str(tmp_path / "other")])
+    assert again.exit_code == 0
+    for path in (tmp_path / "mine/data").rglob("*.*"):
+        same = tmp_path / "other" / path.relative_to(tmp_path / "mine")
+        assert same.read_bytes() == path.read_bytes(), "everybody starts from the same texts"
+
+
 def test_version() -> None:
     result = CliRunner().invoke(app, ["--version"])
     assert result.exit_code == 0

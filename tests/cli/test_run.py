@@ -1,6 +1,7 @@
 """The command as a user runs it: in a separate process, killed and restarted."""
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -59,17 +60,27 @@ def test_run_ranks_reports_and_is_reproduced_by_resolved_yaml(project: Any) -> N
         "resolved.yaml",
     }
     assert "solved" in first.stdout
+    assert first.stdout.splitlines()[-1] == (
+        "report: reports/candidates/report.html (README.md is the same as Markdown)"
+    )
 
     ledger = project.folder / ".dataselect" / "ledger.jsonl"
     spent = ledger.read_bytes()
     began = time.monotonic()
-    again = project.run("run", "reports/candidates/resolved.yaml", "--out", "again", "--ablate")
+    again = project.run(
+        "run", "reports/candidates/resolved.yaml", "--out", "again", "--ablate", "-q"
+    )
     seconds = time.monotonic() - began
     assert again.returncode == 0, again.stderr
     assert decided(project.report("again")) == decided(report)
     assert report["ablation"] is None
     assert project.report("again")["ablation"]["metrics"]["trace_nll"]["ranks"]["solved"] >= 1
     assert "Every metric's ranking" in again.stdout
+    assert "Stage 1: screen" in first.stdout
+    assert "Stage 1: screen" not in again.stdout, "--quiet leaves out the progress"
+    for_programs = project.run("run", "candidates.yaml", "--json")
+    assert json.loads(for_programs.stdout) == project.report()
+    assert "Stage 1: screen" in for_programs.stderr
     assert ledger.read_bytes() == spent, "something was computed again"
     assert seconds < 20, "generous: two busy cores; the figure is measured elsewhere"
 

@@ -30,7 +30,7 @@ def script(question: str) -> tuple[str, str]:
 
 def traces(bench: Any, benchmark: str, server: CompletionsServer) -> Any:
     """Traces of the first items in the project's folder, made as a user would."""
-    common = ["--benchmark", benchmark, "--folder", DATA, "--limit", ITEMS]
+    common = ["--benchmarks", benchmark, "--folder", DATA, "--limit", ITEMS]
     if benchmark in WEIGHED:
         file = next(DATA.glob(f"{benchmark}.test.jsonl"))
         arguments = ["weigh", file, "--model", "model", "--device", "cpu", *common]

@@ -33,7 +33,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[CompletionsServer]:
 
 
 def build(bench: Any, server: CompletionsServer, *options: object, model: str = "tiny") -> Any:
-    arguments = ["--benchmark", "sums.yaml", "--model", model, "--base-url", server.url, *options]
+    arguments = ["--benchmarks", "sums.yaml", "--model", model, "--base-url", server.url, *options]
     out = () if model == "tiny" else ("--out", MADE)
     return bench.invoke("traces", "build", *arguments, *out)
 
@@ -291,7 +291,7 @@ def test_weigh_takes_reasoning_by_item(bench: Any) -> None:
     texts = [f"Add {n}, — twice. The answer is {n}." for n in range(6)]
     rows = [{"id": f"s{n}", "reasoning": text} for n, text in enumerate(texts)]
     path = bench.write_rows("mine.jsonl", [*rows, {"id": "nobody", "reasoning": "So."}])
-    arguments = ["--model", bench.model(), "--benchmark", "sums.yaml", "--device", "cpu"]
+    arguments = ["--model", bench.model(), "--benchmarks", "sums.yaml", "--device", "cpu"]
     result = bench.invoke("traces", "weigh", path, *arguments)
     assert result.exit_code == 0, result.output
     assert result.stdout == "traces/sums.first.jsonl.gz: 6 traces of first\n"
@@ -304,7 +304,7 @@ def test_weigh_takes_reasoning_by_item(bench: Any) -> None:
 
 
 def test_weigh_takes_a_benchmark_s_own_rationales_and_a_trace_file(bench: Any) -> None:
-    arguments = ["--model", bench.model(), "--benchmark", "sums.yaml", "--device", "cpu"]
+    arguments = ["--model", bench.model(), "--benchmarks", "sums.yaml", "--device", "cpu"]
     for name, source in (("gold", "sums.jsonl"), ("other", bench.traces("other.jsonl.gz"))):
         out = f"{name}.jsonl"
         result = bench.invoke("traces", "weigh", source, *arguments, "--out", out, "--limit", 3)
@@ -328,7 +328,7 @@ def test_reasoning_of_no_use_is_one_line(
     bench: Any, rows: list[dict[str, object]], wanted: str
 ) -> None:
     path = bench.write_rows("mine.jsonl", rows)
-    arguments = ["--model", bench.model(), "--benchmark", "sums.yaml", "--device", "cpu"]
+    arguments = ["--model", bench.model(), "--benchmarks", "sums.yaml", "--device", "cpu"]
     assert wanted in error_of(bench.invoke("traces", "weigh", path, *arguments))
     assert not (bench.folder / "traces").exists()
 
@@ -340,7 +340,7 @@ def test_show_tells_lengths_correctness_and_exclusions(bench: Any) -> None:
     path = bench.traces("traces/sums.oracle.jsonl.gz", wrong=[1, 2], missing=[4])
     found = read_traces(path)
     write_traces(path, found.header, found.traces.values(), [Exclusion("s4", "it was refused")])
-    result = bench.invoke("traces", "show", "sums", "--benchmark", "sums.yaml")
+    result = bench.invoke("traces", "show", "sums", "--benchmarks", "sums.yaml")
     assert result.exit_code == 0, result.output
     said = flat(result.stdout)
     assert "5 for 6 items, 1 of them without" in said
@@ -360,7 +360,7 @@ def test_show_goes_without_the_questions(bench: Any) -> None:
 
 def test_show_an_item_shades_its_trace(bench: Any) -> None:
     bench.traces("traces/sums.oracle.jsonl.gz", wrong=[1])
-    result = bench.invoke("traces", "show", "sums", "--benchmark", "sums.yaml", "--item", "s1")
+    result = bench.invoke("traces", "show", "sums", "--benchmarks", "sums.yaml", "--item", "s1")
     assert result.exit_code == 0, result.output
     lines = [line.rstrip() for line in result.stdout.splitlines() if line.strip()]
     assert lines[:3] == ["s1", "What is 1 + 2?", "⟦First, 1 a⟧nd 2 are added. That makes 3."]
@@ -389,7 +389,7 @@ def test_a_name_that_means_no_file_or_several_lists_what_there_is(bench: Any) ->
 def test_what_is_exported_is_sound_and_names_its_items(bench: Any) -> None:
     source = bench.traces("traces/sums.oracle.jsonl.gz")
     out = bench.folder / "shared" / "sums.jsonl.gz"
-    options = ["--benchmark", "sums.yaml"]
+    options = ["--benchmarks", "sums.yaml"]
     result = bench.invoke("traces", "export", "sums", "--out", out, *options)
     assert result.exit_code == 0, result.output
     shared = read_traces(out)
@@ -436,17 +436,17 @@ def test_tampered_traces_are_refused(bench: Any, old: str, new: str, wanted: str
 
 def test_traces_of_other_items_do_not_fit(bench: Any) -> None:
     path = bench.traces("strangers.jsonl.gz", prefix="z")
-    result = bench.invoke("traces", "verify", path, "--benchmark", "sums.yaml")
+    result = bench.invoke("traces", "verify", path, "--benchmarks", "sums.yaml")
     assert "it has 1 problem;" in error_of(result)
     assert "6 of the traces (z0, z1, z2, …) are for no item of 'sums'" in result.stdout
 
 
 def test_other_questions_than_those_recorded_for_do_not_fit(bench: Any) -> None:
     bench.traces("traces/sums.oracle.jsonl.gz")
-    bench.invoke("traces", "export", "sums", "--out", "own.jsonl", "--benchmark", "sums.yaml")
+    bench.invoke("traces", "export", "sums", "--out", "own.jsonl", "--benchmarks", "sums.yaml")
     path = bench.folder / "sums.jsonl"
     path.write_text(path.read_text().replace("What is 1 + 2?", "What is 2 + 1?"))
-    result = bench.invoke("traces", "verify", "own.jsonl", "--benchmark", "sums.yaml")
+    result = bench.invoke("traces", "verify", "own.jsonl", "--benchmarks", "sums.yaml")
     assert result.exit_code == 2, result.output
     assert "They were made for the items of sums.jsonl" in result.stdout
 
@@ -455,7 +455,7 @@ def test_other_questions_than_those_recorded_for_do_not_fit(bench: Any) -> None:
 def test_a_benchmark_that_is_named_and_not_there_is_no_pass(bench: Any, command: str) -> None:
     path = bench.traces("traces/sums.oracle.jsonl.gz")
     more = ["--out", "shared.jsonl"] if command == "export" else []
-    result = bench.invoke("traces", command, path, "--benchmark", "sumz.yaml", *more)
+    result = bench.invoke("traces", command, path, "--benchmarks", "sumz.yaml", *more)
     assert "sumz.yaml" in error_of(result)
     assert not (bench.folder / "shared.jsonl").exists()
 
@@ -468,6 +468,6 @@ def test_one_benchmark_at_a_time(bench: Any, server: CompletionsServer, command:
     files = files[:1] if command == "weigh" else files
     models = [bench.model(), bench.model("second")] if command == "compare" else [bench.model()]
     named = [option for model in models for option in ("--model", model)]
-    both = ["--benchmark", "sums.yaml,more.yaml"]
+    both = ["--benchmarks", "sums.yaml,more.yaml"]
     line = error_of(bench.invoke("traces", command, *files, *named, *both))
-    assert "--benchmark" in line
+    assert "--benchmarks" in line

@@ -30,7 +30,7 @@ def test_compare_says_how_far_two_frontier_models_rank_alike(bench: Any) -> None
     one = bench.traces("one.jsonl.gz", model="one")
     two = bench.traces("two.jsonl.gz", model="two", opening="To begin with")
     models = ["--model", bench.model("first"), "--model", bench.model("second")]
-    arguments = [one, two, *models, "--benchmark", "sums.yaml", "--device", "cpu"]
+    arguments = [one, two, *models, "--benchmarks", "sums.yaml", "--device", "cpu"]
     result = bench.invoke("traces", "compare", *arguments)
     assert result.exit_code == 0, result.output
     said = flat(result.stdout)
@@ -51,7 +51,7 @@ def test_models_of_one_name_are_told_apart(bench: Any) -> None:
     for number, parent in enumerate(("x", "y")):
         save_model(bench.folder / parent / "final", seed=number)
     models = ["--model", "x/final", "--model", "y/final"]
-    arguments = [one, two, *models, "--benchmark", "sums.yaml", "--device", "cpu"]
+    arguments = [one, two, *models, "--benchmarks", "sums.yaml", "--device", "cpu"]
     result = bench.invoke("traces", "compare", *arguments)
     assert result.exit_code == 0, result.output
     rows = [line.split()[0] for line in result.stdout.splitlines() if line.startswith("final")]
@@ -64,7 +64,7 @@ def test_models_that_score_alike_cannot_be_ranked(bench: Any) -> None:
     one = bench.traces("one.jsonl.gz", model="one")
     two = bench.traces("two.jsonl.gz", model="two", opening="To begin with")
     models = ["--model", bench.model(), "--model", bench.model()]
-    arguments = [one, two, *models, "--benchmark", "sums.yaml", "--device", "cpu"]
+    arguments = [one, two, *models, "--benchmarks", "sums.yaml", "--device", "cpu"]
     line = error_of(bench.invoke("traces", "compare", *arguments))
     assert "differ" in line
 
@@ -75,7 +75,7 @@ def test_there_is_nothing_to_compare_with_less_than_two(
 ) -> None:
     paths = [bench.traces(f"{n}.jsonl.gz", opening="So" * (n + 1)) for n in range(files)]
     named = [option for _ in range(models) for option in ("--model", bench.model())]
-    arguments = [*paths, *named, "--benchmark", "sums.yaml"]
+    arguments = [*paths, *named, "--benchmarks", "sums.yaml"]
     line = error_of(bench.invoke("traces", "compare", *arguments))
     assert f"got {files} trace files and {models} models; name two or more of each" in line
 
@@ -84,7 +84,7 @@ def test_without_a_shared_item_there_is_nothing_to_compare(bench: Any) -> None:
     one = bench.traces("one.jsonl.gz", model="one", missing=[0, 1, 2])
     two = bench.traces("two.jsonl.gz", model="two", missing=[3, 4, 5])
     models = ["--model", bench.model("first"), "--model", bench.model("second")]
-    arguments = [one, two, *models, "--benchmark", "sums.yaml", "--device", "cpu"]
+    arguments = [one, two, *models, "--benchmarks", "sums.yaml", "--device", "cpu"]
     assert "there is no item that every model" in error_of(
         bench.invoke("traces", "compare", *arguments)
     )
@@ -94,7 +94,7 @@ def test_wrong_traces_are_left_out_for_every_frontier_model(bench: Any) -> None:
     one = bench.traces("one.jsonl.gz", model="one", wrong=[1, 2])
     two = bench.traces("two.jsonl.gz", model="two", opening="To begin with")
     models = ["--model", bench.model("first"), "--model", bench.model("second")]
-    arguments = [one, two, *models, "--benchmark", "sums.yaml", "--device", "cpu"]
+    arguments = [one, two, *models, "--benchmarks", "sums.yaml", "--device", "cpu"]
     result = bench.invoke("traces", "compare", *arguments, "--only-correct")
     assert result.exit_code == 0, result.output
     assert "rBridge over 4 items" in flat(result.stdout)
@@ -106,7 +106,7 @@ def test_wrong_traces_are_left_out_for_every_frontier_model(bench: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--model", "x", "--model", "y"], "--benchmark: it is missing"),
+        (["--model", "x", "--model", "y"], "--benchmarks: it is missing"),
         (["--run", "manifest.yaml", "--model", "x"], "--model: --run has its own"),
         (["--run", "manifest.yaml", "--limit", "3"], "--limit: --run has its own"),
         (["--plan", "quickstart"], "--plan: it needs --run"),

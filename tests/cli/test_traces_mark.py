@@ -16,7 +16,7 @@ def rows(bench: Any) -> Any:
 
 
 def test_marked_reasoning_becomes_traces_that_are_scored_by_their_marks(bench: Any) -> None:
-    result = bench.invoke("traces", "mark", rows(bench), "--benchmark", "sums.yaml")
+    result = bench.invoke("traces", "mark", rows(bench), "--benchmarks", "sums.yaml")
     assert result.exit_code == 0, result.output
     assert result.stdout == "traces/sums.given-marked.jsonl.gz: 6 traces of given\n"
     found = read_traces(bench.folder / "traces/sums.given-marked.jsonl.gz")
@@ -25,17 +25,17 @@ def test_marked_reasoning_becomes_traces_that_are_scored_by_their_marks(bench: A
     assert result.exit_code == 0, result.output
     assert "so their marks are the weights" in result.output
     assert bench.items()["mask"].notna().all()
-    shown = bench.invoke("traces", "show", "sums", "--benchmark", "sums.yaml")
+    shown = bench.invoke("traces", "show", "sums", "--benchmarks", "sums.yaml")
     assert "marked traces" in shown.output
     assert "6, with " in shown.output
-    shown = bench.invoke("traces", "show", "sums", "--item", "s2", "--benchmark", "sums.yaml")
+    shown = bench.invoke("traces", "show", "sums", "--item", "s2", "--benchmarks", "sums.yaml")
     assert "marked: 2 and 2" in shown.output
-    verified = bench.invoke("traces", "verify", "sums", "--benchmark", "sums.yaml")
+    verified = bench.invoke("traces", "verify", "sums", "--benchmarks", "sums.yaml")
     assert verified.exit_code == 0, verified.output
 
 
 def test_weighing_marked_reasoning_gives_it_probabilities_and_keeps_its_marks(bench: Any) -> None:
-    arguments = ["--model", bench.model(), "--benchmark", "sums.yaml", "--device", "cpu"]
+    arguments = ["--model", bench.model(), "--benchmarks", "sums.yaml", "--device", "cpu"]
     result = bench.invoke("traces", "weigh", rows(bench), *arguments, "--out", "weighed.jsonl")
     assert result.exit_code == 0, result.output
     weighed = read_traces(bench.folder / "weighed.jsonl")
@@ -73,7 +73,7 @@ def test_a_rule_marks_a_trace_file(bench: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
     [
-        (["mine.jsonl"], "--benchmark: it says whose items FILE is of"),
+        (["mine.jsonl"], "--benchmarks: it says whose items FILE is of"),
         (["mine.jsonl", "--by", "numbers", "--onto", "t.jsonl"], "--by: the marks are FILE's"),
         (["t.jsonl"], "it is a trace file; give --by RULE"),
         (["t.jsonl", "--by", "operators"], "nothing in them is marked"),

@@ -27,13 +27,13 @@ def serve(bench: Any, habits: Sequence[str] = (), **options: Any) -> GivenTextSe
 def weigh(bench: Any, server: GivenTextServer, *options: object) -> Any:
     rows = [{"id": f"s{n}", "reasoning": text} for n, text in enumerate(TEXTS)]
     path = bench.write_rows("mine.jsonl", rows)
-    arguments = ["--benchmark", "sums.yaml", "--model", "served", "--base-url", server.url]
+    arguments = ["--benchmarks", "sums.yaml", "--model", "served", "--base-url", server.url]
     tokenizer = ("--tokenizer", bench.model())
     return bench.invoke("traces", "weigh", path, *arguments, *tokenizer, *options)
 
 
 def locally(bench: Any) -> Any:
-    arguments = ["--model", bench.model(), "--benchmark", "sums.yaml", "--device", "cpu"]
+    arguments = ["--model", bench.model(), "--benchmarks", "sums.yaml", "--device", "cpu"]
     result = bench.invoke("traces", "weigh", "mine.jsonl", *arguments, "--out", "local.jsonl")
     assert result.exit_code == 0, result.output
     return read_traces(bench.folder / "local.jsonl").traces

@@ -7,7 +7,7 @@ import pytest
 
 from dataselect.config import plan as plan_module
 from dataselect.config.benchmark import Benchmark
-from dataselect.config.compute import ComputePlan, JobNeeds, RayPlan, SlurmPlan
+from dataselect.config.compute import ComputePlan, JobNeeds, PreparePlan, RayPlan, SlurmPlan
 from dataselect.config.plan import Plan, load_plan, project_folder
 from dataselect.config.plan_tokenizer import TokenizerPlan, TokenizerTraining
 from dataselect.config.proxy import LADDER_SIZES, Architecture, Proxy
@@ -224,7 +224,9 @@ SECTIONS = [Architecture, Proxy, TokenizerTraining, TokenizerPlan, Benchmark, Sc
 SECTIONS += [CountingScreen, StopWhen]
 
 
-@pytest.mark.parametrize("model", [*SECTIONS, ComputePlan, JobNeeds, SlurmPlan, RayPlan, Plan])
+@pytest.mark.parametrize(
+    "model", [*SECTIONS, ComputePlan, JobNeeds, PreparePlan, SlurmPlan, RayPlan, Plan]
+)
 def test_every_field_is_documented(model: type[Section]) -> None:
     undocumented = [key for key, field in model.model_fields.items() if not field.description]
     assert undocumented == []

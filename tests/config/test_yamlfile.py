@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dataselect.config import yamlfile
 from dataselect.config.schema import Document, FieldError, Section, read, validate
 from dataselect.config.yamlfile import Positions, dotted, load
 from dataselect.errors import InputError
@@ -121,7 +122,24 @@ def test_aliases_work_but_may_not_explode(tmp_path: Path) -> None:
     bomb = "a0: &a0 [1]\n" + "".join(
         f"a{i}: &a{i} {row.replace('{}', str(i - 1))}\n" for i in range(1, 6)
     )
-    assert "expands to more than 200,000 values" in fault(tmp_path, bomb)
+    assert "expands to more than 100,000 values" in fault(tmp_path, bomb)
+
+
+@pytest.mark.parametrize("line", ["- x\n", "- {a: 1}\n", "- [1, 2]\n"])
+def test_a_file_with_too_many_values_is_refused_where_it_has_one_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.setattr(yamlfile, "_MOST_VALUES", 300)
+    # What follows is not read: it is not even YAML.
+    text = "a:\n" + line * 301 + "%%% not: : yaml\n" * 1000
+    message = fault(tmp_path, text)
+    assert "the file has more than 100,000 values; name a manifest or plan" in message
+    assert int(message.partition(":")[0]) <= 302
+
+
+def test_what_has_no_end_is_read_as_far_as_a_file_may_go() -> None:
+    with pytest.raises(InputError, match="zero: the file has 5 MiB, a YAML file here at most 4"):
+        load(Path("/dev/zero"))
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_harmless(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from small_models import byte_tokenizer
 from token_streams import token_stream
 
 from dataselect.benchmarks.items import BenchmarkItems, Item
-from dataselect.corpus.prepare import Share, Tokenizer
+from dataselect.corpus.kept_tokenizer import Tokenizer
+from dataselect.corpus.prepare import Share
 from dataselect.counting import ORDERS, Questions, Text, Want, column, find_counted
 from dataselect.scoring.evaluate import Evaluation
 from dataselect.scoring.prepare import prepare

@@ -322,3 +322,19 @@ def test_what_epochs_tell_is_said(
     path.write_text("\n".join(lines) + "\n")
     notes = with_epochs(swarm, path).notes
     assert (not notes) if note is None else (note in notes[0])
+
+
+def test_metrics_of_other_runs_may_be_in_another_table(tmp_path: Path) -> None:
+    ratios, first = files(tmp_path, RATIOS, [*METRICS[:5], "r99,1,1"])
+    second = tmp_path / "second.csv"
+    second.write_text("\n".join(["run,z_loss,x_loss", *(f"r{i},1,{i}" for i in range(5, 9))]))
+    swarm = read_swarm(ratios, first, second)
+    assert (swarm.metrics, swarm.runs) == (("x_loss",), tuple(f"r{i}" for i in range(1, 9)))
+    assert swarm.values[:, 0].tolist() == pytest.approx([3.1, 3.2, 3.3, 3.4, 5, 6, 7, 8])
+    assert "2 metrics not in all tables of metrics, left out: 'y_loss', 'z_loss'" in swarm.notes
+    assert "1 run only in the metrics left out: 'r99'" in swarm.notes
+    with pytest.raises(InputError, match=r"metrics\.csv: run 'r1' is in another table too"):
+        read_swarm(ratios, first, first)
+    second.write_text("run,w_loss\nr5,1\n")
+    with pytest.raises(InputError, match=r"second\.csv:1: it has no metric of metrics\.csv"):
+        read_swarm(ratios, first, second)

@@ -7,9 +7,9 @@ import numpy as np
 from optuna.trial import TrialState
 
 from dataselect.mixture.objective import Objective
+from dataselect.mixture.trial import Trial
 from dataselect.mixture_search.history import history
 from dataselect.mixture_search.study import Entry
-from dataselect.mixture_search.trial import Trial
 from dataselect.mixture_search.worker import CONFIRMATION
 
 PRIOR, OTHER = (0.5, 0.5), (0.9, 0.1)

@@ -11,8 +11,8 @@ from searches import SETTINGS, law
 
 from dataselect.mixture.constraints import no_limits
 from dataselect.mixture.feasible import Feasible
+from dataselect.mixture.trial import rounded
 from dataselect.mixture_search.sampler import designed, fit, proposed
-from dataselect.mixture_search.trial import rounded
 
 BOUNDED = replace(
     SETTINGS,

@@ -21,9 +21,9 @@ from dataselect.config.plan import Plan, load_plan
 from dataselect.config.proxy import Proxy
 from dataselect.config.stage import Predict
 from dataselect.errors import DataselectError, IncompleteError, InputError, LockedError
+from dataselect.mixture.trial import Trial
 from dataselect.mixture_search.prepare import check, prepare
 from dataselect.mixture_search.search import Found, search, settle
-from dataselect.mixture_search.trial import Trial
 from dataselect.mixture_search.trial_runner import TrialRunner
 from dataselect.report.markdown import escape
 from dataselect.report.mixture.search import write_search

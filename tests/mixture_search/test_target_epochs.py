@@ -9,10 +9,10 @@ from stage_world import Counted, write_world
 from dataselect.config.manifest import load_manifest
 from dataselect.config.plan import load_plan
 from dataselect.errors import InputError
+from dataselect.mixture.trial import Trial
 from dataselect.mixture_search.prepare import prepare
 from dataselect.mixture_search.sampler import fit
 from dataselect.mixture_search.search import settle
-from dataselect.mixture_search.trial import Trial
 from dataselect.mixture_search.trial_runner import TrialRunner
 from dataselect.stages.prepare import gather_inputs
 from dataselect.stages.runtime import Runtime

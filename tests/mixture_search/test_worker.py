@@ -22,10 +22,10 @@ from sqlalchemy.exc import IntegrityError
 import dataselect
 from dataselect.errors import IncompleteError, InputError
 from dataselect.mixture.propose import propose
+from dataselect.mixture.trial import Trial
 from dataselect.mixture_search.journal import JournalFile
 from dataselect.mixture_search.sampler import fit
 from dataselect.mixture_search.study import open_storage
-from dataselect.mixture_search.trial import Trial
 from dataselect.mixture_search.trial_runner import Result
 from dataselect.mixture_search.worker import Worker
 

@@ -30,8 +30,10 @@ from dataselect.proxies.distributed import train_share
 from dataselect.proxies.layout import Layout, check_layout, make_layout, slice_sequences
 from dataselect.proxies.processes import RESULT, Spec
 from dataselect.proxies.recipe import Recipe
+from dataselect.proxies.saved_state import settle
 from dataselect.proxies.train import Training, train
 from dataselect.stages.prepare import make_recipes
+from dataselect.store.sealed import unsealed
 
 # Small steps: AdamW makes of the last bit of a small gradient a whole step. The vocabulary and
 # the widths of keys and feed-forward are such that shares are uneven.
@@ -98,7 +100,7 @@ def train_by(
         assert ends == [-signal.SIGKILL] + [1] * (size - 1)
         return None
     assert ends == [0] * size
-    return Training(**json.loads((folder / RESULT).read_bytes()))
+    return Training(**unsealed(json.loads((folder / RESULT).read_bytes())))
 
 
 def spec_in(folder: Path, recipe: Recipe, laid_out: Layout) -> Spec:
@@ -193,7 +195,7 @@ def test_a_killed_run_goes_on_with_any_number_of_processes_in_either_way(
     folder = tmp_path / "run"
     train_by(first, before, folder, die_at=7)
     assert not list(folder.glob("step-*"))
-    assert trainer._saved_step(folder) == 7
+    assert settle(folder) == 7
     assert_same_training(folder, train_by(second, after, folder), alone)
 
 

@@ -25,6 +25,7 @@ from tiny_training import FORKED, Rows, noise, tiny_tokenizer
 from tiny_training import RECIPE as TINY
 from transformers import PreTrainedTokenizerFast
 
+from dataselect.proxies import saved_state
 from dataselect.proxies import train as trainer
 from dataselect.proxies.recipe import Recipe
 
@@ -72,16 +73,16 @@ def train_in_child(recipe: Recipe, folder: Path, told: Connection, torn: str | N
 
 
 def _die_in_save_file(after: int) -> None:
-    save, calls = trainer.save_file, []
+    save, calls = saved_state.save_file, []
 
-    def dying(tensors: Any, path: Path) -> None:
-        save(tensors, path)
+    def dying(tensors: Any, path: Path, header: Any) -> None:
+        save(tensors, path, header)
         calls.append(path)
         if len(calls) > after:
             os.truncate(path, path.stat().st_size // 2)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    trainer.save_file = dying
+    saved_state.save_file = dying
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from small_models import byte_tokenizer, save_model
 
 from dataselect.config.checkpoints import Checkpoints
 from dataselect.config.manifest import Source
-from dataselect.corpus.prepare import Share, Stream, Tokenizer
+from dataselect.corpus.kept_tokenizer import Tokenizer
+from dataselect.corpus.prepare import Share, Stream
 from dataselect.corpus.tokenizer import tokenizer_hash
 from dataselect.proxies.make import ProxyRequest
 from dataselect.proxy_sources import CommandSource, GivenCheckpoints, TrainedHere

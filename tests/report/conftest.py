@@ -11,7 +11,8 @@ from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
 from dataselect.compute import InlineCompute
 from dataselect.config.manifest import Manifest, load_manifest
 from dataselect.config.plan import Plan, load_plan
-from dataselect.corpus.prepare import Corpus, Stream, Tokenizer
+from dataselect.corpus.kept_tokenizer import Tokenizer
+from dataselect.corpus.prepare import Corpus, Stream
 from dataselect.cost import PlannedCost, Spent, StageCost
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.ranking import bootstrap_rank

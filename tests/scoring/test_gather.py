@@ -14,13 +14,13 @@ from dataselect.config.benchmark import Benchmark
 from dataselect.config.plan import Plan, load_plan
 from dataselect.errors import InputError
 from dataselect.scoring.gather import (
+    Weighing,
     find_traces,
     gather,
     make_evaluation,
     planned_benchmark,
     recorded,
     released,
-    weighed,
 )
 from dataselect.store import Store
 from dataselect.traces.trace import Trace, TraceHeader, TraceSet, read_traces, write_traces
@@ -142,12 +142,12 @@ def test_a_file_for_none_of_the_items_is_refused(tmp_path: Path) -> None:
 def test_rationales_are_weighed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, model = Store(tmp_path / "store"), str(save_model(tmp_path / "frontier"))
     said: list[str] = []
-    first = weighed(model, ADDING, store, "cpu", said.append)
+    first = Weighing.of(model, ADDING, store).make(store, "cpu", said.append)
     assert said == ["weighing the rationales of adding with frontier"]
     assert first.traces["q2"].text == "It is 3."
     assert first.header.model == "frontier"
     monkeypatch.setattr("dataselect.scoring.local_frontier.LocalFrontier", refuse)
-    assert weighed(model, ADDING, store, "cpu", refuse).hash == first.hash
+    assert Weighing.of(model, ADDING, store).make(store, "cpu", refuse).hash == first.hash
 
 
 # --- evaluations

@@ -21,6 +21,8 @@ from dataselect.stages.engine import (
     job_device,
     job_resources,
     open_compute,
+    preparation_resources,
+    prepares_by_jobs,
     with_engine,
 )
 
@@ -115,9 +117,37 @@ def test_a_stage_asks_for_more_and_processes_multiply() -> None:
     assert job_resources(compute, needs, 4) == Resources(2, 4.0, 64 * 10**9, 14400.0, 8)
 
 
+def test_preparation_asks_for_no_gpu_and_its_own_amounts(tmp_path: Path) -> None:
+    text = "compute: {on: slurm, threads: 2, gpus: 1, memory: 64GB, time: 4h, PREPARE}\n"
+    for prepare, resources in (
+        ("slurm: {}", Resources(2, 0.0, 64 * 10**9, 14400.0, 2)),
+        (
+            "prepare: {threads: 8, memory: 4GB, time: 30m}",
+            Resources(8, 0.0, 4 * 10**9, 1800.0, 8),
+        ),
+    ):
+        chosen = plan(tmp_path, text.replace("PREPARE", prepare))
+        assert preparation_resources(chosen.compute) == resources
+
+
+@pytest.mark.parametrize(
+    ("compute", "jobs"),
+    [
+        ("{}", False),
+        ("{prepare: {by: jobs}}", True),
+        ("{on: slurm}", True),
+        ("{on: slurm, prepare: {by: driver}}", False),
+    ],
+)
+def test_who_prepares(tmp_path: Path, compute: str, jobs: bool) -> None:
+    assert prepares_by_jobs(plan(tmp_path, f"compute: {compute}\n")) is jobs
+
+
 def test_slurm_is_told_all_of_it() -> None:
     resources = Resources(2, 4.0, 64 * 2**30, 5400.5, 8)
-    options = SlurmOptions("gpu", "lab", "high", {"constraint": "a100"}, ("module load cuda",))
+    options = SlurmOptions(
+        "gpu", "cpu", "lab", "high", {"constraint": "a100"}, ("module load cuda",)
+    )
     told = sbatch_parameters(resources, options, "stage1/web", 3)
     assert told == {
         "job_name": "dataselect",
@@ -133,6 +163,7 @@ def test_slurm_is_told_all_of_it() -> None:
         "time": 91,
         "gpus_per_node": 4,
     }
+    assert sbatch_parameters(Resources(1), options, "tokenising web", 1)["partition"] == "cpu"
     assert sbatch_parameters(Resources(1), SlurmOptions(), "stage1/web", 1)["time"] is None
     with pytest.raises(InputError, match=r"Slurm gives whole GPUs, not 0\.25"):
         sbatch_parameters(Resources(1, 0.25), SlurmOptions(), "a", 1)

@@ -1,6 +1,7 @@
 """Jobs of runs that share a store: what another run makes is left for the end, and lost attempts
 are counted once."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import pytest
 
 from dataselect.compute import Event, InlineCompute, Job, Outcome
-from dataselect.stages.jobs import _LEFT, _note_lost_workers, _run_in_turn
+from dataselect.stages.job_runs import left_for_later, run_in_turn, warnings_told
+from dataselect.stages.jobs import _note_lost_workers
 from dataselect.store import Store
 
 ORDER: list[str] = []
@@ -17,8 +19,7 @@ ORDER: list[str] = []
 def work(name: str, busy: bool, patient: bool, progress: Any) -> bool:
     """A job that another process does as long as nobody is patient."""
     ORDER.append(name)
-    if busy and not patient:
-        progress({"waits_for": "process 7 on node1", _LEFT: 1})
+    if left_for_later(progress, "process 7 on node1" if busy else None, patient):
         return False
     progress({"tokens": 1})
     return True
@@ -37,7 +38,7 @@ def test_what_another_process_makes_is_left_for_the_end_and_stays_on_show() -> N
     jobs = [
         Job(name, work, {"name": name, "busy": name == "a", "patient": False}) for name in "abc"
     ]
-    outcomes = _run_in_turn(InlineCompute(), jobs, events.append)
+    outcomes = run_in_turn(InlineCompute(), jobs, events.append)
     assert ORDER == ["a", "b", "c", "a"]
     assert [(outcome.job, outcome.result) for outcome in outcomes] == [
         ("a", True),
@@ -82,3 +83,15 @@ def test_a_lost_attempt_is_counted_once_by_the_run_or_by_who_took_over(
     _note_lost_workers(store, Source(), outcome(attempts, died), 1, noted)  # type: ignore[arg-type]
     found = [(record["attempts"], record["wall_seconds"]) for record in store.ledger()]
     assert found == ([] if expected is None else [expected])
+
+
+def test_a_warning_of_a_jobs_process_reaches_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, object]] = []
+    logger = logging.getLogger("dataselect")
+    # As in a process of its own, where nobody listens.
+    monkeypatch.setattr(logger, "handlers", [])
+    with warnings_told(told.append):
+        logger.warning("%s: a state is spoilt", "state")
+        logger.info("not told")
+    assert told == [{"note": "state: a state is spoilt"}]
+    assert logger.handlers == []

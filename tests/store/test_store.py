@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dataselect.errors import IncompleteError, InputError, LockedError
+from dataselect.errors import IncompleteError, InputError, LockedError, PassingError
 from dataselect.store import Store, canonical_json, content_key, lock, write_atomic
 
 SPEC = {"tokens": 1000, "seed": 0, "rate": 3e-3}
@@ -221,7 +221,7 @@ def test_a_failing_disk_leaves_nothing_visible(
     store = Store(tmp_path)
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(PassingError, match="no space left on its disk; make room and run"):
             publish(store)
     assert store.find("tokens", SPEC) is None
     assert names(tmp_path / "tmp") == []

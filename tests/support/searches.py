@@ -15,8 +15,9 @@ import numpy as np
 from small_swarms import METRICS, SOURCES, losses
 
 from dataselect.mixture.constraints import no_limits
+from dataselect.mixture.trial import Trial
 from dataselect.mixture_search.study import SharedStudy, open_storage
-from dataselect.mixture_search.trial import SearchSettings, Trial
+from dataselect.mixture_search.trial import SearchSettings
 from dataselect.mixture_search.trial_runner import Result
 from dataselect.mixture_search.worker import Worker
 from dataselect.stages.watch import SilentWatch

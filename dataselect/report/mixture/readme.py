@@ -225,7 +225,7 @@ def _other_objective(searched: bool) -> str:
         return ""
     return (
         "What is in the store already is not computed again. Other constraints cost no new trial: "
-        "`dataselect mix propose --model model.json --constraints limits.yaml --out DIR`; nor does "
+        "`dataselect mix propose --with model.json --constraints limits.yaml --out DIR`; nor does "
         "another objective: `dataselect mix fit --ratios ratios.csv --metrics metrics.csv "
         "--epochs epochs.csv --lower-is-better`."
     )

@@ -21,7 +21,7 @@ from dataselect._version import __version__
 from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan
 from dataselect.cost import training_flops
-from dataselect.mixture.exports import export_all, sources_of
+from dataselect.mixture.exports import export_all, notes_on_texts, texts_of
 from dataselect.mixture.model_file import Provenance, to_json
 from dataselect.mixture_search.search import Found
 from dataselect.report import numbers
@@ -35,7 +35,7 @@ from dataselect.report.mixture.accuracy import (
 from dataselect.report.mixture.proposal import print_proposal, proposal_document
 from dataselect.report.mixture.readme import mixture_readme
 from dataselect.report.pictures import missing_pictures
-from dataselect.store.files import write_atomic
+from dataselect.store.files import write_atomic, writing
 from dataselect.units import format_flops, format_seconds
 
 Array = NDArray[np.float64]
@@ -72,16 +72,10 @@ def write_search(
 ) -> dict[str, Any]:
     """Write the folder, created if absent; returns the content of proposal.json."""
     limits, model, seed = found.limits, found.model, found.settings.seed
-    sources = sources_of(
-        model.swarm.sources,
-        found.proposal.shares,
-        limits.paths,
-        limits.tokens,
-        limits.tokens_per_document,
-    )
+    sources = texts_of(model.swarm.sources, found.proposal.shares, limits)
     texts, notes = export_all(sources, limits.target_tokens, seed)
     document = search_document(found, manifest, plan, command)
-    document["notes"] += notes
+    document["notes"] += [*notes, *notes_on_texts(sources, limits.target_tokens, limits)]
     provenance = Provenance(command=command, version=__version__, files={})
     swarm = model.swarm
     texts |= {
@@ -95,9 +89,10 @@ def write_search(
     if rates is not None:
         texts["epochs.csv"] = _table(swarm.runs, swarm.sources, swarm.shares * np.array(rates))
     texts["README.md"] = mixture_readme(document, texts)
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        write_atomic(out / name, text.encode())
+    with writing(out, "remove what is there, or choose another folder with --out"):
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            write_atomic(out / name, text.encode())
     return document
 
 

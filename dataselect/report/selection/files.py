@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataselect._version import __version__
 from dataselect.errors import InputError
+from dataselect.formats.jsonfile import refuse_changes, sealed_json
 from dataselect.proxies.recipe import Recipe
 from dataselect.report.items.links import ITEMS_FOLDER, item_pages, stamped_pages
 from dataselect.report.output import make_folder
@@ -35,13 +36,14 @@ from dataselect.report.selection.truth import truth_cells
 from dataselect.stages.proxy_origins import section
 from dataselect.stages.work import StageRanking
 from dataselect.store import lock
-from dataselect.store.files import write_atomic
-from dataselect.wording import one_line, quoted
+from dataselect.store.files import write_atomic, writing
+from dataselect.wording import closest, one_line, quoted
 
 if TYPE_CHECKING:
     from dataselect.pipeline import Selection
 
 
+_ELSEWHERE = "remove what is there, or choose another folder with --out"
 _AGAIN = "repeat the run, which computes nothing again"
 _DRAWN = f"{FOLDER}/drawn.json"
 """From what the pictures are, so that a run that changes nothing does not draw them again: that
@@ -66,7 +68,7 @@ def write_report(selection: "Selection", out: Path) -> dict[str, Any]:
             experiment.given,
             experiment.agreements,
         ),
-        "report.json": json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        "report.json": sealed_json(json.dumps(content, allow_nan=False), indent=1),
     }
     # First what cannot be made again without the run.
     _write(out, texts)
@@ -135,7 +137,7 @@ def _found_drawn(content: Mapping[str, Any], out: Path) -> dict[str, str] | None
 def rewrite(folder: Path) -> list[Path]:
     """Make the views of a report again from its report.json; returns the files written.
 
-    Raises InputError where that file cannot be read, or lacks what a report has.
+    Raises InputError where that file cannot be read, was changed or lacks what a report has.
     """
     with reading(folder) as content:
         texts = views(content, _command(content["run"], folder), pages=item_pages(folder, content))
@@ -152,12 +154,16 @@ def reading(folder: Path) -> Iterator[dict[str, Any]]:
     """
     path = folder / "report.json"
     try:
-        content = json.loads(path.read_bytes())
+        content = refuse_changes(json.loads(path.read_bytes()), path)
         if content["schema"] != SCHEMA:
             raise InputError(path, f"has schema {quoted(content['schema'])}", _AGAIN)
         yield content
     except OSError as error:
+        near = [each.parent.name for each in Path("reports").glob("*/report.json")]
+        meant = closest(folder.name, near)
         fix = "give a folder that `dataselect run` wrote"
+        if meant is not None and folder != Path("reports") / meant:
+            fix = f"did you mean {quoted(f'reports/{meant}')}?"
         raise InputError(path, f"cannot be read: {error.strerror}", fix) from None
     except (KeyError, TypeError, ValueError, AttributeError, LookupError) as error:
         problem = f"is no report of this version ({type(error).__name__}: {error})"
@@ -185,17 +191,20 @@ def write_item_pages(folder: Path, pages: Mapping[str, str]) -> None:
 
 def _write_views(out: Path, texts: Mapping[str, str]) -> None:
     """Write the views; a picture of an earlier report that this one has not goes."""
-    (out / FOLDER).mkdir(parents=True, exist_ok=True)
-    for name in NAMES:
-        if f"{FOLDER}/{name}.svg" not in texts:
-            (out / FOLDER / f"{name}.svg").unlink(missing_ok=True)
+    with writing(out / FOLDER, _ELSEWHERE):
+        (out / FOLDER).mkdir(parents=True, exist_ok=True)
+        for name in NAMES:
+            if f"{FOLDER}/{name}.svg" not in texts:
+                (out / FOLDER / f"{name}.svg").unlink(missing_ok=True)
     _write(out, texts)
 
 
 def _write(out: Path, texts: Mapping[str, str]) -> None:
-    out.mkdir(parents=True, exist_ok=True)
+    with writing(out, _ELSEWHERE):
+        out.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        write_atomic(out / name, text.encode())
+        with writing(out / name, _ELSEWHERE):
+            write_atomic(out / name, text.encode())
 
 
 def write_stage_ranking(ranking: StageRanking, out: Path) -> Path:
@@ -211,7 +220,9 @@ def write_stage_ranking(ranking: StageRanking, out: Path) -> Path:
     writer.writeheader()
     writer.writerows(rows)
     path = out / f"ranking-{ranking.stage}.csv"
-    write_atomic(path, text.getvalue().encode())
+    with writing(path, _ELSEWHERE):
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, text.getvalue().encode())
     return path
 
 

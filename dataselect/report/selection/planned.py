@@ -17,7 +17,7 @@ from dataselect.mixture_search.prepare import search_proxy
 from dataselect.pipeline import check
 from dataselect.proxies.recipe import make_recipe
 from dataselect.stages.engine import job_device
-from dataselect.stages.planned_trainings import Trainings, planned_trainings
+from dataselect.stages.planned_trainings import Trainings, planned_trainings, planned_vocabulary
 from dataselect.stages.prepare import make_recipes
 from dataselect.stages.proxy_origins import (
     StageName,
@@ -39,7 +39,7 @@ def print_plan(manifest: Manifest, plan: Plan, store: str | Path, console: Conso
     device = job_device(plan, required=False)
     recipes = {}
     if needs_tokenizer(manifest, plan):
-        recipes = make_recipes(plan, _vocabulary(plan), device)
+        recipes = make_recipes(plan, planned_vocabulary(plan), device)
     trainings = planned_trainings(manifest, plan, recipes)
     target_tokens = manifest.target.total_tokens
     cost = PlannedCost(
@@ -102,7 +102,7 @@ def print_plan(manifest: Manifest, plan: Plan, store: str | Path, console: Conso
 def _search(plan: Plan, mix: Mix, device: str) -> tuple[int, int, int]:
     """Number of proxy runs of the mixture search with its confirmation, and their N and D."""
     proxy, where = search_proxy(plan, mix)
-    recipe = make_recipe(proxy, _vocabulary(plan), device, where)
+    recipe = make_recipe(proxy, planned_vocabulary(plan), device, where)
     return mix.trials + 2 * mix.confirm, recipe.parameters, recipe.tokens
 
 
@@ -126,18 +126,6 @@ def _elsewhere(stage: StageName, trainings: Trainings) -> list[str]:
     if not parts:
         return []
     return [f"{stage.label}: proxies of {' and '.join(parts)}, whose cost is not counted here"]
-
-
-def _vocabulary(plan: Plan) -> int:
-    assert plan.tokenizer is not None, "called only if the plan names a tokenizer"
-    if plan.tokenizer.train is not None:
-        return plan.tokenizer.train.vocab_size
-    from dataselect.corpus.tokenizer import load_tokenizer
-
-    assert plan.tokenizer.path is not None, "the plan guarantees a path or training"
-    local = plan.base / plan.tokenizer.path
-    path = str(local) if local.is_dir() else plan.tokenizer.path
-    return len(load_tokenizer(path, plan.tokenizer.revision))
 
 
 def _time(flops: float, store: Store) -> str:

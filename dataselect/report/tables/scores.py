@@ -38,12 +38,14 @@ from dataselect.scoring.evaluate import Evaluation
 from dataselect.scoring.rbridge import METRIC_VERSION
 from dataselect.scoring.score_models import BenchmarkScores, distinct
 from dataselect.store import write_atomic
+from dataselect.store.files import writing
 from dataselect.wording import one_line, slug
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+_ELSEWHERE = "remove what is there, or choose another folder with --out"
 _TABLES = ((HEADLINES, LEGEND), (MASK_HEADLINES, MASK_LEGEND))
 """Headings and legends of the terminal tables; one without any value is not shown."""
 
@@ -119,7 +121,8 @@ def _origin(model: ModelCheckpoint | CountedText) -> dict[str, Any]:
 def write_candidates(table: "pd.DataFrame", when: datetime, out: Path) -> Path:
     """Write `<out>/scores_<date>.csv`, a row for each candidate; returns the file."""
     path = out / f"scores_{_stamp(when)}.csv"
-    write_atomic(path, table.to_csv(index=False).encode())
+    with writing(path, _ELSEWHERE):
+        write_atomic(path, table.to_csv(index=False).encode())
     return path
 
 
@@ -141,12 +144,13 @@ def write_scores(
         out / folder for folder in distinct([slug(model.name) or "model" for model in models])
     ]
     for number, (model, folder) in enumerate(zip(models, folders, strict=True)):
-        folder.mkdir(parents=True, exist_ok=True)
         rows = item_rows(scores, number)
-        write_atomic(folder / f"items_{stamp}.parquet", rows.to_parquet(None, index=False))
         results = summary(model, number, scores, facts, when, failed)
         text = json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False)
-        write_atomic(folder / f"results_{stamp}.json", (text + "\n").encode())
+        with writing(folder, _ELSEWHERE):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomic(folder / f"items_{stamp}.parquet", rows.to_parquet(None, index=False))
+            write_atomic(folder / f"results_{stamp}.json", (text + "\n").encode())
     return folders
 
 

@@ -11,25 +11,38 @@ Requests in a batch outlive their process: they stay open until the batch is ove
 recorded before any part of it reaches the server, and each id that the server gives it before the
 next step, so that it can be found again after a kill at any moment.
 
-An incomplete last line is dropped. A file that is damaged elsewhere is refused. The journal holds
-neither key nor address, only the server's name.
+Every line has its checksum (`store.sealed`). An incomplete last line is dropped. A line that is not
+as it was written costs itself alone, with a warning: a reply is asked for again and its request
+counts with its maximum; a reply whose request is lost still names its item. What all the others
+rest on, the first line and those of batches, is written twice.
+
+The journal holds neither key nor address, only the server's name.
 """
 
-import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from dataselect.errors import IncompleteError, InputError
 from dataselect.store.files import sync
+from dataselect.store.sealed import SpoiltError, read_line, sealed_line, set_aside, whole_lines
 from dataselect.traces.alignment import ServerToken
 from dataselect.traces.recording.reply import Reply
 from dataselect.traces.recording.spending import NOTHING, Usage
 from dataselect.wording import quoted
 
 _SCHEMA = 1
+
+_Line = tuple[int, dict[str, Any]]
+"""A record with the number of its line."""
+_Spoilt = tuple[int, str]
+"""The number of a line, and what is wrong with it."""
+
+logger = logging.getLogger("dataselect")
 
 
 @dataclass
@@ -56,7 +69,8 @@ def written_identity(path: Path) -> Mapping[str, Any]:
         with path.open(encoding="utf-8") as lines:
             for line in lines:
                 # Any line may be torn or damaged; opening the journal tells.
-                if '"of":' in line and isinstance(record := json.loads(line), dict):
+                with suppress(SpoiltError):
+                    record = read_line(line.encode()) if '"of":' in line else {}
                     found = record["of"] if isinstance(record.get("of"), dict) else found
     except (OSError, ValueError):
         pass
@@ -71,8 +85,8 @@ class Journal:
     journal, including lost requests and probes. `batches` are those that are not over, by tag;
     their open requests count in neither sum. `answered_here` and `failed_here` count the requests
     that ended since this process opened it. `dialect` is what is sent in place of the
-    parameters that the server does not take, None for nothing. Raises InputError when the file is
-    damaged or holds answers to other work.
+    parameters that the server does not take, None for nothing. Raises InputError when the file
+    holds answers to other work, or nothing in it says to which.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, str]) -> None:
@@ -87,6 +101,8 @@ class Journal:
         self._open: dict[int, tuple[str | None, Usage]] = {}
         self._requests = 0
         self.answered_here = self.failed_here = 0
+        if path.is_dir():
+            set_aside(path, "is a folder", "a new journal is begun")
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
@@ -129,8 +145,10 @@ class Journal:
 
     def answered(self, number: int, reply: Reply) -> None:
         """Record the reply to request `number`."""
-        self._append({"answered": number, **_as_record(reply)})
-        item, _ = self._open.pop(number)
+        item, _ = self._open[number]
+        # The item again, so that the reply is not lost with the line of its request.
+        self._append({"answered": number, "item": item, **_as_record(reply)})
+        del self._open[number]
         self._remember(item, reply)
         self.answered_here += 1
 
@@ -156,14 +174,13 @@ class Journal:
     def begin_batch(self, tag: str, requests: Sequence[tuple[str, Usage]]) -> Batch:
         """Record a batch that is about to be sent: its items, each with its maximum usage."""
         first = self._requests + 1
-        self._append(
-            {
-                "batch": tag,
-                "first": first,
-                "items": [item for item, _ in requests],
-                "worst": [_as_list(worst) for _, worst in requests],
-            }
-        )
+        record = {
+            "batch": tag,
+            "first": first,
+            "items": [item for item, _ in requests],
+            "worst": [_as_list(worst) for _, worst in requests],
+        }
+        self._append(record, record)
         return self._open_batch(tag, first, requests)
 
     def uploaded(self, batch: Batch, file: str) -> None:
@@ -198,7 +215,8 @@ class Journal:
         return batch
 
     def _close_batch(self, tag: str) -> None:
-        for number in self.batches.pop(tag).numbers:
+        batch = self.batches.pop(tag, None)
+        for number in () if batch is None else batch.numbers:
             self._open.pop(number, None)
 
     def _remember(self, item: str | None, reply: Reply) -> None:
@@ -210,9 +228,9 @@ class Journal:
             self.replies.setdefault(item, []).append(reply)
             self.used += reply.usage or NOTHING
 
-    def _append(self, record: Mapping[str, object]) -> None:
+    def _append(self, *records: Mapping[str, object]) -> None:
         # ASCII, because answers may contain halves of surrogate pairs.
-        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        line = b"".join(map(sealed_line, records))
         size = os.fstat(self._descriptor).st_size
         try:
             written = os.write(self._descriptor, line)
@@ -227,54 +245,77 @@ class Journal:
             ) from error
 
     def _load(self, identity: Mapping[str, str]) -> None:
-        records, size = self._whole_records()
-        header, *rest = records or [{}]
         expected = {"schema": _SCHEMA, "of": dict(identity)}
-        for record in rest:
-            header |= {"of": record["of"]} if "of" in record else {}
-        if header != expected:
-            self._refuse_answers_to(header.get("of"), identity, rest)
-            os.ftruncate(self._descriptor, 0)
-            self._append(expected)
-            sync(self._path.parent)
+        lines, spoilt = self._whole_lines()
+        found = [record for _, record in lines if "of" in record]
+        # The last: the journal may have been begun anew. Only the first ones say the schema.
+        header = {"schema": _SCHEMA} | {key: each[key] for each in found for key in each}
+        if not found or header != expected:
+            self._begin_over(expected, header.get("of"), [record for _, record in lines], spoilt)
             return
-        os.ftruncate(self._descriptor, size)
-        for number, record in enumerate(rest, start=2):
+        for number, record in lines:
             try:
                 self._read(record)
             except (KeyError, TypeError, ValueError) as error:
-                raise self._damaged(number) from error
+                spoilt.append((number, f"is no record ({type(error).__name__})"))
+        if spoilt:
+            number, problem = spoilt[0]
+            more = f" (and {len(spoilt) - 1} more)" if spoilt[1:] else ""
+            logger.warning(
+                "%s:%d: the line %s%s; it is left out, and what it held asked for again",
+                *(self._path, number, problem, more),
+            )
         under_way = {number for batch in self.batches.values() for number in batch.numbers}
         for number in self._open.keys() - under_way:
             _, worst = self._open.pop(number)
             self.spent += worst
 
-    def _whole_records(self) -> tuple[list[dict[str, Any]], int]:
-        """The complete records, and their size in bytes."""
-        lines = self._path.read_bytes().split(b"\n")
-        # The part after the last line end is incomplete.
-        lines.pop()
-        records: list[dict[str, Any]] = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                record = json.loads(line)
-            except ValueError as error:
-                # After a power cut the last line can have its length but not its content.
-                if number == len(lines):
-                    break
-                raise self._damaged(number) from error
-            if not isinstance(record, dict):
-                raise self._damaged(number)
-            records.append(record)
-        return records, sum(len(line) + 1 for line in lines[: len(records)])
+    def _begin_over(
+        self,
+        header: Mapping[str, Any],
+        before: object,
+        records: Sequence[Mapping[str, Any]],
+        spoilt: Sequence[_Spoilt],
+    ) -> None:
+        """Begin an empty journal, where none is lost by it. Raises InputError elsewhere."""
+        if spoilt and before is None and records:
+            raise InputError(
+                f"{self._path}:1",
+                "nothing in it says which questions its replies are to (its first line is spoilt)",
+                "write that line again, as another journal has it, or name another file with --out",
+            )
+        self._refuse_answers_to(before, header["of"], records)
+        if spoilt:
+            os.close(self._descriptor)
+            problem = f"{len(spoilt)} of its lines are spoilt"
+            set_aside(self._path, problem, "a new one is begun")
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        os.ftruncate(self._descriptor, 0)
+        self._append(header, header)
+        sync(self._path.parent)
+
+    def _whole_lines(self) -> tuple[list[_Line], list[_Spoilt]]:
+        """The records that are as they were written, by number of line, and what is wrong with each
+        other line; an incomplete end is cut off."""
+        data, spoilt = self._path.read_bytes(), list[_Spoilt]()
+        size = data.rfind(b"\n") + 1
+        if data and not data.strip(b"\0"):
+            return [], [(1, "holds zeros alone")]
+        found = list(whole_lines(data[:size], lambda *each: spoilt.append(each)))
+        os.ftruncate(self._descriptor, size)
+        return found, spoilt
 
     def _refuse_answers_to(
-        self, begun_with: object, identity: Mapping[str, str], records: list[dict[str, Any]]
+        self, begun_with: object, identity: Mapping[str, str], records: Sequence[Mapping[str, Any]]
     ) -> None:
         """Raise InputError if starting anew would lose answers or batches of other work."""
         probes = {r.get("request") for r in records if r.get("item") is None}
         over = {r.get("ended") for r in records}
-        answered = any("answered" in r and r["answered"] not in probes for r in records)
+        answered = any(
+            r["answered"] not in probes and r.get("item", "") is not None
+            for r in records
+            if "answered" in r
+        )
         if not answered and all(r["uploaded"] in over for r in records if "uploaded" in r):
             return
         before = begun_with if isinstance(begun_with, dict) else {}
@@ -290,11 +331,13 @@ class Journal:
         )
 
     def _read(self, record: Mapping[str, Any]) -> None:
+        """Take in a record; those that it rests on may be lost."""
         if "request" in record:
-            self._requests = int(record["request"])
-            self._open[self._requests] = (record["item"], Usage(*record["worst"]))
+            number = int(record["request"])
+            self._open[number] = (record["item"], Usage(*record["worst"]))
+            self._requests = max(self._requests, number)
         elif "failed" in record:
-            del self._open[record["failed"]]
+            self._open.pop(record["failed"], None)
             self.spent += Usage(*record["used"])
         elif "of" in record:
             # What the journal is of was compared when it was opened.
@@ -305,27 +348,27 @@ class Journal:
                 for name, other in dict(record["dialect"]).items()
             }
         elif "batch" in record:
-            most = [Usage(*each) for each in record["worst"]]
-            requests = list(zip(record["items"], most, strict=True))
-            self._open_batch(record["batch"], record["first"], requests)
+            # Each is written twice.
+            if record["batch"] not in self.batches:
+                most = [Usage(*each) for each in record["worst"]]
+                requests = list(zip(record["items"], most, strict=True))
+                self._open_batch(record["batch"], record["first"], requests)
         elif "uploaded" in record:
-            self.batches[record["uploaded"]].file = record["file"]
+            if record["uploaded"] in self.batches:
+                self.batches[record["uploaded"]].file = record["file"]
         elif "created" in record:
-            self.batches[record["created"]].id = record["id"]
+            if record["created"] in self.batches:
+                self.batches[record["created"]].id = record["id"]
         elif "ended" in record:
             self._close_batch(record["ended"])
         else:
-            item, worst = self._open.pop(record["answered"])
-            reply = _as_reply(record)
+            reply, number = _as_reply(record), int(record["answered"])
+            # A line of an older version does not name its item.
+            lost = record.get("item"), reply.usage or NOTHING
+            item, worst = self._open.pop(number, lost)
+            self._requests = max(self._requests, number)
             self.spent += reply.usage or worst
             self._remember(item, reply)
-
-    def _damaged(self, line: int) -> InputError:
-        return InputError(
-            f"{self._path}:{line}",
-            "the line is damaged",
-            "delete it if you know what it was, or delete the folder to start over",
-        )
 
 
 def _as_list(usage: Usage) -> list[int]:
