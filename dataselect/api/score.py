@@ -276,17 +276,9 @@ def score(
     where = require_device(device)
     trackers = tracker_choice(None, track)
     artifacts = as_store("--store", store)
-    asked = {
-        "models": names,
-        "benchmarks": chosen,
-        "traces": [str(each) for each in several("traces", traces)],
-        "weights": weights,
-        "limit": limit,
-        "only_correct": only_correct,
-        "accuracy": accuracy,
-        "isft": isft,
-        "masks": masks,
-    }
+    asked: dict[str, Any] = {"models": names, "benchmarks": chosen, "weights": weights}
+    asked |= {"traces": [str(each) for each in several("traces", traces)], "limit": limit}
+    asked |= {"only_correct": only_correct, "accuracy": accuracy, "isft": isft, "masks": masks}
     about = _about(names, command, where, asked)
     with (
         in_use(artifacts),
