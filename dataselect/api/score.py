@@ -273,8 +273,7 @@ def score(
         else several("benchmarks", benchmarks)
     )
     local = None if folder is None else as_folder("--folder", folder)
-    where = require_device(device)
-    trackers = tracker_choice(None, track)
+    where, trackers = require_device(device), tracker_choice(None, track)
     artifacts = as_store("--store", store)
     asked: dict[str, Any] = {"models": names, "benchmarks": chosen, "weights": weights}
     asked |= {"traces": [str(each) for each in several("traces", traces)], "limit": limit}
