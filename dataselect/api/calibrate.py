@@ -21,7 +21,9 @@ from dataselect.report.calibration_files import CalibrationFiles
 from dataselect.report.numbers import number
 from dataselect.report.output import write_out
 from dataselect.report.tables.fits import fit_document, fit_verdict
-from dataselect.stages.watch import SilentWatch, Watch, shown_waits
+from dataselect.stages.metrics import MetricsLog
+from dataselect.stages.recording import About, recorded
+from dataselect.stages.watch import SilentWatch, Watch, Watches, shown_waits
 from dataselect.store import in_use
 from dataselect.transfer.file import to_json
 from dataselect.transfer.function import TransferFunction
@@ -149,15 +151,30 @@ def calibrate(
         raise InputError("--protocol", f"the paper's protocol has {of_spec}", fix)
     paired = pair_all(loaded)
     files = None if out is None else CalibrationFiles(as_folder("--out", out))
-    watch = watch or SilentWatch()
-    kept = as_store("--store", store, shown_waits(watch))
-    with in_use(kept):
-        measured = measure(paired, kept, require_device(device), unsafe, watch)
+    kept, where = as_store("--store", store), require_device(device)
+    command = command or f"dataselect.calibrate({first.name!r})"
+    about = About(
+        kind="calibrate",
+        name=first.name,
+        command=command,
+        manifest="",
+        plan="",
+        report=None,
+        device=where,
+        subject=str(first.file.resolve()),
+    )
+    with in_use(kept), recorded(kept.root, about) as recorder:
+        shown = Watches(recorder, watch or SilentWatch())
+        metrics = MetricsLog(recorder, {"spec": first.name}, (), shown.note)
+        watches = Watches(shown, metrics)
+        kept = kept.told_to(shown_waits(watches))
+        measured = measure(paired, kept, where, unsafe, watches)
+        recorder.close("incomplete" if measured.failed else "done")
     return _fitted(
         files,
         measured,
         first.protocol if protocol is None else protocol,
-        command or f"dataselect.calibrate({first.name!r})",
+        command,
     )
 
 

@@ -1,6 +1,6 @@
 """`ds.search_mixture`: search for the shares of a manifest's sources, as `dataselect mix` does."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +18,11 @@ from dataselect.report.mixture.search import search_document, write_search
 from dataselect.report.mixture.verdict import mixture_verdict
 from dataselect.report.output import make_folder
 from dataselect.stages.engine import driver_device, job_device, open_compute, with_engine
+from dataselect.stages.metrics import LossAlarm, MetricsLog
 from dataselect.stages.prepare import gather_inputs
 from dataselect.stages.recording import About, recorded
 from dataselect.stages.runtime import Runtime
+from dataselect.stages.tracking import cost_numbers, run_config, tracker_choice
 from dataselect.stages.watch import SilentWatch, Watch, Watches, shown_waits
 from dataselect.store import in_use
 
@@ -94,6 +96,7 @@ def search_mixture(
     store: str | Path = ".dataselect",
     out: str | Path | None = None,
     on: str | None = None,
+    track: Sequence[str] | None = None,
     watch: Watch | None = None,
     command: str = "dataselect.search_mixture(...)",
 ) -> MixtureSearch:
@@ -102,7 +105,7 @@ def search_mixture(
     `manifest` and `plan` as for `run`. `trials`: proxies to train, and `pareto`: trade-offs between
     benchmarks to find, in place of the plan's. `storage`: URL of an Optuna storage that several
     machines share, by default a journal in the `store`. `out`: folder for the results, which are
-    not written without it. `on` as for `run`. `command` is recorded in the results.
+    not written without it. `on` and `track` as for `run`. `command` is recorded in the results.
 
     Raises InputError before anything is trained, IncompleteError where too many trials failed.
 
@@ -119,6 +122,7 @@ def search_mixture(
     if trials is not None or pareto is not None:
         chosen = chosen.model_copy(update={"mix": mix})
     check(loaded, chosen)
+    trackers = tracker_choice(chosen, track)
     watch = watch or SilentWatch()
     kept = as_store("--store", store)
     folder = None if out is None else make_folder(as_folder("--out", out))
@@ -129,9 +133,12 @@ def search_mixture(
         recorded(kept.root, about) as recorder,
         open_compute(chosen, kept.root) as compute,
     ):
-        watches = Watches(recorder, watch)
+        shown = Watches(recorder, watch)
+        metrics = MetricsLog(recorder, run_config(loaded, chosen), trackers, shown.note)
+        watches = Watches(recorder, watch, metrics, LossAlarm(shown.note))
         runtime = Runtime(kept.told_to(shown_waits(watches)), compute, device, watches, here)
         found = search(gather_inputs(loaded, chosen, runtime), storage=storage)
+        metrics.cost(cost_numbers({"mixture": found.spent}, runtime.seconds))
         recorder.close("incomplete" if found.unscored else "done")
     if folder is None:
         document = search_document(found, loaded, chosen, command)

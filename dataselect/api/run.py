@@ -1,6 +1,6 @@
 """`ds.run`: a whole run from Python, the same as `dataselect run`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +19,10 @@ from dataselect.report.selection.document import document
 from dataselect.report.selection.files import ranking_rows, write_report, write_stage_ranking
 from dataselect.report.selection.stages import pruning, ran, title
 from dataselect.stages.engine import driver_device, job_device, open_compute, with_engine
+from dataselect.stages.metrics import LossAlarm, MetricsLog
 from dataselect.stages.recording import About, recorded
 from dataselect.stages.runtime import Runtime
+from dataselect.stages.tracking import cost_numbers, run_config, tracker_choice
 from dataselect.stages.watch import SilentWatch, Watch, Watches, shown_waits
 from dataselect.stages.work import Fact, StageRanking
 from dataselect.store import in_use, lock
@@ -175,6 +177,7 @@ def run(
     out: str | Path | None = None,
     compare_metrics: bool = False,
     on: str | None = None,
+    track: Sequence[str] | None = None,
     watch: Watch | None = None,
     command: str | None = None,
 ) -> RunResult:
@@ -184,7 +187,9 @@ def run(
     by default the manifest's. `store` keeps everything computed, so that the same call resumes
     after an interruption. `out`: folder of the report; without it no report is written.
     `compare_metrics` also ranks Stage 1 by every metric. `on`: where jobs run, `local`, `slurm`,
-    `ray` or another engine, in place of the plan's. `watch` receives progress and events.
+    `ray` or another engine, in place of the plan's. `track`: trackers that show the run's numbers
+    (`wandb`, `tensorboard`, `trackio`, `mlflow`), in place of the plan's. `watch` receives progress
+    and events.
     `command` is what `dataselect status` says to resume it with.
 
     Raises InputError before anything is spent, IncompleteError if no candidate was scored in Stage
@@ -196,6 +201,7 @@ def run(
     """
     loaded, chosen = load_inputs(manifest, plan)
     chosen = with_engine(chosen, on)
+    trackers = tracker_choice(chosen, track)
     watch = watch or SilentWatch()
     artifacts = as_store("--store", store)
     folder = None if out is None else make_folder(as_folder("--out", out))
@@ -223,7 +229,11 @@ def run(
         recorded(artifacts.root, about) as recorder,
         open_compute(chosen, artifacts.root) as compute,
     ):
-        watches = Watches(recorder, watch, *([] if folder is None else [_StageRankings(folder)]))
+        shown = Watches(recorder, watch)
+        metrics = MetricsLog(recorder, run_config(loaded, chosen), trackers, shown.note)
+        others: list[Watch] = [metrics, LossAlarm(shown.note)]
+        others += [] if folder is None else [_StageRankings(folder)]
+        watches = Watches(recorder, watch, *others)
         selection = run_pipeline(
             loaded,
             chosen,
@@ -232,6 +242,8 @@ def run(
             on_selected=selected,
         )
         content = document(selection) if folder is None else write_report(selection, folder)
+        metrics.ranked(_final_numbers(content))
+        metrics.cost(cost_numbers(selection.spent, selection.seconds))
         problem = selection.mixture_problem
         whole = selection.complete and problem is None
         recorder.close("done" if whole else "incomplete", "" if problem is None else str(problem))
@@ -248,6 +260,17 @@ class _StageRankings(SilentWatch):
         """Write it if it is a ranking."""
         if isinstance(fact, StageRanking):
             write_stage_ranking(fact, self._folder)
+
+
+def _final_numbers(content: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Numbers of the ranking with which a run ends, by candidate."""
+    found: dict[str, dict[str, float]] = {}
+    for row in ranking_rows(content):
+        numbers = {name: row.get(name) for name in ("rank", "predicted_accuracy", "true_accuracy")}
+        known = {k: float(v) for k, v in numbers.items() if isinstance(v, int | float)}
+        if known:
+            found[str(row["id"])] = {f"final/{name}": each for name, each in known.items()}
+    return found
 
 
 def _call(manifest: object, plan: object, store: object, out: object) -> str:

@@ -1,5 +1,6 @@
 """`ds.score` and `dataselect score`: models on benchmarks, with rBridge and the baselines."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -55,6 +56,11 @@ from dataselect.scoring.score_models import (
     score_models,
     tokenizers_note,
 )
+from dataselect.stages.metrics import MetricsLog
+from dataselect.stages.recording import About, recorded
+from dataselect.stages.scoring_work import planned_scoring, scoring_outlook
+from dataselect.stages.tracking import harmless, tracker_choice
+from dataselect.stages.watch import SilentWatch, Watch, Watches, shown_waits
 from dataselect.store import Store, in_use
 from dataselect.traces.library import TRACES_FOLDER
 
@@ -62,6 +68,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Device = Literal["auto", "cpu", "cuda"]
+_PREPARE, _SCORE, _TUNE = "Benchmarks and traces", "Scores", "After fine-tuning"
+"""Parts of the work, as they are shown."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -203,7 +211,10 @@ def score(
     device: Device = "auto",
     precision: Precision = "float32",
     unsafe: bool = False,
+    track: Sequence[str] | None = None,
     report: Callable[[str], None] | None = None,
+    watch: Watch | None = None,
+    command: str | None = None,
 ) -> Scores:
     """Score models on benchmarks: rBridge, R^φ and the paper's baselines, item by item.
 
@@ -234,7 +245,9 @@ def score(
     generated programs even where they cannot be isolated.
 
     Every measurement is kept in the folder `store`, so a second call reuses it. `device` "auto"
-    takes a GPU if there is one; `report` receives progress messages.
+    takes a GPU if there is one. `report` receives progress messages, and `watch` the progress
+    itself, for example `dataselect.report.live.LiveWatch`. `track`: trackers that show the means,
+    as for `run`. `command` is what `dataselect status` says to resume it with.
 
     Of several models, one that cannot be measured, or has too many values that are not finite, is
     in `failed` with its reason, and the others are scored.
@@ -260,20 +273,31 @@ def score(
         else several("benchmarks", benchmarks)
     )
     local = None if folder is None else as_folder("--folder", folder)
-    how = _How(require_device(device), precision, unsafe, report or _silent)
-    artifacts = as_store(
-        "--store",
-        store,
-        lambda work, holder: how.report(f"{work}: waits for {holder}"),
-    )
-    with in_use(artifacts), Remarks() as warned:
-        named = load_benchmarks(chosen, local, limit, how.report)
+    where, trackers = require_device(device), tracker_choice(None, track)
+    artifacts = as_store("--store", store)
+    asked: dict[str, Any] = {"models": names, "benchmarks": chosen, "weights": weights}
+    asked |= {"traces": [str(each) for each in several("traces", traces)], "limit": limit}
+    asked |= {"only_correct": only_correct, "accuracy": accuracy, "isft": isft, "masks": masks}
+    about = _about(names, command, where, asked)
+    with (
+        in_use(artifacts),
+        Remarks() as warned,
+        recorded(artifacts.root, about) as recorder,
+    ):
+        messages = report or _silent
+        shown = Watches(recorder, watch or SilentWatch(), _Reporting(messages))
+        config = {**harmless(asked), "device": where, "precision": precision}
+        watches = Watches(shown, MetricsLog(recorder, config, trackers, shown.note))
+        artifacts = artifacts.told_to(shown_waits(watches))
+        how = _How(where, precision, unsafe, watches, messages)
+        watches.step(_PREPARE)
+        named = load_benchmarks(chosen, local, limit, watches.note)
         evaluations = gather_named(
             named,
             [Path(each) for each in several("--traces", traces)],
             Path(TRACES_FOLDER),
             artifacts,
-            how.report,
+            watches.note,
             only_correct=only_correct,
             weight_scope=weights,
             unsafe=unsafe,
@@ -284,9 +308,9 @@ def score(
         if named_texts:
             cut_by = tokenizer_of(tokenizer or resolved[0].folder(), artifacts)
             texts = [
-                read_text(each, cut_by, counted, artifacts, how.report) for each in named_texts
+                read_text(each, cut_by, counted, artifacts, watches.note) for each in named_texts
             ]
-            count_texts(artifacts, texts, evaluations, how.report)
+            count_texts(artifacts, texts, evaluations, watches.note)
         measured = _OfModels((), (), (), {})
         if resolved:
             wanted: tuple[Measurement, ...] = (
@@ -298,6 +322,7 @@ def score(
             )
         scored = with_texts(artifacts, measured.benchmarks, evaluations, texts)
         require_items(scored)
+        recorder.close("incomplete" if measured.failed else "done")
     subjects: tuple[ModelCheckpoint | CountedText, ...] = (*measured.models, *texts)
     known = [note for each in scored for note in each.notes]
     more = [*not_among(warned.all, known), *tokenizers_note(subjects)]
@@ -347,8 +372,14 @@ class _How:
     """The dtype that they run in."""
     unsafe: bool
     """Whether programs may run where they cannot be isolated."""
-    report: Callable[[str], None]
+    watch: Watch
     """Shows what is being done."""
+    report: Callable[[str], None]
+    """Gets a message for each measurement."""
+
+    def tuning(self, text: str) -> None:
+        """Shows a message of fine-tuning."""
+        self.watch.progress(text, {})
 
 
 @dataclass(frozen=True)
@@ -374,6 +405,10 @@ def _of_models(
     how: _How,
 ) -> _OfModels:
     """Measure models; with training sets also after fine-tuning."""
+    later = [] if training_sets is None else [_TUNE]
+    how.watch.tell(scoring_outlook(_SCORE, *later))
+    how.watch.step(_SCORE)
+    how.watch.tell(planned_scoring(store, models, evaluations, measurements))
     measured = score_models(
         store,
         models,
@@ -383,6 +418,7 @@ def _of_models(
         precision=how.precision,
         unsafe=how.unsafe,
         report=how.report,
+        on_event=how.watch.event,
     )
     # Of all models, so that a failed one's name is not given to another.
     titles = distinct([model.name for model in models])
@@ -391,6 +427,7 @@ def _of_models(
     scored: Sequence[BenchmarkScores] = measured.benchmarks
     require_items(scored)
     if training_sets is not None:
+        how.watch.step(_TUNE)
         finetuned = score_finetuned(
             store,
             [models[place] for place in kept],
@@ -400,6 +437,8 @@ def _of_models(
             precision=how.precision,
             unsafe=how.unsafe,
             report=how.report,
+            on_event=how.watch.event,
+            on_tuning=how.tuning,
         )
         scored = with_isft(scored, finetuned)
         failed |= {
@@ -416,6 +455,39 @@ def _of_models(
 
 def _all_have_answers(evaluations: Sequence[Evaluation]) -> bool:
     return all(each.benchmark.has_answers for each in evaluations)
+
+
+def _about(
+    models: Sequence[str], command: str | None, device: str, asked: Mapping[str, Any]
+) -> About:
+    """What the command is, for `dataselect status`."""
+    first, more = Path(models[0]).name, len(models) - 1
+    return About(
+        kind="score",
+        name=f"score {first}" + (f" and {more} more" if more else ""),
+        command=command or f"ds.score({list(models)!r}, ...)",
+        manifest="",
+        plan="",
+        report=None,
+        device=device,
+        subject=json.dumps(asked, sort_keys=True, default=str),
+    )
+
+
+class _Reporting(SilentWatch):
+    """Passes on as messages what a watch is told."""
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
+
+    def note(self, text: str) -> None:
+        """A remark."""
+        self._report(text)
+
+    def progress(self, work: str, fields: Mapping[str, float | int | str]) -> None:
+        """Something waits for another process, or a model is fine-tuned."""
+        waits = f": waits for {fields['waits_for']}" if "waits_for" in fields else ""
+        self._report(f"{work}{waits}")
 
 
 def _silent(_: str) -> None:

@@ -28,11 +28,12 @@ from dataselect.calibration.pairing import Match, Matches
 from dataselect.calibration.provenance import described, segmentation, settings
 from dataselect.calibration.training import load_training_sets
 from dataselect.errors import InputError
-from dataselect.scoring.evaluate import METRICS, Evaluation
+from dataselect.scoring.evaluate import METRICS, Evaluation, Measurement
 from dataselect.scoring.gather import gather
 from dataselect.scoring.isft import score_finetuned
 from dataselect.scoring.score_models import BenchmarkScores, ModelScores, score_models
 from dataselect.scoring.series import Member
+from dataselect.stages.scoring_work import planned_scoring, scoring_outlook
 from dataselect.store import Store
 from dataselect.transfer.chance import known_chance
 from dataselect.transfer.function import Provenance, Setting
@@ -109,22 +110,34 @@ def measure(
     grade: _Score = partial(score_models, measurements=("graded",))
     if spec.target.sft:
         benchmarks = {name: each.benchmark for name, each in evaluations.items()}
-        grade = partial(score_finetuned, training_sets=load_training_sets(spec, benchmarks))
+        grade = partial(
+            score_finetuned,
+            training_sets=load_training_sets(spec, benchmarks),
+            on_tuning=lambda text: watch.progress(text, {}),
+        )
     proxies = _each_once(run.proxies for run in runs)
     names = list(dict.fromkeys(run.proxy.name for run in runs))
-    watch.step(f"Proxy: {len(proxies)} checkpoints of {in_short(names)}")
+    title = f"Proxy: {len(proxies)} checkpoints of {in_short(names)}"
+    # How long the targets take is not known before one of them has been measured.
+    later = ["Target"] if any(run.targets for run in runs) else []
+    watch.tell(scoring_outlook(title, *later))
+    watch.step(title)
     if len(runs) > 1:
         check_runs_alike(runs, [segmentation(run, store, device) for run in runs])
     score = partial(score_models, measurements=("scores",))
-    scores, failed = _scored(score, proxies, evaluations, store, device, unsafe, watch)
+    how = store, device, unsafe, watch
+    scores, failed = _scored(score, proxies, evaluations, "scores", *how)
     runs = _without(runs, failed, {})
     targets = _each_once(run.targets for run in runs)
     measured: Mapping[str, _Scored] | None = None
     lost: dict[Member, str] = {}
     if targets:
         names = list(dict.fromkeys(run.target_name for run in runs))
-        watch.step(f"Target: {len(targets)} checkpoints of {in_short(names)}")
-        measured, lost = _scored(grade, targets, evaluations, store, device, unsafe, watch)
+        title = f"Target: {len(targets)} checkpoints of {in_short(names)}"
+        watch.tell(scoring_outlook(title))
+        watch.step(title)
+        graded: Measurement | None = None if spec.target.sft else "graded"
+        measured, lost = _scored(grade, targets, evaluations, graded, *how)
         runs = _without(runs, {}, lost)
     notes = dict.fromkeys(
         f"{name}: {note}"
@@ -249,24 +262,28 @@ def _scored(
     score: _Score,
     members: Sequence[Member],
     evaluations: Mapping[str, Evaluation],
+    measurement: Measurement | None,
     store: Store,
     device: str,
     unsafe: bool,
     watch: "Watch",
 ) -> tuple[dict[str, _Scored], dict[Member, str]]:
-    """Scores by benchmark, and why checkpoints failed."""
+    """Scores by benchmark, and why checkpoints failed.
 
-    def report(text: str) -> None:
-        watch.progress(text, {})
-
+    `measurement` is what `score` measures; None for what cannot be listed before.
+    """
+    checkpoints = [replace(member, store=store).checkpoint for member in members]
+    if measurement is not None:
+        watch.tell(planned_scoring(store, checkpoints, list(evaluations.values()), (measurement,)))
     found = score(
         store,
-        [replace(member, store=store).checkpoint for member in members],
+        checkpoints,
         list(evaluations.values()),
         device=device,
         precision=members[0].precision,
         unsafe=unsafe,
-        report=report,
+        report=lambda _: None,  # its messages are events as well
+        on_event=watch.event,
     )
     kept = [member for place, member in enumerate(members) if place not in found.failed]
     by_benchmark = {}

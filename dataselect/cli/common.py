@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dataselect.cli.completion import engines
+from dataselect.cli.completion import engines, trackers
 from dataselect.errors import DataselectError, IncompleteError, InputError
 
 if TYPE_CHECKING:
@@ -36,6 +36,16 @@ OnOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print neither progress nor notes, only results.")
+]
+TrackOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="TRACKER",
+        autocompletion=trackers,
+        help="Show the numbers elsewhere too: wandb, tensorboard, trackio, mlflow, or another "
+        "tracker; repeat for several.",
+    ),
 ]
 DEFAULT_STORE = ".dataselect"
 

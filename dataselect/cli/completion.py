@@ -45,6 +45,13 @@ def engines(incomplete: str) -> list[str]:
     return _begin(incomplete, [LOCAL, *engine_names()])
 
 
+def trackers(incomplete: str) -> list[str]:
+    """Where numbers may be shown."""
+    from dataselect.trackers.names import tracker_names
+
+    return _begin(incomplete, tracker_names())
+
+
 def reports(incomplete: str) -> list[str]:
     """Folders of reports."""
     found = Path().glob("reports/*/report.json")

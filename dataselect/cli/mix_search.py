@@ -13,6 +13,7 @@ from dataselect.cli.common import (
     OnOption,
     QuietOption,
     StoreOption,
+    TrackOption,
     errors,
     notes,
     print_json,
@@ -64,6 +65,7 @@ def search(
     store: StoreOption = DEFAULT_STORE,
     on: OnOption = None,
     as_json: JsonOption = False,
+    track: TrackOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Search for weights of a manifest's sources; processes started together share the search."""
@@ -88,6 +90,7 @@ def search(
                 store=store,
                 out=folder,
                 on=on,
+                track=track,
                 watch=watch,
                 command=command,
             )

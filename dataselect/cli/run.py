@@ -12,6 +12,7 @@ from dataselect.cli.common import (
     OnOption,
     QuietOption,
     StoreOption,
+    TrackOption,
     errors,
     notes,
     print_json,
@@ -102,6 +103,7 @@ def run(
     ] = False,
     on: OnOption = None,
     as_json: JsonOption = False,
+    track: TrackOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Screen, predict, rank and report; repeat the command to resume."""
@@ -122,6 +124,7 @@ def run(
                 out=folder,
                 compare_metrics=ablate,
                 on=on,
+                track=track,
                 watch=watch,
                 command=this_command(),
             )

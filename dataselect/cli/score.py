@@ -10,6 +10,7 @@ from dataselect.cli.common import (
     DEFAULT_STORE,
     QuietOption,
     StoreOption,
+    TrackOption,
     errors,
     notes,
     this_command,
@@ -131,6 +132,7 @@ def score(
             help="Run generated programs even where they cannot be isolated.",
         ),
     ] = False,
+    track: TrackOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Score models on benchmarks: rBridge, R^phi and the paper's baselines, item by item."""
@@ -145,37 +147,37 @@ def score(
 
     import dataselect as ds
     from dataselect.errors import InputError
+    from dataselect.report.live import LiveWatch
     from dataselect.report.output import check_folder
     from dataselect.report.tables.scores import print_scores
 
-    console, progress = Console(), Console(stderr=True, quiet=quiet)
-
-    def report(text: str) -> None:
-        progress.print(text, style="dim", markup=False, highlight=False)
-
-    with errors(resume=True), notes(report):
+    console = Console()
+    with errors(resume=True):
         if not models:
             raise InputError("MODEL", "no model is named", "write dataselect score MODEL ...")
         check_folder(out)  # before scoring, which takes long
-        scores = ds.score(
-            models,
-            benchmarks,
-            folder=folder,
-            traces=traces or (),
-            only_correct=only_correct,
-            weights=weights.value,
-            accuracy=accuracy,
-            isft=isft,
-            masks=masks,
-            limit=limit,
-            tokenizer=tokenizer,
-            tokens=tokens,
-            store=store,
-            device=device.value,
-            precision=precision.value,
-            unsafe=confirm_run_unsafe_code,
-            report=report,
-        )
+        with LiveWatch(Console(stderr=True, quiet=quiet)) as watch, notes(watch.note):
+            scores = ds.score(
+                models,
+                benchmarks,
+                folder=folder,
+                traces=traces or (),
+                only_correct=only_correct,
+                weights=weights.value,
+                accuracy=accuracy,
+                isft=isft,
+                masks=masks,
+                limit=limit,
+                tokenizer=tokenizer,
+                tokens=tokens,
+                store=store,
+                device=device.value,
+                precision=precision.value,
+                unsafe=confirm_run_unsafe_code,
+                track=track,
+                watch=watch,
+                command=this_command(),
+            )
         folders = scores.write(out)
         print_scores(scores.models, scores.benchmarks, console, scores.failed, scores.names)
         for written in folders:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataselect.cli.common import errors, notes
+from dataselect.cli.common import DEFAULT_STORE, QuietOption, errors, notes
 from dataselect.cli.completion import benchmarks as benchmark_names
 from dataselect.cli.options import (
     DEFAULT_TRACES,
@@ -21,9 +21,10 @@ from dataselect.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from dataselect.benchmarks.items import BenchmarkItems
+    from dataselect.report.tables.trace_build import ShownBuild
     from dataselect.scoring.served_frontier import ServedOptions
     from dataselect.traces.recording.endpoint import Endpoint
     from dataselect.traces.trace import TraceSet
@@ -50,6 +51,10 @@ Timeout = Annotated[
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print the estimated cost and send no request.")
+]
+StatusStore = Annotated[
+    str,
+    typer.Option("--store", help="Store in which `dataselect status` finds this, and no traces."),
 ]
 _KNOWN = "gsm8k,math500,arc_challenge,mmlu_pro_stem,commonsense_qa,humaneval"
 
@@ -173,6 +178,8 @@ def build(
     folder: FolderOption = None,
     limit: LimitOption = None,
     out: OutFile = None,
+    store: StatusStore = DEFAULT_STORE,
+    quiet: QuietOption = False,
 ) -> None:
     """Ask an OpenAI-compatible server for traces.
 
@@ -180,6 +187,7 @@ def build(
     """
     from rich.console import Console
 
+    from dataselect.cli.trace_progress import recorded_build
     from dataselect.errors import InputError
     from dataselect.report.tables.trace_build import OnlyEstimated, ShownBuild
     from dataselect.traces.library import trace_path
@@ -189,7 +197,7 @@ def build(
     from dataselect.traces.recording.endpoint import Endpoint
     from dataselect.traces.recording.spending import Prices
 
-    with errors(resume=True), notes(report):
+    with errors(resume=True), notes(_noted(quiet)):
         if (usd_in is None) != (usd_out is None):
             raise InputError("--usd-in", "a price is missing", "give --usd-in and --usd-out")
         prices = None if usd_in is None or usd_out is None else Prices(usd_in, usd_out)
@@ -208,8 +216,10 @@ def build(
         )
         today = datetime.now(UTC).date().isoformat()
         make = partial(build_batch, wait=Wait(wait)) if batch else build_traces
+        shown = ShownBuild(Console(stderr=True, quiet=quiet and not dry_run), dry_run)
+        work = f"asking {model} about {chosen.id}"
         try:
-            with ShownBuild(Console(stderr=True), dry_run) as watch:
+            with shown, recorded_build(shown, store, work, path, dry_run) as watch:
                 traces = make(chosen, endpoint, path, options, created=today, watch=watch)
         except OnlyEstimated:
             return
@@ -256,17 +266,24 @@ def weigh(
     limit: LimitOption = None,
     out: OutFile = None,
     device: DeviceOption = Device.auto,
+    store: StatusStore = DEFAULT_STORE,
+    quiet: QuietOption = False,
 ) -> None:
     """Weight given reasoning by the token probabilities of an open model, local or on a server.
 
     With --base-url the same command resumes after any stop and pays for no answer twice.
     """
+    from rich.console import Console
+
+    from dataselect.cli.trace_progress import items_shown, recorded_watch
     from dataselect.compute import require_device
+    from dataselect.report.live import LiveWatch
+    from dataselect.report.tables.trace_build import ShownBuild
     from dataselect.traces.library import trace_path
     from dataselect.traces.recording.texts import read_reasoning
     from dataselect.traces.trace import write_traces
 
-    with errors(resume=base_url is not None), notes(report):
+    with errors(resume=base_url is not None), notes(_noted(quiet)):
         texts = read_reasoning(file)
         chosen = one_benchmark(benchmark, folder, limit)
         if base_url is not None:
@@ -278,13 +295,20 @@ def weigh(
             prices = None if usd_in is None else Prices(usd_in, usd_in)
             endpoint = Endpoint(model, base_url, key_variable, timeout, concurrency=concurrency)
             options = ServedOptions(tokenizer, prices, max_usd)
-            _weigh_by_server(chosen, texts, endpoint, path, options, dry_run)
+            shown = ShownBuild(Console(stderr=True, quiet=quiet and not dry_run), dry_run)
+            _weigh_by_server(chosen, texts, endpoint, path, options, dry_run, shown, store)
             return
         from dataselect.scoring.local_frontier import LocalFrontier
 
         frontier = LocalFrontier(model, require_device(device.value))
-        traces = frontier.weigh(chosen, texts)
         path = out or trace_path(DEFAULT_TRACES, chosen.id, frontier.name)
+        work = f"weighing {chosen.id} with {frontier.name}"
+        with (
+            LiveWatch(Console(stderr=True, quiet=quiet)) as display,
+            recorded_watch(display, store, work, path) as into,
+            items_shown(into, work, len(chosen.items)),
+        ):
+            traces = frontier.weigh(chosen, texts)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_traces(path, traces.header, traces.traces.values(), traces.exclusions)
         say_written(path, traces)
@@ -297,22 +321,29 @@ def _weigh_by_server(
     out: Path,
     options: "ServedOptions",
     dry_run: bool,
+    shown: "ShownBuild",
+    store: str,
 ) -> None:
-    from rich.console import Console
-
-    from dataselect.report.tables.trace_build import OnlyEstimated, ShownBuild
+    from dataselect.cli.trace_progress import recorded_build
+    from dataselect.report.tables.trace_build import OnlyEstimated
     from dataselect.scoring.served_frontier import weigh_by_server
 
     out.parent.mkdir(parents=True, exist_ok=True)
     today = datetime.now(UTC).date().isoformat()
     try:
-        with ShownBuild(Console(stderr=True), dry_run) as watch:
+        work = f"weighing {benchmark.id} with {endpoint.model}"
+        with shown, recorded_build(shown, store, work, out, dry_run) as watch:
             traces = weigh_by_server(
                 benchmark, texts, endpoint, out, options, created=today, watch=watch
             )
     except OnlyEstimated:
         return
     say_written(out, traces)
+
+
+def _noted(quiet: bool) -> "Callable[[str], None]":
+    """What shows notes."""
+    return (lambda _: None) if quiet else report
 
 
 def report(text: str) -> None:

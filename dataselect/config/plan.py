@@ -25,7 +25,7 @@ from dataselect.config.compute import ComputePlan
 from dataselect.config.mixture import Mix
 from dataselect.config.plan_tokenizer import TokenizerPlan
 from dataselect.config.proxy import Seed
-from dataselect.config.schema import Document, FieldError, Section, read
+from dataselect.config.schema import Document, FieldError, Section, Text, read
 from dataselect.config.stage import CountingScreen, Predict, Rung, Screen, Stage, StopWhen
 from dataselect.config.yamlfile import KeyPath
 from dataselect.errors import InputError
@@ -88,6 +88,11 @@ class Plan(Document):
 
     leaks: Leaks = Leaks()
     """The leak alarm."""
+
+    track: list[Text] = Field(default_factory=list)
+    """Where else the run's numbers are shown: some of `wandb`, `tensorboard`, `trackio`, `mlflow`,
+    or the name of a tracker that another package brings (docs/watching.md). `--track` overrides
+    it. `metrics.jsonl` is always written."""
 
     max_repeats: Annotated[Number, Field(ge=1)] = 1.0
     """Most epochs over a text when the token budget exceeds it."""

@@ -16,6 +16,7 @@ from dataselect.mixture_search.trial import SearchSettings
 from dataselect.mixture_search.trial_runner import Result
 from dataselect.stages.scores import Status
 from dataselect.stages.watch import Watch
+from dataselect.stages.work import Shared
 
 POLL_SECONDS = 1.0
 CONFIRMATION = -1
@@ -75,6 +76,7 @@ class Worker:
             for lost in self.study.release_orphans():
                 self.watch.note(f"trial {lost.number}: {lost.why}; its mixture is trained again")
             entries = self.study.entries()
+            self._tell(entries, number)
             finished = {entry.trial for entry in entries if entry.finished}
             left = [trial for trial in trials if trial not in finished]
             if not left:
@@ -97,6 +99,14 @@ class Worker:
                 waiting = True
                 self.watch.note("waiting for trials of other workers")
             self.sleep(POLL_SECONDS)
+
+    def _tell(self, entries: Sequence[Entry], number: int) -> None:
+        """Tell how far all workers are, with the search or its confirmation."""
+        of_part = [each for each in entries if (each.round == CONFIRMATION) == (number < 0)]
+        done = {each.trial for each in of_part if each.finished}
+        by_others = [each for each in of_part if each.running and each.worker != self.study.worker]
+        busy = {each.worker for each in by_others}
+        self.watch.tell(Shared(len(done), len(by_others), 1 + len(busy)))
 
     def _work(self, needed: set[Trial]) -> bool:
         """Claim and measure some of the needed trials that wait; False if there were none."""

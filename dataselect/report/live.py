@@ -20,23 +20,32 @@ from rich.table import Table
 from rich.text import Text
 
 from dataselect.compute import Event
-from dataselect.report.overall import counts, overall, ranking_table
+from dataselect.report.overall import (
+    counts,
+    loss_words,
+    overall,
+    ranking_table,
+    score_words,
+    speed_words,
+)
 from dataselect.stages.progress import Progress, Work
 from dataselect.stages.work import Fact, Planned, StageRanking
-from dataselect.units import format_count, format_seconds
+from dataselect.units import format_seconds
 from dataselect.wording import one_line
 
 LINE_SECONDS = 10.0
 """Least time between two progress lines if the display cannot be redrawn."""
 
 
-def numbers(work: Work) -> tuple[str, str, str]:
-    """Speed, loss and time left of a piece of work; an empty string for each that is not known."""
-    speed, loss = work.number("tokens_per_second"), work.number("loss")
-    left = work.number("seconds_left")
+def numbers(work: Work, peers: float | None = None) -> tuple[str, str, str]:
+    """Speed, loss and time left of a piece of work; an empty string for each that is not known.
+
+    `peers`: the median loss of others that are as far.
+    """
+    loss, left = work.number("loss"), work.number("seconds_left")
     return (
-        "" if speed is None else f"{format_count(max(speed, 0))} tok/s",
-        "" if loss is None else f"loss {loss:.3f}",
+        speed_words(work.fields),
+        loss_words(loss, peers),
         "" if left is None or work.share == 1 else f"{format_seconds(max(left, 0))} left",
     )
 
@@ -133,10 +142,15 @@ class LiveWatch:
     def _end(self, event: Event) -> None:
         seconds = event.fields.get("wall_seconds")
         took = f" after {format_seconds(seconds)}" if isinstance(seconds, int | float) else ""
+        if event.fields.get("quiet"):
+            return
         if event.kind == "failed":
             self._print(f"  {event.job} failed{took}: {event.fields.get('error', '')}", "red")
             return
-        if self._live is None:
+        if event.fields.get("model") is not None:
+            # A score is worth a line in a terminal too.
+            self._print(f"  {event.job} done{took}{score_words(event.fields)}")
+        elif self._live is None:
             self._print(f"  {event.job} done{took}")
 
     def _end_here(self) -> None:
@@ -175,7 +189,8 @@ class LiveWatch:
         parts = []
         for work in self._works():
             share = "" if work.share is None else f"{100 * work.share:.0f}%"
-            shown = " ".join(filter(None, [share, *numbers(work)]))
+            peers = self._progress.peers_loss(work)
+            shown = " ".join(filter(None, [share, *numbers(work, peers)]))
             if shown or work.waits_for is not None:
                 parts.append(f"{work_title(work)} {shown}".rstrip())
         if parts:
@@ -203,7 +218,8 @@ class LiveWatch:
                 completed=share or 0.0,
                 pulse=share is None,
             )
-            table.add_row(Text(one_line(work_title(work))), bar, *map(Text, numbers(work)))
+            shown = numbers(work, self._progress.peers_loss(work))
+            table.add_row(Text(one_line(work_title(work))), bar, *map(Text, shown))
         lines: list[Text | Table] = [table]
         part = self._progress.part
         if part is not None and (part.planned or part.runs("done", "failed")):

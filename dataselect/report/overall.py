@@ -1,13 +1,18 @@
 """How far a whole run is, in words, and the ranking of a stage before the report: for the live
 display and for `dataselect status`, in 80 columns."""
 
+import math
+from collections.abc import Mapping
+
 from rich.table import Table
 
 from dataselect.report import numbers
 from dataselect.report.console import add_row, plain_table
 from dataselect.stages.progress import Progress
 from dataselect.stages.work import StageRanking
-from dataselect.units import format_seconds
+from dataselect.units import format_count, format_seconds
+
+_SCORES = {"rbridge": "rBridge", "accuracy": "accuracy", "answer_nll": "answer NLL"}
 
 
 def overall(progress: Progress) -> str:
@@ -25,6 +30,33 @@ def counts(done: int, failed: int, total: int | None = None) -> str:
     """ "3 of 10 done, 1 failed"."""
     of = "" if total is None else f" of {total}"
     return f"{done}{of} done" + (f", {failed} failed" if failed else "")
+
+
+def speed_words(fields: Mapping[str, object]) -> str:
+    """ "22.3k tok/s" or "4.5 items/s"; "" if no speed is known."""
+    for unit, word in (("tokens", "tok"), ("items", "items")):
+        rate = fields.get(f"{unit}_per_second")
+        if isinstance(rate, int | float) and math.isfinite(rate):
+            rate = max(rate, 0)
+            shown = f"{rate:.2g}" if rate < 10 else format_count(rate)
+            return f"{shown} {word}/s"
+    return ""
+
+
+def loss_words(loss: float | None, peers: float | None) -> str:
+    """ "loss 1.842 (others 1.90)": beside it the median of other trainings that are as far."""
+    if loss is None:
+        return ""
+    return f"loss {loss:.3f}" + ("" if peers is None else f" (others {peers:.2f})")
+
+
+def score_words(fields: Mapping[str, object]) -> str:
+    """ ", rBridge 1.234": the mean of what was measured; "" if it is none that is followed."""
+    for name, title in _SCORES.items():
+        value = fields.get(name)
+        if isinstance(value, int | float) and math.isfinite(value):
+            return f", {title} {value:.3f}"
+    return ""
 
 
 def left_words(seconds: float | None, at_most: bool = False) -> str:

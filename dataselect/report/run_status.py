@@ -10,10 +10,16 @@ from rich.console import Console
 from rich.text import Text
 
 from dataselect.report.console import add_row, named_table, say
-from dataselect.report.overall import counts, left_words, ranking_table
+from dataselect.report.overall import (
+    counts,
+    left_words,
+    loss_words,
+    ranking_table,
+    speed_words,
+)
 from dataselect.stages.run_status import RunStatus, failed_jobs, running_jobs
 from dataselect.stages.work import RankedRow, StageRanking
-from dataselect.units import format_count, format_flops, format_seconds
+from dataselect.units import format_flops, format_seconds
 from dataselect.wording import one_line
 
 _STYLES = {"running": "green", "done": "green", "died": "red", "failed": "red"}
@@ -37,7 +43,7 @@ def print_runs(found: Sequence[RunStatus], console: Console) -> None:
             table,
             each.run.id,
             each.state,
-            "" if part is None else f"{_short(part)} {_done(part)}".strip(),
+            _asked(document) if part is None else f"{_short(part)} {_done(part)}".strip(),
             "" if seconds is None else format_seconds(seconds),
             _time(document.get("updated"))[:_MINUTES],
         )
@@ -131,25 +137,55 @@ def _print_jobs(status: RunStatus, console: Console) -> None:
     dead = status.state in ("died", "silent")
     table = named_table("ran then" if dead else "running", "done", "speed", "loss", "for", "left")
     for job in rows[:_MOST_JOBS]:
-        share, speed, loss, left = (
-            job.get(key) for key in ("share", "tokens_per_second", "loss", "seconds_left")
-        )
+        share, loss, left = (job.get(key) for key in ("share", "loss", "seconds_left"))
+        peers = job.get("peers_loss")
         waits = f" waits for {job['waits_for']}" if job.get("waits_for") else ""
         add_row(
             table,
             f"{job['name']}{waits}",
             "" if share is None else f"{100 * share:.0f}%",
-            "" if speed is None else f"{format_count(speed)} tok/s",
-            "" if loss is None else f"{loss:.3f}",
+            speed_words(job),
+            loss_words(loss, peers).removeprefix("loss "),
             format_seconds(float(job.get("seconds") or 0.0)),
             "" if left is None or dead or share == 1 else format_seconds(left),
         )
     console.print()
     console.print(table)
+    if working:
+        for line in work_words(working):
+            say(console, line)
     if len(rows) > _MOST_JOBS:
         say(console, f"and {len(rows) - _MOST_JOBS} more")
     for name, holder in status.held.items():
         say(console, f"{name} is still worked on by {holder}")
+
+
+def work_words(work: Mapping[str, Any]) -> list[str]:
+    """How the asking for traces goes: answers, requests and money, as far as known."""
+    lines = []
+    if work.get("total_items"):
+        out = work.get("left_out") or 0
+        left_out = f", {out} left out" if out else ""
+        lines.append(f"{work.get('items', 0):.0f} of {work['total_items']:.0f} settled{left_out}")
+    if work.get("graded"):
+        right, graded = work.get("correct", 0), work["graded"]
+        lines.append(f"{100 * right / graded:.0f}% of {graded:.0f} answers are right")
+    if work.get("failed"):
+        lines.append(f"{work['failed']:.0f} of {work.get('requests', 0):.0f} requests failed")
+    if work.get("usd") is not None:
+        about_all = work.get("expected_usd")
+        total = "" if about_all is None else f" of about {about_all:.2f}"
+        cap = "" if work.get("max_usd") is None else f", cap {work['max_usd']:g}"
+        lines.append(f"{work['usd']:.2f}{total} USD{cap}")
+    return lines
+
+
+def _asked(document: Mapping[str, Any]) -> str:
+    """How far work without parts is."""
+    work = document.get("working") or {}
+    if not work.get("total_items"):
+        return ""
+    return f"{work.get('items', 0):.0f} of {work['total_items']:.0f}"
 
 
 def _whole(console: Console, line: str) -> None:

@@ -20,6 +20,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from dataselect.corpus.saved_tokenizer import plain_ids, special_tokens_before
 from dataselect.errors import InputError
+from dataselect.scoring.advance import advance
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ def greedy(
                     results[i] = Continuation(
                         text, tuple(written.ids), tuple(written.chances), written.finite
                     )
+                advance(first + len(chosen), len(order))
     finally:
         model.train(was_training)
     return [result for result in results if result is not None]

@@ -17,7 +17,6 @@ all other baselines for each frontier model.
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -27,12 +26,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion
+from dataselect.compute import Event
 from dataselect.compute.machine import Machine, this_machine
 from dataselect.errors import IncompleteError, InputError
 from dataselect.scoring.checkpoint import Checkpoint, Precision
 from dataselect.scoring.model_errors import running
 from dataselect.scoring.non_finite import NOT_FINITE, failure
 from dataselect.scoring.rbridge import METRIC_VERSION
+from dataselect.scoring.told import Clock, told
 from dataselect.store import Artifact, Claim, Store, Work, content_key
 from dataselect.traces.trace import NO_TRACE, TraceSet
 
@@ -71,6 +72,12 @@ _ALWAYS_FINITE: Mapping[Measurement, tuple[str, ...]] = {
 """Columns without which an item has no value. Other columns may lack one for an intact model: a
 trace without an answer has no `scb_nll`, one without marks no `mask`, and a likelihood ratio may be
 too large for a float."""
+
+_WATCHED = (
+    *(("rbridge", "rbridge"), ("trace_nll", "trace_nll")),
+    *(("answer_nll", "answer_nll"), ("accuracy", "correct")),
+)
+"""Names of means that are watched, with their columns."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +164,11 @@ class Measured:
     machines: tuple[Machine, ...] = ()
     """What measured it; several where sets of traces were scored by different kinds."""
 
+    def means(self) -> dict[str, float]:
+        """Means over items of what is watched while scores come in."""
+        found = {name: self.table[column] for name, column in _WATCHED if column in self.table}
+        return {name: float(values.mean()) for name, values in found.items() if len(values)}
+
 
 def find(
     store: Store, checkpoint: Checkpoint, evaluation: Evaluation, measurement: Measurement
@@ -234,6 +246,43 @@ def failure_of(
     return None
 
 
+@dataclass(frozen=True)
+class Part:
+    """One artifact of a measurement: a unit of the work of scoring."""
+
+    name: str
+    """For the progress display: the model, the measurement, the benchmark, and the traces where
+    there are several sets."""
+    title: str
+    """The model's name."""
+    measurement: Measurement
+    """What is measured."""
+    evaluation: Evaluation
+    """On what."""
+    traces: TraceSet
+    """By which traces, where the measurement reads one set."""
+    spec: Mapping[str, Any]
+    """What determines it."""
+
+
+def parts_of(
+    checkpoint: Checkpoint,
+    evaluations: Sequence[Evaluation],
+    measurements: Sequence[Measurement],
+    title: str,
+) -> list[Part]:
+    """The units of work of measuring a checkpoint, which messages call `title`, in order."""
+    found = []
+    for evaluation in evaluations:
+        for measurement in evaluation.of(measurements):
+            specs = evaluation.specs(checkpoint, measurement)
+            for spec, traces in zip(specs, evaluation.traces, strict=False):
+                by = f" by traces of {traces.header.model}" if len(specs) > 1 else ""
+                name = f"{title}: {measurement} on {evaluation.benchmark.id}{by}"
+                found.append(Part(name, title, measurement, evaluation, traces, spec))
+    return found
+
+
 def measure(
     store: Store,
     checkpoint: Checkpoint,
@@ -245,41 +294,43 @@ def measure(
     precision: Precision = "float32",
     unsafe: bool = False,
     report: Callable[[str], None] = lambda _: None,
+    title: str | None = None,
+    on_event: Callable[[Event], None] = lambda _: None,
 ) -> None:
     """Measure a checkpoint and publish every measurement that the store lacks.
 
     `name` is for the ledger, `unsafe` lets generated programs run without isolation, `report`
-    is called with progress messages.
+    is called with progress messages, which call the checkpoint `title`, by default `name`.
+    `on_event` gets what becomes of each part that is missing, by the name of the part (`parts_of`):
+    started, progress in items, and done with the means; of one that fails nothing more.
     """
     if is_measured(store, checkpoint, evaluations, measurements):
         return
     subject = _Subject(checkpoint, device, precision, unsafe)
     work = Work(name, gpus=1 if device.startswith("cuda") else 0)
-    for evaluation in evaluations:
-        for measurement in evaluation.of(measurements):
-            specs = evaluation.specs(checkpoint, measurement)
-            for spec, traces in zip(specs, evaluation.traces, strict=False):
-                by = f" by traces of {traces.header.model}" if len(specs) > 1 else ""
-                what = f"{name}: {measurement} on {evaluation.benchmark.id}{by}"
+    for part in parts_of(checkpoint, evaluations, measurements, title or name):
+        missing = store.find(part.measurement, part.spec) is None
+        made: list[Part] = []
 
-                of = measurement, evaluation, traces
+        def make(_: Claim, part: Part = part, made: list[Part] = made) -> None:
+            made.append(part)
+            report(part.name)
+            benchmark = part.evaluation.benchmark
+            facts = {"model": part.title, "benchmark": benchmark.id}
+            with told(part.name, len(benchmark.items), facts, on_event) as finished:
+                model_notes = subject.notes
+                clock = Clock()  # loading the model is no part of it
+                with running(name):
+                    measured = subject.measure(part.measurement, part.evaluation, part.traces)
+                with store.publish(part.measurement, part.spec) as out:
+                    _write(out, measured, model_notes, device)
+                store.note(part.measurement, part.spec, clock.facts(name, measured.flops, device))
+                finished(measured.means())
 
-                def make(
-                    _: Claim,
-                    of: tuple[Measurement, Evaluation, TraceSet] = of,
-                    spec: Mapping[str, Any] = spec,
-                    what: str = what,
-                ) -> None:
-                    model_notes = subject.notes
-                    report(what)
-                    clock = _Clock()
-                    with running(name):
-                        measured = subject.measure(*of)
-                    with store.publish(of[0], spec) as out:
-                        _write(out, measured, model_notes, device)
-                    store.note(of[0], spec, clock.facts(name, measured.flops, device))
-
-                store.get_or_claim(measurement, spec, make, work)
+        store.get_or_claim(part.measurement, part.spec, make, work)
+        if missing and not made:
+            # Another process has made it meanwhile.
+            on_event(Event(part.name, "done", {"wall_seconds": 0.0}))
 
 
 def _write(folder: Path, measured: Measured, model_notes: Sequence[str], device: str) -> None:
@@ -404,24 +455,6 @@ class _Subject:
     def _key(self, kind: str, evaluation: Evaluation, traces: str) -> _Key:
         vocabulary = self._tokenizer.backend_tokenizer.to_str()
         return kind, evaluation.benchmark.content_hash, traces, vocabulary, self._limit
-
-
-class _Clock:
-    """Wall and CPU time since construction, as a ledger record."""
-
-    def __init__(self) -> None:
-        self._wall, self._cpu = time.monotonic(), time.process_time()
-
-    def facts(self, name: str, flops: float, device: str) -> Mapping[str, Any]:
-        wall = time.monotonic() - self._wall
-        return {
-            "name": name,
-            "status": "done",
-            "wall_seconds": wall,
-            "cpu_seconds": time.process_time() - self._cpu,
-            "gpu_seconds": wall if device.startswith("cuda") else 0.0,
-            "flops": flops,
-        }
 
 
 def _read(artifact: Artifact, measurement: Measurement) -> Measured:

@@ -17,7 +17,9 @@ from dataselect.scoring.finetune import FinetunedCheckpoint, asked_as_trained
 from dataselect.scoring.score_models import (
     BenchmarkScores,
     ModelScores,
+    OnEvent,
     collect_scores,
+    ignore,
     measure_models,
 )
 from dataselect.store import Store
@@ -52,19 +54,22 @@ def score_finetuned(
     precision: Precision,
     unsafe: bool,
     report: Callable[[str], None],
+    on_event: OnEvent = ignore,
+    on_tuning: Callable[[str], None] | None = None,
 ) -> ModelScores:
     """Graded answers of the models fine-tuned for each benchmark.
 
-    `training_sets`: by benchmark id. A model that fails on one benchmark fails on all. Raises what
-    `measure_models` raises.
+    `training_sets`: by benchmark id. `on_tuning` gets the messages of fine-tuning, else `report`. A
+    model that fails on one benchmark fails on all. Raises what `measure_models` raises.
     """
+    tuning = on_tuning or report
     tuned: dict[str, list[FinetunedCheckpoint]] = {}
     failed: dict[int, str] = {}
     for evaluation in evaluations:
         training = training_sets[evaluation.benchmark.id]
         tuned[evaluation.benchmark.id] = [
             FinetunedCheckpoint(
-                model.name, model, training, tune_recipe(device), store, device, precision, report
+                model.name, model, training, tune_recipe(device), store, device, precision, tuning
             )
             for model in models
         ]
@@ -77,6 +82,7 @@ def score_finetuned(
             precision=precision,
             unsafe=unsafe,
             report=report,
+            on_event=on_event,
         )
     if failed and len(failed) == len(models):
         raise IncompleteError(

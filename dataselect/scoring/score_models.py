@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from dataselect.benchmarks.items import Exclusion
 from dataselect.benchmarks.sandbox import require_isolation
+from dataselect.compute import Event
 from dataselect.corpus.segmentation import segmentation_hash
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import NamedCheckpoint, Precision
@@ -21,8 +22,10 @@ from dataselect.scoring.evaluate import (
     Evaluation,
     Measured,
     Measurement,
+    Part,
     failure_of,
     measure,
+    parts_of,
     read,
 )
 from dataselect.scoring.machine_notes import scoring_note
@@ -34,7 +37,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Report = Callable[[str], None]
+OnEvent = Callable[[Event], None]
 _log = logging.getLogger("dataselect")
+
+
+def ignore(_: Event) -> None:
+    """Ignore what becomes of the parts of the work."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,7 @@ def score_models(
     precision: Precision,
     unsafe: bool,
     report: Report,
+    on_event: OnEvent = ignore,
 ) -> ModelScores:
     """Measure what the store lacks and collect everything.
 
@@ -87,6 +96,7 @@ def score_models(
         precision=precision,
         unsafe=unsafe,
         report=report,
+        on_event=on_event,
     )
     kept = [model for number, model in enumerate(models) if number not in failed]
     scores = (collect_scores(store, kept, each, measurements) for each in evaluations)
@@ -103,6 +113,7 @@ def measure_models(
     precision: Precision,
     unsafe: bool,
     report: Report,
+    on_event: OnEvent = ignore,
 ) -> dict[int, str]:
     """Measure what the store lacks; why models failed, by their place.
 
@@ -112,7 +123,9 @@ def measure_models(
     if "graded" in measurements and any(e.benchmark.answer_kind == "code" for e in evaluations):
         require_isolation(unsafe)
     failed: dict[int, str] = {}
+    titles = distinct([model.name for model in models])
     for number, model in enumerate(models):
+        ended = _Ended(on_event)
         try:
             measure(
                 store,
@@ -124,6 +137,8 @@ def measure_models(
                 precision=precision,
                 unsafe=unsafe,
                 report=_numbered(report, number + 1, len(models)),
+                title=titles[number],
+                on_event=ended,
             )
             why = failure_of(store, model, evaluations, measurements)
             if why is not None:
@@ -133,6 +148,7 @@ def measure_models(
             if len(models) == 1:
                 raise
             failed[number] = str(error) or repr(error)
+            ended.fail(parts_of(model, evaluations, measurements, titles[number]), failed[number])
             _log.warning("%s failed: %s", model.name, failed[number])
     if failed and len(failed) == len(models):
         raise InputError(
@@ -141,6 +157,26 @@ def measure_models(
             "score an intact model",
         )
     return failed
+
+
+class _Ended:
+    """Passes events on, and knows which parts have ended."""
+
+    def __init__(self, on_event: OnEvent) -> None:
+        self._on_event = on_event
+        self._ended: set[str] = set()
+
+    def __call__(self, event: Event) -> None:
+        if event.kind == "done":
+            self._ended.add(event.job)
+        self._on_event(event)
+
+    def fail(self, parts: Sequence[Part], why: str) -> None:
+        """The other parts of a model that failed are not measured. The failure is shown once, as a
+        warning, so these say it quietly."""
+        for part in parts:
+            if part.name not in self._ended:
+                self._on_event(Event(part.name, "failed", {"error": why, "quiet": 1}))
 
 
 def tokenizers_note(models: Sequence[NamedCheckpoint]) -> list[str]:

@@ -189,7 +189,17 @@ class _Work:
     def progress(self) -> Progress:
         """How far the work is."""
         count, settled = len(self._given.items), len(self._done) + len(self._excluded)
-        return Progress(count, settled, len(self._excluded), self._budget.usd, None)
+        journal, budget = self._journal, self._budget
+        return Progress(
+            count,
+            settled,
+            len(self._excluded),
+            budget.usd,
+            None,
+            budget.max_usd,
+            journal.ended_here,
+            journal.failed_here,
+        )
 
     async def run(self, encode: Any, watch: BuildWatch) -> None:
         """Probe the server, then weigh what is left by concurrent requests."""

@@ -3,7 +3,9 @@
 A job takes its FLOPs divided by the speed of the training loop, and besides a time that does not
 depend on them, for starting and scoring, which finished jobs tell. Jobs of a part run side by side,
 and a part begins when the one before it is over. A part of which nothing has been seen is taken to
-have the speed of the last that was. Before any speed is known there is no estimate.
+have the speed of the last that was, if both train. Before any speed is known there is no estimate.
+
+Where several processes share the jobs of a part, it is as if one ran as many at a time as all.
 """
 
 from collections.abc import Sequence
@@ -35,20 +37,28 @@ class PartLeft:
     """Seconds of a job apart from its training; None before one is done."""
     whole: float | None = None
     """Seconds of a job whose FLOPs are not known; None before one is done."""
+    is_training: bool = True
+    """Whether the speeds are those of training, which tell the speed of other training."""
+    processes: int = 1
+    """How many processes share its jobs, each running as many at a time."""
 
 
 def seconds_left(parts: Sequence[PartLeft], slots: int) -> float | None:
     """Seconds until all parts are done, `slots` jobs at a time; None if that is not known."""
     total, speed, besides = 0.0, None, None
     for part in parts:
-        speed = speed if part.speed is None else part.speed
-        besides = besides if part.besides is None else part.besides
-        times = [_seconds(job, speed, besides, part.whole) for job in part.jobs]
+        if part.is_training:
+            speed = speed if part.speed is None else part.speed
+            besides = besides if part.besides is None else part.besides
+            seen = speed, besides
+        else:
+            seen = part.speed, part.besides
+        times = [_seconds(job, *seen, part.whole) for job in part.jobs]
         known = [time for time in times if time is not None]
         if len(known) < len(times):
             return None
         if known:
-            total += max(sum(known) / slots, *known)
+            total += max(sum(known) / (slots * part.processes), *known)
     return total
 
 

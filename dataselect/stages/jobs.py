@@ -5,6 +5,7 @@ Candidates with identical runs share a job. Runs whose scores are in the store n
 """
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +17,19 @@ from dataselect.errors import IncompleteError, PassingError
 from dataselect.proxies.make import make_proxies
 from dataselect.proxies.recipe import Recipe, population_size
 from dataselect.proxy_sources import MadeProxy, ProxySource, TrainedHere
-from dataselect.scoring.evaluate import Evaluation, Measurement, failure_of, is_measured, measure
+from dataselect.scoring.evaluate import (
+    Evaluation,
+    Measurement,
+    failure_of,
+    is_measured,
+    measure,
+    read,
+)
 from dataselect.stages.engine import check_job_device, job_resources
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.job_runs import left_for_later, notes_told, run_twice, warnings_told
 from dataselect.stages.passing import is_passing, marked
-from dataselect.stages.work import Made, Planned, PlannedJob
+from dataselect.stages.work import Made, Planned, PlannedJob, Scored
 from dataselect.store import Store, content_key
 
 
@@ -191,6 +199,10 @@ def run_jobs(
         watch.event(event)
         if event.kind == "done":
             watch.tell(Made(event.job, keys(members[event.job])))
+            for run in members[event.job]:
+                scored = _scored(store, run, evaluations, measurements)
+                if scored is not None:
+                    watch.tell(scored)
 
     def settle(outcome: Outcome, meanwhile: Sequence[Mapping[str, Any]]) -> None:
         group = members[outcome.job]
@@ -243,6 +255,27 @@ def _artifacts(
                     keys = evaluation.keys(point.checkpoint, measurement)
                     names += [f"{measurement}-{key}" for key in keys]
     return tuple(names)
+
+
+def _scored(
+    store: Store,
+    run: Run,
+    evaluations: Sequence[Evaluation],
+    measurements: Sequence[Measurement],
+) -> Scored | None:
+    """The scores of a run that has just been made, for whoever watches; None without any."""
+    made = run.source.find(store)
+    if made is None or not made.points or not is_scored(store, made, evaluations, measurements):
+        return None
+    means: dict[str, list[float]] = {}
+    for point in made.points:
+        for evaluation in evaluations:
+            for measurement in evaluation.of(measurements):
+                measured = read(store, point.checkpoint, evaluation, measurement)
+                for metric, mean in measured.means().items():
+                    means.setdefault(f"{evaluation.benchmark.id}/{metric}", []).append(mean)
+    averaged = {name: math.fsum(values) / len(values) for name, values in means.items()}
+    return Scored(run.name, made.points[-1].tokens, averaged)
 
 
 def _job(

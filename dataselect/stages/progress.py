@@ -9,19 +9,21 @@ succeeded is done.
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal
 
 from dataselect.compute import Event
 from dataselect.stages.estimate import PartLeft, WorkLeft, seconds_left
+from dataselect.stages.losses import Losses
 from dataselect.stages.work import (
     ExpectedPart,
     Fact,
     Outlook,
     Planned,
     PlannedJob,
+    Shared,
     StageRanking,
 )
 
@@ -51,6 +53,8 @@ class Work:
     """Tokens that were trained on before this attempt, from a saved state."""
     before: float = 0.0
     """Tokens of the job's earlier trainings, where it trains several one after the other."""
+    seen: float = 0.0
+    """Seconds from its start to the last progress."""
     seconds: float | None = None
     """How long it took, once it is over."""
     error: str = ""
@@ -67,9 +71,12 @@ class Work:
 
     @property
     def share(self) -> float | None:
-        """Share of the current training's tokens done, in 0..1; None if not known."""
-        done, total = self.number("tokens"), self.number("total_tokens")
-        return None if done is None or not total else min(done / total, 1.0)
+        """Share of the current training's tokens done, or of items; in 0..1, None if not known."""
+        for unit in ("tokens", "items"):
+            done, total = self.number(unit), self.number(f"total_{unit}")
+            if done is not None and total:
+                return min(done / total, 1.0)
+        return None
 
     @property
     def waits_for(self) -> str | None:
@@ -86,7 +93,7 @@ class Work:
     def advance(self, fields: Fields, now: float) -> None:
         """It has come this far."""
         earlier = self.number("tokens")
-        self.fields = dict(fields)
+        self.fields, self.seen = dict(fields), now - self.begun
         tokens, total = self.number("tokens"), self.number("total_tokens")
         if tokens is None:
             return
@@ -104,6 +111,11 @@ class Work:
         return None if self.plan is None else self.plan.flops
 
     @property
+    def kind(self) -> str:
+        """What it does, if it trains nothing; else ""."""
+        return "" if self.plan is None else self.plan.kind
+
+    @property
     def flops_left(self) -> float | None:
         """Training FLOPs that are left of it."""
         flops = self.flops
@@ -114,6 +126,8 @@ class Work:
     @property
     def trained_share(self) -> float:
         """Share of all its training that is done, in 0..1."""
+        if self.kind:
+            return self.share or 0.0
         tokens = None if self.plan is None else self.plan.tokens
         if not tokens or self.trained is None:
             return 0.0
@@ -121,8 +135,12 @@ class Work:
 
     @property
     def speed(self) -> float | None:
-        """FLOPs a second of its training; None if not known."""
+        """FLOPs a second of its training, or what its kind is counted in; None if not known."""
         rate, plan = self.number("tokens_per_second"), self.plan
+        if self.kind and self.flops:
+            if self.state == "done":
+                return self.flops / self.seconds if self.seconds else None
+            return self.flops * self.share / self.seen if self.share and self.seen else None
         if not rate or rate < 0 or plan is None or not plan.flops or not plan.tokens:
             return None
         return rate * plan.flops / plan.tokens
@@ -130,7 +148,7 @@ class Work:
     @property
     def tail(self) -> float | None:
         """Seconds that it took after its training, for scoring, once it is done."""
-        if self.state != "done" or self.seconds is None or self.flops is None:
+        if self.state != "done" or self.seconds is None or self.flops is None or self.kind:
             return None
         if not self.flops:
             return self.seconds
@@ -170,6 +188,10 @@ class Part:
     """What the plan says of it."""
     planned: bool = False
     """Whether its jobs were announced."""
+    shared: Shared | None = None
+    """How far it is by all processes that work on it; None where no other does."""
+    losses: Losses = field(default_factory=Losses)
+    """Of its jobs that train."""
 
     def runs(self, *states: State) -> int:
         """Training runs of the jobs in these states."""
@@ -178,42 +200,59 @@ class Part:
 
     @property
     def done(self) -> int:
-        """Training runs that are done, those from the store included."""
-        return self.found + self.runs("done")
+        """Training runs that are done, those from the store and of other processes included."""
+        own = self.found + self.runs("done")
+        if self.shared is None or self.expected is None:
+            return own
+        return max(own, min(self.shared.done, self.expected.runs))
 
     @property
     def total(self) -> int | None:
         """All training runs; None if not known."""
         if not self.planned:
             return None
-        return self._known + self._announced_later
+        return self._known + self._by_others + self._announced_later
 
     @property
     def _known(self) -> int:
         return self.found + self.runs("waiting", "running", "done", "failed")
 
     @property
+    def _by_others(self) -> int:
+        """Runs that other processes have done since this part began."""
+        return self.done - self.found - self.runs("done")
+
+    @property
     def _announced_later(self) -> int:
-        """Runs of rounds that are still to come."""
+        """Runs of rounds that are still to come, here or elsewhere, and those elsewhere now."""
         if self.expected is None or not self.expected.in_rounds:
             return 0
-        return max(0, self.expected.runs - self._known)
+        return max(0, self.expected.runs - self._known - self._by_others)
 
-    def left(self, now: float) -> PartLeft:
-        """What is left of it, and what was seen."""
+    def left(self, now: float) -> list[PartLeft]:
+        """What is left of it, and what was seen; work of each kind apart."""
         works = list(self.jobs.values())
+        kinds = dict.fromkeys(work.kind for work in works)
+        made = [self._left([work for work in works if work.kind == each], now) for each in kinds]
+        return made or [self._left([], now)]
+
+    def _left(self, works: Sequence[Work], now: float) -> PartLeft:
         open_ = [work for work in works if work.state in ("waiting", "running")]
         speeds = [work.speed for work in works if work.speed is not None]
         # The first jobs of a worker also load its libraries.
         head = min((work.head for work in works if work.trained is not None), default=0.0)
         tails = [work.tail for work in works if work.tail is not None]
         whole = [w.seconds for w in works if w.state == "done" and w.flops is None and w.seconds]
-        more = () if self.expected is None else (WorkLeft(self.expected.flops),)
+        is_training = not any(work.kind for work in works)
+        each = WorkLeft(None if self.expected is None else self.expected.flops)
+        more = (each,) * (self._announced_later if is_training else 0)
         return PartLeft(
-            (*(work.left(now, head) for work in open_), *(more * self._announced_later)),
+            (*(work.left(now, head) for work in open_), *more),
             median(speeds) if speeds else None,
             head + median(tails) if tails else None,
             median(whole) if whole else None,
+            is_training,
+            1 if self.shared is None else max(1, self.shared.processes),
         )
 
 
@@ -260,6 +299,13 @@ class Progress:
             self.here.start(now)
         self.here.advance(fields, now)
 
+    def peers_loss(self, work: Work) -> float | None:
+        """Median loss of the part's other trainings at the same share of their tokens; None where
+        fewer than two have come as far."""
+        if self.part is None or work.share is None:
+            return None
+        return self.part.losses.of_peers(work.name, work.share)
+
     def event(self, event: Event) -> None:
         """Something happened to a job."""
         now = self.clock()
@@ -272,6 +318,9 @@ class Progress:
             work.start(now)
         if event.kind == "progress":
             work.advance(event.fields, now)
+            loss, share = work.number("loss"), work.share
+            if loss is not None and share is not None:
+                part.losses.add(work.name, work.attempts, share, loss)
         elif event.kind == "retried":
             work.state, work.fields, work.trained = "waiting", {}, None
         elif event.kind in ("done", "failed"):
@@ -295,19 +344,22 @@ class Progress:
             part.planned, part.found = True, part.found + fact.found
             for job in fact.jobs:
                 part.jobs[job.name] = Work(job.name, plan=job)
+        elif isinstance(fact, Shared) and self.part is not None:
+            self.part.shared = fact
         elif isinstance(fact, StageRanking):
             self.rankings.append(fact)
 
     def seconds_left(self) -> float | None:
         """Seconds that the whole run still takes; None if that is not known."""
         if self.outlook is None:
-            return None
+            # Of work that has no parts, such as asking a server.
+            return None if self.here is None else self.here.number("seconds_left")
         parts, now = list(self.parts), self.clock()
         begun = {part.title for part in parts}
         if parts and parts[-1].expected is not None and not parts[-1].planned:
             begun.discard(parts[-1].title)
         # Parts that are over tell a speed and have nothing left.
-        left = [each.left(now) for each in parts if each.title in begun]
+        left = [kind for each in parts if each.title in begun for kind in each.left(now)]
         left += [
             PartLeft((WorkLeft(each.flops),) * each.runs)
             for each in self.outlook.parts

@@ -6,7 +6,8 @@ system costs the run nothing. Events are appended as they happen; of a job's pro
 
 Keys of `status.json` (schema 1; keys may be added, none is renamed):
 
-    id, kind ("run", "mix"), name, command, folder, manifest, plan, report, device
+    id, kind ("run", "mix", "score", "calibrate", "traces"), name, command, folder, manifest, plan,
+    report, device
     call           number of this call, from 1; `began`, `first_began`, `updated`, `ended` are its
                    times by the clock of `process.host`, `seconds` what it took so far
     state          "running", "done", "incomplete" (some work failed), "failed", "interrupted";
@@ -21,6 +22,7 @@ Keys of `status.json` (schema 1; keys may be added, none is renamed):
     traces_usd | null, notes[], process, owner
 """
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -33,13 +35,18 @@ from typing import Any, Literal
 from dataselect.compute import Event
 from dataselect.errors import DataselectError
 from dataselect.stages.progress import Fields, Part, Progress, Work
-from dataselect.stages.work import Fact, Made, Outlook, Planned, StageRanking
+from dataselect.stages.work import Fact, Made, Outlook, Planned, Scored, StageRanking
 from dataselect.store.run_record import RunRecord
 
 WRITE_SECONDS = 3.0
 PROGRESS_SECONDS = 30.0
 SCHEMA = 1
 _MOST_NOTES = 50
+_MORE = (
+    *("items", "total_items", "items_per_second"),
+    *("usd", "expected_usd", "max_usd", "left_out", "graded", "correct", "requests", "failed"),
+)
+"""Progress of work that trains nothing."""
 
 End = Literal["done", "incomplete", "failed", "interrupted"]
 """How a call ended, where it could say so."""
@@ -50,7 +57,7 @@ class About:
     """What a run is, for whoever looks on."""
 
     kind: str
-    """"run" or "mix"."""
+    """"run", "mix", "score", "calibrate" or "traces"."""
     name: str
     """Its name."""
     command: str
@@ -62,14 +69,16 @@ class About:
     report: Path | None
     """Folder of its report; None without one."""
     device: str
-    """Where models run."""
+    """Where models run; "" where none does."""
+    subject: str = ""
+    """What is worked on, where no manifest and plan say it: equal for calls that resume it."""
 
     @property
     def identity(self) -> str:
         """Equal for calls that resume one another."""
         if self.report is not None:
             return str(self.report.resolve())
-        return f"{self.kind} {Path(self.manifest).resolve()} {self.plan}"
+        return f"{self.kind} {self.subject or f'{Path(self.manifest).resolve()} {self.plan}'}"
 
 
 class Recorder:
@@ -83,14 +92,18 @@ class Recorder:
         seconds: float = WRITE_SECONDS,
     ) -> None:
         self.record = RunRecord(root, about.name, about.identity, about.report)
-        self._about, self._progress = about, Progress(clock)
+        self.about, self._progress = about, Progress(clock)
         before = self.record.before() or {}
         self._call = _whole(before.get("call")) + 1
         self._began = _now()
         self._first = str(before.get("first_began") or self._began)
+        digest = hashlib.sha256(f"{self.record.id} {self._first}".encode())
+        self.run_id = digest.hexdigest()[:12]
+        """Equal for the calls that resume this run, and for no other."""
         self._state, self._problem = "running", ""
         self._sampled: dict[str, tuple[float, float]] = {}
         self._usd: float | None = None
+        self._at_end: list[tuple[Callable[[End], object], Callable[[], object]]] = []
         self._lock, self._over = threading.Lock(), threading.Event()
         self._seconds = seconds
         self._event("began", fields={"command": about.command, "folder": str(Path.cwd())})
@@ -136,14 +149,27 @@ class Recorder:
             self._event("made", job=fact.job, fields={"keys": list(fact.keys)})
         elif isinstance(fact, StageRanking):
             self._event("ranking", fields=asdict(fact))
+        elif isinstance(fact, Scored):
+            self._event("scored", job=fact.name, fields=asdict(fact))
         elif isinstance(fact, Outlook):
             self._usd = fact.traces_usd
             self._event("outlook", fields=asdict(fact))
+
+    @property
+    def call(self) -> int:
+        """Number of this call, from 1."""
+        return self._call
+
+    def on_close(self, before: Callable[[End], object], after: Callable[[], object]) -> None:
+        """Call one, with how the call ends, before the end is recorded, and the other after it."""
+        self._at_end.append((before, after))
 
     def close(self, state: End, problem: str = "") -> None:
         """The call has ended; the first end counts."""
         if self._over.is_set():
             return
+        for before, _ in self._at_end:
+            before(state)
         self._over.set()
         self._thread.join()
         with self._lock:
@@ -152,12 +178,14 @@ class Recorder:
         self._event("ended", fields={"state": state, **({"problem": problem} if problem else {})})
         self.record.write(self.document(), durable=True)
         self.record.close()
+        for _, after in self._at_end:
+            after()
 
     def document(self) -> dict[str, Any]:
         """The state now, as JSON values."""
         with self._lock:
             progress, now = self._progress, self._progress.clock()
-            about, over = self._about, self._state != "running"
+            about, over = self.about, self._state != "running"
             left = 0.0 if self._state == "done" else progress.seconds_left()
             return {
                 "schema": SCHEMA,
@@ -178,8 +206,8 @@ class Recorder:
                 "seconds": round(now - progress.begun, 1),
                 "state": self._state,
                 "problem": self._problem or None,
-                "parts": [_part(each, now, each is progress.part) for each in progress.parts],
-                "working": None if progress.here is None else _work(progress.here, now),
+                "parts": [_part(each, now, progress) for each in progress.parts],
+                "working": None if progress.here is None else _work(progress.here, now, progress),
                 "estimate": {"seconds_left": left, "at_most": progress.at_most},
                 "rankings": [_finite(asdict(each)) for each in progress.rankings],
                 "traces_usd": self._usd,
@@ -233,9 +261,9 @@ def recorded(root: Path, about: About) -> Iterator[Recorder]:
         raise
 
 
-def _part(part: Part, now: float, is_last: bool) -> dict[str, Any]:
+def _part(part: Part, now: float, progress: Progress) -> dict[str, Any]:
     works = list(part.jobs.values())
-    running = is_last and part.ended is None
+    running = part is progress.part and part.ended is None
     shown = works if running else [work for work in works if work.state == "failed"]
     return {
         "title": part.title,
@@ -247,11 +275,11 @@ def _part(part: Part, now: float, is_last: bool) -> dict[str, Any]:
         "running": part.runs("running"),
         "waiting": part.runs("waiting"),
         "seconds": round((now if part.ended is None else part.ended) - part.begun, 1),
-        "jobs": [_work(work, now) for work in shown],
+        "jobs": [_work(work, now, progress) for work in shown],
     }
 
 
-def _work(work: Work, now: float) -> dict[str, Any]:
+def _work(work: Work, now: float, progress: Progress) -> dict[str, Any]:
     made: dict[str, Any] = {"name": work.name, "state": work.state}
     if work.plan is not None and work.plan.runs > 1:
         made["runs"] = work.plan.runs
@@ -260,6 +288,11 @@ def _work(work: Work, now: float) -> dict[str, Any]:
         made |= {"share": work.share, "waits_for": work.waits_for}
         for key in ("loss", "tokens_per_second", "seconds_left"):
             made[key] = work.number(key)
+        more = {key: work.number(key) for key in _MORE}
+        made |= {key: value for key, value in more.items() if value is not None}
+        peers = progress.peers_loss(work)
+        if peers is not None:
+            made["peers_loss"] = peers
         made["keys"] = [] if work.plan is None else list(work.plan.keys)
     elif work.state in ("done", "failed"):
         made["seconds"] = None if work.seconds is None else round(work.seconds, 1)

@@ -3,7 +3,9 @@
 Work is counted in training FLOPs, not in jobs: a proxy of the last stage may cost as much as all
 of the first. FLOPs are those of the proxies that are trained here; scoring is a part of each job's
 time that is measured (`estimate`). Where a job's FLOPs are not known (a user's command, checkpoints
-that exist) they are None, and jobs are taken to last as long as others of their kind.
+that exist) they are None, and jobs are taken to last as long as others of their kind. Work that
+trains nothing (scoring, asking a server) is counted in its own unit, which is compared with work of
+the same kind alone.
 """
 
 from collections.abc import Mapping
@@ -54,6 +56,9 @@ class PlannedJob:
     """Tokens that it trains on, over all its runs; None if not known."""
     keys: tuple[str, ...] = ()
     """Folder names of the artifacts that it makes, as far as known."""
+    kind: str = ""
+    """What it does if it trains nothing, such as "scores": `flops` is then in a unit of this kind,
+    and its progress tells `items` of `total_items`."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,30 @@ class Made:
     """Its name."""
     keys: tuple[str, ...]
     """Folder names of the artifacts."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """How far the part is that several processes work on, this one included."""
+
+    done: int
+    """Training runs that are done, whoever made them."""
+    running_elsewhere: int
+    """Training runs that other processes make now."""
+    processes: int
+    """Those at work."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The scores of a proxy, as soon as they are known."""
+
+    name: str
+    """Of the training run."""
+    tokens: int | None
+    """That it was trained on; None if not known."""
+    means: Mapping[str, float]
+    """By `BENCHMARK/METRIC`, over the items that this proxy has, and its last checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -114,5 +143,5 @@ class StageRanking:
     """Why each other candidate has no score."""
 
 
-Fact = Outlook | Planned | Made | StageRanking
+Fact = Outlook | Planned | Shared | Made | Scored | StageRanking
 """What `Watch.tell` is told."""

@@ -2,6 +2,7 @@
 
     runs/<name>-<hash>/status.json   the state now, replaced at most every few seconds
     runs/<name>-<hash>/events.jsonl  what happened, one JSON a line, appended
+    runs/<name>-<hash>/metrics.jsonl its numbers, likewise (`stages.metrics`)
     runs/<name>-<hash>/.lock         held by the process that writes
     REPORT/.run                      where that folder is, from the report's folder
 
@@ -30,7 +31,7 @@ from dataselect.store.owner import Lease, Owner, enter, last_sign, leave
 from dataselect.store.sealed import sealed, sealed_line, unsealed, whole_lines, write_own
 from dataselect.wording import slug
 
-STATUS, EVENTS, POINTER = "status.json", "events.jsonl", ".run"
+STATUS, EVENTS, METRICS, POINTER = "status.json", "events.jsonl", "metrics.jsonl", ".run"
 _FOLDER = "runs"
 _FRESH_SECONDS = 60.0
 """A sign of life that looks younger by this machine's clock is believed without watching."""
@@ -85,11 +86,11 @@ class RunRecord:
             temporary.write_text(text, encoding="utf-8")
             temporary.replace(self.folder / STATUS)
 
-    def append(self, event: Mapping[str, Any]) -> None:
-        """Add a line to the events."""
+    def append(self, event: Mapping[str, Any], file: str = EVENTS) -> None:
+        """Add a line to the events, or to another file."""
         with self._harmless():
             line = sealed_line(event, ascii_only=False)
-            path = self.folder / EVENTS
+            path = self.folder / file
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
             try:
                 size = os.fstat(descriptor).st_size

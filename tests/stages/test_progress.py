@@ -4,7 +4,7 @@ import pytest
 
 from dataselect.compute import Event
 from dataselect.stages.progress import Progress
-from dataselect.stages.work import ExpectedPart, Outlook, Planned, PlannedJob
+from dataselect.stages.work import ExpectedPart, Outlook, Planned, PlannedJob, Shared
 
 SCREEN, PREDICT = "Stage 1: screen", "Stage 2: predict"
 
@@ -141,3 +141,54 @@ def test_an_unknown_command_has_no_estimate_until_one_is_done(
     assert progress.seconds_left() is None
     progress.event(Event("a", "done", {"wall_seconds": 60.0}))
     assert progress.seconds_left() == pytest.approx(60)
+
+
+def scoring(name: str, kind: str, effort: float = 100.0) -> PlannedJob:
+    return PlannedJob(name, 1, effort, None, (), kind)
+
+
+def items(done: int, total: int = 10) -> dict[str, float | int | str]:
+    return {"items": done, "total_items": total}
+
+
+def test_scoring_is_compared_with_its_own_kind_alone(clock: Clock) -> None:
+    progress = Progress(clock)
+    progress.tell(Outlook(1, (ExpectedPart("Scores", 4, None),)))
+    progress.step("Scores")
+    kinds = ("scores", "graded")
+    jobs = [
+        scoring(f"{m}: {kind}", kind, 50.0 * size)
+        for m, size in (("a", 1), ("b", 2))
+        for kind in kinds
+    ]
+    progress.tell(Planned(tuple(jobs), found=1))
+    progress.event(Event("a: scores", "started", {}))
+    clock.now += 5
+    progress.event(Event("a: scores", "progress", items(5)))
+    assert progress.seconds_left() is None, "nothing tells how long generating takes"
+    clock.now += 5
+    progress.event(Event("a: scores", "done", {"wall_seconds": 10.0}))
+    progress.event(Event("a: graded", "started", {}))
+    clock.now += 40
+    progress.event(Event("a: graded", "progress", items(4)))
+    # 5 a second of scores; 0.5 a second of graded: 60 % of 50 is left, and 100.
+    assert progress.seconds_left() == pytest.approx(100 / 5 + (30 + 100) / 0.5)
+    part = progress.part
+    assert part is not None
+    assert (part.done, part.total) == (2, 5)
+
+
+def test_trials_are_shared_with_other_workers(progress: Progress) -> None:
+    progress.tell(Outlook(1, (ExpectedPart("Mixture", 10, 1000.0, in_rounds=True),)))
+    progress.step("Mixture")
+    progress.tell(planned("t1"))
+    progress.event(Event("t1", "started", {}))
+    progress.event(Event("t1", "progress", told(50)))
+    alone = progress.seconds_left()
+    assert alone == pytest.approx(5 + 9 * 10)
+    progress.tell(Shared(done=4, running_elsewhere=1, processes=2))
+    # Five more that neither has begun or that runs elsewhere, by two at a time.
+    assert progress.seconds_left() == pytest.approx((5 + 5 * 10) / 2)
+    part = progress.part
+    assert part is not None
+    assert (part.done, part.total) == (4, 10)

@@ -224,6 +224,8 @@ def plan_values(plan: Plan, recipes: Mapping[str, Recipe], folder: Path) -> dict
             values["mix"][key] = moved(values["mix"][key], plan.base, folder)
     # The storage does not affect the trials, and its URL may hold a password.
     values.get("mix", {}).pop("storage", None)
+    # Who repeats a run shows its numbers elsewhere.
+    values.pop("track", None)
     return values
 
 

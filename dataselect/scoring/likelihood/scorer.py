@@ -18,6 +18,7 @@ import torch
 from dataselect.benchmarks.items import Exclusion
 from dataselect.cost import scoring_flops
 from dataselect.errors import InputError
+from dataselect.scoring.advance import observed
 from dataselect.scoring.likelihood.head import head_is_linear
 from dataselect.scoring.likelihood.packing import Pair, pack
 from dataselect.scoring.likelihood.separate import Likelihoods, separate_nll
@@ -121,7 +122,8 @@ def token_nll(
         with torch.inference_mode():
             tiled = bool(pairs) and head_is_linear(model, pairs[0], device)
             groups = pack(pairs)
-            prefix_caches = try_sharing(model, groups, pairs, device) if tiled else None
+            with observed(None):  # it tries a few texts
+                prefix_caches = try_sharing(model, groups, pairs, device) if tiled else None
             if prefix_caches is not None:
                 likelihoods = shared_nll(model, groups, len(pairs), device, tokens, prefix_caches)
             else:
@@ -140,6 +142,18 @@ def _alone_where_broken(
     multiplied, by 0. Where every text is broken and so are some tried alone, the others are not.
     """
     broken = [n for n, nll in enumerate(found.nll) if not np.isfinite(nll).all()]
+    with observed(None):  # these few are done again
+        return _again(model, pairs, found, broken, tiled, device)
+
+
+def _again(
+    model: Any,
+    pairs: Sequence[Pair],
+    found: Likelihoods,
+    broken: list[int],
+    tiled: bool,
+    device: str,
+) -> Likelihoods:
     nll, tokens = list(found.nll), found.tokens
     if len(broken) == len(pairs) > _PROBES:
         broken = broken[:: -(-len(broken) // _PROBES)]

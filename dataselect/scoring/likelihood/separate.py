@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from dataselect.scoring.advance import advance
 from dataselect.scoring.decoding import takes_logits_to_keep
 from dataselect.scoring.likelihood.head import tiled_nll
 from dataselect.scoring.likelihood.packing import Pair
@@ -33,13 +34,15 @@ def separate_nll(
 ) -> Likelihoods:
     """Likelihoods of all pairs, one pair per row; `tiled` applies the output layer in tiles."""
     nll: list[npt.NDArray[np.float64]] = [np.empty(0)] * len(pairs)
-    tokens = 0
+    tokens = done = 0
     for batch in _batches(pairs, tokens_per_batch):
         chosen = [pairs[i] for i in batch]
         losses = _batch_nll(model, chosen, tiled, device)
         tokens += sum(len(context) + len(ids) - 1 for context, ids in chosen)
         for i, values in zip(batch, losses, strict=True):
             nll[i] = values
+        done += len(batch)
+        advance(done, len(pairs))
     return Likelihoods(nll, tokens)
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
+from dataselect.scoring.advance import advance
 from dataselect.scoring.decoding import cache_parameter
 from dataselect.scoring.likelihood.head import tiled_nll
 from dataselect.scoring.likelihood.packing import Group, Pair, Row, batches, lay_out
@@ -44,7 +45,7 @@ def shared_nll(
     `prefix_caches`: caches that `try_sharing` has computed already.
     """
     nll: list[npt.NDArray[np.float64]] = [np.empty(0)] * count
-    tokens = 0
+    tokens = done = 0
     for group in groups:
         prefix = group.prefix
         prefix_cache = (
@@ -56,6 +57,8 @@ def shared_nll(
         for rows in batches(group, tokens_per_batch, _KEYS_PER_INPUT * tokens_per_batch):
             for number, losses in _rows_nll(model, rows, len(prefix), prefix_cache, device):
                 nll[number] = losses
+                done += 1
+            advance(done, count)
             tokens += sum(row.width for row in rows)
     return Likelihoods(nll, tokens)
 

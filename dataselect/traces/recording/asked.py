@@ -10,11 +10,12 @@ Not here: sending (client) and the order of work (build).
 
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from dataselect._version import __version__
+from dataselect.benchmarks.answers import grade_answers
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
 from dataselect.benchmarks.shots import shots_without_rationale
 from dataselect.errors import IncompleteError, InputError
@@ -113,6 +114,8 @@ class Asked:
         self._exclusions: dict[str, Exclusion] = {}
         self._repaired = 0
         self._after_thinking = 0
+        self.graded = self.correct = 0
+        """Answers that `judge` has compared with the right ones, and those that are right."""
         for item in self.questions:
             self._judge(item)
         self._refuse_hopeless()
@@ -164,9 +167,23 @@ class Asked:
         Raises InputError when the first `HOPELESS` questions were all left out, because the
         others would cost money for nothing.
         """
+        was_settled = self._is_settled(item)
         self._judge(item)
         self._refuse_hopeless()
+        if not was_settled and item in self._traces:
+            self._grade(self._traces[item])
         return self._is_settled(item)
+
+    def _grade(self, trace: Trace) -> None:
+        """Count whether an answer is right, for whoever watches. Programs would have to be run."""
+        kind = self.benchmark.answer_kind
+        if kind == "code" or not self.benchmark.has_answers or trace.answer is None:
+            return
+        with suppress(Exception):  # a trace is no worse for an answer that cannot be compared
+            (right,) = grade_answers([self.questions[trace.item]], kind, [trace.answer])
+            if right is not None:
+                self.graded += 1
+                self.correct += right
 
     def estimate(self) -> Estimate:
         """The expected cost of asking each remaining question once."""

@@ -55,6 +55,22 @@ class Progress:
     expected_usd: float | None
     """The final cost if the rest costs as much as the answers so far; None without prices."""
 
+    max_usd: float | None = None
+    """The cap; None without one."""
+
+    requests: int = 0
+    """Requests of this call that have ended."""
+
+    failed: int = 0
+    """Those of them that got no answer, such as by a timeout or a rate limit."""
+
+    graded: int = 0
+    """Answers of this call that were compared with the right ones; answers that are programs are
+    not."""
+
+    correct: int = 0
+    """Those of them that are right."""
+
 
 class BuildWatch(Protocol):
     """Observes the progress of a recording."""
@@ -237,4 +253,15 @@ def progress_of(asked: Asked, budget: Budget) -> Progress:
         else:
             rest = asked.estimate().usd or 0.0
         expected = budget.usd + rest
-    return Progress(questions, settled, asked.excluded, budget.usd, expected)
+    return Progress(
+        questions,
+        settled,
+        asked.excluded,
+        budget.usd,
+        expected,
+        budget.max_usd,
+        asked.journal.ended_here,
+        asked.journal.failed_here,
+        asked.graded,
+        asked.correct,
+    )

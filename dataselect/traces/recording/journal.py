@@ -83,7 +83,8 @@ class Journal:
     `replies` are the replies by item, in order of receipt, and `used` is their usage. `model` and
     `fingerprints` are those of the replies. `spent` is all usage before this process opened the
     journal, including lost requests and probes. `batches` are those that are not over, by tag;
-    their open requests count in neither sum. `dialect` is what is sent in place of the
+    their open requests count in neither sum. `answered_here` and `failed_here` count the requests
+    that ended since this process opened it. `dialect` is what is sent in place of the
     parameters that the server does not take, None for nothing. Raises InputError when the file
     holds answers to other work, or nothing in it says to which.
     """
@@ -99,6 +100,7 @@ class Journal:
         self.dialect: dict[str, str | None] = {}
         self._open: dict[int, tuple[str | None, Usage]] = {}
         self._requests = 0
+        self.answered_here = self.failed_here = 0
         if path.is_dir():
             set_aside(path, "is a folder", "a new journal is begun")
         try:
@@ -139,6 +141,7 @@ class Journal:
         """Record that request `number` gave no answer, and its usage."""
         self._append({"failed": number, "used": _as_list(used)})
         del self._open[number]
+        self.failed_here += 1
 
     def answered(self, number: int, reply: Reply) -> None:
         """Record the reply to request `number`."""
@@ -147,6 +150,12 @@ class Journal:
         self._append({"answered": number, "item": item, **_as_record(reply)})
         del self._open[number]
         self._remember(item, reply)
+        self.answered_here += 1
+
+    @property
+    def ended_here(self) -> int:
+        """Requests that have ended since this process opened the journal."""
+        return self.answered_here + self.failed_here
 
     def adapted(self, dialect: Mapping[str, str | None]) -> None:
         """Record what is sent in place of the parameters that the server does not take."""

@@ -171,6 +171,11 @@ class Budget:
         self._settled = asyncio.Event()
 
     @property
+    def max_usd(self) -> float | None:
+        """The cap in US dollars; None without one."""
+        return self._max_usd
+
+    @property
     def usd(self) -> float | None:
         """US dollars spent so far; None when prices are not known."""
         return None if self._prices is None else self._prices.cost(self.spent)
