@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
 from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
@@ -63,14 +64,14 @@ def fit_process(
     scale = np.where(scale > 0, scale, 1.0)
     targets = (costs - centre) / scale
     some = np.random.default_rng(seed).permutation(len(shares))[:_FITTED_ON]
-    squares = {root: _squares(_coordinates(shares, shares, root)[some]) for root in ROOTS}
-    linear = {root: _coordinates(shares, shares, root)[some] for root in ROOTS}
+    at = {root: _coordinates(shares, shares, root)[some] for root in ROOTS}
+    products = {root: each @ each.T for root, each in at.items()}
     roots, sizes = [], []
     for k in range(costs.shape[1]):
         tried = ROOTS if near is None else (near.roots[k],)
         start = None if near is None else near.sizes[k]
         _, root, found = min(
-            ((*_most_probable(squares[r], linear[r], targets[some, k], start, r),) for r in tried),
+            ((*_most_probable(at[r], products[r], targets[some, k], start, r),) for r in tried),
             key=lambda each: each[0],
         )
         roots.append(root)
@@ -101,11 +102,6 @@ def _coordinates(shares: Array, runs: Array, root: float) -> Array:
     return coordinates
 
 
-def _squares(at: Array) -> Array:
-    """Squared differences by coordinate, shape (coordinates, runs, runs)."""
-    return np.ascontiguousarray(((at[:, None] - at[None]) ** 2).transpose(2, 0, 1))
-
-
 def _kernel(a: Array, b: Array, sizes: Array) -> Array:
     lengths, signal, linear = np.exp(-sizes[:-3]), np.exp(2 * sizes[-3]), np.exp(2 * sizes[-1])
     near_a, near_b = a * lengths, b * lengths
@@ -117,16 +113,16 @@ def _kernel(a: Array, b: Array, sizes: Array) -> Array:
 
 
 def _most_probable(
-    squares: Array, at: Array, target: Array, start: Array | None, root: float
+    at: Array, products: Array, target: Array, start: Array | None, root: float
 ) -> tuple[float, float, Array]:
     """Negative log-probability, the root, and the most probable sizes."""
-    count = len(squares)
+    count = at.shape[1]
     first = np.array([*[0.5 * np.log(count)] * count, *(mean for mean, _ in _SIZES.values())])
     bounds = [(-4.0, 6.0)] * count + [(-5.0, 4.0), (-6.0, 1.0), (-8.0, 3.0)]
     found = minimize(
         _improbability,
         first if start is None else start,
-        args=(squares, at @ at.T, target),
+        args=(at, products, target),
         jac=True,
         method="L-BFGS-B",
         bounds=bounds,
@@ -136,30 +132,60 @@ def _most_probable(
 
 
 def _improbability(
-    sizes: Array, squares: Array, products: Array, target: Array
+    sizes: Array, at: Array, products: Array, target: Array
 ) -> tuple[float, Array]:
-    """Negative log-probability of the sizes given the costs, and its gradient."""
-    count, runs = len(squares), len(target)
+    """Negative log-probability of the sizes given the costs, and its gradient.
+
+    `at` are coordinates (runs, sources) and `products` at @ at.T. No array of (sources, runs, runs)
+    is made: squared distances are sums of products, and so is what the gradient needs of them,
+    Σ_ij v_ij (a_ik − a_jk)² = 2 Σ_i a_ik² Σ_j v_ij − 2 Σ_i a_ik (v a)_ik for symmetric v.
+    """
+    runs, count = at.shape
     lengths, (signal, noise, linear) = np.exp(-2 * sizes[:count]), np.exp(2 * sizes[count:])
-    distance = np.sqrt(5 * np.tensordot(lengths, squares, 1))
+    scaled = at * np.sqrt(5 * lengths)
+    norms = np.einsum("ij,ij->i", scaled, scaled)
+    distance = scaled @ scaled.T
+    distance *= -2
+    distance += norms[:, None]
+    distance += norms
+    np.maximum(distance, 0, out=distance)
+    # Of equal runs too: rounding would leave a root of 1e-16 there.
+    np.fill_diagonal(distance, 0)
+    np.sqrt(distance, out=distance)
     decay = np.exp(-distance)
-    matern = (1 + distance + distance**2 / 3) * decay
-    covariance = signal * matern + linear * products
-    covariance[np.diag_indices(runs)] += noise + _JITTER
-    try:
-        factor = cho_factor(covariance, lower=True)
-    except np.linalg.LinAlgError:
+    slope = (1 + distance) * decay
+    matern = distance * distance
+    matern *= decay
+    matern /= 3
+    matern += slope
+    covariance = signal * matern
+    covariance += linear * products
+    covariance.flat[:: runs + 1] += noise + _JITTER
+    # The transpose is in the order of LAPACK, so nothing is copied; its upper triangle is filled.
+    factor, failed = dpotrf(covariance.T, lower=0, clean=0, overwrite_a=1)
+    if failed:
         return 1e10, np.zeros_like(sizes)
-    alpha = cho_solve(factor, target)
-    value = 0.5 * target @ alpha + np.log(np.diag(factor[0])).sum()
-    weight = cho_solve(factor, np.eye(runs)) - np.outer(alpha, alpha)
-    by_square = (weight * (-5 / 6 * signal) * (1 + distance) * decay).ravel()
+    alpha, _ = dpotrs(factor, target, lower=0)
+    value = 0.5 * target @ alpha + np.log(np.diag(factor)).sum()
+    inverse, _ = dpotri(factor, lower=0, overwrite_c=1)
+    weight = _mirrored(inverse.T)
+    weight -= np.outer(alpha, alpha)
     gradient = np.empty_like(sizes)
-    gradient[:count] = -lengths * (squares.reshape(count, -1) @ by_square)
-    gradient[count] = signal * np.sum(weight * matern)
+    gradient[count] = signal * np.vdot(weight, matern)
     gradient[count + 1] = noise * np.trace(weight)
-    gradient[count + 2] = linear * np.sum(weight * products)
+    gradient[count + 2] = linear * np.vdot(weight, products)
+    weight *= slope
+    by_square = weight.sum(axis=0) @ at**2 - np.einsum("ik,ik->k", at, weight @ at)
+    gradient[:count] = (5 / 3 * signal) * lengths * by_square
     mean = np.array([*[0.0] * count, *(each[0] for each in _SIZES.values())])
     spread = np.array([*[_LENGTH_SPREAD] * count, *(each[1] for each in _SIZES.values())])
     away = (sizes - mean) / spread
     return float(value + 0.5 * away @ away), gradient + away / spread
+
+
+def _mirrored(lower: Array) -> Array:
+    """The symmetric matrix with this lower triangle."""
+    below = np.tril(lower, -1)
+    below += below.T
+    below.flat[:: len(lower) + 1] = np.diag(lower)
+    return below

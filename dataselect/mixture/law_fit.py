@@ -88,38 +88,53 @@ def _least_squares(
 ) -> tuple[Array, Array]:
     """Parameters, and the criterion to compare fits with the same prior by (lower is better)."""
     parameters = start.copy()
-    runs = shares.shape[0]
+    runs, curve = shares.shape[0], law.curve(shares)
     active = np.arange(len(targets))
     noise, damping = np.full(len(targets), 0.01), np.full(len(targets), 0.01)
     identity = np.eye(parameters.shape[1])
+    point = curve.at(parameters)
+    left = targets - point.values
+    curvature, descent = _products(point.slopes(), left)
     for step_number in range(_MOST_STEPS):
         at, mean, precision = parameters[active], prior.mean[active], prior.precision[active]
-        values, slopes = law.values_and_slopes(at, shares)
-        left = targets[active] - values
-        curvature = np.matmul(slopes.transpose(0, 2, 1), slopes)
         if step_number % 5 == 4:
-            noise[active] = _noise(left, curvature, precision, noise[active])
+            noise[active] = _noise(left[active], curvature[active], precision, noise[active])
         weight = noise[active][:, None] * precision
-        gradient = np.matmul(slopes.transpose(0, 2, 1), left[:, :, None])[:, :, 0]
-        gradient -= weight * (at - mean)
-        curvature += weight[:, :, None] * identity
-        diagonal = np.maximum(np.einsum("mii->mi", curvature), 1e-8)
-        damped = curvature + (damping[active][:, None] * diagonal)[:, :, None] * identity
+        gradient = descent[active] - weight * (at - mean)
+        damped = curvature[active] + weight[:, :, None] * identity
+        diagonal = np.maximum(np.einsum("mii->mi", damped), 1e-8)
+        damped += (damping[active][:, None] * diagonal)[:, :, None] * identity
         step = np.linalg.solve(damped, gradient[:, :, None])[:, :, 0]
         step *= np.minimum(1, 2 / np.maximum(np.abs(step[:, 1:]).max(axis=1), 1e-12))[:, None]
-        before = _loss(left, at, mean, weight)
-        after = _loss(targets[active] - law.values(at + step, shares), at + step, mean, weight)
+        point = curve.at(at + step)
+        left_after = targets[active] - point.values
+        before = _loss(left[active], at, mean, weight)
+        after = _loss(left_after, at + step, mean, weight)
         down = after < before
-        parameters[active[down]] = (at + step)[down]
+        moved = active[down]
+        parameters[moved], left[moved] = (at + step)[down], left_after[down]
         damping[active] = np.clip(damping[active] * np.where(down, 0.3, 5.0), 1e-8, 1e8)
         gain = np.where(down, (before - after) / np.maximum(before, 1e-12), 1.0)
         settled = (gain < 1e-6) & (step_number > 15)
-        active = active[~(settled | (damping[active] > 1e7))]
+        tried, going = active, ~(settled | (damping[active] > 1e7))
+        active = active[going]
         if not len(active):
             break
-    squares = ((targets - law.values(parameters, shares)) ** 2).sum(axis=1)
+        # Where a step was refused, slopes are still those of before.
+        renewed = down & going
+        if renewed.any():
+            slopes = point.of(renewed).slopes()
+            at_new = tried[renewed]
+            curvature[at_new], descent[at_new] = _products(slopes, left[at_new])
+    squares = (left**2).sum(axis=1)
     misfit = runs * np.log(squares / runs + 1e-12)
     return parameters, misfit + (prior.precision * (parameters - prior.mean) ** 2).sum(axis=1)
+
+
+def _products(slopes: Array, left: Array) -> tuple[Array, Array]:
+    """Slopes times slopes, and slopes times what is left of the targets."""
+    turned = slopes.transpose(0, 2, 1)
+    return np.matmul(turned, slopes), np.matmul(turned, left[:, :, None])[:, :, 0]
 
 
 def _noise(left: Array, curvature: Array, precision: Array, noise: Array) -> Array:

@@ -7,7 +7,7 @@ import pytest
 from small_swarms import made
 
 from dataselect.errors import InputError
-from dataselect.mixture.gaussian_process import _improbability, _squares, fit_process
+from dataselect.mixture.gaussian_process import _improbability, fit_process
 from dataselect.mixture.model import fit_model
 from dataselect.mixture.model_file import Provenance, read_model, to_json
 from dataselect.mixture.objective import Objective
@@ -53,12 +53,12 @@ def test_the_slopes_of_a_process_likelihood_are_right() -> None:
     at = RNG.standard_normal((20, 3))
     target = RNG.standard_normal(20)
     sizes = np.array([0.3, 0.1, 0.6, 0.2, -1.0, -0.5])
-    _, gradient = _improbability(sizes, _squares(at), at @ at.T, target)
+    _, gradient = _improbability(sizes, at, at @ at.T, target)
     for i in range(len(sizes)):
         step = np.zeros(6)
         step[i] = 1e-6
-        up, _ = _improbability(sizes + step, _squares(at), at @ at.T, target)
-        down, _ = _improbability(sizes - step, _squares(at), at @ at.T, target)
+        up, _ = _improbability(sizes + step, at, at @ at.T, target)
+        down, _ = _improbability(sizes - step, at, at @ at.T, target)
         assert gradient[i] == pytest.approx((up - down) / 2e-6, rel=1e-4, abs=1e-5)
 
 
