@@ -16,11 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dataselect.mixture.law_curves import Curve
 from dataselect.mixture.laws import Law, Prior
 
 Array = NDArray[np.float64]
 
 _MOST_STEPS = 80
+_MOST_SLOPES = 2**21
 _POOLED_FROM = 5
 """Fewest metrics whose spread says something about a further one."""
 _POOLINGS = 2
@@ -87,8 +89,26 @@ def _least_squares(
     law: Law, shares: Array, targets: Array, prior: Prior, start: Array
 ) -> tuple[Array, Array]:
     """Parameters, and the criterion to compare fits with the same prior by (lower is better)."""
-    parameters = start.copy()
-    runs, curve = shares.shape[0], law.curve(shares)
+    curve = law.curve(shares)
+    # A few metrics at a time, so that their slopes stay in the processor's cache.
+    count = max(1, _MOST_SLOPES // (len(shares) * start.shape[1]))
+    found = [
+        _some_least_squares(
+            curve,
+            targets[some],
+            Prior(prior.mean[some], prior.precision[some]),
+            start[some],
+        )
+        for begin in range(0, len(targets), count)
+        for some in [slice(begin, begin + count)]
+    ]
+    return np.concatenate([each for each, _ in found]), np.concatenate([fit for _, fit in found])
+
+
+def _some_least_squares(
+    curve: Curve, targets: Array, prior: Prior, start: Array
+) -> tuple[Array, Array]:
+    parameters, runs = start.copy(), targets.shape[1]
     active = np.arange(len(targets))
     noise, damping = np.full(len(targets), 0.01), np.full(len(targets), 0.01)
     identity = np.eye(parameters.shape[1])
