@@ -96,7 +96,7 @@ class DataPoint:
         """The law with parameters (metrics, parameters), given the logarithms of shares."""
         _, log_scale, log_start, log_alpha, log_beta = parameters[:, :5].T[:, :, None]
         weighed = np.exp(np.exp(log_beta) * logs)
-        weighed *= np.exp(parameters[:, 5:])[:, used.source]
+        weighed *= np.exp(parameters[:, 5:]).take(used.source, axis=1)
         data = np.exp(log_start) + used.sums(weighed)
         above = np.exp(log_scale - np.exp(log_alpha) * np.log(data))
         return cls(used, logs, parameters, above, data, weighed)
@@ -130,7 +130,7 @@ class DataPoint:
         slopes[:, :, 4] = per_data * beta * self.used.sums(self.weighed * self.logs)
         place = self.used.mixture * slopes.shape[2] + 5 + self.used.source
         flat = slopes.reshape(len(slopes), -1)
-        flat[:, place] = per_data[:, self.used.mixture] * self.weighed
+        flat[:, place] = per_data.take(self.used.mixture, axis=1) * self.weighed
         return slopes
 
     @property

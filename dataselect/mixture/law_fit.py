@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dposv
 
 from dataselect.mixture.law_curves import Curve
 from dataselect.mixture.laws import Law, Prior
@@ -124,7 +125,7 @@ def _some_least_squares(
         damped = curvature[active] + weight[:, :, None] * identity
         diagonal = np.maximum(np.einsum("mii->mi", damped), 1e-8)
         damped += (damping[active][:, None] * diagonal)[:, :, None] * identity
-        step = np.linalg.solve(damped, gradient[:, :, None])[:, :, 0]
+        step = _solved(damped, gradient)
         step *= np.minimum(1, 2 / np.maximum(np.abs(step[:, 1:]).max(axis=1), 1e-12))[:, None]
         point = curve.at(at + step)
         left_after = targets[active] - point.values
@@ -155,6 +156,17 @@ def _products(slopes: Array, left: Array) -> tuple[Array, Array]:
     """Slopes times slopes, and slopes times what is left of the targets."""
     turned = slopes.transpose(0, 2, 1)
     return np.matmul(turned, slopes), np.matmul(turned, left[:, :, None])[:, :, 0]
+
+
+def _solved(matrices: Array, targets: Array) -> Array:
+    """Solutions of positive definite systems (metrics, n, n), by Cholesky's half of the work."""
+    found = np.empty_like(targets)
+    for k, (matrix, target) in enumerate(zip(matrices, targets, strict=True)):
+        # The transpose is the same matrix in the order of LAPACK.
+        _, found[k], failed = dposv(matrix.T, target, lower=1)
+        if failed:
+            found[k] = np.linalg.solve(matrix, target)
+    return found
 
 
 def _noise(left: Array, curvature: Array, precision: Array, noise: Array) -> Array:
