@@ -8,11 +8,11 @@ from small_swarms import made
 
 from dataselect.errors import InputError
 from dataselect.mixture.gaussian_process import _improbability, _runs_at, fit_process
+from dataselect.mixture.law_fit import fit_law
+from dataselect.mixture.laws import EffectiveData, RepeatedData
 from dataselect.mixture.model import fit_model
 from dataselect.mixture.model_file import Provenance, read_model, to_json
 from dataselect.mixture.objective import Objective
-from dataselect.mixture.law_fit import fit_law
-from dataselect.mixture.laws import EffectiveData, RepeatedData
 from dataselect.mixture.ridge import fit_ridge
 from dataselect.mixture.stack import deal, find_stacking_weights, fit_stack
 from dataselect.mixture.surrogates import DATA_LAW, surrogates
