@@ -164,9 +164,9 @@ def _most_probable(
 def _improbability(sizes: Array, runs: _Runs, target: Array) -> tuple[float, Array]:
     """Negative log-probability of the sizes given the costs, and its gradient.
 
-    No array of (sources, runs, runs) is made: squared distances are sums of products, and so is what
-    the gradient needs of them, Σ_ij v_ij (a_ik − a_jk)² = 2 Σ_i a_ik² Σ_j v_ij − 2 Σ_i a_ik (v a)_ik
-    for symmetric v.
+    No array of (sources, runs, runs) is made: squared distances are sums of products, and so is
+    what the gradient needs of them, for symmetric v
+    Σ_ij v_ij (a_ik − a_jk)² = 2 Σ_i a_ik² Σ_j v_ij − 2 Σ_i a_ik (v a)_ik.
     """
     count, number = runs.at.shape[1], len(target)
     lengths, (signal, noise, linear) = np.exp(-2 * sizes[:count]), np.exp(2 * sizes[count:])

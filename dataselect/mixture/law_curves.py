@@ -1,8 +1,8 @@
 """Laws at given mixtures: what every step of a fit needs of them, computed once.
 
-Most mixtures of many sources leave most of them out, and a share of 0 adds nothing to the data nor to
-a slope. So powers of shares are taken of the shares above 0 alone. A step of a fit needs costs first,
-and slopes only if the costs fell, so slopes are made of what the costs were made of (`at`).
+Most mixtures of many sources leave most of them out, and a share of 0 adds nothing to the data nor
+to a slope. So powers of shares are taken of the shares above 0 alone. A step of a fit needs costs
+first, and slopes only if the costs fell, so slopes are made of what the costs were made of (`at`).
 """
 
 from dataclasses import dataclass
