@@ -3,7 +3,7 @@
     git worktree add FOLDER bf6979b
     python benchmarks/speed/mix_fit.py --before FOLDER [--repeats 1] [--sizes 256x62x20 256x62x110]
 
-A size is runs × sources × metrics. Swarms are made here: two thirds of the shares are 0, and metrics
+A size is runs × sources × metrics. Swarms are made here: two thirds of shares are 0, and metrics
 follow effective-data laws of their own with noise of 0.35 standard deviations. Builds run in turn,
 each command as a process with one thread; CPU seconds and the peak of memory are the process's.
 The error is the root mean square on held-out runs divided by the metric's spread, the mean over
