@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.blas import dsymm
+from scipy.linalg.lapack import dpotrf, dpotrs, dtrtri
 from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
@@ -63,14 +65,13 @@ def fit_process(
     scale = np.where(scale > 0, scale, 1.0)
     targets = (costs - centre) / scale
     some = np.random.default_rng(seed).permutation(len(shares))[:_FITTED_ON]
-    squares = {root: _squares(_coordinates(shares, shares, root)[some]) for root in ROOTS}
-    linear = {root: _coordinates(shares, shares, root)[some] for root in ROOTS}
+    some_runs = {root: _runs_at(_coordinates(shares, shares, root)[some]) for root in ROOTS}
     roots, sizes = [], []
     for k in range(costs.shape[1]):
         tried = ROOTS if near is None else (near.roots[k],)
         start = None if near is None else near.sizes[k]
         _, root, found = min(
-            ((*_most_probable(squares[r], linear[r], targets[some, k], start, r),) for r in tried),
+            ((*_most_probable(some_runs[r], targets[some, k], start, r),) for r in tried),
             key=lambda each: each[0],
         )
         roots.append(root)
@@ -101,11 +102,6 @@ def _coordinates(shares: Array, runs: Array, root: float) -> Array:
     return coordinates
 
 
-def _squares(at: Array) -> Array:
-    """Squared differences by coordinate, shape (coordinates, runs, runs)."""
-    return np.ascontiguousarray(((at[:, None] - at[None]) ** 2).transpose(2, 0, 1))
-
-
 def _kernel(a: Array, b: Array, sizes: Array) -> Array:
     lengths, signal, linear = np.exp(-sizes[:-3]), np.exp(2 * sizes[-3]), np.exp(2 * sizes[-1])
     near_a, near_b = a * lengths, b * lengths
@@ -116,17 +112,47 @@ def _kernel(a: Array, b: Array, sizes: Array) -> Array:
     return kernel
 
 
+@dataclass(frozen=True, eq=False)
+class _Runs:
+    """The runs that sizes are fitted to, and what does not depend on the sizes.
+
+    Kernels are symmetric, so what is computed element by element is computed for pairs, the entries
+    below the diagonal.
+    """
+
+    at: Array
+    """Coordinates, (runs, sources)."""
+    squares: Array
+    """Their squares."""
+    with_ones: Array
+    """Coordinates and a column of ones, (runs, sources + 1)."""
+    pairs: NDArray[np.int64]
+    """Places of the pairs in a flattened matrix, (pairs,)."""
+    products: Array
+    """Scalar products of coordinates, (pairs,)."""
+    norms: Array
+    """Those of a run with itself, (runs,)."""
+
+
+def _runs_at(at: Array) -> _Runs:
+    number = len(at)
+    pairs = np.ravel_multi_index(np.tril_indices(number, -1), (number, number))
+    products, squares = at @ at.T, at**2
+    with_ones = np.asfortranarray(np.hstack([at, np.ones((number, 1))]))
+    return _Runs(at, squares, with_ones, pairs, products.ravel()[pairs], squares.sum(axis=1))
+
+
 def _most_probable(
-    squares: Array, at: Array, target: Array, start: Array | None, root: float
+    runs: _Runs, target: Array, start: Array | None, root: float
 ) -> tuple[float, float, Array]:
     """Negative log-probability, the root, and the most probable sizes."""
-    count = len(squares)
+    count = runs.at.shape[1]
     first = np.array([*[0.5 * np.log(count)] * count, *(mean for mean, _ in _SIZES.values())])
     bounds = [(-4.0, 6.0)] * count + [(-5.0, 4.0), (-6.0, 1.0), (-8.0, 3.0)]
     found = minimize(
         _improbability,
         first if start is None else start,
-        args=(squares, at @ at.T, target),
+        args=(runs, target),
         jac=True,
         method="L-BFGS-B",
         bounds=bounds,
@@ -135,31 +161,60 @@ def _most_probable(
     return float(found.fun), root, np.asarray(found.x)
 
 
-def _improbability(
-    sizes: Array, squares: Array, products: Array, target: Array
-) -> tuple[float, Array]:
-    """Negative log-probability of the sizes given the costs, and its gradient."""
-    count, runs = len(squares), len(target)
+def _improbability(sizes: Array, runs: _Runs, target: Array) -> tuple[float, Array]:
+    """Negative log-probability of the sizes given the costs, and its gradient.
+
+    No array of (sources, runs, runs) is made: squared distances are sums of products, and so is
+    what the gradient needs of them, for symmetric v
+    Σ_ij v_ij (a_ik − a_jk)² = 2 Σ_i a_ik² Σ_j v_ij − 2 Σ_i a_ik (v a)_ik.
+    """
+    count, number = runs.at.shape[1], len(target)
     lengths, (signal, noise, linear) = np.exp(-2 * sizes[:count]), np.exp(2 * sizes[count:])
-    distance = np.sqrt(5 * np.tensordot(lengths, squares, 1))
+    scaled = runs.at * np.sqrt(5 * lengths)
+    half_norms = 0.5 * np.einsum("ij,ij->i", scaled, scaled)
+    half_square = scaled @ scaled.T
+    half_square -= half_norms[:, None]
+    half_square -= half_norms
+    distance = np.sqrt(np.maximum(-2 * half_square.take(runs.pairs), 0))
     decay = np.exp(-distance)
-    matern = (1 + distance + distance**2 / 3) * decay
-    covariance = signal * matern + linear * products
-    covariance[np.diag_indices(runs)] += noise + _JITTER
-    try:
-        factor = cho_factor(covariance, lower=True)
-    except np.linalg.LinAlgError:
+    slope = (1 + distance) * decay
+    matern = slope + distance * distance * decay / 3
+    # Triangles are filled below the diagonal of C's order, which LAPACK reads as the upper ones.
+    covariance = np.empty((number, number))
+    covariance.reshape(-1)[runs.pairs] = signal * matern + linear * runs.products
+    covariance.flat[:: number + 1] = signal + linear * runs.norms + noise + _JITTER
+    factor, failed = dpotrf(covariance.T, lower=0, clean=1, overwrite_a=1)
+    if failed:
         return 1e10, np.zeros_like(sizes)
-    alpha = cho_solve(factor, target)
-    value = 0.5 * target @ alpha + np.log(np.diag(factor[0])).sum()
-    weight = cho_solve(factor, np.eye(runs)) - np.outer(alpha, alpha)
-    by_square = (weight * (-5 / 6 * signal) * (1 + distance) * decay).ravel()
+    alpha, _ = dpotrs(factor, target, lower=0)
+    value = 0.5 * target @ alpha + np.log(np.diag(factor)).sum()
+    inverse_factor = _inverse_of_upper(factor)
+    weight = inverse_factor @ inverse_factor.T
+    weight -= np.outer(alpha, alpha)
+    diagonal, of_pairs = np.diag(weight), weight.take(runs.pairs)
+    trace = diagonal.sum()
     gradient = np.empty_like(sizes)
-    gradient[:count] = -lengths * (squares.reshape(count, -1) @ by_square)
-    gradient[count] = signal * np.sum(weight * matern)
-    gradient[count + 1] = noise * np.trace(weight)
-    gradient[count + 2] = linear * np.sum(weight * products)
+    gradient[count] = signal * (2 * of_pairs @ matern + trace)
+    gradient[count + 1] = noise * trace
+    gradient[count + 2] = linear * (2 * of_pairs @ runs.products + diagonal @ runs.norms)
+    # The diagonal stays 0: a run has no distance to itself.
+    by_square = np.zeros((number, number))
+    by_square.reshape(-1)[runs.pairs] = of_pairs * slope
+    by_at = dsymm(1.0, by_square.T, runs.with_ones, lower=0)
+    slopes = by_at[:, -1] @ runs.squares - np.einsum("ik,ik->k", runs.at, by_at[:, :-1])
+    gradient[:count] = 5 / 3 * signal * lengths * slopes
     mean = np.array([*[0.0] * count, *(each[0] for each in _SIZES.values())])
     spread = np.array([*[_LENGTH_SPREAD] * count, *(each[1] for each in _SIZES.values())])
     away = (sizes - mean) / spread
     return float(value + 0.5 * away @ away), gradient + away / spread
+
+
+def _inverse_of_upper(triangle: Array) -> Array:
+    """The inverse of an upper triangle, by halves: products are faster than LAPACK's inversion."""
+    half = len(triangle) // 2
+    first, _ = dtrtri(triangle[:half, :half], lower=0)
+    last, _ = dtrtri(triangle[half:, half:], lower=0)
+    inverse = np.zeros_like(triangle, order="C")
+    inverse[:half, :half], inverse[half:, half:] = first, last
+    inverse[:half, half:] = -(first @ triangle[:half, half:]) @ last
+    return inverse

@@ -15,12 +15,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dposv
 
+from dataselect.mixture.law_curves import Curve
 from dataselect.mixture.laws import Law, Prior
 
 Array = NDArray[np.float64]
 
 _MOST_STEPS = 80
+_MOST_SLOPES = 2**21
 _POOLED_FROM = 5
 """Fewest metrics whose spread says something about a further one."""
 _POOLINGS = 2
@@ -87,39 +90,83 @@ def _least_squares(
     law: Law, shares: Array, targets: Array, prior: Prior, start: Array
 ) -> tuple[Array, Array]:
     """Parameters, and the criterion to compare fits with the same prior by (lower is better)."""
-    parameters = start.copy()
-    runs = shares.shape[0]
+    curve = law.curve(shares)
+    # A few metrics at a time, so that their slopes stay in the processor's cache.
+    count = max(1, _MOST_SLOPES // (len(shares) * start.shape[1]))
+    found = [
+        _some_least_squares(
+            curve,
+            targets[some],
+            Prior(prior.mean[some], prior.precision[some]),
+            start[some],
+        )
+        for begin in range(0, len(targets), count)
+        for some in [slice(begin, begin + count)]
+    ]
+    return np.concatenate([each for each, _ in found]), np.concatenate([fit for _, fit in found])
+
+
+def _some_least_squares(
+    curve: Curve, targets: Array, prior: Prior, start: Array
+) -> tuple[Array, Array]:
+    parameters, runs = start.copy(), targets.shape[1]
     active = np.arange(len(targets))
     noise, damping = np.full(len(targets), 0.01), np.full(len(targets), 0.01)
     identity = np.eye(parameters.shape[1])
+    point = curve.at(parameters)
+    left = targets - point.values
+    curvature, descent = _products(point.slopes(), left)
     for step_number in range(_MOST_STEPS):
         at, mean, precision = parameters[active], prior.mean[active], prior.precision[active]
-        values, slopes = law.values_and_slopes(at, shares)
-        left = targets[active] - values
-        curvature = np.matmul(slopes.transpose(0, 2, 1), slopes)
         if step_number % 5 == 4:
-            noise[active] = _noise(left, curvature, precision, noise[active])
+            noise[active] = _noise(left[active], curvature[active], precision, noise[active])
         weight = noise[active][:, None] * precision
-        gradient = np.matmul(slopes.transpose(0, 2, 1), left[:, :, None])[:, :, 0]
-        gradient -= weight * (at - mean)
-        curvature += weight[:, :, None] * identity
-        diagonal = np.maximum(np.einsum("mii->mi", curvature), 1e-8)
-        damped = curvature + (damping[active][:, None] * diagonal)[:, :, None] * identity
-        step = np.linalg.solve(damped, gradient[:, :, None])[:, :, 0]
+        gradient = descent[active] - weight * (at - mean)
+        damped = curvature[active] + weight[:, :, None] * identity
+        diagonal = np.maximum(np.einsum("mii->mi", damped), 1e-8)
+        damped += (damping[active][:, None] * diagonal)[:, :, None] * identity
+        step = _solved(damped, gradient)
         step *= np.minimum(1, 2 / np.maximum(np.abs(step[:, 1:]).max(axis=1), 1e-12))[:, None]
-        before = _loss(left, at, mean, weight)
-        after = _loss(targets[active] - law.values(at + step, shares), at + step, mean, weight)
+        point = curve.at(at + step)
+        left_after = targets[active] - point.values
+        before = _loss(left[active], at, mean, weight)
+        after = _loss(left_after, at + step, mean, weight)
         down = after < before
-        parameters[active[down]] = (at + step)[down]
+        moved = active[down]
+        parameters[moved], left[moved] = (at + step)[down], left_after[down]
         damping[active] = np.clip(damping[active] * np.where(down, 0.3, 5.0), 1e-8, 1e8)
         gain = np.where(down, (before - after) / np.maximum(before, 1e-12), 1.0)
         settled = (gain < 1e-6) & (step_number > 15)
-        active = active[~(settled | (damping[active] > 1e7))]
+        tried, going = active, ~(settled | (damping[active] > 1e7))
+        active = active[going]
         if not len(active):
             break
-    squares = ((targets - law.values(parameters, shares)) ** 2).sum(axis=1)
+        # Where a step was refused, slopes are still those of before.
+        renewed = down & going
+        if renewed.any():
+            slopes = point.of(renewed).slopes()
+            at_new = tried[renewed]
+            curvature[at_new], descent[at_new] = _products(slopes, left[at_new])
+    squares = (left**2).sum(axis=1)
     misfit = runs * np.log(squares / runs + 1e-12)
     return parameters, misfit + (prior.precision * (parameters - prior.mean) ** 2).sum(axis=1)
+
+
+def _products(slopes: Array, left: Array) -> tuple[Array, Array]:
+    """Slopes times slopes, and slopes times what is left of the targets."""
+    turned = slopes.transpose(0, 2, 1)
+    return np.matmul(turned, slopes), np.matmul(turned, left[:, :, None])[:, :, 0]
+
+
+def _solved(matrices: Array, targets: Array) -> Array:
+    """Solutions of positive definite systems (metrics, n, n), by Cholesky's half of the work."""
+    found = np.empty_like(targets)
+    for k, (matrix, target) in enumerate(zip(matrices, targets, strict=True)):
+        # The transpose is the same matrix in the order of LAPACK.
+        _, found[k], failed = dposv(matrix.T, target, lower=1)
+        if failed:
+            found[k] = np.linalg.solve(matrix, target)
+    return found
 
 
 def _noise(left: Array, curvature: Array, precision: Array, noise: Array) -> Array:

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dataselect.mixture.law_curves import DataCurve, ExponentialCurve, RepeatedCurve, Used
+
 Array = NDArray[np.float64]
 
 _LOWEST_COSTS = (0.3, 1.0)
@@ -66,45 +68,14 @@ class EffectiveData:
             found.append(point)
         return np.array(found)
 
+    def curve(self, shares: Array) -> DataCurve:
+        """The law at these mixtures, (mixtures, sources)."""
+        used = Used.of(shares)
+        return DataCurve(used, np.log(shares[used.mixture, used.source]))
+
     def values(self, parameters: Array, shares: Array) -> Array:
         """Costs, shape (metrics, mixtures)."""
-        return self._parts(parameters, shares)[0]
-
-    def values_and_slopes(self, parameters: Array, shares: Array) -> tuple[Array, Array]:
-        """Costs and their derivatives by the parameters, (metrics, mixtures, parameters)."""
-        values, above, per_data, data, powers, logs, worth = self._parts(parameters, shares)
-        alpha = np.exp(parameters[:, 3, None])
-        slopes = np.empty((*values.shape, parameters.shape[1]))
-        slopes[:, :, 0] = 1
-        slopes[:, :, 1] = above
-        slopes[:, :, 2] = per_data * np.exp(parameters[:, 2, None])
-        slopes[:, :, 3] = -above * alpha * np.log(data)
-        weighed = powers * worth[:, None, :]
-        slopes[:, :, 5:] = per_data[:, :, None] * weighed
-        beta = np.exp(parameters[:, 4, None])
-        by_metric = "mnj" if logs.ndim == 3 else "nj"
-        slopes[:, :, 4] = per_data * beta * np.einsum(f"mnj,{by_metric}->mn", weighed, logs)
-        return values, slopes
-
-    def slopes_by_shares(self, parameters: Array, shares: Array) -> Array:
-        """Derivatives of the costs by the shares, (metrics, mixtures, sources); 0 where unused."""
-        _, _, per_data, _, powers, _, worth = self._parts(parameters, shares)
-        beta = np.exp(parameters[:, 4, None, None])
-        used = shares > 0
-        per_share = beta * powers * worth[:, None, :] / np.where(used, shares, 1.0)
-        slopes: Array = per_data[:, :, None] * per_share
-        return slopes
-
-    def _parts(self, parameters: Array, shares: Array) -> tuple[Array, ...]:
-        offset, log_scale, log_start, log_alpha, log_beta = parameters[:, :5].T[:, :, None]
-        used = shares > 0
-        logs = np.log(np.where(used, shares, 1.0))
-        powers = np.exp(np.exp(log_beta)[:, :, None] * logs) * used
-        worth = np.exp(parameters[:, 5:])
-        data = np.exp(log_start) + np.matmul(powers, worth[:, :, None])[:, :, 0]
-        alpha = np.exp(log_alpha)
-        above = np.exp(log_scale - alpha * np.log(data))
-        return offset + above, above, -alpha * above / data, data, powers, logs, worth
+        return self.curve(shares).at(parameters).values
 
 
 @dataclass(frozen=True)
@@ -126,24 +97,13 @@ class Exponential:
             found.append(point)
         return np.array(found)
 
+    def curve(self, shares: Array) -> ExponentialCurve:
+        """As of the effective-data law."""
+        return ExponentialCurve(shares)
+
     def values(self, parameters: Array, shares: Array) -> Array:
         """Costs, shape (metrics, mixtures)."""
-        return parameters[:, :1] + self._above(parameters, shares)
-
-    def values_and_slopes(self, parameters: Array, shares: Array) -> tuple[Array, Array]:
-        """As of the effective-data law."""
-        above = self._above(parameters, shares)
-        slopes = np.empty((*above.shape, parameters.shape[1]))
-        slopes[:, :, 0] = 1
-        slopes[:, :, 1] = above
-        slopes[:, :, 2:] = above[:, :, None] * shares
-        return parameters[:, :1] + above, slopes
-
-    def _above(self, parameters: Array, shares: Array) -> Array:
-        # A trial step may overshoot; it is then refused for its cost, so it only has to be finite.
-        exponent = np.clip(parameters[:, 1:2] + parameters[:, 2:] @ shares.T, -50, 30)
-        above: Array = np.exp(exponent)
-        return above
+        return self.curve(shares).at(parameters).values
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,31 +127,17 @@ class RepeatedData:
         repetition = np.full((*found.shape[:2], 1), np.log(PUBLISHED_REPETITION))
         return np.concatenate([found, repetition], axis=2)
 
+    def curve(self, shares: Array) -> RepeatedCurve:
+        """As of the effective-data law."""
+        used = Used.of(shares)
+        rates = np.broadcast_to(self.rates, shares.shape)
+        return RepeatedCurve(
+            used, shares[used.mixture, used.source], rates[used.mixture, used.source]
+        )
+
     def values(self, parameters: Array, shares: Array) -> Array:
         """Costs, shape (metrics, mixtures)."""
-        worth, _ = _worth(shares, self.rates, parameters[:, -1])
-        return _PLAIN.values(parameters[:, :-1], worth)
-
-    def values_and_slopes(self, parameters: Array, shares: Array) -> tuple[Array, Array]:
-        """As of the effective-data law."""
-        worth, per_log = _worth(shares, self.rates, parameters[:, -1])
-        values, slopes = _PLAIN.values_and_slopes(parameters[:, :-1], worth)
-        by_repetition = (_PLAIN.slopes_by_shares(parameters[:, :-1], worth) * per_log).sum(axis=2)
-        return values, np.concatenate([slopes, by_repetition[:, :, None]], axis=2)
-
-
-def _worth(shares: Array, rates: Array, log_repetition: Array) -> tuple[Array, Array]:
-    """Shares by what their text is worth, and slopes by ln R, (metrics, mixtures, sources).
-
-    Shares of text that is read at most once are unchanged.
-    """
-    repetition = np.exp(log_repetition)[:, None, None]
-    again = np.maximum(rates * shares - 1, 0)
-    rates = np.broadcast_to(rates, shares.shape)
-    decay = np.exp(-again / repetition)
-    size = repetition / np.where(again > 0, rates, 1.0)
-    worth = np.where(again > 0, 1 / np.where(again > 0, rates, 1.0) + size * (1 - decay), shares)
-    return worth, np.where(again > 0, size * (1 - decay * (1 + again / repetition)), 0.0)
+        return self.curve(shares).at(parameters).values
 
 
 _PLAIN = EffectiveData()

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from dataselect.mixture.objective import Objective
 from dataselect.mixture.repetition import repeats
@@ -176,5 +176,5 @@ def _quantile(errors: Array, confidence: float) -> Array:
         found: Array = np.sort(errors, axis=0)[rank - 1]
         return found
     size = np.sqrt((errors**2).mean(axis=0) * (1 + 1 / runs))
-    wide: Array = np.maximum(size * stats.t.ppf((1 + confidence) / 2, runs - 1), errors.max(axis=0))
+    wide: Array = np.maximum(size * stdtrit(runs - 1, (1 + confidence) / 2), errors.max(axis=0))
     return wide

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from dataselect.errors import InputError
 from dataselect.mixture.constraints import Limits
@@ -119,7 +119,7 @@ def propose(
     )
     folds = len(optima)
     spread = np.sqrt((folds - 1) / folds * ((optima - optima.mean(axis=0)) ** 2).sum(axis=0))
-    reach = stats.t.ppf((1 + confidence) / 2, folds - 1) * spread
+    reach = stdtrit(folds - 1, (1 + confidence) / 2) * spread
     predicted = model.predict(shares[None], confidence)
     tolerance = by.tolerance(shares)
     slices = tuple(_slice(model, limits, shares, i, confidence) for i in range(len(shares)))

@@ -9,7 +9,7 @@ are none, the model's held-out errors stand in, which are larger.
 from collections.abc import Collection, Mapping
 
 import numpy as np
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from dataselect.mixture.model import MixtureModel
 from dataselect.wording import quoted
@@ -29,7 +29,7 @@ def notes_on_repeats(model: MixtureModel, repeats: Mapping[str, str]) -> list[st
     _, errors = model.errors
     share, freedom = _noise(model, repeats)
     # Of as many comparisons as there are metrics.
-    bound = float(t.ppf(1 - _FALSE_ALARMS / (2 * len(swarm.metrics)), freedom))
+    bound = float(stdtrit(freedom, 1 - _FALSE_ALARMS / (2 * len(swarm.metrics))))
     notes = []
     for new, old in repeats.items():
         if new not in place or old not in place:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from dataselect.mixture.model import MixtureModel
 
@@ -97,9 +96,17 @@ def _by_share(known: Array, costs: Array, shares: Array) -> Array:
 
 def _spearman(of: Array, observed: Array) -> Array:
     """Rank correlation of each row with the observed values; 0 for a constant row."""
-    ranks = stats.rankdata(np.vstack([of, observed]), axis=1)
+    ranks = np.array([_ranks(each) for each in (*of, observed)])
     ranks -= ranks.mean(axis=1, keepdims=True)
     size = np.sqrt((ranks**2).sum(axis=1))
     product = size[:-1] * size[-1]
     found: Array = np.where(product > 0, ranks[:-1] @ ranks[-1] / np.maximum(product, 1e-300), 0.0)
+    return found
+
+
+def _ranks(values: Array) -> Array:
+    """Ranks from 1, equal values at their mean rank. SciPy's would load all of scipy.stats."""
+    _, kind, count = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(count)
+    found: Array = (last - (count - 1) / 2)[kind]
     return found

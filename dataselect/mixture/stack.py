@@ -115,7 +115,10 @@ def fit_stack(
         if rates is not None and usual is not None:
             law, known = repeated_surrogates(at, targets, rates[rows], usual, near, seed)
             targets = targets - harm(law, at, rates[rows])
-        return {name: fit(at, targets, near.get(name)) for name, fit in fits.items()} | known
+        fitted: dict[str, Fitted] = {}
+        for name, fit in fits.items():
+            fitted[name] = fit(at, targets, near.get(name), fitted)
+        return fitted | known
 
     whole = fit_all(np.ones(len(shares), dtype=np.bool_), {})
     held_out = np.empty((len(whole), *costs.shape))

@@ -50,33 +50,39 @@ REPEATED = "repeated data law"
 REPEATED_AND_PROCESS = "repeated data law + process"
 
 Fitted = FittedLaw | FittedProcess | FittedSum | FittedRidge | FittedTrees
-Fit = Callable[[Array, Array, Fitted | None], Fitted]
-"""Of shares (runs, sources), costs (runs, metrics), and a fit to more of the runs or None."""
+Fit = Callable[[Array, Array, Fitted | None, Mapping[str, Fitted]], Fitted]
+"""Of shares (runs, sources), costs (runs, metrics), a fit to more of the runs or None, and the
+surrogates of before that were fitted to the same."""
 
 
 def surrogates(seed: int, trees: bool = False) -> dict[str, Fit]:
     """All surrogates by name; trees only on request, since they need another library."""
 
-    def process(shares: Array, costs: Array, near: Fitted | None) -> FittedProcess:
+    def process(
+        shares: Array, costs: Array, near: Fitted | None, _: Mapping[str, Fitted]
+    ) -> FittedProcess:
         return fit_process(shares, costs, seed, near if isinstance(near, FittedProcess) else None)
 
-    def law_and_process(shares: Array, costs: Array, near: Fitted | None) -> Fitted:
-        law = fit_law(EffectiveData(), shares, costs)
+    def law_and_process(
+        shares: Array, costs: Array, near: Fitted | None, fitted: Mapping[str, Fitted]
+    ) -> FittedSum:
+        law = fitted[DATA_LAW]
+        assert isinstance(law, FittedLaw), "the law is fitted first"
         left = costs - law.predict(shares)
         near = near.process if isinstance(near, FittedSum) else None
-        return FittedSum(law, process(shares, left, near))
+        return FittedSum(law, process(shares, left, near, {}))
 
     found: dict[str, Fit] = {
-        DATA_LAW: lambda w, c, _: fit_law(EffectiveData(), w, c),
-        "data law, β ½": lambda w, c, _: fit_law(EffectiveData(0.5), w, c),
-        "exponential": lambda w, c, _: fit_law(Exponential(), w, c),
+        DATA_LAW: lambda w, c, *_: fit_law(EffectiveData(), w, c),
+        "data law, β ½": lambda w, c, *_: fit_law(EffectiveData(0.5), w, c),
+        "exponential": lambda w, c, *_: fit_law(Exponential(), w, c),
         "process": process,
         "data law + process": law_and_process,
-        "ridge": lambda w, c, _: fit_ridge(True, w, c),
-        "linear": lambda w, c, _: fit_ridge(False, w, c),
+        "ridge": lambda w, c, *_: fit_ridge(True, w, c),
+        "linear": lambda w, c, *_: fit_ridge(False, w, c),
     }
     if trees:
-        found["trees"] = lambda w, c, _: fit_trees(w, c, seed)
+        found["trees"] = lambda w, c, *_: fit_trees(w, c, seed)
     return found
 
 

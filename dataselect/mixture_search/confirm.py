@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from dataselect.config.plan import Plan
 from dataselect.mixture.accuracy import Range, TargetAccuracy
@@ -88,7 +88,7 @@ def compare(scores: Array, model: MixtureModel, confidence: float) -> Measured:
     both = np.column_stack([gains, model.objective.of(gains)])
     half = np.full(both.shape[1], np.inf)
     if count > 1:
-        reach = stats.t.ppf((1 + confidence) / 2, count - 1) / np.sqrt(count)
+        reach = stdtrit(count - 1, (1 + confidence) / 2) / np.sqrt(count)
         half = reach * both.std(axis=0, ddof=1)
     mean = both.mean(axis=0)
     return Measured(count, mean[:-1], half[:-1], float(mean[-1]), float(half[-1]))

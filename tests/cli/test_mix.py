@@ -257,3 +257,13 @@ def test_no_model_library_is_loaded(folder: Path) -> None:
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=folder)
+
+
+def test_fit_and_propose_load_no_statistics_of_scipy() -> None:
+    code = (
+        "import sys\n"
+        "import dataselect.api.mixture, dataselect.api.mixture_proposal\n"
+        "import dataselect.report.mixture.proposal\n"
+        "assert not {'scipy.stats', 'torch', 'matplotlib'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

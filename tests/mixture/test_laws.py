@@ -30,8 +30,11 @@ LAWS: tuple[Law, ...] = (
 def test_slopes_are_those_of_the_values(law: Law) -> None:
     costs = RNG.normal(3, 1, (2, len(WEIGHTS)))
     at = law.starts(costs, 5)[0] + 0.1 * RNG.standard_normal((2, len(law.prior(5).mean)))
-    values, slopes = law.values_and_slopes(at, WEIGHTS)
-    assert values == pytest.approx(law.values(at, WEIGHTS))
+    point = law.curve(WEIGHTS).at(at)
+    slopes = point.slopes()
+    assert point.values == pytest.approx(law.values(at, WEIGHTS))
+    second = point.of(np.array([False, True]))
+    assert (second.slopes() == slopes[1:]).all()
     for i in range(at.shape[1]):
         step = np.zeros_like(at)
         step[:, i] = 1e-6
@@ -120,3 +123,19 @@ def test_the_value_of_repetition_is_found_again() -> None:
 def test_where_nothing_is_read_twice_the_published_value_stays() -> None:
     fitted = fit_law(RepeatedData(np.full(5, 0.9)), WEIGHTS, truth(WEIGHTS, 0.6))
     assert np.exp(fitted.parameters[:, -1]) == pytest.approx(PUBLISHED_REPETITION)
+
+
+def test_costs_of_sparse_mixtures_are_those_of_the_formula() -> None:
+    shares = np.array([[0.0, 0.3, 0.7], [1.0, 0.0, 0.0], [0.2, 0.5, 0.3]])
+    parameters = np.array([[1.5, 0.2, -2.0, -0.5, -0.3, 0.4, -1.0, 0.7]])
+    worth, beta = np.exp(parameters[0, 5:]), np.exp(-0.3)
+    data = np.exp(-2.0) + (shares**beta * worth).sum(axis=1)
+    found = EffectiveData().values(parameters, shares)[0]
+    assert found == pytest.approx(1.5 + np.exp(0.2) * data ** -np.exp(-0.5), rel=1e-12)
+
+
+def test_many_metrics_are_fitted_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = truth(WEIGHTS, 0.6)
+    whole = fit_law(EffectiveData(), WEIGHTS, costs).parameters
+    monkeypatch.setattr("dataselect.mixture.law_fit._MOST_SLOPES", 1)
+    assert fit_law(EffectiveData(), WEIGHTS, costs).parameters == pytest.approx(whole, rel=1e-6)

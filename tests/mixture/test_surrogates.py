@@ -7,13 +7,15 @@ import pytest
 from small_swarms import made
 
 from dataselect.errors import InputError
-from dataselect.mixture.gaussian_process import _improbability, _squares, fit_process
+from dataselect.mixture.gaussian_process import _improbability, _runs_at, fit_process
+from dataselect.mixture.law_fit import fit_law
+from dataselect.mixture.laws import EffectiveData, RepeatedData
 from dataselect.mixture.model import fit_model
 from dataselect.mixture.model_file import Provenance, read_model, to_json
 from dataselect.mixture.objective import Objective
 from dataselect.mixture.ridge import fit_ridge
 from dataselect.mixture.stack import deal, find_stacking_weights, fit_stack
-from dataselect.mixture.surrogates import surrogates
+from dataselect.mixture.surrogates import DATA_LAW, surrogates
 from dataselect.mixture.trees import fit_trees
 
 RNG = np.random.default_rng(0)
@@ -24,15 +26,16 @@ COSTS = np.column_stack([WEIGHTS @ [1.0, -1, 2, 0], (0.1 + WEIGHTS**0.5 @ [1, 2,
 @pytest.mark.parametrize("name", list(surrogates(0)))
 def test_every_surrogate_beats_the_mean_and_is_deterministic(name: str) -> None:
     fit = surrogates(0)[name]
-    fitted = fit(WEIGHTS[:32], COSTS[:32], None)
+    law = {DATA_LAW: fit_law(EffectiveData(), WEIGHTS[:32], COSTS[:32])}
+    fitted = fit(WEIGHTS[:32], COSTS[:32], None, law)
     predicted = fitted.predict(WEIGHTS[32:])
     assert predicted.shape == (16, 2)
     error = np.sqrt(((predicted - COSTS[32:]) ** 2).mean(axis=0)) / COSTS.std(axis=0)
     assert (error < 0.9).all()
-    assert (fit(WEIGHTS[:32], COSTS[:32], None).predict(WEIGHTS[32:]) == predicted).all()
+    assert (fit(WEIGHTS[:32], COSTS[:32], None, law).predict(WEIGHTS[32:]) == predicted).all()
     # Starting from a fit to more of the runs, and in any units.
-    near = fit(WEIGHTS, COSTS, None)
-    scaled = fit(WEIGHTS[:32], 1000 * COSTS[:32] - 5, near).predict(WEIGHTS[32:])
+    near = fit(WEIGHTS, COSTS, None, law)
+    scaled = fit(WEIGHTS[:32], 1000 * COSTS[:32] - 5, near, law).predict(WEIGHTS[32:])
     assert np.isfinite(scaled).all()
     assert np.isfinite(fitted.predict(np.eye(4))).all()
 
@@ -40,7 +43,8 @@ def test_every_surrogate_beats_the_mean_and_is_deterministic(name: str) -> None:
 @pytest.mark.parametrize("name", list(surrogates(0)))
 def test_a_constant_metric_is_predicted_constant(name: str) -> None:
     costs = np.full((48, 1), 3.0)
-    predicted = surrogates(0)[name](WEIGHTS, costs, None).predict(np.eye(4))
+    law = {DATA_LAW: fit_law(EffectiveData(), WEIGHTS, costs)}
+    predicted = surrogates(0)[name](WEIGHTS, costs, None, law).predict(np.eye(4))
     assert predicted == pytest.approx(3.0, abs=0.05)
 
 
@@ -50,15 +54,15 @@ def test_a_linear_truth_is_found_by_the_linear_model() -> None:
 
 
 def test_the_slopes_of_a_process_likelihood_are_right() -> None:
-    at = RNG.standard_normal((20, 3))
-    target = RNG.standard_normal(20)
+    runs = _runs_at(RNG.standard_normal((21, 3)))
+    target = RNG.standard_normal(21)
     sizes = np.array([0.3, 0.1, 0.6, 0.2, -1.0, -0.5])
-    _, gradient = _improbability(sizes, _squares(at), at @ at.T, target)
+    _, gradient = _improbability(sizes, runs, target)
     for i in range(len(sizes)):
         step = np.zeros(6)
         step[i] = 1e-6
-        up, _ = _improbability(sizes + step, _squares(at), at @ at.T, target)
-        down, _ = _improbability(sizes - step, _squares(at), at @ at.T, target)
+        up, _ = _improbability(sizes + step, runs, target)
+        down, _ = _improbability(sizes - step, runs, target)
         assert gradient[i] == pytest.approx((up - down) / 2e-6, rel=1e-4, abs=1e-5)
 
 
@@ -120,3 +124,24 @@ def test_trees_learn_an_interaction() -> None:
     fitted = fit_trees(shares[:300], costs[:300], 0)
     away = ((fitted.predict(shares[300:]) > 0.5) != (costs[300:] > 0.5)).mean()
     assert away < 0.1
+
+
+def test_a_fit_is_that_of_the_first_algorithm() -> None:
+    # Values of the build that took distances by coordinate and fitted the law once more for the
+    # process on its residuals (bf6979b).
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.full(6, 0.2), 40)
+    shares[shares < 0.02] = 0
+    shares /= shares.sum(axis=1, keepdims=True)
+    costs = (0.1 + shares**0.6 @ np.exp(rng.normal(0, 1, (6, 5)))) ** -0.5
+    costs += 0.1 * costs.std(axis=0) * rng.standard_normal(costs.shape)
+    stack = fit_stack(shares, costs, surrogates(0), 0)
+    before = [0.70018971, 0.38131092, 0.43628168, 0.50954135, 0.56908954]
+    assert stack.honest[0] == pytest.approx(before, abs=1e-7)
+    errors = np.sqrt(((stack.held_out - costs) ** 2).mean(axis=(1, 2)))
+    by_surrogate = [0.01687832, 0.01890229, 0.04691464, 0.03543524, 0.01739878]
+    assert errors[:5] == pytest.approx(by_surrogate, abs=1e-7)
+    assert errors[5:] == pytest.approx([0.04982948, 0.08790756], abs=1e-7)
+    repeated = fit_law(RepeatedData(np.array([0, 0.5, 4, 20, 60, 1.0])), shares, costs)
+    before = [0.70128018, 0.38466381, 0.43865965, 0.50497948, 0.56552185]
+    assert repeated.predict(shares)[0] == pytest.approx(before, abs=1e-7)
