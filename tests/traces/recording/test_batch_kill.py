@@ -73,12 +73,12 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, line: int, *, written: bool) -> Non
     """Kill the process just before or just after it writes line `line` of the journal."""
     append, lines = Journal._append, 0
 
-    def counted(self: Journal, record: dict[str, object]) -> None:
+    def counted(self: Journal, *records: dict[str, object]) -> None:
         nonlocal lines
         lines += 1
         if lines == line and not written:
             raise Killed
-        append(self, record)
+        append(self, *records)
         if lines == line:
             raise Killed
 
