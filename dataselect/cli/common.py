@@ -12,6 +12,8 @@ import typer
 
 from dataselect.cli.completion import engines
 from dataselect.errors import DataselectError, IncompleteError, InputError
+from dataselect.redaction import without_secrets
+from dataselect.wording import in_plain_lines, message
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,9 +44,18 @@ DEFAULT_STORE = ".dataselect"
 
 def progress_console(quiet: bool, as_json: bool) -> "Console":
     """Where a run shows its progress: standard output, which JSON has for itself."""
-    from rich.console import Console
+    from dataselect.report.console import terminal
 
-    return Console(stderr=as_json, quiet=quiet)
+    return terminal(stderr=as_json, quiet=quiet)
+
+
+def tell(text: object, *, err: bool = False, dim: bool = False) -> None:
+    """Print one line, as `terminal` does for all else: nothing in it acts on the display.
+
+    Names of files, runs and models are foreign text, so commands print by this and not by typer.
+    """
+    line = in_plain_lines(str(text)).replace("\n", "\\n")
+    typer.secho(line, dim=dim or None, err=err)
 
 
 @contextmanager
@@ -56,17 +67,18 @@ def errors(resume: bool = False) -> Iterator[None]:
     try:
         yield
     except DataselectError as error:
-        typer.echo(f"error: {error}", err=True)
+        tell(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
     except OSError as error:
         line, code = _about_files(error)
         if line is None:
             raise
-        typer.echo(f"error: {line}", err=True)
+        tell(f"error: {line}", err=True)
         raise typer.Exit(code) from None
     except KeyboardInterrupt:
         hint = f"; to go on: {this_command()}" if resume else ""
-        typer.echo(f"\ninterrupted{hint}", err=True)
+        typer.echo(err=True)
+        tell(f"interrupted{hint}", err=True)
         raise typer.Exit(130) from None
 
 
@@ -80,7 +92,7 @@ def _about_files(error: OSError) -> tuple[str | None, int]:
     if where is None or error.strerror is None:
         return None, 1
     line = f"{where}: cannot be used ({error.strerror}); remove what is there, or allow its use"
-    return " ".join(line.split()), InputError.exit_code
+    return message(line), InputError.exit_code
 
 
 def this_command() -> str:
@@ -89,8 +101,9 @@ def this_command() -> str:
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """Print a document as JSON, for other programs."""
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    """Print a document as JSON; what would act on a display is escaped as JSON does."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    typer.echo("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 class NoteHandler(logging.Handler):
@@ -101,8 +114,8 @@ class NoteHandler(logging.Handler):
         self._note = note
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass on the message, without level and logger name."""
-        self._note(record.getMessage())
+        """Pass on the message in one line of bounded length, without level and logger name."""
+        self._note(message(without_secrets(record.getMessage())))
 
 
 @contextmanager

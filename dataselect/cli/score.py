@@ -12,6 +12,7 @@ from dataselect.cli.common import (
     StoreOption,
     errors,
     notes,
+    tell,
     this_command,
 )
 from dataselect.cli.completion import benchmarks as benchmark_names
@@ -134,13 +135,14 @@ def score(
     quiet: QuietOption = False,
 ) -> None:
     """Score models on benchmarks: rBridge, R^phi and the paper's baselines, item by item."""
-    from rich.console import Console
+    from dataselect.report.console import terminal
+    from dataselect.wording import message
 
     if benchmarks.strip() == "list":
         from dataselect.benchmarks.catalogue import catalogue
         from dataselect.report.tables.benchmark_list import print_benchmarks
 
-        print_benchmarks(catalogue(), Console())
+        print_benchmarks(catalogue(), terminal())
         return
 
     import dataselect as ds
@@ -148,10 +150,10 @@ def score(
     from dataselect.report.output import check_folder
     from dataselect.report.tables.scores import print_scores
 
-    console, progress = Console(), Console(stderr=True, quiet=quiet)
+    console, progress = terminal(), terminal(stderr=True, quiet=quiet)
 
     def report(text: str) -> None:
-        progress.print(text, style="dim", markup=False, highlight=False)
+        progress.print(message(text), style="dim", markup=False, highlight=False)
 
     with errors(resume=True), notes(report):
         if not models:
@@ -183,5 +185,5 @@ def score(
         console.print(f"table for agree: {out}/scores_DATE.csv", markup=False, highlight=False)
         console.print(f"models side by side: {out}/table_DATE.md", markup=False, highlight=False)
     if not scores.complete:
-        typer.echo(f"some models failed; to try them again: {this_command()}", err=True)
+        tell(f"some models failed; to try them again: {this_command()}", err=True)
         raise typer.Exit(3)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataselect.cli.common import DEFAULT_STORE, JsonOption, StoreOption, errors, print_json
+from dataselect.cli.common import DEFAULT_STORE, JsonOption, StoreOption, errors, print_json, tell
 from dataselect.cli.completion import reports
 
 if TYPE_CHECKING:
@@ -31,14 +31,13 @@ def status(
     ] = False,
 ) -> None:
     """Show runs from any shell that sees the store: progress, time left, cost, failures."""
-    from rich.console import Console
-
     from dataselect.errors import InputError
+    from dataselect.report.console import terminal
     from dataselect.report.run_status import print_run, print_runs
     from dataselect.stages.run_status import find_run, list_runs, status_of
     from dataselect.store import open_store
 
-    console = Console()
+    console = terminal()
     with errors():
         root = open_store(store).root  # of a store at a URL the folder in front of it
         if watch and (json or run is None):
@@ -51,7 +50,7 @@ def status(
             if json:
                 print_json({"runs": [each.as_json() for each in found]})
             elif not found:
-                typer.echo(f"no run is recorded in the store {root}")
+                tell(f"no run is recorded in the store {root}")
             else:
                 print_runs(found, console)
             return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataselect.cli.common import errors, notes
+from dataselect.cli.common import errors, notes, tell
 from dataselect.cli.completion import benchmarks as benchmark_names
 from dataselect.cli.options import (
     DEFAULT_TRACES,
@@ -178,9 +178,8 @@ def build(
 
     The same command resumes after any stop and pays for no answer twice.
     """
-    from rich.console import Console
-
     from dataselect.errors import InputError
+    from dataselect.report.console import terminal
     from dataselect.report.tables.trace_build import OnlyEstimated, ShownBuild
     from dataselect.traces.library import trace_path
     from dataselect.traces.recording.asked import BuildOptions
@@ -209,7 +208,7 @@ def build(
         today = datetime.now(UTC).date().isoformat()
         make = partial(build_batch, wait=Wait(wait)) if batch else build_traces
         try:
-            with ShownBuild(Console(stderr=True), dry_run) as watch:
+            with ShownBuild(terminal(stderr=True), dry_run) as watch:
                 traces = make(chosen, endpoint, path, options, created=today, watch=watch)
         except OnlyEstimated:
             return
@@ -298,15 +297,14 @@ def _weigh_by_server(
     options: "ServedOptions",
     dry_run: bool,
 ) -> None:
-    from rich.console import Console
-
+    from dataselect.report.console import terminal
     from dataselect.report.tables.trace_build import OnlyEstimated, ShownBuild
     from dataselect.scoring.served_frontier import weigh_by_server
 
     out.parent.mkdir(parents=True, exist_ok=True)
     today = datetime.now(UTC).date().isoformat()
     try:
-        with ShownBuild(Console(stderr=True), dry_run) as watch:
+        with ShownBuild(terminal(stderr=True), dry_run) as watch:
             traces = weigh_by_server(
                 benchmark, texts, endpoint, out, options, created=today, watch=watch
             )
@@ -317,16 +315,14 @@ def _weigh_by_server(
 
 def report(text: str) -> None:
     """Print a note for the user on standard error."""
-    typer.secho(text, dim=True, err=True)
+    tell(text, err=True, dim=True)
 
 
 def say_written(path: Path, traces: "TraceSet") -> None:
     """Print one line about a trace file that was written."""
-    from dataselect.wording import one_line
-
     count = len(traces.exclusions)
     without = f", {count} {'item' if count == 1 else 'items'} left out" if count else ""
-    typer.echo(f"{path}: {len(traces.traces)} traces of {one_line(traces.header.model)}{without}")
+    tell(f"{path}: {len(traces.traces)} traces of {traces.header.model}{without}")
 
 
 def one_benchmark(name: str, folder: Path | None, limit: int | None) -> "BenchmarkItems":
