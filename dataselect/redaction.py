@@ -69,7 +69,8 @@ def mask(text: str, secret: str, shown: str = "[key]") -> str:
     if not any(part in folded for part in _parts(secret, _STEP)):
         return text
     found = sorted(_places(text, secret))
-    made, end = [], 0
+    made: list[str] = []
+    end = 0
     for start, stop in found:
         if start > end or not made:
             made += [text[end:start], shown]
@@ -111,16 +112,8 @@ def _places(text: str, secret: str) -> Iterator[tuple[int, int]]:
 
 def _letter(match: re.Match[str]) -> str:
     """The character that a match of `_SPELT` stands for; "" for what only splits a text."""
-    for kind, base in (
-        ("percent", 16),
-        ("json", 16),
-        ("python", 16),
-        ("decimal", 10),
-        ("html", 16),
-    ):
-        if match[kind] is not None:
-            return chr(int(match[kind], base))
-    return ""
+    kind = match.lastgroup
+    return "" if kind is None else chr(int(match[kind], 10 if kind == "decimal" else 16))
 
 
 @lru_cache(64)

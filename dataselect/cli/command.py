@@ -103,7 +103,7 @@ def _inert() -> Iterator[None]:
         if hasattr(error, "format_message") and isinstance(getattr(error, "message", None), str):
             from dataselect.wording import message
 
-            error.message = message(error.message)
+            error.message = message(error.message)  # type: ignore[attr-defined]
         raise
 
 

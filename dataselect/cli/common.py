@@ -5,7 +5,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -62,7 +62,8 @@ def tell(text: object, *, err: bool = False, dim: bool = False) -> None:
 def errors(resume: bool = False) -> Iterator[None]:
     """Turn user errors and Ctrl-C into one line on standard error and an exit code.
 
-    `resume` adds the command that resumes the work to the line of an interruption.
+    SIGTERM and SIGHUP are as Ctrl-C (`main`). `resume` adds the command that resumes the work to
+    the line of an interruption.
     """
     try:
         yield
@@ -77,8 +78,9 @@ def errors(resume: bool = False) -> Iterator[None]:
         raise typer.Exit(code) from None
     except KeyboardInterrupt:
         hint = f"; to go on: {this_command()}" if resume else ""
-        typer.echo(err=True)
-        tell(f"interrupted{hint}", err=True)
+        with suppress(OSError):  # with SIGHUP the terminal has gone
+            typer.echo(err=True)
+            tell(f"interrupted{hint}", err=True)
         raise typer.Exit(130) from None
 
 

@@ -1,6 +1,8 @@
 """`dataselect status`: what runs, how far it is, and what to do where it has died."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,7 +40,7 @@ def status(
     from dataselect.store import open_store
 
     console = terminal()
-    with errors():
+    with errors(), _of_this_version():
         root = open_store(store).root  # of a store at a URL the folder in front of it
         if watch and (json or run is None):
             problem = "it shows one run" if run is None else "it is for people"
@@ -62,6 +64,19 @@ def status(
             _watch(known.folder, console)
             return
         print_run(status_of(known), console)
+
+
+@contextmanager
+def _of_this_version() -> Iterator[None]:
+    """Tell a record that says other things than a run writes as such."""
+    from dataselect.errors import InputError
+
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        problem = f"a run's record is none of this version ({type(error).__name__}: {error})"
+        fix = "run its command again, which writes it anew, or remove its folder in the store"
+        raise InputError("runs", problem, fix) from None
 
 
 def _watch(folder: Path, console: "Console") -> None:

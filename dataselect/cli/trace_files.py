@@ -147,7 +147,7 @@ def export(
             )
         trace_set, questions = opened.traces, opened.benchmark
         for problem in problems_of(trace_set, questions):
-            report(_plain(problem))
+            report(problem)
         header = trace_set.header
         if header.benchmark_revision is None and questions is not None:
             header = replace(header, benchmark_revision=questions.revision)

@@ -1,8 +1,8 @@
 """What terminal tables share: rules, plain text and alignment of cells.
 
 Ids and messages come from users' files, so every cell and sentence is shown as plain text on one
-line. Tables fit 80 columns as long as names are short. `terminal` makes the console of every command:
-whatever reaches it, nothing of it acts on the display.
+line. Tables fit 80 columns as long as names are short. `terminal` makes the console of every
+command: whatever reaches it, nothing of it acts on the display.
 """
 
 from collections.abc import Collection, Iterable, Mapping
