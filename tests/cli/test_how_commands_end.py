@@ -18,7 +18,7 @@ HOSTILE = "a\x1b]0;owned\x07\x9b31m\u202eb"
 
 @pytest.mark.parametrize(
     ("groups", "count"),
-    [(("status", "manifests", "traces"), 120), (("report",), 12), (("tables", "calibrate"), 60)],
+    [(("status", "manifests", "traces"), 70), (("report",), 6), (("tables", "calibrate"), 24)],
 )
 def test_a_command_on_a_spoilt_file_ends_as_documented(
     groups: tuple[str, ...], count: int, tmp_path: Path
