@@ -1,14 +1,22 @@
 """The errors that a user can meet, one class per exit code.
 
 Every message is one line: the place (file, and line and column or key), the problem, and the fix.
-`assert` and ordinary exceptions are for bugs of dataselect itself.
+`assert` and ordinary exceptions are for bugs of dataselect itself. Messages quote files, servers
+and libraries, so every one is made inert and bounded (`wording.message`) before anybody can show
+it, and loses the secrets of the environment and of addresses (`redaction`).
 """
+
+from dataselect.redaction import without_secrets
+from dataselect.wording import message
 
 
 class DataselectError(Exception):
     """Anything the user can act on; the command prints the message without a traceback."""
 
     exit_code = 1
+
+    def __init__(self, text: object = "") -> None:
+        super().__init__(message(without_secrets(str(text))))
 
 
 class InputError(DataselectError):
@@ -18,7 +26,7 @@ class InputError(DataselectError):
 
     def __init__(self, where: object, problem: str, fix: str) -> None:
         self.where, self.problem, self.fix = str(where), problem, fix
-        super().__init__(" ".join(f"{where}: {problem}; {fix}".split()))
+        super().__init__(f"{where}: {problem}; {fix}")
 
     @classmethod
     def of_line(cls, line: str) -> "InputError":
@@ -27,7 +35,7 @@ class InputError(DataselectError):
         problem, _, fix = rest.rpartition("; ")
         error = cls(where, problem, fix)
         # The message as it was, also where the places of its parts are guessed wrongly.
-        error.args = (line,)
+        error.args = (message(line),)
         return error
 
     def __reduce__(self) -> tuple[type["InputError"], tuple[str, str, str]]:

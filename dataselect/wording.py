@@ -7,6 +7,8 @@ from difflib import get_close_matches
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 _ALLOWED_INVISIBLE = "\u200c\u200d"  # joiners that Persian, Hindi and emoji need
 _SEPARATORS = "_-./ "
+LONGEST_MESSAGE = 2_000
+"""Characters of the longest message; one with many names in it still has place and fix."""
 _LEAST_FORM = 3
 """Fewest characters of a name that may be a short form of another."""
 
@@ -99,6 +101,19 @@ def in_plain_lines(text: str) -> str:
         else c.encode("unicode_escape").decode()
         for c in text
     )
+
+
+def message(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    """`text` as a message: on one line, nothing in it acts on a display, and of bounded length.
+
+    Errors, notes and refusals go through here, since they quote files, servers and libraries. What
+    is cut is the middle: a message begins with the place and ends with the fix.
+    """
+    line = one_line(text)
+    if len(line) <= longest:
+        return line
+    end = longest // 3
+    return f"{line[: longest - end - 3]} … {line[-end:]}"
 
 
 def _escape(character: str) -> str:

@@ -5,11 +5,11 @@ the records; `corpus` reads training text, which is too large for this.
 """
 
 import gzip
-import json
 import zlib
 from pathlib import Path
 from typing import Any
 
+from dataselect import strict_json
 from dataselect.errors import InputError
 
 
@@ -34,7 +34,7 @@ def read_records(path: Path) -> list[tuple[int, dict[str, Any]]]:
             continue
         where = f"{path}:{number}"
         try:
-            record = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+            record = strict_json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
         except UnicodeDecodeError as error:
             raise InputError(where, "the line is not UTF-8", "save the file as UTF-8") from error
         except ValueError as error:

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from dataselect.redaction import redact
-from dataselect.wording import one_line
+from dataselect.redaction import mask, redact
+from dataselect.wording import message
 
 State = Literal["ok", "note", "problem"]
 """A note is for people to weigh; a problem stops a run."""
@@ -52,6 +52,6 @@ def shown(text: str, environment: Mapping[str, str] = os.environ) -> str:
     """`text` on one line, without secrets and without what acts on a terminal."""
     for name, value in environment.items():
         if _SECRET.search(name) and len(value.strip()) >= _SHORTEST_SECRET:
-            text = text.replace(value.strip(), f"[{name}]")
-    line = one_line(redact(text))
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+            # `mask` takes the usual spellings of a longer one, too.
+            text = mask(text.replace(value.strip(), f"[{name}]"), value.strip(), f"[{name}]")
+    return message(redact(text), _LONGEST)

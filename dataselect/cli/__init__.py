@@ -1,12 +1,14 @@
 """The `dataselect` command: parses arguments, calls the API, and turns errors into exit codes.
 
 Exit codes: 0 done, 2 bad input, 3 incomplete (run the same command again), 4 locked by another
-run, 130 interrupted. Heavy libraries are imported inside the commands, so that `--help` and a
-mistyped option answer at once.
+run, 130 interrupted (Ctrl-C, SIGTERM or SIGHUP). Heavy libraries are imported inside the commands,
+so that `--help` and a mistyped option answer at once.
 """
 
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -84,10 +86,29 @@ app.add_typer(
 def main() -> None:
     """Entry point of the console script."""
     tell_retries_once()
+    _end_as_by_ctrl_c()
     try:
         app(prog_name="dataselect")  # also for `python -m dataselect`
     except KeyboardInterrupt:  # before a command has started
         sys.exit(130)
+
+
+def _end_as_by_ctrl_c() -> None:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does: with the line that says how to go on.
+
+    A signal that is ignored when the command starts stays so (`nohup`).
+    """
+
+    def interrupt(_: int, frame: FrameType | None) -> None:
+        by_ctrl_c = signal.getsignal(signal.SIGINT)
+        if callable(by_ctrl_c):
+            by_ctrl_c(signal.SIGINT, frame)
+        else:
+            raise KeyboardInterrupt  # of a command in the background Ctrl-C is ignored
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, interrupt)
 
 
 def _version(requested: bool) -> None:

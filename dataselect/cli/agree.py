@@ -91,9 +91,8 @@ def agree(
 ) -> None:
     """Compare how proxies rank candidates with how their targets do, from two CSV files."""
     with errors():
-        from rich.console import Console
-
         import dataselect as ds
+        from dataselect.report.console import terminal
         from dataselect.report.tables.agreements import print_agreements
 
         agreements = ds.agree(
@@ -114,7 +113,7 @@ def agree(
         if as_json:
             print_json(agreements.document)
         else:
-            print_agreements(agreements.document, Console())
+            print_agreements(agreements.document, terminal())
 
 
 def _columns(option: str, names: str | None, of_all: bool) -> bool | list[str]:

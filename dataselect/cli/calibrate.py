@@ -13,6 +13,7 @@ from dataselect.cli.common import (
     errors,
     notes,
     print_json,
+    tell,
     this_command,
 )
 from dataselect.cli.fit import Protocol
@@ -54,21 +55,21 @@ def calibrate(
     quiet: QuietOption = False,
 ) -> None:
     """Score a proxy's checkpoints, pair them with a target's accuracies, and fit the functions."""
-    from rich.console import Console
-
     import dataselect as ds
     from dataselect.calibration.paired import pair_all
     from dataselect.calibration.runs import load_calibration
+    from dataselect.report.console import terminal
     from dataselect.report.live import LiveWatch
     from dataselect.report.tables.calibrations import planned
 
-    console = Console()
+    console = terminal()
     with errors(resume=True):
         loaded = load_calibration(spec)
         if dry_run:
-            typer.echo("\n".join(planned(pair_all(loaded))))
+            for line in planned(pair_all(loaded)):
+                tell(line)
             return
-        with LiveWatch(Console(stderr=True, quiet=quiet)) as watch, notes(watch.note):
+        with LiveWatch(terminal(stderr=True, quiet=quiet)) as watch, notes(watch.note):
             calibration = ds.calibrate(
                 loaded,
                 out=out or Path(f"{loaded[0].name}.json"),
@@ -88,5 +89,5 @@ def calibrate(
         for title, path in calibration.files.items():
             console.print(f"{title}: {path}", markup=False, highlight=False)
     if not calibration.complete:
-        typer.echo(f"some checkpoints failed; to try them again: {this_command()}", err=True)
+        tell(f"some checkpoints failed; to try them again: {this_command()}", err=True)
         raise typer.Exit(3)

@@ -3,6 +3,7 @@ suggestions for misspelt names, and plain numbers.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -61,6 +62,16 @@ class Command(PlainNumbers):
 class Commands(TyperGroup):
     """A group of commands."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the group's own arguments; what is wrong with them is told inertly."""
+        with _inert():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Parse and run the command; what is wrong with its arguments is told inertly."""
+        with _inert():
+            return super().invoke(ctx)
+
     def get_short_help_str(self, limit: int = 45) -> str:
         """The first paragraph of the help, whole whatever `limit` is."""
         return _first_paragraph(self.help)
@@ -80,6 +91,20 @@ class Commands(TyperGroup):
             if name in getattr(each, "commands", ()):
                 return f"{group} {name}"
         return f"run {name}" if name.endswith((".yaml", ".yml")) and "run" in self.commands else ""
+
+
+@contextmanager
+def _inert() -> Iterator[None]:
+    """Make errors about arguments inert: a shell puts names of files among them."""
+    try:
+        yield
+    except Exception as error:
+        # The library's own errors have a text of theirs, and show it themselves.
+        if hasattr(error, "format_message") and isinstance(getattr(error, "message", None), str):
+            from dataselect.wording import message
+
+            error.message = message(error.message)  # type: ignore[attr-defined]
+        raise
 
 
 def _first_paragraph(text: str | None) -> str:

@@ -5,13 +5,15 @@ import logging
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dataselect.cli.completion import engines, trackers
 from dataselect.errors import DataselectError, IncompleteError, InputError
+from dataselect.redaction import without_secrets
+from dataselect.wording import in_plain_lines, message
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,31 +54,43 @@ DEFAULT_STORE = ".dataselect"
 
 def progress_console(quiet: bool, as_json: bool) -> "Console":
     """Where a run shows its progress: standard output, which JSON has for itself."""
-    from rich.console import Console
+    from dataselect.report.console import terminal
 
-    return Console(stderr=as_json, quiet=quiet)
+    return terminal(stderr=as_json, quiet=quiet)
+
+
+def tell(text: object, *, err: bool = False, dim: bool = False) -> None:
+    """Print one line, as `terminal` does for all else: nothing in it acts on the display.
+
+    Names of files, runs and models are foreign text, so commands print by this and not by typer.
+    """
+    line = in_plain_lines(str(text)).replace("\n", "\\n")
+    typer.secho(line, dim=dim or None, err=err)
 
 
 @contextmanager
 def errors(resume: bool = False) -> Iterator[None]:
     """Turn user errors and Ctrl-C into one line on standard error and an exit code.
 
-    `resume` adds the command that resumes the work to the line of an interruption.
+    SIGTERM and SIGHUP are as Ctrl-C (`main`). `resume` adds the command that resumes the work to
+    the line of an interruption.
     """
     try:
         yield
     except DataselectError as error:
-        typer.echo(f"error: {error}", err=True)
+        tell(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
     except OSError as error:
         line, code = _about_files(error)
         if line is None:
             raise
-        typer.echo(f"error: {line}", err=True)
+        tell(f"error: {line}", err=True)
         raise typer.Exit(code) from None
     except KeyboardInterrupt:
         hint = f"; to go on: {this_command()}" if resume else ""
-        typer.echo(f"\ninterrupted{hint}", err=True)
+        with suppress(OSError):  # with SIGHUP the terminal has gone
+            typer.echo(err=True)
+            tell(f"interrupted{hint}", err=True)
         raise typer.Exit(130) from None
 
 
@@ -90,7 +104,7 @@ def _about_files(error: OSError) -> tuple[str | None, int]:
     if where is None or error.strerror is None:
         return None, 1
     line = f"{where}: cannot be used ({error.strerror}); remove what is there, or allow its use"
-    return " ".join(line.split()), InputError.exit_code
+    return message(line), InputError.exit_code
 
 
 def this_command() -> str:
@@ -99,8 +113,9 @@ def this_command() -> str:
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """Print a document as JSON, for other programs."""
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    """Print a document as JSON; what would act on a display is escaped as JSON does."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    typer.echo("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 class NoteHandler(logging.Handler):
@@ -111,8 +126,8 @@ class NoteHandler(logging.Handler):
         self._note = note
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass on the message, without level and logger name."""
-        self._note(record.getMessage())
+        """Pass on the message in one line of bounded length, without level and logger name."""
+        self._note(message(without_secrets(record.getMessage())))
 
 
 @contextmanager

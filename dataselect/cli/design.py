@@ -62,9 +62,8 @@ def design(
 ) -> None:
     """Propose sizes, seeds and survivors of each rung for a budget, and write the plan."""
     with errors():
-        from rich.console import Console
-
         import dataselect as ds
+        from dataselect.report.console import terminal
         from dataselect.report.tables.design import print_design
 
         made = ds.design(
@@ -84,7 +83,7 @@ def design(
         if as_json:
             print_json({**made.document, "plan_file": None if out is None else str(out)})
             return
-        console = Console()
+        console = terminal()
         print_design(made.document, console)
         if out is not None:
             console.print(f"plan: {out}", markup=False, highlight=False)

@@ -46,12 +46,11 @@ def doctor(
     Nothing is changed, and no key or token is printed. Exit code 3 if there is a problem.
     """
     with errors():
-        from rich.console import Console
-
         from dataselect.api.doctor import doctor as examine
+        from dataselect.report.console import terminal
         from dataselect.report.tables.findings import FindingsTable
 
-        console = Console()
+        console = terminal()
         shown = FindingsTable(console)
         examination = examine(
             manifest,

@@ -79,9 +79,8 @@ def fit(
 ) -> None:
     """Fit transfer functions from proxy scores to target accuracy, and print their errors."""
     with errors():
-        from rich.console import Console
-
         import dataselect as ds
+        from dataselect.report.console import terminal
         from dataselect.report.tables.fits import print_fit
 
         fitted = ds.fit_transfer(
@@ -103,7 +102,7 @@ def fit(
             file = None if out is None else str(out)
             print_json({**fitted.document, "functions_file": file})
             return
-        console = Console()
+        console = terminal()
         print_fit(fitted.document, console)
         if out is not None:
             console.print(f"transfer functions: {out}", markup=False, highlight=False)

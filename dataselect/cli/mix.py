@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dataselect.cli.command import Command, Commands
-from dataselect.cli.common import JsonOption, errors, print_json, this_command
+from dataselect.cli.common import JsonOption, errors, print_json, tell, this_command
 from dataselect.report.output import write_out
 
 mix_app = typer.Typer(
@@ -93,10 +93,9 @@ def fit(
 ) -> None:
     """Fit surrogates of every metric to a swarm's runs, averaged by cross-validation."""
     with errors():
-        from rich.console import Console
-
         import dataselect as ds
         from dataselect.errors import InputError
+        from dataselect.report.console import terminal
         from dataselect.report.mixture.proposal import print_fit
 
         weights = swarm or ratios
@@ -121,11 +120,11 @@ def fit(
         if as_json:
             print_json(fitted.document)
             return
-        print_fit(fitted.model, fitted.rankings, Console())
+        print_fit(fitted.model, fitted.rankings, terminal())
         if fitted.repetition is not None:
-            typer.echo(fitted.repetition)
+            tell(fitted.repetition)
         if out is not None:
-            typer.echo(f"model: {out}")
+            tell(f"model: {out}")
 
 
 @mix_app.command(cls=Command)
@@ -153,13 +152,13 @@ def predict(
     """Predict metrics and objective of mixtures, with intervals."""
     with errors():
         import dataselect as ds
-        from dataselect.wording import one_line
+        from dataselect.wording import message
 
         predictions = ds.predict_mixtures(model, at, epochs=epochs, confidence=confidence)
         predictions.to_csv(out)
         for note in predictions.notes:
-            typer.echo(f"note: {one_line(note)}")
-        typer.echo(f"predictions of {len(predictions.runs)} mixtures: {out}")
+            tell(f"note: {message(note)}")
+        tell(f"predictions of {len(predictions.runs)} mixtures: {out}")
 
 
 @mix_app.command(cls=_Propose)
@@ -188,9 +187,8 @@ def propose(
 ) -> None:
     """Propose the best mixture within constraints, with its gain, and write it for trainers."""
     with errors():
-        from rich.console import Console
-
         import dataselect as ds
+        from dataselect.report.console import terminal
         from dataselect.report.mixture.proposal import print_proposal
 
         proposal = ds.propose_mixture(
@@ -208,7 +206,7 @@ def propose(
         if as_json:
             print_json(proposal.document)
             return
-        console = Console()
+        console = terminal()
         print_proposal(proposal.document, console)
         if out is not None:
             for note in proposal.export_notes:

@@ -18,6 +18,7 @@ from dataselect.cli.common import (
     notes,
     print_json,
     progress_console,
+    tell,
     this_command,
 )
 from dataselect.cli.run import ManifestFile, PlanOption, load
@@ -70,14 +71,13 @@ def search(
 ) -> None:
     """Search for weights of a manifest's sources; processes started together share the search."""
     with errors(resume=True):
-        from rich.console import Console
-
         import dataselect as ds
+        from dataselect.report.console import terminal
         from dataselect.report.live import LiveWatch
         from dataselect.report.mixture.search import print_search
 
         inputs = load(manifest, plan)
-        console = Console()
+        console = terminal()
         folder = out or Path("reports") / inputs[0].name / "mixture"
         # The results record the command, and the URL of a database may hold a password.
         command = this_command().replace(shlex.quote(storage), "URL") if storage else this_command()
@@ -101,5 +101,5 @@ def search(
             page = f"report: {folder}/README.md (weights as files for trainers are beside it)"
             console.print(page, markup=False, highlight=False, soft_wrap=True)
     if result.found.unscored:
-        typer.echo(f"{len(result.found.unscored)} trials have no scores; see the notes", err=True)
+        tell(f"{len(result.found.unscored)} trials have no scores; see the notes", err=True)
         raise typer.Exit(3)

@@ -61,9 +61,8 @@ def swarm(
 ) -> None:
     """Design mixtures to train with your own trainer, and write its configurations."""
     with errors():
-        from rich.console import Console
-
         import dataselect as ds
+        from dataselect.report.console import terminal
         from dataselect.report.mixture.swarm import print_swarm
 
         made = ds.design_swarm(
@@ -83,7 +82,7 @@ def swarm(
         if as_json:
             print_json(made.document)
             return
-        console = Console()
+        console = terminal()
         print_swarm(made.design, made.notes, console)
         console.print(f"files: {out}; read its README.md first", markup=False, highlight=False)
 

@@ -59,9 +59,8 @@ def predict(
 ) -> None:
     """Predict candidates' target accuracy from a CSV file of proxies' scores, and rank them."""
     with errors():
-        from rich.console import Console
-
         import dataselect as ds
+        from dataselect.report.console import terminal
         from dataselect.report.tables.forecasts import print_forecasts
 
         predictions = ds.predict(
@@ -80,7 +79,7 @@ def predict(
         if as_json:
             print_json(predictions.document)
             return
-        console = Console()
+        console = terminal()
         print_forecasts(predictions.document, console)
         if out is not None:
             console.print(f"predictions: {out}", markup=False, highlight=False)

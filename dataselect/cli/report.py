@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dataselect.cli.common import errors
+from dataselect.cli.common import errors, tell
 from dataselect.cli.completion import reports
 
 
@@ -24,4 +24,4 @@ def report(
         from dataselect.report.selection.files import rewrite
 
         for path in rewrite(folder):
-            typer.echo(path)
+            tell(path)

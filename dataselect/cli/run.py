@@ -17,6 +17,7 @@ from dataselect.cli.common import (
     notes,
     print_json,
     progress_console,
+    tell,
     this_command,
 )
 from dataselect.cli.completion import manifests, plans
@@ -62,10 +63,10 @@ def init(
         written = [path.relative_to(folder) for path in ds.init(folder)]
         for part, what in _PARTS.items():
             count = sum(path.parts[0] == part for path in written)
-            typer.echo(f"{folder / part}/  {what} ({count} {'file' if count == 1 else 'files'})")
+            tell(f"{folder / part}/  {what} ({count} {'file' if count == 1 else 'files'})")
         there = shlex.quote(str(folder))
-        typer.echo(f"next: cd {there} && dataselect run candidates/example-local.yaml")
-        typer.echo("It takes a minute or two; then change what is marked EDIT in that file.")
+        tell(f"next: cd {there} && dataselect run candidates/example-local.yaml")
+        tell("It takes a minute or two; then change what is marked EDIT in that file.")
 
 
 def validate(manifest: ManifestFile, plan: PlanOption = None) -> None:
@@ -75,19 +76,18 @@ def validate(manifest: ManifestFile, plan: PlanOption = None) -> None:
     with errors():
         loaded, chosen = load(manifest, plan)
         for line in check(loaded, chosen):
-            typer.echo(line)
+            tell(line)
 
 
 def plan(
     manifest: ManifestFile, plan: PlanOption = None, store: StoreOption = DEFAULT_STORE
 ) -> None:
     """Print what a run would train and what it would cost, and spend nothing."""
-    from rich.console import Console
-
+    from dataselect.report.console import terminal
     from dataselect.report.selection.planned import print_plan
 
     with errors():
-        print_plan(*load(manifest, plan), store, Console())
+        print_plan(*load(manifest, plan), store, terminal())
 
 
 def run(
@@ -107,9 +107,9 @@ def run(
     quiet: QuietOption = False,
 ) -> None:
     """Screen, predict, rank and report; repeat the command to resume."""
-    from rich.console import Console
+    from dataselect.report.console import terminal
 
-    console = Console()
+    console = terminal()
     with errors(resume=True):
         import dataselect as ds
         from dataselect.report.live import LiveWatch
@@ -143,16 +143,16 @@ def run(
             console.print(f"mixture: {page}", markup=False, highlight=False, soft_wrap=True)
     problem = result.mixture_problem
     if problem is not None:
-        typer.echo(f"error: no mixture was found: {problem}", err=True)
-        typer.echo(f"the selection is reported; to go on: {this_command()}", err=True)
+        tell(f"error: no mixture was found: {problem}", err=True)
+        tell(f"the selection is reported; to go on: {this_command()}", err=True)
         raise typer.Exit(problem.exit_code)
     if mixture is not None and mixture["status"] == "done":
         unscored = mixture["proposal"]["search"].get("unscored")
         if unscored:
-            typer.echo(f"{len(unscored)} trials of the mixture have no scores", err=True)
+            tell(f"{len(unscored)} trials of the mixture have no scores", err=True)
             raise typer.Exit(3)
     if not result.complete:
-        typer.echo(f"some candidates failed; to try them again: {this_command()}", err=True)
+        tell(f"some candidates failed; to try them again: {this_command()}", err=True)
         raise typer.Exit(3)
 
 

@@ -13,6 +13,7 @@ from dataselect.cli.common import (
     TrackOption,
     errors,
     notes,
+    tell,
     this_command,
 )
 from dataselect.cli.completion import benchmarks as benchmark_names
@@ -136,13 +137,13 @@ def score(
     quiet: QuietOption = False,
 ) -> None:
     """Score models on benchmarks: rBridge, R^phi and the paper's baselines, item by item."""
-    from rich.console import Console
+    from dataselect.report.console import terminal
 
     if benchmarks.strip() == "list":
         from dataselect.benchmarks.catalogue import catalogue
         from dataselect.report.tables.benchmark_list import print_benchmarks
 
-        print_benchmarks(catalogue(), Console())
+        print_benchmarks(catalogue(), terminal())
         return
 
     import dataselect as ds
@@ -151,12 +152,12 @@ def score(
     from dataselect.report.output import check_folder
     from dataselect.report.tables.scores import print_scores
 
-    console = Console()
+    console = terminal()
     with errors(resume=True):
         if not models:
             raise InputError("MODEL", "no model is named", "write dataselect score MODEL ...")
         check_folder(out)  # before scoring, which takes long
-        with LiveWatch(Console(stderr=True, quiet=quiet)) as watch, notes(watch.note):
+        with LiveWatch(terminal(stderr=True, quiet=quiet)) as watch, notes(watch.note):
             scores = ds.score(
                 models,
                 benchmarks,
@@ -185,5 +186,5 @@ def score(
         console.print(f"table for agree: {out}/scores_DATE.csv", markup=False, highlight=False)
         console.print(f"models side by side: {out}/table_DATE.md", markup=False, highlight=False)
     if not scores.complete:
-        typer.echo(f"some models failed; to try them again: {this_command()}", err=True)
+        tell(f"some models failed; to try them again: {this_command()}", err=True)
         raise typer.Exit(3)

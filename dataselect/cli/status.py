@@ -1,12 +1,14 @@
 """`dataselect status`: what runs, how far it is, and what to do where it has died."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataselect.cli.common import DEFAULT_STORE, JsonOption, StoreOption, errors, print_json
+from dataselect.cli.common import DEFAULT_STORE, JsonOption, StoreOption, errors, print_json, tell
 from dataselect.cli.completion import reports
 
 if TYPE_CHECKING:
@@ -31,15 +33,14 @@ def status(
     ] = False,
 ) -> None:
     """Show runs from any shell that sees the store: progress, time left, cost, failures."""
-    from rich.console import Console
-
     from dataselect.errors import InputError
+    from dataselect.report.console import terminal
     from dataselect.report.run_status import print_run, print_runs
     from dataselect.stages.run_status import find_run, list_runs, status_of
     from dataselect.store import open_store
 
-    console = Console()
-    with errors():
+    console = terminal()
+    with errors(), _of_this_version():
         root = open_store(store).root  # of a store at a URL the folder in front of it
         if watch and (json or run is None):
             problem = "it shows one run" if run is None else "it is for people"
@@ -51,7 +52,7 @@ def status(
             if json:
                 print_json({"runs": [each.as_json() for each in found]})
             elif not found:
-                typer.echo(f"no run is recorded in the store {root}")
+                tell(f"no run is recorded in the store {root}")
             else:
                 print_runs(found, console)
             return
@@ -63,6 +64,19 @@ def status(
             _watch(known.folder, console)
             return
         print_run(status_of(known), console)
+
+
+@contextmanager
+def _of_this_version() -> Iterator[None]:
+    """Tell a record that says other things than a run writes as such."""
+    from dataselect.errors import InputError
+
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        problem = f"a run's record is none of this version ({type(error).__name__}: {error})"
+        fix = "run its command again, which writes it anew, or remove its folder in the store"
+        raise InputError("runs", problem, fix) from None
 
 
 def _watch(folder: Path, console: "Console") -> None:

@@ -109,11 +109,10 @@ def _of_models(
     store: str,
     device: Device,
 ) -> None:
-    from rich.console import Console
-
     from dataselect.benchmarks.named import load_one
     from dataselect.compute import require_device
     from dataselect.decisions.frontier_agreement import compare_frontiers
+    from dataselect.report.console import terminal
     from dataselect.report.tables.frontier_comparison import (
         counts,
         print_comparison,
@@ -140,7 +139,7 @@ def _of_models(
         )
     name = chosen.benchmark.id
     found = compare_frontiers({model: {name: table} for model, table in tables.items()})
-    console = Console()
+    console = terminal()
     shown = zip(tables, sets, strict=True)
     print_traces({m: {name: _summary(each, chosen.benchmark)} for m, each in shown}, console)
     print_comparison(found, counts({name: next(iter(tables.values()))}), console)
@@ -149,11 +148,10 @@ def _of_models(
 def _of_run(
     files: "Sequence[Path]", manifest: Path, plan: str | None, only_correct: bool, store: str
 ) -> None:
-    from rich.console import Console
-
     from dataselect.api.inputs import load_inputs
     from dataselect.compute import default_compute, require_device
     from dataselect.decisions.frontier_agreement import compare_frontiers, seed_agreement
+    from dataselect.report.console import terminal
     from dataselect.report.live import LiveWatch
     from dataselect.report.tables.frontier_comparison import (
         counts,
@@ -168,7 +166,7 @@ def _of_run(
 
     loaded, chosen = load_inputs(manifest, plan, "--plan")
     device = require_device(chosen.compute.device, chosen.where("compute", "device"))
-    with LiveWatch(Console(stderr=True)) as watch, notes(watch.note):
+    with LiveWatch(terminal(stderr=True)) as watch, notes(watch.note):
         artifacts = open_store(store, shown_waits(watch))
         with (
             in_use(artifacts),
@@ -181,7 +179,7 @@ def _of_run(
             watch.note(note)
     method = chosen.screen.aggregate
     agreement = {name: seed_agreement(runs, method) for name, runs in scores.runs.items()}
-    console = Console()
+    console = terminal()
     print_traces(
         {
             model: {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataselect.cli.common import errors, notes
+from dataselect.cli.common import errors, notes, tell
 from dataselect.cli.completion import benchmarks as benchmark_names
 from dataselect.cli.completion import traces as trace_names
 from dataselect.cli.options import DEFAULT_TRACES, FolderOption
@@ -64,9 +64,8 @@ def show(
     traces: TracesFolder = DEFAULT_TRACES,
 ) -> None:
     """Show what a trace file holds, or one trace with shaded tokens."""
-    from rich.console import Console
-
     from dataselect.errors import InputError
+    from dataselect.report.console import terminal
     from dataselect.report.tables.trace_view import print_summary, print_trace
     from dataselect.traces.grading import grade_traces
     from dataselect.traces.summary import summarise
@@ -86,7 +85,7 @@ def show(
                 correct = grade_traces(trace_set, questions, None if item is None else {item})
             except InputError as error:
                 report(f"answers are not graded: {error}")
-        console = Console()
+        console = terminal()
         if item is None:
             print_summary(
                 console, summarise(trace_set, questions, correct or None), trace_set.header
@@ -112,7 +111,7 @@ def verify(
         opened = _open(name, traces, benchmark, folder)
         problems = problems_of(opened.traces, opened.benchmark)
         for problem in problems:
-            typer.echo(_plain(problem))
+            tell(problem)
         if problems:
             raise InputError(
                 opened.path,
@@ -121,7 +120,7 @@ def verify(
             )
         questions = opened.benchmark
         fits = "" if questions is None else f", and fits {questions.revision or questions.id}"
-        typer.echo(f"{opened.path}: sound{fits}; hash {opened.traces.hash}")
+        tell(f"{opened.path}: sound{fits}; hash {opened.traces.hash}")
 
 
 def export(
@@ -148,15 +147,15 @@ def export(
             )
         trace_set, questions = opened.traces, opened.benchmark
         for problem in problems_of(trace_set, questions):
-            report(_plain(problem))
+            report(problem)
         header = trace_set.header
         if header.benchmark_revision is None and questions is not None:
             header = replace(header, benchmark_revision=questions.revision)
         out.parent.mkdir(parents=True, exist_ok=True)
         write_traces(out, header, trace_set.traces.values(), trace_set.exclusions)
         say_written(out, trace_set)
-        typer.echo(f"hash of the traces {trace_set.hash}")
-        typer.echo(f"sha256 of the file {sha256_of(out)}")
+        tell(f"hash of the traces {trace_set.hash}")
+        tell(f"sha256 of the file {sha256_of(out)}")
 
 
 def _open(name: str, traces: Path, benchmark: str | None, folder: Path | None) -> _Opened:
@@ -166,13 +165,6 @@ def _open(name: str, traces: Path, benchmark: str | None, folder: Path | None) -
     path = resolve(name, traces)
     trace_set = read_traces(path)
     return _Opened(path, trace_set, _questions(trace_set, benchmark, folder))
-
-
-def _plain(text: str) -> str:
-    """`text` on one line without control characters, since ids may hold anything."""
-    from dataselect.wording import one_line
-
-    return one_line(text)
 
 
 def _questions(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataselect.cli.common import DEFAULT_STORE, QuietOption, errors, notes
+from dataselect.cli.common import DEFAULT_STORE, QuietOption, errors, notes, tell
 from dataselect.cli.completion import benchmarks as benchmark_names
 from dataselect.cli.options import (
     DEFAULT_TRACES,
@@ -185,10 +185,9 @@ def build(
 
     The same command resumes after any stop and pays for no answer twice.
     """
-    from rich.console import Console
-
     from dataselect.cli.trace_progress import recorded_build
     from dataselect.errors import InputError
+    from dataselect.report.console import terminal
     from dataselect.report.tables.trace_build import OnlyEstimated, ShownBuild
     from dataselect.traces.library import trace_path
     from dataselect.traces.recording.asked import BuildOptions
@@ -216,7 +215,7 @@ def build(
         )
         today = datetime.now(UTC).date().isoformat()
         make = partial(build_batch, wait=Wait(wait)) if batch else build_traces
-        shown = ShownBuild(Console(stderr=True, quiet=quiet and not dry_run), dry_run)
+        shown = ShownBuild(terminal(stderr=True, quiet=quiet and not dry_run), dry_run)
         work = f"asking {model} about {chosen.id}"
         try:
             with shown, recorded_build(shown, store, work, path, dry_run) as watch:
@@ -273,10 +272,9 @@ def weigh(
 
     With --base-url the same command resumes after any stop and pays for no answer twice.
     """
-    from rich.console import Console
-
     from dataselect.cli.trace_progress import items_shown, recorded_watch
     from dataselect.compute import require_device
+    from dataselect.report.console import terminal
     from dataselect.report.live import LiveWatch
     from dataselect.report.tables.trace_build import ShownBuild
     from dataselect.traces.library import trace_path
@@ -295,7 +293,7 @@ def weigh(
             prices = None if usd_in is None else Prices(usd_in, usd_in)
             endpoint = Endpoint(model, base_url, key_variable, timeout, concurrency=concurrency)
             options = ServedOptions(tokenizer, prices, max_usd)
-            shown = ShownBuild(Console(stderr=True, quiet=quiet and not dry_run), dry_run)
+            shown = ShownBuild(terminal(stderr=True, quiet=quiet and not dry_run), dry_run)
             _weigh_by_server(chosen, texts, endpoint, path, options, dry_run, shown, store)
             return
         from dataselect.scoring.local_frontier import LocalFrontier
@@ -304,7 +302,7 @@ def weigh(
         path = out or trace_path(DEFAULT_TRACES, chosen.id, frontier.name)
         work = f"weighing {chosen.id} with {frontier.name}"
         with (
-            LiveWatch(Console(stderr=True, quiet=quiet)) as display,
+            LiveWatch(terminal(stderr=True, quiet=quiet)) as display,
             recorded_watch(display, store, work, path) as into,
             items_shown(into, work, len(chosen.items)),
         ):
@@ -348,16 +346,14 @@ def _noted(quiet: bool) -> "Callable[[str], None]":
 
 def report(text: str) -> None:
     """Print a note for the user on standard error."""
-    typer.secho(text, dim=True, err=True)
+    tell(text, err=True, dim=True)
 
 
 def say_written(path: Path, traces: "TraceSet") -> None:
     """Print one line about a trace file that was written."""
-    from dataselect.wording import one_line
-
     count = len(traces.exclusions)
     without = f", {count} {'item' if count == 1 else 'items'} left out" if count else ""
-    typer.echo(f"{path}: {len(traces.traces)} traces of {one_line(traces.header.model)}{without}")
+    tell(f"{path}: {len(traces.traces)} traces of {traces.header.model}{without}")
 
 
 def one_benchmark(name: str, folder: Path | None, limit: int | None) -> "BenchmarkItems":

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from dataselect.cli.common import errors, notes
+from dataselect.cli.common import errors, notes, tell
 from dataselect.cli.completion import reports
 from dataselect.cli.options import Device, DeviceOption
 
@@ -53,15 +53,15 @@ def view(
     device: DeviceOption = Device.auto,
 ) -> None:
     """Write pages of the items on which candidates differ most, token by token."""
-    from rich.console import Console
-
     import dataselect as ds
+    from dataselect.report.console import terminal
     from dataselect.report.tables.items import print_items
+    from dataselect.wording import message
 
-    console, progress = Console(), Console(stderr=True)
+    console, progress = terminal(), terminal(stderr=True)
 
     def report(text: str) -> None:
-        progress.print(text, style="dim", markup=False, highlight=False)
+        progress.print(message(text), style="dim", markup=False, highlight=False)
 
     with errors(resume=True), notes(report):
         shown = ds.view(
@@ -78,7 +78,7 @@ def view(
         pages = shown.write()
         print_items(shown.benchmarks, console)
         for page in pages:
-            typer.echo(page)
+            tell(page)
             if page.stat().st_size > _LARGE:
                 size = page.stat().st_size / 1e6
                 report(f"{page.name} has {size:.0f} MB; fewer --items or --candidates open faster")

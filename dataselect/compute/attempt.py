@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from dataselect import wording
 from dataselect.errors import DataselectError, InputError
+from dataselect.redaction import without_secrets
 
 _LINE_LIMIT = 500
 _DETAILS_LIMIT = 8000
@@ -56,13 +58,12 @@ def _one_line(raised: BaseException) -> str:
         message = "(its message cannot be shown)"
     if not isinstance(raised, DataselectError):
         message = f"{type(raised).__name__}: {message}" if message else type(raised).__name__
-    line = " ".join(message.split())
     if isinstance(raised, InputError):
         # Whole: the driver raises it again, to the letter.
-        return line
-    return line if len(line) <= _LINE_LIMIT else line[: _LINE_LIMIT - 1] + "…"
+        return " ".join(message.split())
+    return wording.message(without_secrets(message), _LINE_LIMIT)
 
 
 def _trace(raised: BaseException) -> str:
     # The end of a traceback names the line that failed.
-    return "".join(traceback.format_exception(raised))[-_DETAILS_LIMIT:]
+    return without_secrets("".join(traceback.format_exception(raised)))[-_DETAILS_LIMIT:]

@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dataselect import strict_json
 from dataselect.compute import wire
 from dataselect.compute.attempt import Attempt
 from dataselect.compute.jobs import Job, Resources
@@ -145,7 +146,7 @@ class AttemptFolder:
     def outcome(self) -> Attempt | None:
         """How the job ended; None if it did not, or what it left cannot be read."""
         try:
-            written = json.loads((self.path / "outcome.json").read_bytes())
+            written = strict_json.loads((self.path / "outcome.json").read_bytes())
             # An older version wrote the outcome alone.
             text = unsealed(written).get("outcome", written)
             found = wire.decode(text if isinstance(text, str) else json.dumps(text), imports=False)
@@ -167,7 +168,7 @@ class AttemptFolder:
         reports = []
         for line in whole.splitlines():
             with suppress(ValueError):
-                fields = json.loads(line)
+                fields = strict_json.loads(line)
                 if isinstance(fields, dict) and all(
                     type(each) in (int, float, str) for each in fields.values()
                 ):
@@ -199,7 +200,7 @@ class JobFolder:
 
     def read(self, digest: str) -> dict[str, Any]:
         """What job.json says, as it was written. Raises ChangedJobError if it is not that one."""
-        return dict(json.loads(_checked(self.path / "job.json", digest)))
+        return dict(strict_json.loads(_checked(self.path / "job.json", digest)))
 
     def call(self, digest: str) -> Call:
         """The call, with its modules imported. Raises ChangedJobError, or WireError."""
@@ -264,7 +265,7 @@ def read(path: Path) -> dict[str, Any] | None:
     Nothing is set aside: processes elsewhere may read it too, and a new attempt has other files.
     """
     try:
-        return unsealed(json.loads(path.read_bytes()))
+        return unsealed(strict_json.loads(path.read_bytes()))
     except (OSError, ValueError):
         return None
 

@@ -11,7 +11,6 @@ Special tokens that are written in a text ("<|endoftext|>") are text, in trainin
 documents and traces speak of them, and only the markers that a program sets are borders.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
+from dataselect import strict_json
 from dataselect.errors import InputError
 from dataselect.redaction import redact
 
@@ -187,7 +187,7 @@ def _from_file(folder: Path, file: Path) -> "Tokenizer":
 def _check_ids(folder: Path, file: Path) -> None:
     """Refuse an id far beyond the others: the library makes room for all ids below it."""
     try:
-        content = json.loads(file.read_bytes())
+        content = strict_json.loads(file.read_bytes())
         vocabulary = content["model"]["vocab"]
         added = [token["id"] for token in content.get("added_tokens") or ()]
         listed = vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
@@ -296,7 +296,7 @@ def token_text(token: Any) -> Any:
 
 def _settings(folder: Path, name: str = "tokenizer_config.json") -> dict[str, Any]:
     try:
-        content = json.loads((folder / name).read_bytes())
+        content = strict_json.loads((folder / name).read_bytes())
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -12,6 +12,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
+from dataselect import strict_json
 from dataselect.corpus.saved_tokenizer import SavedTokenizer, read_tokenizer, token_text
 from dataselect.errors import InputError
 from dataselect.redaction import redact
@@ -162,7 +163,7 @@ def tokenizer_hash(folder: str | Path) -> str:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
+        content = strict_json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(
             path, "is missing or damaged", "save the tokenizer again with save_pretrained"

@@ -5,11 +5,11 @@ which gives the shape of every tensor. Where the configuration ties the output t
 both are stored, they count once.
 """
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
+from dataselect import strict_json
 from dataselect.errors import InputError
 
 _LONGEST_HEADER = 100_000_000
@@ -48,7 +48,7 @@ def _header(file: Path) -> dict[str, Any]:
             length = int.from_bytes(opened.read(8), "little")
             if not 0 < length <= _LONGEST_HEADER:
                 raise ValueError("no header")
-            header: dict[str, Any] = json.loads(opened.read(length))
+            header: dict[str, Any] = strict_json.loads(opened.read(length))
             header.pop("__metadata__", None)
             if not all(math.prod(entry["shape"]) >= 0 for entry in header.values()):
                 raise ValueError("no shapes")
@@ -61,7 +61,7 @@ def _header(file: Path) -> dict[str, Any]:
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_bytes())
+        content = strict_json.loads(file.read_bytes())
         if isinstance(content, dict):
             return content
     except (OSError, ValueError):

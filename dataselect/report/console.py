@@ -1,17 +1,35 @@
 """What terminal tables share: rules, plain text and alignment of cells.
 
 Ids and messages come from users' files, so every cell and sentence is shown as plain text on one
-line. Tables fit 80 columns as long as names are short.
+line. Tables fit 80 columns as long as names are short. `terminal` makes the console of every
+command: whatever reaches it, nothing of it acts on the display.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from rich import box
-from rich.console import Console, JustifyMethod
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from dataselect.wording import one_line
+from dataselect.wording import in_plain_lines, one_line
+
+
+class InertConsole(Console):
+    """A console that escapes what would act on a display, but for the styles of its own."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """The segments of a renderable, their texts made inert."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else in_plain_lines(text), style, control)
+
+
+def terminal(*, stderr: bool = False, quiet: bool = False) -> Console:
+    """The console for standard output, or for standard error."""
+    return InertConsole(stderr=stderr, quiet=quiet)
 
 
 def plain_table() -> Table:

@@ -4,7 +4,6 @@ What is loaded is what the files hold: the tokens of tokenizer.json (`corpus.sav
 every tensor of the weights (`weights`); anything else is refused in one line, or noted.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from transformers.utils.logging import (
     set_verbosity_error,
 )
 
+from dataselect import strict_json
 from dataselect.corpus.saved_tokenizer import read_tokenizer
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import Precision
@@ -119,7 +119,7 @@ def _one_line(folder: Path) -> AbstractContextManager[None]:
 def _config(folder: Path) -> dict[str, Any]:
     file = folder / "config.json"
     try:
-        content = json.loads(file.read_bytes())
+        content = strict_json.loads(file.read_bytes())
     except (OSError, ValueError):
         content = None
     if not isinstance(content, dict):

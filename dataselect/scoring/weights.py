@@ -9,7 +9,6 @@ the names of its file and tensor.
 Not covered: a value that only the configuration has (an epsilon, an activation) and that is wrong.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from dataselect import strict_json
 from dataselect.errors import InputError
 
 _SINGLE = "model.safetensors"
@@ -263,7 +263,7 @@ def _in_files(files: Iterable[Path]) -> dict[str, Stored]:
 def _placed(index: Path) -> dict[str, Path]:
     """The file of each tensor, as the index has it."""
     try:
-        places = json.loads(index.read_bytes())["weight_map"]
+        places = strict_json.loads(index.read_bytes())["weight_map"]
         return {str(name): index.parent / Path(str(file)).name for name, file in places.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(index, "is damaged or no index of weights", _AGAIN) from None

@@ -12,8 +12,10 @@ from typing import Any
 
 from dataselect.compute import Compute, Event, Job, Outcome
 from dataselect.errors import DataselectError, IncompleteError, InputError
+from dataselect.redaction import without_secrets
 from dataselect.stages.passing import may_pass, needs_room
 from dataselect.store import Store
+from dataselect.wording import message
 
 _LEFT = "left_for_later"
 """Field of a job's progress where another process does its work now."""
@@ -46,7 +48,7 @@ def warnings_told(progress: Any) -> Iterator[None]:
 
     class Teller(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            progress({_NOTE: record.getMessage()})
+            progress({_NOTE: message(without_secrets(record.getMessage()))})
 
     handler = Teller(logging.WARNING)
     logger.addHandler(handler)
@@ -63,7 +65,7 @@ def notes_told(
 
     def show(event: Event) -> None:
         if _NOTE in event.fields:
-            note(str(event.fields[_NOTE]))
+            note(message(str(event.fields[_NOTE])))
         else:
             on_event(event)
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from dataselect import strict_json
 from dataselect._version import __version__
 from dataselect.errors import IncompleteError, PassingError
 from dataselect.store.files import sha256_of, sync, writing
@@ -93,7 +94,7 @@ class Artifact:
 
     def json(self, name: str) -> Any:
         """The parsed content of a JSON file, checked as in `file`."""
-        return json.loads(self.file(name).read_bytes())
+        return strict_json.loads(self.file(name).read_bytes())
 
 
 def published_file(path: Path) -> Path:
@@ -103,7 +104,7 @@ def published_file(path: Path) -> Path:
     """
     folder = path.parent
     try:
-        record = json.loads((folder / RECORD).read_bytes())
+        record = strict_json.loads((folder / RECORD).read_bytes())
         kind, key, entry = record["kind"], record["key"], record["files"][path.name]
         recorded = FileRecord(str(entry["sha256"]), int(entry["bytes"]))
     except (OSError, ValueError, KeyError, TypeError):
@@ -155,7 +156,7 @@ def read(path: Path, kind: str, key: str, elsewhere: Elsewhere | None = None) ->
     Only the small ones need be there if the others are `elsewhere`.
     """
     try:
-        record = json.loads((path / RECORD).read_bytes())
+        record = strict_json.loads((path / RECORD).read_bytes())
         spec: dict[str, Any] = record["spec"]
         files = {
             str(name): FileRecord(str(entry["sha256"]), int(entry["bytes"]))

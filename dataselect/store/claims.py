@@ -31,6 +31,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from dataselect import strict_json
 from dataselect.errors import InputError
 from dataselect.store.files import needs_room
 from dataselect.store.owner import Lease, Owner, Sign, Watcher, enter, last_sign, leave
@@ -345,7 +346,7 @@ def _holder(slot: Path, owners: Path) -> Holder | None:
         raise
     sign = last_sign(owners / owner_of(token))
     try:
-        record: dict[str, Any] = json.loads(text)
+        record: dict[str, Any] = strict_json.loads(text)
         return Holder(
             token,
             record["token"] == token,

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from dataselect import strict_json
 from dataselect.errors import InputError, LockedError
 from dataselect.store.ledger import NO_LOCKS
 
@@ -70,7 +71,7 @@ def _acquire(descriptor: int, folder: Path, what: str, kind: int) -> None:
 
 def _holder(descriptor: int) -> str:
     try:
-        holder = json.loads(os.pread(descriptor, 4096, 0))
+        holder = strict_json.loads(os.pread(descriptor, 4096, 0))
         return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
     except (ValueError, KeyError, TypeError):
         # The holder takes the lock first and writes its record afterwards.

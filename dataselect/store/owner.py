@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dataselect import strict_json
 from dataselect.store.process import Process, this_process
 
 _LONG_AGO = 5
@@ -173,7 +174,7 @@ def last_sign(path: Path) -> Sign | None:
         raise
     process, expiry = None, Lease().expiry_seconds
     with suppress(ValueError, KeyError, TypeError):
-        known: dict[str, Any] = json.loads(record)
+        known: dict[str, Any] = strict_json.loads(record)
         process, expiry = Process.read(known), float(known["expiry_seconds"])
     return Sign(process, expiry, mtime)
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from dataselect import strict_json
 from dataselect._version import __version__
 from dataselect.errors import InputError
 from dataselect.store.artifact import RECORD, Artifact, FileRecord, utc_now
@@ -80,7 +81,7 @@ class Remote:
         UnreachableError otherwise.
         """
         try:
-            mark = json.loads(self._objects.read(_MARK))
+            mark = strict_json.loads(self._objects.read(_MARK))
             version = mark["format"]
         except AbsentError:
             text = json.dumps({"format": FORMAT, "dataselect": __version__})
@@ -200,7 +201,7 @@ def _is_whole(path: Path, entry: FileRecord) -> bool:
 def _parsed(text: bytes, kind: str, key: str) -> Manifest:
     sha256 = hashlib.sha256(text).hexdigest()
     try:
-        content: dict[str, Any] = json.loads(text)
+        content: dict[str, Any] = strict_json.loads(text)
         if (content["kind"], content["key"]) != (kind, key):
             raise ValueError("it belongs to another key")
         upload = str(content["upload"])

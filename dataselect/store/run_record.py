@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from dataselect import strict_json
 from dataselect.store.ledger import NO_LOCKS
 from dataselect.store.owner import Lease, Owner, enter, last_sign, leave
 from dataselect.store.sealed import sealed, sealed_line, unsealed, whole_lines, write_own
@@ -249,6 +250,8 @@ def vital(
 def _document(path: Path) -> dict[str, Any] | None:
     # Reading moves nothing: whoever looks may not write here. The next state replaces a spoilt one.
     try:
-        return unsealed(json.loads(path.read_bytes()))
+        found = unsealed(strict_json.loads(path.read_bytes()))
+        json.dumps(found, allow_nan=False)  # what cannot be JSON again was not written so
+        return found
     except (OSError, ValueError):
         return None

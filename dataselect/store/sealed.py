@@ -24,6 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from dataselect import strict_json
 from dataselect.store.files import write_atomic
 from dataselect.store.keys import canonical_json
 
@@ -99,7 +100,7 @@ def read_line(line: bytes) -> dict[str, Any]:
         # Not a line of before: its content may be another one too.
         raise SpoiltError("has a spoilt checksum")
     try:
-        record = json.loads(line)
+        record = strict_json.loads(line)
     except (ValueError, RecursionError):
         raise SpoiltError("is no JSON") from None
     if not isinstance(record, dict):
@@ -134,7 +135,7 @@ def read_own(path: Path, damaged: Path | None = None) -> dict[str, Any] | None:
     One that is not as it was written is set aside (`set_aside`), with a note, and None.
     """
     try:
-        return unsealed(json.loads(path.read_bytes()))
+        return unsealed(strict_json.loads(path.read_bytes()))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except IsADirectoryError:

@@ -7,11 +7,11 @@ Not here: reading and checking the traces themselves (`trace`).
 """
 
 import gzip
-import json
 import re
 import zlib
 from pathlib import Path
 
+from dataselect import strict_json
 from dataselect.errors import InputError
 
 TRACES_FOLDER = "traces"
@@ -81,7 +81,7 @@ def _benchmarks(folder: Path) -> list[tuple[Path, str | None]]:
 def _header_benchmark(path: Path) -> str | None:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            header = json.loads(file.readline())
+            header = strict_json.loads(file.readline())
     except (OSError, EOFError, zlib.error, ValueError):
         return None
     name = header.get("benchmark") if isinstance(header, dict) else None

@@ -11,13 +11,13 @@ Not here: parsing token rows (`released_tokens`), and matching traces to items (
 """
 
 import codecs
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dataselect import strict_json
 from dataselect.errors import InputError
 from dataselect.redaction import redact
 
@@ -177,7 +177,7 @@ def read_rows(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = strict_json.loads(line)
             except ValueError as error:
                 raise InputError(
                     f"{path}:{number}", f"the line is not JSON ({error})", FIX
@@ -204,7 +204,7 @@ def looked_for(column: str, fields: Iterable[str]) -> str:
 
 def _objects(path: Path) -> list[dict[str, Any]]:
     try:
-        content = json.loads(_bytes(path))
+        content = strict_json.loads(_bytes(path))
     except ValueError as error:
         raise InputError(path, f"it is not JSON ({error})", FIX) from error
     if isinstance(content, dict):

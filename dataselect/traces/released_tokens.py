@@ -7,7 +7,6 @@ possibly its bytes and position. The first row determines the columns. Text such
 Not here: the check that the tokens spell the reasoning, which reveals misread rows (`released`).
 """
 
-import json
 import math
 import re
 import sys
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dataselect import strict_json
 from dataselect.errors import InputError
 from dataselect.traces.alignment import ServerToken
 from dataselect.traces.released_files import FIX, find_column, looked_for, read_rows
@@ -168,7 +168,7 @@ def _parse(folder: Path, where: str, row: dict[str, Any], columns: _Columns) -> 
 def _data(text: str, raw: object) -> bytes | None:
     """The token's bytes, None where only its text is known. Raises ValueError."""
     if isinstance(raw, str):
-        raw = json.loads(raw)
+        raw = strict_json.loads(raw)
     if raw is not None:
         if not isinstance(raw, list) or not all(isinstance(byte, int) for byte in raw):
             raise ValueError

@@ -20,6 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dataselect import strict_json
 from dataselect._version import __version__
 from dataselect.errors import InputError
 from dataselect.formats.jsonfile import refuse_changes, sealed_json
@@ -126,7 +127,7 @@ def _found_drawn(content: Mapping[str, Any], out: Path) -> dict[str, str] | None
     """The pictures of the folder, if they are of this document and whole; None if not."""
     try:
         record = (out / _DRAWN).read_text(encoding="utf-8")
-        names = json.loads(record)["files"]
+        names = strict_json.loads(record)["files"]
         found = {name: (out / FOLDER / f"{name}.svg").read_text(encoding="utf-8") for name in names}
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -154,7 +155,7 @@ def reading(folder: Path) -> Iterator[dict[str, Any]]:
     """
     path = folder / "report.json"
     try:
-        content = refuse_changes(json.loads(path.read_bytes()), path)
+        content = refuse_changes(strict_json.loads(path.read_bytes()), path)
         if content["schema"] != SCHEMA:
             raise InputError(path, f"has schema {quoted(content['schema'])}", _AGAIN)
         yield content

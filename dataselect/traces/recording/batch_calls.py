@@ -8,11 +8,11 @@ hundreds of megabytes, and may contain the key, which must not be written to dis
 Not here: which questions are in a batch, and what is stored of its results (batch).
 """
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+from dataselect import strict_json
 from dataselect.errors import InputError
 from dataselect.traces.recording.client import Client
 from dataselect.traces.recording.faults import Fault
@@ -232,7 +232,7 @@ class _Free:
 
 
 def _object(text: str) -> dict[str, Any]:
-    value = json.loads(text)
+    value = strict_json.loads(text)
     if not isinstance(value, dict):
         raise ValueError("this is no JSON object")
     return value

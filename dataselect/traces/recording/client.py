@@ -23,6 +23,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from dataselect.errors import IncompleteError, InputError
+from dataselect.redaction import mask
 from dataselect.traces.recording.completion import Form
 from dataselect.traces.recording.dialect import Dialect
 from dataselect.traces.recording.endpoint import Endpoint
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger("dataselect")
 _T = TypeVar("_T")
 
-# Shorter keys are placeholders ("EMPTY", "none") and may be words of answers.
-_SHORTEST_SECRET = 8
 _LONG_WAIT_SECONDS = 10.0
 _LONGEST_WAIT_SECONDS = 60.0
 _LONGEST_ASKED_WAIT_SECONDS = 900.0
@@ -204,9 +203,8 @@ class Client:
         )
 
     def without_key(self, text: str) -> str:
-        """`text` with the key, if it contains it, replaced by "[key]"."""
-        key = self.endpoint.read_key()
-        return text.replace(key, "[key]") if len(key) >= _SHORTEST_SECRET else text
+        """`text` with the key, in whatever spelling it contains it, replaced by "[key]"."""
+        return mask(text, self.endpoint.read_key())
 
     async def _attempt(
         self, send: Callable[["AsyncOpenAI"], Awaitable[_T]], limit: float

@@ -8,13 +8,13 @@ Error texts can repeat the key, so it is removed here, after escapes are decoded
 text is shortened.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
+from dataselect import strict_json
 from dataselect.errors import DataselectError, IncompleteError, InputError
 from dataselect.traces.recording.reply import usage_of
 from dataselect.traces.recording.spending import Usage
@@ -139,7 +139,7 @@ def _is_refusal(status: int, about: str) -> bool:
 def _parameter(text: str) -> str:
     """The parameter that an error body names; "" without one."""
     try:
-        body = json.loads(text)
+        body = strict_json.loads(text)
     except ValueError:
         return ""
     inner = body.get("error", body) if isinstance(body, dict) else None
@@ -150,7 +150,7 @@ def _parameter(text: str) -> str:
 def _details(text: str) -> tuple[str, str | None, Usage | None]:
     """Message, code and usage in an error body; "" or None for what it lacks."""
     try:
-        body = json.loads(text)
+        body = strict_json.loads(text)
     except ValueError:
         # The markup of an HTML page is useless in a terminal.
         return "" if text.lstrip().startswith("<") else text, None, None

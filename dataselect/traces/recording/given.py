@@ -15,7 +15,6 @@ those of the neighbouring tokens.
 Not here: which texts are weighed, and what becomes of the values (`scoring.served_frontier`).
 """
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +22,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
+from dataselect import strict_json
 from dataselect.errors import InputError
 from dataselect.traces.alignment import ServerToken
 from dataselect.traces.recording.client import Billing, Client, refusal
@@ -280,7 +280,7 @@ async def _send(
         standard = {name: value for name, value in body.items() if name in _STANDARD}
         extra = {name: value for name, value in body.items() if name not in _STANDARD}
         response = await sdk.completions.with_raw_response.create(**standard, extra_body=extra)
-        payload = json.loads(response.http_response.text)
+        payload = strict_json.loads(response.http_response.text)
         _choice(payload)
         return dict(payload)
 

@@ -1,0 +1,104 @@
+"""Whatever a file holds and whatever signal comes: a documented exit code, and a line."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command_mutations import campaign
+from typer.testing import CliRunner
+
+from dataselect.cli import app
+
+HOSTILE = "a\x1b]0;owned\x07\x9b31m\u202eb"
+
+
+@pytest.mark.parametrize(
+    ("groups", "count"),
+    [(("status", "manifests", "traces"), 70), (("report",), 6), (("tables", "calibrate"), 24)],
+)
+def test_a_command_on_a_spoilt_file_ends_as_documented(
+    groups: tuple[str, ...], count: int, tmp_path: Path
+) -> None:
+    tally = campaign(tmp_path, range(count), 20, only=groups)
+    assert tally.wrong == []
+    assert tally.total == count
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("{}",),
+        ("run", "{}.yaml"),
+        ("run", "--{}"),
+        ("validate", "{}"),
+        ("plan", "{}.yaml", "--plan", "{}"),
+        ("design", "{}.yaml", "--budget", "{}"),
+        ("status", "{}", "--store", "{}"),
+        ("report", "{}"),
+        ("view", "{}"),
+        ("score", "--with", "{}", "--benchmarks", "{}"),
+        ("calibrate", "{}.yaml"),
+        ("fit", "{}.csv"),
+        ("predict", "{}.csv", "--with", "{}"),
+        ("agree", "{}.csv", "{}", "--draws", "{}"),
+        ("traces", "{}"),
+        ("traces", "show", "{}"),
+        ("traces", "verify", "{}.jsonl"),
+        ("mix", "fit", "--metrics", "{}", "--ratios", "{}"),
+        ("mix", "fit", "--metrics", "{}", "--swarm", "{}"),
+        ("mix", "predict", "--with", "{}", "--at", "{}", "--out", "o.csv"),
+        ("mix", "propose", "--with", "{}"),
+        ("mix", "swarm", "{}.yaml", "--out", "{}"),
+        ("doctor", "{}.yaml"),
+    ],
+)
+def test_a_hostile_name_acts_on_no_terminal(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"{HOSTILE}.csv").write_text(f"id,{HOSTILE}\n{HOSTILE},{HOSTILE}\n")
+    (tmp_path / f"{HOSTILE}.yaml").write_text("candidates: []\n")
+    result = CliRunner().invoke(app, [word.format(HOSTILE) for word in words])
+    assert result.exit_code in (2, 3), result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    acting = {c for c in result.output if not c.isprintable() and c != "\n"}
+    assert acting == set(), result.output
+
+
+WAITING = """
+import sys, time
+import dataselect.calibration.runs as runs
+def wait(*_):
+    print("working", flush=True)
+    time.sleep(60)
+runs.load_calibration = wait
+from dataselect.cli import main
+sys.argv = ["dataselect", "calibrate", "spec.yaml"]
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_a_command_with_the_line_that_resumes_it(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAITING],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "working\n"
+    begun = time.monotonic()
+    process.send_signal(number)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert error == "\ninterrupted; to go on: dataselect calibrate spec.yaml\n"
+    assert time.monotonic() - begun < 20
