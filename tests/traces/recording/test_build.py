@@ -224,7 +224,7 @@ def answered_questions(folder: Path) -> set[str]:
     asked, answered = {}, set()
     for line in (folder / "journal.jsonl").read_bytes().split(b"\n")[:-1]:
         record = json.loads(line)
-        if record.get("item") is not None:
+        if "request" in record and record["item"] is not None:
             asked[record["request"]] = int(record["item"][1:])
         answered.add(record.get("answered"))
     return {ITEMS[n].question for request, n in asked.items() if request in answered}

@@ -54,7 +54,7 @@ def questions_answered(journal: Path) -> set[str]:
         return set()
     for line in journal.read_bytes().split(b"\n")[:-1]:
         record = json.loads(line)
-        if record.get("item") is not None:
+        if "request" in record and record["item"] is not None:
             asked[record["request"]] = record["item"].removeprefix("q")
         answered.add(record.get("answered"))
     return {f"What is {n} + 2?" for request, n in asked.items() if request in answered}
