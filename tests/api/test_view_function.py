@@ -17,6 +17,7 @@ import dataselect as ds
 from dataselect.cli import app
 from dataselect.errors import InputError
 from dataselect.scoring.token_nlls import TokenNlls, TokenReader
+from dataselect.store.sealed import unsealed
 
 BAD = f"bad {HOSTILE}"
 TABLE = "rbridge"
@@ -198,7 +199,7 @@ def test_the_report_leads_to_the_pages_as_long_as_they_are_of_its_scores(run: Pa
     before = (run / "report.html").read_bytes()
     assert CliRunner().invoke(app, ["report", str(run)]).exit_code == 0
     assert (run / "report.html").read_bytes() == before
-    content = json.loads((run / "report.json").read_bytes())
+    content = unsealed(json.loads((run / "report.json").read_bytes()))
     content["provenance"]["benchmarks"]["odd"]["traces_hash"] = "other"
     (run / "report.json").write_text(json.dumps(content))
     assert CliRunner().invoke(app, ["report", str(run)]).exit_code == 0
@@ -219,7 +220,7 @@ def test_one_item_and_one_that_is_left_out(run: Path) -> None:
 
 
 def test_leaked_items_are_marked(run: Path) -> None:
-    content = json.loads((run / "report.json").read_bytes())
+    content = unsealed(json.loads((run / "report.json").read_bytes()))
     leak = {"items": {"items": 1, "ids": ["plain"], "first": ["plain"]}}
     content["leaks"] = {"candidates": {"b": {"odd": leak}}}
     shown = ds.view(run, item="plain", benchmarks="odd")

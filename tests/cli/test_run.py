@@ -18,6 +18,7 @@ import pytest
 
 import dataselect as ds
 from dataselect.store import Store, lock
+from dataselect.store.sealed import unsealed
 
 MAKES_A_LONG_STAGE_1 = "300k"
 
@@ -110,7 +111,8 @@ def test_a_plan_can_name_its_own_measured_gap(project: Any) -> None:
     resolved = (project.folder / "reports" / "candidates" / "resolved.yaml").read_text()
     assert 'discrepancy: "../../own.json"' in resolved
     assert f"# screen: discrepancy own.json was sha256 {digest}" in resolved
-    own.write_text(own.read_text().replace('"rbridge"', '"loss"'))
+    content = json.dumps(unsealed(json.loads(own.read_text())))
+    own.write_text(content.replace('"rbridge"', '"loss"'))
     for command in ("validate", "run"):
         refused = project.run(command, "candidates.yaml")
         assert refused.returncode == 2

@@ -1,5 +1,6 @@
 """Runs that repeat text: the fit, and predictions at other epochs."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from dataselect.mixture.repetition import rates_of, repetition_of
 from dataselect.mixture.surrogates import surrogates
 from dataselect.mixture.swarm import Swarm
 from dataselect.mixture.target_epochs import at_epochs, for_target, notes_on_epochs
+from dataselect.store.sealed import unsealed
 
 EVEN = Objective(np.array([0.5, 0.5]), False)
 RATES = np.array([0.1, 2.0, 8.0, 60.0])
@@ -100,12 +102,13 @@ def test_a_file_holds_a_model_that_knows_epochs(known: MixtureModel, tmp_path: P
     for one, other in ((known, again), (at_epochs(known, RATES), at_epochs(again, RATES))):
         assert other.predict(NEW).metrics == pytest.approx(one.predict(NEW).metrics, abs=1e-9)
     assert to_json(again, PROVENANCE) == path.read_text()
-    text = path.read_text()
+    text = json.dumps(unsealed(json.loads(path.read_text())), separators=(",", ":"))
     for find, put in (
         ('"rates":[[', '"rates":[[-1,'),
         ('"rates":', '"rates":null,"r":'),
         ('"repeated data"', '"effective data"'),
     ):
+        assert find in text
         path.write_text(text.replace(find, put))
         with pytest.raises(InputError):
             read_model(path)

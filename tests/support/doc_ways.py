@@ -163,6 +163,7 @@ WAYS: dict[str, list[tuple[str, str, str]]] = {
     "docs/watching.md": [
         ("dataselect status", "parse", "of a run of minutes"),
         ("quickstart: running", "shown", "an output"),
+        ("[project.entry-points", "shown", "of a package of one's own"),
     ],
 }
 
