@@ -21,6 +21,7 @@ from dataselect.counting.counted import (
     Questions,
     Text,
     Want,
+    count_missing,
     find_counted,
     is_counted,
     mean_over_traces,
@@ -123,7 +124,7 @@ def count_texts(
             continue
         questions = questions or Questions(wants, each.text.tokenizer)
         lines = _lines(report, f"{each.name}: counting")
-        questions.answer(store, each.text, partial(_told, lines))
+        count_missing(store, each.text, wants, questions, partial(_told, lines))
 
 
 def _told(lines: Progress, tokens: int) -> None:

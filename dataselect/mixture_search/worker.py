@@ -104,9 +104,8 @@ class Worker:
         """Tell how far all workers are, with the search or its confirmation."""
         of_part = [each for each in entries if (each.round == CONFIRMATION) == (number < 0)]
         done = {each.trial for each in of_part if each.finished}
-        by_others = [each for each in of_part if each.running and each.worker != self.study.worker]
-        busy = {each.worker for each in by_others}
-        self.watch.tell(Shared(len(done), len(by_others), 1 + len(busy)))
+        others = {each.worker for each in of_part if each.running} - {self.study.worker}
+        self.watch.tell(Shared(len(done), 1 + len(others)))
 
     def _work(self, needed: set[Trial]) -> bool:
         """Claim and measure some of the needed trials that wait; False if there were none."""

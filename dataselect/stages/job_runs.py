@@ -5,7 +5,7 @@ another one is doing is left for the end, and waited for then.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -14,6 +14,7 @@ from dataselect.compute import Compute, Event, Job, Outcome
 from dataselect.errors import DataselectError, IncompleteError, InputError
 from dataselect.redaction import without_secrets
 from dataselect.stages.passing import may_pass, needs_room
+from dataselect.stages.runtime import Runtime
 from dataselect.store import Store
 from dataselect.wording import message
 
@@ -39,6 +40,24 @@ def left_for_later(progress: Any, holder: str | None, patient: bool) -> bool:
 
 
 @contextmanager
+def at_work(progress: Any, store: Store) -> Iterator[Store]:
+    """For a job: tell the driver its warnings, and through the store that this gives who is waited
+    for."""
+    with warnings_told(progress):
+        yield store.told_to(lambda work, holder: progress({"waits_for": holder}))
+
+
+def held(store: Store, artifacts: Iterable[tuple[str, Mapping[str, Any]]]) -> str | None:
+    """Which process makes artifacts, given by kind and spec, now; None if one of them is free."""
+    holder = None
+    for kind, spec in artifacts:
+        holder = store.holder(kind, spec)
+        if holder is None:
+            return None
+    return holder
+
+
+@contextmanager
 def warnings_told(progress: Any) -> Iterator[None]:
     """Tell the driver the package's warnings, unless somebody listens to them in this process."""
     logger = logging.getLogger("dataselect")
@@ -56,20 +75,6 @@ def warnings_told(progress: Any) -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(handler)
-
-
-def notes_told(
-    note: Callable[[str], object], on_event: Callable[[Event], None]
-) -> Callable[[Event], None]:
-    """`on_event`, but for the warnings of `warnings_told`, which go to `note`."""
-
-    def show(event: Event) -> None:
-        if _NOTE in event.fields:
-            note(message(str(event.fields[_NOTE])))
-        else:
-            on_event(event)
-
-    return show
 
 
 def run_in_turn(
@@ -96,18 +101,27 @@ def run_in_turn(
 
 
 def run_twice(
-    store: Store,
-    compute: Compute,
-    jobs: Sequence[Job],
-    on_event: Callable[[Event], None],
-    settle: Settle,
+    runtime: Runtime, jobs: Sequence[Job], on_done: Callable[[str], object], settle: Settle
 ) -> dict[str, Outcome]:
-    """Outcomes by job name, those of a second attempt where the first failed by chance."""
+    """Outcomes by job name, those of a second attempt where the first failed by chance.
+
+    The run's watch gets the jobs' events and, as notes, their warnings (`warnings_told`); `on_done`
+    gets the name of each job that is done.
+    """
+    store, watch = runtime.store, runtime.watch
     outcomes: dict[str, Outcome] = {}
+
+    def show(event: Event) -> None:
+        if _NOTE in event.fields:
+            watch.note(message(str(event.fields[_NOTE])))
+            return
+        watch.event(event)
+        if event.kind == "done":
+            on_done(event.job)
 
     def finish(some: Sequence[Job]) -> None:
         before = len(store.ledger())
-        ended = run_in_turn(compute, some, on_event)
+        ended = run_in_turn(runtime.compute, some, show)
         meanwhile = store.ledger()[before:]
         for outcome in ended:
             outcomes[outcome.job] = outcome
@@ -121,7 +135,7 @@ def run_twice(
     for some in ([job for job in again if job not in alone], *([job] for job in alone)):
         for job in some:
             reason = str(outcomes[job.name].error)
-            on_event(Event(job.name, "retried", {"reason": reason}))
+            show(Event(job.name, "retried", {"reason": reason}))
         if some:
             finish(some)
     return outcomes

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dataselect.compute import Event, Job, Outcome, Resources
+from dataselect.compute import Job, Outcome, Resources
 from dataselect.config.compute import JobNeeds
 from dataselect.cost import training_flops
 from dataselect.errors import IncompleteError, PassingError
@@ -21,13 +21,13 @@ from dataselect.scoring.evaluate import (
     Evaluation,
     Measurement,
     failure_of,
+    find,
     is_measured,
     measure,
-    read,
 )
 from dataselect.stages.engine import check_job_device, job_resources
 from dataselect.stages.experiment import Experiment
-from dataselect.stages.job_runs import left_for_later, notes_told, run_twice, warnings_told
+from dataselect.stages.job_runs import at_work, held, left_for_later, run_twice
 from dataselect.stages.passing import is_passing, marked
 from dataselect.stages.work import Made, Planned, PlannedJob, Scored
 from dataselect.store import Store, content_key
@@ -66,52 +66,30 @@ def make_and_score(
     several runs a failure of one is raised, as IncompleteError, after the others are done. What may
     pass when it is tried again is raised as PassingError.
     """
-    with warnings_told(progress):
-        return _make_and_score(progress, store, sources, evaluations, measurements, device, patient)
-
-
-def _make_and_score(
-    progress: Any,
-    store: Store,
-    sources: Mapping[str, ProxySource],
-    evaluations: Sequence[Evaluation],
-    measurements: Sequence[Measurement],
-    device: str,
-    patient: bool,
-) -> bool:
     check_job_device(device)
-    store = store.told_to(lambda work, holder: progress({"waits_for": holder}))
-    if left_for_later(progress, _made_elsewhere(store, list(sources.values())), patient):
-        return False
-    trained = {name: s for name, s in sources.items() if isinstance(s, TrainedHere)}
-    if len(trained) > 1:
-        layout = next(iter(trained.values())).layout
-        try:
-            requests = {name: source.request for name, source in trained.items()}
-            make_proxies(store, requests, device, progress, layout)
-        except Exception as error:
-            # One by one, each needs less memory, and only the run at fault fails again.
-            logging.getLogger("dataselect").warning(
-                "training %d proxies together failed (%s); now one by one", len(trained), error
-            )
-    failed: dict[str, Exception] = {}
-    for name, source in sources.items():
-        try:
-            made = source.make(store, name, device, progress)
-            for point in made.points:
-                measure(
-                    store,
-                    point.checkpoint,
-                    evaluations,
-                    measurements,
-                    device=device,
-                    name=name,
-                    precision=source.precision,
-                )
-        except Exception as error:
-            if len(sources) == 1:
-                raise marked(error) from error
-            failed[name] = error
+    with at_work(progress, store) as told:
+        wanted = [(source.kind, source.spec) for source in sources.values()]
+        if left_for_later(progress, held(told, wanted), patient):
+            return False
+        _train_together(told, sources, device, progress)
+        failed: dict[str, Exception] = {}
+        for name, source in sources.items():
+            try:
+                made = source.make(told, name, device, progress)
+                for point in made.points:
+                    measure(
+                        told,
+                        point.checkpoint,
+                        evaluations,
+                        measurements,
+                        device=device,
+                        name=name,
+                        precision=source.precision,
+                    )
+            except Exception as error:
+                if len(sources) == 1:
+                    raise marked(error) from error
+                failed[name] = error
     if failed:
         message = "; ".join(f"{name}: {error}" for name, error in failed.items())
         # One that passes is enough: the others are found in the store, or fail at once.
@@ -120,14 +98,22 @@ def _make_and_score(
     return True
 
 
-def _made_elsewhere(store: Store, sources: Sequence[ProxySource]) -> str | None:
-    """Which process makes the proxies now; None if one of them is free."""
-    holder = None
-    for source in sources:
-        holder = store.holder(source.kind, source.spec)
-        if holder is None:
-            return None
-    return holder
+def _train_together(
+    store: Store, sources: Mapping[str, ProxySource], device: str, progress: Any
+) -> None:
+    """Train the proxies among `sources` that are trained here as one program, if it can be."""
+    trained = {name: s for name, s in sources.items() if isinstance(s, TrainedHere)}
+    if len(trained) < 2:
+        return
+    layout = next(iter(trained.values())).layout
+    try:
+        requests = {name: source.request for name, source in trained.items()}
+        make_proxies(store, requests, device, progress, layout)
+    except Exception as error:
+        # One by one, each needs less memory, and only the run at fault fails again.
+        logging.getLogger("dataselect").warning(
+            "training %d proxies together failed (%s); now one by one", len(trained), error
+        )
 
 
 def is_scored(
@@ -195,14 +181,12 @@ def run_jobs(
         )
     )
 
-    def show(event: Event) -> None:
-        watch.event(event)
-        if event.kind == "done":
-            watch.tell(Made(event.job, keys(members[event.job])))
-            for run in members[event.job]:
-                scored = _scored(store, run, evaluations, measurements)
-                if scored is not None:
-                    watch.tell(scored)
+    def tell_made(job: str) -> None:
+        watch.tell(Made(job, keys(members[job])))
+        for run in members[job]:
+            scored = _scored(store, run, evaluations, measurements)
+            if scored is not None:
+                watch.tell(scored)
 
     def settle(outcome: Outcome, meanwhile: Sequence[Mapping[str, Any]]) -> None:
         group = members[outcome.job]
@@ -211,8 +195,7 @@ def run_jobs(
             noted = [each for each in meanwhile if "lost" in each and each.get("key") == key]
             _note_lost_workers(store, run.source, outcome, len(group), noted)
 
-    shown = notes_told(watch.note, show)
-    outcomes = run_twice(store, experiment.runtime.compute, jobs, shown, settle)
+    outcomes = run_twice(experiment.runtime, jobs, tell_made, settle)
     return {run.key: outcomes[name] for name, group in members.items() for run in group}
 
 
@@ -265,13 +248,15 @@ def _scored(
 ) -> Scored | None:
     """The scores of a run that has just been made, for whoever watches; None without any."""
     made = run.source.find(store)
-    if made is None or not made.points or not is_scored(store, made, evaluations, measurements):
+    if made is None or not made.points:
         return None
     means: dict[str, list[float]] = {}
     for point in made.points:
         for evaluation in evaluations:
             for measurement in evaluation.of(measurements):
-                measured = read(store, point.checkpoint, evaluation, measurement)
+                measured = find(store, point.checkpoint, evaluation, measurement)
+                if measured is None:
+                    return None
                 for metric, mean in measured.means().items():
                     means.setdefault(f"{evaluation.benchmark.id}/{metric}", []).append(mean)
     averaged = {name: math.fsum(values) / len(values) for name, values in means.items()}

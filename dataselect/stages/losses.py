@@ -6,6 +6,7 @@ only a loss that rises far above what it was itself is said to be a bad sign.
 """
 
 from dataclasses import dataclass, field
+from math import ceil, floor
 from statistics import median
 
 FEWEST_PEERS = 2
@@ -65,8 +66,8 @@ class Losses:
 
 def _at(points: dict[int, float], place: float) -> float | None:
     """The loss at a place between two that are known."""
-    before = max((each for each in points if each <= place), default=None)
-    after = min((each for each in points if each >= place), default=None)
+    before = next((each for each in range(floor(place), -1, -1) if each in points), None)
+    after = next((each for each in range(ceil(place), _STEPS + 1) if each in points), None)
     if before is None or after is None:
         return None
     if before == after:

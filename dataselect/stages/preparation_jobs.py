@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataselect.compute import Event, Job, Outcome, Resources
+from dataselect.compute import Job, Outcome, Resources
 from dataselect.config.plan import Plan
 from dataselect.corpus.kept_tokenizer import TOKENIZERS, TokenizerRequest
 from dataselect.corpus.prepare import Tokenise
@@ -26,7 +26,7 @@ from dataselect.stages.engine import (
     preparation_resources,
     prepares_by_jobs,
 )
-from dataselect.stages.job_runs import error_of, notes_told, run_twice
+from dataselect.stages.job_runs import error_of, run_twice
 from dataselect.stages.preparation_work import (
     count_words,
     look_for_leaks,
@@ -200,10 +200,8 @@ class PreparationJobs:
             for work in works
         ]
 
-        def show(event: Event) -> None:
-            watch.event(event)
-            if event.kind == "done":
-                watch.tell(Made(event.job, _keys(by_name[event.job])))
+        def tell_made(job: str) -> None:
+            watch.tell(Made(job, _keys(by_name[job])))
 
         def settle(outcome: Outcome, _: object) -> None:
             if outcome.error_type == "WorkerDied":
@@ -211,8 +209,7 @@ class PreparationJobs:
                     # So that the next attempt need not wait until it is known to be dead.
                     store.forget_claim(kind, spec)
 
-        shown = notes_told(watch.note, show)
-        outcomes = run_twice(store, self.runtime.compute, jobs, shown, settle)
+        outcomes = run_twice(self.runtime, jobs, tell_made, settle)
         errors = {work.of: error_of(outcomes[work.name]) for work in works}
         return {name: error for name, error in errors.items() if error is not None}
 

@@ -19,7 +19,7 @@ from dataselect.errors import IncompleteError
 from dataselect.leaks.search import LEAKS, LeakSearch, SearchRequest
 from dataselect.scoring.gather import TRACES, Weighing
 from dataselect.stages.engine import check_job_device
-from dataselect.stages.job_runs import left_for_later, warnings_told
+from dataselect.stages.job_runs import at_work, held, left_for_later
 from dataselect.stages.passing import marked
 from dataselect.store import Store
 
@@ -103,8 +103,8 @@ def count_words(
 ) -> bool:
     """The job: score traces by counting the words of several texts."""
     with _in_the_drivers_place(store, None, progress) as told:
-        holders = [told.holder(COUNTED, wants[0].spec(text)) for text in texts.values()]
-        if left_for_later(progress, holders[0] if all(holders) else None, patient):
+        counted = ((COUNTED, wants[0].spec(text)) for text in texts.values())
+        if left_for_later(progress, held(told, counted), patient):
             return False
         questions = Questions(wants, next(iter(texts.values())).tokenizer)
         before, total = 0, sum(text.tokens for text in texts.values())
@@ -128,7 +128,7 @@ def _in_the_drivers_place(store: Store, folder: Path | None, progress: Any) -> I
             "folder that all nodes see, or write 'compute: {prepare: {by: driver}}' in the plan"
         )
     try:
-        with warnings_told(progress), nullcontext() if folder is None else chdir(folder):
-            yield store.told_to(lambda work, holder: progress({"waits_for": holder}))
+        with at_work(progress, store) as told, nullcontext() if folder is None else chdir(folder):
+            yield told
     except Exception as error:
         raise marked(error) from error

@@ -89,8 +89,6 @@ class Shared:
 
     done: int
     """Training runs that are done, whoever made them."""
-    running_elsewhere: int
-    """Training runs that other processes make now."""
     processes: int
     """Those at work."""
 

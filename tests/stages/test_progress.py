@@ -186,7 +186,7 @@ def test_trials_are_shared_with_other_workers(progress: Progress) -> None:
     progress.event(Event("t1", "progress", told(50)))
     alone = progress.seconds_left()
     assert alone == pytest.approx(5 + 9 * 10)
-    progress.tell(Shared(done=4, running_elsewhere=1, processes=2))
+    progress.tell(Shared(done=4, processes=2))
     # Five more that neither has begun or that runs elsewhere, by two at a time.
     assert progress.seconds_left() == pytest.approx((5 + 5 * 10) / 2)
     part = progress.part
