@@ -87,6 +87,8 @@ def one_line(text: str) -> str:
     like another.
     """
     line = " ".join(text.split())
+    if line.isprintable():
+        return line
     return "".join(c if c.isprintable() or c in _ALLOWED_INVISIBLE else _escape(c) for c in line)
 
 

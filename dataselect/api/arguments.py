@@ -8,11 +8,15 @@ import os
 from collections.abc import Iterable, Sequence
 from numbers import Real
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dataselect.errors import InputError
 from dataselect.store import OnWait, Store, open_store
 from dataselect.units import parse_count
 from dataselect.wording import nearest, quoted
+
+if TYPE_CHECKING:
+    from dataselect.config.manifest import Manifest
 
 Paths = str | Path | Sequence[str | Path]
 """One path or name, or several."""
@@ -26,6 +30,16 @@ def as_path(argument: str, given: object, fix: str) -> Path:
     if not text or "\0" in text:
         raise InputError(argument, "it is empty" if not text else "it has a NUL character", fix)
     return Path(text)
+
+
+def as_manifest(given: "str | os.PathLike[str] | Manifest") -> "Manifest":
+    """A loaded manifest, or the one of a file. Raises InputError."""
+    # Here, because what works on tables alone needs no manifests.
+    from dataselect.config.manifest import Manifest, load_manifest
+
+    if isinstance(given, Manifest):
+        return given
+    return load_manifest(as_path("manifest", given, "give the path of a manifest"))
 
 
 def as_folder(argument: str, given: object) -> Path:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +113,8 @@ def doctor(
     elif plan is not None:
         raise InputError("--plan", "it needs a manifest", "name the manifest too")
     found = []
-    for each in (*examine(place, folder, run, server), *([] if invalid is None else [invalid])):
+    # Not a list: a check may take minutes, and each finding is told when it is made.
+    for each in chain(examine(place, folder, run, server), [] if invalid is None else [invalid]):
         found.append(each)
         if on_finding is not None:
             on_finding(each)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from dataselect.api.arguments import as_path
-from dataselect.config.manifest import Manifest, load_manifest
+from dataselect.api.arguments import as_manifest, as_path
+from dataselect.config.manifest import Manifest
 from dataselect.config.plan import Plan, load_plan
 
 DEFAULT_PLAN = "quickstart"
@@ -18,11 +18,7 @@ def load_inputs(
     `plan` is a name in stages/, a file relative to the working folder, or a loaded plan. Raises
     InputError for an invalid file; `where` is the place that messages name for `plan`.
     """
-    loaded = (
-        manifest
-        if isinstance(manifest, Manifest)
-        else load_manifest(as_path("manifest", manifest, "give the path of a manifest"))
-    )
+    loaded = as_manifest(manifest)
     if isinstance(plan, Plan):
         return loaded, plan
     if plan is not None:

@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dataselect._version import __version__
-from dataselect.api.arguments import as_amount, as_count, as_flag, as_path, require_one_of, several
+from dataselect.api.arguments import (
+    as_amount,
+    as_count,
+    as_flag,
+    as_manifest,
+    as_path,
+    require_one_of,
+    several,
+)
 from dataselect.api.result import Result
 from dataselect.api.table_options import FilePath, python_call
-from dataselect.config.manifest import Manifest, load_manifest
+from dataselect.config.manifest import Manifest
 from dataselect.config.schema import in_memory
 from dataselect.errors import InputError
 from dataselect.mixture.constraints import Constraints, Limits, load_constraints, resolve
@@ -42,7 +50,8 @@ if TYPE_CHECKING:
 
 _CONSTRAINTS = "constraints.yaml"
 _HEADER = (
-    "Limits and prior of this swarm, for `dataselect mix propose --constraints`; edit them freely.",
+    "# Limits and prior of this swarm, for `dataselect mix propose --constraints`; edit them "
+    "freely.\n"
 )
 
 
@@ -187,11 +196,7 @@ def design_swarm(
         require_one_of("--export", name, tuple(BY_NAME))
     if not trainers:
         raise InputError("--export", "it names no trainer", "name one, or leave it out")
-    loaded = (
-        manifest
-        if isinstance(manifest, Manifest)
-        else load_manifest(as_path("manifest", manifest, "give the path of a manifest"))
-    )
+    loaded = as_manifest(manifest)
     earlier = None
     if reuse is not None:
         fix = "give the folder of a swarm, or the path of its ratios.csv"
@@ -262,7 +267,7 @@ def _swarm(
                 most[text.name] = text
     notes |= dict.fromkeys(notes_on_texts(list(most.values()), design.tokens, limits))
     ratios, epochs = ratios_csv(design), epochs_csv(design)
-    plain = constraints_yaml(design, found.constraints, ())
+    limits_yaml = constraints_yaml(design, found.constraints)
     record = SwarmRecord(
         schema_version=1,
         version=__version__,
@@ -273,7 +278,7 @@ def _swarm(
         sources=_recorded(design, found, earlier),
         texts={name: dict(text) for name, text in found.texts.items()},
         prior=dict(zip(design.current, design.prior.tolist(), strict=True)),
-        constraints_sha256=_sha256(plain),
+        constraints_sha256=_sha256(limits_yaml),
         ratios_sha256=_sha256(ratios),
         reuses=None if earlier is None else earlier.path.name,
         export=list(trainers),
@@ -285,7 +290,7 @@ def _swarm(
     tables = {"ratios.csv": ratios, "runs.csv": runs_csv(design)}
     if epochs is not None:
         tables["epochs.csv"] = epochs
-    tables[_CONSTRAINTS] = constraints_yaml(design, found.constraints, _HEADER)
+    tables[_CONSTRAINTS] = _HEADER + limits_yaml
     return MixtureSwarm(design, record, {**exported, **tables}, tuple(notes))
 
 

@@ -43,13 +43,12 @@ from dataselect.stages.viewed_items import (
     view_items,
 )
 from dataselect.store import Store, in_use
+from dataselect.store.opened import DEFAULT_STORE
 from dataselect.store.run_record import run_of_report
 from dataselect.wording import nearest, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
-
-DEFAULT_STORE = ".dataselect"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -54,6 +54,7 @@ def view(
 ) -> None:
     """Write pages of the items on which candidates differ most, token by token."""
     import dataselect as ds
+    from dataselect.benchmarks.named import split_names
     from dataselect.report.console import terminal
     from dataselect.report.tables.items import print_items
     from dataselect.wording import message
@@ -68,8 +69,8 @@ def view(
             run,
             items=items,
             item=item or (),
-            benchmarks=_split(benchmarks),
-            candidates=_split(candidates),
+            benchmarks=split_names(benchmarks or ""),
+            candidates=split_names(candidates or ""),
             stage=stage,
             store=store,
             device=device.value,
@@ -82,7 +83,3 @@ def view(
             if page.stat().st_size > _LARGE:
                 size = page.stat().st_size / 1e6
                 report(f"{page.name} has {size:.0f} MB; fewer --items or --candidates open faster")
-
-
-def _split(text: str | None) -> list[str]:
-    return [part.strip() for part in (text or "").split(",") if part.strip()]

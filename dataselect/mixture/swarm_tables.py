@@ -48,7 +48,7 @@ def runs_csv(design: SwarmDesign) -> str:
     return _csv(["run", "seed", "role", "repeats"], rows)
 
 
-def constraints_yaml(design: SwarmDesign, file: Constraints, header: Sequence[str]) -> str:
+def constraints_yaml(design: SwarmDesign, file: Constraints) -> str:
     """The constraints on the swarm's sources, resolved, for `mix propose`."""
     used = {design.sources[j] for j in used_sources(design)}
     known = file.model_dump(mode="json", exclude_unset=True, exclude={"name", "sources", "prior"})
@@ -68,7 +68,7 @@ def constraints_yaml(design: SwarmDesign, file: Constraints, header: Sequence[st
     yaml.width = 100
     text = io.StringIO()
     yaml.dump({**known, "sources": sources, "prior": prior}, text)
-    return "".join(f"# {line}\n" for line in header) + text.getvalue()
+    return text.getvalue()
 
 
 def _limits_of(file: Constraints, name: str) -> dict[str, Any]:

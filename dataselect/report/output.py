@@ -4,6 +4,9 @@ from pathlib import Path
 
 from dataselect.errors import InputError
 
+ELSEWHERE = "remove what is there, or choose another folder with --out"
+"""What to do where a file of an output folder cannot be written."""
+
 
 def make_folder(folder: Path, option: str = "--out") -> Path:
     """The folder that `option` names, created if absent. Raises InputError if it cannot be."""

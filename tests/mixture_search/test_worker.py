@@ -20,7 +20,7 @@ from searches import SETTINGS, SHORT, Notes, Proxies, law, study, worker
 from sqlalchemy.exc import IntegrityError
 
 import dataselect
-from dataselect.errors import IncompleteError, InputError
+from dataselect.errors import IncompleteError
 from dataselect.mixture.propose import propose
 from dataselect.mixture.trial import Trial
 from dataselect.mixture_search.journal import JournalFile
@@ -256,7 +256,17 @@ def test_workers_that_make_the_same_tables_at_once_both_open_the_storage(
     assert len(waits) == 2
 
 
-def test_a_line_of_a_journal_that_is_none_is_named(tmp_path: Path) -> None:
-    (tmp_path / "study.journal").write_text('{"op_code": 0}\nnonsense\n')
-    with pytest.raises(InputError, match=r"study.journal:2: this line is no log of a study"):
-        list(JournalFile(tmp_path / "study.journal").read_logs(0))
+def test_a_journal_with_a_line_that_is_none_is_set_aside_when_it_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "study.journal"
+    path.write_text('{"op_code": 0}\nnonsense\n')
+    assert list(JournalFile(path).read_logs(0)) == []
+    assert (tmp_path / "study.journal.spoilt-1").read_text().endswith("nonsense\n")
+
+
+def test_a_line_that_is_spoilt_under_a_worker_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "study.journal"
+    journal = JournalFile(path)
+    with path.open("a") as file:
+        file.write('{"op_code": 0}\nnonsense\n')
+    with pytest.raises(IncompleteError, match=r"study.journal:2: this line is no JSON"):
+        list(journal.read_logs(0))

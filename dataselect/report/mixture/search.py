@@ -34,6 +34,7 @@ from dataselect.report.mixture.accuracy import (
 )
 from dataselect.report.mixture.proposal import print_proposal, proposal_document
 from dataselect.report.mixture.readme import mixture_readme
+from dataselect.report.output import ELSEWHERE
 from dataselect.report.pictures import missing_pictures
 from dataselect.store.files import write_atomic, writing
 from dataselect.units import format_flops, format_seconds
@@ -89,7 +90,7 @@ def write_search(
     if rates is not None:
         texts["epochs.csv"] = _table(swarm.runs, swarm.sources, swarm.shares * np.array(rates))
     texts["README.md"] = mixture_readme(document, texts)
-    with writing(out, "remove what is there, or choose another folder with --out"):
+    with writing(out, ELSEWHERE):
         out.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             write_atomic(out / name, text.encode())

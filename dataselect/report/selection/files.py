@@ -26,7 +26,7 @@ from dataselect.errors import InputError
 from dataselect.formats.jsonfile import refuse_changes, sealed_json
 from dataselect.proxies.recipe import Recipe
 from dataselect.report.items.links import ITEMS_FOLDER, item_pages, stamped_pages
-from dataselect.report.output import make_folder
+from dataselect.report.output import ELSEWHERE, make_folder
 from dataselect.report.pictures.selection import FOLDER, NAMES
 from dataselect.report.selection.document import SCHEMA, document
 from dataselect.report.selection.leaks import leak_cells
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from dataselect.pipeline import Selection
 
 
-_ELSEWHERE = "remove what is there, or choose another folder with --out"
 _AGAIN = "repeat the run, which computes nothing again"
 _DRAWN = f"{FOLDER}/drawn.json"
 """From what the pictures are, so that a run that changes nothing does not draw them again: that
@@ -73,13 +72,14 @@ def write_report(selection: "Selection", out: Path) -> dict[str, Any]:
     }
     # First what cannot be made again without the run.
     _write(out, texts)
+    command = _command(content["run"], out)
     if mixture is not None:
         # Imported here: few reports have a mixture, and its libraries take a second to load.
         from dataselect.report.mixture.search import write_search
 
-        folder, command = out / content["mixture"]["folder"], _command(content["run"], out)
+        folder = out / content["mixture"]["folder"]
         write_search(mixture, experiment.manifest, experiment.plan, folder, command)
-    command, pages = _command(content["run"], out), item_pages(out, content)
+    pages = item_pages(out, content)
     _write_views(out, views(content, command, _found_drawn(content, out), pages))
     return content
 
@@ -192,7 +192,7 @@ def write_item_pages(folder: Path, pages: Mapping[str, str]) -> None:
 
 def _write_views(out: Path, texts: Mapping[str, str]) -> None:
     """Write the views; a picture of an earlier report that this one has not goes."""
-    with writing(out / FOLDER, _ELSEWHERE):
+    with writing(out / FOLDER, ELSEWHERE):
         (out / FOLDER).mkdir(parents=True, exist_ok=True)
         for name in NAMES:
             if f"{FOLDER}/{name}.svg" not in texts:
@@ -201,10 +201,10 @@ def _write_views(out: Path, texts: Mapping[str, str]) -> None:
 
 
 def _write(out: Path, texts: Mapping[str, str]) -> None:
-    with writing(out, _ELSEWHERE):
+    with writing(out, ELSEWHERE):
         out.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        with writing(out / name, _ELSEWHERE):
+        with writing(out / name, ELSEWHERE):
             write_atomic(out / name, text.encode())
 
 
@@ -221,9 +221,7 @@ def write_stage_ranking(ranking: StageRanking, out: Path) -> Path:
     writer.writeheader()
     writer.writerows(rows)
     path = out / f"ranking-{ranking.stage}.csv"
-    with writing(path, _ELSEWHERE):
-        out.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, text.getvalue().encode())
+    _write(out, {path.name: text.getvalue()})
     return path
 
 

@@ -5,6 +5,7 @@ Files, terminal tables and the Python result all use these functions.
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -238,3 +239,8 @@ def exclusions_frame(scores: Sequence[BenchmarkScores]) -> "pd.DataFrame":
         for one in each.exclusions
     ]
     return pd.DataFrame(rows, columns=["benchmark", "item", "reason"])
+
+
+def stamp(when: datetime) -> str:
+    """A moment as it stands in the names of files."""
+    return when.strftime("%Y-%m-%dT%H-%M-%S.%f")

@@ -12,13 +12,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from dataselect.formats.column_names import better_when
 from dataselect.report import markdown
+from dataselect.report.console import plain_table
+from dataselect.report.output import ELSEWHERE
 from dataselect.report.tables.score_frames import (
     HEADLINES,
     MASK_HEADLINES,
@@ -26,9 +26,11 @@ from dataselect.report.tables.score_frames import (
     headline,
     metrics_of,
     number_text,
+    stamp,
 )
 from dataselect.scoring.score_models import BenchmarkScores
 from dataselect.store import write_atomic
+from dataselect.store.files import writing
 from dataselect.wording import one_line
 
 STAR = "* the best mean in its column"
@@ -112,16 +114,16 @@ def write_tables(
     """Write `table_DATE.md` and `table_DATE.json` into `out`; returns them."""
     tables = metric_tables(models, scores, {**HEADLINES, **MASK_HEADLINES})
     items = {each.evaluation.benchmark.id: len(each.tables[0]) for each in scores}
-    stamp = when.strftime("%Y-%m-%dT%H-%M-%S.%f")
     content = {
         "schema": 1,
         "items": items,
         "metrics": {each.key: _as_json(each) for each in tables},
     }
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    paths = [out / f"table_{stamp}.md", out / f"table_{stamp}.json"]
+    paths = [out / f"table_{stamp(when)}.md", out / f"table_{stamp(when)}.json"]
     for path, written in zip(paths, (_as_markdown(models, items, tables), text), strict=True):
-        write_atomic(path, written.encode())
+        with writing(path, ELSEWHERE):
+            write_atomic(path, written.encode())
     return paths
 
 
@@ -188,7 +190,7 @@ def _print_columns(
     for number, part in enumerate(parts, start=1):
         of = f", {number} of {len(parts)}" if len(parts) > 1 else ""
         console.print(Text(one_line(f"{title}{of}"), style="bold"))
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+        table = plain_table()
         table.add_column("model", width=first, overflow="fold")
         for heading in part:
             shown = "\n".join(one_line(line) for line in heading.split("\n"))

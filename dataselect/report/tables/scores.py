@@ -19,6 +19,7 @@ from rich.table import Table
 from dataselect._version import __version__
 from dataselect.counting.score_texts import CountedText
 from dataselect.formats.column_names import better_when
+from dataselect.report.output import ELSEWHERE
 from dataselect.report.tables.score_frames import (
     HEADLINES,
     LEGEND,
@@ -31,6 +32,7 @@ from dataselect.report.tables.score_frames import (
     metrics_of,
     number_text,
     remarks,
+    stamp,
 )
 from dataselect.report.tables.score_matrix import STAR, print_matrix
 from dataselect.scoring.checkpoint import ModelCheckpoint
@@ -45,7 +47,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_ELSEWHERE = "remove what is there, or choose another folder with --out"
 _TABLES = ((HEADLINES, LEGEND), (MASK_HEADLINES, MASK_LEGEND))
 """Headings and legends of the terminal tables; one without any value is not shown."""
 
@@ -120,14 +121,10 @@ def _origin(model: ModelCheckpoint | CountedText) -> dict[str, Any]:
 
 def write_candidates(table: "pd.DataFrame", when: datetime, out: Path) -> Path:
     """Write `<out>/scores_<date>.csv`, a row for each candidate; returns the file."""
-    path = out / f"scores_{_stamp(when)}.csv"
-    with writing(path, _ELSEWHERE):
+    path = out / f"scores_{stamp(when)}.csv"
+    with writing(path, ELSEWHERE):
         write_atomic(path, table.to_csv(index=False).encode())
     return path
-
-
-def _stamp(when: datetime) -> str:
-    return when.strftime("%Y-%m-%dT%H-%M-%S.%f")
 
 
 def write_scores(
@@ -139,7 +136,7 @@ def write_scores(
     failed: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Write `<out>/<model>/results_<date>.json` and `items_<date>.parquet`; returns the folders."""
-    stamp = _stamp(when)
+    date = stamp(when)
     folders = [
         out / folder for folder in distinct([slug(model.name) or "model" for model in models])
     ]
@@ -147,10 +144,10 @@ def write_scores(
         rows = item_rows(scores, number)
         results = summary(model, number, scores, facts, when, failed)
         text = json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False)
-        with writing(folder, _ELSEWHERE):
+        with writing(folder, ELSEWHERE):
             folder.mkdir(parents=True, exist_ok=True)
-            write_atomic(folder / f"items_{stamp}.parquet", rows.to_parquet(None, index=False))
-            write_atomic(folder / f"results_{stamp}.json", (text + "\n").encode())
+            write_atomic(folder / f"items_{date}.parquet", rows.to_parquet(None, index=False))
+            write_atomic(folder / f"results_{date}.json", (text + "\n").encode())
     return folders
 
 
