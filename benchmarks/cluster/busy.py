@@ -37,7 +37,7 @@ from dataselect.compute.jobs import Outcome
 from dataselect.compute.queued import State, Ticket
 from dataselect.pipeline import run as run_pipeline
 from dataselect.proxy_sources import ProxySource
-from dataselect.scoring.evaluate import Evaluation, Measurement
+from dataselect.scoring.evaluation import Evaluation, Measurement
 from dataselect.stages import jobs as stage_jobs
 from dataselect.stages.engine import with_engine
 from dataselect.stages.runtime import Runtime

@@ -38,9 +38,11 @@ from dataselect.decisions.ranking import aggregate
 from dataselect.decisions.target_agreement import read_target_accuracy
 from dataselect.proxies.make import Proxy, make_proxy
 from dataselect.scoring.checkpoint import TrainedCheckpoint
-from dataselect.scoring.evaluate import Measurement, find, measure
+from dataselect.scoring.evaluate import measure
+from dataselect.scoring.evaluation import Measurement
 from dataselect.scoring.finetune import FinetunedCheckpoint, asked_as_trained
 from dataselect.scoring.isft import tune_recipe
+from dataselect.scoring.measured import find
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.prepare import make_recipes, prepare
 from dataselect.stages.proxy_origins import StageName

@@ -35,7 +35,9 @@ from dataselect.config.manifest import load_manifest
 from dataselect.config.plan import load_plan
 from dataselect.proxies.make import ProxyRequest, make_proxy
 from dataselect.scoring.checkpoint import TrainedCheckpoint
-from dataselect.scoring.evaluate import METRICS, Measurement, find, measure
+from dataselect.scoring.evaluate import measure
+from dataselect.scoring.evaluation import METRICS, Measurement
+from dataselect.scoring.measured import find
 from dataselect.stages.counting import FIRST, count_texts, texts_of
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.predict import setting

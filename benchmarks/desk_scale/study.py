@@ -35,7 +35,9 @@ from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.proxies.make import find_proxy
 from dataselect.report.live import LiveWatch
 from dataselect.scoring.checkpoint import TrainedCheckpoint
-from dataselect.scoring.evaluate import METRICS, find, measure
+from dataselect.scoring.evaluate import measure
+from dataselect.scoring.evaluation import METRICS
+from dataselect.scoring.measured import find
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.predict import setting
 from dataselect.stages.prepare import prepare

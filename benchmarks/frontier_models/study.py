@@ -28,7 +28,7 @@ from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.frontier_agreement import compare_frontiers, seed_agreement
 from dataselect.decisions.ranking import aggregate
 from dataselect.decisions.target_agreement import read_target_accuracy
-from dataselect.scoring.evaluate import METRICS
+from dataselect.scoring.evaluation import METRICS
 from dataselect.stages.by_frontier import FrontierScores, score_stage_by_frontier, trace_sets
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.prepare import prepare

@@ -37,7 +37,7 @@ from dataselect.mixture_search.study import SharedStudy, open_storage
 from dataselect.mixture_search.trial import SearchSettings
 from dataselect.mixture_search.trial_runner import Result
 from dataselect.mixture_search.worker import Worker
-from dataselect.scoring.evaluate import find
+from dataselect.scoring.measured import find
 from dataselect.stages.prepare import gather_inputs
 from dataselect.stages.runtime import Runtime
 from dataselect.stages.watch import SilentWatch

@@ -37,7 +37,7 @@ from dataselect.decisions.agreement import decision_accuracy
 from dataselect.decisions.ranking import aggregate
 from dataselect.decisions.target_agreement import read_target_accuracy
 from dataselect.proxies.make import find_proxy
-from dataselect.scoring.evaluate import METRICS
+from dataselect.scoring.evaluation import METRICS
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.prepare import make_recipes, prepare
 from dataselect.stages.proxy_origins import StageName

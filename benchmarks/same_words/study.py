@@ -25,7 +25,8 @@ from dataselect.config.manifest import load_manifest
 from dataselect.config.plan import Plan, load_plan
 from dataselect.proxies.make import ProxyRequest, make_proxy
 from dataselect.scoring.checkpoint import TrainedCheckpoint
-from dataselect.scoring.evaluate import find, measure
+from dataselect.scoring.evaluate import measure
+from dataselect.scoring.measured import find
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.prepare import make_recipes, prepare
 from dataselect.stages.proxy_origins import StageName

@@ -9,7 +9,7 @@ import numpy as np
 from alterations import ALTERATIONS
 from numpy.typing import NDArray
 
-from dataselect.scoring.evaluate import Evaluation
+from dataselect.scoring.evaluation import Evaluation
 from dataselect.scoring.likelihood.scorer import token_nll
 from dataselect.scoring.loading import load_model
 from dataselect.scoring.prepare import PreparedItem, prepare

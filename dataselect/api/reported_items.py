@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dataselect.api.arguments import as_count, require_one_of
 from dataselect.errors import InputError
 from dataselect.report.selection.stages import ran
-from dataselect.scoring.evaluate import Evaluation
+from dataselect.scoring.evaluation import Evaluation
 from dataselect.stages.screen import RANKED_BY
 
 if TYPE_CHECKING:

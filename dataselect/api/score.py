@@ -45,7 +45,7 @@ from dataselect.report.tables.score_matrix import write_tables
 from dataselect.report.tables.score_verdict import score_verdict
 from dataselect.report.tables.scores import summary, write_candidates, write_scores
 from dataselect.scoring.checkpoint import ModelCheckpoint, Precision, resolve_model
-from dataselect.scoring.evaluate import Evaluation, Measurement, Scope
+from dataselect.scoring.evaluation import Evaluation, Measurement, Scope
 from dataselect.scoring.gather import gather_named
 from dataselect.scoring.isft import score_finetuned, with_isft
 from dataselect.scoring.remarks import Remarks, not_among

@@ -30,7 +30,7 @@ from dataselect.report.items.links import ITEMS_FOLDER, stamp
 from dataselect.report.items.words import lead_words
 from dataselect.report.selection.files import reading, write_item_pages
 from dataselect.report.selection.stages import title
-from dataselect.scoring.evaluate import Evaluation
+from dataselect.scoring.evaluation import Evaluation
 from dataselect.scoring.gather import gather
 from dataselect.stages.proxy_origins import StageName
 from dataselect.stages.recorded_checkpoints import recorded_checkpoints

@@ -28,7 +28,7 @@ from dataselect.calibration.pairing import Match, Matches
 from dataselect.calibration.provenance import described, segmentation, settings
 from dataselect.calibration.training import load_training_sets
 from dataselect.errors import InputError
-from dataselect.scoring.evaluate import METRICS, Evaluation, Measurement
+from dataselect.scoring.evaluation import METRICS, Evaluation, Measurement
 from dataselect.scoring.gather import gather
 from dataselect.scoring.isft import score_finetuned
 from dataselect.scoring.score_models import BenchmarkScores, ModelScores, score_models

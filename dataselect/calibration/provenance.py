@@ -12,7 +12,7 @@ from dataselect.calibration.paired import Paired
 from dataselect.errors import DataselectError
 from dataselect.proxy_sources.given import GivenCheckpoints
 from dataselect.proxy_sources.source import MadeProxy
-from dataselect.scoring.evaluate import Evaluation
+from dataselect.scoring.evaluation import Evaluation
 from dataselect.scoring.isft import tune_recipe
 from dataselect.scoring.rbridge import METRIC_VERSION
 from dataselect.store import Store

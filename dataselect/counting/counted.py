@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dataselect.corpus.kept_tokenizer import Tokenizer
 from dataselect.corpus.prepare import Share
-from dataselect.scoring.evaluate import Evaluation
+from dataselect.scoring.evaluation import Evaluation
 from dataselect.scoring.rbridge import METRIC_VERSION, rbridge
 from dataselect.store import Artifact, Store
 from dataselect.traces.trace import TraceSet

@@ -28,7 +28,7 @@ from dataselect.counting.counted import (
 )
 from dataselect.counting.named_texts import NamedText
 from dataselect.errors import IncompleteError, InputError
-from dataselect.scoring.evaluate import Evaluation
+from dataselect.scoring.evaluation import Evaluation
 from dataselect.scoring.score_models import BenchmarkScores
 from dataselect.store import Store
 from dataselect.units import format_count

@@ -21,7 +21,7 @@ from dataselect.leaks.candidates import Draw, Leaked, leaked
 from dataselect.leaks.parts import Part, Split, parts_of
 from dataselect.leaks.scan import Findings
 from dataselect.leaks.search import LeakSearch, Scans, Text, scan_sources
-from dataselect.scoring.evaluate import Evaluation
+from dataselect.scoring.evaluation import Evaluation
 from dataselect.scoring.gather import missing_training, planned_training
 from dataselect.store import Store
 

@@ -16,7 +16,8 @@ from dataselect.mixture.trial import Trial
 from dataselect.proxies.make import ProxyRequest
 from dataselect.proxies.recipe import Recipe, population_size
 from dataselect.proxy_sources import TrainedHere
-from dataselect.scoring.evaluate import Evaluation, read
+from dataselect.scoring.evaluation import Evaluation
+from dataselect.scoring.measured import read
 from dataselect.scoring.non_finite import failure
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.jobs import Run, is_scored, run_jobs

@@ -24,7 +24,7 @@ from dataselect.cost import training_flops
 from dataselect.errors import InputError
 from dataselect.proxies.recipe import TuneRecipe
 from dataselect.scoring.checkpoint import Checkpoint, Precision
-from dataselect.scoring.evaluate import Evaluation
+from dataselect.scoring.evaluation import Evaluation
 from dataselect.store import Store, content_key
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from dataselect.benchmarks.own import load_definition
 from dataselect.config.benchmark import Benchmark
 from dataselect.errors import DataselectError, InputError
 from dataselect.scoring.checkpoint import resolve_model
-from dataselect.scoring.evaluate import Evaluation, Scope
+from dataselect.scoring.evaluation import Evaluation, Scope
 from dataselect.scoring.remarks import Remarks
 from dataselect.store import Store
 from dataselect.traces.frontier import RecordedFrontier, warn_of_missing

@@ -12,7 +12,7 @@ from dataselect.benchmarks.items import BenchmarkItems
 from dataselect.errors import IncompleteError
 from dataselect.proxies.recipe import TuneRecipe
 from dataselect.scoring.checkpoint import NamedCheckpoint, Precision
-from dataselect.scoring.evaluate import Evaluation
+from dataselect.scoring.evaluation import Evaluation
 from dataselect.scoring.finetune import FinetunedCheckpoint, asked_as_trained
 from dataselect.scoring.score_models import (
     BenchmarkScores,

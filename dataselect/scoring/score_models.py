@@ -18,17 +18,10 @@ from dataselect.compute import Event
 from dataselect.corpus.segmentation import segmentation_hash
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import NamedCheckpoint, Precision
-from dataselect.scoring.evaluate import (
-    Evaluation,
-    Measured,
-    Measurement,
-    Part,
-    failure_of,
-    measure,
-    parts_of,
-    read,
-)
+from dataselect.scoring.evaluate import Part, measure, parts_of
+from dataselect.scoring.evaluation import Evaluation, Measurement
 from dataselect.scoring.machine_notes import scoring_note
+from dataselect.scoring.measured import Measured, failure_of, read
 from dataselect.scoring.non_finite import non_finite_notes, with_models
 from dataselect.store import Store
 from dataselect.traces.summary import grouped
@@ -125,7 +118,6 @@ def measure_models(
     failed: dict[int, str] = {}
     titles = distinct([model.name for model in models])
     for number, model in enumerate(models):
-        ended = _Ended(on_event)
         try:
             measure(
                 store,
@@ -138,7 +130,7 @@ def measure_models(
                 unsafe=unsafe,
                 report=_numbered(report, number + 1, len(models)),
                 title=titles[number],
-                on_event=ended,
+                on_event=on_event,
             )
             why = failure_of(store, model, evaluations, measurements)
             if why is not None:
@@ -148,7 +140,8 @@ def measure_models(
             if len(models) == 1:
                 raise
             failed[number] = str(error) or repr(error)
-            ended.fail(parts_of(model, evaluations, measurements, titles[number]), failed[number])
+            parts = parts_of(model, evaluations, measurements, titles[number])
+            _fail(store, parts, failed[number], on_event)
             _log.warning("%s failed: %s", model.name, failed[number])
     if failed and len(failed) == len(models):
         raise InputError(
@@ -159,24 +152,12 @@ def measure_models(
     return failed
 
 
-class _Ended:
-    """Passes events on, and knows which parts have ended."""
-
-    def __init__(self, on_event: OnEvent) -> None:
-        self._on_event = on_event
-        self._ended: set[str] = set()
-
-    def __call__(self, event: Event) -> None:
-        if event.kind == "done":
-            self._ended.add(event.job)
-        self._on_event(event)
-
-    def fail(self, parts: Sequence[Part], why: str) -> None:
-        """The other parts of a model that failed are not measured. The failure is shown once, as a
-        warning, so these say it quietly."""
-        for part in parts:
-            if part.name not in self._ended:
-                self._on_event(Event(part.name, "failed", {"error": why, "quiet": 1}))
+def _fail(store: Store, parts: Sequence[Part], why: str, on_event: OnEvent) -> None:
+    """The parts of a model that failed which the store lacks are not measured. The failure is shown
+    once, as a warning, so these say it quietly."""
+    for part in parts:
+        if store.find(part.measurement, part.spec) is None:
+            on_event(Event(part.name, "failed", {"error": why, "quiet": 1}))
 
 
 def tokenizers_note(models: Sequence[NamedCheckpoint]) -> list[str]:

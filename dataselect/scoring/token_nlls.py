@@ -17,7 +17,7 @@ import numpy as np
 from dataselect.benchmarks.items import BenchmarkItems
 from dataselect.compute.machine import this_machine
 from dataselect.scoring.checkpoint import Checkpoint, Precision
-from dataselect.scoring.evaluate import Evaluation
+from dataselect.scoring.evaluation import Evaluation
 from dataselect.scoring.model_errors import running
 from dataselect.scoring.rbridge import FloatArray, rbridge
 from dataselect.store import Artifact, Store

@@ -15,7 +15,7 @@ from dataselect.proxies.make import ProxyRequest
 from dataselect.proxies.recipe import Recipe
 from dataselect.proxy_sources import CommandSource, GivenCheckpoints, ProxySource, TrainedHere
 from dataselect.proxy_sources.data_export import hand
-from dataselect.scoring.evaluate import Evaluation
+from dataselect.scoring.evaluation import Evaluation
 from dataselect.stages.proxy_origins import (
     Command,
     Given,

@@ -17,14 +17,9 @@ from dataselect.errors import IncompleteError, PassingError
 from dataselect.proxies.make import make_proxies
 from dataselect.proxies.recipe import Recipe, population_size
 from dataselect.proxy_sources import MadeProxy, ProxySource, TrainedHere
-from dataselect.scoring.evaluate import (
-    Evaluation,
-    Measurement,
-    failure_of,
-    find,
-    is_measured,
-    measure,
-)
+from dataselect.scoring.evaluate import measure
+from dataselect.scoring.evaluation import Evaluation, Measurement
+from dataselect.scoring.measured import failure_of, find, is_measured
 from dataselect.stages.engine import check_job_device, job_resources
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.job_runs import at_work, held, left_for_later, run_twice

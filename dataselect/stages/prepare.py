@@ -27,7 +27,7 @@ from dataselect.formats.agreement_file import AgreementFile, read_agreement_file
 from dataselect.leaks import alarm
 from dataselect.proxies.layout import check_layout, make_layout
 from dataselect.proxies.recipe import Recipe, make_recipe
-from dataselect.scoring.evaluate import Evaluation
+from dataselect.scoring.evaluation import Evaluation
 from dataselect.scoring.gather import gather
 from dataselect.scoring.token_spans import Aligner, RewrittenTextError
 from dataselect.stages.experiment import Experiment

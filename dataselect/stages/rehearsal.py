@@ -15,7 +15,7 @@ from dataselect.corpus.files import local_files, origin
 from dataselect.corpus.prepare import Corpus, prepare_streams, read_corpus, tokens_needed
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import is_hub_id, resolve_model
-from dataselect.scoring.evaluate import Evaluation
+from dataselect.scoring.evaluation import Evaluation
 from dataselect.scoring.gather import (
     came_with,
     local_or_hub,

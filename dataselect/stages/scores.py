@@ -15,9 +15,10 @@ from dataselect.config.stage import Stage
 from dataselect.proxies.recipe import Recipe
 from dataselect.proxy_sources import MadeProxy, Point
 from dataselect.proxy_sources.source import Origin
-from dataselect.scoring.evaluate import METRICS, Evaluation, Measured, Measurement, read
+from dataselect.scoring.evaluation import METRICS, Evaluation, Measurement
 from dataselect.scoring.machine_notes import Kind, scoring_note, training_note
 from dataselect.scoring.masks import OWN, RULE_COLUMNS
+from dataselect.scoring.measured import Measured, read
 from dataselect.scoring.non_finite import NOT_FINITE, non_finite, non_finite_notes, with_models
 from dataselect.scoring.pooled import POOLED
 from dataselect.stages.experiment import Experiment

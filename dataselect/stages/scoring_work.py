@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from dataselect.scoring.checkpoint import ModelCheckpoint, NamedCheckpoint
-from dataselect.scoring.evaluate import Evaluation, Measurement, parts_of
+from dataselect.scoring.evaluate import parts_of
+from dataselect.scoring.evaluation import Evaluation, Measurement
 from dataselect.scoring.score_models import distinct
 from dataselect.stages.work import ExpectedPart, Outlook, Planned, PlannedJob
 from dataselect.store import Store, content_key

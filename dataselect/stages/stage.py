@@ -12,7 +12,7 @@ from dataselect.compute import Outcome
 from dataselect.config.stage import Stage
 from dataselect.errors import IncompleteError
 from dataselect.proxy_sources import MadeProxy
-from dataselect.scoring.evaluate import Evaluation, Measurement
+from dataselect.scoring.evaluation import Evaluation, Measurement
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.jobs import Run, is_scored, proxy_failure, run_jobs
 from dataselect.stages.proxy_origins import StageName, check_tokenizers, describe_differences

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from dataselect.benchmarks.items import Item
 from dataselect.decisions.item_differences import PairOnItems, most_different, pair_on_items, spread
 from dataselect.errors import DataselectError, InputError
-from dataselect.scoring.evaluate import Evaluation, find
+from dataselect.scoring.evaluation import Evaluation
+from dataselect.scoring.measured import find
 from dataselect.scoring.token_nlls import ROUNDING, TokenNlls, TokenReader, mean_tokens
 from dataselect.stages.recorded_checkpoints import RecordedCheckpoint
 from dataselect.stages.scores import items_by_checkpoint, over_checkpoints

@@ -16,7 +16,7 @@ from dataselect.benchmarks.items import BenchmarkItems, Item
 from dataselect.corpus.kept_tokenizer import Tokenizer
 from dataselect.corpus.prepare import Share
 from dataselect.counting import ORDERS, Questions, Text, Want, column, find_counted
-from dataselect.scoring.evaluate import Evaluation
+from dataselect.scoring.evaluation import Evaluation
 from dataselect.scoring.prepare import prepare
 from dataselect.scoring.rbridge import rbridge
 from dataselect.store import Store

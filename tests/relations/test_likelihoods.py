@@ -16,7 +16,7 @@ from zoo import ARCHITECTURES, TOKENIZERS, make_model, write_model
 from dataselect.corpus.saved_tokenizer import read_tokenizer
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.ranking import aggregate, bootstrap_rank
-from dataselect.scoring.evaluate import Evaluation
+from dataselect.scoring.evaluation import Evaluation
 from dataselect.scoring.likelihood.scorer import token_nll
 from dataselect.scoring.prepare import prepare
 from dataselect.traces.trace import TraceSet

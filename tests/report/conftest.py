@@ -19,7 +19,7 @@ from dataselect.decisions.ranking import bootstrap_rank
 from dataselect.decisions.target_agreement import target_agreement
 from dataselect.pipeline import Selection
 from dataselect.proxies.recipe import make_recipe
-from dataselect.scoring.evaluate import METRICS, Evaluation
+from dataselect.scoring.evaluation import METRICS, Evaluation
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.known_targets import judge
 from dataselect.stages.predict import Prediction

@@ -12,7 +12,9 @@ import pytest
 
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
 from dataselect.errors import IncompleteError
-from dataselect.scoring.evaluate import Evaluation, find, is_measured, measure, read
+from dataselect.scoring.evaluate import measure
+from dataselect.scoring.evaluation import Evaluation
+from dataselect.scoring.measured import find, is_measured, read
 from dataselect.store import Store
 from dataselect.traces.trace import Trace, TraceHeader, TraceSet
 

@@ -14,8 +14,10 @@ from dataselect.benchmarks.items import BenchmarkItems, Item
 from dataselect.errors import InputError
 from dataselect.proxies.recipe import TuneRecipe
 from dataselect.scoring.checkpoint import resolve_model
-from dataselect.scoring.evaluate import Evaluation, find, measure
+from dataselect.scoring.evaluate import measure
+from dataselect.scoring.evaluation import Evaluation
 from dataselect.scoring.finetune import FinetunedCheckpoint, asked_as_trained, make_examples
+from dataselect.scoring.measured import find
 from dataselect.store import Store
 from dataselect.traces.trace import TraceHeader, TraceSet
 

@@ -20,7 +20,7 @@ from dataselect.benchmarks.items import BenchmarkItems, CodeCheck, Exclusion, It
 from dataselect.compute.machine import this_machine
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import ModelCheckpoint
-from dataselect.scoring.evaluate import Evaluation, Measurement
+from dataselect.scoring.evaluation import Evaluation, Measurement
 from dataselect.scoring.isft import with_isft
 from dataselect.scoring.non_finite import NOT_FINITE, failure
 from dataselect.scoring.score_models import (

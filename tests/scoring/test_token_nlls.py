@@ -9,7 +9,9 @@ from small_models import save_model
 
 from dataselect.benchmarks.items import BenchmarkItems
 from dataselect.scoring.checkpoint import resolve_model
-from dataselect.scoring.evaluate import Evaluation, Scope, measure, read
+from dataselect.scoring.evaluate import measure
+from dataselect.scoring.evaluation import Evaluation, Scope
+from dataselect.scoring.measured import read
 from dataselect.scoring.token_nlls import TokenNlls, TokenReader, mean_tokens
 from dataselect.store import Store
 from dataselect.traces.trace import Trace, TraceHeader, TraceSet

@@ -25,9 +25,10 @@ from dataselect.cost import spent
 from dataselect.errors import IncompleteError
 from dataselect.proxies import make
 from dataselect.proxies.make import ProxyRequest, find_proxy
-from dataselect.scoring import evaluate
+from dataselect.scoring import measured as measured_scores
 from dataselect.scoring.checkpoint import TrainedCheckpoint
-from dataselect.scoring.evaluate import METRICS, Measured, find
+from dataselect.scoring.evaluation import METRICS
+from dataselect.scoring.measured import Measured, find
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.proxy_origins import StageName
 from dataselect.stages.scores import StageScores
@@ -283,7 +284,7 @@ def test_scores_from_two_kinds_of_machines_and_old_ones_are_told(
     (point,) = made.sources(StageName.SCREEN, "prose")[0].find(made.store).points
     (key,) = made.evaluations["long"].keys(point.checkpoint, "scores")
     shutil.rmtree(made.store.root / "artifacts" / "scores" / key)
-    on_another_machine(monkeypatch, evaluate)
+    on_another_machine(monkeypatch, measured_scores)
     scores = stage1(made)
     (note,) = scores.machine_notes
     assert note.startswith("Stage 1: scored by different kinds of machines (")

@@ -14,7 +14,7 @@ from dataselect.config.manifest import load_manifest
 from dataselect.cost import spent
 from dataselect.errors import InputError
 from dataselect.proxy_sources import ProxySource, TrainedHere
-from dataselect.scoring.evaluate import METRICS
+from dataselect.scoring.evaluation import METRICS
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.proxy_origins import StageName, check_origins, resolve_given
 from dataselect.stages.scores import StageScores

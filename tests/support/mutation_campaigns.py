@@ -17,7 +17,7 @@ from mutations import Files, Mutation
 from scored_models import ALL, differing, item_scores
 from zoo import ARCHITECTURES, TOKENIZERS, write_model
 
-from dataselect.scoring.evaluate import Measurement
+from dataselect.scoring.evaluation import Measurement
 
 Seen = Callable[[str, Mutation, Judged], None]
 

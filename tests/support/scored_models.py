@@ -13,7 +13,7 @@ from zoo import CORPUS
 from dataselect.benchmarks.items import BenchmarkItems, Item
 from dataselect.errors import DataselectError, IncompleteError
 from dataselect.scoring.checkpoint import Precision, resolve_model
-from dataselect.scoring.evaluate import Evaluation, Measurement
+from dataselect.scoring.evaluation import Evaluation, Measurement
 from dataselect.scoring.score_models import require_items, score_models
 from dataselect.store import Store
 from dataselect.traces.trace import Trace, TraceHeader, TraceSet, runs_of

@@ -21,7 +21,7 @@ from dataselect.scoring.rbridge import METRIC_VERSION
 if TYPE_CHECKING:
     from dataselect.formats.agreement_file import AgreementFile
     from dataselect.pipeline import Selection
-    from dataselect.scoring.evaluate import Evaluation
+    from dataselect.scoring.evaluation import Evaluation
     from dataselect.stages.scores import StageScores
     from dataselect.transfer.function import TransferFunction
 

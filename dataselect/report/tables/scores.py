@@ -36,7 +36,7 @@ from dataselect.report.tables.score_frames import (
 )
 from dataselect.report.tables.score_matrix import STAR, print_matrix
 from dataselect.scoring.checkpoint import ModelCheckpoint
-from dataselect.scoring.evaluate import Evaluation
+from dataselect.scoring.evaluation import Evaluation
 from dataselect.scoring.rbridge import METRIC_VERSION
 from dataselect.scoring.score_models import BenchmarkScores, distinct
 from dataselect.store import write_atomic

@@ -12,7 +12,7 @@ from dataselect.decisions.uncertainty import with_uncertainty
 from dataselect.pipeline import Selection
 from dataselect.report.selection.document import document
 from dataselect.report.selection.readme import readme
-from dataselect.scoring.evaluate import METRICS
+from dataselect.scoring.evaluation import METRICS
 from dataselect.stages.next_step import leads
 from dataselect.stages.proxy_origins import StageName
 from dataselect.stages.scores import RUN_INDEX, StageScores

@@ -18,7 +18,7 @@ from dataselect.benchmarks.items import BenchmarkItems, CodeCheck, Exclusion, It
 from dataselect.report.tables.score_matrix import write_tables
 from dataselect.report.tables.scores import print_scores, summary, write_scores
 from dataselect.scoring.checkpoint import ModelCheckpoint
-from dataselect.scoring.evaluate import Evaluation
+from dataselect.scoring.evaluation import Evaluation
 from dataselect.scoring.score_models import BenchmarkScores
 from dataselect.traces.trace import Trace, TraceHeader, TraceSet
 
