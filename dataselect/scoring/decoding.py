@@ -3,24 +3,36 @@
 Why not `model.generate`: its per-step bookkeeping costs more than a tiny model's forward pass,
 it keeps finished rows in the batch, and it returns scores of the whole vocabulary where one
 number per token is needed. Prompts of similar length are batched, left-padded with true position
-ids and an attention mask; finished rows leave the batch and its key-value cache.
+ids and an attention mask; finished rows leave the batch and its key-value cache. What prompts of a
+batch begin with is kept once (`shared_prefix`), where the model allows it.
 
 Not here: sampling, beam search, and the use of continuations (see `generation` and
 `dataselect.scoring.local_frontier`).
 """
 
 import inspect
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from dataselect.corpus.saved_tokenizer import plain_ids, special_tokens_before
 from dataselect.errors import InputError
 from dataselect.scoring.advance import advance
+from dataselect.scoring.decoding_cache import cache_parameter, roomy_cache, takes_cache
+from dataselect.scoring.likelihood.packing import alike
+
+if TYPE_CHECKING:
+    from dataselect.scoring.shared_prefix import Prefix
+
+_log = logging.getLogger("dataselect")
+
+# Fewer rows gain less by a shared beginning than they lose by standing in a batch of their own.
+_FEWEST = 8
+_SHORTEST = 16
 
 
 @dataclass(frozen=True)
@@ -50,27 +62,6 @@ def position_limit(model: Any) -> int | None:
 def takes_logits_to_keep(model: Any) -> bool:
     """Whether the model can return the logits of chosen positions only."""
     return "logits_to_keep" in inspect.signature(model.forward).parameters
-
-
-def takes_cache(model: Any) -> bool:
-    """Whether the model can go on from keys and values of earlier tokens.
-
-    State-space models have another kind of state, and would silently go on without it.
-    """
-    return cache_parameter(model) is not None
-
-
-def cache_parameter(model: Any) -> str | None:
-    """Under which name the model takes keys and values of earlier tokens; None if it takes none.
-
-    transformers 5.24 names it `cache` in most models, and takes the old name no longer from 5.40
-    on. The state of a state-space model has the new name too.
-    """
-    known = inspect.signature(model.forward).parameters
-    if "past_key_values" in known:
-        return "past_key_values"
-    stateful = getattr(model, "_is_stateful", False)
-    return "cache" if "cache" in known and not stateful else None
 
 
 def greedy(
@@ -113,25 +104,47 @@ def greedy(
                 "use fewer worked examples or a model with a longer context",
             )
     results: list[Continuation | None] = [None] * len(rows)
-    order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
     was_training = model.training
     model.to(device).eval()
+    done = 0
     try:
         with torch.inference_mode():
-            for first in range(0, len(order), batch_size):
-                chosen = order[first : first + batch_size]
+            for shared, chosen in _batches(rows, batch_size):
                 batch = [_Row(rows[i], most[i], least[i]) for i in chosen]
-                for i, asked, found in zip(chosen, batch, decoder.run(batch), strict=True):
+                written = decoder.run(batch, shared)
+                for i, asked, found in zip(chosen, batch, written, strict=True):
                     # A NaN spreads to padded rows, so what is broken is written again alone.
-                    written = found if found.finite or len(batch) == 1 else decoder.run([asked])[0]
-                    text = decoder.stopping.cut(written.ids, rows[i][-1])
+                    each = found if found.finite or len(batch) == 1 else decoder.run([asked])[0]
+                    text = decoder.stopping.cut(each.ids, rows[i][-1])
                     results[i] = Continuation(
-                        text, tuple(written.ids), tuple(written.chances), written.finite
+                        text, tuple(each.ids), tuple(each.chances), each.finite
                     )
-                advance(first + len(chosen), len(order))
+                done += len(chosen)
+                advance(done, len(rows))
     finally:
         model.train(was_training)
     return [result for result in results if result is not None]
+
+
+def _batches(rows: Sequence[Sequence[int]], size: int) -> Iterator[tuple[int, list[int]]]:
+    """Rows of each batch, with how many tokens all of them begin with; 0 is none worth sharing."""
+    numbers: dict[tuple[int, ...], list[int]] = {}
+    for number, row in enumerate(rows):
+        numbers.setdefault(tuple(row), []).append(number)
+    groups: list[tuple[int, list[int]]] = []
+    others: list[int] = []
+    for length, texts in alike(sorted(numbers)):
+        members = [number for text in texts for number in numbers[text]]
+        # A row keeps its last token, which predicts; a text alone is one that several rows have.
+        shared = length if len(texts) > 1 else len(texts[0]) - 1
+        if shared >= _SHORTEST and len(members) >= _FEWEST:
+            groups.append((shared, members))
+        else:
+            others += members
+    for shared, members in [*groups, (0, others)]:
+        members.sort(key=lambda i: (len(rows[i]), i))
+        for first in range(0, len(members), size):
+            yield shared, members[first : first + size]
 
 
 def _for_each(value: int | Sequence[int], rows: Sequence[object]) -> list[int]:
@@ -160,7 +173,55 @@ class _Written:
     """Whether no probability was NaN."""
 
 
-@dataclass(frozen=True)
+class _Rows(Protocol):
+    """The rows of a batch that are still written, and the model's state after them."""
+
+    def logits(self) -> torch.Tensor:
+        """Of the token after each row, (rows, vocabulary), float32."""
+
+    def keep(self, slots: torch.Tensor) -> None:
+        """Drop all rows but these."""
+
+    def append(self, token: torch.Tensor, limit: int | None) -> None:
+        """A token more for each row; positions stay below `limit`, if there is one."""
+
+
+class _PaddedRows:
+    """Whole rows, padded on the left."""
+
+    def __init__(
+        self, model: Any, rows: list[list[int]], cache_name: str, device: str, extra: dict[str, Any]
+    ) -> None:
+        self._model = model
+        self._ids, self._mask = _left_padded(rows, device)
+        self._positions = (self._mask.cumsum(1) - 1).clamp(min=0)
+        self._cache = roomy_cache(model)
+        self._extra = {**extra, cache_name: self._cache}
+
+    def logits(self) -> torch.Tensor:
+        found = self._model(
+            input_ids=self._ids,
+            attention_mask=self._mask,
+            position_ids=self._positions,
+            use_cache=True,
+            **self._extra,
+        )
+        last: torch.Tensor = found.logits[:, -1]
+        return last.float()
+
+    def keep(self, slots: torch.Tensor) -> None:
+        self._cache.batch_select_indices(slots)
+        self._mask, self._positions = self._mask[slots], self._positions[slots]
+
+    def append(self, token: torch.Tensor, limit: int | None) -> None:
+        self._ids = token[:, None]
+        self._mask = torch.cat([self._mask, self._mask.new_ones(len(token), 1)], 1)
+        positions = self._positions[:, -1:] + 1
+        # Only finished rows reach the limit: a learned position table has an end.
+        self._positions = positions if limit is None else positions.clamp(max=limit - 1)
+
+
+@dataclass
 class _Decoder:
     """Settings that all batches of a run share."""
 
@@ -169,33 +230,74 @@ class _Decoder:
     ends: frozenset[int]
     stopping: "_Stopping"
     device: str
+    prefix: "Prefix | None" = None
+    """The last shared beginning, which the next batch may have too."""
+    shares: bool | None = None
+    """Whether the model can share beginnings; None until it was tried."""
 
-    def run(self, batch: list[_Row]) -> list[_Written]:
-        """The emitted tokens and their probabilities for each row."""
+    def run(self, batch: list[_Row], shared: int = 0) -> list[_Written]:
+        """The emitted tokens and their probabilities for each row.
+
+        All rows begin with the same `shared` tokens, and have at least one more.
+        """
         name = cache_parameter(self.model)
         if name is None or not takes_cache(self.model):
             return [self._alone(row) for row in batch]
-        ids, mask = _left_padded([row.ids for row in batch], self.device)
-        positions = (mask.cumsum(1) - 1).clamp(min=0)
-        cache = _roomy_cache(self.model)
-        extra: dict[str, Any] = {name: cache}
-        if takes_logits_to_keep(self.model):
-            extra["logits_to_keep"] = 1
+        if shared and self.shares is not False:
+            from dataselect.scoring.shared_prefix import PrefixedRows, UnfitError, attending
+
+            prefix = self._prefix(batch, shared, name)
+            if prefix is not None:
+                rests = [row.ids[shared:] for row in batch]
+                try:
+                    with attending(self.model, prefix):
+                        return self._written(
+                            batch,
+                            PrefixedRows(self.model, prefix, rests, name, self.device, self._extra),
+                        )
+                except UnfitError as error:
+                    self._cannot_share(str(error))
+        whole = [row.ids for row in batch]
+        return self._written(batch, _PaddedRows(self.model, whole, name, self.device, self._extra))
+
+    def _prefix(self, batch: list[_Row], shared: int, name: str) -> "Prefix | None":
+        """What the rows begin with, as the model keeps it; None if the model cannot share it."""
+        from dataselect.scoring.shared_prefix import UnfitError, misfit, prefix_of
+
+        ids = tuple(batch[0].ids[:shared])
+        if self.prefix is not None and self.prefix.ids == ids:
+            return self.prefix
+        try:
+            self.prefix = prefix_of(self.model, ids, name, self.device)
+            if self.shares is None:
+                # The shortest, which is padded beside the longest.
+                ends = [batch[0].ids[shared:], batch[-1].ids[shared:]]
+                why = misfit(self.model, self.prefix, ends, name, self.device, self._extra)
+                if why is not None:
+                    raise UnfitError(why)
+                self.shares = True
+        except UnfitError as error:
+            self._cannot_share(str(error))
+        return self.prefix
+
+    @property
+    def _extra(self) -> dict[str, Any]:
+        return {"logits_to_keep": 1} if takes_logits_to_keep(self.model) else {}
+
+    def _cannot_share(self, why: str) -> None:
+        self.shares, self.prefix = False, None
+        _log.info(
+            "%s cannot share what prompts begin with, so each has its own copy (%s)",
+            type(self.model).__name__,
+            why,
+        )
+
+    def _written(self, batch: list[_Row], rows: _Rows) -> list[_Written]:
         written = [_Written() for _ in batch]
         present = list(range(len(batch)))  # the prompt of each row of the tensors
         done: set[int] = set()
         for _ in range(max(row.most for row in batch)):
-            logits = (
-                self.model(
-                    input_ids=ids,
-                    attention_mask=mask,
-                    position_ids=positions,
-                    use_cache=True,
-                    **extra,
-                )
-                .logits[:, -1]
-                .float()
-            )
+            logits = rows.logits()
             top, token = logits.max(-1)
             chance = (top - logits.logsumexp(-1)).exp().clamp(max=1.0)
             for row, emitted, p in zip(present, token.tolist(), chance.tolist(), strict=True):
@@ -218,15 +320,10 @@ class _Decoder:
             # Dropping rows copies the whole cache, so it waits until a quarter of them are done.
             if len(running) <= 0.75 * len(present):
                 slots = torch.tensor(running, device=self.device)
-                cache.batch_select_indices(slots)
-                token, mask, positions = token[slots], mask[slots], positions[slots]
+                rows.keep(slots)
+                token = token[slots]
                 present = [present[slot] for slot in running]
-            ids = token[:, None]
-            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
-            positions = positions[:, -1:] + 1
-            if self.limit is not None:
-                # Only finished rows reach this: a learned position table has an end.
-                positions = positions.clamp(max=self.limit - 1)
+            rows.append(token, self.limit)
         return written
 
     def _alone(self, row: _Row) -> _Written:
@@ -265,50 +362,6 @@ def _left_padded(batch: list[list[int]], device: str) -> tuple[torch.Tensor, tor
         ids[r, width - len(row) :] = torch.tensor(row)
         mask[r, width - len(row) :] = 1
     return ids.to(device), mask.to(device)
-
-
-class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
-    """A cache layer that grows by many tokens at once.
-
-    transformers' own layer concatenates, and so copies itself, at every token: a third of the
-    decoding time of a tiny model.
-    """
-
-    room = 64
-    capacity = 0
-    keys: torch.Tensor
-    values: torch.Tensor
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-            self.buffers: list[torch.Tensor] = []
-        old = self.get_seq_length()
-        new = old + key_states.shape[-2]
-        # Dropped rows leave `keys` without its buffer, which then has another number of rows.
-        if not self.buffers or len(self.buffers[0]) != len(key_states) or self.capacity < new:
-            self.capacity = new + self.room
-            fresh = []
-            for states, held in ((key_states, self.keys), (value_states, self.values)):
-                shape = (*states.shape[:2], self.capacity, states.shape[-1])
-                buffer = states.new_empty(shape)
-                if old:
-                    buffer[:, :, :old] = held
-                fresh.append(buffer)
-            self.buffers = fresh
-        keys, values = self.buffers
-        keys[:, :, old:new] = key_states
-        values[:, :, old:new] = value_states
-        self.keys, self.values = keys[:, :, :new], values[:, :, :new]
-        return self.keys, self.values
-
-
-def _roomy_cache(model: Any) -> Any:
-    cache = DynamicCache(config=model.config)
-    cache.layers = [_RoomyLayer() if type(x) is DynamicLayer else x for x in cache.layers]
-    return cache
 
 
 class _Stopping:

@@ -16,7 +16,8 @@ from transformers import (
 
 from dataselect.errors import InputError
 from dataselect.scoring import decoding
-from dataselect.scoring.decoding import cache_parameter, greedy
+from dataselect.scoring.decoding import greedy
+from dataselect.scoring.decoding_cache import cache_parameter
 
 PROMPTS = [
     f"Question: Ann has {n} red apples{' and buys 14 more' * (n % 5)}.\nAnswer:" for n in range(9)

@@ -52,7 +52,7 @@ def pack(pairs: Sequence[Pair]) -> list[Group]:
     for number, (context, _) in enumerate(pairs):
         numbers.setdefault(tuple(context), []).append(number)
     groups = []
-    for length, contexts in _alike(sorted(numbers)):
+    for length, contexts in alike(sorted(numbers)):
         rows = [
             Row(context[length:], tuple(tuple(pairs[n][1]) for n in chosen), tuple(chosen))
             for context in contexts
@@ -150,7 +150,7 @@ def _shares(numbers: Sequence[int], pairs: Sequence[Pair]) -> Iterator[list[int]
     yield chosen
 
 
-def _alike(
+def alike(
     contexts: Sequence[tuple[int, ...]],
 ) -> Iterator[tuple[int, Sequence[tuple[int, ...]]]]:
     """Runs of sorted contexts, each with the length of their common prefix.

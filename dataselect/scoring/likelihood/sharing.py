@@ -16,7 +16,7 @@ import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from dataselect.scoring.advance import advance
-from dataselect.scoring.decoding import cache_parameter
+from dataselect.scoring.decoding_cache import cache_parameter
 from dataselect.scoring.likelihood.head import tiled_nll
 from dataselect.scoring.likelihood.packing import Group, Pair, Row, batches, lay_out
 from dataselect.scoring.likelihood.separate import Likelihoods, separate_nll

@@ -1,0 +1,215 @@
+"""Written answers against HF generate, lm-evaluation-harness and an earlier build of ours.
+
+    python benchmarks/speed/answers.py [--before CHECKOUT] [--runs 3] [--rows 32,128]
+
+Needs lm-eval in the environment; CHECKOUT is a folder with the earlier build. A random Olmo2 of 8
+layers and 50,304 words writes 128 tokens after prompts in the shape of 5-shot GSM8K: 366 tokens of
+worked examples that all share and a question of 58 on average, drawn at random, so nothing is
+downloaded. Each side gets one thread and its turn, and the earlier build a process of its own; the
+figures are CPU seconds without loading. Results go to `answers.json` beside this file.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import Olmo2Config, Olmo2ForCausalLM, PreTrainedTokenizerFast
+
+from dataselect.scoring.decoding import greedy
+
+HERE = Path(__file__).parent
+VOCABULARY = 50_304
+EXAMPLES, QUESTION, NEW = 366, 58, 128
+LENGTH = 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--before", type=Path)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--rows", default="32,128")
+    parser.add_argument("--hidden", default="192,512")
+    parser.add_argument("--alone", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if arguments.alone:
+        hidden, rows = map(int, arguments.alone.split(","))
+        model, tokenizer = _model(hidden), _tokenizer()
+        seconds, written = _timed(lambda: _ours(model, tokenizer, _prompts(rows)))
+        print(json.dumps({"seconds": seconds, "written": written}))
+        return
+    results = [
+        _measure(int(hidden), int(rows), arguments.runs, arguments.before)
+        for hidden in arguments.hidden.split(",")
+        for rows in arguments.rows.split(",")
+    ]
+    import lm_eval
+
+    from dataselect.compute.machine import processor_name
+
+    facts = {
+        "command": "python benchmarks/speed/answers.py --before CHECKOUT",
+        "versions": {
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "lm_eval": lm_eval.__version__,
+            "before": _commit(arguments.before),
+        },
+        "processor": processor_name(),
+        "threads": 1,
+        "new_tokens": NEW,
+        "seed": 0,
+        "runs": arguments.runs,
+    }
+    text = json.dumps({**facts, "loads": results}, indent=1)
+    (HERE / "answers.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _measure(hidden: int, rows: int, runs: int, before: Path | None) -> dict[str, Any]:
+    model, tokenizer, prompts = _model(hidden), _tokenizer(), _prompts(rows)
+    harness = _harness(model, tokenizer)
+    sides = {
+        "hf_generate": lambda: _generate(model, tokenizer, prompts),
+        "lm_eval": lambda: _by_harness(harness, tokenizer, prompts),
+        "dataselect": lambda: _ours(model, tokenizer, prompts),
+    }
+    seconds: dict[str, list[float]] = {}
+    written: dict[str, list[list[int]]] = {}
+    for _ in range(runs):
+        for name, side in sides.items():
+            took, written[name] = _timed(side)
+            seconds.setdefault(name, []).append(took)
+        if before is not None:
+            took, written["before"] = _before(before, hidden, rows)
+            seconds.setdefault("before", []).append(took)
+    ours = written["dataselect"]
+    row = {
+        "hidden": hidden,
+        "rows": rows,
+        "cpu_seconds": {name: [round(s, 2) for s in values] for name, values in seconds.items()},
+        "ratio": {
+            name: round(
+                statistics.median(
+                    a / b for a, b in zip(values, seconds["dataselect"], strict=True)
+                ),
+                2,
+            )
+            for name, values in seconds.items()
+            if name != "dataselect"
+        },
+        "rows_equal": {
+            name: sum(a == b for a, b in zip(ours, others, strict=True))
+            for name, others in written.items()
+            if name != "dataselect"
+        },
+    }
+    print(json.dumps(row), flush=True)
+    return row
+
+
+def _timed(side: Any) -> tuple[float, Any]:
+    began = time.process_time()
+    found = side()
+    return time.process_time() - began, found
+
+
+def _ours(model: Any, tokenizer: Any, prompts: list[str]) -> list[list[int]]:
+    return [list(each.ids) for each in greedy(model, tokenizer, prompts, NEW)]
+
+
+def _generate(model: Any, tokenizer: Any, prompts: list[str]) -> list[list[int]]:
+    batch = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
+    with torch.inference_mode():
+        ids = model.generate(
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            max_new_tokens=NEW,
+            do_sample=False,
+        )
+    return ids[:, batch["input_ids"].shape[1] :].tolist()
+
+
+def _by_harness(harness: Any, tokenizer: Any, prompts: list[str]) -> list[list[int]]:
+    from lm_eval.api.instance import Instance
+
+    options = {"until": ["\n\n"], "max_gen_toks": NEW, "do_sample": False}
+    requests = [
+        Instance("generate_until", {}, (prompt, dict(options)), number)
+        for number, prompt in enumerate(prompts)
+    ]
+    found = harness.generate_until(requests, disable_tqdm=True)
+    return [tokenizer(text)["input_ids"] for text in found]
+
+
+def _before(checkout: Path, hidden: int, rows: int) -> tuple[float, list[list[int]]]:
+    found = subprocess.run(
+        [sys.executable, str(Path(__file__).resolve()), "--alone", f"{hidden},{rows}"],
+        env={**os.environ, "PYTHONPATH": str(checkout.resolve())},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    answer = json.loads(found.stdout)
+    return answer["seconds"], answer["written"]
+
+
+def _commit(checkout: Path | None) -> str | None:
+    if checkout is None:
+        return None
+    command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _model(hidden: int) -> Any:
+    torch.manual_seed(0)
+    config = Olmo2Config(
+        vocab_size=VOCABULARY,
+        hidden_size=hidden,
+        num_hidden_layers=8,
+        num_attention_heads=hidden // 64,
+        intermediate_size=4 * hidden,
+        max_position_embeddings=LENGTH,
+        pad_token_id=0,
+        eos_token_id=None,
+    )
+    return Olmo2ForCausalLM(config).eval()
+
+
+def _tokenizer() -> Any:
+    """Each word is a token, so that texts and ids say the same; word 0 pads and ends."""
+    words = {f"w{number}": number for number in range(VOCABULARY)}
+    plain = Tokenizer(models.WordLevel(words, unk_token="w0"))
+    plain.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=plain, pad_token="w0", eos_token="w0")
+
+
+def _prompts(rows: int) -> list[str]:
+    rng = np.random.default_rng(0)
+
+    def some(count: int) -> str:
+        return " ".join(f"w{number}" for number in rng.integers(1, VOCABULARY, count))
+
+    shared = some(EXAMPLES)
+    least, most = QUESTION * 2 // 3, QUESTION * 4 // 3 + 2
+    return [f"{shared} {some(int(rng.integers(least, most)))}" for _ in range(rows)]
+
+
+def _harness(model: Any, tokenizer: Any) -> Any:
+    from lm_eval.models.huggingface import HFLM
+
+    return HFLM(
+        pretrained=model, tokenizer=tokenizer, batch_size=128, max_length=LENGTH, device="cpu"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,252 @@
+"""Decode many prompts over one copy of the text that they begin with.
+
+The prompts of a benchmark share their worked examples, most of their tokens. Their keys and values
+are computed once and kept once; at each token all rows attend to them in one matrix product, and
+each to its own tokens besides. The two parts of the softmax are joined by their common maximum, so
+the result is that of attention over the whole text, up to rounding.
+
+It works for models that take their attention from transformers' registry and attend to every token
+before by scaled products alone; each is tried before it is relied on (`misfit`).
+"""
+
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import AttentionInterface
+from transformers.cache_utils import DynamicCache, DynamicLayer
+
+from dataselect.scoring.decoding_cache import RoomyLayer, cache_parameter, roomy_cache
+
+_NAME = "dataselect_shared_prefix"
+_OTHER_ATTENTION = ("softcap", "s_aux", "position_bias")
+"""Arguments of models whose attention is more than a scaled product."""
+# Most scores of a prefix that are held at once, 64 MiB in float32.
+_MOST_SCORES = 1 << 24
+
+_TOLERANCE = 1e-3
+_TOLERANCE_HALF = 0.25
+_OTHER_CACHE = "its cache is not one of keys and values of every token"
+
+_current = threading.local()
+
+
+class UnfitError(Exception):
+    """A model whose attention or cache cannot share a prefix."""
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """The keys and values of a text that many rows begin with."""
+
+    ids: tuple[int, ...]
+    layers: tuple[tuple[torch.Tensor, torch.Tensor], ...]
+    """Keys, (heads, size, tokens) as the product with queries reads them, and values, (heads,
+    tokens, size), of each layer."""
+
+
+def prefix_of(model: Any, ids: tuple[int, ...], cache_name: str, device: str) -> Prefix:
+    """Computed by the model. Raises UnfitError for a model with another kind of cache."""
+    cache = DynamicCache(config=model.config)
+    base = {cache_parameter(model.base_model) or cache_name: cache}
+    with _trying():
+        model.base_model(input_ids=torch.tensor([ids], device=device), use_cache=True, **base)
+        if not cache.layers or any(type(layer) is not DynamicLayer for layer in cache.layers):
+            raise UnfitError(_OTHER_CACHE)
+        return Prefix(
+            ids,
+            tuple(
+                (layer.keys[0].transpose(1, 2).contiguous(), layer.values[0].contiguous())
+                for layer in cache.layers
+            ),
+        )
+
+
+def misfit(
+    model: Any,
+    prefix: Prefix,
+    rests: Sequence[Sequence[int]],
+    cache_name: str,
+    device: str,
+    extra: dict[str, Any],
+) -> str | None:
+    """Why rows cannot be continued after a shared prefix; None when they can.
+
+    Tried on the first of `rests`, which others pad, and on one token more.
+    """
+    token = rests[0][-1]
+    ids = torch.tensor([[*prefix.ids, *rests[0], token]], device=device)
+    wanted = model(input_ids=ids, use_cache=False).logits[0, -2:].float().log_softmax(-1)
+    with _trying(), attending(model, prefix):
+        rows = PrefixedRows(model, prefix, rests, cache_name, device, extra)
+        found = [rows.logits()[0]]
+        rows.append(torch.full((len(rests),), token, device=device), None)
+        found.append(rows.logits()[0])
+    apart = float((torch.stack(found).log_softmax(-1) - wanted).abs().max())
+    # In half precision any two ways of batching differ by this much.
+    tolerance = _TOLERANCE if model.dtype == torch.float32 else _TOLERANCE_HALF
+    if not math.isnan(apart) and apart <= tolerance:
+        return None
+    return f"its log-probabilities would be {apart:.1g} nats off"
+
+
+@contextmanager
+def _trying() -> Iterator[None]:
+    """Errors of a model that is made for something else become UnfitError."""
+    try:
+        yield
+    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise UnfitError((str(error).strip() or repr(error)).splitlines()[0]) from error
+
+
+@contextmanager
+def attending(model: Any, prefix: Prefix) -> Iterator[None]:
+    """Within, the model attends to the prefix before what it is given. Raises UnfitError if it
+    cannot."""
+    if not getattr(model, "_can_set_attn_implementation", lambda: False)():
+        raise UnfitError("its attention cannot be exchanged")
+    before = model.config._attn_implementation
+    model.set_attn_implementation(_NAME)
+    _current.prefix = prefix
+    try:
+        yield
+    finally:
+        _current.prefix = None
+        model.set_attn_implementation(before)
+
+
+class PrefixedRows:
+    """Rows of tokens after a prefix, within `attending`; one token more at each step."""
+
+    def __init__(
+        self,
+        model: Any,
+        prefix: Prefix,
+        rests: Sequence[Sequence[int]],
+        cache_name: str,
+        device: str,
+        extra: dict[str, Any],
+    ) -> None:
+        """`rests` are the rows without the prefix, none empty; `extra` goes to each call."""
+        self._model = model
+        width = max(map(len, rests))
+        ids = torch.zeros(len(rests), width, dtype=torch.long)
+        shown = torch.zeros(len(rests), width, dtype=torch.bool)
+        for r, rest in enumerate(rests):
+            ids[r, width - len(rest) :] = torch.tensor(rest)
+            shown[r, width - len(rest) :] = True
+        self._ids = ids.to(device)
+        self._shown = shown.to(device)
+        own = (self._shown.cumsum(1) - 1).clamp(min=0)
+        self._positions = own + len(prefix.ids)
+        self._cache = roomy_cache(model)
+        if any(type(layer) is not RoomyLayer for layer in self._cache.layers):
+            raise UnfitError(_OTHER_CACHE)
+        self._extra = {**extra, cache_name: self._cache}
+
+    def logits(self) -> torch.Tensor:
+        """Of the token after each row, (rows, vocabulary)."""
+        width, total = self._ids.shape[1], self._shown.shape[1]
+        hidden = ~self._shown[:, None].expand(-1, width, -1)
+        if width > 1:
+            later = torch.ones(width, total, dtype=torch.bool, device=hidden.device)
+            hidden = hidden | later.triu(total - width + 1)
+        # Padding sees itself and the prefix; nothing sees padding.
+        mask = torch.zeros(hidden.shape, dtype=self._model.dtype, device=hidden.device)
+        mask.masked_fill_(hidden, torch.finfo(mask.dtype).min)
+        found = self._model(
+            input_ids=self._ids,
+            attention_mask=mask[:, None],
+            position_ids=self._positions,
+            use_cache=True,
+            **self._extra,
+        )
+        last: torch.Tensor = found.logits[:, -1]
+        return last.float()
+
+    def keep(self, slots: torch.Tensor) -> None:
+        """Drop all rows but these."""
+        self._cache.batch_select_indices(slots)
+        self._shown, self._positions = self._shown[slots], self._positions[slots]
+
+    def append(self, token: torch.Tensor, limit: int | None) -> None:
+        """One token more for each row that is left; positions stay below `limit`."""
+        self._ids = token[:, None]
+        self._shown = torch.cat([self._shown, self._shown.new_ones(len(token), 1)], 1)
+        # Only finished rows reach the limit: a learned position table has an end.
+        positions = self._positions[:, -1:] + 1
+        self._positions = positions if limit is None else positions.clamp(max=limit - 1)
+
+
+def _attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    **others: Any,
+) -> tuple[torch.Tensor, None]:
+    """transformers' signature: `query` (rows, heads, tokens, size), `key` and `value` of the rows'
+    own tokens (rows, key heads, own tokens, size), an additive mask (rows, 1, tokens, own tokens)
+    over these; returns (rows, tokens, heads, size)."""
+    prefix: Prefix = _current.prefix
+    keys, values = prefix.layers[module.layer_idx]  # type: ignore[index]
+    window = others.get("sliding_window")
+    if any(others.get(name) is not None for name in _OTHER_ATTENTION) or attention_mask is None:
+        raise UnfitError("its attention is more than a scaled product")
+    if window is not None and len(prefix.ids) + key.shape[2] > window:
+        raise UnfitError("it attends to a window of tokens")
+    rows, heads, tokens, size = query.shape
+    per_row = max(1, heads * tokens * len(prefix.ids))
+    step = max(1, _MOST_SCORES // per_row)
+    scaled = query * (size**-0.5 if scaling is None else scaling)
+    parts = [
+        _joined(
+            scaled[at : at + step],
+            key[at : at + step],
+            value[at : at + step],
+            attention_mask[at : at + step],
+            keys,
+            values,
+        )
+        for at in range(0, rows, step)
+    ]
+    out = parts[0] if len(parts) == 1 else torch.cat(parts)
+    return out.transpose(1, 2).contiguous(), None
+
+
+def _joined(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor,
+    prefix_keys: torch.Tensor,
+    prefix_values: torch.Tensor,
+) -> torch.Tensor:
+    """Attention over the prefix and each row's own tokens, (rows, heads, tokens, size)."""
+    rows, heads, tokens, size = query.shape
+    groups = key.shape[1]  # heads that keys and values have
+    each = heads // groups * tokens
+    grouped = query.reshape(rows, groups, each, size)
+    by_group = grouped.transpose(0, 1).reshape(groups, rows * each, size)
+    first = torch.bmm(by_group, prefix_keys).float()
+    own = (grouped @ key.transpose(-1, -2)).float()
+    own = own.view(rows, groups, heads // groups, tokens, -1).add_(mask[:, :, None].float())
+    own = own.view(rows, groups, each, -1)
+    top = first.amax(-1).view(groups, rows, each).transpose(0, 1)
+    top = torch.maximum(top, own.amax(-1))[..., None]
+    first.sub_(top.transpose(0, 1).reshape(groups, rows * each, 1)).exp_()
+    own.sub_(top).exp_()
+    total = first.sum(-1).view(groups, rows, each).transpose(0, 1) + own.sum(-1)
+    out = torch.bmm(first.to(query.dtype), prefix_values).view(groups, rows, each, -1)
+    out = out.transpose(0, 1) + own.to(query.dtype) @ value
+    out = out / total[..., None].to(query.dtype)
+    return out.reshape(rows, heads, tokens, -1)
+
+
+AttentionInterface.register(_NAME, _attention)
