@@ -3,7 +3,7 @@
     python benchmarks/speed/answers.py [--before CHECKOUT] [--runs 3] [--rows 32,128]
 
 Needs lm-eval in the environment; CHECKOUT is a folder with the earlier build. A random Olmo2 of 8
-layers and 50,304 words writes 128 tokens after prompts in the shape of 5-shot GSM8K: 366 tokens of
+layers writes 128 tokens after prompts in the shape of 5-shot GSM8K: 366 tokens of
 worked examples that all share and a question of 58 on average, drawn at random, so nothing is
 downloaded. Each side gets one thread and its turn, and the earlier build a process of its own; the
 figures are CPU seconds without loading. Results go to `answers.json` beside this file.
@@ -28,7 +28,8 @@ from transformers import Olmo2Config, Olmo2ForCausalLM, PreTrainedTokenizerFast
 from dataselect.scoring.decoding import greedy
 
 HERE = Path(__file__).parent
-VOCABULARY = 50_304
+# Hidden size and vocabulary.
+MODELS = ((192, 50_304), (192, 4_096), (512, 50_304))
 EXAMPLES, QUESTION, NEW = 366, 58, 128
 LENGTH = 1024
 
@@ -38,19 +39,18 @@ def main() -> None:
     parser.add_argument("--before", type=Path)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--rows", default="32,128")
-    parser.add_argument("--hidden", default="192,512")
     parser.add_argument("--alone", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.alone:
-        hidden, rows = map(int, arguments.alone.split(","))
-        model, tokenizer = _model(hidden), _tokenizer()
-        seconds, written = _timed(lambda: _ours(model, tokenizer, _prompts(rows)))
+        hidden, words, rows = map(int, arguments.alone.split(","))
+        model, tokenizer = _model(hidden, words), _tokenizer(words)
+        seconds, written = _timed(lambda: _ours(model, tokenizer, _prompts(words, rows)))
         print(json.dumps({"seconds": seconds, "written": written}))
         return
     results = [
-        _measure(int(hidden), int(rows), arguments.runs, arguments.before)
-        for hidden in arguments.hidden.split(",")
+        _measure(hidden, words, int(rows), arguments.runs, arguments.before)
+        for hidden, words in MODELS
         for rows in arguments.rows.split(",")
     ]
     import lm_eval
@@ -75,8 +75,8 @@ def main() -> None:
     (HERE / "answers.json").write_text(text + "\n", encoding="utf-8")
 
 
-def _measure(hidden: int, rows: int, runs: int, before: Path | None) -> dict[str, Any]:
-    model, tokenizer, prompts = _model(hidden), _tokenizer(), _prompts(rows)
+def _measure(hidden: int, words: int, rows: int, runs: int, before: Path | None) -> dict[str, Any]:
+    model, tokenizer, prompts = _model(hidden, words), _tokenizer(words), _prompts(words, rows)
     harness = _harness(model, tokenizer)
     sides = {
         "hf_generate": lambda: _generate(model, tokenizer, prompts),
@@ -90,11 +90,12 @@ def _measure(hidden: int, rows: int, runs: int, before: Path | None) -> dict[str
             took, written[name] = _timed(side)
             seconds.setdefault(name, []).append(took)
         if before is not None:
-            took, written["before"] = _before(before, hidden, rows)
+            took, written["before"] = _before(before, f"{hidden},{words},{rows}")
             seconds.setdefault("before", []).append(took)
     ours = written["dataselect"]
     row = {
         "hidden": hidden,
+        "vocabulary": words,
         "rows": rows,
         "cpu_seconds": {name: [round(s, 2) for s in values] for name, values in seconds.items()},
         "ratio": {
@@ -151,9 +152,9 @@ def _by_harness(harness: Any, tokenizer: Any, prompts: list[str]) -> list[list[i
     return [tokenizer(text)["input_ids"] for text in found]
 
 
-def _before(checkout: Path, hidden: int, rows: int) -> tuple[float, list[list[int]]]:
+def _before(checkout: Path, load: str) -> tuple[float, list[list[int]]]:
     found = subprocess.run(
-        [sys.executable, str(Path(__file__).resolve()), "--alone", f"{hidden},{rows}"],
+        [sys.executable, str(Path(__file__).resolve()), "--alone", load],
         env={**os.environ, "PYTHONPATH": str(checkout.resolve())},
         stdout=subprocess.PIPE,
         check=True,
@@ -169,10 +170,10 @@ def _commit(checkout: Path | None) -> str | None:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def _model(hidden: int) -> Any:
+def _model(hidden: int, words: int) -> Any:
     torch.manual_seed(0)
     config = Olmo2Config(
-        vocab_size=VOCABULARY,
+        vocab_size=words,
         hidden_size=hidden,
         num_hidden_layers=8,
         num_attention_heads=hidden // 64,
@@ -184,19 +185,19 @@ def _model(hidden: int) -> Any:
     return Olmo2ForCausalLM(config).eval()
 
 
-def _tokenizer() -> Any:
+def _tokenizer(words: int) -> Any:
     """Each word is a token, so that texts and ids say the same; word 0 pads and ends."""
-    words = {f"w{number}": number for number in range(VOCABULARY)}
-    plain = Tokenizer(models.WordLevel(words, unk_token="w0"))
+    ids = {f"w{number}": number for number in range(words)}
+    plain = Tokenizer(models.WordLevel(ids, unk_token="w0"))
     plain.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(tokenizer_object=plain, pad_token="w0", eos_token="w0")
 
 
-def _prompts(rows: int) -> list[str]:
+def _prompts(words: int, rows: int) -> list[str]:
     rng = np.random.default_rng(0)
 
     def some(count: int) -> str:
-        return " ".join(f"w{number}" for number in rng.integers(1, VOCABULARY, count))
+        return " ".join(f"w{number}" for number in rng.integers(1, words, count))
 
     shared = some(EXAMPLES)
     least, most = QUESTION * 2 // 3, QUESTION * 4 // 3 + 2
