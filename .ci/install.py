@@ -5,11 +5,11 @@
 uv does it where it is found (in seconds), else pip. Both read `requirements.lock`, which has the
 hashes of all files of each release, so it holds on every platform.
 
-torch is the exception, because one version of it is many files (CUDA, ROCm, CPU, …) of which
-the package index in force offers some, and the hash must not decide which. The file that it offers is
-looked up first, and is checked where its hash can be known: the release for everyone, and PyTorch's
-CPU file for the platforms of `.ci/torch-cpu-*.lock`. Another one is installed by its version
-alone, and a line says so.
+torch is the exception, because one version of it is many files (CUDA, ROCm, CPU, …), and the hash
+must not decide which. The file that the package index in force offers is looked up first, and is
+checked where its hash can be known: the release for everyone, and PyTorch's CPU file for the
+platforms of `.ci/torch-cpu-*.lock`. Another one is installed by its version alone, and a line
+says so.
 
 Environment: HASHES=all refuses such a file, and packages that would have to be built.
 HASHES=no takes torch by its version in any case. INSTALLER=pip leaves uv aside.
@@ -118,7 +118,12 @@ class Installer:
 
     def _run(self, *command: str) -> str:
         done = subprocess.run(
-            command, text=True, stdout=subprocess.PIPE, stderr=None, env=self.environment, check=False
+            command,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=None,
+            env=self.environment,
+            check=False,
         )
         if done.returncode:
             sys.stderr.write(done.stdout)

@@ -21,8 +21,7 @@ from pathlib import Path
 from install import DEV, ROOT, RUNTIME, cpu_lock, locked, pinned_version
 
 HEADER = (
-    "# Versions and SHA-256 of every file of each release{what}; written by `make lock`.\n"
-    "# {how}\n"
+    "# Versions and SHA-256 of every file of each release{what}; written by `make lock`.\n# {how}\n"
 )
 # The oldest Python that each set is for; one tool of the dev set leaves out 3.11.0 to 3.11.4.
 PYTHON = "3.11"
@@ -54,7 +53,16 @@ def lock_cpu_torch(torch: str) -> None:
     """The hash of PyTorch's CPU file for this platform, if this machine's index offers it."""
     path, version = cpu_lock(), f"{torch}+cpu"
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--dest",
+            folder,
+        ]
         done = subprocess.run([*command, f"torch=={version}"], capture_output=True, check=False)
         if done.returncode == 0:
             with next(Path(folder).iterdir()).open("rb") as file:
