@@ -89,7 +89,7 @@ def main() -> None:
     pins = "".join(f"{name}=={pinned_version(entry)}\n" for name, entry in runtime.items())
     options = ["--extra", "dev", "--python-version", DEV_PYTHON, *upgrade]
     everything = resolve(builds, pins, before + dev_before, *options)
-    more = {name: entry for name, entry in everything.items() if name not in runtime}
+    more = {name: entry for name, entry in everything.items() if entry != runtime.get(name)}
     write(DEV, more, " that development needs besides", "Read by .ci/install.py --dev.")
     lock_cpu_torch(torch)
 
