@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export HASHES INSTALLER
 
-.PHONY: demo test lint docs lock clean
+.PHONY: demo test lint docs lock sbom clean
 
 demo: $(VENV)/.installed
 	$(BIN)/dataselect run candidates/quickstart.yaml
@@ -38,6 +38,17 @@ $(VENV)/.installed-dev: .ci/requirements-dev.lock
 # or become the newest with: make lock UPGRADE=1 (and TORCH=2.14.0 for another torch). Needs uv.
 lock:
 	$(PYTHON) .ci/lock.py $(if $(UPGRADE),--upgrade)
+
+# The components of an installation (CycloneDX) and their licences, in build/sbom; for a release.
+SBOM := build/sbom
+sbom:
+	$(PYTHON) -m venv $(SBOM)/tools
+	$(SBOM)/tools/bin/python -m pip install --quiet --require-hashes -r .ci/requirements-sbom.lock
+	$(PYTHON) .ci/install.py $(SBOM)/installed
+	$(SBOM)/tools/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
+	  --output-file $(SBOM)/sbom.cdx.json $(SBOM)/installed/bin/python
+	$(SBOM)/tools/bin/pip-licenses --python $(SBOM)/installed/bin/python --format markdown \
+	  --order license --output-file $(SBOM)/licences.md
 
 clean:
 	rm -rf $(VENV) .dataselect build dist
