@@ -1,5 +1,6 @@
 """Promises of SECURITY.md that no other test keeps."""
 
+import re
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import ClassVar
@@ -11,6 +12,8 @@ from typer.testing import CliRunner
 from dataselect.checkup.server import _probed
 from dataselect.cli import app
 from dataselect.traces.recording.endpoint import Endpoint
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_a_manifest_is_looked_at_without_running_its_commands(tmp_path: Path) -> None:
@@ -70,3 +73,12 @@ def test_a_server_cannot_send_the_key_on_to_another(monkeypatch: pytest.MonkeyPa
     # It does get the question; who names a server trusts it with that.
     assert Elsewhere.seen
     assert not any(key in text for text in Elsewhere.seen)
+
+
+def test_every_test_that_the_promises_name_is_there() -> None:
+    named = set(re.findall(r"`(tests/\S+\.py|test_\w+)`", (ROOT / "SECURITY.md").read_text()))
+    assert len(named) > 30
+    sources = {path: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    tests = {name for text in sources.values() for name in re.findall(r"def (test_\w+)\(", text)}
+    files = {path.relative_to(ROOT).as_posix() for path in sources}
+    assert named <= tests | files, named - tests - files

@@ -1,0 +1,118 @@
+"""Whether the lowest versions that pyproject.toml allows work, and the newest that there are.
+
+    python benchmarks/versions/versions.py [lowest|newest ...]     # needs uv; results.json
+
+Each is installed by uv into an environment of its own (`--resolution lowest-direct`: the lowest of
+what we ask for, the newest of what those ask for), and tests of what we take from other packages
+run there, one file at a time. Gigabytes are downloaded for each where the index has torch with
+CUDA alone. Ends with exit code 1 if a test fails.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+RESULTS = Path(__file__).with_name("results.json")
+RESOLUTIONS = {"lowest": "lowest-direct", "newest": "highest"}
+SECONDS = 900
+# Where each package is used: what it gives is compared with what is expected there.
+TESTS = [
+    *("tests/config/test_yamlfile.py", "tests/corpus/test_corpus_readers.py"),
+    *("tests/corpus/test_corpus_shards.py", "tests/corpus/test_saved_tokenizer.py"),
+    *("tests/corpus/test_splits.py", "tests/corpus/test_remote_files.py"),
+    *("tests/benchmarks/test_math_answers.py", "tests/traces/recording/test_client.py"),
+    *("tests/decisions/test_ranking.py", "tests/decisions/test_agreement.py"),
+    *("tests/transfer/test_protocols.py", "tests/mixture/test_surrogates.py"),
+    *("tests/mixture/test_propose.py", "tests/mixture_search/test_sampler.py"),
+    *("tests/proxies/test_train.py", "tests/scoring/test_loading.py"),
+    *("tests/scoring/test_rbridge.py", "tests/scoring/test_generation.py"),
+    *("tests/scoring/test_no_foreign_code.py", "tests/report/test_markdown.py"),
+    *("tests/report/selection/test_files.py", "tests/cli/test_fit.py"),
+]
+
+
+def direct() -> list[str]:
+    """The names of what the package needs, and of what its tests do."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        wanted = tomllib.load(file)["project"]["dependencies"]
+    return [re.split(r"[\[<>=;! ]", each, maxsplit=1)[0] for each in wanted]
+
+
+def installed(python: Path) -> dict[str, str]:
+    listing = subprocess.run(
+        ["uv", "pip", "list", "--format", "json", "--python", str(python)],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    versions = {
+        each["name"].lower().replace("_", "-"): each["version"] for each in json.loads(listing)
+    }
+    return {name: versions[name.lower().replace(".", "-")] for name in direct()}
+
+
+def run_tests(python: Path, test: str) -> dict[str, int | list[str]]:
+    """Counts of a file's tests, and the names of those that failed."""
+    command = [str(python), "-m", "pytest", "-q", "-rf", "-p", "no:cacheprovider", test]
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+        printed = done.stdout
+    except subprocess.TimeoutExpired:
+        printed = f"FAILED {test} took longer than {SECONDS} s\n"
+    failed = re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", printed, re.MULTILINE)
+    counts = {
+        word: int(found[1]) if (found := re.search(rf"(\d+) {word}", printed)) else 0
+        for word in ("passed", "skipped")
+    }
+    return counts | {"failed": failed}
+
+
+def examine(name: str, folder: Path) -> dict[str, Any]:
+    """Install one set and run the tests there."""
+    python = folder / "bin" / "python"
+    if not python.exists():
+        subprocess.run(
+            ["uv", "venv", "--quiet", "--python", sys.executable, str(folder)], check=True
+        )
+    # Tools of the tests are the newest in both: what is asked of them here is not what users need.
+    install = ["uv", "pip", "install", "--quiet", "--python", str(python)]
+    resolution = ["--resolution", RESOLUTIONS[name], "--editable", str(ROOT)]
+    subprocess.run([*install, *resolution, "pytest>=8.3", "hypothesis>=6.100"], check=True)
+    versions = installed(python)
+    files = {}
+    for test in TESTS:
+        files[test] = run_tests(python, test)
+        sys.stderr.write(f"{name} {test} {files[test]}\n")
+    return {"versions": versions, "tests": files}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("names", nargs="*", default=list(RESOLUTIONS), choices=list(RESOLUTIONS))
+    parser.add_argument("--folder", type=Path, help="keep the environments here")
+    options = parser.parse_args()
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in options.names:
+            results[name] = examine(name, (options.folder or Path(temporary)) / name)
+            RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    failed = [
+        each
+        for name in options.names
+        for found in results[name]["tests"].values()
+        for each in found["failed"]
+    ]
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
