@@ -3,8 +3,9 @@
     python benchmarks/install/installing.py --before bf6979b      # results.json; uv on PATH
 
 Each revision is exported and installed into a new environment, first with empty caches, then with
-what the first left in them. `before` has no way to install with uv. The machine's package indexes,
-those that pip and uv are set to, are used.
+what the first left in them. `before` is installed with pip alone. The machine's package indexes,
+those that pip and uv are set to, are used; `load` is how many processes wanted a core at the start,
+so compare CPU seconds where it is high.
 """
 
 import argparse
@@ -49,9 +50,7 @@ def size(venv: Path) -> dict[str, Any]:
     }
 
 
-def installed(
-    source: Path, installer: str, caches: Path, folder: Path, label: str
-) -> dict[str, Any]:
+def installed(source: Path, installer: str, caches: Path, folder: Path) -> dict[str, Any]:
     venv = folder / "venv"
     shutil.rmtree(venv, ignore_errors=True)
     environment = os.environ | {
@@ -61,8 +60,7 @@ def installed(
         "VENV": str(venv),
     }
     command = ["make", f"VENV={venv}", f"PYTHON={sys.executable}", f"{venv}/.installed"]
-    row: dict[str, Any] = {"build": label, "installer": installer}
-    row |= timed(command, source, environment) | size(venv)
+    row: dict[str, Any] = timed(command, source, environment) | size(venv)
     importing = [str(venv / "bin" / "python"), "-c", IMPORTS]
     row["first_import_cpu_seconds"] = timed(importing, folder, environment)["cpu_seconds"]
     row["next_import_cpu_seconds"] = timed(importing, folder, environment)["cpu_seconds"]
@@ -73,25 +71,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--before", help="an earlier revision to compare with")
     options = parser.parse_args()
-    rows = []
-    builds = {"before": options.before} if options.before else {}
+    rows: list[dict[str, Any]] = []
+    ways = [("now", "HEAD", "uv"), ("now", "HEAD", "pip")]
+    if options.before:
+        ways.append(("before", options.before, "pip"))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        for label, revision in (builds | {"now": "HEAD"}).items():
-            source = folder / label
+        for build, revision, installer in ways:
+            source, caches = folder / f"{build}-{installer}", folder / "caches"
             source.mkdir()
-            archive = subprocess.run(
-                ["git", "archive", revision], cwd=ROOT, check=True, stdout=subprocess.PIPE
-            ).stdout
-            subprocess.run(["tar", "x"], cwd=source, input=archive, check=True)
-            for installer in ["pip"] if label == "before" else ["pip", "uv"]:
-                caches = folder / f"caches-{label}-{installer}"
-                for state in ("cold", "warm"):
-                    row = installed(source, installer, caches, folder, label)
-                    rows.append({"cache": state} | row)
-                    sys.stderr.write(f"{rows[-1]}\n")
-                shutil.rmtree(caches)
-    RESULTS.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+            archive = ["git", "archive", revision]
+            packed = subprocess.run(archive, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
+            subprocess.run(["tar", "x"], cwd=source, input=packed, check=True)
+            for state in ("cold", "warm"):
+                load = round(os.getloadavg()[0], 1)
+                row = installed(source, installer, caches, folder)
+                named = {"build": build, "installer": installer, "cache": state, "load": load}
+                rows.append(named | row)
+                sys.stderr.write(f"{rows[-1]}\n")
+                RESULTS.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+            shutil.rmtree(caches)
 
 
 if __name__ == "__main__":
