@@ -1,11 +1,13 @@
-# Everything runs in a virtual environment of its own, with the exact versions of
-# requirements.lock; `make demo` and `make test` are all the set-up there is.
+# Everything runs in a virtual environment of its own, with the exact files of
+# requirements.lock; `make demo` and `make test` are all the set-up there is. uv installs where it is
+# found, else pip (INSTALLER=pip leaves uv aside). HASHES=all and HASHES=no: see .ci/install.py.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+export HASHES INSTALLER
 
-.PHONY: demo test lint docs lock clean
+.PHONY: demo test lint docs lock sbom clean
 
 demo: $(VENV)/.installed
 	$(BIN)/dataselect run candidates/quickstart.yaml
@@ -24,22 +26,29 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_site.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-$(VENV)/bin/python:
+$(VENV)/.installed $(VENV)/.installed-dev: pyproject.toml requirements.lock .ci/install.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "dataselect needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) .ci/install.py $(VENV) $(if $(findstring -dev,$@),--dev)
+	@touch $(VENV)/.installed $@
 
-$(VENV)/.installed: pyproject.toml requirements.lock | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable .
-	touch $@
+$(VENV)/.installed-dev: .ci/requirements-dev.lock
 
-$(VENV)/.installed-dev: pyproject.toml requirements.lock | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[dev]'
-	touch $(VENV)/.installed $@
+# Locks what pyproject.toml asks for, for every platform, with hashes; versions stay where they can,
+# or become the newest with: make lock UPGRADE=1 (and TORCH=2.14.0 for another torch). Needs uv.
+lock:
+	$(PYTHON) .ci/lock.py $(if $(UPGRADE),--upgrade)
 
-# Takes the versions that are installed now as the new lock.
-lock: $(VENV)/.installed-dev
-	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
+# The components of an installation (CycloneDX) and their licences, in build/sbom; for a release.
+SBOM := build/sbom
+sbom:
+	$(PYTHON) -m venv $(SBOM)/tools
+	$(SBOM)/tools/bin/python -m pip install --quiet --require-hashes -r .ci/requirements-sbom.lock
+	$(PYTHON) .ci/install.py $(SBOM)/installed
+	$(SBOM)/tools/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
+	  --output-file $(SBOM)/sbom.cdx.json $(SBOM)/installed/bin/python
+	$(SBOM)/tools/bin/pip-licenses --python $(SBOM)/installed/bin/python --format markdown \
+	  --order license --output-file $(SBOM)/licences.md
 
 clean:
 	rm -rf $(VENV) .dataselect build dist

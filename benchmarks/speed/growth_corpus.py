@@ -28,7 +28,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tokenizers
-import zstandard
 
 from dataselect.compute.machine import processor_name
 from dataselect.config.manifest import Source
@@ -36,6 +35,7 @@ from dataselect.corpus.packing import PackedData, Part
 from dataselect.corpus.rows import RowCounts, open_rows
 from dataselect.corpus.shards import write_tokens
 from dataselect.corpus.tokenizer import train_tokenizer
+from dataselect.formats.zstd import zstd
 
 HERE = Path(__file__).parent
 SEED = 0
@@ -142,7 +142,7 @@ def _write(path: Path, megabytes: int) -> None:
     if path.suffix == ".parquet":
         pq.write_table(pa.table({"text": list(texts)}), path, row_group_size=10**9)
         return
-    opened = zstandard.open if path.suffix == ".zst" else open
+    opened = zstd.open if path.suffix == ".zst" else open
     with opened(path, "wt", encoding="utf-8") as file:
         for text in texts:
             file.write(json.dumps({"text": text}) + "\n")

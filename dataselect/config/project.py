@@ -57,12 +57,12 @@ def write_project(folder: Path) -> Iterator[Path]:
 
 def _texts() -> Iterator[tuple[Path, bytes]]:
     """The files of `data/`, by name."""
-    import zstandard
+    from dataselect.formats.zstd import zstd
 
     yield Path("data/README.md"), _ABOUT.encode()
     pages, number = crawl(), 0
     while part := list(islice(pages, _PAGES_A_FILE)):
-        packed = zstandard.ZstdCompressor().compress(_lines("body", part))
+        packed = zstd.compress(_lines("body", part))
         yield Path(f"data/crawl/part-{number}.jsonl.zst"), packed
         number += 1
     yield Path("data/textbooks/problems.jsonl"), _lines("text", textbooks())

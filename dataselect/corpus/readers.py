@@ -26,7 +26,6 @@ from dataselect.wording import nearest, quoted
 MAX_LINE_BYTES = 1 << 28
 BATCH_ROWS = 100
 _PARQUET_BUFFER_BYTES = 1 << 20
-_CHUNK_BYTES = 1 << 16
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _COPY_AGAIN = "copy or download the file again"
 
@@ -205,54 +204,27 @@ def _opened(file: TextFile) -> Iterator[BinaryIO]:
             with gzip.open(raw) as plain:
                 yield cast(BinaryIO, plain)
         elif file.compression == ".zst":
-            with io.BufferedReader(_ZstdBytes(raw), _CHUNK_BYTES) as plain:
-                yield cast(BinaryIO, plain)
+            with _zstd_stream(raw) as plain:
+                yield plain
         else:
             yield raw
 
 
-class _ZstdBytes(io.RawIOBase):
-    """The decompressed bytes of a zstd file, frame after frame.
+@contextmanager
+def _zstd_stream(raw: BinaryIO) -> Iterator[BinaryIO]:
+    """The decompressed bytes, frame after frame. A file cut short or spoilt raises EOFError."""
+    from dataselect.formats.zstd import zstd
 
-    The library's own `stream_reader` takes a truncated file for a complete one; here the end of
-    the file inside a frame raises EOFError.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        import zstandard
-
-        self._error = zstandard.ZstdError
-        # Public crawls are often written with `--long=31`, which needs a window of 2 GiB.
-        self._decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 31)
-        self._frame = self._decompressor.decompressobj()
-        self._inside_frame = False
-        self._input = b""
-        self._output = memoryview(b"")
-        self._file = file
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._output:
-            if not self._input:
-                self._input = self._file.read(_CHUNK_BYTES // 4)
-            if not self._input:
-                if self._inside_frame:
-                    raise EOFError("the file ends before the end of the stream")
-                return 0
-            if self._frame.eof:
-                self._frame = self._decompressor.decompressobj()
-            try:
-                self._output = memoryview(self._frame.decompress(self._input))
-            except self._error as error:
-                raise EOFError(str(error)) from error
-            self._inside_frame = not self._frame.eof
-            self._input = self._frame.unused_data if self._frame.eof else b""
-        count = min(len(buffer), len(self._output))
-        buffer[:count] = self._output[:count]
-        self._output = self._output[count:]
-        return count
+    # Public crawls are often written with `--long=31`, which needs a window of 2 GiB.
+    window = {zstd.DecompressionParameter.window_log_max: 31}
+    if not cast(io.BufferedReader, raw).peek(1):
+        yield raw  # an empty file is one without frames
+        return
+    with zstd.open(raw, options=window) as plain:
+        try:
+            yield cast(BinaryIO, plain)
+        except zstd.ZstdError as error:
+            raise EOFError(str(error)) from error
 
 
 def _parquet_rows(path: Path | RemoteFile, column: str) -> Generator[tuple[int, object]]:

@@ -1,4 +1,5 @@
 import contextlib
+import ctypes
 import json
 import os
 import secrets
@@ -267,6 +268,43 @@ def test_the_environment_is_empty_and_the_scratch_folder_works(
 )
 def test_limits_are_enforced_and_privileges_are_gone(code: str, reason: str) -> None:
     assert judge(code + "\n" + RIGHT).reason.startswith(reason)
+
+
+@isolated
+def test_the_host_is_out_of_reach_by_other_ways_too() -> None:
+    """Abstract sockets, shared memory, signals, mounts, roots and names of the host."""
+    libc = ctypes.CDLL(None)
+    name, key = f"probe-{secrets.token_hex(8)}", secrets.randbelow(1 << 30) + 1
+    memory = libc.shmget(key, 4096, 0o1666)
+    assert memory >= 0
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"\0{name}")
+        listening.listen()
+        code = (
+            "import ctypes, os, socket\n"
+            "libc = ctypes.CDLL(None)\n"
+            "reached = {'etc', 'proc', 'sys', 'tmp', 'run', 'var'} & set(os.listdir('/'))\n"
+            "tries = [\n"
+            f"    lambda: socket.socket(socket.AF_UNIX).connect('\\0{name}'),\n"
+            f"    lambda: os.kill({os.getpid()}, 0) if {os.getpid()} > 3 else 1 / 0,\n"
+            "    lambda: os.chroot('/usr'),\n"
+            "    lambda: os.mknod('x', 0o20666, os.makedev(1, 1)),\n"
+            "    lambda: os.open('/dev/mem', os.O_RDONLY),\n"
+            "    lambda: socket.sethostname('x'),\n"
+            "]\n"
+            "for number, attempt in enumerate(tries):\n"
+            "    try:\n        attempt()\n        reached.add(number)\n"
+            "    except OSError:\n        pass\n"
+            f"if libc.shmget({key}, 4096, 0) >= 0: reached.add('memory')\n"
+            "if libc.mount(b'none', b'/scratch', b'tmpfs', 0, None) == 0: reached.add('mount')\n"
+            f"if libc.ptrace(16, {os.getppid()}, 0, 0) == 0: reached.add('trace')\n"
+            "def f():\n    return reached\n"
+        )
+        try:
+            verdict = judge(code, test="def check(f): assert f() == set(), f()\n")
+        finally:
+            libc.shmctl(memory, 0, None)
+    assert verdict == Verdict(True)
 
 
 @isolated

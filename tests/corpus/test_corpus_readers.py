@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from dataselect.corpus.files import TextFile
 from dataselect.corpus.forms import Compression, Form
 from dataselect.corpus.readers import Absent, Malformed, read_rows
 from dataselect.errors import InputError
+from dataselect.formats.zstd import zstd
 
 
 def local(path: Path, form: Form = "json", compression: Compression = "") -> TextFile:
@@ -45,7 +45,7 @@ def packed(data: bytes, compression: Compression) -> bytes:
     if compression == ".zst":
         # Without the size in the header, as a stream is written.
         out = io.BytesIO()
-        with zstandard.ZstdCompressor().stream_writer(out, closefd=False) as writer:
+        with zstd.open(out, "wb") as writer:
             writer.write(data)
         return out.getvalue()
     return data

@@ -13,7 +13,6 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import zstandard
 from fsspec.implementations.memory import MemoryFileSystem
 
 from dataselect.config.manifest import Source
@@ -23,6 +22,7 @@ from dataselect.corpus.fingerprint import fingerprint, require_unchanged
 from dataselect.corpus.rows import open_rows
 from dataselect.corpus.sampling import peek
 from dataselect.errors import InputError
+from dataselect.formats.zstd import zstd
 
 TEXTS = [f"text {number}: é" for number in range(300)]
 
@@ -47,7 +47,7 @@ def write(base: Path) -> dict[str, bytes]:
     base.mkdir()
     (base / "a.jsonl").write_bytes(lines)
     (base / "b.jsonl.gz").write_bytes(gzip.compress(lines))
-    (base / "c.jsonl.zst").write_bytes(zstandard.compress(lines))
+    (base / "c.jsonl.zst").write_bytes(zstd.compress(lines))
     (base / "d.txt").write_text("".join(f"{text}\n" for text in TEXTS))
     pq.write_table(table, base / "e.parquet", row_group_size=70)
     with (
