@@ -39,6 +39,8 @@ from dataselect.stages.work import Made, Planned, PlannedJob
 from dataselect.store import content_key
 
 Spec = Mapping[str, Any]
+_KIND = "preparation"
+"""For whoever watches: the tokens of these jobs are read, not trained on."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ class PreparationJobs:
         store, watch = self.runtime.store, self.runtime.watch
         watch.step(title)
         by_name = {work.name: work for work in works}
-        planned = [PlannedJob(w.name, tokens=w.tokens, keys=_keys(w)) for w in works]
+        planned = [PlannedJob(w.name, tokens=w.tokens, keys=_keys(w), kind=_KIND) for w in works]
         watch.tell(Planned(tuple(planned)))
         jobs = [
             Job(

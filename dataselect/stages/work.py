@@ -57,8 +57,8 @@ class PlannedJob:
     keys: tuple[str, ...] = ()
     """Folder names of the artifacts that it makes, as far as known."""
     kind: str = ""
-    """What it does if it trains nothing, such as "scores": `flops` is then in a unit of this kind,
-    and its progress tells `items` of `total_items`."""
+    """What it does if it trains nothing, such as "scores" or "preparation": `flops` is then in a
+    unit of this kind, and its progress tells `items` of `total_items`, or tokens that are read."""
 
 
 @dataclass(frozen=True)
