@@ -149,7 +149,8 @@ class PreparationJobs:
             )
             for weighing in wanted
         ]
-        return self._run("Weighing rationales", works, job_resources(self.plan.compute))
+        needed = job_resources(self.plan.compute, engine=self.runtime.compute)
+        return self._run("Weighing rationales", works, needed)
 
     def count(self, texts: Mapping[str, Text], wants: Sequence[Want]) -> None:
         """Score traces by the words of texts, where the store lacks that; raises what went wrong.
@@ -197,7 +198,7 @@ class PreparationJobs:
                 work.name,
                 work.function,
                 {"store": store, **work.arguments, "patient": False},
-                resources or self._resources,
+                self._resources if resources is None else resources,
             )
             for work in works
         ]

@@ -24,6 +24,8 @@ class ExpectedPart:
     """Training FLOPs of each; None if not known."""
     in_rounds: bool = False
     """Whether its jobs are announced a few at a time, each after the results of those before."""
+    slots: int | None = None
+    """Its jobs that run side by side; None: as many as of the run."""
 
 
 @dataclass(frozen=True)
