@@ -21,7 +21,7 @@ from dataselect.compute import (
 )
 from dataselect.compute.engines import LOCAL, EngineSettings, check_engine, make_engine
 from dataselect.compute.gpu_slots import GpuSlots
-from dataselect.compute.gpus import visible_gpus
+from dataselect.compute.gpus import VisibleGpus, visible_gpus
 from dataselect.compute.jobs import Resources
 from dataselect.config.compute import ComputePlan, JobNeeds
 from dataselect.config.plan import Plan
@@ -91,32 +91,47 @@ def open_compute(plan: Plan, store: Path) -> Compute:
 
 def _open_local(plan: Plan) -> Compute:
     compute, device = plan.compute, job_device(plan)
-    if device == "cpu":
-        if compute.job_gpus:
-            logger.warning(
-                "the plan's jobs ask for GPUs, and there is none here: they run on the CPU"
-                " ('device: cuda' refuses that)"
-            )
-        return default_compute(compute.jobs, compute.threads, device)
+    shared = share_gpus(plan, device)
+    if shared is not None:
+        return default_compute(compute.jobs, compute.threads, device, *shared)
+    if device == "cpu" and compute.job_gpus:
+        logger.warning(
+            "the plan's jobs ask for GPUs, and there is none here: they run on the CPU"
+            " ('device: cuda' refuses that)"
+        )
+    return default_compute(compute.jobs, compute.threads, device)
+
+
+def share_gpus(plan: Plan, device: str) -> tuple[VisibleGpus, float, float] | None:
+    """The GPUs that jobs of a plan get on this machine, how many each has where its stage does not
+    say, and the least that any has; None if they run on the CPU or elsewhere.
+
+    Raises InputError where a job would ask for more than there are.
+    """
+    compute = plan.compute
+    if compute.on != LOCAL or device == "cpu":
+        return None
     gpus = visible_gpus()
+    if not gpus.names:
+        return None
     share = compute.job_gpus
     if compute.gpus == "auto":
         # As many jobs as are asked for share what there is.
-        many = 1 if compute.jobs == "auto" else math.ceil(compute.jobs / max(1, len(gpus.names)))
+        many = 1 if compute.jobs == "auto" else math.ceil(compute.jobs / len(gpus.names))
         share = 1 / many
-    asked = {("compute", "gpus"): share}
+    asked: dict[tuple[str | int, ...], float] = {("compute", "gpus"): share}
     for number, stage in enumerate(plan.stages, start=1):
         own = stage.resources is not None and stage.resources.gpus is not None
-        place = (*plan.place(number), *(("resources", "gpus") if own else ("processes",)))
-        asked[place] = _gpus(compute, stage.resources, stage.processes, share)
+        key = ("resources", "gpus") if own else ("processes",)
+        needed = _gpus(compute, stage.resources, stage.processes, share)
+        asked[(*plan.place(number), *key)] = needed
     slots = GpuSlots(gpus)
     for place, needed in asked.items():
-        problem = slots.problem(needed) if gpus.names else None
+        problem = slots.problem(needed)
         if problem is not None:
             fix = "write fewer, or run on a cluster ('on')"
             raise InputError(plan.where(*place), problem, fix)
-    smallest = min(asked.values())
-    return default_compute(compute.jobs, compute.threads, device, gpus, share, smallest)
+    return gpus, share, min(asked.values())
 
 
 def job_resources(
