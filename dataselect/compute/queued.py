@@ -41,59 +41,8 @@ from dataselect.store.owner import Lease
 
 logger = logging.getLogger("dataselect")
 
-AUTOMATIC_SLOTS = 100
-"""Jobs in a cluster's hands at a time where the plan does not say."""
 _VALUES_KEPT_SECONDS = 30 * 24 * 3600.0
 _CANCEL_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Ticket:
-    """A job for a scheduler."""
-
-    name: str
-    """For people."""
-    folder: Path
-    """For `supervisor.supervise`, with `digest`."""
-    digest: str
-    """SHA-256 of its job.json."""
-    resources: Resources
-    """What it needs."""
-
-
-@dataclass(frozen=True)
-class State:
-    """What a scheduler says of a job."""
-
-    kind: Literal["queued", "running", "ended", "cancelled"]
-    """`queued` also while it is to be started again; `cancelled` by somebody else than us."""
-    words: str = ""
-    """Its own words."""
-
-
-class Scheduler(Protocol):
-    """Starts processes somewhere."""
-
-    name: str
-    """For people, and the records: "slurm"."""
-
-    def submit(self, tickets: Sequence[Ticket]) -> list[str]:
-        """Ids of the jobs. Raises InputError where the scheduler refuses them."""
-
-    def states(self, ids: Sequence[str]) -> Mapping[str, State] | None:
-        """What is known of jobs; one that is not known has ended. None: no answer now."""
-
-    def cancel(self, ids: Sequence[str]) -> None:
-        """End jobs; those that have ended are left alone."""
-
-    def log(self, job: str) -> Path | None:
-        """The scheduler's own log of a job, for errors."""
-
-    def forget(self, job: str) -> None:
-        """Remove what it keeps of a job that has ended well."""
-
-    def close(self) -> None:
-        """Release what is kept."""
 
 
 @dataclass(frozen=True)
