@@ -34,7 +34,7 @@ from dataselect.compute import InlineCompute, Resources, queued, wire
 from dataselect.compute.attempt import attempt
 from dataselect.compute.job_folder import JobFolder, write
 from dataselect.compute.jobs import Outcome
-from dataselect.compute.queued import State, Ticket
+from dataselect.compute.scheduler import State, Ticket
 from dataselect.pipeline import run as run_pipeline
 from dataselect.proxy_sources import ProxySource
 from dataselect.scoring.evaluation import Evaluation, Measurement

@@ -149,7 +149,7 @@ def _of_run(
     files: "Sequence[Path]", manifest: Path, plan: str | None, only_correct: bool, store: str
 ) -> None:
     from dataselect.api.inputs import load_inputs
-    from dataselect.compute import default_compute, require_device
+    from dataselect.compute.engines import LOCAL
     from dataselect.decisions.frontier_agreement import compare_frontiers, seed_agreement
     from dataselect.report.console import terminal
     from dataselect.report.live import LiveWatch
@@ -159,20 +159,20 @@ def _of_run(
         print_traces,
     )
     from dataselect.stages.by_frontier import score_stage_by_frontier, trace_sets
+    from dataselect.stages.engine import driver_device, job_device, open_compute, with_engine
     from dataselect.stages.prepare import prepare
     from dataselect.stages.runtime import Runtime
     from dataselect.stages.watch import shown_waits
     from dataselect.store import in_use, open_store
 
     loaded, chosen = load_inputs(manifest, plan, "--plan")
-    device = require_device(chosen.compute.device, chosen.where("compute", "device"))
+    chosen = with_engine(chosen, LOCAL)
+    device, here = job_device(chosen), driver_device(chosen)
     with LiveWatch(terminal(stderr=True)) as watch, notes(watch.note):
         artifacts = open_store(store, shown_waits(watch))
-        with (
-            in_use(artifacts),
-            default_compute(chosen.compute.jobs, chosen.compute.threads, device) as compute,
-        ):
-            experiment = prepare(loaded, chosen, Runtime(artifacts, compute, device, watch))
+        with in_use(artifacts), open_compute(chosen, artifacts.root) as compute:
+            runtime = Runtime(artifacts, compute, device, watch, here)
+            experiment = prepare(loaded, chosen, runtime)
             sets = trace_sets(experiment, files)
             scores = score_stage_by_frontier(experiment, sets, only_correct=only_correct)
         for note in scores.notes:

@@ -12,7 +12,7 @@ from dataselect.corpus.files import describe_left_out
 from dataselect.corpus.sampling import peek
 from dataselect.pipeline import check, check_trials
 from dataselect.scoring.remarks import Remarks
-from dataselect.stages.engine import job_device
+from dataselect.stages.engine import job_device, share_gpus
 from dataselect.stages.prepare import read_own_agreements, read_truth
 from dataselect.stages.proxy_origins import resolve_given, role, stages
 from dataselect.stages.rehearsal import rehearse_benchmark, rehearse_training
@@ -29,6 +29,7 @@ def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
     all rows and token counts of larger ones are checked only by a run.
     """
     device = job_device(plan)
+    share_gpus(plan, device)
     check(manifest, plan)
     yield f"{manifest.name}: {len(manifest.candidates)} candidates, plan {plan.name}"
     yield from _stages(plan)

@@ -9,6 +9,9 @@ import os
 from pathlib import Path
 from typing import Literal
 
+from dataselect.compute.gpu_slots import GpuSlots
+from dataselect.compute.gpus import VisibleGpus
+from dataselect.compute.gpus import has_gpu as _has_gpu
 from dataselect.compute.jobs import Compute
 from dataselect.compute.processes import LocalProcesses
 from dataselect.errors import InputError
@@ -18,21 +21,32 @@ def default_compute(
     jobs: int | Literal["auto"],
     threads: int | Literal["auto"],
     device: Literal["auto", "cpu", "cuda"],
+    gpus: VisibleGpus | None = None,
+    share: float = 1.0,
+    smallest: float | None = None,
 ) -> Compute:
     """Worker processes on this machine.
 
     On CPU "auto" is one thread per job, which is fastest for small models and keeps results
-    independent of the number of cores, and as many jobs as fit. With a GPU "auto" is one job,
-    since a larger proxy may need all of its memory, with all cores.
+    independent of the number of cores, and as many jobs as fit. With a GPU "auto" is as many jobs
+    as `gpus` are enough for at a time, with the cores divided among them; more than one a GPU only
+    where each has a core. A job has `share` GPUs, unless it says otherwise, and `smallest` is the
+    least that any asks for. Where `gpus` are not known it is one job, with all cores.
     """
     cores = available_cores()
-    if resolve_device(device) == "cuda":
-        job_count = 1 if jobs == "auto" else jobs
-        thread_count = max(1, cores // job_count) if threads == "auto" else threads
-    else:
+    if resolve_device(device) == "cpu":
         thread_count = 1 if threads == "auto" else threads
         job_count = max(1, cores // thread_count) if jobs == "auto" else jobs
-    return LocalProcesses(job_count, thread_count)
+        return LocalProcesses(job_count, thread_count)
+    if gpus is None or not gpus.names:
+        gpus, fitting = None, 1 if jobs == "auto" else jobs
+    else:
+        fitting = GpuSlots(gpus).capacity(smallest or share)
+        if jobs == "auto":
+            fitting = min(fitting, max(cores, len(gpus.names)))
+    job_count = max(1, fitting if jobs == "auto" else min(jobs, fitting))
+    thread_count = max(1, cores // job_count) if threads == "auto" else threads
+    return LocalProcesses(job_count, thread_count, gpus=gpus, share=share)
 
 
 def available_cores(
@@ -109,9 +123,3 @@ def _torch_has_gpu() -> bool:
     import torch
 
     return torch.cuda.is_available()
-
-
-def _has_gpu() -> bool:
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        return False
-    return any(Path("/proc/driver/nvidia/gpus").glob("*"))

@@ -93,8 +93,8 @@ _THREAD_VARIABLES = (
 class Resources:
     """What one job may use. Raises ValueError for fewer than one thread, or negative numbers.
 
-    An engine of one machine limits the threads alone: there jobs get the device as an argument,
-    and all jobs see all GPUs. A scheduler is asked for all of it.
+    The engine of one machine gives threads, one number for all jobs, and GPUs, and limits neither
+    memory nor time. A scheduler is asked for all of it.
     """
 
     threads: int | None = None

@@ -5,14 +5,21 @@ training threads do not share an interpreter well. Workers are kept between runs
 takes seconds), and a job whose worker dies is retried in another. A job that raises is not retried:
 it would raise again.
 
-Not covered: sharing GPUs out among workers, limits on memory or time, other machines.
+Told of the machine's GPUs, it gives each worker some of its own for its life, and to each job a
+worker with what the job asks for (`Resources.gpus`). A worker sees those alone, by the variable
+that it starts with, before any library is loaded. An idle one keeps its GPUs with the libraries and
+the memory that it has of them, until another worker needs them; it is ended first. A job that waits
+for GPUs is not overtaken by another that needs some, so a large one gets its turn; one that needs
+none does not wait.
+
+Not covered: limits on memory or time, what other programs do with the GPUs, other machines.
 """
 
 import os
 import pickle
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
@@ -20,8 +27,11 @@ from types import TracebackType
 from typing import Self
 
 from dataselect.compute.attempt import Attempt, attempt
+from dataselect.compute.gpu_slots import GpuSlots, Grant
+from dataselect.compute.gpus import VisibleGpus
 from dataselect.compute.jobs import Event, Job, Outcome, Resources, check_names, closing_event
 from dataselect.compute.worker_process import WorkerProcess
+from dataselect.errors import InputError
 
 # Longest wait for messages; then dead workers whose child keeps the connection open are noticed.
 _POLL_SECONDS = 1.0
@@ -34,6 +44,8 @@ class _Task:
     job: Job
     payload: bytes
     """The pickled function and arguments, for the worker."""
+    gpus: float
+    """GPUs that it needs, or a share of one."""
     attempts: int = 0
     started: float = 0.0
     """When the latest attempt started, by `time.perf_counter`."""
@@ -62,22 +74,37 @@ class _Task:
 class LocalProcesses:
     """A `Compute` of up to `jobs` worker processes with `threads` numeric threads each.
 
-    A job whose worker dies is retried up to `retries` times.
+    A job whose worker dies is retried up to `retries` times. Of `gpus` each job gets so many as its
+    resources say, by default `share`; without `gpus` all jobs see what this process sees.
     """
 
-    def __init__(self, jobs: int, threads: int, retries: int = 1) -> None:
+    def __init__(
+        self,
+        jobs: int,
+        threads: int,
+        retries: int = 1,
+        gpus: VisibleGpus | None = None,
+        share: float = 1.0,
+    ) -> None:
         if jobs < 1 or threads < 1 or retries < 0:
             raise ValueError("jobs and threads are at least 1, retries at least 0")
-        self.slots, self.resources, self.retries = jobs, Resources(threads), retries
+        self._gpus = None if gpus is None else GpuSlots(gpus)
+        self.slots, self.retries = jobs, retries
+        self.resources = Resources(threads, 0.0 if gpus is None else share)
         self._workers: dict[WorkerProcess, _Task | None] = {}  # None: idle
+        self._grants: dict[WorkerProcess, Grant] = {}
         # A pipe that nobody writes to: when this process ends, for any reason, the workers read
         # the end of the file.
         self._lifeline: tuple[int, int] | None = os.pipe()
 
     def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> list[Outcome]:
-        """See `Compute.run`. Raises pickle's error when arguments cannot be pickled."""
+        """See `Compute.run`. Raises pickle's error when arguments cannot be pickled, and InputError
+        when a job needs more GPUs than there are."""
         check_names(jobs)
-        tasks = [_Task(job, pickle.dumps((job.function, job.arguments))) for job in jobs]
+        tasks = [
+            _Task(job, pickle.dumps((job.function, job.arguments)), self._needed(job))
+            for job in jobs
+        ]
         try:
             outcomes = self._run(deque(tasks), on_event)
         except BaseException:
@@ -107,9 +134,7 @@ class LocalProcesses:
     def _run(self, waiting: deque[_Task], on_event: Callable[[Event], None]) -> dict[str, Outcome]:
         outcomes: dict[str, Outcome] = {}
         while waiting or self._busy():
-            while waiting and len(self._busy()) < self.slots:
-                task = waiting.popleft()
-                self._assign(task)
+            for task in self._start(waiting):
                 on_event(Event(task.job.name, "started", {"attempt": task.attempts}))
             for worker, task in self._ready():
                 try:
@@ -138,8 +163,40 @@ class LocalProcesses:
                 on_event(closing_event(outcome))
         return outcomes
 
+    def slots_for(self, resources: Resources) -> int:
+        """The most jobs with these resources that run in parallel."""
+        if self._gpus is None or not resources.gpus:
+            return self.slots
+        return max(1, min(self.slots, self._gpus.capacity(resources.gpus)))
+
+    def _needed(self, job: Job) -> float:
+        """GPUs of a job. Raises InputError if there are not so many."""
+        if self._gpus is None:
+            return 0.0
+        needed = (job.resources or self.resources).gpus
+        problem = self._gpus.problem(needed)
+        if problem is not None:
+            raise InputError(f"job {job.name!r}", problem, "ask for fewer ('gpus')")
+        return needed
+
+    def _start(self, waiting: deque[_Task]) -> Iterator[_Task]:
+        """Start those that can be, and take them out of `waiting`."""
+        held: list[_Task] = []
+        blocked = False
+        while waiting and len(self._busy()) < self.slots:
+            task = waiting.popleft()
+            if (blocked and task.gpus) or not self._assign(task):
+                blocked = True
+                held.append(task)
+            else:
+                yield task
+        waiting.extendleft(reversed(held))
+
     def _busy(self) -> list[tuple[WorkerProcess, _Task]]:
         return [(worker, task) for worker, task in self._workers.items() if task is not None]
+
+    def _idle(self) -> list[WorkerProcess]:
+        return [worker for worker, task in self._workers.items() if task is None]
 
     def _ready(self) -> list[tuple[WorkerProcess, _Task]]:
         """Busy workers that sent a message or ended; waits up to `_POLL_SECONDS` for one."""
@@ -150,23 +207,54 @@ class LocalProcesses:
             if worker.connection in ready or worker.has_ended()
         ]
 
-    def _assign(self, task: _Task) -> None:
-        """Send the task to an idle worker that is still alive, else to a new one."""
-        task.attempts += 1
-        task.started = time.perf_counter()
-        for worker in [worker for worker, busy_with in self._workers.items() if busy_with is None]:
-            with suppress(OSError):
-                worker.send(task.payload)
-                self._workers[worker] = task
-                return
-            self._discard(worker)
-        if self._lifeline is None:
-            raise RuntimeError("this compute is closed")
-        worker = WorkerProcess(self.resources, self._lifeline[0])
-        self._workers[worker] = task
+    def _assign(self, task: _Task) -> bool:
+        """Send the task to an idle worker that is still alive, else to a new one.
+
+        False where not so many GPUs are free as it needs.
+        """
+        for worker in self._idle():
+            if self._suits(worker, task):
+                with suppress(OSError):
+                    worker.send(task.payload)
+                    self._begin(worker, task)
+                    return True
+                self._discard(worker)
+        new = self._new_worker(task)
+        if new is None:
+            return False
+        self._begin(new, task)
         # If it has ended already, the next read from it shows that.
         with suppress(OSError):
-            worker.send(task.payload)
+            new.send(task.payload)
+        return True
+
+    def _begin(self, worker: WorkerProcess, task: _Task) -> None:
+        task.attempts += 1
+        task.started = time.perf_counter()
+        self._workers[worker] = task
+
+    def _suits(self, worker: WorkerProcess, task: _Task) -> bool:
+        """Whether a worker has what the task needs, no more and no less."""
+        return self._gpus is None or self._gpus.is_for(self._grants[worker], task.gpus)
+
+    def _new_worker(self, task: _Task) -> WorkerProcess | None:
+        """A worker with what the task needs, for which idle ones make room; None without GPUs."""
+        if self._lifeline is None:
+            raise RuntimeError("this compute is closed")
+        grant = None
+        if self._gpus is not None:
+            holders = [worker for worker in self._idle() if self._grants[worker].names]
+            while (grant := self._gpus.take(task.gpus)) is None:
+                if not holders:
+                    return None
+                self._discard(holders.pop())
+        for worker in self._idle()[: max(0, len(self._workers) - self.slots + 1)]:
+            self._discard(worker)
+        more = {} if self._gpus is None or grant is None else self._gpus.environment(grant)
+        worker = WorkerProcess(self.resources, self._lifeline[0], more)
+        if grant is not None:
+            self._grants[worker] = grant
+        return worker
 
     def _end_lost(self, worker: WorkerProcess, task: _Task) -> Outcome:
         """Clean up after a dead worker; the task's outcome if this was its last attempt."""
@@ -181,6 +269,9 @@ class LocalProcesses:
     def _discard(self, worker: WorkerProcess) -> None:
         worker.end()
         del self._workers[worker]
+        grant = self._grants.pop(worker, None)
+        if self._gpus is not None and grant is not None:
+            self._gpus.give_back(grant)
 
     def _end_workers(self) -> None:
         for worker in list(self._workers):

@@ -20,80 +20,23 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Self
 
 from dataselect.compute.attempt import Attempt
 from dataselect.compute.job_folder import Encoder, JobFolder, job_key, read, tail, write_record
-from dataselect.compute.jobs import (
-    Event,
-    Job,
-    Outcome,
-    Resources,
-    check_names,
-    closing_event,
-    plain_fields,
-)
-from dataselect.store.claims import Claim, Claims, Request, Work
+from dataselect.compute.jobs import Event, Job, Outcome, Resources, check_names, closing_event
+from dataselect.compute.scheduler import Scheduler, State, Ticket
+from dataselect.compute.watched_job import WatchedJob, gone
+from dataselect.store.claims import Claim, Claims, Work
 from dataselect.store.owner import Lease
 
 logger = logging.getLogger("dataselect")
 
-AUTOMATIC_SLOTS = 100
-"""Jobs in a cluster's hands at a time where the plan does not say."""
 _VALUES_KEPT_SECONDS = 30 * 24 * 3600.0
 _CANCEL_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Ticket:
-    """A job for a scheduler."""
-
-    name: str
-    """For people."""
-    folder: Path
-    """For `supervisor.supervise`, with `digest`."""
-    digest: str
-    """SHA-256 of its job.json."""
-    resources: Resources
-    """What it needs."""
-
-
-@dataclass(frozen=True)
-class State:
-    """What a scheduler says of a job."""
-
-    kind: Literal["queued", "running", "ended", "cancelled"]
-    """`queued` also while it is to be started again; `cancelled` by somebody else than us."""
-    words: str = ""
-    """Its own words."""
-
-
-class Scheduler(Protocol):
-    """Starts processes somewhere."""
-
-    name: str
-    """For people, and the records: "slurm"."""
-
-    def submit(self, tickets: Sequence[Ticket]) -> list[str]:
-        """Ids of the jobs. Raises InputError where the scheduler refuses them."""
-
-    def states(self, ids: Sequence[str]) -> Mapping[str, State] | None:
-        """What is known of jobs; one that is not known has ended. None: no answer now."""
-
-    def cancel(self, ids: Sequence[str]) -> None:
-        """End jobs; those that have ended are left alone."""
-
-    def log(self, job: str) -> Path | None:
-        """The scheduler's own log of a job, for errors."""
-
-    def forget(self, job: str) -> None:
-        """Remove what it keeps of a job that has ended well."""
-
-    def close(self) -> None:
-        """Release what is kept."""
 
 
 @dataclass(frozen=True)
@@ -106,36 +49,6 @@ class Pace:
     """Time between two questions to the scheduler."""
     grace_seconds: float = 10.0
     """How long the files of a job that has ended may be on their way here."""
-
-
-@dataclass
-class _Task:
-    """A job that waits or runs."""
-
-    job: Job
-    folder: JobFolder
-    digest: str
-    request: Request
-    claim: Claim | None
-    """The right to watch it; None: another driver has its like, and this one a copy."""
-    resources: Resources
-    number: int
-    """Its place among the jobs of this run."""
-    id: str = ""
-    """The scheduler's; empty while it waits here."""
-    seen: int = 0
-    """Attempts that were reported."""
-    offset: int = 0
-    """Bytes of the progress of the latest attempt that were reported."""
-    resubmitted: int = 0
-    found: bool = False
-    """Whether an earlier driver submitted it."""
-    before: int = 0
-    """Attempts that were over when it was found; whoever went on after them has counted them."""
-    ended_at: float | None = None
-    """When the scheduler was first heard to have given it up."""
-    reasons: dict[int, str] = field(default_factory=dict)
-    """What the scheduler said of lost attempts."""
 
 
 class QueuedCompute:
@@ -164,7 +77,7 @@ class QueuedCompute:
         """See `Compute.run`. Raises WireError when an argument cannot be sent by a file."""
         check_names(jobs)
         encoder = Encoder(self._folder / "values")
-        tasks: list[_Task] = []
+        tasks: list[WatchedJob] = []
         try:
             for number, job in enumerate(jobs):
                 tasks.append(self._task(number, job, encoder.encode(job)))
@@ -200,7 +113,7 @@ class QueuedCompute:
 
     # --- Before
 
-    def _task(self, number: int, job: Job, encoded: Mapping[str, str]) -> _Task:
+    def _task(self, number: int, job: Job, encoded: Mapping[str, str]) -> WatchedJob:
         key = job_key(job, encoded)
         self._folder.mkdir(parents=True, exist_ok=True)
         claims = Claims(self._folder, Lease(), lambda name, owner: None)
@@ -214,7 +127,7 @@ class QueuedCompute:
             mine = key if claim is not None else f"{key}-{time.time_ns():x}"
             folder = JobFolder(self._folder / mine)
             resources = job.resources or self.resources
-            task = _Task(job, folder, "", request, claim, resources, number)
+            task = WatchedJob(job, folder, "", request, claim, resources, number)
             if claim is None or not self._find(task):
                 shutil.rmtree(folder.path, ignore_errors=True)
                 task.digest = folder.write(job, encoded, resources, sys.path)
@@ -223,7 +136,7 @@ class QueuedCompute:
             raise
         return task
 
-    def _find(self, task: _Task) -> bool:
+    def _find(self, task: WatchedJob) -> bool:
         """Take over a job that an earlier driver submitted, if it runs or was done."""
         known = read(task.folder.path / "submitted.json")
         if known is None or known.get("scheduler") != self._scheduler.name:
@@ -238,7 +151,7 @@ class QueuedCompute:
         task.before = max(0, len(outcomes) - 1)
         return True
 
-    def _tell_found(self, tasks: Sequence[_Task]) -> None:
+    def _tell_found(self, tasks: Sequence[WatchedJob]) -> None:
         names = [task.job.name for task in tasks if task.found]
         if names:
             listed = ", ".join(names[:5]) + (" and more" if len(names) > 5 else "")
@@ -250,15 +163,17 @@ class QueuedCompute:
 
     # --- Meanwhile
 
-    def _run(self, tasks: Sequence[_Task], on_event: Callable[[Event], None]) -> dict[str, Outcome]:
+    def _run(
+        self, tasks: Sequence[WatchedJob], on_event: Callable[[Event], None]
+    ) -> dict[str, Outcome]:
         waiting = deque(task for task in tasks if not task.id)
         live = {task.number: task for task in tasks if task.id}
         outcomes: dict[str, Outcome] = {}
         pause = min(0.05, self._pace.poll_seconds)
         self._asked_at = time.monotonic()
 
-        def end(task: _Task, outcome: Outcome) -> None:
-            self._report(task, on_event)
+        def end(task: WatchedJob, outcome: Outcome) -> None:
+            task.report(self._scheduler.name, on_event)
             outcomes[task.job.name] = outcome
             self._forget(task, outcome)
             on_event(closing_event(outcome))
@@ -271,13 +186,13 @@ class QueuedCompute:
             moved = bool(batch)
             # Ends before beginnings: a slot is free before it is taken again.
             for task in list(live.values()):
-                outcome = self._outcome(task)
+                outcome = task.outcome()
                 if outcome is not None:
                     del live[task.number]
                     end(task, outcome)
                     moved = True
             for task in live.values():
-                moved = self._report(task, on_event) or moved
+                moved = task.report(self._scheduler.name, on_event) or moved
             for task, outcome in self._lost(list(live.values())):
                 del live[task.number]
                 if outcome is None:
@@ -291,7 +206,7 @@ class QueuedCompute:
                 pause = min(0.05, self._pace.poll_seconds)
         return outcomes
 
-    def _submit(self, tasks: Sequence[_Task]) -> None:
+    def _submit(self, tasks: Sequence[WatchedJob]) -> None:
         tickets = [
             Ticket(task.job.name, task.folder.path, task.digest, task.resources) for task in tasks
         ]
@@ -300,47 +215,10 @@ class QueuedCompute:
             task.id, task.ended_at = job, None
             _write_record(task.folder.path, self._scheduler.name, job, task.digest)
 
-    def _report(self, task: _Task, on_event: Callable[[Event], None]) -> bool:
-        """Tell of new attempts and of progress; whether there was anything to tell."""
-        attempts = task.folder.attempts()
-        told = False
-        if task.found and not task.seen and attempts:
-            # What its first driver has told is not told again.
-            task.seen = len(attempts) - 1
-            on_event(
-                Event(
-                    task.job.name,
-                    "started",
-                    {"attempt": task.seen + 1, "found": f"{self._scheduler.name} job {task.id}"},
-                )
-            )
-            task.seen, told = task.seen + 1, True
-        while task.seen < len(attempts):
-            if task.seen:
-                before = attempts[task.seen - 1]
-                reason = before.ended or task.reasons.get(before.number) or _gone(before.begun)
-                on_event(Event(task.job.name, "retried", {"reason": reason}))
-            task.seen, task.offset, told = task.seen + 1, 0, True
-            on_event(Event(task.job.name, "started", {"attempt": task.seen}))
-        if attempts:
-            reports, task.offset = attempts[-1].progress(task.offset)
-            for report in reports:
-                on_event(Event(task.job.name, "progress", plain_fields(report)))
-            told = told or bool(reports)
-        return told
-
-    def _outcome(self, task: _Task) -> Outcome | None:
-        """The outcome of a job that has left one."""
-        for attempt in task.folder.attempts():
-            ended = attempt.outcome()
-            if ended is not None:
-                return self._summed(task, ended, attempt.output_tail, attempt.number)
-        return None
-
-    def _lost(self, tasks: Sequence[_Task]) -> list[tuple[_Task, Outcome | None]]:
+    def _lost(self, tasks: Sequence[WatchedJob]) -> list[tuple[WatchedJob, Outcome | None]]:
         """Jobs that their scheduler has given up; without an outcome those to submit again."""
         now = time.monotonic()
-        doubtful = any(task.ended_at or _all_ended(task) for task in tasks)
+        doubtful = any(task.ended_at or task.all_ended for task in tasks)
         pause = min(self._pace.states_seconds, 2.0) if doubtful else self._pace.states_seconds
         if not tasks or now - self._asked_at < pause:
             return []
@@ -348,7 +226,7 @@ class QueuedCompute:
         states = self._scheduler.states([task.id for task in tasks])
         if states is None:
             return []
-        lost: list[tuple[_Task, Outcome | None]] = []
+        lost: list[tuple[WatchedJob, Outcome | None]] = []
         for task in tasks:
             state = states.get(task.id, State("ended"))
             if state.kind in ("queued", "running"):
@@ -356,20 +234,20 @@ class QueuedCompute:
                 continue
             task.ended_at = task.ended_at or now
             # The record of an end comes last, so there is nothing to wait for behind it.
-            if now - task.ended_at < self._pace.grace_seconds and not _all_ended(task):
+            if now - task.ended_at < self._pace.grace_seconds and not task.all_ended:
                 continue
-            if self._outcome(task) is not None:
+            if task.outcome() is not None:
                 continue
             lost.append((task, self._give_up(task, state)))
         return lost
 
-    def _give_up(self, task: _Task, state: State) -> Outcome | None:
+    def _give_up(self, task: WatchedJob, state: State) -> Outcome | None:
         """The outcome of a job that is lost; None if it is to be tried again."""
         attempts = task.folder.attempts()
         words = f"{self._scheduler.name} job {task.id} ended: {state.words}" if state.words else ""
         if attempts:
             last = attempts[-1]
-            reason = last.ended or words or _gone(last.begun)
+            reason = last.ended or words or gone(last.begun)
             task.reasons[last.number] = reason
             printed = last.output_tail
         else:
@@ -381,32 +259,13 @@ class QueuedCompute:
         own_log = self._scheduler.log(task.id)
         if own_log is not None and own_log.exists():
             printed = "\n".join(filter(None, [printed, f"{own_log}:", tail(own_log)]))
-        return self._summed(
-            task, Attempt(None, reason, "WorkerDied", None, 0.0, 0.0), printed, None
-        )
-
-    def _summed(self, task: _Task, last: Attempt, printed: str, number: int | None) -> Outcome:
-        """The outcome after all attempts; attempt `number` has the times of `last`."""
-        mine = task.folder.attempts()[task.before :]
-        lost = [each.seconds for each in mine if each.number != number]
-        details = last.details
-        if last.error is not None and printed:
-            details = "\n".join(filter(None, [last.details, "it printed last:", printed]))
-        attempts = len(lost) + (number is not None)
-        return Outcome(
-            task.job.name,
-            last.result,
-            last.error,
-            last.error_type,
-            last.wall_seconds + sum(wall for wall, _ in lost),
-            last.cpu_seconds + sum(cpu for _, cpu in lost),
-            max(1, attempts),
-            details,
+        return task.outcome_after(
+            Attempt(None, reason, "WorkerDied", None, 0.0, 0.0), printed, None
         )
 
     # --- After
 
-    def _forget(self, task: _Task, outcome: Outcome) -> None:
+    def _forget(self, task: WatchedJob, outcome: Outcome) -> None:
         """Remove what was handed over; the logs of a failure stay until the job's next start."""
         if outcome.error is None:
             shutil.rmtree(task.folder.path, ignore_errors=True)
@@ -415,7 +274,7 @@ class QueuedCompute:
             (task.folder.path / "submitted.json").unlink(missing_ok=True)
         _release(task)
 
-    def _end(self, tasks: Sequence[_Task]) -> None:
+    def _end(self, tasks: Sequence[WatchedJob]) -> None:
         """End all jobs, and wait until they have."""
         ids = [task.id for task in tasks if task.id]
         if not ids:
@@ -432,22 +291,11 @@ class QueuedCompute:
             shutil.rmtree(task.folder.path, ignore_errors=True)
 
 
-def _release(task: _Task) -> None:
+def _release(task: WatchedJob) -> None:
     if task.claim is not None:
         task.claim.release()
         task.claim = None
     task.request.close()
-
-
-def _all_ended(task: _Task) -> bool:
-    """Whether every process of the job that began is known to have ended."""
-    attempts = task.folder.attempts()
-    return bool(attempts) and all(attempt.ended is not None for attempt in attempts)
-
-
-def _gone(begun: Mapping[str, object]) -> str:
-    where = begun.get("host")
-    return f"its process on {where} is gone" if where else "its process is gone"
 
 
 def _write_record(folder: Path, scheduler: str, job: str, digest: str) -> None:

@@ -22,7 +22,8 @@ from typing import Any
 
 from dataselect.compute.engines import EngineSettings
 from dataselect.compute.jobs import Compute, Resources
-from dataselect.compute.queued import AUTOMATIC_SLOTS, QueuedCompute, State, Ticket
+from dataselect.compute.queued import QueuedCompute
+from dataselect.compute.scheduler import AUTOMATIC_SLOTS, State, Ticket
 from dataselect.compute.supervisor import supervise
 from dataselect.errors import IncompleteError, InputError
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from typing import Any
 
 from dataselect.compute.jobs import Resources
@@ -20,9 +21,11 @@ _TAIL_BYTES = 4000
 
 
 class WorkerProcess:
-    """A worker process, started on construction."""
+    """A worker process, started on construction, with `variables` in its environment."""
 
-    def __init__(self, resources: Resources, lifeline: int) -> None:
+    def __init__(
+        self, resources: Resources, lifeline: int, variables: Mapping[str, str] | None = None
+    ) -> None:
         self.connection, theirs = multiprocessing.Pipe()
         # Without a name, so that it disappears with the processes even after SIGKILL.
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
@@ -39,7 +42,7 @@ class WorkerProcess:
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 (this same interpreter)
                 [sys.executable, "-c", code],
-                env=_environment(resources),
+                env={**_environment(resources), **(variables or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=subprocess.STDOUT,

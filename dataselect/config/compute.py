@@ -57,7 +57,8 @@ Duration = Annotated[float, BeforeValidator(_parse_time)]
 
 
 class JobNeeds(Section):
-    """What each job of a stage asks of a cluster, where it differs from `compute`."""
+    """What each job of a stage asks for, where it differs from `compute`. On this machine that is
+    `gpus` alone; the rest is asked of a cluster."""
 
     gpus: Annotated[Number, Field(ge=0, le=4096)] | None = None
     """GPUs of a job with one process; with several `processes` each has as many."""
@@ -141,11 +142,11 @@ class ComputePlan(Section):
     (docs/cluster.md), or the name of an engine that another package brings."""
 
     jobs: Automatic = "auto"
-    """Jobs in parallel. `auto`: on a CPU one per core that this process may use, on a GPU one; on a
-    cluster up to 100 in its queue or running."""
+    """Jobs in parallel. `auto`: on a CPU one per core that this process may use, on GPUs as many as
+    these are enough for (`gpus`); on a cluster up to 100 in its queue or running."""
 
     threads: Automatic = "auto"
-    """Threads of each process. `auto`: on a CPU one, on a GPU the cores divided by `jobs`; on a
+    """Threads of each process. `auto`: on a CPU one, on GPUs the cores divided by `jobs`; on a
     cluster one."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -153,8 +154,9 @@ class ComputePlan(Section):
     one by `gpus`."""
 
     gpus: Annotated[Number, Field(ge=0, le=4096)] | Literal["auto"] = "auto"
-    """GPUs that each job asks a cluster for; on Ray a fraction lets small proxies share one.
-    `auto`: one with `device: cuda`, else none. With several `processes` each has as many."""
+    """GPUs of each job; on this machine and on Ray a fraction lets small proxies share one. `auto`:
+    on this machine one where there are any, or less where more `jobs` are asked for than there are;
+    on a cluster one with `device: cuda`, else none. With several `processes` each has as many."""
 
     memory: Memory | None = None
     """Main memory that each job asks a cluster for, such as `32GB`. Default: the cluster's own."""
@@ -169,8 +171,9 @@ class ComputePlan(Section):
 
     population: Automatic = "auto"
     """Candidates whose proxies train in one process, on a GPU as one program. `auto`: one on a CPU,
-    and on a GPU as many as fit into 16 GiB, since a single small proxy leaves it idle. On a CPU
-    they train one after the other, with the bits of each alone."""
+    and on a GPU as many as fit into 16 GiB, since a single small proxy leaves it idle, but on this
+    machine no more than leave some for each GPU. On a CPU they train one after the other, with the
+    bits of each alone."""
 
     shard: Literal["auto", "ddp", "fsdp"] = "auto"
     """With several `processes`: `ddp` replicates the model, `fsdp` shards it. `auto`: `fsdp` where
@@ -206,7 +209,7 @@ class ComputePlan(Section):
 
     @property
     def job_gpus(self) -> float:
-        """GPUs that a job with one process asks a cluster for."""
+        """GPUs of a job with one process, where `auto` is as on a cluster."""
         if self.gpus == "auto":
             return 1.0 if self.device == "cuda" else 0.0
         return self.gpus

@@ -50,8 +50,7 @@ class Stage(Section):
     changes nothing about the proxy."""
 
     resources: JobNeeds | None = None
-    """What each job of this stage asks a cluster for, where it differs from `compute`
-    (docs/cluster.md)."""
+    """What each job of this stage asks for, where it differs from `compute` (docs/cluster.md)."""
 
     average: Annotated[Count, Field(le=1000)] = 1
     """Late checkpoints of each proxy whose scores are averaged; at most `proxy.checkpoints`."""

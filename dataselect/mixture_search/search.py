@@ -122,7 +122,7 @@ def search(
     parts = [ExpectedPart(title, settings.trials, each, in_rounds=True)]
     if runner.mix.confirm:
         parts.append(ExpectedPart(_CONFIRM, 2 * runner.mix.confirm, each, in_rounds=True))
-    watch.tell(Outlook(experiment.runtime.compute.slots, tuple(parts)))
+    watch.tell(Outlook(runner.slots, tuple(parts)))
     watch.step(title)
     before = sum(entry.values is not None for entry in study.entries())
     watch.tell(Planned((), found=min(before, settings.trials)))

@@ -19,6 +19,7 @@ from dataselect.proxy_sources import TrainedHere
 from dataselect.scoring.evaluation import Evaluation
 from dataselect.scoring.measured import read
 from dataselect.scoring.non_finite import failure
+from dataselect.stages.engine import job_resources, side_by_side
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.jobs import Run, is_scored, run_jobs
 from dataselect.store import content_key
@@ -93,10 +94,14 @@ class TrialRunner:
     @property
     def at_once(self) -> int:
         """Trials that this machine can train side by side."""
-        runtime, population = self.experiment.runtime, self.experiment.plan.compute.population
-        return runtime.compute.slots * population_size(
-            population, self.recipe.parameters, runtime.device
-        )
+        compute, device = self.experiment.plan.compute, self.experiment.runtime.device
+        return self.slots * population_size(compute.population, self.recipe.parameters, device)
+
+    @property
+    def slots(self) -> int:
+        """Jobs that this machine runs side by side."""
+        engine = self.experiment.runtime.compute
+        return side_by_side(engine, job_resources(self.experiment.plan.compute, engine=engine))
 
     def measure(self, trials: Mapping[str, Trial]) -> dict[str, Result]:
         """Train and score proxies; trials and results by a name for the progress display."""

@@ -41,6 +41,8 @@ class PartLeft:
     """Whether the speeds are those of training, which tell the speed of other training."""
     processes: int = 1
     """How many processes share its jobs, each running as many at a time."""
+    slots: int | None = None
+    """Its jobs that run at a time; None: as many as of other parts."""
 
 
 def seconds_left(parts: Sequence[PartLeft], slots: int) -> float | None:
@@ -58,7 +60,7 @@ def seconds_left(parts: Sequence[PartLeft], slots: int) -> float | None:
         if len(known) < len(times):
             return None
         if known:
-            total += max(sum(known) / (slots * part.processes), *known)
+            total += max(sum(known) / ((part.slots or slots) * part.processes), *known)
     return total
 
 

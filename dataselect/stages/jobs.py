@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataselect.compute import Job, Outcome, Resources
+from dataselect.compute.engines import LOCAL
 from dataselect.config.compute import JobNeeds
 from dataselect.cost import training_flops
 from dataselect.errors import IncompleteError, PassingError
@@ -20,7 +21,7 @@ from dataselect.proxy_sources import MadeProxy, ProxySource, TrainedHere
 from dataselect.scoring.evaluate import measure
 from dataselect.scoring.evaluation import Evaluation, Measurement
 from dataselect.scoring.measured import failure_of, find, is_measured
-from dataselect.stages.engine import check_job_device, job_resources
+from dataselect.stages.engine import check_job_device, job_resources, side_by_side
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.job_runs import at_work, held, left_for_later, run_twice
 from dataselect.stages.passing import is_passing, marked
@@ -156,11 +157,12 @@ def run_jobs(
             missing.setdefault(run.key, run)
         else:
             found.setdefault(run.key, run)
-    groups = _groups(list(missing.values()), experiment)
+    compute, engine = experiment.plan.compute, experiment.runtime.compute
+    at_once = side_by_side(engine, job_resources(compute, needs, engine=engine))
+    groups = _groups(list(missing.values()), experiment, at_once)
     shared = (evaluations, measurements, experiment.runtime.device)
-    compute = experiment.plan.compute
     jobs = [
-        _job(store, group, *shared, job_resources(compute, needs, _processes(group)))
+        _job(store, group, *shared, job_resources(compute, needs, _processes(group), engine))
         for group in groups
     ]
     members = {job.name: group for job, group in zip(jobs, groups, strict=True)}
@@ -286,9 +288,17 @@ def _processes(group: Sequence[Run]) -> int:
     )
 
 
-def _groups(runs: Sequence[Run], experiment: Experiment) -> list[list[Run]]:
-    """Runs grouped into jobs: runs of one recipe are trained together, all others alone."""
-    population, device = experiment.plan.compute.population, experiment.runtime.device
+def _groups(runs: Sequence[Run], experiment: Experiment, at_once: int) -> list[list[Run]]:
+    """Runs grouped into jobs: runs of one recipe are trained together, all others alone.
+
+    On this machine an automatic population leaves work for all the jobs that run `at_once`, so
+    that each GPU has some.
+    """
+    compute, device = experiment.plan.compute, experiment.runtime.device
+    trained = [run for run in runs if isinstance(run.source, TrainedHere)]
+    most = len(runs)
+    if compute.on == LOCAL and compute.population == "auto":
+        most = math.ceil(len(trained) / at_once)
     groups: list[list[Run]] = []
     open_groups: dict[Recipe, list[Run]] = {}
     for run in runs:
@@ -301,7 +311,8 @@ def _groups(runs: Sequence[Run], experiment: Experiment) -> list[list[Run]]:
         if len(group) == 1:
             groups.append(group)
         alone = run.source.layout.processes > 1
-        if alone or len(group) >= population_size(population, recipe.parameters, device):
+        fitting = population_size(compute.population, recipe.parameters, device)
+        if alone or len(group) >= min(fitting, most):
             del open_groups[recipe]
     return groups
 

@@ -9,7 +9,7 @@ The file is in the run's record, one JSON a line, appended by every call of the 
                "cost", "progress" (of work that trains nothing) or "end" (with `status`)
     stage      title of the part, such as "Stage 1: screen"; null before the first
     job        what the numbers are of: a job, a training run, or null for the whole run
-    attempt    times that the job was started in this call, of "training"
+    attempt    times that the job was started in this call, of "training" and "progress" of a job
     step       tokens trained on; null where that is not what the numbers belong to
     metrics    numbers by name, all finite
 
@@ -34,6 +34,7 @@ from dataselect.trackers.sidecar import END_SECONDS, Sidecar
 LEAST_SECONDS, MOST_SECONDS = 1.0, 30.0
 """Of a training there is a line for each percent, at most one a second; one in 30 at least."""
 _OF_TRAINING = ("loss", "tokens_per_second")
+_OF_PREPARATION = ("tokens", "tokens_per_second")
 _OF_SCORING = ("rbridge", "accuracy", "trace_nll", "answer_nll")
 _OF_PROGRESS = ("items", "usd", "left_out", "graded", "correct", "requests", "failed")
 
@@ -88,9 +89,14 @@ class MetricsLog(SilentWatch):
         self._progress.event(event)
         work = self._progress.parts[-1].jobs[event.job]
         if event.kind == "progress" and work.number("tokens") is not None and self._is_due(work):
-            step = round(work.before + (work.number("tokens") or 0.0))
-            numbers = _some(event.fields, _OF_TRAINING)
-            self._write("training", event.job, step, numbers, {"attempt": work.attempts})
+            attempt = {"attempt": work.attempts}
+            if work.kind:
+                numbers = _some(event.fields, _OF_PREPARATION)
+                self._write("progress", event.job, None, numbers, attempt)
+            else:
+                step = round(work.before + (work.number("tokens") or 0.0))
+                numbers = _some(event.fields, _OF_TRAINING)
+                self._write("training", event.job, step, numbers, attempt)
         elif event.kind == "done" and (numbers := _some(event.fields, _OF_SCORING)):
             benchmark = event.fields.get("benchmark")
             of = {f"{benchmark}/{name}": value for name, value in numbers.items()}

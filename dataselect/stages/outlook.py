@@ -4,9 +4,10 @@ from contextlib import suppress
 
 from dataselect.config.stage import Cut
 from dataselect.cost import training_flops
+from dataselect.stages.engine import job_resources, side_by_side
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.planned_trainings import planned_trainings
-from dataselect.stages.proxy_origins import step_title
+from dataselect.stages.proxy_origins import stages, step_title
 from dataselect.stages.work import ExpectedPart, Outlook
 
 
@@ -14,15 +15,15 @@ def outlook(experiment: Experiment, more: tuple[ExpectedPart, ...] = ()) -> Outl
     """The parts of the plan that train proxies here, and `more` that follow them."""
     manifest, plan = experiment.manifest, experiment.plan
     trainings = planned_trainings(manifest, plan, experiment.recipes)
-    parts = [
-        ExpectedPart(
-            step_title(plan, stage),
-            each.runs + each.commanded,
-            # How much a user's command computes is not known.
-            None if each.commanded else training_flops(each.parameters, each.tokens),
-        )
-        for stage, each in trainings.items()
-    ]
+    engine, chosen = experiment.runtime.compute, stages(plan)
+    parts = []
+    for stage, each in trainings.items():
+        needs = chosen[stage].resources, chosen[stage].processes
+        # How much a user's command computes is not known.
+        flops = None if each.commanded else training_flops(each.parameters, each.tokens)
+        slots = side_by_side(engine, job_resources(plan.compute, *needs, engine))
+        title = step_title(plan, stage)
+        parts.append(ExpectedPart(title, each.runs + each.commanded, flops, slots=slots))
     cuts = [each for each in (plan.screen0, *plan.stages) if isinstance(each, Cut)]
     open_ended = any(cut.min_probability is not None for cut in cuts)
     return Outlook(

@@ -39,6 +39,8 @@ from dataselect.stages.work import Made, Planned, PlannedJob
 from dataselect.store import content_key
 
 Spec = Mapping[str, Any]
+_KIND = "preparation"
+"""For whoever watches: the tokens of these jobs are read, not trained on."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class _Work:
     """Kind and spec of the artifacts that it makes."""
     tokens: int | None = None
     """Tokens that it reads or writes, if that is known."""
+    in_folder: bool = True
+    """Whether it runs in the driver's working folder, from which its paths lead."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +82,9 @@ class PreparationJobs:
 
     def train(self, request: TokenizerRequest) -> None:
         """See `corpus.prepare.Train`."""
-        arguments = {"folder": Path.cwd(), "request": request}
         made = [(TOKENIZERS, request.spec)]
-        work = _Work("training the tokenizer", "", train_tokenizer, arguments, made)
+        name = "training the tokenizer"
+        work = _Work(name, "", train_tokenizer, {"request": request}, made)
         for error in self._run("Tokenizer", [work]).values():
             raise error
 
@@ -93,12 +97,7 @@ class PreparationJobs:
                     f"tokenising {request.id}",
                     request.id,
                     tokenise,
-                    {
-                        "folder": Path.cwd(),
-                        "request": request,
-                        "search": search,
-                        "threads": self._threads,
-                    },
+                    {"request": request, "search": search, "threads": self._threads},
                     [(STREAMS, request.spec)],
                     request.budget,
                 )
@@ -117,12 +116,7 @@ class PreparationJobs:
                     f"searching {name} for leaks",
                     name,
                     look_for_leaks,
-                    {
-                        "folder": Path.cwd(),
-                        "request": request,
-                        "search": search,
-                        "threads": self._threads,
-                    },
+                    {"request": request, "search": search, "threads": self._threads},
                     [(LEAKS, search.spec(request.text))],
                 )
                 for name, request in requests.items()
@@ -138,16 +132,13 @@ class PreparationJobs:
                 f"weighing {weighing.benchmark.id}",
                 weighing.benchmark.id,
                 weigh_rationales,
-                {
-                    "folder": Path.cwd(),
-                    "weighing": weighing,
-                    "device": self.runtime.device,
-                },
+                {"weighing": weighing, "device": self.runtime.device},
                 [(TRACES, weighing.spec)],
             )
             for weighing in wanted
         ]
-        return self._run("Weighing rationales", works, job_resources(self.plan.compute))
+        needed = job_resources(self.plan.compute, engine=self.runtime.compute)
+        return self._run("Weighing rationales", works, needed)
 
     def count(self, texts: Mapping[str, Text], wants: Sequence[Want]) -> None:
         """Score traces by the words of texts, where the store lacks that; raises what went wrong.
@@ -174,6 +165,7 @@ class PreparationJobs:
                     {"texts": group, "wants": wants},
                     [(COUNTED, want.spec(text)) for text in group.values() for want in wants],
                     sum(text.tokens for text in group.values()),
+                    in_folder=False,
                 )
             )
         for error in self._run("Counting words", works).values():
@@ -188,17 +180,14 @@ class PreparationJobs:
         store, watch = self.runtime.store, self.runtime.watch
         watch.step(title)
         by_name = {work.name: work for work in works}
-        planned = [PlannedJob(w.name, tokens=w.tokens, keys=_keys(w)) for w in works]
+        planned = [PlannedJob(w.name, tokens=w.tokens, keys=_keys(w), kind=_KIND) for w in works]
         watch.tell(Planned(tuple(planned)))
-        jobs = [
-            Job(
-                work.name,
-                work.function,
-                {"store": store, **work.arguments, "patient": False},
-                resources or self._resources,
-            )
-            for work in works
-        ]
+        needed = self._resources if resources is None else resources
+        jobs = []
+        for work in works:
+            place = {"folder": Path.cwd()} if work.in_folder else {}
+            arguments = {"store": store, **place, **work.arguments, "patient": False}
+            jobs.append(Job(work.name, work.function, arguments, needed))
 
         def tell_made(job: str) -> None:
             watch.tell(Made(job, _keys(by_name[job])))

@@ -253,6 +253,7 @@ class Part:
             median(whole) if whole else None,
             is_training,
             1 if self.shared is None else max(1, self.shared.processes),
+            None if self.expected is None else self.expected.slots,
         )
 
 
@@ -361,7 +362,7 @@ class Progress:
         # Parts that are over tell a speed and have nothing left.
         left = [kind for each in parts if each.title in begun for kind in each.left(now)]
         left += [
-            PartLeft((WorkLeft(each.flops),) * each.runs)
+            PartLeft((WorkLeft(each.flops),) * each.runs, slots=each.slots)
             for each in self.outlook.parts
             if each.title not in begun and each.runs
         ]

@@ -24,6 +24,8 @@ class ExpectedPart:
     """Training FLOPs of each; None if not known."""
     in_rounds: bool = False
     """Whether its jobs are announced a few at a time, each after the results of those before."""
+    slots: int | None = None
+    """Its jobs that run side by side; None: as many as of the run."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ class PlannedJob:
     keys: tuple[str, ...] = ()
     """Folder names of the artifacts that it makes, as far as known."""
     kind: str = ""
-    """What it does if it trains nothing, such as "scores": `flops` is then in a unit of this kind,
-    and its progress tells `items` of `total_items`."""
+    """What it does if it trains nothing, such as "scores" or "preparation": `flops` is then in a
+    unit of this kind, and its progress tells `items` of `total_items`, or tokens that are read."""
 
 
 @dataclass(frozen=True)

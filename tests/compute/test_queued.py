@@ -13,7 +13,8 @@ import pytest
 
 from dataselect.compute import Event, Job, Resources
 from dataselect.compute.job_folder import AttemptFolder, JobFolder
-from dataselect.compute.queued import Pace, QueuedCompute, State, Ticket
+from dataselect.compute.queued import Pace, QueuedCompute
+from dataselect.compute.scheduler import State, Ticket
 from dataselect.testing.jobs import burn, square, tick, wait_for
 
 PACE = Pace(poll_seconds=0.05, states_seconds=0.2, grace_seconds=0.1)

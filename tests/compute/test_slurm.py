@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dataselect.compute import Resources
-from dataselect.compute.queued import State, Ticket
+from dataselect.compute.scheduler import State, Ticket
 from dataselect.compute.slurm import SlurmOptions, Submitit, squeue
 from dataselect.errors import InputError
 

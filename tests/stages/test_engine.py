@@ -10,6 +10,7 @@ import pytest
 
 from dataselect.compute import Compute, InlineCompute, LocalProcesses, engines
 from dataselect.compute.engines import EngineSettings
+from dataselect.compute.gpus import VisibleGpus
 from dataselect.compute.jobs import Resources
 from dataselect.compute.slurm import SlurmOptions, sbatch_parameters
 from dataselect.config.compute import ComputePlan, JobNeeds
@@ -23,6 +24,7 @@ from dataselect.stages.engine import (
     open_compute,
     preparation_resources,
     prepares_by_jobs,
+    side_by_side,
     with_engine,
 )
 
@@ -111,10 +113,80 @@ def test_memory_is_written_as_people_do(written: str | int, value: int) -> None:
 
 
 def test_a_stage_asks_for_more_and_processes_multiply() -> None:
-    compute = ComputePlan.model_validate({"threads": 2, "gpus": 1, "memory": "8GB"})
+    compute = ComputePlan.model_validate({"on": "slurm", "threads": 2, "gpus": 1, "memory": "8GB"})
     needs = JobNeeds.model_validate({"memory": "64GB", "time": "4h"})
     assert job_resources(compute) == Resources(2, 1.0, 8 * 10**9, None, 2)
     assert job_resources(compute, needs, 4) == Resources(2, 4.0, 64 * 10**9, 14400.0, 8)
+
+
+@pytest.fixture
+def eight_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has them, and four cores."""
+    gpus = VisibleGpus(tuple(map(str, range(8))))
+    monkeypatch.setattr("dataselect.compute.cores._has_gpu", lambda: True)
+    monkeypatch.setattr("dataselect.compute.cores.available_cores", lambda: 4)
+    monkeypatch.setattr("dataselect.stages.engine.visible_gpus", lambda: gpus)
+
+
+@pytest.mark.usefixtures("eight_gpus")
+@pytest.mark.parametrize(
+    ("compute", "slots", "each", "of_four"),
+    [
+        ("{}", 8, 1.0, 4.0),
+        ("{jobs: 3}", 3, 1.0, 4.0),
+        ("{jobs: 16}", 16, 0.5, 4.0),
+        ("{jobs: 20}", 20, 1 / 3, 4.0),
+        ("{gpus: 2}", 4, 2.0, 8.0),
+        ("{gpus: 0.25, jobs: 12}", 12, 0.25, 1.0),
+        ("{gpus: 0.25}", 8, 0.25, 1.0),
+        ("{device: cpu}", 4, 0.0, 0.0),
+        ("{gpus: 0}", 4, 0.0, 0.0),
+    ],
+)
+def test_on_this_machine_all_gpus_are_in_use_and_jobs_share_them(
+    tmp_path: Path, compute: str, slots: int, each: float, of_four: float
+) -> None:
+    chosen = plan(tmp_path, f"compute: {compute}\n")
+    assert job_device(chosen) == ("cuda" if each else "cpu")
+    with open_compute(chosen, tmp_path) as engine:
+        assert engine.slots == slots
+        assert job_resources(chosen.compute, engine=engine).gpus == each
+        four = job_resources(chosen.compute, None, 4, engine)
+        assert four.gpus == of_four
+        assert side_by_side(engine, four) == min(slots, int(8 / (of_four or 0.1)))
+        assert preparation_resources(chosen.compute).gpus == 0
+
+
+@pytest.mark.usefixtures("eight_gpus")
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        (
+            "compute: {gpus: 9}",
+            r"plan.yaml:6:\d+: a job needs 9 GPUs, and there are 8; write fewer",
+        ),
+        ("compute: {gpus: 1.5}", r"plan.yaml:6:\d+: .* a whole number of them, not 1\.5"),
+        ("  processes: 16", r"plan.yaml:6:\d+: a job needs 16 GPUs, and there are 8"),
+        (
+            "  processes: 4\n  resources: {gpus: 4}\ncompute: {gpus: 1}",
+            r"plan.yaml:7:\d+: a job needs 16 GPUs, and there are 8",
+        ),
+    ],
+)
+def test_more_gpus_than_this_machine_has_are_refused_by_line(
+    tmp_path: Path, more: str, problem: str
+) -> None:
+    with pytest.raises(InputError, match=problem):
+        open_compute(plan(tmp_path, more + "\n"), tmp_path)
+
+
+def test_gpus_that_a_plan_names_for_a_cluster_are_not_needed_here(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    chosen = with_engine(plan(tmp_path, "compute: {on: slurm, gpus: 1}\n"), "local")
+    with open_compute(chosen, tmp_path) as engine:
+        assert job_resources(chosen.compute, engine=engine).gpus == 0
+    assert "there is none here: they run on the CPU" in caplog.text
 
 
 def test_preparation_asks_for_no_gpu_and_its_own_amounts(tmp_path: Path) -> None:

@@ -27,9 +27,12 @@ from dataselect.leaks import search
 from dataselect.mixture_search.prepare import prepare as prepare_search
 from dataselect.stages.counting import count_texts, texts_of
 from dataselect.stages.experiment import Experiment
+from dataselect.stages.metrics import MetricsLog
 from dataselect.stages.prepare import gather_inputs, prepare
 from dataselect.stages.progress import Progress
+from dataselect.stages.recording import About, recorded
 from dataselect.stages.runtime import Runtime
+from dataselect.stages.watch import Watch
 from dataselect.store import Store
 from dataselect.synthetic import genres
 
@@ -72,10 +75,13 @@ def world(folder: Path, compute: str = "{on: slurm}") -> Plan:
     return load_plan("plan.yaml", folder)
 
 
-def prepared(folder: Path, plan: Plan, compute: Compute, store: str) -> Experiment:
+def prepared(
+    folder: Path, plan: Plan, compute: Compute, store: str, watch: Watch | None = None
+) -> Experiment:
     """All that the pipeline does before its first stage."""
     manifest = load_manifest(folder / "manifest.yaml")
-    return prepare(manifest, plan, runtime(folder, compute, folder / store))
+    where = runtime(folder, compute, folder / store)
+    return prepare(manifest, plan, where if watch is None else replace(where, watch=watch))
 
 
 def by_driver(plan: Plan) -> Plan:
@@ -93,27 +99,47 @@ def content(store: Store) -> Mapping[str, bytes]:
     return found
 
 
-def test_what_jobs_make_is_equal_to_the_byte(tmp_path: Path) -> None:
+def assert_no_trainings(store: Path) -> None:
+    """Assert that the run's numbers tell how much jobs have read, and of no training."""
+    (path,) = store.glob("runs/*/metrics.jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    of_jobs = [each for each in lines if each["job"] is not None]
+    told = {(each["kind"], each["job"].partition(" ")[0], each["stage"]) for each in of_jobs}
+    assert told == {
+        ("progress", "tokenising", "Tokenising sources"),
+        ("progress", "counting", "Counting words"),
+    }
+    for each in of_jobs:
+        assert each["metrics"]["tokens"] > 0
+        assert (each["step"], each["attempt"]) == (None, 1)
+
+
+def test_what_jobs_make_is_equal_to_the_byte_and_no_training(tmp_path: Path) -> None:
     plan = world(tmp_path)
     here = prepared(tmp_path, by_driver(plan), InlineCompute(), "here")
     compute = Named(tmp_path / "jobs")
-    there = prepared(tmp_path, plan, compute, "there")
-    assert compute.batches == [
-        ["training the tokenizer"],
-        ["tokenising worked", "tokenising prose"],
-    ]
-    assert compute.gpus == {0.0}
-    assert here.leaks is not None
-    assert there.leaks is not None
-    assert here.leaks.held == there.leaks.held
-    assert here.leaks.items(["worked"])["short"], "the world has leaks"
-    for each in (here, there):
-        texts, _ = texts_of(each)
-        count_texts(each, texts, ["short", "long"])
+    about = About("run", "mine", "", "m.yaml", "plan", None, "cpu")
+    with recorded(tmp_path / "there", about) as recorder:
+        log = MetricsLog(recorder, {}, (), pytest.fail)
+        there = prepared(tmp_path, plan, compute, "there", log)
+        assert compute.batches == [
+            ["training the tokenizer"],
+            ["tokenising worked", "tokenising prose"],
+        ]
+        assert compute.gpus == {0.0}
+        assert here.leaks is not None
+        assert there.leaks is not None
+        assert here.leaks.held == there.leaks.held
+        assert here.leaks.items(["worked"])["short"], "the world has leaks"
+        for each in (here, there):
+            texts, _ = texts_of(each)
+            count_texts(each, texts, ["short", "long"])
+        recorder.close("done")
     assert len(compute.batches[2]) == 1, "as many as run side by side"
     kinds = {name.split("/")[1] for name in content(here.store)}
     assert kinds == {"tokenizer", "tokens", "leaks", "counted"}
     assert content(here.store) == content(there.store)
+    assert_no_trainings(tmp_path / "there")
 
 
 def test_what_is_there_needs_no_job(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import stage_world
 from stage_world import CANDIDATES, ITEMS, Counted, experiment, write_world
 
 import dataselect
-from dataselect.compute import machine
+from dataselect.compute import Event, Job, Outcome, machine
 from dataselect.cost import spent
 from dataselect.errors import IncompleteError
 from dataselect.proxies import make
@@ -237,6 +237,34 @@ def test_candidates_grouped_in_one_job_get_the_bits_of_each_alone(
     # On a CPU a stacked program gains nothing, and sums in another order.
     assert [proxy.facts["population"] for proxy in sizes if proxy] == [1, 1, 1]
     assert scores.machine_notes == ()
+
+
+class Nowhere(Counted):
+    """Keeps the names of jobs, and runs none."""
+
+    def __init__(self, slots: int) -> None:
+        super().__init__()
+        self.slots = slots
+
+    def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> list[Outcome]:
+        self.names += [job.name for job in jobs]
+        return [Outcome(job.name, None, "not run", "ValueError", 0.0, 0.0, 1) for job in jobs]
+
+
+def test_an_automatic_population_leaves_no_gpu_of_this_machine_idle(
+    world: World, tmp_path: Path
+) -> None:
+    made = experiment(world.folder, Counted(), tmp_path / "store")
+    for slots, names in {
+        1: ["stage1/worked and 2 more"],
+        2: ["stage1/worked and 1 more", "stage1/blend"],
+        8: ["stage1/worked", "stage1/prose", "stage1/blend"],
+    }.items():
+        compute = Nowhere(slots)
+        runtime = replace(made.runtime, compute=compute, device="cuda")
+        with pytest.raises(IncompleteError, match="not run"):
+            stage1(replace(made, runtime=runtime))
+        assert compute.names == names
 
 
 class Kept(SilentWatch):

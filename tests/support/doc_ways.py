@@ -52,6 +52,7 @@ WAYS: dict[str, list[tuple[str, str, str]]] = {
     "docs/cluster.md": [
         ("dataselect run candidates.yaml --on slurm", "parse", CLUSTER),
         ("compute:", "as plan", ""),
+        ("screen:", "as plan", ""),
         ("compute: {on: ray", "as plan", ""),
         ("kubectl apply", "parse", CLUSTER),
     ],
@@ -149,7 +150,6 @@ WAYS: dict[str, list[tuple[str, str, str]]] = {
     "docs/twelve_datasets.md": [
         ("target: {size: 7B", "file candidates/twelve.yaml", ""),
         ("tokenizer:", "file stages/eight-gpus.yaml", ""),
-        ("pip install 'dataselect[ray]'", "parse", "installs"),
         ("dataselect design", "run", ""),
         ("Train 4M ×2", "output", ""),
         ("dataselect plan", "parse", HUB),
