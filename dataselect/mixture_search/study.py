@@ -45,6 +45,9 @@ class Entry:
     """Optuna's state."""
     trial: Trial
     """The mixture and seed."""
+    place: int
+    """The trial's name for people: its place among the different trials of the study. It is the
+    same where a lost trial is done again, so that a kill changes no result."""
     tag: str
     """The search that enqueued it, see `SearchSettings.tag`."""
     round: int
@@ -95,6 +98,8 @@ class Claimed:
     """Its number in the study."""
     trial: Trial
     """The mixture and seed."""
+    place: int
+    """See `Entry`."""
 
 
 def open_storage(
@@ -169,11 +174,14 @@ class SharedStudy:
 
     def entries(self) -> list[Entry]:
         """All trials that are mixtures, oldest first."""
-        return [
-            entry
-            for optuna_trial in self._study.get_trials(deepcopy=False)
-            if (entry := self._entry(optuna_trial)) is not None
-        ]
+        places: dict[Trial, int] = {}
+        found = []
+        for optuna_trial in self._study.get_trials(deepcopy=False):
+            trial = _trial(optuna_trial.user_attrs)
+            if trial is not None:
+                place = places.setdefault(trial, len(places))
+                found.append(self._entry(optuna_trial, trial, place))
+        return found
 
     def enqueue(self, trial: Trial, role: str, tag: str, number: int) -> None:
         """Add a trial to the queue."""
@@ -201,7 +209,7 @@ class SharedStudy:
             optuna_trial.set_user_attr("seen", self._clock())
             for name in self._sources:
                 optuna_trial.suggest_float(name, 0.0, 1.0)
-            claimed.append(Claimed(entry.number, entry.trial))
+            claimed.append(Claimed(entry.number, entry.trial, entry.place))
         return claimed
 
     def drop_waiting(self) -> None:
@@ -288,17 +296,15 @@ class SharedStudy:
         patience = HEARTBEAT_SECONDS if entry.worker is None else SILENT_SECONDS
         return self._clock() - entry.last_seen > patience
 
-    def _entry(self, optuna_trial: FrozenTrial) -> Entry | None:
+    def _entry(self, optuna_trial: FrozenTrial, trial: Trial, place: int) -> Entry:
         attributes = optuna_trial.user_attrs
-        trial = _trial(attributes)
-        if trial is None:
-            return None
         done = optuna_trial.state == TrialState.COMPLETE
         started = optuna_trial.datetime_start.timestamp() if optuna_trial.datetime_start else 0.0
         return Entry(
             optuna_trial.number,
             optuna_trial.state,
             trial,
+            place,
             attributes["tag"],
             attributes["round"],
             tuple(optuna_trial.values) if done else None,
