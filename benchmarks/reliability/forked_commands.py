@@ -4,6 +4,7 @@ A fork is a process of its own with files, signals and descriptors as any, so th
 as it would end the command. It saves the seconds of imports of each trial.
 """
 
+import ast
 import hashlib
 import importlib
 import os
@@ -254,8 +255,7 @@ def _fork_workers(modules: Path | None) -> None:
                         _list_modules(modules)
 
                     worker._serve = listing
-                    numbers = words[-1].rpartition("main(")[2].rstrip(")").split(",")
-                    worker.main(*map(int, numbers))
+                    worker.main(*ast.literal_eval("(" + words[-1].rpartition("main(")[2]))
                     os._exit(0)
                 finally:
                     os._exit(70)

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from dataselect.compute.jobs import Compute
+from dataselect.compute.jobs import SILENCE, Compute
 from dataselect.compute.processes import LocalProcesses
 from dataselect.errors import InputError
 
@@ -18,12 +18,13 @@ def default_compute(
     jobs: int | Literal["auto"],
     threads: int | Literal["auto"],
     device: Literal["auto", "cpu", "cuda"],
+    silence: float = SILENCE,
 ) -> Compute:
     """Worker processes on this machine.
 
     On CPU "auto" is one thread per job, which is fastest for small models and keeps results
     independent of the number of cores, and as many jobs as fit. With a GPU "auto" is one job,
-    since a larger proxy may need all of its memory, with all cores.
+    since a larger proxy may need all of its memory, with all cores. `silence`: see `Resources`.
     """
     cores = available_cores()
     if resolve_device(device) == "cuda":
@@ -32,7 +33,7 @@ def default_compute(
     else:
         thread_count = 1 if threads == "auto" else threads
         job_count = max(1, cores // thread_count) if jobs == "auto" else jobs
-    return LocalProcesses(job_count, thread_count)
+    return LocalProcesses(job_count, thread_count, silence=silence)
 
 
 def available_cores(

@@ -5,7 +5,11 @@ training threads do not share an interpreter well. Workers are kept between runs
 takes seconds), and a job whose worker dies is retried in another. A job that raises is not retried:
 it would raise again.
 
-Not covered: sharing GPUs out among workers, limits on memory or time, other machines.
+A worker gives a sign of life every few seconds. One that stops giving any (a machine that swaps, a
+driver that hangs, a debugger) is ended and counts as dead.
+
+Not covered: sharing GPUs out among workers, limits on memory or time, other machines; work that
+hangs while its process lives.
 """
 
 import os
@@ -20,7 +24,15 @@ from types import TracebackType
 from typing import Self
 
 from dataselect.compute.attempt import Attempt, attempt
-from dataselect.compute.jobs import Event, Job, Outcome, Resources, check_names, closing_event
+from dataselect.compute.jobs import (
+    SILENCE,
+    Event,
+    Job,
+    Outcome,
+    Resources,
+    check_names,
+    closing_event,
+)
 from dataselect.compute.worker_process import WorkerProcess
 
 # Longest wait for messages; then dead workers whose child keeps the connection open are noticed.
@@ -62,13 +74,18 @@ class _Task:
 class LocalProcesses:
     """A `Compute` of up to `jobs` worker processes with `threads` numeric threads each.
 
-    A job whose worker dies is retried up to `retries` times.
+    A job whose worker dies, or gives no sign of life for `silence` seconds, is retried up to
+    `retries` times.
     """
 
-    def __init__(self, jobs: int, threads: int, retries: int = 1) -> None:
+    def __init__(self, jobs: int, threads: int, retries: int = 1, silence: float = SILENCE) -> None:
         if jobs < 1 or threads < 1 or retries < 0:
             raise ValueError("jobs and threads are at least 1, retries at least 0")
-        self.slots, self.resources, self.retries = jobs, Resources(threads), retries
+        self.slots, self.resources, self.retries = (
+            jobs,
+            Resources(threads, silence=silence),
+            retries,
+        )
         self._workers: dict[WorkerProcess, _Task | None] = {}  # None: idle
         # A pipe that nobody writes to: when this process ends, for any reason, the workers read
         # the end of the file.
@@ -111,6 +128,8 @@ class LocalProcesses:
                 task = waiting.popleft()
                 self._assign(task)
                 on_event(Event(task.job.name, "started", {"attempt": task.attempts}))
+            for worker, _ in self._busy():
+                worker.end_if_hung()
             for worker, task in self._ready():
                 try:
                     kind, content = worker.receive()
@@ -127,7 +146,7 @@ class LocalProcesses:
                         waiting.append(task)
                         continue
                 else:
-                    if kind == "begun":
+                    if kind in ("begun", "alive"):
                         continue
                     if kind == "progress":
                         on_event(Event(task.job.name, "progress", content))

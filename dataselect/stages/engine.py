@@ -58,7 +58,7 @@ def open_compute(plan: Plan, store: Path) -> Compute:
     """The engine of a plan, for the store at this root. Raises InputError."""
     compute = plan.compute
     if compute.on == LOCAL:
-        return default_compute(compute.jobs, compute.threads, job_device(plan))
+        return default_compute(compute.jobs, compute.threads, job_device(plan), compute.silence)
     settings = EngineSettings(
         folder=store.absolute() / JOBS_FOLDER,
         jobs=compute.jobs,
@@ -82,6 +82,7 @@ def job_resources(
         gpus=gpus * processes,
         memory=compute.memory if own.memory is None else own.memory,
         seconds=compute.time if own.time is None else own.time,
+        silence=compute.silence,
     )
 
 

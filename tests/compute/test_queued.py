@@ -14,7 +14,7 @@ import pytest
 from dataselect.compute import Event, Job, Resources
 from dataselect.compute.job_folder import AttemptFolder, JobFolder
 from dataselect.compute.queued import Pace, QueuedCompute, State, Ticket
-from dataselect.testing.jobs import burn, square, tick, wait_for
+from dataselect.testing.jobs import Progress, burn, square, tick, wait_for
 
 PACE = Pace(poll_seconds=0.05, states_seconds=0.2, grace_seconds=0.1)
 
@@ -141,6 +141,18 @@ def test_an_attempt_ends_after_its_time(tmp_path: Path) -> None:
         (outcome,) = compute.run([Job("a", slow, {"seconds": 60.0})], lambda event: None)
     assert "after its time, 1.5 s" in str(outcome.error)
     assert outcome.cpu_seconds > 0, "what it cost is not known"
+
+
+def stopped(progress: Progress) -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def test_a_process_that_is_stopped_for_long_is_ended(tmp_path: Path) -> None:
+    resources = Resources(threads=1, silence=0.6)
+    with QueuedCompute(Processes(), tmp_path, 1, resources, 0, PACE) as compute:
+        (outcome,) = compute.run([Job("a", stopped)], lambda event: None)
+    assert outcome.error_type == "WorkerDied"
+    assert "gave no sign of life for " in str(outcome.error)
 
 
 DRIVER = """
