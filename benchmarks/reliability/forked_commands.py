@@ -20,7 +20,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-_PATIENCE = 120.0
+SIGNALS: tuple[Any, ...] = (
+    ("SIGTERM", False),
+    ("SIGHUP", False),
+    ("SIGINT as by a terminal", True),
+    ("SIGINT as by a terminal, twice", True, 0.05),
+)
+"""Name, whether the whole group of processes gets it, and the pause before a second one."""
+_PATIENCE = 900.0
 """Seconds until a command counts as hung."""
 
 
@@ -70,12 +77,7 @@ class Running:
 
         `choice` in 0..1 draws whom.
         """
-        if not self._wait_for_phase(phase):
-            return None
-        until = time.monotonic() + delay
-        while time.monotonic() < until:
-            time.sleep(min(0.002, max(0.0, until - time.monotonic())))
-        if self._ended():
+        if not self._wait(phase, delay):
             return None
         jobs = _children(self.pid)
         if jobs and choice < 1 / 4:
@@ -90,6 +92,26 @@ class Running:
                 os.kill(self.pid, signal.SIGKILL)
         self.wait()
         return "all processes" if whole else "the command"
+
+    def end(self, phase: int, delay: float, choice: float) -> str | None:
+        """Send a signal that a command can handle, as `kill`; which."""
+        if not self._wait(phase, delay):
+            return None
+        name, whole, *again = SIGNALS[int(choice * len(SIGNALS))]
+        for pause in (0.0, *again):
+            time.sleep(pause)
+            with suppress(ProcessLookupError):
+                (os.killpg if whole else os.kill)(self.pid, signal.Signals[name.split()[0]])
+        return name
+
+    def _wait(self, phase: int, delay: float) -> bool:
+        """Wait so many seconds after the phase began; whether the command still runs then."""
+        if not self._wait_for_phase(phase):
+            return False
+        until = time.monotonic() + delay
+        while time.monotonic() < until:
+            time.sleep(min(0.002, max(0.0, until - time.monotonic())))
+        return not self._ended()
 
     def wait(self) -> int:
         """The exit code; that of SIGKILL where it is."""
@@ -187,6 +209,8 @@ def _command(words: list[str], phases: list[str], marks: int, modules: Path | No
             _mark(place, number, marks)
     _fork_workers(modules)
     _one_day()
+    # A process in the background of a shell script ignores Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["dataselect", *words]
     from dataselect.cli import main
 

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -42,10 +43,11 @@ class Command:
 
 
 def world(folder: Path) -> None:
-    """Four candidates and two benchmarks; proxies train in half a second."""
+    """Four candidates and two benchmarks; proxies train in a fraction of a second."""
     from stage_world import write_world
 
     write_world(folder, tokens=600)
+    short_texts(folder)
     with (folder / "plan.yaml").open("a", encoding="utf-8") as plan:
         plan.write("compute: {jobs: 1}\n")
 
@@ -55,8 +57,23 @@ def mixed_world(folder: Path) -> None:
     from stage_world import write_world
 
     write_world(folder, tokens=600)
+    short_texts(folder)
     with (folder / "plan.yaml").open("a", encoding="utf-8") as plan:
         plan.write(MIX)
+
+
+def short_texts(folder: Path) -> None:
+    """Files in place of the made-up world's endless texts, a thousand of which are made at once."""
+    from dataselect.synthetic.world import documents
+
+    manifest = folder / "manifest.yaml"
+    text = manifest.read_text(encoding="utf-8")
+    for name, source in (("worked", "worked"), ("prose", "narrative")):
+        rows = [{"text": each} for each in islice(documents(source, 0), 300)]
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+        text = text.replace(f"path: dataselect/desk, name: {source}", f"path: {name}.jsonl")
+    manifest.write_text(text, encoding="utf-8")
 
 
 def reported(folder: Path) -> None:

@@ -7,7 +7,8 @@ For each command and phase (`killed_commands.py`) so many trials: the command ru
 and is killed at a random moment of the phase; then the same command runs to its end. It must end
 well, and its final files must have the bytes of an undisturbed run's. Killed is the command alone,
 or all its processes, or a process of its jobs, by chance. Where the process of a job is killed the
-command itself must go on to its end.
+command itself must go on to its end. With `--signals` the command gets SIGTERM, SIGHUP or SIGINT
+(once or twice) in place of a kill, and must end with exit code 130 and the line that resumes it.
 
 Commands are forked from this process, which has imported their libraries, and so are the
 processes of jobs: a trial takes seconds. All is drawn from `--seed`. The results are written after
@@ -42,10 +43,12 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=20, help="of each command and phase")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=[each.name for each in COMMANDS])
-    parser.add_argument("--out", type=Path, default=HERE / "kills.json")
+    parser.add_argument("--signals", action="store_true", help="signals that can be handled")
+    parser.add_argument("--out", type=Path, help="file of results [kills.json, signals.json]")
     parser.add_argument("--keep", type=Path, help="folder for the files of failed trials")
     given = parser.parse_args()
-    campaign = _Campaign(given.out, given.seed, given.keep)
+    out = given.out or HERE / ("signals.json" if given.signals else "kills.json")
+    campaign = _Campaign(out, given.seed, given.keep, given.signals)
     base = Path(tempfile.mkdtemp())
     try:
         for command in COMMANDS:
@@ -67,10 +70,11 @@ def main() -> int:
 class _Campaign:
     """Trials, and the file of their results."""
 
-    def __init__(self, out: Path, seed: int, keep: Path | None) -> None:
-        self.out, self.seed, self.keep = out, seed, keep
+    def __init__(self, out: Path, seed: int, keep: Path | None, signals: bool) -> None:
+        self.out, self.seed, self.keep, self.signals = out, seed, keep, signals
         self.failures = 0
-        self.results: dict[str, Any] = {"command": "python benchmarks/reliability/kills.py"}
+        words = "python benchmarks/reliability/kills.py" + (" --signals" if signals else "")
+        self.results: dict[str, Any] = {"command": words}
         if out.exists():
             self.results = json.loads(out.read_text(encoding="utf-8"))
 
@@ -129,7 +133,8 @@ class _Campaign:
             shutil.rmtree(folder, ignore_errors=True)
             shutil.copytree(inputs, folder)
             running = Running(command, folder, url)
-            target = running.kill(phase, dice.random() * length, dice.random())
+            stop = running.end if self.signals else running.kill
+            target = stop(phase, dice.random() * length, dice.random())
             if target is not None:
                 break
         else:
@@ -139,7 +144,9 @@ class _Campaign:
             if code != 0:
                 return target, f"the command itself ended with {code}: {running.output()[-800:]}"
         else:
-            running.wait()
+            code = running.wait()
+            if self.signals and code != 0 and (wrong := unlike_ended(command, running, code)):
+                return target, wrong
             again = Running(command, folder, url)
             code = again.wait()
             if code != 0:
@@ -159,6 +166,14 @@ class _Campaign:
         temporary = self.out.with_suffix(".new")
         temporary.write_text(json.dumps(self.results, indent=1) + "\n", encoding="utf-8")
         temporary.replace(self.out)
+
+
+def unlike_ended(command: Any, running: Any, code: int) -> str | None:
+    """What is not as documented in the end of a command by a signal."""
+    last = (running.output().strip().splitlines() or [""])[-1]
+    if code == 130 and last.startswith("interrupted; to go on: dataselect " + command.words[0]):
+        return None
+    return f"exit code {code}: {running.output()[-800:]}"
 
 
 def difference(expected: dict[str, bytes], found: dict[str, bytes]) -> str | None:

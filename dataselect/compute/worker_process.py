@@ -114,7 +114,9 @@ class WorkerProcess:
         """Why the worker died; kills it if only its connection has closed."""
         self._kill()
         if self._hung:
-            return f"its worker gave no sign of life for {self._silence.seconds:.0f} s and was ended"
+            return (
+                f"its worker gave no sign of life for {self._silence.seconds:.0f} s and was ended"
+            )
         code = self._process.returncode
         if code >= 0:
             return f"its worker exited with code {code}"

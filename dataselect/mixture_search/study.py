@@ -132,7 +132,8 @@ class SharedStudy:
     """The study `name` for mixtures of `sources`, as one worker sees it.
 
     `folder` has the lock files of the workers that share this store. `clock` gives seconds since
-    1970, the same on all machines within a minute.
+    1970, about the same on all machines; it is read only when a trial is seen first. From then on
+    silence is counted by `monotonic`, so that a clock that is set declares nobody dead.
     """
 
     def __init__(
@@ -143,6 +144,7 @@ class SharedStudy:
         benchmarks: Sequence[str],
         folder: Path,
         clock: Callable[[], float],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._study = optuna.create_study(
             storage=storage,
@@ -156,6 +158,9 @@ class SharedStudy:
             self._study.set_user_attr("benchmarks", list(benchmarks))
         self._storage = storage
         self._sources, self._folder, self._clock = tuple(sources), folder, clock
+        self._monotonic = monotonic
+        self._signs: dict[int, tuple[float, float]] = {}
+        """By trial the last heartbeat seen, and when it came, by `monotonic`."""
         self.worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
     @contextmanager
@@ -294,7 +299,18 @@ class SharedStudy:
                 return not _is_held(self._folder / entry.worker)
         # A worker signs right after claiming, so a trial without a worker has been abandoned.
         patience = HEARTBEAT_SECONDS if entry.worker is None else SILENT_SECONDS
-        return self._clock() - entry.last_seen > patience
+        return self._silent_seconds(entry) > patience
+
+    def _silent_seconds(self, entry: Entry) -> float:
+        """Seconds since a heartbeat of the trial came."""
+        now = self._monotonic()
+        seen, since = self._signs.get(entry.number, (None, 0.0))
+        if seen is None:
+            since = now - max(0.0, self._clock() - entry.last_seen)
+        elif seen != entry.last_seen:
+            since = now
+        self._signs[entry.number] = entry.last_seen, since
+        return now - since
 
     def _entry(self, optuna_trial: FrozenTrial, trial: Trial, place: int) -> Entry:
         attributes = optuna_trial.user_attrs
