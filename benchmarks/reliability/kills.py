@@ -45,6 +45,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=[each.name for each in COMMANDS])
     parser.add_argument("--signals", action="store_true", help="signals that can be handled")
     parser.add_argument("--out", type=Path, help="file of results [kills.json, signals.json]")
+    parser.add_argument("--phases", nargs="*", help="of the commands, if not all")
     parser.add_argument("--keep", type=Path, help="folder for the files of failed trials")
     given = parser.parse_args()
     out = given.out or HERE / ("signals.json" if given.signals else "kills.json")
@@ -61,7 +62,7 @@ def main() -> int:
                 if prepared != 0:
                     raise RuntimeError(f"{command.name}: its inputs cannot be written")
                 preload(command, inputs, url)
-                campaign.run(command, base / command.name, url, given.trials)
+                campaign.run(command, base / command.name, url, given.trials, given.phases)
     finally:
         shutil.rmtree(base)
     return int(campaign.failures > 0)
@@ -78,7 +79,9 @@ class _Campaign:
         if out.exists():
             self.results = json.loads(out.read_text(encoding="utf-8"))
 
-    def run(self, command: Any, base: Path, url: str, trials: int) -> None:
+    def run(
+        self, command: Any, base: Path, url: str, trials: int, phases: list[str] | None
+    ) -> None:
         """All trials of a command."""
         from forked_commands import Running
 
@@ -90,6 +93,8 @@ class _Campaign:
         expected, begins = command.final(undisturbed), first.phase_times()
         ends = [*begins[1:], first.seconds]
         for number, phase in enumerate(command.phases):
+            if phases is not None and phase not in phases:
+                continue
             length = ends[number] - begins[number]
             done = self._row(command, phase)
             for trial in range(done["trials"], trials):

@@ -182,6 +182,7 @@ class TestLocalProcesses(ComputeContract):
         assert (deadly.result, deadly.attempts, deadly.error_type) == (None, 2, "WorkerDied")
         assert deadly.error is not None
         assert "SIGKILL" in deadly.error
+        assert "too little memory: if so, set fewer 'jobs' at a time" in deadly.error
         assert "\n" not in deadly.error
         assert deadly.details is not None
         assert "a last word" in deadly.details

@@ -110,7 +110,8 @@ def test_a_lost_attempt_is_tried_again_and_counted_with_its_cost(tmp_path: Path,
     ]
     assert shown == [("started", 1), ("retried", None), ("started", 2), ("done", None)]
     (reason,) = (event.fields["reason"] for event in events if event.kind == "retried")
-    assert ("SIGKILL" if whom == "job" else "is gone") in str(reason)
+    words = "by SIGKILL, often a sign of too little memory: if so, ask for more 'memory'"
+    assert (words if whom == "job" else "is gone") in str(reason)
     if whom == "job":
         assert outcome.wall_seconds > 0.3, "the first attempt's seconds are missing"
 
