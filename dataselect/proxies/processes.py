@@ -30,8 +30,8 @@ ENDS_WITH_STDIN = "--ends-with-stdin"
 RESULT = "result.json"
 _TAIL_LINES = 300
 _HINT = (
-    ", often a sign of too little memory: if so, set 'shard: fsdp', or ask for more 'memory', in the "
-    "plan's 'compute'"
+    ", often a sign of too little memory: if so, set 'shard: fsdp', or ask for more 'memory', in "
+    "the plan's 'compute'"
 )
 _EXIT_CODE = re.compile(r"exitcode\s*:\s*(-?\d+)")
 _ERROR = re.compile(r"[\w.]*(Error|Exception): \S")
