@@ -96,11 +96,12 @@ class Search:
         """What its proposal.json says of the search."""
         document = json.loads((self.out / "proposal.json").read_text())
         search = document["search"]
+        spent = json.loads((self.out / "spent.json").read_text())
         return {
             "weights": {name: each["weight"] for name, each in document["sources"].items()},
             "measured_gain": document["confirmed"]["objective"]["value"],
             "trials": search["trials"],
-            "done_again": search["failed"],
+            "done_again": spent["failed"],
         }
 
 

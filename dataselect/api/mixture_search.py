@@ -14,7 +14,7 @@ from dataselect.config.plan import Plan
 from dataselect.errors import InputError
 from dataselect.mixture_search.prepare import check
 from dataselect.mixture_search.search import Found, search
-from dataselect.report.mixture.search import search_document, write_search
+from dataselect.report.mixture.search import search_document, spent_document, write_search
 from dataselect.report.mixture.verdict import mixture_verdict
 from dataselect.report.output import make_folder
 from dataselect.stages.engine import driver_device, job_device, open_compute, with_engine
@@ -38,6 +38,8 @@ class MixtureSearch(Result):
 
     document: Mapping[str, Any]
     """The whole result: the content of proposal.json."""
+    spent: Mapping[str, Any] = field(compare=False)
+    """What the search took, in seconds, jobs and trials done again: the content of spent.json."""
     found: Found = field(compare=False)
     """The objects behind it: the model, the trials, the limits."""
     _inputs: tuple[Manifest, Plan] = field(compare=False)
@@ -144,7 +146,7 @@ def search_mixture(
         document = search_document(found, loaded, chosen, command)
     else:
         document = write_search(found, loaded, chosen, folder, command)
-    return MixtureSearch(document, found, (loaded, chosen))
+    return MixtureSearch(document, spent_document(found), found, (loaded, chosen))
 
 
 def _with_trials(mix: Mix, trials: int) -> Mix:

@@ -17,6 +17,7 @@ from dataselect._version import __version__
 from dataselect.cli.agree import agree
 from dataselect.cli.calibrate import calibrate
 from dataselect.cli.command import CONTEXT, Command, Commands
+from dataselect.cli.common import ENDING
 from dataselect.cli.design import design
 from dataselect.cli.doctor import doctor
 from dataselect.cli.fit import fit
@@ -89,8 +90,12 @@ def main() -> None:
     _end_as_by_ctrl_c()
     try:
         app(prog_name="dataselect")  # also for `python -m dataselect`
-    except KeyboardInterrupt:  # before a command has started
+    except KeyboardInterrupt:  # before a command has started, or after it has ended
         sys.exit(130)
+    finally:
+        # What comes is the end of the interpreter, whose traces tell nobody anything.
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _end_as_by_ctrl_c() -> None:

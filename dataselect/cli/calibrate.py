@@ -55,15 +55,16 @@ def calibrate(
     quiet: QuietOption = False,
 ) -> None:
     """Score a proxy's checkpoints, pair them with a target's accuracies, and fit the functions."""
-    import dataselect as ds
-    from dataselect.calibration.paired import pair_all
-    from dataselect.calibration.runs import load_calibration
     from dataselect.report.console import terminal
-    from dataselect.report.live import LiveWatch
-    from dataselect.report.tables.calibrations import planned
 
     console = terminal()
     with errors(resume=True):
+        import dataselect as ds
+        from dataselect.calibration.paired import pair_all
+        from dataselect.calibration.runs import load_calibration
+        from dataselect.report.live import LiveWatch
+        from dataselect.report.tables.calibrations import planned
+
         loaded = load_calibration(spec)
         if dry_run:
             for line in planned(pair_all(loaded)):

@@ -3,6 +3,7 @@
 import json
 import logging
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -88,10 +89,28 @@ def errors(resume: bool = False) -> Iterator[None]:
         raise typer.Exit(code) from None
     except KeyboardInterrupt:
         hint = f"; to go on: {this_command()}" if resume else ""
-        with suppress(OSError):  # with SIGHUP the terminal has gone
+        with undisturbed(), suppress(OSError):  # with SIGHUP the terminal has gone
             typer.echo(err=True)
             tell(f"interrupted{hint}", err=True)
         raise typer.Exit(130) from None
+
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a command."""
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ignore signals that end a command, where it is ending: a second Ctrl-C takes no line away."""
+    try:
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
+    except ValueError:  # not the main thread, which alone is interrupted
+        before = {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _about_files(error: OSError) -> tuple[str | None, int]:

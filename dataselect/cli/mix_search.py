@@ -95,9 +95,9 @@ def search(
                 command=command,
             )
         if as_json:
-            print_json(result.document)
+            print_json({**result.document, "spent": result.spent})
         else:
-            print_search(result.document, console)
+            print_search(result.document, result.spent, console)
             page = f"report: {folder}/README.md (weights as files for trainers are beside it)"
             console.print(page, markup=False, highlight=False, soft_wrap=True)
     if result.found.unscored:

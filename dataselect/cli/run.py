@@ -138,7 +138,7 @@ def run(
         if mixture is not None and mixture["status"] == "done" and not as_json:
             from dataselect.report.mixture.search import print_search
 
-            print_search(mixture["proposal"], console)
+            print_search(mixture["proposal"], mixture["spent"], console)
             page = folder / mixture["folder"] / "README.md"
             console.print(f"mixture: {page}", markup=False, highlight=False, soft_wrap=True)
     problem = result.mixture_problem

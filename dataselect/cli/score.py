@@ -146,14 +146,14 @@ def score(
         print_benchmarks(catalogue(), terminal())
         return
 
-    import dataselect as ds
-    from dataselect.errors import InputError
-    from dataselect.report.live import LiveWatch
-    from dataselect.report.output import check_folder
-    from dataselect.report.tables.scores import print_scores
-
     console = terminal()
     with errors(resume=True):
+        import dataselect as ds
+        from dataselect.errors import InputError
+        from dataselect.report.live import LiveWatch
+        from dataselect.report.output import check_folder
+        from dataselect.report.tables.scores import print_scores
+
         if not models:
             raise InputError("MODEL", "no model is named", "write dataselect score MODEL ...")
         check_folder(out)  # before scoring, which takes long

@@ -185,18 +185,18 @@ def build(
 
     The same command resumes after any stop and pays for no answer twice.
     """
-    from dataselect.cli.trace_progress import recorded_build
-    from dataselect.errors import InputError
-    from dataselect.report.console import terminal
-    from dataselect.report.tables.trace_build import OnlyEstimated, ShownBuild
-    from dataselect.traces.library import trace_path
-    from dataselect.traces.recording.asked import BuildOptions
-    from dataselect.traces.recording.batch import Wait, build_batch
-    from dataselect.traces.recording.build import build_traces
-    from dataselect.traces.recording.endpoint import Endpoint
-    from dataselect.traces.recording.spending import Prices
-
     with errors(resume=True), notes(_noted(quiet)):
+        from dataselect.cli.trace_progress import recorded_build
+        from dataselect.errors import InputError
+        from dataselect.report.console import terminal
+        from dataselect.report.tables.trace_build import OnlyEstimated, ShownBuild
+        from dataselect.traces.library import trace_path
+        from dataselect.traces.recording.asked import BuildOptions
+        from dataselect.traces.recording.batch import Wait, build_batch
+        from dataselect.traces.recording.build import build_traces
+        from dataselect.traces.recording.endpoint import Endpoint
+        from dataselect.traces.recording.spending import Prices
+
         if (usd_in is None) != (usd_out is None):
             raise InputError("--usd-in", "a price is missing", "give --usd-in and --usd-out")
         prices = None if usd_in is None or usd_out is None else Prices(usd_in, usd_out)
@@ -272,16 +272,16 @@ def weigh(
 
     With --base-url the same command resumes after any stop and pays for no answer twice.
     """
-    from dataselect.cli.trace_progress import items_shown, recorded_watch
-    from dataselect.compute import require_device
-    from dataselect.report.console import terminal
-    from dataselect.report.live import LiveWatch
-    from dataselect.report.tables.trace_build import ShownBuild
-    from dataselect.traces.library import trace_path
-    from dataselect.traces.recording.texts import read_reasoning
-    from dataselect.traces.trace import write_traces
-
     with errors(resume=base_url is not None), notes(_noted(quiet)):
+        from dataselect.cli.trace_progress import items_shown, recorded_watch
+        from dataselect.compute import require_device
+        from dataselect.report.console import terminal
+        from dataselect.report.live import LiveWatch
+        from dataselect.report.tables.trace_build import ShownBuild
+        from dataselect.traces.library import trace_path
+        from dataselect.traces.recording.texts import read_reasoning
+        from dataselect.traces.trace import write_traces
+
         texts = read_reasoning(file)
         chosen = one_benchmark(benchmark, folder, limit)
         if base_url is not None:

@@ -12,7 +12,7 @@ from typing import Literal
 from dataselect.compute.gpu_slots import GpuSlots
 from dataselect.compute.gpus import VisibleGpus
 from dataselect.compute.gpus import has_gpu as _has_gpu
-from dataselect.compute.jobs import Compute
+from dataselect.compute.jobs import SILENCE, Compute
 from dataselect.compute.processes import LocalProcesses
 from dataselect.errors import InputError
 
@@ -24,6 +24,7 @@ def default_compute(
     gpus: VisibleGpus | None = None,
     share: float = 1.0,
     smallest: float | None = None,
+    silence: float = SILENCE,
 ) -> Compute:
     """Worker processes on this machine.
 
@@ -31,13 +32,14 @@ def default_compute(
     independent of the number of cores, and as many jobs as fit. With a GPU "auto" is as many jobs
     as `gpus` are enough for at a time, with the cores divided among them; more than one a GPU only
     where each has a core. A job has `share` GPUs, unless it says otherwise, and `smallest` is the
-    least that any asks for. Where `gpus` are not known it is one job, with all cores.
+    least that any asks for. Where `gpus` are not known it is one job, with all cores. `silence`:
+    see `Resources`.
     """
     cores = available_cores()
     if resolve_device(device) == "cpu":
         thread_count = 1 if threads == "auto" else threads
         job_count = max(1, cores // thread_count) if jobs == "auto" else jobs
-        return LocalProcesses(job_count, thread_count)
+        return LocalProcesses(job_count, thread_count, silence=silence)
     if gpus is None or not gpus.names:
         gpus, fitting = None, 1 if jobs == "auto" else jobs
     else:
@@ -46,7 +48,7 @@ def default_compute(
             fitting = min(fitting, max(cores, len(gpus.names)))
     job_count = max(1, fitting if jobs == "auto" else min(jobs, fitting))
     thread_count = max(1, cores // job_count) if threads == "auto" else threads
-    return LocalProcesses(job_count, thread_count, gpus=gpus, share=share)
+    return LocalProcesses(job_count, thread_count, gpus=gpus, share=share, silence=silence)
 
 
 def available_cores(

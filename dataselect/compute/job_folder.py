@@ -4,6 +4,7 @@
     jobs/<key>/submitted.json      where the scheduler has it
     jobs/<key>/attempt-<n>/        made by the n-th process that runs it, whoever started that
         begun.json                 machine, process, and what the scheduler says of itself
+        alive                      touched by its process every few seconds
         seconds.json               wall and CPU time so far, every few seconds
         progress.jsonl             what the job reports
         output.log                 what it prints
@@ -37,6 +38,7 @@ from dataselect.compute.attempt import Attempt
 from dataselect.compute.jobs import Job, Resources
 from dataselect.store.sealed import sealed, set_aside, unsealed
 
+ALIVE = "alive"
 _LONG = 4096
 _TAIL_BYTES = 4000
 Fields = dict[str, float | int | str]

@@ -10,24 +10,30 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dataselect.compute import wire
 from dataselect.compute.attempt import Attempt, attempt
-from dataselect.compute.job_folder import JobFolder, write_record
+from dataselect.compute.job_folder import ALIVE, JobFolder, write_record
 from dataselect.compute.jobs import plain_fields
 
 
-def main(folder: str, digest: str, attempt_folder: str) -> None:
-    """Run the job in `folder`, whose job.json has this SHA-256."""
+def main(folder: str, digest: str, attempt_folder: str, beat: float) -> None:
+    """Run the job in `folder`, whose job.json has this SHA-256.
+
+    `beat`: seconds between two signs of life.
+    """
     # Ctrl-C reaches a whole group of processes; the driver decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     job, out = JobFolder(Path(folder)), Path(attempt_folder)
+    threading.Thread(target=_beat, args=(out / ALIVE, beat), daemon=True).start()
     with (out / "progress.jsonl").open("a", encoding="utf-8") as file:
         lock, is_open = threading.Lock(), [True]
 
@@ -56,6 +62,14 @@ def _text(ended: Attempt) -> str:
     except wire.WireError as error:
         problem = f"what it returned cannot be sent back: {error}"
         return wire.encode(replace(ended, result=None, error=problem, error_type="WireError"))
+
+
+def _beat(path: Path, seconds: float) -> None:
+    """Touch a file every few seconds, for the supervisor: this process lives."""
+    while True:
+        with suppress(OSError):
+            path.touch()
+        time.sleep(seconds)
 
 
 def _end_with_stdin() -> None:

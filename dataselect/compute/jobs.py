@@ -10,6 +10,7 @@ Not covered: dependencies between jobs (the stages call `run` once per step) and
 """
 
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -89,6 +90,34 @@ _THREAD_VARIABLES = (
 )
 
 
+BEAT_SECONDS = 5.0
+"""Time between two signs of life of a process of jobs."""
+SILENCE = 600.0
+"""Seconds without a sign of life after which it counts as hung. A native call may keep the
+interpreter, and so its signs of life, for minutes."""
+
+
+class Silence:
+    """How long nothing was heard, counted while this process itself ran.
+
+    A jump of a clock, or a stop of all processes together, is not the silence of the other one.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._looked, self.seconds = clock, clock(), 0.0
+
+    def broken(self) -> None:
+        """There was a sign of life."""
+        self.seconds = 0.0
+
+    def look(self) -> float:
+        """Seconds of silence so far; call it every few seconds."""
+        now = self._clock()
+        self.seconds += min(max(0.0, now - self._looked), 2 * BEAT_SECONDS)
+        self._looked = now
+        return self.seconds
+
+
 @dataclass(frozen=True)
 class Resources:
     """What one job may use. Raises ValueError for fewer than one thread, or negative numbers.
@@ -107,14 +136,22 @@ class Resources:
     """Longest time of an attempt; None: the scheduler's default."""
     cores: int | None = None
     """Cores; None: as many as threads."""
+    silence: float = SILENCE
+    """Longest time in seconds that a process of jobs may give no sign of life; then it is ended."""
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
             raise ValueError("threads are at least 1")
         if self.gpus < 0 or any(
-            each is not None and each <= 0 for each in (self.memory, self.seconds, self.cores)
+            each is not None and each <= 0
+            for each in (self.memory, self.seconds, self.cores, self.silence)
         ):
             raise ValueError("resources are positive")
+
+    @property
+    def beat(self) -> float:
+        """Seconds between two signs of life of a process with these resources."""
+        return min(BEAT_SECONDS, self.silence / 4)
 
     def environment(self) -> dict[str, str]:
         """Environment variables that limit a process to these resources.

@@ -12,7 +12,11 @@ the memory that it has of them, until another worker needs them; it is ended fir
 for GPUs is not overtaken by another that needs some, so a large one gets its turn; one that needs
 none does not wait.
 
-Not covered: limits on memory or time, what other programs do with the GPUs, other machines.
+A worker gives a sign of life every few seconds. One that stops giving any (a machine that swaps, a
+driver that hangs, a debugger) is ended and counts as dead.
+
+Not covered: limits on memory or time, what other programs do with the GPUs, other machines; work
+that hangs while its process lives.
 """
 
 import os
@@ -29,7 +33,15 @@ from typing import Self
 from dataselect.compute.attempt import Attempt, attempt
 from dataselect.compute.gpu_slots import GpuSlots, Grant
 from dataselect.compute.gpus import VisibleGpus
-from dataselect.compute.jobs import Event, Job, Outcome, Resources, check_names, closing_event
+from dataselect.compute.jobs import (
+    SILENCE,
+    Event,
+    Job,
+    Outcome,
+    Resources,
+    check_names,
+    closing_event,
+)
 from dataselect.compute.worker_process import WorkerProcess
 from dataselect.errors import InputError
 
@@ -74,8 +86,9 @@ class _Task:
 class LocalProcesses:
     """A `Compute` of up to `jobs` worker processes with `threads` numeric threads each.
 
-    A job whose worker dies is retried up to `retries` times. Of `gpus` each job gets so many as its
-    resources say, by default `share`; without `gpus` all jobs see what this process sees.
+    A job whose worker dies, or gives no sign of life for `silence` seconds, is retried up to
+    `retries` times. Of `gpus` each job gets so many as its resources say, by default `share`;
+    without `gpus` all jobs see what this process sees.
     """
 
     def __init__(
@@ -85,12 +98,13 @@ class LocalProcesses:
         retries: int = 1,
         gpus: VisibleGpus | None = None,
         share: float = 1.0,
+        silence: float = SILENCE,
     ) -> None:
         if jobs < 1 or threads < 1 or retries < 0:
             raise ValueError("jobs and threads are at least 1, retries at least 0")
         self._gpus = None if gpus is None else GpuSlots(gpus)
         self.slots, self.retries = jobs, retries
-        self.resources = Resources(threads, 0.0 if gpus is None else share)
+        self.resources = Resources(threads, 0.0 if gpus is None else share, silence=silence)
         self._workers: dict[WorkerProcess, _Task | None] = {}  # None: idle
         self._grants: dict[WorkerProcess, Grant] = {}
         # A pipe that nobody writes to: when this process ends, for any reason, the workers read
@@ -136,6 +150,8 @@ class LocalProcesses:
         while waiting or self._busy():
             for task in self._start(waiting):
                 on_event(Event(task.job.name, "started", {"attempt": task.attempts}))
+            for worker, _ in self._busy():
+                worker.end_if_hung()
             for worker, task in self._ready():
                 try:
                     kind, content = worker.receive()
@@ -152,7 +168,7 @@ class LocalProcesses:
                         waiting.append(task)
                         continue
                 else:
-                    if kind == "begun":
+                    if kind in ("begun", "alive"):
                         continue
                     if kind == "progress":
                         on_event(Event(task.job.name, "progress", content))

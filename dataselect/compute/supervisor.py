@@ -19,10 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from dataselect.compute import wire
-from dataselect.compute.job_folder import AttemptFolder, ChangedJobError, JobFolder, write_record
-from dataselect.compute.jobs import Resources
+from dataselect.compute.job_folder import (
+    ALIVE,
+    AttemptFolder,
+    ChangedJobError,
+    JobFolder,
+    write_record,
+)
+from dataselect.compute.jobs import BEAT_SECONDS, Resources, Silence
 
-_BEAT_SECONDS = 5.0
+_HINT = ", often a sign of too little memory: if so, ask for more 'memory' in the plan's 'compute'"
 _TICKS = os.sysconf("SC_CLK_TCK")
 _TOLD = (
     "SLURM_JOB_ID",
@@ -74,7 +80,8 @@ class _Attempt:
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; "
             "from dataselect.compute.job_process import main; "
-            f"main({str(self.job.path)!r}, {self.digest!r}, {str(self.attempt.path)!r})"
+            f"main({str(self.job.path)!r}, {self.digest!r}, {str(self.attempt.path)!r}, "
+            f"{self.resources.beat})"
         )
         environment = {**os.environ, **self.resources.environment(), "PYTHONUNBUFFERED": "1"}
         with (
@@ -89,25 +96,35 @@ class _Attempt:
             ) as process,
         ):
             try:
-                late = self._wait(process)
+                ended = self._wait(process)
             finally:
                 process.kill()
                 process.wait()
-        self._record("ended.json", _children_cpu() - self.cpu_before, self._reason(process, late))
+        self._record(
+            "ended.json", _children_cpu() - self.cpu_before, ended or self._reason(process)
+        )
 
-    def _wait(self, process: "subprocess.Popen[bytes]") -> bool:
-        """Wait for the end; whether that was the end of its time."""
-        limit = self.resources.seconds
+    def _wait(self, process: "subprocess.Popen[bytes]") -> str | None:
+        """Wait for the end; why this process is to end it, or None if it has ended itself."""
+        limit, host = self.resources.seconds, socket.gethostname()
+        silence, alive = Silence(), None
         while True:
-            left = _BEAT_SECONDS
+            left = min(BEAT_SECONDS, self.resources.silence / 2)
             if limit is not None:
                 left = min(left, limit - (time.monotonic() - self.began))
             try:
                 process.wait(max(0.01, left))
-                return False
+                return None
             except subprocess.TimeoutExpired:
                 if limit is not None and time.monotonic() - self.began >= limit:
-                    return True
+                    return f"it was ended on {host} after its time, {limit:g} s"
+                # Compared with itself alone: clocks of machines and file systems may jump.
+                if (sign := _touched(self.attempt.path / ALIVE)) != alive:
+                    alive = sign
+                    silence.broken()
+                elif silence.look() > self.resources.silence:
+                    silent = f"{silence.seconds:.0f} s"
+                    return f"its process on {host} gave no sign of life for {silent} and was ended"
                 self._record("seconds.json", tree_cpu_seconds(process.pid))
 
     def _record(self, name: str, cpu_seconds: float, reason: str | None = None) -> None:
@@ -117,21 +134,26 @@ class _Attempt:
         }
         _write(self.attempt, name, seconds if reason is None else {**seconds, "reason": reason})
 
-    def _reason(self, process: "subprocess.Popen[bytes]", late: bool) -> str:
+    def _reason(self, process: "subprocess.Popen[bytes]") -> str:
         host = socket.gethostname()
-        if late:
-            return f"it was ended on {host} after its time, {self.resources.seconds:g} s"
         if process.returncode >= 0:
             return f"its process on {host} exited with code {process.returncode}"
         name = signal.Signals(-process.returncode).name
-        hint = ", often a sign of too little memory" if name == "SIGKILL" else ""
-        return f"its process on {host} was killed by {name}{hint}"
+        return f"its process on {host} was killed by {name}{_HINT if name == 'SIGKILL' else ''}"
 
 
 def _write(attempt: AttemptFolder, name: str, content: Mapping[str, Any]) -> None:
     # The driver removes the folder when it is interrupted; then nobody reads this.
     with suppress(OSError):
         write_record(attempt.path / name, content)
+
+
+def _touched(path: Path) -> int | None:
+    """Time stamp of a file; None where there is none yet."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _children_cpu() -> float:

@@ -5,9 +5,9 @@ the parent and ends the process with it, even during a job. That is safe because
 published by rename. Ctrl-C reaches the whole foreground group; the worker ignores it and the parent
 decides.
 
-Messages to the parent: ("begun", None), ("progress", fields) and ("end", Attempt). The result in
-the attempt is pickled separately, so that a result that the parent cannot unpickle fails only that
-job.
+Messages to the parent: ("begun", None), ("progress", fields), every few seconds of a job ("alive",
+None), and ("end", Attempt). The result in the attempt is pickled separately, so that a result that
+the parent cannot unpickle fails only that job.
 """
 
 import faulthandler
@@ -24,11 +24,12 @@ from dataselect.compute.attempt import Attempt, attempt
 from dataselect.compute.jobs import plain_fields
 
 
-def main(connection_number: int, lifeline: int, parent: int) -> None:
+def main(connection_number: int, lifeline: int, parent: int, beat: float) -> None:
     """Serve jobs until the parent closes the connection or ends.
 
     `connection_number` and `lifeline` are inherited file descriptors; nobody writes to `lifeline`,
-    and its end of file means that the parent has ended. `parent` is the parent's process id.
+    and its end of file means that the parent has ended. `parent` is the parent's process id, and
+    `beat` the seconds between two signs of life.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # A native crash then prints a stack to the output, which the parent shows.
@@ -43,7 +44,7 @@ def main(connection_number: int, lifeline: int, parent: int) -> None:
             except (EOFError, ConnectionError):
                 return
             connection.send(("begun", None))
-            _serve(connection, payload)
+            _serve(connection, payload, beat)
 
 
 def _end_with(lifeline: int, parent: int) -> None:
@@ -55,14 +56,28 @@ def _end_with(lifeline: int, parent: int) -> None:
     os._exit(1)
 
 
-def _serve(connection: "Connection[Any, Any]", payload: bytes) -> None:
+def _serve(connection: "Connection[Any, Any]", payload: bytes, beat: float) -> None:
     sender = _Sender(connection)
 
     def work() -> bytes:
         function, arguments = pickle.loads(payload)  # noqa: S301 (from our parent)
         return pickle.dumps(function(progress=sender.progress, **arguments))
 
-    sender.end(attempt(work))
+    over = threading.Event()
+    threading.Thread(target=_beat, args=(sender, over, beat), daemon=True).start()
+    try:
+        ended = attempt(work)
+    finally:
+        over.set()
+    sender.end(ended)
+
+
+def _beat(sender: "_Sender", over: threading.Event, seconds: float) -> None:
+    while not over.wait(seconds):
+        try:
+            sender.alive()
+        except OSError:
+            return  # the parent has ended
 
 
 class _Sender:
@@ -78,6 +93,11 @@ class _Sender:
         with self._lock:
             if self._open:
                 self._connection.send(message)
+
+    def alive(self) -> None:
+        with self._lock:
+            if self._open:
+                self._connection.send(("alive", None))
 
     def end(self, result: Attempt) -> None:
         with self._lock:

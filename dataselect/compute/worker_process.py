@@ -15,9 +15,14 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-from dataselect.compute.jobs import Resources
+from dataselect.compute.jobs import Resources, Silence
 
 _TAIL_BYTES = 4000
+_STARTING_SECONDS = 120.0
+"""Silence that is allowed in any case until a job has begun: an interpreter starts first."""
+_HINT = (
+    ", often a sign of too little memory: if so, set fewer 'jobs' at a time in the plan's 'compute'"
+)
 
 
 class WorkerProcess:
@@ -33,11 +38,14 @@ class WorkerProcess:
         self._cpu_total = self._cpu_reported = 0.0
         self._jobs = 0
         self._begun = False
+        self._silence = Silence()
+        self._most_silence = resources.silence
+        self._hung = False
         inherited = (theirs.fileno(), lifeline)
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; "
             "from dataselect.compute.worker import main; "
-            f"main({theirs.fileno()}, {lifeline}, {os.getpid()})"
+            f"main({theirs.fileno()}, {lifeline}, {os.getpid()}, {resources.beat})"
         )
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 (this same interpreter)
@@ -54,6 +62,7 @@ class WorkerProcess:
         self._output_start = os.fstat(self._output.fileno()).st_size
         self._jobs += 1
         self._begun = False
+        self._silence = Silence()
         self.connection.send_bytes(payload)
 
     def receive(self) -> Any:
@@ -63,6 +72,7 @@ class WorkerProcess:
         if self.has_ended() and not self.connection.poll():
             raise EOFError
         message = self.connection.recv()
+        self._silence.broken()
         if message[0] == "begun":
             self._begun = True
         if message[0] == "end":
@@ -80,6 +90,16 @@ class WorkerProcess:
         """Whether the process has ended; does not wait."""
         return self._reap(os.WNOHANG)
 
+    def end_if_hung(self) -> None:
+        """Kill a process with a job that gave no sign of life for too long; it is then found dead.
+
+        Call it every few seconds.
+        """
+        most = self._most_silence if self._begun else max(self._most_silence, _STARTING_SECONDS)
+        if self._silence.look() > most and not self.connection.poll():
+            self._hung = not self.has_ended()
+            self._kill()
+
     def end(self) -> None:
         """Kill the process. Results are published by rename, so nothing is left half-written."""
         self._kill()
@@ -96,12 +116,15 @@ class WorkerProcess:
     def cause_of_death(self) -> str:
         """Why the worker died; kills it if only its connection has closed."""
         self._kill()
+        if self._hung:
+            return (
+                f"its worker gave no sign of life for {self._silence.seconds:.0f} s and was ended"
+            )
         code = self._process.returncode
         if code >= 0:
             return f"its worker exited with code {code}"
         name = signal.Signals(-code).name
-        hint = ", often a sign of too little memory" if name == "SIGKILL" else ""
-        return f"its worker was killed by {name}{hint}"
+        return f"its worker was killed by {name}{_HINT if name == 'SIGKILL' else ''}"
 
     @property
     def cpu_seconds_unreported(self) -> float:

@@ -169,6 +169,10 @@ class ComputePlan(Section):
     """How often a job is tried again on a cluster that has lost it, as by its time or its memory.
     Attempts that a scheduler starts again by itself do not count."""
 
+    silence: Duration = 600.0
+    """Longest time that a job's process may give no sign of life, such as `10m`; then it is ended,
+    and the job is tried again. It gives one every few seconds, except in a long native call."""
+
     population: Automatic = "auto"
     """Candidates whose proxies train in one process, on a GPU as one program. `auto`: one on a CPU,
     and on a GPU as many as fit into 16 GiB, since a single small proxy leaves it idle, but on this

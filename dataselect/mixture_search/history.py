@@ -24,7 +24,7 @@ class HistoryEntry:
     """A finished trial."""
 
     trial: int
-    """Its number in the study."""
+    """Its place among the different trials of the study."""
     round: int
     """Its round: 0 for the design, -1 for a confirmation."""
     role: Role
@@ -36,7 +36,7 @@ class HistoryEntry:
 def history(
     entries: Sequence[Entry], settings: SearchSettings, model: MixtureModel
 ) -> tuple[HistoryEntry, ...]:
-    """The trials with values, in order of their numbers."""
+    """The trials with values, in order of their places."""
     prior = rounded(settings.prior)
     found = []
     for entry in entries:
@@ -44,7 +44,7 @@ def history(
             continue
         costs = model.sign * np.array(entry.values)
         objective = model.sign * float(model.objective.of(costs))
-        found.append(HistoryEntry(entry.number, entry.round, _role(entry, prior), objective))
+        found.append(HistoryEntry(entry.place, entry.round, _role(entry, prior), objective))
     return tuple(sorted(found, key=lambda entry: entry.trial))
 
 

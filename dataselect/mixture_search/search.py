@@ -146,21 +146,22 @@ def search(
         draws = plan.bootstrap_draws
         accuracies = forecast(model, settings.target, proposal, plan.confidence, draws, plan.seed)
     others = trade_offs(model, limits, runner.mix.pareto, plan.seed, plan.confidence)
-    entries = study.entries()
+    # In the order in which they were planned: a trial that was lost and done again keeps its place.
+    entries = sorted(study.entries(), key=lambda entry: entry.place)
     unscored = {
-        entry.number: entry.why
+        entry.place: entry.why
         for entry in entries
         if entry.diverged and entry.why is not None and entry.why.startswith(FAILED)
     }
     notes += [f"trial {number} is left out: {why}" for number, why in unscored.items()]
     done = [entry for entry in entries if entry.values is not None]
     notes += [
-        f"trial {each.number} diverged: {each.why}"
+        f"trial {each.place} diverged: {each.why}"
         for each in entries
-        if each.diverged and each.number not in unscored
+        if each.diverged and each.place not in unscored
     ]
     keys = {key for entry in entries for key in runner.keys(entry.trial)}
-    mixed = training_note({f"trial {entry.number}": entry.trained_on for entry in done})
+    mixed = training_note({f"trial {entry.place}": entry.trained_on for entry in done})
     if mixed is not None:
         notes.append(mixed)
     return Found(

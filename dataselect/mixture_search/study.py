@@ -45,6 +45,9 @@ class Entry:
     """Optuna's state."""
     trial: Trial
     """The mixture and seed."""
+    place: int
+    """The trial's name for people: its place among the different trials of the study. It is the
+    same where a lost trial is done again, so that a kill changes no result."""
     tag: str
     """The search that enqueued it, see `SearchSettings.tag`."""
     round: int
@@ -95,6 +98,8 @@ class Claimed:
     """Its number in the study."""
     trial: Trial
     """The mixture and seed."""
+    place: int
+    """See `Entry`."""
 
 
 def open_storage(
@@ -127,7 +132,8 @@ class SharedStudy:
     """The study `name` for mixtures of `sources`, as one worker sees it.
 
     `folder` has the lock files of the workers that share this store. `clock` gives seconds since
-    1970, the same on all machines within a minute.
+    1970, about the same on all machines; it is read only when a trial is seen first. From then on
+    silence is counted by `monotonic`, so that a clock that is set declares nobody dead.
     """
 
     def __init__(
@@ -138,6 +144,7 @@ class SharedStudy:
         benchmarks: Sequence[str],
         folder: Path,
         clock: Callable[[], float],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._study = optuna.create_study(
             storage=storage,
@@ -151,6 +158,9 @@ class SharedStudy:
             self._study.set_user_attr("benchmarks", list(benchmarks))
         self._storage = storage
         self._sources, self._folder, self._clock = tuple(sources), folder, clock
+        self._monotonic = monotonic
+        self._signs: dict[int, tuple[float, float]] = {}
+        """By trial the last heartbeat seen, and when it came, by `monotonic`."""
         self.worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
     @contextmanager
@@ -169,11 +179,14 @@ class SharedStudy:
 
     def entries(self) -> list[Entry]:
         """All trials that are mixtures, oldest first."""
-        return [
-            entry
-            for optuna_trial in self._study.get_trials(deepcopy=False)
-            if (entry := self._entry(optuna_trial)) is not None
-        ]
+        places: dict[Trial, int] = {}
+        found = []
+        for optuna_trial in self._study.get_trials(deepcopy=False):
+            trial = _trial(optuna_trial.user_attrs)
+            if trial is not None:
+                place = places.setdefault(trial, len(places))
+                found.append(self._entry(optuna_trial, trial, place))
+        return found
 
     def enqueue(self, trial: Trial, role: str, tag: str, number: int) -> None:
         """Add a trial to the queue."""
@@ -201,7 +214,7 @@ class SharedStudy:
             optuna_trial.set_user_attr("seen", self._clock())
             for name in self._sources:
                 optuna_trial.suggest_float(name, 0.0, 1.0)
-            claimed.append(Claimed(entry.number, entry.trial))
+            claimed.append(Claimed(entry.number, entry.trial, entry.place))
         return claimed
 
     def drop_waiting(self) -> None:
@@ -286,19 +299,28 @@ class SharedStudy:
                 return not _is_held(self._folder / entry.worker)
         # A worker signs right after claiming, so a trial without a worker has been abandoned.
         patience = HEARTBEAT_SECONDS if entry.worker is None else SILENT_SECONDS
-        return self._clock() - entry.last_seen > patience
+        return self._silent_seconds(entry) > patience
 
-    def _entry(self, optuna_trial: FrozenTrial) -> Entry | None:
+    def _silent_seconds(self, entry: Entry) -> float:
+        """Seconds since a heartbeat of the trial came."""
+        now = self._monotonic()
+        seen, since = self._signs.get(entry.number, (None, 0.0))
+        if seen is None:
+            since = now - max(0.0, self._clock() - entry.last_seen)
+        elif seen != entry.last_seen:
+            since = now
+        self._signs[entry.number] = entry.last_seen, since
+        return now - since
+
+    def _entry(self, optuna_trial: FrozenTrial, trial: Trial, place: int) -> Entry:
         attributes = optuna_trial.user_attrs
-        trial = _trial(attributes)
-        if trial is None:
-            return None
         done = optuna_trial.state == TrialState.COMPLETE
         started = optuna_trial.datetime_start.timestamp() if optuna_trial.datetime_start else 0.0
         return Entry(
             optuna_trial.number,
             optuna_trial.state,
             trial,
+            place,
             attributes["tag"],
             attributes["round"],
             tuple(optuna_trial.values) if done else None,

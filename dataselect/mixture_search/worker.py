@@ -74,7 +74,7 @@ class Worker:
         waiting = False
         while True:
             for lost in self.study.release_orphans():
-                self.watch.note(f"trial {lost.number}: {lost.why}; its mixture is trained again")
+                self.watch.note(f"trial {lost.place}: {lost.why}; its mixture is trained again")
             entries = self.study.entries()
             self._tell(entries, number)
             finished = {entry.trial for entry in entries if entry.finished}
@@ -115,15 +115,15 @@ class Worker:
         open_trials = {each.number for each in claimed}
         try:
             with self.study.heartbeat(claimed):
-                results = self.measure({f"trial {c.number}": c.trial for c in claimed})
+                results = self.measure({f"trial {c.place}": c.trial for c in claimed})
             for each in claimed:
-                result = results[f"trial {each.number}"]
+                result = results[f"trial {each.place}"]
                 if result.values is not None:
                     self.study.tell(each.number, result.values, result.flops, result.trained_on)
                 else:
                     self.study.give_up(each.number, result.why, result.diverged)
                     fate: Status = "diverged" if result.diverged else "failed"
-                    self.watch.note(f"trial {each.number} {fate}: {result.why}")
+                    self.watch.note(f"trial {each.place} {fate}: {result.why}")
                     if not result.diverged:
                         self.failed[each.trial] = result.why
                 open_trials.discard(each.number)

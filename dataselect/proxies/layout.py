@@ -74,12 +74,16 @@ def slice_sequences(recipe: Recipe, models: int, device_bytes: int | None, recom
     """Sequences of each model in one slice of the batch (one forward and backward pass)."""
     tokens = _SLICE_TOKENS
     if device_bytes is not None:
-        # An eighth of the memory for activations. A block keeps 25 bytes per token and unit for
-        # its backward pass, by count, in bf16. Recomputation keeps each block's input, in float32,
-        # and the activations of one block at a time.
-        shape = recipe.shape
-        block = 25 * (2 * shape.hidden_size + shape.intermediate_size)
-        entering = 4 * shape.layers * shape.hidden_size
-        kept = block + entering if recompute else block * shape.layers
-        tokens = device_bytes // 8 // kept
+        # An eighth of the memory for activations.
+        tokens = device_bytes // 8 // kept_bytes(recipe, recompute)
     return max(1, tokens // (models * recipe.sequence_length))
+
+
+def kept_bytes(recipe: Recipe, recompute: bool) -> int:
+    """Bytes that a model keeps for its backward pass, per token."""
+    # A block keeps 25 bytes per token and unit, by count, in bf16. Recomputation keeps each block's
+    # input, in float32, and the activations of one block at a time.
+    shape = recipe.shape
+    block = 25 * (2 * shape.hidden_size + shape.intermediate_size)
+    entering = 4 * shape.layers * shape.hidden_size
+    return block + entering if recompute else block * shape.layers

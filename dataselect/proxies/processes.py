@@ -29,6 +29,10 @@ ENDS_WITH_STDIN = "--ends-with-stdin"
 """Argument that makes a process exit when its standard input, held by its parent, is closed."""
 RESULT = "result.json"
 _TAIL_LINES = 300
+_HINT = (
+    ", often a sign of too little memory: if so, set 'shard: fsdp', or ask for more 'memory', in "
+    "the plan's 'compute'"
+)
 _EXIT_CODE = re.compile(r"exitcode\s*:\s*(-?\d+)")
 _ERROR = re.compile(r"[\w.]*(Error|Exception): \S")
 
@@ -138,8 +142,7 @@ def _killed_by(tail: deque[str]) -> str | None:
     if not killed:
         return None
     name = signal.Signals(killed[0]).name
-    hint = ", often a sign of too little memory" if name == "SIGKILL" else ""
-    return f"a process was killed by {name}{hint}"
+    return f"a process was killed by {name}{_HINT if name == 'SIGKILL' else ''}"
 
 
 def _reason(folder: Path, tail: deque[str]) -> str:

@@ -10,7 +10,8 @@ Four things differ from a textbook loop because they matter at this size (docs/d
 
 - several models train as one program, a population, to fill a GPU (`population`);
 - the loss never holds the logits of a whole batch (`loss`);
-- a batch is processed in slices that fit the caches, so that memory does not grow with it;
+- a batch is processed in slices that fit the caches, so that memory does not grow with it; where
+  a device has too little for one, in smaller ones (`memory`);
 - embeddings can have a separate learning rate, because at small token budgets one shared rate
   leaves them nearly untrained.
 
@@ -33,6 +34,7 @@ from transformers import Olmo2ForCausalLM, PreTrainedTokenizerBase
 
 from dataselect.proxies.layout import slice_sequences
 from dataselect.proxies.loss import ChunkedCrossEntropy
+from dataselect.proxies.memory import fewer_sequences
 from dataselect.proxies.model import build_model, save_checkpoint
 from dataselect.proxies.optimizer import clip, make_optimizer, schedule
 from dataselect.proxies.population import copy_into, hidden_states, output_embeddings, stack
@@ -298,16 +300,31 @@ class Run:
         first = self.step * recipe.batch_size + self.rank * count
         rows = np.stack([member.data.batch(first, count) for member in self.members])
         tokens = torch.from_numpy(rows).to(self.device)
-        for start in range(0, count, self._slice):
-            losses = self._summed_losses(tokens[:, start : start + self._slice])
-            losses = losses / (recipe.batch_size * recipe.sequence_length)
-            self._backward(losses.sum(), is_last=start + self._slice >= count)
-            self._pending += losses.detach()
+        while not self._added_up(tokens):
+            at_once, models = min(self._slice, count), len(self.members)
+            self._slice = fewer_sequences(recipe, at_once, models, self.device, self.recompute)
         self._clip()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self._pending_steps += 1
         self.step += 1
+
+    def _added_up(self, tokens: torch.Tensor) -> bool:
+        """Sum the gradients of a batch; False, and none, where memory is short for a slice."""
+        recipe, count, before = self.recipe, tokens.shape[1], self._pending.clone()
+        try:
+            for start in range(0, count, self._slice):
+                losses = self._summed_losses(tokens[:, start : start + self._slice])
+                losses = losses / (recipe.batch_size * recipe.sequence_length)
+                self._backward(losses.sum(), is_last=start + self._slice >= count)
+                self._pending += losses.detach()
+        except torch.OutOfMemoryError:
+            if self.size > 1:
+                raise  # the other processes wait for this one's gradients
+            self._pending = before
+            self.optimizer.zero_grad(set_to_none=True)
+            return False
+        return True
 
     def agrees(self, proposal: bool) -> bool:
         """Whether to do what this process proposes; several processes follow rank 0."""

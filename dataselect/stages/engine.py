@@ -93,13 +93,15 @@ def _open_local(plan: Plan) -> Compute:
     compute, device = plan.compute, job_device(plan)
     shared = share_gpus(plan, device)
     if shared is not None:
-        return default_compute(compute.jobs, compute.threads, device, *shared)
+        return default_compute(
+            compute.jobs, compute.threads, device, *shared, silence=compute.silence
+        )
     if device == "cpu" and compute.job_gpus:
         logger.warning(
             "the plan's jobs ask for GPUs, and there is none here: they run on the CPU"
             " ('device: cuda' refuses that)"
         )
-    return default_compute(compute.jobs, compute.threads, device)
+    return default_compute(compute.jobs, compute.threads, device, silence=compute.silence)
 
 
 def share_gpus(plan: Plan, device: str) -> tuple[VisibleGpus, float, float] | None:
@@ -152,6 +154,7 @@ def job_resources(
         gpus=_gpus(compute, needs, processes, 0.0 if engine is None else engine.resources.gpus),
         memory=compute.memory if own.memory is None else own.memory,
         seconds=compute.time if own.time is None else own.time,
+        silence=compute.silence,
     )
 
 

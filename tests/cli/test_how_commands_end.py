@@ -11,7 +11,7 @@ import pytest
 from command_mutations import campaign
 from typer.testing import CliRunner
 
-from dataselect.cli import app
+from dataselect.cli import app, common
 
 HOSTILE = "a\x1b]0;owned\x07\x9b31m\u202eb"
 
@@ -102,3 +102,39 @@ def test_a_signal_ends_a_command_with_the_line_that_resumes_it(
     assert process.returncode == 130
     assert error == "\ninterrupted; to go on: dataselect calibrate spec.yaml\n"
     assert time.monotonic() - begun < 20
+
+
+RESUMED = {
+    "run": (("run", "m.yaml"), "dataselect.api.inputs.load_inputs"),
+    "mix": (("mix", "m.yaml"), "dataselect.api.inputs.load_inputs"),
+    "score": (("score", "m", "--benchmarks", "b"), "dataselect.report.output.check_folder"),
+    "traces build": (
+        ("traces", "build", "--benchmark", "b", "--model", "m"),
+        "dataselect.benchmarks.named.load_one",
+    ),
+    "calibrate": (("calibrate", "s.yaml"), "dataselect.calibration.runs.load_calibration"),
+}
+
+
+@pytest.mark.parametrize("name", RESUMED)
+def test_an_interrupted_command_says_how_to_go_on_whatever_comes_meanwhile(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, place = RESUMED[name]
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    tell = common.tell
+
+    def pressed_again(text: object, *, err: bool = False, dim: bool = False) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(os.getpid(), number)
+        tell(text, err=err, dim=dim)
+
+    monkeypatch.setattr(place, interrupted)
+    monkeypatch.setattr(common, "tell", pressed_again)
+    monkeypatch.setattr(sys, "argv", ["dataselect", *words])
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 130, result.output
+    assert result.stderr.endswith(f"\ninterrupted; to go on: dataselect {' '.join(words)}\n")

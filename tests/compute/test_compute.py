@@ -29,6 +29,7 @@ from dataselect.compute import (
     default_compute,
 )
 from dataselect.compute.cores import available_cores
+from dataselect.compute.jobs import BEAT_SECONDS, Silence
 from dataselect.testing.compute import ComputeContract, ignore, kinds
 from dataselect.testing.jobs import Progress, burn, fail, meet, report, rest, square, wait_for
 
@@ -124,6 +125,23 @@ class TestLocalProcesses(ComputeContract):
         assert outcome.attempts == 1
         assert outcome.result[0] != pid
 
+    def test_a_worker_that_is_stopped_for_long_is_ended_and_its_job_tried_again(
+        self, tmp_path: Path
+    ) -> None:
+        events: list[Event] = []
+        with LocalProcesses(jobs=1, threads=1, silence=1.5) as compute:
+            job = Job("a", die, {"marker": tmp_path / "marker", "times": 1, "by": signal.SIGSTOP})
+            (outcome,) = compute.run([job], events.append)
+        assert (outcome.result, outcome.attempts) == ("alive", 2)
+        (again,) = [event for event in events if event.kind == "retried"]
+        reason = str(again.fields["reason"])
+        assert re.fullmatch(r"its worker gave no sign of life for \d+ s and was ended", reason)
+
+    def test_a_job_that_says_nothing_for_long_is_no_hung_worker(self) -> None:
+        with LocalProcesses(jobs=1, threads=1, silence=1.5) as compute:
+            (outcome,) = compute.run([Job("a", rest, {"seconds": 2.5})], ignore)
+        assert (outcome.error, outcome.attempts) == (None, 1)
+
     def test_nor_does_one_that_was_sent_the_job_but_died_before_it_took_it_up(
         self, compute: Compute
     ) -> None:
@@ -164,6 +182,7 @@ class TestLocalProcesses(ComputeContract):
         assert (deadly.result, deadly.attempts, deadly.error_type) == (None, 2, "WorkerDied")
         assert deadly.error is not None
         assert "SIGKILL" in deadly.error
+        assert "too little memory: if so, set fewer 'jobs' at a time" in deadly.error
         assert "\n" not in deadly.error
         assert deadly.details is not None
         assert "a last word" in deadly.details
@@ -398,3 +417,14 @@ def test_an_outcome_of_success_has_no_error() -> None:
     assert outcome == Outcome(
         "a", 4, None, None, outcome.wall_seconds, outcome.cpu_seconds, 1, None
     )
+
+
+def test_only_silence_that_this_process_itself_lived_through_counts() -> None:
+    now = [1000.0]
+    silence = Silence(lambda: now[0])
+    for step in (1.0, 1.0, 3600.0, -500.0, 1.0):
+        now[0] += step  # an hour in which this process was stopped too, and a clock set back
+        seconds = silence.look()
+    assert seconds == 1 + 1 + 2 * BEAT_SECONDS + 0 + 1
+    silence.broken()
+    assert silence.look() == 0

@@ -15,7 +15,7 @@ from dataselect.compute import Event, Job, Resources
 from dataselect.compute.job_folder import AttemptFolder, JobFolder
 from dataselect.compute.queued import Pace, QueuedCompute
 from dataselect.compute.scheduler import State, Ticket
-from dataselect.testing.jobs import burn, square, tick, wait_for
+from dataselect.testing.jobs import Progress, burn, square, tick, wait_for
 
 PACE = Pace(poll_seconds=0.05, states_seconds=0.2, grace_seconds=0.1)
 
@@ -111,7 +111,8 @@ def test_a_lost_attempt_is_tried_again_and_counted_with_its_cost(tmp_path: Path,
     ]
     assert shown == [("started", 1), ("retried", None), ("started", 2), ("done", None)]
     (reason,) = (event.fields["reason"] for event in events if event.kind == "retried")
-    assert ("SIGKILL" if whom == "job" else "is gone") in str(reason)
+    words = "by SIGKILL, often a sign of too little memory: if so, ask for more 'memory'"
+    assert (words if whom == "job" else "is gone") in str(reason)
     if whom == "job":
         assert outcome.wall_seconds > 0.3, "the first attempt's seconds are missing"
 
@@ -142,6 +143,18 @@ def test_an_attempt_ends_after_its_time(tmp_path: Path) -> None:
         (outcome,) = compute.run([Job("a", slow, {"seconds": 60.0})], lambda event: None)
     assert "after its time, 1.5 s" in str(outcome.error)
     assert outcome.cpu_seconds > 0, "what it cost is not known"
+
+
+def stopped(progress: Progress) -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def test_a_process_that_is_stopped_for_long_is_ended(tmp_path: Path) -> None:
+    resources = Resources(threads=1, silence=0.6)
+    with QueuedCompute(Processes(), tmp_path, 1, resources, 0, PACE) as compute:
+        (outcome,) = compute.run([Job("a", stopped)], lambda event: None)
+    assert outcome.error_type == "WorkerDied"
+    assert "gave no sign of life for " in str(outcome.error)
 
 
 DRIVER = """

@@ -18,7 +18,7 @@ PRIOR, OTHER = (0.5, 0.5), (0.9, 0.1)
 def entry(number: int, shares: tuple[float, ...], of_round: int, value: float | None) -> Entry:
     state = TrialState.FAIL if value is None else TrialState.COMPLETE
     values = None if value is None else (value, 3 * value)
-    return Entry(number, state, Trial(shares, 0), "tag", of_round, values)
+    return Entry(number, state, Trial(shares, 0), number, "tag", of_round, values)
 
 
 def test_each_finished_trial_has_its_role_and_the_objective_of_the_last_model() -> None:

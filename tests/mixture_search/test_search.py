@@ -26,7 +26,7 @@ from dataselect.mixture_search.prepare import check, prepare
 from dataselect.mixture_search.search import Found, search, settle
 from dataselect.mixture_search.trial_runner import TrialRunner
 from dataselect.report.markdown import escape
-from dataselect.report.mixture.search import write_search
+from dataselect.report.mixture.search import search_document, spent_document, write_search
 from dataselect.scoring.likelihood import scorer
 from dataselect.scoring.non_finite import NOT_FINITE
 from dataselect.stages.predict import setting as target_setting
@@ -117,6 +117,18 @@ def test_a_mixture_s_proxy_is_the_one_that_stage_1_trains(
     runner = prepared(folder)
     assert runner.source(Trial((0.75, 0.25), 0)).spec == stage1.spec
     assert runner.source(Trial((0.75, 0.25), 1)).spec != stage1.spec
+
+
+def test_the_result_says_nothing_of_what_interrupted_the_search(
+    world: tuple[Path, Found, list[str]],
+) -> None:
+    folder, found, _ = world
+    given = load_manifest(folder / "manifest.yaml"), load_plan("plan.yaml", folder), "dataselect"
+    spent = replace(found.spent, jobs=99, failed_jobs=3, wall_seconds=1e4)
+    killed = replace(found, failed=3, trial_seconds=1e4, spent=spent)
+    assert search_document(killed, *given) == search_document(found, *given)
+    told = spent_document(killed)
+    assert (told["failed"], told["spent_in_this_store"]["jobs"]) == (3, 99)
 
 
 def test_the_command_finds_all_trials_and_writes_what_trainers_and_mix_read(

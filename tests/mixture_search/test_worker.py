@@ -164,7 +164,7 @@ def test_an_interrupted_worker_gives_its_trials_back(tmp_path: Path) -> None:
 def test_a_worker_elsewhere_counts_as_dead_after_a_long_silence(tmp_path: Path) -> None:
     now = 1000.0
     away = study(tmp_path, workers="there", clock=lambda: now)
-    here = study(tmp_path, workers="here", clock=lambda: now)
+    here = study(tmp_path, workers="here", clock=lambda: now, monotonic=lambda: now)
     trial = Trial((0.25, 0.25, 0.25, 0.25), 0)
     away.enqueue(trial, "design", "tag", 0)
     (claimed,) = away.claim(5, {trial})
@@ -176,6 +176,41 @@ def test_a_worker_elsewhere_counts_as_dead_after_a_long_silence(tmp_path: Path) 
     # It was not dead after all: its report comes too late and changes nothing.
     away.tell(claimed.number, (1.0, 2.0), 3.0)
     assert [entry.state for entry in here.entries()] == [TrialState.FAIL]
+
+
+@pytest.mark.parametrize("jump", [-7200.0, 7200.0])
+def test_a_clock_that_is_set_declares_no_worker_dead(tmp_path: Path, jump: float) -> None:
+    wall, passed = 10_000.0, 0.0
+    away = study(tmp_path, workers="there", clock=lambda: 10_000.0)
+    here = study(tmp_path, workers="here", clock=lambda: wall, monotonic=lambda: passed)
+    trial = Trial((0.25, 0.25, 0.25, 0.25), 0)
+    away.enqueue(trial, "design", "tag", 0)
+    (claimed,) = away.claim(5, {trial})
+    assert here.release_orphans() == []
+    wall += jump
+    for beat in range(3):
+        passed += 600
+        assert here.release_orphans() == []
+        away._set(claimed.number, "seen", 10_060.0 + beat)
+        assert here.release_orphans() == []
+    passed += 901
+    assert [lost.number for lost in here.release_orphans()] == [claimed.number]
+
+
+def test_a_trial_that_is_done_again_keeps_its_place(tmp_path: Path) -> None:
+    mine = study(tmp_path)
+    first, second = Trial((0.25, 0.25, 0.25, 0.25), 0), Trial((0.7, 0.1, 0.1, 0.1), 0)
+    for trial in (first, second):
+        mine.enqueue(trial, "design", "tag", 0)
+    lost, kept = mine.claim(2, {first, second})
+    mine.give_up(lost.number, "its worker died")
+    mine.tell(kept.number, (1.0, 2.0), 3.0)
+    mine.enqueue(first, "design", "tag", 0)
+    (again,) = mine.claim(1, {first})
+    mine.tell(again.number, (2.0, 3.0), 3.0)
+    done = {entry.place: entry.trial for entry in mine.entries() if entry.finished}
+    assert done == {0: first, 1: second}
+    assert again.place == 0 < again.number
 
 
 def test_what_two_workers_enqueue_at_once_is_trained_once(tmp_path: Path) -> None:

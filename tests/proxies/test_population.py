@@ -11,6 +11,7 @@ from tiny_training import RECIPE as TINY
 from tiny_training import noise
 from transformers import Olmo2ForCausalLM
 
+from dataselect.errors import PassingError
 from dataselect.proxies import layout
 from dataselect.proxies import train as trainer
 from dataselect.proxies.ladder import Shape
@@ -147,6 +148,59 @@ def test_a_batch_in_slices_trains_as_in_one(
     for one, other in zip(whole, sliced, strict=True):
         for (_, loss), (_, its) in zip(one.losses, other.losses, strict=True):
             assert loss == pytest.approx(its, abs=1e-3)
+
+
+def short_of_memory(monkeypatch: pytest.MonkeyPatch, fits: int) -> None:
+    """Let the device have memory for so many sequences at a time; it shows in the backward pass."""
+    backward = trainer.Run._backward
+    summed = trainer.Run._summed_losses
+    at_once = [0]
+
+    def watched(run: Any, tokens: Any) -> Any:
+        at_once[0] = tokens.shape[1]
+        return summed(run, tokens)
+
+    def limited(run: Any, loss: Any, is_last: bool) -> None:
+        backward(run, loss, is_last)
+        if at_once[0] > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(trainer.Run, "_summed_losses", watched)
+    monkeypatch.setattr(trainer.Run, "_backward", limited)
+
+
+def test_where_memory_is_short_a_step_is_taken_again_in_smaller_slices(
+    tmp_path: Path,
+    tokenizer: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    recipe = replace(RECIPE, steps=6)
+    with monkeypatch.context() as patch:
+        patch.setattr(layout, "_SLICE_TOKENS", 1)
+        by_one = population(members_in(tmp_path / "one", [0, 1]), tokenizer, recipe)
+    short_of_memory(monkeypatch, 1)
+    short = population(members_in(tmp_path / "short", [0, 1]), tokenizer, recipe)
+    assert [each.losses for each in short] == [each.losses for each in by_one]
+    for one, other in zip(
+        sorted((tmp_path / "one").rglob("*.safetensors")),
+        sorted((tmp_path / "short").rglob("*.safetensors")),
+        strict=True,
+    ):
+        if not one.name.startswith("state"):
+            assert one.read_bytes() == other.read_bytes()
+    assert [record.args[1:] for record in caplog.records] == [(4, 16, 2), (2, 16, 1)]
+
+
+def test_where_one_sequence_is_too_much_the_error_says_what_to_set(
+    tmp_path: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short_of_memory(monkeypatch, 0)
+    with pytest.raises(PassingError) as raised:
+        population(members_in(tmp_path, [0, 1]), tokenizer, replace(RECIPE, steps=6))
+    text = str(raised.value)
+    assert "cpu cannot hold one sequence of 16 tokens of 2 models together" in text
+    assert "'activation_checkpointing: true' or 'population: 1' or a shorter" in text
 
 
 def test_a_member_that_diverges_leaves_the_others_as_they_are(

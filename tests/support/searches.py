@@ -77,7 +77,9 @@ def study(folder: Path, settings: SearchSettings = SETTINGS, **options: Any) -> 
     storage = open_storage(options.get("url"), "test", folder / "study.journal")
     clock = options.get("clock", time.time)
     workers = folder / options.get("workers", "workers")
-    return SharedStudy(storage, "study", settings.sources, settings.benchmarks, workers, clock)
+    names = settings.sources, settings.benchmarks
+    monotonic = options.get("monotonic", time.monotonic)
+    return SharedStudy(storage, "study", *names, workers, clock, monotonic)
 
 
 def worker(

@@ -26,15 +26,16 @@ def mixture_part(selection: "Selection") -> dict[str, Any] | None:
         "verdict": None,
         "folder": FOLDER,
         "proposal": None,
+        "spent": None,
     }
     if found is None:
         return part
     # Imported here: few reports have a mixture, and its libraries take a second to load.
-    from dataselect.report.mixture.search import search_document
+    from dataselect.report.mixture.search import search_document, spent_document
 
     whole = search_document(found, experiment.manifest, experiment.plan, "")
     done = {"status": "done", "verdict": mixture_verdict(whole), "proposal": _slim(whole)}
-    return {**part, **done}
+    return {**part, **done, "spent": spent_document(found)}
 
 
 def _slim(document: dict[str, Any]) -> dict[str, Any]:

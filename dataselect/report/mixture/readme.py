@@ -29,6 +29,7 @@ _FILES = {
     "model.json": "the fitted model, for `dataselect mix predict` and `mix propose`",
     "ratios.csv": "the trials' weights, for `dataselect mix fit`",
     "metrics.csv": "the trials' scores, for `dataselect mix fit`",
+    "spent.json": "what the search took: seconds, jobs, trials that were done again",
     "epochs.csv": "how often the trials read each source, for `dataselect mix fit`",
 }
 
@@ -80,26 +81,36 @@ def response_lines(document: Mapping[str, Any], folder: str = "") -> list[str]:
     return [*_pictures(document, folder, "map", "slices"), _response_words(document)]
 
 
-def search_lines(document: Mapping[str, Any]) -> list[str]:
-    """Trials and cost of a search; empty where the runs were given."""
+def search_lines(document: Mapping[str, Any], spent: Mapping[str, Any] | None = None) -> list[str]:
+    """Trials and cost of a search; empty where the runs were given.
+
+    Without `spent`, the content of spent.json, the cost is in FLOPs alone.
+    """
     search = document.get("search")
     if search is None:
         return []
     outcomes = {"diverged": "diverged", "pruned": "stopped early", "failed": "done again"}
-    fates = [f"{search[key]} {words}" for key, words in outcomes.items() if search.get(key)]
-    spent = search["spent_in_this_store"]
-    used = [f"{format_seconds(spent['cpu_seconds'])} of CPU"]
-    if spent["gpu_seconds"]:
-        used.append(f"{format_seconds(spent['gpu_seconds'])} of GPU")
+    # Reports of earlier versions have what was spent beside the rest.
+    counted = {**search, **(spent or {})}
+    fates = [f"{counted[key]} {words}" for key, words in outcomes.items() if counted.get(key)]
+    cost = counted.get("spent_in_this_store")
     return [
         f"The objective is the mean of the benchmarks' rBridge{_unit_words(search)}.",
         f"{search['trials']} trials, {search['designed']} of them designed"
         f"{''.join(f', {each}' for each in fates)}, and those that confirm: "
         f"{format_flops(search['flops'])}, {search['share_of_target']:.2g} of the target's "
-        f"training. Spent in this store: {', '.join(used)}, "
-        f"{format_seconds(spent['wall_seconds'])} of work in {spent['jobs']} jobs, "
-        f"{spent['failed_jobs']} of them failed.",
+        f"training.{'' if cost is None else _cost_words(cost)}",
     ]
+
+
+def _cost_words(cost: Mapping[str, Any]) -> str:
+    used = [f"{format_seconds(cost['cpu_seconds'])} of CPU"]
+    if cost["gpu_seconds"]:
+        used.append(f"{format_seconds(cost['gpu_seconds'])} of GPU")
+    return (
+        f" Spent in this store: {', '.join(used)}, {format_seconds(cost['wall_seconds'])} of work "
+        f"in {cost['jobs']} jobs, {cost['failed_jobs']} of them failed."
+    )
 
 
 def _unit_words(search: Mapping[str, Any]) -> str:

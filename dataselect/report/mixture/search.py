@@ -1,8 +1,10 @@
 """The result of a search for shares: the folder `mixture/` of a report, and tables for people.
 
-`proposal.json` has all of it, and `README.md` is the page for people, with pictures. `dataselect
-mix` reads `model.json`, `ratios.csv`, `metrics.csv` and `epochs.csv`, so that another objective or
-other constraints need no new trial. The rest are shares for trainers.
+`proposal.json` has all that was found, and `README.md` is the page for people, with pictures. What
+it took, in seconds and in trials that were done again, is in `spent.json` alone: all other files
+have the same bytes whatever interrupted the search. `dataselect mix` reads `model.json`,
+`ratios.csv`, `metrics.csv` and `epochs.csv`, so that another objective or other constraints need no
+new trial. The rest are shares for trainers.
 """
 
 import csv
@@ -68,6 +70,15 @@ def search_document(found: Found, manifest: Manifest, plan: Plan, command: str) 
     return document
 
 
+def spent_document(found: Found) -> dict[str, Any]:
+    """The content of spent.json: what the search took, which is another each time."""
+    return {
+        "failed": found.failed,
+        "trial_seconds": found.trial_seconds,
+        "spent_in_this_store": asdict(found.spent),
+    }
+
+
 def write_search(
     found: Found, manifest: Manifest, plan: Plan, out: Path, command: str
 ) -> dict[str, Any]:
@@ -84,6 +95,7 @@ def write_search(
         "ratios.csv": _table(swarm.runs, swarm.sources, swarm.shares),
         "metrics.csv": _table(swarm.runs, swarm.metrics, swarm.values),
         "proposal.json": json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+        "spent.json": json.dumps(spent_document(found), indent=2, allow_nan=False) + "\n",
         **missing_pictures(document, swarm.shares, out),
     }
     rates = found.settings.rates
@@ -97,8 +109,8 @@ def write_search(
     return document
 
 
-def print_search(document: Mapping[str, Any], console: Console) -> None:
-    """Print the proposal, its measured gain, and what the search cost."""
+def print_search(document: Mapping[str, Any], spent: Mapping[str, Any], console: Console) -> None:
+    """Print the proposal, its measured gain, and what the search cost (`spent_document`)."""
     if document["accuracy"] is not None:
         print_accuracy(document["accuracy"], console)
     print_proposal(document, console)
@@ -125,7 +137,7 @@ def print_search(document: Mapping[str, Any], console: Console) -> None:
             )
         if gain["low"] is None or gain["low"] <= 0:
             say(console, "note: what was measured does not show that the proposal is better")
-    again = f", {search['failed']} done again" if search["failed"] else ""
+    again = f", {spent['failed']} done again" if spent["failed"] else ""
     diverged = f", {search['diverged']} diverged" if search["diverged"] else ""
     unit = "divided by its spread over the trials" if search["standardised"] else "in nats a token"
     say(console, f"Objective: the mean of each benchmark's rBridge, {unit}.")
@@ -133,7 +145,7 @@ def print_search(document: Mapping[str, Any], console: Console) -> None:
         console,
         f"{search['trials']} trials{diverged}{again}, and those that confirm: "
         f"{format_flops(search['flops'])}, {search['share_of_target']:.2g} of the target's "
-        f"training; {format_seconds(search['spent_in_this_store']['wall_seconds'])} of work in "
+        f"training; {format_seconds(spent['spent_in_this_store']['wall_seconds'])} of work in "
         "this store",
     )
 
@@ -152,11 +164,8 @@ def _search(found: Found, manifest: Manifest) -> dict[str, Any]:
         "maximises": "rbridge" if settings.target is None else "accuracy",
         "diverged": found.diverged,
         "unscored": {str(number): why for number, why in found.unscored.items()},
-        "failed": found.failed,
         "flops": found.flops,
         "share_of_target": found.flops / target,
-        "trial_seconds": found.trial_seconds,
-        "spent_in_this_store": asdict(found.spent),
         "steps": [asdict(entry) for entry in found.history],
     }
 

@@ -235,7 +235,7 @@ def _mixture(part: dict[str, Any] | None, picture: list[str]) -> list[str]:
         *rest,
         escape(ranking_words(part["proposal"]["held_out"]["rank_correlation"])),
         *response_lines(part["proposal"], folder),
-        *search_lines(part["proposal"]),
+        *search_lines(part["proposal"], part.get("spent")),
         f"More, and the weights as files for trainers: [{folder}README.md]({folder}README.md).",
     ]
 

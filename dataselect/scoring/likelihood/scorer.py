@@ -20,6 +20,7 @@ from dataselect.cost import scoring_flops
 from dataselect.errors import InputError
 from dataselect.scoring.advance import observed
 from dataselect.scoring.likelihood.head import head_is_linear
+from dataselect.scoring.likelihood.memory import in_smaller_batches
 from dataselect.scoring.likelihood.packing import Pair, pack
 from dataselect.scoring.likelihood.separate import Likelihoods, separate_nll
 from dataselect.scoring.likelihood.sharing import shared_nll, try_sharing
@@ -124,10 +125,13 @@ def token_nll(
             groups = pack(pairs)
             with observed(None):  # it tries a few texts
                 prefix_caches = try_sharing(model, groups, pairs, device) if tiled else None
-            if prefix_caches is not None:
-                likelihoods = shared_nll(model, groups, len(pairs), device, tokens, prefix_caches)
-            else:
-                likelihoods = separate_nll(model, pairs, tiled, device, tokens)
+
+            def compute(tokens: int) -> Likelihoods:
+                if prefix_caches is not None:
+                    return shared_nll(model, groups, len(pairs), device, tokens, prefix_caches)
+                return separate_nll(model, pairs, tiled, device, tokens)
+
+            likelihoods = in_smaller_batches(compute, tokens, device)
             return _alone_where_broken(model, pairs, likelihoods, tiled, device)
     finally:
         model.train(was_training)

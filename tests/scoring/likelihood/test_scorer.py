@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from dataselect.benchmarks.items import BenchmarkItems
-from dataselect.errors import InputError
-from dataselect.scoring.likelihood import head, scorer
+from dataselect.errors import InputError, PassingError
+from dataselect.scoring.likelihood import head, scorer, sharing
 from dataselect.scoring.likelihood.packing import pack
 from dataselect.scoring.likelihood.scorer import score, token_nll
 from dataselect.scoring.non_finite import NOT_FINITE
@@ -225,3 +225,35 @@ def test_half_precision_that_overflows_is_not_finite(
     model.get_output_embeddings().weight.data *= 1e7
     assert score(model, prepared).exclusions == ()
     assert len(score(model.half(), prepared).exclusions) == len(prepared)
+
+
+@pytest.mark.parametrize("fits", [1, 0])
+def test_where_memory_is_short_texts_are_scored_in_smaller_batches(
+    make_model: Callable[..., Any],
+    prepared: tuple[PreparedItem, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    fits: int,
+) -> None:
+    model = make_model("olmo2")
+    expected = score(model, prepared).table
+    rows_nll = sharing._rows_nll
+    tried: list[int] = []
+
+    def limited(model: Any, rows: Any, *others: Any) -> Any:
+        found = rows_nll(model, rows, *others)
+        tried.append(len(rows))
+        # The first one finds out whether texts can share contexts.
+        if len(tried) > 1 and len(rows) > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return found
+
+    monkeypatch.setattr(sharing, "_rows_nll", limited)
+    if fits == 0:
+        with pytest.raises(PassingError, match="cpu cannot hold the model with one text"):
+            score(model, prepared, tokens_per_batch=64)
+        return
+    found = score(model, prepared, tokens_per_batch=4096).table
+    pd.testing.assert_frame_equal(found, expected, atol=1e-5)
+    assert max(tried) > 1
+    assert "cpu has too little memory for 4096 tokens at a time; now with 2048" in caplog.text
