@@ -26,7 +26,7 @@ from dataselect.traces.library import find_trace_files, trace_benchmark
 from dataselect.traces.marking import STRAY, marked_traces
 from dataselect.traces.own_rationales import NOTHING_TO_WEIGH, own_rationales, without_rationale
 from dataselect.traces.reasoning import take_apart
-from dataselect.traces.released import RELEASED, import_released
+from dataselect.traces.released import RELEASED, check_there, import_released
 from dataselect.traces.shot_rationales import with_shot_rationales
 from dataselect.traces.trace import TraceSet, read_traces, write_traces
 
@@ -333,7 +333,20 @@ def released(benchmark: BenchmarkItems, store: Store, report: Callable[[str], No
         report(f"fetching the released traces of {benchmark.id} from {RELEASED}")
         return import_released(RELEASED, benchmark)
 
-    return _kept(store, {"released": RELEASED, "benchmark": benchmark.content_hash}, fetch)
+    return _kept(store, _released_spec(benchmark), fetch)
+
+
+def check_released(benchmark: BenchmarkItems, store: Store) -> None:
+    """Raise InputError where `released` would find the traces neither in the store nor on the Hub.
+
+    They are not fetched.
+    """
+    if store.find(TRACES, _released_spec(benchmark)) is None:
+        check_there(RELEASED, benchmark.id)
+
+
+def _released_spec(benchmark: BenchmarkItems) -> dict[str, object]:
+    return {"released": RELEASED, "benchmark": benchmark.content_hash}
 
 
 def _kept(store: Store, spec: Mapping[str, object], make: Callable[[], TraceSet]) -> TraceSet:

@@ -2,7 +2,8 @@
 
 The same functions prepare the same things, in a store that is thrown away. Left out is what costs
 time or the network: texts of more than a few megabytes and those on the Hub, of which only the
-first rows are read, released traces, and the weighing of rationales.
+first rows are read, released traces, of which `validate` asks only whether they are there, and the
+weighing of rationales.
 """
 
 from collections.abc import Callable, Sequence
