@@ -75,7 +75,7 @@ def formula(stages: int, counted: bool = False) -> str:
 
     `counted`: whether counting words came before, so that Stage 1 has not all N candidates.
     """
-    if stages <= 2 and not counted:
+    if stages == 2 and not counted:
         return "N·C1 + k·C2 + Ct"
     first = "k0·C1" if counted else "N·C1"
     later = [f"k{i}·C{i + 1}" for i in range(1, stages)]

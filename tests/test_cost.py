@@ -45,7 +45,7 @@ def test_more_stages_are_summed_as_well_and_have_letters_of_their_own() -> None:
     stages = (StageCost(40, 1.0), StageCost(8, 5.0), StageCost(3, 50.0))
     cost = PlannedCost(40, stages, 1000.0)
     assert (cost.search, cost.total) == (40 + 40 + 150, 1230)
-    assert [formula(n) for n in (1, 2)] == ["N·C1 + k·C2 + Ct"] * 2
+    assert [formula(n) for n in (1, 2)] == ["N·C1 + Ct", "N·C1 + k·C2 + Ct"]
     assert formula(3) == "N·C1 + k1·C2 + k2·C3 + Ct"
 
 

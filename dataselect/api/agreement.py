@@ -17,6 +17,7 @@ from dataselect.api.table_options import (
     as_table,
 )
 from dataselect.decisions.comparisons import LABELS, Comparisons, Settings, compare_tables
+from dataselect.errors import InputError
 from dataselect.formats.jsonfile import sealed_json
 from dataselect.formats.score_table import read_score_table
 from dataselect.report.output import write_out
@@ -41,7 +42,8 @@ class Agreements(Result):
 
     @property
     def verdict(self) -> str:
-        """The metric with the highest decision accuracy, and whether that may be chance."""
+        """The metric with the highest decision accuracy, whether that may be chance, and whom it
+        puts first."""
         return agreement_verdict(self.document)
 
     @property
@@ -145,6 +147,8 @@ def agree(
     draws: int = 2000,
     seed: int = 0,
     confidence: float = 0.9,
+    only: str | Sequence[str] = (),
+    target_only: str | Sequence[str] = (),
     trust_direction: bool = False,
     counts: TableInput | None = None,
     ablate: bool = False,
@@ -156,6 +160,8 @@ def agree(
     `proxy` and `target` are CSV files or frames with a row for each candidate (or each of its
     seeds): a column `id`, a column for each metric, and optionally `seed` and `size`. A proxy
     metric is compared with the target column of the same name, or with the only target column.
+    Where tables have more, `only` names the proxy metrics to compare and `target_only` the target
+    columns to compare them with.
     Columns that are no metric by their name, such as a step or seconds, are left out with a note.
     `lower_is_better` says that lower proxy scores are better, as with losses, or names the metrics
     of which that is so; `target_lower_is_better` says so of the target. Names are checked against
@@ -180,6 +186,8 @@ def agree(
         draws=as_count("--draws", draws, LEAST_DRAWS),
         seed=as_count("--seed", seed, 0),
         confidence=as_confidence(confidence),
+        only=_names("only", only),
+        target_only=_names("target-only", target_only),
         trust_direction=as_flag("--trust-direction", trust_direction),
         ablate=as_flag("--ablate", ablate),
     )
@@ -196,6 +204,14 @@ def _lower(option: str, given: bool | str | Sequence[str]) -> bool | tuple[str, 
     if isinstance(given, Sequence) and all(isinstance(name, str) for name in given):
         return tuple(given)
     return as_flag(f"--{option}-is-better", given)
+
+
+def _names(option: str, given: str | Sequence[str]) -> tuple[str, ...]:
+    """The names of columns; none for all."""
+    names = _lower(option, given)
+    if isinstance(names, bool):
+        raise InputError(f"--{option}", "it is no list of names", "name columns of the table")
+    return names
 
 
 def _by_part(metrics: Mapping[str, Any], key: str, parts: Any) -> pd.DataFrame:

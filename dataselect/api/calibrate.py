@@ -23,6 +23,7 @@ from dataselect.report.output import write_out
 from dataselect.report.tables.fits import fit_document, fit_verdict
 from dataselect.stages.metrics import MetricsLog
 from dataselect.stages.recording import About, recorded
+from dataselect.stages.tracking import tracker_choice
 from dataselect.stages.watch import SilentWatch, Watch, Watches, shown_waits
 from dataselect.store import in_use
 from dataselect.transfer.file import to_json
@@ -116,6 +117,7 @@ def calibrate(
     store: str | Path = ".dataselect",
     device: Device = "auto",
     unsafe: bool = False,
+    track: Sequence[str] | None = None,
     watch: Watch | None = None,
     command: str | None = None,
 ) -> Calibration:
@@ -131,13 +133,15 @@ def calibrate(
 
     Every score is kept in the folder `store`, so a second call reuses it. `device` "auto" takes a
     GPU if there is one; `unsafe` runs programs that the target writes even where they cannot be
-    sandboxed. `watch` receives progress, for example `dataselect.report.live.LiveWatch`; `command`
-    is recorded in the functions as the command that made them.
+    sandboxed. `track`: trackers that show the numbers too, as for `run`. `watch` receives progress,
+    for example `dataselect.report.live.LiveWatch`; `command` is recorded in the functions as the
+    command that made them.
 
     Raises InputError for bad input and for too few checkpoints to pair, both before anything is
     scored.
     """
     require_one_of("--device", device, get_args(Device))
+    trackers = tracker_choice(None, track)
     if protocol is not None:
         require_one_of("--protocol", protocol, get_args(Protocol))
     if isinstance(spec, str | Path):
@@ -165,7 +169,7 @@ def calibrate(
     )
     with in_use(kept), recorded(kept.root, about) as recorder:
         shown = Watches(recorder, watch or SilentWatch())
-        metrics = MetricsLog(recorder, {"spec": first.name}, (), shown.note)
+        metrics = MetricsLog(recorder, {"spec": first.name}, trackers, shown.note)
         watches = Watches(shown, metrics)
         kept = kept.told_to(shown_waits(watches))
         measured = measure(paired, kept, where, unsafe, watches)

@@ -19,6 +19,11 @@ from dataselect.wording import quoted
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _NETWORK = ("offline", "connect", "timeout", "couldn't reach", "max retries", "resolve host")
 
+_LOCAL = (
+    "name a folder of local files: --folder of a command, 'folder' of a benchmark in a plan "
+    "(docs/benchmarks.md)"
+)
+
 
 def hub_rows(where: str, source: HubRows) -> tuple[list[Row], str | None]:
     """All rows of a split, and their commit (None when not known).
@@ -73,7 +78,7 @@ def _one_line_errors(where: str) -> Iterator[None]:
 
 def _fix(text: str) -> str:
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}:
-        return "HF_HUB_OFFLINE is set: unset it to download, or name a folder of local files"
+        return f"HF_HUB_OFFLINE is set: unset it to download, or {_LOCAL}"
     if any(word in text.lower() for word in _NETWORK):
-        return "check the network, or name a folder of local files"
+        return f"check the network, or {_LOCAL}"
     return "check path, name, split and revision; a gated dataset needs `hf auth login`"

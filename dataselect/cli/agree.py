@@ -44,6 +44,18 @@ def agree(
             "--target-lower", metavar="COLUMNS", help="The same for these target columns alone."
         ),
     ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            "--only", metavar="COLUMNS", help="Compare these proxy metrics alone, as in nll,ppl."
+        ),
+    ] = None,
+    target_only: Annotated[
+        str | None,
+        typer.Option(
+            "--target-only", metavar="COLUMNS", help="Compare with these target columns alone."
+        ),
+    ] = None,
     trust_direction: Annotated[
         bool,
         typer.Option("--trust-direction", help="Do not check the direction by names of columns."),
@@ -104,6 +116,8 @@ def agree(
             draws=draws,
             seed=seed,
             confidence=confidence,
+            only=_named(only),
+            target_only=_named(target_only),
             trust_direction=trust_direction,
             counts=counts,
             ablate=ablate,
@@ -123,7 +137,11 @@ def _columns(option: str, names: str | None, of_all: bool) -> bool | list[str]:
         return of_all
     if of_all:
         raise InputError(f"--{option}", f"--{option}-is-better is given as well", "keep one")
-    return [name.strip() for name in names.split(",")]
+    return _named(names)
+
+
+def _named(names: str | None) -> list[str]:
+    return [] if names is None else [name.strip() for name in names.split(",")]
 
 
 def _counts(text: str) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from dataselect.cli.common import (
     JsonOption,
     QuietOption,
     StoreOption,
+    TrackOption,
     errors,
     notes,
     print_json,
@@ -52,6 +53,7 @@ def calibrate(
             help="Run programs that the target writes even where they cannot be isolated.",
         ),
     ] = False,
+    track: TrackOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Score a proxy's checkpoints, pair them with a target's accuracies, and fit the functions."""
@@ -78,6 +80,7 @@ def calibrate(
                 store=store,
                 device=device.value,
                 unsafe=confirm_run_unsafe_code,
+                track=track,
                 watch=watch,
                 command=this_command(),
             )

@@ -99,8 +99,10 @@ def _inert() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # The library's own errors have a text of theirs, and show it themselves.
-        if hasattr(error, "format_message") and isinstance(getattr(error, "message", None), str):
+        # The library's own errors have a text of theirs, and show it themselves. A group that is
+        # called without a command shows its help in place of a message: many lines, all ours.
+        told = hasattr(error, "format_message") and isinstance(getattr(error, "message", None), str)
+        if told and type(error).__name__ != "NoArgsIsHelpError":
             from dataselect.wording import message
 
             error.message = message(error.message)  # type: ignore[attr-defined]

@@ -69,13 +69,16 @@ def init(
         tell("It takes a minute or two; then change what is marked EDIT in that file.")
 
 
-def validate(manifest: ManifestFile, plan: PlanOption = None) -> None:
+def validate(
+    manifest: ManifestFile, plan: PlanOption = None, store: StoreOption = DEFAULT_STORE
+) -> None:
     """Check manifest, plan, benchmarks, traces and the first rows of every source."""
     from dataselect.cli.validation import validate as check
+    from dataselect.store import open_store
 
     with errors():
         loaded, chosen = load(manifest, plan)
-        for line in check(loaded, chosen):
+        for line in check(loaded, chosen, open_store(store)):
             tell(line)
 
 

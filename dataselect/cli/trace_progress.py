@@ -1,7 +1,7 @@
 """`dataselect traces build` and `weigh` record their progress, so that `status` shows it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from dataselect.scoring.advance import observed
 from dataselect.stages.metrics import MetricsLog
 from dataselect.stages.recording import About, recorded
 from dataselect.stages.trace_progress import WatchedBuild
+from dataselect.stages.tracking import tracker_choice
 from dataselect.stages.watch import SilentWatch, Watch, Watches
 from dataselect.store import open_store
 from dataselect.traces.recording.batch import BatchWatch, Queue
@@ -53,19 +54,28 @@ class _Notes(SilentWatch):
 
 @contextmanager
 def recorded_build(
-    shown: ShownBuild, store: str, work: str, out: Path, dry_run: bool
+    shown: ShownBuild,
+    store: str,
+    work: str,
+    out: Path,
+    dry_run: bool,
+    track: Sequence[str] | None = None,
 ) -> Iterator[BatchWatch]:
     """What a recording tells, shown and recorded; a dry run asks nothing, so it is not recorded."""
     if dry_run:
         yield shown
         return
-    with recorded_watch(_Notes(shown), store, work, out) as watch:
+    with recorded_watch(_Notes(shown), store, work, out, track) as watch:
         yield _Both(shown, WatchedBuild(watch, work))
 
 
 @contextmanager
-def recorded_watch(watch: Watch, store: str, work: str, out: Path) -> Iterator[Watch]:
-    """A `Watch` that passes on to `watch` and to a record of this command in the store."""
+def recorded_watch(
+    watch: Watch, store: str, work: str, out: Path, track: Sequence[str] | None = None
+) -> Iterator[Watch]:
+    """A `Watch` that passes on to `watch`, to a record of this command in the store, and to the
+    trackers of `--track`. Raises InputError where there is no such tracker."""
+    trackers = tracker_choice(None, track)
     about = About(
         kind="traces",
         name=f"traces {out.name.split('.jsonl')[0]}",
@@ -78,9 +88,8 @@ def recorded_watch(watch: Watch, store: str, work: str, out: Path) -> Iterator[W
     )
     with recorded(open_store(store).root, about) as recorder:
         shown = Watches(recorder, watch)
-        yield Watches(
-            shown, MetricsLog(recorder, {"traces": str(out), "work": work}, (), shown.note)
-        )
+        config = {"traces": str(out), "work": work}
+        yield Watches(shown, MetricsLog(recorder, config, trackers, shown.note))
         recorder.close("done")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataselect.cli.common import DEFAULT_STORE, QuietOption, errors, notes, tell
+from dataselect.cli.common import DEFAULT_STORE, QuietOption, TrackOption, errors, notes, tell
 from dataselect.cli.completion import benchmarks as benchmark_names
 from dataselect.cli.options import (
     DEFAULT_TRACES,
@@ -179,6 +179,7 @@ def build(
     limit: LimitOption = None,
     out: OutFile = None,
     store: StatusStore = DEFAULT_STORE,
+    track: TrackOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Ask an OpenAI-compatible server for traces.
@@ -218,7 +219,7 @@ def build(
         shown = ShownBuild(terminal(stderr=True, quiet=quiet and not dry_run), dry_run)
         work = f"asking {model} about {chosen.id}"
         try:
-            with shown, recorded_build(shown, store, work, path, dry_run) as watch:
+            with shown, recorded_build(shown, store, work, path, dry_run, track) as watch:
                 traces = make(chosen, endpoint, path, options, created=today, watch=watch)
         except OnlyEstimated:
             return
@@ -266,6 +267,7 @@ def weigh(
     out: OutFile = None,
     device: DeviceOption = Device.auto,
     store: StatusStore = DEFAULT_STORE,
+    track: TrackOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Weight given reasoning by the token probabilities of an open model, local or on a server.
@@ -294,7 +296,7 @@ def weigh(
             endpoint = Endpoint(model, base_url, key_variable, timeout, concurrency=concurrency)
             options = ServedOptions(tokenizer, prices, max_usd)
             shown = ShownBuild(terminal(stderr=True, quiet=quiet and not dry_run), dry_run)
-            _weigh_by_server(chosen, texts, endpoint, path, options, dry_run, shown, store)
+            _weigh_by_server(chosen, texts, endpoint, path, options, dry_run, shown, store, track)
             return
         from dataselect.scoring.local_frontier import LocalFrontier
 
@@ -303,7 +305,7 @@ def weigh(
         work = f"weighing {chosen.id} with {frontier.name}"
         with (
             LiveWatch(terminal(stderr=True, quiet=quiet)) as display,
-            recorded_watch(display, store, work, path) as into,
+            recorded_watch(display, store, work, path, track) as into,
             items_shown(into, work, len(chosen.items)),
         ):
             traces = frontier.weigh(chosen, texts)
@@ -321,6 +323,7 @@ def _weigh_by_server(
     dry_run: bool,
     shown: "ShownBuild",
     store: str,
+    track: list[str] | None,
 ) -> None:
     from dataselect.cli.trace_progress import recorded_build
     from dataselect.report.tables.trace_build import OnlyEstimated
@@ -330,7 +333,7 @@ def _weigh_by_server(
     today = datetime.now(UTC).date().isoformat()
     try:
         work = f"weighing {benchmark.id} with {endpoint.model}"
-        with shown, recorded_build(shown, store, work, out, dry_run) as watch:
+        with shown, recorded_build(shown, store, work, out, dry_run, track) as watch:
             traces = weigh_by_server(
                 benchmark, texts, endpoint, out, options, created=today, watch=watch
             )

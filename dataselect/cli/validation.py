@@ -11,6 +11,7 @@ from dataselect.config.stage import Cut, Screen
 from dataselect.corpus.files import describe_left_out
 from dataselect.corpus.sampling import peek
 from dataselect.pipeline import check, check_trials
+from dataselect.scoring.gather import check_released
 from dataselect.scoring.remarks import Remarks
 from dataselect.stages.engine import job_device, share_gpus
 from dataselect.stages.prepare import read_own_agreements, read_truth
@@ -21,9 +22,10 @@ from dataselect.traces.released import RELEASED
 from dataselect.transfer.file import read_transfer_file
 
 
-def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
+def validate(manifest: Manifest, plan: Plan, kept: Store) -> Iterator[str]:
     """Check a manifest with its plan and yield a line for each part that is valid.
 
+    `kept` is the store of the run, which may have released traces already; nothing is added to it.
     Raises InputError for the first problem, with the line that a run would end with. Rows of all
     parts of the data are sampled, and local texts of up to a few megabytes are read to their end;
     all rows and token counts of larger ones are checked only by a run.
@@ -44,6 +46,7 @@ def validate(manifest: Manifest, plan: Plan) -> Iterator[str]:
             sets = evaluation.traces
             source = " and ".join(f"{len(t.traces)} traces of {t.header.model}" for t in sets)
         else:
+            check_released(evaluation.benchmark, kept)
             source = f"released traces, from {RELEASED}"
         out = evaluation.left_out
         malformed = f", {len(out)} malformed items left out" if out else ""

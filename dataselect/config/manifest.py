@@ -38,8 +38,9 @@ class Source(Section):
 
     path: Text | None = None
     """A dataset on the Hub such as `HuggingFaceFW/fineweb-edu`; a local file or folder (one of
-    `save_to_disk` too); or `json`, `parquet`, `text` or `arrow`, with `data_files`. Local paths are
-    relative to the manifest. A file or folder may be at a URL: `s3://`, `gs://`, `az://`, `hf://`."""
+    `save_to_disk` too); or `json`, `parquet`, `text` or `arrow`, with `data_files`. A line of a
+    text file is a document, as in `datasets`. Local paths are relative to the manifest. A file or
+    folder may be at a URL: `s3://`, `gs://`, `az://`, `hf://`."""
 
     name: Text | None = None
     """The configuration (subset) of a Hub dataset, such as `sample-10BT`, or of a local folder

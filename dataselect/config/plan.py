@@ -23,6 +23,7 @@ from pydantic import (
 from dataselect.config.benchmark import Benchmark, without_answers
 from dataselect.config.compute import ComputePlan
 from dataselect.config.mixture import Mix
+from dataselect.config.places import beside
 from dataselect.config.plan_tokenizer import TokenizerPlan
 from dataselect.config.proxy import Seed
 from dataselect.config.schema import Document, FieldError, Section, Text, read
@@ -247,8 +248,9 @@ def load_plan(name_or_path: str | Path, base: str | Path = ".", where: str = "pl
     """
     name_or_path, base = str(name_or_path), Path(base)
     if name_or_path.endswith((".yaml", ".yml")):
-        return read(Plan, base / name_or_path)
-    folders = [base / "stages", base / os.pardir / "stages", project_folder() / "stages"]
+        return read(Plan, beside(base, name_or_path))
+    near = [base / "stages", beside(base, Path(os.pardir, "stages"))]
+    folders = [*near, project_folder() / "stages"]
     plans = {file.stem: file for folder in reversed(folders) for file in folder.glob("*.yaml")}
     if name_or_path not in plans:
         listed = f"(plans: {', '.join(sorted(plans))}; a file ends in .yaml)"

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, cast, get_args
 
 from dataselect.config.manifest import Source
+from dataselect.config.places import beside
 from dataselect.corpus.folders import Chosen, choose_files
 from dataselect.corpus.forms import OTHER_ARCHIVES, Compression, Form, compression_of, form_of
 from dataselect.corpus.other_formats import other_format
@@ -169,7 +170,7 @@ def _found(source: Source, files: Sequence[TextFile], note: str, folder: str) ->
 
 
 def _absolute(base: Path, path: str) -> Path:
-    return base / os.path.expanduser(path)
+    return beside(base, os.path.expanduser(path))
 
 
 def _folder(source: Source, place: Path, key: str) -> Path:

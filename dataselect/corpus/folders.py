@@ -67,7 +67,8 @@ def choose_files(source: Source, folder: Path, form: Form | None) -> Chosen:
     if not splits.files:
         _refuse_other_formats(source, folder, (), ())
         return Chosen(())
-    in_split = split_files(splits, source.split, folder, source.id)
+    by_name = len(data) if splits.config is None else None
+    in_split = split_files(splits, source.split, folder, source.id, by_name)
     # A file that a README.md names is text whatever its name is, unless that shows otherwise.
     listed = splits.config is not None
     paths = [

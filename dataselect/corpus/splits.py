@@ -186,10 +186,13 @@ def _resolved(pattern: Any, base: Path, folder: Path, config: str) -> list[Path]
         ) from None
 
 
-def split_files(splits: Splits, wanted: str, folder: Path, where: str) -> list[Path]:
+def split_files(
+    splits: Splits, wanted: str, folder: Path, where: str, files: int | None = None
+) -> list[Path]:
     """The files of a split, or of several (`train+validation`, `all`), each once.
 
-    Raises InputError, beginning with `where`, for a split that is not there and for a slice.
+    `files`: how many the folder has, where their names decide. Raises InputError, beginning with
+    `where`, for a split that is not there and for a slice.
     """
     if _SLICE.search(wanted):
         raise InputError(
@@ -197,13 +200,27 @@ def split_files(splits: Splits, wanted: str, folder: Path, where: str) -> list[P
             f"{quoted(wanted)}: slices of a split are read from the Hub only",
             "name a whole split, or the files in data_files",
         )
-    there = ", ".join(splits.files)
     parts = list(splits.files) if wanted == "all" else [p.strip() for p in wanted.split("+")]
     for part in parts:
         if part not in splits.files:
-            raise InputError(
-                f"{where}: split",
-                f"there is no split {quoted(part)} in {folder} (splits: {there})",
-                "set split: to one of them, or name the files in data_files",
-            )
+            raise _no_split(splits, part, folder, f"{where}: split", files)
     return list(dict.fromkeys(path for part in parts for path in splits.files[part]))
+
+
+def _no_split(splits: Splits, part: str, folder: Path, where: str, files: int | None) -> InputError:
+    there = ", ".join(splits.files)
+    problem = f"there is no split {quoted(part)} in {folder} (splits: {there})"
+    taken = {path: name for name, paths in splits.files.items() for path in paths}
+    if files is None or files <= len(taken):
+        return InputError(
+            where, problem, "set split: to one of them, or name the files in data_files"
+        )
+    # A word in a few names takes all other files out, which nobody expects.
+    path, name = next(iter(taken.items()))
+    return InputError(
+        where,
+        f"{problem}: by a word in their names, as in {quoted(path.name)} ({name}), "
+        f"{len(taken)} of its {files} files are in these splits, and the others in none",
+        "to read all, write path: json, parquet, arrow or text, and name them in data_files:, or "
+        "rename those; or set split: to one of the splits",
+    )

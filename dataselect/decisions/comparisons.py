@@ -65,6 +65,10 @@ class Settings:
     """Coverage of the intervals, in 0..1."""
     trust_direction: bool = False
     """Whether directions are right although a column's name contradicts them."""
+    only: tuple[str, ...] = ()
+    """Proxy metrics to compare, by their columns; empty for all."""
+    target_only: tuple[str, ...] = ()
+    """Target columns to compare with; empty for all."""
     ablate: bool = False
     """Whether each metric is compared with a baseline on the same candidates: with counting words
     where there are scores by it, else with the first metric."""
@@ -155,6 +159,8 @@ def compare_tables(
     compared contradicts the stated direction, when `counts` has no score by counting or rows that
     the proxies are not told apart by, and when a `top` exceeds the number of candidates.
     """
+    proxy = _chosen("--only", proxy, settings.only)
+    target = _chosen("--target-only", target, settings.target_only)
     notes = [*proxy.notes, *target.notes, *(() if counts is None else counts.notes)]
     if len(sizes_of(target)) > 1:
         raise InputError(target.path, "its rows are of several sizes", "keep the rows of one")
@@ -264,6 +270,13 @@ def _check_directions(
         option="--target-lower-is-better",
         each="--target-lower",
     )
+
+
+def _chosen(option: str, table: ScoreTable, names: tuple[str, ...]) -> ScoreTable:
+    """A table with the metrics of these names alone; all of them for none."""
+    _check_stated(option, names, table)
+    kept = tuple(name for name in table.metrics if name in names)
+    return replace(table, metrics=kept) if names else table
 
 
 def _check_stated(option: str, stated: bool | tuple[str, ...], table: ScoreTable) -> None:

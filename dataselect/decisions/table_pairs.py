@@ -44,7 +44,7 @@ def paired_columns(
             target.path,
             f"none of its columns ({names_of(target.metrics)}) has the name of a proxy metric"
             f" ({names_of(proxy.metrics)})",
-            "rename them, or leave one column",
+            "name one column with --only or --target-only, or rename those that belong together",
         )
     if any(metric == column for metric, column in pairs):
         for column in target.metrics:

@@ -65,7 +65,9 @@ def read_id_rows(
     columns, rows = read_csv(path, fix)
     if "id" not in columns or len(columns) < 2:
         problem = f"it needs a column 'id' and one for each {column_for}"
-        raise InputError(f"{path}:1", problem, "add them")
+        there = ", ".join(map(quoted, columns[:5])) + (", …" if len(columns) > 5 else "")
+        fix = "add one" if "id" in columns else "call the column of the candidates' names 'id'"
+        raise InputError(f"{path}:1", f"{problem}, and has {there}", fix)
     return columns, rows
 
 

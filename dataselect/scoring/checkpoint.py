@@ -152,10 +152,12 @@ def _require_weights(model: str, folder: Path) -> None:
                 "it is an adapter alone, without the model it belongs to",
                 "merge it into that model (PEFT's merge_and_unload) and name the folder of both",
             )
+        inside = [each.name for each in sorted(folder.iterdir()) if has_weights(each)]
+        below = f"name {quoted(inside[-1])} in it, or another" if inside else "name a"
         raise InputError(
             model,
             "it has no config.json with *.safetensors weights",
-            "name a Hugging Face folder or Hub id that has them (pickled weights are not read)",
+            f"{below} Hugging Face folder or Hub id that has them (pickled weights are not read)",
         )
 
 

@@ -15,6 +15,7 @@ from dataselect.benchmarks.load import load_benchmark, missing_training_file, tr
 from dataselect.benchmarks.named import NamedBenchmark
 from dataselect.benchmarks.own import load_definition
 from dataselect.config.benchmark import Benchmark
+from dataselect.config.places import beside
 from dataselect.errors import DataselectError, InputError
 from dataselect.scoring.checkpoint import resolve_model
 from dataselect.scoring.evaluation import Evaluation, Scope
@@ -26,7 +27,7 @@ from dataselect.traces.library import find_trace_files, trace_benchmark
 from dataselect.traces.marking import STRAY, marked_traces
 from dataselect.traces.own_rationales import NOTHING_TO_WEIGH, own_rationales, without_rationale
 from dataselect.traces.reasoning import take_apart
-from dataselect.traces.released import RELEASED, import_released
+from dataselect.traces.released import RELEASED, check_there, import_released
 from dataselect.traces.shot_rationales import with_shot_rationales
 from dataselect.traces.trace import TraceSet, read_traces, write_traces
 
@@ -145,7 +146,9 @@ def gather(
                 if bare := without_rationale(benchmark):
                     remarks.add(bare)
             elif chosen.trace_files:
-                traces = recorded([plan.base / each for each in chosen.trace_files], benchmark)
+                traces = recorded(
+                    [beside(plan.base, each) for each in chosen.trace_files], benchmark
+                )
             else:
                 traces = [published(benchmark, store, report)]
             evaluation = make_evaluation(
@@ -166,13 +169,13 @@ def planned_benchmark(
     """A plan's benchmark with its worked examples, and the malformed items that were left out."""
     if chosen.is_defined:
         definition = load_definition(chosen.items or chosen.id, plan.base)
-        folder = None if chosen.folder is None else plan.base / chosen.folder
+        folder = None if chosen.folder is None else beside(plan.base, chosen.folder)
         benchmark, left_out, notes = load_benchmark(definition, folder, chosen.limit)
         for note in notes:
             report(note)
     else:
         assert chosen.items is not None, "the plan guarantees a file where there is no definition"
-        items, excluded = load_items(plan.base / chosen.items, chosen.limit)
+        items, excluded = load_items(beside(plan.base, chosen.items), chosen.limit)
         benchmark = BenchmarkItems(chosen.id, tuple(items), _shots(plan, chosen))
         left_out = tuple(excluded)
     keys = ("prompt", "label", "task") + (("shot_count",) if chosen.is_defined else ())
@@ -185,7 +188,7 @@ def missing_training(plan: NamesBenchmarks, chosen: Benchmark) -> str | None:
     if not chosen.is_defined or chosen.folder is None:
         return None
     definition = load_definition(chosen.items or chosen.id, plan.base)
-    return missing_training_file(definition, plan.base / chosen.folder)
+    return missing_training_file(definition, beside(plan.base, chosen.folder))
 
 
 def planned_training(plan: NamesBenchmarks, chosen: Benchmark) -> tuple[Item, ...]:
@@ -193,11 +196,11 @@ def planned_training(plan: NamesBenchmarks, chosen: Benchmark) -> tuple[Item, ..
     if chosen.is_defined:
         definition = load_definition(chosen.items or chosen.id, plan.base)
         return training_items(
-            definition, None if chosen.folder is None else plan.base / chosen.folder
+            definition, None if chosen.folder is None else beside(plan.base, chosen.folder)
         )
     if chosen.shots is None:
         return ()
-    items, _ = load_items(plan.base / chosen.shots)
+    items, _ = load_items(beside(plan.base, chosen.shots))
     return tuple(items)
 
 
@@ -333,7 +336,20 @@ def released(benchmark: BenchmarkItems, store: Store, report: Callable[[str], No
         report(f"fetching the released traces of {benchmark.id} from {RELEASED}")
         return import_released(RELEASED, benchmark)
 
-    return _kept(store, {"released": RELEASED, "benchmark": benchmark.content_hash}, fetch)
+    return _kept(store, _released_spec(benchmark), fetch)
+
+
+def check_released(benchmark: BenchmarkItems, store: Store) -> None:
+    """Raise InputError where `released` would find the traces neither in the store nor on the Hub.
+
+    They are not fetched.
+    """
+    if store.find(TRACES, _released_spec(benchmark)) is None:
+        check_there(RELEASED, benchmark.id)
+
+
+def _released_spec(benchmark: BenchmarkItems) -> dict[str, object]:
+    return {"released": RELEASED, "benchmark": benchmark.content_hash}
 
 
 def _kept(store: Store, spec: Mapping[str, object], make: Callable[[], TraceSet]) -> TraceSet:
@@ -366,7 +382,7 @@ def _correct(benchmark: BenchmarkItems, traces: TraceSet, unsafe: bool) -> Trace
 def _shots(plan: NamesBenchmarks, chosen: Benchmark) -> tuple[Item, ...]:
     if chosen.shots is None:
         return ()
-    path, count = plan.base / chosen.shots, chosen.shot_count or 0
+    path, count = beside(plan.base, chosen.shots), chosen.shot_count or 0
     shots, _ = load_items(path, count)
     if len(shots) < count:
         raise InputError(
@@ -379,4 +395,5 @@ def _shots(plan: NamesBenchmarks, chosen: Benchmark) -> tuple[Item, ...]:
 
 def local_or_hub(base: Path, name: str) -> str:
     """The folder that a plan names relative to itself, or the name as it is."""
-    return str(base / name) if (base / name).exists() else name
+    path = beside(base, name)
+    return str(path) if path.exists() else name

@@ -2,7 +2,8 @@
 
 The same functions prepare the same things, in a store that is thrown away. Left out is what costs
 time or the network: texts of more than a few megabytes and those on the Hub, of which only the
-first rows are read, released traces, and the weighing of rationales.
+first rows are read, released traces, of which `validate` asks only whether they are there, and the
+weighing of rationales.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from dataselect.config.benchmark import Benchmark
 from dataselect.config.manifest import Manifest, Source
+from dataselect.config.places import beside
 from dataselect.config.plan import Plan
 from dataselect.corpus.files import local_files, origin
 from dataselect.corpus.prepare import Corpus, prepare_streams, read_corpus, tokens_needed
@@ -56,7 +58,7 @@ def rehearse_benchmark(plan: Plan, chosen: Benchmark, report: Callable[[str], No
             resolve_model(model, "float32")
         return Evaluation(benchmark, (), left_out)
     if chosen.trace_files:
-        traces = recorded([plan.base / each for each in chosen.trace_files], benchmark)
+        traces = recorded([beside(plan.base, each) for each in chosen.trace_files], benchmark)
     elif benchmark.has_answers:
         return Evaluation(benchmark, (), left_out)
     else:

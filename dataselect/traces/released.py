@@ -36,6 +36,7 @@ from dataselect.traces.released_files import (
     LICENCE,
     RELEASED,
     Record,
+    check_there,
     download,
     find_column,
     locate,
@@ -51,7 +52,7 @@ from dataselect.traces.trace import (
     runs_of,
 )
 
-__all__ = ["RELEASED", "import_released"]
+__all__ = ["RELEASED", "check_there", "import_released"]
 
 _MODEL = "gpt-4o"
 _JSON = ("{", "```")

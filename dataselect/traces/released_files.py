@@ -69,6 +69,8 @@ COLUMNS = {
 """Accepted names of each column, in order; case, "-" and "_" do not matter."""
 
 _PART = re.compile(r"part[-_]?(\d+)[-_]of[-_](\d+)", re.IGNORECASE)
+_SECONDS = 20.0
+"""Longest wait for the Hub to describe the release."""
 _POINTER = b"version https://git-lfs"
 FIX = "get the released files again, or make traces of your own with `dataselect traces build`"
 
@@ -101,22 +103,53 @@ def download(hub_id: str, revision: str | None, benchmark: str) -> tuple[Path, s
     """
     import huggingface_hub
 
-    patterns = [f"traces/{name}/*" for name in _names(benchmark)]
     where = hub_id if revision is None else f"{hub_id}@{revision}"
     # The Hub's client raises errors of several libraries, which have no common base class.
     try:
         folder = huggingface_hub.snapshot_download(
-            hub_id, repo_type="dataset", revision=revision, allow_patterns=patterns
+            hub_id, repo_type="dataset", revision=revision, allow_patterns=_patterns(benchmark)
         )
     except Exception as error:
-        text = redact(" ".join(str(error).split()))[:200]
-        raise InputError(
-            where,
-            f"the released traces cannot be fetched ({type(error).__name__}: {text})",
-            "name a local copy of the dataset's files, or make traces of your own with "
-            "`dataselect traces build`",
-        ) from None
+        raise _not_fetched(where, error) from None
     return Path(folder), Path(folder).name
+
+
+def check_there(hub_id: str, benchmark: str) -> None:
+    """Raise InputError, as `download` would, where neither the Hub nor its cache has the release.
+
+    Fetches nothing but the dataset's description.
+    """
+    import huggingface_hub
+
+    try:
+        huggingface_hub.HfApi().dataset_info(hub_id, timeout=_SECONDS)
+    except Exception as error:
+        try:
+            cached = huggingface_hub.snapshot_download(
+                hub_id,
+                repo_type="dataset",
+                allow_patterns=_patterns(benchmark),
+                local_files_only=True,
+            )
+            locate(Path(cached), benchmark)
+        except Exception:
+            raise _not_fetched(hub_id, error) from None
+
+
+def _patterns(benchmark: str) -> list[str]:
+    return [f"traces/{name}/*" for name in _names(benchmark)]
+
+
+def _not_fetched(where: str, error: Exception) -> InputError:
+    # What follows the first sentence says what the client tried, not what is wrong.
+    text = redact(" ".join(str(error).split())).split(" An error ")[0][:200]
+    return InputError(
+        where,
+        f"the released traces cannot be fetched ({type(error).__name__}: {text})",
+        "import a copy of its files by `dataselect traces pull --from DIR`, or make traces by "
+        "`dataselect traces build` or another way (docs/traces_without_key.md); then name them by "
+        "'traces', or a model by 'weigh', in the plan",
+    )
 
 
 def locate(root: Path, benchmark: str) -> Path:

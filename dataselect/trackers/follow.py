@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from dataselect.redaction import redact
+from dataselect.store.sealed import whole_lines
 from dataselect.trackers.names import make_tracker
 from dataselect.trackers.tracker import Status, TrackedRun, Tracker
 
@@ -33,7 +34,7 @@ class Lines:
         self._path, self._offset, self._rest = path, offset, b""
 
     def new(self) -> Iterator[dict[str, Any]]:
-        """The records since the last call; what is no record is left out."""
+        """The records since the last call, as they were written; what is no record is left out."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
@@ -42,11 +43,9 @@ class Lines:
             return
         self._offset += len(read)
         *whole, self._rest = (self._rest + read).split(b"\n")
-        for line in whole:
-            with contextlib.suppress(ValueError):
-                record = json.loads(line)
-                if isinstance(record, dict):
-                    yield record
+        # A spoilt line is told by whoever reads the whole file; here it is one number less.
+        for _, record in whole_lines(b"\n".join(whole), lambda *_: None):
+            yield record
 
 
 def named(record: Mapping[str, Any]) -> dict[str, float]:

@@ -144,7 +144,10 @@ def forecast_table(
             notes.append(f"{name}: candidates have {min(fewer)} to {max(fewer)} seeds")
     lacking = [name for name in ids if name not in forecasts.overall]
     if lacking and not forecasts.counted:
-        notes.append("no candidate is ranked, for no benchmark's score says anything")
+        notes.append(
+            "no candidate is ranked, for no benchmark's score says anything; --every-benchmark "
+            "predicts and ranks all the same"
+        )
     elif lacking:
         notes.append(f"not ranked, without a score on each benchmark: {names_of(lacking)}")
     scores = {

@@ -162,15 +162,46 @@ def test_people_get_tables_with_intervals_convention_and_notes(agree: Agree) -> 
     text = " ".join(result.stdout.split())
     assert "1.00 [" in text
     assert CONVENTION in text
-    assert "Pairs tied by the target and by the proxy: nll 0 and 0, acc 0 and 1." in text
+    assert "Pairs tied by the target and by the proxy: acc 0 and 1." in text
+    assert text.startswith(
+        "nll orders 6 pairs of candidates as arc does with decision accuracy 1.00"
+    )
+    assert "It puts c first, which is the best." in text
     assert r"note: 1 candidate ('[/bad]\x1b[2J') only in proxy.csv left out" in text
     assert "\x1b" not in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 
+def test_of_several_columns_those_that_are_named_are_compared(agree: Agree) -> None:
+    target = "id,arc,gsm8k\na,0.1,0.4\nb,0.2,0.1\nc,0.4,0.3\nd,0.3,0.2\n"
+    unpaired = agree("--lower", "nll", target=target)
+    assert unpaired.exit_code == 2
+    assert "name one column with --only or --target-only" in unpaired.stderr
+    of_all = document(agree("--lower", "nll", "--target-only", "gsm8k", "--json", target=target))
+    assert {name: each["target"] for name, each in of_all["metrics"].items()} == {
+        "nll": "gsm8k",
+        "acc": "gsm8k",
+    }
+    assert of_all["notes"] == []
+    options = ("--only", "nll", "--lower-is-better")
+    of_one = document(agree(*options, "--json", target=target))
+    assert list(of_one["metrics"]) == ["nll -> arc", "nll -> gsm8k"]
+    text = " ".join(agree(*options, target=target).stdout.split())
+    assert text.startswith("nll -> arc orders 6 pairs of candidates as arc does")
+    behind = agree(*options, "--target-only", "gsm8k", target=target).stdout
+    assert "It puts c first; the best is a, 0.1 ahead." in " ".join(behind.split())
+    wrong = agree("--target-only", "gsm", "--lower", "nll", target=target)
+    assert "--target-only: target.csv has no metric 'gsm'; did you mean 'gsm8k'?" in wrong.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "proxy", "problem"),
     [
+        (
+            (),
+            "dataset,nll\na,1\nb,2\nc,3\n",
+            "and has 'dataset', 'nll'; call the column of the candidates' names 'id'",
+        ),
         ((), "id,nll\na,1\nb,2\n", "2 of its 2 candidates are in target.csv"),
         ((), "id,nll\na,1\nb,x\nc,2\n", "proxy.csv:3: column 'nll' says 'x'"),
         ((), "nll\n1\n", "proxy.csv:1: it needs a column 'id'"),

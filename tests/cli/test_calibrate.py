@@ -414,5 +414,6 @@ def test_what_is_wrong_is_one_line_before_anything_is_scored(project: Path) -> N
     assert "target.sft: sums: sums.jsonl has items alone" in refused("spec.yaml")
     (project / "spec.yaml").write_text(SPEC)
     assert "this is a folder" in refused("spec.yaml", "--out", "proxies")
+    assert "no tracker 'wndb'; did you mean 'wandb'" in refused("spec.yaml", "--track", "wndb")
     assert "there is no such file" in refused("other.yaml")
     assert not (project / ".dataselect" / "artifacts").exists()

@@ -93,6 +93,13 @@ def test_h_is_help_at_once() -> None:
     assert "".join(narrow.split()) == "".join(HELP.split())
 
 
+@pytest.mark.parametrize("path", ["", "traces", "mix"])
+def test_a_group_without_a_command_shows_its_help_in_lines(path: str) -> None:
+    shown = call(*path.split())
+    assert shown.exit_code == 2
+    assert shown.stderr.strip() == call(*path.split(), "--help").stdout.strip()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -111,12 +111,32 @@ def test_each_known_benchmark_is_validated_from_a_folder_of_files(project: Any) 
     assert "NO WORKED EXAMPLES" in result.stdout
 
 
-def test_without_traces_the_released_ones_are_named_and_not_fetched(project: Any) -> None:
+def test_without_traces_the_released_ones_are_looked_for_and_not_fetched(
+    project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_questions(project.folder / "files", *[MADE_UP["gsm8k"][0], "gsm8k", {"answer": "3"}])
     choose(project, "id: gsm8k, folder: files")
+    reachable = [True]
+
+    class Api:
+        def dataset_info(self, *_: Any, **__: Any) -> None:
+            if not reachable[0]:
+                raise ConnectionError("no route")
+
+    def not_cached(*_: Any, **options: Any) -> str:
+        assert options["local_files_only"]
+        raise FileNotFoundError("not there")
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Api)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", not_cached)
     result = invoke(project, "validate")
     assert result.exit_code == 0, result.output
     assert "gsm8k: 5 items, released traces, from trillionlabs/rBridge" in result.stdout
+    reachable[0] = False
+    refused = invoke(project, "validate")
+    assert refused.exit_code == 2
+    assert "the released traces cannot be fetched" in refused.stderr
+    assert "name them by 'traces', or a model by 'weigh', in the plan" in refused.stderr
 
 
 def test_options_of_a_benchmark_reach_the_scores_and_resolved_yaml_repeats_them(own: Any) -> None:

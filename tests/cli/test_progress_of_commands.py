@@ -80,6 +80,16 @@ def test_a_build_follows_right_answers_and_is_recorded(
     assert last_numbers == {"items": 6, "left_out": 0, "graded": 6, "correct": 3, **asked}
 
 
+def test_an_unknown_tracker_is_refused_before_anything_is_asked(
+    bench: Any, server: CompletionsServer
+) -> None:
+    arguments = ["--benchmark", "sums.yaml", "--model", "tiny", "--base-url", server.url]
+    done = bench.invoke("traces", "build", *arguments, "--track", "wndb")
+    assert done.exit_code == 2
+    assert "--track: there is no tracker 'wndb'; did you mean 'wandb'?" in done.stderr
+    assert not list(bench.folder.glob(".dataselect/runs/*"))
+
+
 def test_an_unknown_tracker_is_refused_before_anything_is_scored(bench: Any) -> None:
     bench.traces("traces/sums.oracle.jsonl.gz")
     options = ["--benchmarks", "sums.yaml", "--track", "wndb"]

@@ -145,7 +145,14 @@ def test_splits_of_folders(
     ("names", "keys", "part"),
     [
         (["a.jsonl", "test/b.jsonl"], {}, "there is no split 'train' in"),
-        (["a.jsonl", "test/b.jsonl"], {}, "(splits: test); set split:"),
+        (
+            ["a.jsonl", "b.jsonl", "c/guide-to-test-plans.jsonl"],
+            {},
+            "(splits: test): by a word in their names, as in 'guide-to-test-plans.jsonl' (test), "
+            "1 of its 3 files are in these splits, and the others in none; to read all, write "
+            "path: json",
+        ),
+        (["val.jsonl", "test.jsonl"], {}, "(splits: validation, test); set split:"),
         (["a.jsonl"], {"split": "test"}, "there is no split 'test'"),
         (["train.jsonl"], {"split": "train[:10%]"}, "slices of a split are read from the Hub"),
         (["train.jsonl"], {"name": "en"}, "src: name: has no meaning for local files"),

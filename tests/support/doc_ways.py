@@ -40,6 +40,7 @@ WAYS: dict[str, list[tuple[str, str, str]]] = {
         ("dataselect score ngram:mine.yaml", "parse", HUB),
     ],
     "docs/benchmarks.md": [
+        ("benchmarks:", "as plan", ""),
         ("items: capitals.jsonl", "as benchmark", ""),
         ('{"ask": "What is', "as lines", ""),
     ],
@@ -105,6 +106,14 @@ WAYS: dict[str, list[tuple[str, str, str]]] = {
         ("screen:", "as plan", ""),
         ("screen:", "as plan", ""),
     ],
+    "docs/own_texts.md": [
+        ("dataselect init my-project", "parse", "start.md runs it"),
+        ("target:", "as manifest", ""),
+        ('{"id": "Mercury', "as lines", ""),
+        ("dataselect traces mark", "parse", "wants the benchmarks' items"),
+        ("benchmarks:", "as plan", ""),
+        ("dataselect validate", "parse", "wants the benchmarks' items"),
+    ],
     "docs/start.md": [
         ("pip install .", "parse", "installs"),
         ("dataselect init my-project", "run", ""),
@@ -143,6 +152,7 @@ WAYS: dict[str, list[tuple[str, str, str]]] = {
     "docs/transfer.md": [
         ("dataselect fit PAIRS.csv", "run", ""),
         ("import dataselect as ds", "parse", "the notebook on tables runs the same calls"),
+        ("PAIRS.csv", "shown", "the layout of a table"),
         ('{"target_size":', "as lines", ""),
         ("dataselect predict --with", "parse", SYNOPSIS),
         ("SCORES.csv            or", "shown", "two tables side by side"),

@@ -9,7 +9,7 @@ import pytest
 
 from dataselect.benchmarks.items import BenchmarkItems, Item
 from dataselect.errors import InputError
-from dataselect.traces.released import import_released
+from dataselect.traces.released import check_there, import_released
 from dataselect.traces.trace import read_traces, write_traces
 
 N = 6
@@ -454,6 +454,31 @@ def test_an_unreachable_hub_suggests_the_alternatives(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
     text = refusal("trillionlabs/rBridge")
-    assert "name a local copy" in text
+    assert "`dataselect traces pull --from DIR`" in text
     assert "secret" not in text
     assert "hf_abc" not in text
+
+
+def test_the_release_is_looked_for_on_the_hub_and_then_in_its_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reachable = [True]
+
+    class Api:
+        def dataset_info(self, _: str, timeout: float) -> None:
+            assert timeout > 0
+            if not reachable[0]:
+                raise ConnectionError("no route")
+
+    def from_cache(_: str, **options: Any) -> str:
+        assert options["local_files_only"]
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Api)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", from_cache)
+    check_there("trillionlabs/rBridge", "gsm8k")
+    reachable[0] = False
+    with pytest.raises(InputError, match=r"cannot be fetched .* no route.*traces_without_key"):
+        check_there("trillionlabs/rBridge", "gsm8k")
+    release(tmp_path, records(), all_tokens())
+    check_there("trillionlabs/rBridge", "gsm8k")

@@ -19,6 +19,7 @@ from dataselect.errors import InputError
 from dataselect.stages.metrics import MetricsLog
 from dataselect.stages.recording import About, recorded
 from dataselect.stages.work import Scored
+from dataselect.store.sealed import sealed_line
 from dataselect.trackers import names, sidecar
 from dataselect.trackers.follow import Lines, follow
 
@@ -174,3 +175,14 @@ class _Never:
 
 def _never(_: object) -> None:
     raise AssertionError
+
+
+def test_a_spoilt_number_is_not_passed_on_and_half_a_line_waits(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    lines = [sealed_line({"kind": "loss", "metrics": {"loss": number}}) for number in (1.5, 2.5)]
+    path.write_bytes(lines[0] + lines[1].replace(b"2.5", b"9.5") + lines[0][:20])
+    followed = Lines(path, 0)
+    assert list(followed.new()) == [{"kind": "loss", "metrics": {"loss": 1.5}}]
+    with path.open("ab") as file:
+        file.write(lines[0][20:])
+    assert len(list(followed.new())) == 1

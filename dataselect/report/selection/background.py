@@ -28,7 +28,8 @@ def cost_lines(cost: dict[str, Any], counted: Mapping[str, Any] | None = None) -
         "Spent on this run, earlier attempts included:",
     ]
     head = ["", "jobs", "failed", "attempts", "wall", "CPU", "GPU", "FLOPs kept", "FLOPs failed"]
-    all_stages = "both" if len(cost["spent"]) <= 3 and "mixture" not in cost["spent"] else "all"
+    parts = [stage for stage in cost["spent"] if stage != "all"]
+    all_stages = "both" if len(parts) == 2 and "mixture" not in parts else "all"
     rows = [
         [
             all_stages if stage == "all" else title(stage),
@@ -37,6 +38,7 @@ def cost_lines(cost: dict[str, Any], counted: Mapping[str, Any] | None = None) -
             *(format_flops(spent[key]) for key in ("flops", "failed_flops")),
         ]
         for stage, spent in cost["spent"].items()
+        if stage != "all" or len(parts) > 1
     ]
     return [
         *lines,
@@ -49,8 +51,6 @@ def cost_lines(cost: dict[str, Any], counted: Mapping[str, Any] | None = None) -
 def _formula(counts: Mapping[str, Any], counted: bool) -> str:
     """The cost of the stages and a target run, in letters and in numbers."""
     stages = list(counts["stages"].values())
-    if len(stages) == 1 and not counted:
-        stages.append({"candidates": 0, "each": 0.0})
     terms = [f"{each['candidates']} × {format_flops(each['each'])}" for each in stages]
     return (
         f"{formula(len(stages), counted)} = {' + '.join([*terms, format_flops(counts['target'])])}"

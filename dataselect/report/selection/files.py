@@ -165,6 +165,8 @@ def reading(folder: Path) -> Iterator[dict[str, Any]]:
         fix = "give a folder that `dataselect run` wrote"
         if meant is not None and folder != Path("reports") / meant:
             fix = f"did you mean {quoted(f'reports/{meant}')}?"
+        if any(folder.glob("scores_*.csv")):
+            fix = "it holds the scores of `dataselect score`; give the folder of a run's report"
         raise InputError(path, f"cannot be read: {error.strerror}", fix) from None
     except (KeyError, TypeError, ValueError, AttributeError, LookupError) as error:
         problem = f"is no report of this version ({type(error).__name__}: {error})"

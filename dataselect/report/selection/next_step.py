@@ -222,7 +222,7 @@ def _more_items(outlook: Outlook, winner: str) -> tuple[str, float | None]:
 def _other_proxies(outlook: Outlook, winner: str, where: str) -> tuple[str, float | None]:
     step, flops = outlook.step, None
     these = [winner, *(step.beyond or step.undecided)]
-    either = f"take {winner}, or {'the other' if len(these) == 2 else 'one'} if it is cheaper"
+    either = f"take {winner}, or {'the other' if len(these) == 2 else 'another'} if it is cheaper"
     text = f"{listed(these)} cannot be told apart by"
     if not step.beyond:
         return (

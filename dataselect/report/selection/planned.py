@@ -16,6 +16,7 @@ from dataselect.cost import PlannedCost, formula, training_flops
 from dataselect.mixture_search.prepare import search_proxy
 from dataselect.pipeline import check
 from dataselect.proxies.recipe import make_recipe
+from dataselect.report import numbers
 from dataselect.stages.engine import job_device
 from dataselect.stages.planned_trainings import Trainings, planned_trainings, planned_vocabulary
 from dataselect.stages.prepare import make_recipes
@@ -72,7 +73,7 @@ def print_plan(manifest: Manifest, plan: Plan, store: str | Path, console: Conso
             format_count(tokens),
             format_flops(each).removesuffix(" FLOPs"),
             format_flops(runs * each).removesuffix(" FLOPs"),
-            f"1/{cost.target / each:,.0f}" if each < cost.target else "1",
+            _share(each, cost.target),
         )
     console.print(table)
     letters = formula(len(cost.stages), plan.screen0 is not None)
@@ -97,6 +98,14 @@ def print_plan(manifest: Manifest, plan: Plan, store: str | Path, console: Conso
     ]
     for line in lines:
         console.print(line, markup=False, highlight=False)
+
+
+def _share(flops: float, target: float) -> str:
+    """FLOPs as a part of a target run; more than three digits of it mean nothing."""
+    if flops >= target:
+        return "1"
+    parts = target / flops
+    return "< 1/1,000,000" if parts > 1e6 else f"1/{numbers.significant(parts)}"
 
 
 def _search(plan: Plan, mix: Mix, device: str) -> tuple[int, int, int]:

@@ -24,25 +24,27 @@ def _name(candidate: dict[str, Any]) -> str:
 
 
 def ranking_lines(document: Mapping[str, Any]) -> list[str]:
-    """A row for each candidate, and what the scores are."""
+    """A row for each candidate, and what the scores are; the long texts last, so that a phone shows
+    the scores."""
     screened, last = cuts(document), predicting(document)
-    head = ["rank", "candidate", "status"]
+    head = ["rank", "candidate"]
     for stage, facts in screened.items():
         head += [f"{title(stage)} score", f"P(best {facts['kept']})"]
     if last is not None:
         head.append("predicted accuracy, %" if predicted(document) else f"{title(last)} score")
+    head.append("status")
     rows = []
     for each in document["candidates"]:
         reason = f": {escape(each['reason'])}" if each["reason"] else ""
-        row = [numbers.number(each["rank"], 0), _name(each), f"{each['status']}{reason}"]
+        row = [numbers.number(each["rank"], 0), _name(each)]
         for stage, facts in screened.items():
             part = each[stage]
             row.append(numbers.score_text(part, decimals(facts)))
             row.append(numbers.probability(part and part["p_top_k"]))
         if last is not None:
             row.append(_last_cell(document, each[last]))
-        rows.append(row)
-    return [table(head, rows, "r  " + "r" * (len(head) - 3)), *_about_scores(document)]
+        rows.append([*row, f"{each['status']}{reason}"])
+    return [table(head, rows, "r " + "r" * (len(head) - 3) + " "), *_about_scores(document)]
 
 
 def _last_cell(document: Mapping[str, Any], part: dict[str, Any] | None) -> str:

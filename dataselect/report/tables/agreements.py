@@ -101,15 +101,25 @@ def agreement_verdict(document: Mapping[str, Any]) -> str:
     text = numbers.with_interval(best["decision_accuracy"], ends)
     of = f", the best of {len(metrics)} comparisons" if len(metrics) > 1 else ""
     chance = "; that may be chance" if ends is None or ends[0] <= 0.5 else ""
+    first, truly = (" or ".join(best[key]) for key in ("chosen", "best"))
+    regret = best["top"].get("1", {}).get("regret")
+    if set(best["chosen"]) & set(best["best"]) and not regret:
+        choice = f"It puts {first} first, which is the best"
+    else:
+        behind = "" if regret is None else f", {regret:.2g} ahead"
+        choice = f"It puts {first} first; the best is {truly}{behind}"
     return (
         f"{name} orders {best['pairs']} pairs of candidates as {best['target']} "
-        f"does with decision accuracy {text}{of}{chance}."
+        f"does with decision accuracy {text}{of}{chance}. {choice}."
     )
 
 
 def print_agreements(document: Mapping[str, Any], console: Console) -> None:
-    """Print agreement, surest pairs, regret of choosing by the proxy, ceiling and stability."""
+    """Print the verdict, then agreement, surest pairs, regret of choosing by the proxy, ceiling
+    and stability."""
     metrics = document["metrics"]
+    say(console, agreement_verdict(document))
+    console.print()
     console.print(_agreement(metrics))
     console.print()
     console.print(_choice(metrics))
@@ -194,6 +204,7 @@ def _remarks(document: Mapping[str, Any]) -> Iterable[str]:
         ties = (
             f"{name} {each['target_ties']} and {each['proxy_ties']}"
             for name, each in document["metrics"].items()
+            if each["target_ties"] or each["proxy_ties"]
         )
         yield f"Pairs tied by the target and by the proxy: {', '.join(ties)}."
     yield (

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dataselect.errors import InputError
 from dataselect.report.selection.files import rewrite
 
 EXAMPLE = Path(__file__).parents[3] / "reports" / "example"
@@ -33,3 +34,9 @@ def test_the_example_is_what_its_record_gives(
 def _without_drawings(text: str) -> str:
     """A page without what is inside its pictures; their texts stay."""
     return re.sub(r"(<svg[^>]*aria-label=\"[^\"]*\")[^>]*>.*?</svg>", r"\1", text, flags=re.DOTALL)
+
+
+def test_a_folder_of_scores_is_told_from_a_report(tmp_path: Path) -> None:
+    (tmp_path / "scores_2026-01-01.csv").write_text("id,rbridge\n")
+    with pytest.raises(InputError, match="it holds the scores of `dataselect score`; give the"):
+        rewrite(tmp_path)
