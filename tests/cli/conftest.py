@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 from score_bench import bench, model_folder
+from typer.testing import CliRunner
 
+from dataselect.cli import app
 from dataselect.synthetic.world import benchmark_problems, documents
 from dataselect.traces.trace import Trace, TraceHeader, write_traces
 
@@ -74,10 +76,22 @@ class Project:
             text=True,
         )
 
-    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def run_apart(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """The command as a user runs it, in a process with processes for its jobs."""
         process = self.start(*arguments)
         out, err = process.communicate(timeout=300)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """The command in this process, which has imported what others take seconds to."""
+        words = ["dataselect", *arguments]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            patch.setattr(sys, "argv", words)
+            result = CliRunner(env={"COLUMNS": "80"}).invoke(app, words[1:], prog_name=words[0])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return subprocess.CompletedProcess(words, result.exit_code, result.stdout, result.stderr)
 
     def report(self, name: str = "reports/candidates") -> dict[str, object]:
         content: dict[str, object] = json.loads((self.folder / name / "report.json").read_bytes())
@@ -85,7 +99,7 @@ class Project:
 
 
 @pytest.fixture
-def make_project(tmp_path: Path) -> Callable[..., Project]:
+def make_project(tmp_path: Path, inline_jobs: None) -> Callable[..., Project]:
     def make(tokens: str = "8k") -> Project:
         (tmp_path / "data").mkdir()
         for name, genre, column in (("solved", "worked", "body"), ("prose", "narrative", "text")):

@@ -1,4 +1,7 @@
-"""The command as a user runs it: in a separate process, killed and restarted."""
+"""The command as a user runs it: in a separate process, killed and restarted.
+
+What a command does is the same in this process, where most of them run.
+"""
 
 import hashlib
 import json
@@ -39,7 +42,7 @@ def wait_for_training(project: Any, process: "subprocess.Popen[str]") -> None:
 
 
 def test_run_ranks_reports_and_is_reproduced_by_resolved_yaml(project: Any) -> None:
-    first = project.run("run", "candidates.yaml")
+    first = project.run_apart("run", "candidates.yaml")
     assert first.returncode == 0, first.stderr
     report = project.report()
     assert report["schema"] == 1

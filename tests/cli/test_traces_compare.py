@@ -127,7 +127,7 @@ class World:
         self.folder = folder
         write_world(folder, tokens=2000)
         plan = (folder / "plan.yaml").read_text()
-        plan = plan.replace("  accuracy: true\n", "  seeds: 2\n")
+        plan = plan.replace("  keep: 2\n", "  keep: 2\n  seeds: 2\n")
         (folder / "plan.yaml").write_text(f"{plan}compute: {{jobs: 1, device: cpu}}\n")
 
     def other(self, benchmark: str, model: str, keep: int = 6) -> Path:
@@ -151,7 +151,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def world(tmp_path: Path, inline_jobs: None) -> World:
     return World(tmp_path)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from naive_ngrams import NaiveModel
 from rich.console import Console
-from stage_world import CANDIDATES, Counted, runtime, write_world
+from stage_world import CANDIDATES, Counted, runtime, short_answers, write_world
 
 from dataselect.config.manifest import load_manifest
 from dataselect.config.plan import load_plan
@@ -31,14 +31,15 @@ TRUTH = "id,made\nworked,0.9\nprose,0.1\nblend,0.5\ncopy,0.8\n"
 def selected(folder: Path, *, compare_metrics: bool = False) -> Selection:
     manifest = load_manifest(folder / "manifest.yaml")
     plan = load_plan("plan.yaml", folder)
-    return run(manifest, plan, runtime(folder, Counted()), compare_metrics=compare_metrics)
+    with short_answers():
+        return run(manifest, plan, runtime(folder, Counted()), compare_metrics=compare_metrics)
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A world whose proxies are trained and scored, with known targets."""
     folder = tmp_path_factory.mktemp("world")
-    write_world(folder)
+    write_world(folder, accuracy=True)
     text = (folder / "manifest.yaml").read_text()
     (folder / "manifest.yaml").write_text(f"{text}evidence: {{target_accuracy: truth.csv}}\n")
     (folder / "truth.csv").write_text(TRUTH)

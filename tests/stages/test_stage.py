@@ -82,7 +82,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("world")
-    write_world(folder)
+    write_world(folder, accuracy=True)
     compute = Counted()
     scores = stage1(experiment(folder, compute))
     return World(folder, compute.names, scores)
@@ -434,7 +434,7 @@ def test_accuracy_is_measured_only_where_it_is_asked_for(
 def test_a_longer_budget_leaves_proxies_of_a_shorter_one_as_they_are(
     world: World, tmp_path: Path
 ) -> None:
-    write_world(tmp_path, tokens=9000)
+    write_world(tmp_path, tokens=9000, accuracy=True)
     longer = experiment(tmp_path, Counted(), world.copy(tmp_path))
     shorter = experiment(world.folder, Counted())
     assert longer.streams["worked"].tokens > shorter.streams["worked"].tokens

@@ -5,12 +5,16 @@ Nothing here imports torch by itself.
 
 import json
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+from dataselect.benchmarks.items import BenchmarkItems
 from dataselect.compute import Compute, Event, InlineCompute, Job, Outcome
 from dataselect.config.manifest import load_manifest
 from dataselect.config.plan import load_plan
+from dataselect.scoring import gather
 from dataselect.stages.experiment import Experiment
 from dataselect.stages.prepare import prepare
 from dataselect.stages.runtime import Runtime
@@ -68,10 +72,15 @@ class Counted:
     def __exit__(self, *error: object) -> None: ...
 
 
-def write_world(folder: Path, tokens: int = 4000) -> None:
-    """A manifest, a plan and two benchmarks with made-up letter probabilities."""
+def write_world(folder: Path, tokens: int = 4000, *, accuracy: bool = False) -> None:
+    """A manifest, a plan and two benchmarks with made-up letter probabilities.
+
+    With `accuracy` proxies write answers, which costs more than their training: see
+    `short_answers`.
+    """
     (folder / "manifest.yaml").write_text(MANIFEST)
-    (folder / "plan.yaml").write_text(PLAN.replace("TOKENS", str(tokens)))
+    plan = PLAN if accuracy else PLAN.replace("  accuracy: true\n", "")
+    (folder / "plan.yaml").write_text(plan.replace("TOKENS", str(tokens)))
     for name, steps in (("short", (2,)), ("long", (3, 4))):
         rows, traces = [], []
         for number, problem in enumerate(benchmark_problems(0, steps, ITEMS)):
@@ -87,6 +96,17 @@ def write_world(folder: Path, tokens: int = 4000) -> None:
         write_traces(folder / f"{name}.traces.jsonl", header, traces)
 
 
+@contextmanager
+def short_answers() -> Iterator[None]:
+    """Benchmarks read meanwhile have answers of few tokens; untrained models end none by itself."""
+    usual = gather.BenchmarkItems
+    gather.BenchmarkItems = partial(BenchmarkItems, new_tokens=8)  # type: ignore[assignment,misc]
+    try:
+        yield
+    finally:
+        gather.BenchmarkItems = usual  # type: ignore[misc]
+
+
 def runtime(folder: Path, compute: Compute, store: Path | None = None) -> Runtime:
     """Where it runs, with nobody who looks on."""
     return Runtime(Store(store or folder / "store"), compute)
@@ -97,4 +117,5 @@ def experiment(
 ) -> Experiment:
     """All that the pipeline does before its first stage."""
     manifest = load_manifest(folder / "manifest.yaml")
-    return prepare(manifest, load_plan(plan, folder), runtime(folder, compute, store))
+    with short_answers():
+        return prepare(manifest, load_plan(plan, folder), runtime(folder, compute, store))
