@@ -216,7 +216,7 @@ def _zstd_stream(raw: BinaryIO) -> Iterator[BinaryIO]:
     from dataselect.formats.zstd import zstd
 
     # Public crawls are often written with `--long=31`, which needs a window of 2 GiB.
-    window = {zstd.DecompressionParameter.window_log_max: 31}
+    window: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 31}
     if not cast(io.BufferedReader, raw).peek(1):
         yield raw  # an empty file is one without frames
         return
