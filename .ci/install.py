@@ -112,9 +112,12 @@ class Installer:
 
     def __call__(self, command: str, *arguments: str) -> str:
         """What `pip COMMAND` or `uv pip COMMAND` prints. Ends the program where it fails."""
-        if self.uv:
-            return self._run(self.uv, "pip", command, "--python", str(self.python), *arguments)
-        return self._run(str(self.python), "-m", "pip", command, *arguments)
+        if not self.uv:
+            return self._run(str(self.python), "-m", "pip", command, *arguments)
+        # As pip does. Else each start compiles torch anew where bytecode is not to be written.
+        compiled = ["--compile-bytecode"] if command == "install" else []
+        place = ["--python", str(self.python)]
+        return self._run(self.uv, "pip", command, *place, *compiled, *arguments)
 
     def _run(self, *command: str) -> str:
         done = subprocess.run(
