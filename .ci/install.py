@@ -100,7 +100,9 @@ class Installer:
     def __init__(self, venv: Path) -> None:
         self.uv = None if os.environ.get("INSTALLER") == "pip" else shutil.which("uv")
         self.python = venv / "bin" / "python"
-        self.environment = {**os.environ, **dict(uv_settings(os.environ))}
+        # uv gives up on compiling after 60 s, which a busy machine may take.
+        patient = {"UV_COMPILE_BYTECODE_TIMEOUT": "1800"}
+        self.environment = {**patient, **os.environ, **dict(uv_settings(os.environ))}
         if self.python.exists():
             return
         make = [self.uv, "venv", "--quiet", "--python", sys.executable] if self.uv else []
@@ -112,9 +114,13 @@ class Installer:
 
     def __call__(self, command: str, *arguments: str) -> str:
         """What `pip COMMAND` or `uv pip COMMAND` prints. Ends the program where it fails."""
-        if self.uv:
-            return self._run(self.uv, "pip", command, "--python", str(self.python), *arguments)
-        return self._run(str(self.python), "-m", "pip", command, *arguments)
+        if not self.uv:
+            return self._run(str(self.python), "-m", "pip", command, *arguments)
+        # Python compiles at the first start, and at each start where it may not keep the result.
+        late = command == "install" and os.environ.get("PYTHONDONTWRITEBYTECODE")
+        compiled = ["--compile-bytecode"] if late else []
+        place = ["--python", str(self.python)]
+        return self._run(self.uv, "pip", command, *place, *compiled, *arguments)
 
     def _run(self, *command: str) -> str:
         done = subprocess.run(

@@ -61,7 +61,7 @@ def installed(python: Path) -> dict[str, str]:
 
 def run_tests(python: Path) -> dict[str, dict[str, Any]]:
     """For each file the counts of its tests, and the names of those that failed."""
-    command = [str(python), "-m", "pytest", "-vv", "-p", "no:cacheprovider", *TESTS]
+    command = [str(python), "-u", "-m", "pytest", "-vv", "-p", "no:cacheprovider", *TESTS]
     found = {test: {"passed": 0, "skipped": 0, "failed": list[str]()} for test in TESTS}
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
