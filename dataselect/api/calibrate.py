@@ -21,10 +21,10 @@ from dataselect.report.calibration_files import CalibrationFiles
 from dataselect.report.numbers import number
 from dataselect.report.output import write_out
 from dataselect.report.tables.fits import fit_document, fit_verdict
-from dataselect.stages.metrics import MetricsLog
 from dataselect.stages.recording import About, recorded
 from dataselect.stages.tracking import tracker_choice
-from dataselect.stages.watch import SilentWatch, Watch, Watches, shown_waits
+from dataselect.stages.watch import SilentWatch, Watch, shown_waits
+from dataselect.stages.watching import watches_of
 from dataselect.store import in_use
 from dataselect.transfer.file import to_json
 from dataselect.transfer.function import TransferFunction
@@ -168,9 +168,7 @@ def calibrate(
         subject=str(first.file.resolve()),
     )
     with in_use(kept), recorded(kept.root, about) as recorder:
-        shown = Watches(recorder, watch or SilentWatch())
-        metrics = MetricsLog(recorder, {"spec": first.name}, trackers, shown.note)
-        watches = Watches(shown, metrics)
+        watches, _ = watches_of(recorder, [watch or SilentWatch()], {"spec": first.name}, trackers)
         kept = kept.told_to(shown_waits(watches))
         measured = measure(paired, kept, where, unsafe, watches)
         recorder.close("incomplete" if measured.failed else "done")

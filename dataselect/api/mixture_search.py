@@ -18,12 +18,12 @@ from dataselect.report.mixture.search import search_document, spent_document, wr
 from dataselect.report.mixture.verdict import mixture_verdict
 from dataselect.report.output import make_folder
 from dataselect.stages.engine import driver_device, job_device, open_compute, with_engine
-from dataselect.stages.metrics import LossAlarm, MetricsLog
 from dataselect.stages.prepare import gather_inputs
 from dataselect.stages.recording import About, recorded
 from dataselect.stages.runtime import Runtime
 from dataselect.stages.tracking import cost_numbers, run_config, tracker_choice
-from dataselect.stages.watch import SilentWatch, Watch, Watches, shown_waits
+from dataselect.stages.watch import SilentWatch, Watch, shown_waits
+from dataselect.stages.watching import watches_of
 from dataselect.store import in_use
 
 if TYPE_CHECKING:
@@ -135,9 +135,8 @@ def search_mixture(
         recorded(kept.root, about) as recorder,
         open_compute(chosen, kept.root) as compute,
     ):
-        shown = Watches(recorder, watch)
-        metrics = MetricsLog(recorder, run_config(loaded, chosen), trackers, shown.note)
-        watches = Watches(recorder, watch, metrics, LossAlarm(shown.note))
+        config = run_config(loaded, chosen)
+        watches, metrics = watches_of(recorder, [watch], config, trackers, trains=True)
         runtime = Runtime(kept.told_to(shown_waits(watches)), compute, device, watches, here)
         found = search(gather_inputs(loaded, chosen, runtime), storage=storage)
         metrics.cost(cost_numbers({"mixture": found.spent}, runtime.seconds))

@@ -19,11 +19,11 @@ from dataselect.report.selection.document import document
 from dataselect.report.selection.files import ranking_rows, write_report, write_stage_ranking
 from dataselect.report.selection.stages import pruning, ran, title
 from dataselect.stages.engine import driver_device, job_device, open_compute, with_engine
-from dataselect.stages.metrics import LossAlarm, MetricsLog
 from dataselect.stages.recording import About, recorded
 from dataselect.stages.runtime import Runtime
 from dataselect.stages.tracking import cost_numbers, run_config, tracker_choice
-from dataselect.stages.watch import SilentWatch, Watch, Watches, shown_waits
+from dataselect.stages.watch import SilentWatch, Watch, shown_waits
+from dataselect.stages.watching import watches_of
 from dataselect.stages.work import Fact, StageRanking
 from dataselect.store import in_use, lock
 
@@ -229,11 +229,9 @@ def run(
         recorded(artifacts.root, about) as recorder,
         open_compute(chosen, artifacts.root) as compute,
     ):
-        shown = Watches(recorder, watch)
-        metrics = MetricsLog(recorder, run_config(loaded, chosen), trackers, shown.note)
-        others: list[Watch] = [metrics, LossAlarm(shown.note)]
-        others += [] if folder is None else [_StageRankings(folder)]
-        watches = Watches(recorder, watch, *others)
+        more = [] if folder is None else [_StageRankings(folder)]
+        config = run_config(loaded, chosen)
+        watches, metrics = watches_of(recorder, [watch], config, trackers, trains=True, more=more)
         selection = run_pipeline(
             loaded,
             chosen,

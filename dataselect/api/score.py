@@ -56,11 +56,11 @@ from dataselect.scoring.score_models import (
     score_models,
     tokenizers_note,
 )
-from dataselect.stages.metrics import MetricsLog
 from dataselect.stages.recording import About, recorded
 from dataselect.stages.scoring_work import planned_scoring, scoring_outlook
 from dataselect.stages.tracking import harmless, tracker_choice
-from dataselect.stages.watch import SilentWatch, Watch, Watches, shown_waits
+from dataselect.stages.watch import SilentWatch, Watch, shown_waits
+from dataselect.stages.watching import watches_of
 from dataselect.store import Store, in_use
 from dataselect.traces.library import TRACES_FOLDER
 
@@ -285,9 +285,9 @@ def score(
         recorded(artifacts.root, about) as recorder,
     ):
         messages = report or _silent
-        shown = Watches(recorder, watch or SilentWatch(), _Reporting(messages))
         config = {**harmless(asked), "device": where, "precision": precision}
-        watches = Watches(shown, MetricsLog(recorder, config, trackers, shown.note))
+        shown = [watch or SilentWatch(), _Reporting(messages)]
+        watches, _ = watches_of(recorder, shown, config, trackers)
         artifacts = artifacts.told_to(shown_waits(watches))
         how = _How(where, precision, unsafe, watches, messages)
         watches.step(_PREPARE)

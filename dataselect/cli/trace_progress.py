@@ -8,11 +8,11 @@ from pathlib import Path
 from dataselect.cli.common import this_command
 from dataselect.report.tables.trace_build import ShownBuild
 from dataselect.scoring.advance import observed
-from dataselect.stages.metrics import MetricsLog
 from dataselect.stages.recording import About, recorded
 from dataselect.stages.trace_progress import WatchedBuild
 from dataselect.stages.tracking import tracker_choice
-from dataselect.stages.watch import SilentWatch, Watch, Watches
+from dataselect.stages.watch import SilentWatch, Watch
+from dataselect.stages.watching import watches_of
 from dataselect.store import open_store
 from dataselect.traces.recording.batch import BatchWatch, Queue
 from dataselect.traces.recording.build import Progress
@@ -87,9 +87,8 @@ def recorded_watch(
         subject=str(out.resolve()),
     )
     with recorded(open_store(store).root, about) as recorder:
-        shown = Watches(recorder, watch)
         config = {"traces": str(out), "work": work}
-        yield Watches(shown, MetricsLog(recorder, config, trackers, shown.note))
+        yield watches_of(recorder, [watch], config, trackers)[0]
         recorder.close("done")
 
 

@@ -266,10 +266,15 @@ class LocalProcesses:
                 self._discard(holders.pop())
         for worker in self._idle()[: max(0, len(self._workers) - self.slots + 1)]:
             self._discard(worker)
-        more = {} if self._gpus is None or grant is None else self._gpus.environment(grant)
-        worker = WorkerProcess(self.resources, self._lifeline[0], more)
-        if grant is not None:
-            self._grants[worker] = grant
+        if self._gpus is None or grant is None:
+            return WorkerProcess(self.resources, self._lifeline[0])
+        try:
+            environment = self._gpus.environment(grant)
+            worker = WorkerProcess(self.resources, self._lifeline[0], environment)
+        except BaseException:
+            self._gpus.give_back(grant)
+            raise
+        self._grants[worker] = grant
         return worker
 
     def _end_lost(self, worker: WorkerProcess, task: _Task) -> Outcome:
