@@ -113,7 +113,7 @@ class Silence:
 
     def broken(self) -> None:
         """There was a sign of life."""
-        self.seconds = 0.0
+        self._looked, self.seconds = self._clock(), 0.0
 
     def look(self) -> float:
         """Seconds of silence so far; call it every few seconds."""
