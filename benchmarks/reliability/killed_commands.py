@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 ITEMS = 40
@@ -145,6 +146,13 @@ def dated(folder: Path) -> dict[str, bytes]:
     return found
 
 
+def without_seconds(value: Any) -> Any:
+    """JSON values without what took how long, at any depth."""
+    if isinstance(value, dict):
+        return {k: without_seconds(v) for k, v in value.items() if not k.endswith("seconds")}
+    return [without_seconds(each) for each in value] if isinstance(value, list) else value
+
+
 def ranked(folder: Path) -> dict[str, bytes]:
     """A report without what was measured: seconds, and the pages that name them."""
     found = whole(folder, "out")
@@ -152,7 +160,7 @@ def ranked(folder: Path) -> dict[str, bytes]:
     measured = (content.pop("cost"), content.pop("sha256"))
     if None in measured:
         raise ValueError("a report has a cost and a checksum")
-    found["out/report.json"] = json.dumps(content).encode()
+    found["out/report.json"] = json.dumps(without_seconds(content)).encode()
     timed = ("report.html", "README.md", "drawn.json", "cost.svg")
     return {name: data for name, data in found.items() if not name.endswith(timed)}
 

@@ -5,10 +5,8 @@ run, 130 interrupted (Ctrl-C, SIGTERM or SIGHUP). Heavy libraries are imported i
 so that `--help` and a mistyped option answer at once.
 """
 
-import signal
 import sys
 from collections.abc import Callable
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -17,11 +15,11 @@ from dataselect._version import __version__
 from dataselect.cli.agree import agree
 from dataselect.cli.calibrate import calibrate
 from dataselect.cli.command import CONTEXT, Command, Commands
-from dataselect.cli.common import ENDING
 from dataselect.cli.design import design
 from dataselect.cli.doctor import doctor
 from dataselect.cli.fit import fit
 from dataselect.cli.hub_retries import tell_retries_once
+from dataselect.cli.interrupts import EXIT_CODE, end_as_by_ctrl_c, ignore_signals
 from dataselect.cli.mix import mix_app
 from dataselect.cli.mix_search import SearchByDefault, search
 from dataselect.cli.mix_swarm import swarm
@@ -87,33 +85,13 @@ app.add_typer(
 def main() -> None:
     """Entry point of the console script."""
     tell_retries_once()
-    _end_as_by_ctrl_c()
+    end_as_by_ctrl_c()
     try:
         app(prog_name="dataselect")  # also for `python -m dataselect`
     except KeyboardInterrupt:  # before a command has started, or after it has ended
-        sys.exit(130)
+        sys.exit(EXIT_CODE)
     finally:
-        # What comes is the end of the interpreter, whose traces tell nobody anything.
-        for number in ENDING:
-            signal.signal(number, signal.SIG_IGN)
-
-
-def _end_as_by_ctrl_c() -> None:
-    """Let SIGTERM and SIGHUP end a command as Ctrl-C does: with the line that says how to go on.
-
-    A signal that is ignored when the command starts stays so (`nohup`).
-    """
-
-    def interrupt(_: int, frame: FrameType | None) -> None:
-        by_ctrl_c = signal.getsignal(signal.SIGINT)
-        if callable(by_ctrl_c):
-            by_ctrl_c(signal.SIGINT, frame)
-        else:
-            raise KeyboardInterrupt  # of a command in the background Ctrl-C is ignored
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, interrupt)
+        ignore_signals()
 
 
 def _version(requested: bool) -> None:

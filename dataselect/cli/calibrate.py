@@ -15,9 +15,9 @@ from dataselect.cli.common import (
     notes,
     print_json,
     tell,
-    this_command,
 )
 from dataselect.cli.fit import Protocol
+from dataselect.cli.interrupts import this_command
 from dataselect.cli.options import Device, DeviceOption
 
 

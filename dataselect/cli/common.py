@@ -2,16 +2,19 @@
 
 import json
 import logging
-import shlex
-import signal
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dataselect.cli.completion import engines, trackers
+from dataselect.cli.interrupts import (
+    EXIT_CODE,
+    interrupted,
+    resumed,
+    undisturbed,
+)
 from dataselect.errors import DataselectError, IncompleteError, InputError
 from dataselect.redaction import without_secrets
 from dataselect.wording import in_plain_lines, message
@@ -77,7 +80,8 @@ def errors(resume: bool = False) -> Iterator[None]:
     the line of an interruption.
     """
     try:
-        yield
+        with resumed() if resume else nullcontext():
+            yield
     except DataselectError as error:
         tell(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
@@ -88,29 +92,10 @@ def errors(resume: bool = False) -> Iterator[None]:
         tell(f"error: {line}", err=True)
         raise typer.Exit(code) from None
     except KeyboardInterrupt:
-        hint = f"; to go on: {this_command()}" if resume else ""
         with undisturbed(), suppress(OSError):  # with SIGHUP the terminal has gone
             typer.echo(err=True)
-            tell(f"interrupted{hint}", err=True)
-        raise typer.Exit(130) from None
-
-
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Signals that end a command."""
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Ignore signals that end a command, where it is ending: a second Ctrl-C takes no line away."""
-    try:
-        before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
-    except ValueError:  # not the main thread, which alone is interrupted
-        before = {}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            tell(interrupted(resume), err=True)
+        raise typer.Exit(EXIT_CODE) from None
 
 
 def _about_files(error: OSError) -> tuple[str | None, int]:
@@ -124,11 +109,6 @@ def _about_files(error: OSError) -> tuple[str | None, int]:
         return None, 1
     line = f"{where}: cannot be used ({error.strerror}); remove what is there, or allow its use"
     return message(line), InputError.exit_code
-
-
-def this_command() -> str:
-    """The command line of this process, quoted for a shell."""
-    return shlex.join(["dataselect", *sys.argv[1:]])
 
 
 def print_json(document: Mapping[str, Any]) -> None:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from dataselect.cli.common import JsonOption, errors, print_json, this_command
+from dataselect.cli.common import JsonOption, errors, print_json
+from dataselect.cli.interrupts import this_command
 from dataselect.cli.options import EveryBenchmark
 
 

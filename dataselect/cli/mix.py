@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from dataselect.cli.command import Command, Commands
-from dataselect.cli.common import JsonOption, errors, print_json, tell, this_command
+from dataselect.cli.common import JsonOption, errors, print_json, tell
+from dataselect.cli.interrupts import this_command
 from dataselect.report.output import write_out
 
 mix_app = typer.Typer(

@@ -19,8 +19,8 @@ from dataselect.cli.common import (
     print_json,
     progress_console,
     tell,
-    this_command,
 )
+from dataselect.cli.interrupts import this_command
 from dataselect.cli.run import ManifestFile, PlanOption, load
 
 

@@ -18,9 +18,9 @@ from dataselect.cli.common import (
     print_json,
     progress_console,
     tell,
-    this_command,
 )
 from dataselect.cli.completion import manifests, plans
+from dataselect.cli.interrupts import this_command
 
 if TYPE_CHECKING:
     from dataselect.config.manifest import Manifest

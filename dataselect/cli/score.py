@@ -14,9 +14,9 @@ from dataselect.cli.common import (
     errors,
     notes,
     tell,
-    this_command,
 )
 from dataselect.cli.completion import benchmarks as benchmark_names
+from dataselect.cli.interrupts import this_command
 from dataselect.cli.options import Device, DeviceOption, FolderOption, LimitOption
 
 BenchmarksOption = Annotated[

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from dataselect.cli.common import this_command
+from dataselect.cli.interrupts import this_command
 from dataselect.report.tables.trace_build import ShownBuild
 from dataselect.scoring.advance import observed
 from dataselect.stages.recording import About, recorded

@@ -97,6 +97,11 @@ SILENCE = 600.0
 interpreter, and so its signs of life, for minutes."""
 
 
+STARTING = 120.0
+"""Seconds of silence that are allowed in any case until the first sign of life: an interpreter
+starts, and imports, before it."""
+
+
 class Silence:
     """How long nothing was heard, counted while this process itself ran.
 
@@ -108,7 +113,7 @@ class Silence:
 
     def broken(self) -> None:
         """There was a sign of life."""
-        self.seconds = 0.0
+        self._looked, self.seconds = self._clock(), 0.0
 
     def look(self) -> float:
         """Seconds of silence so far; call it every few seconds."""

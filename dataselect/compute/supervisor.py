@@ -26,7 +26,7 @@ from dataselect.compute.job_folder import (
     JobFolder,
     write_record,
 )
-from dataselect.compute.jobs import BEAT_SECONDS, Resources, Silence
+from dataselect.compute.jobs import BEAT_SECONDS, STARTING, Resources, Silence
 
 _HINT = ", often a sign of too little memory: if so, ask for more 'memory' in the plan's 'compute'"
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -107,7 +107,7 @@ class _Attempt:
     def _wait(self, process: "subprocess.Popen[bytes]") -> str | None:
         """Wait for the end; why this process is to end it, or None if it has ended itself."""
         limit, host = self.resources.seconds, socket.gethostname()
-        silence, alive = Silence(), None
+        silence, alive, most = Silence(), None, max(STARTING, self.resources.silence)
         while True:
             left = min(BEAT_SECONDS, self.resources.silence / 2)
             if limit is not None:
@@ -120,9 +120,9 @@ class _Attempt:
                     return f"it was ended on {host} after its time, {limit:g} s"
                 # Compared with itself alone: clocks of machines and file systems may jump.
                 if (sign := _touched(self.attempt.path / ALIVE)) != alive:
-                    alive = sign
+                    alive, most = sign, self.resources.silence
                     silence.broken()
-                elif silence.look() > self.resources.silence:
+                elif silence.look() > most:
                     silent = f"{silence.seconds:.0f} s"
                     return f"its process on {host} gave no sign of life for {silent} and was ended"
                 self._record("seconds.json", tree_cpu_seconds(process.pid))

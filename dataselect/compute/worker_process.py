@@ -15,11 +15,9 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-from dataselect.compute.jobs import Resources, Silence
+from dataselect.compute.jobs import STARTING, Resources, Silence
 
 _TAIL_BYTES = 4000
-_STARTING_SECONDS = 120.0
-"""Silence that is allowed in any case until a job has begun: an interpreter starts first."""
 _HINT = (
     ", often a sign of too little memory: if so, set fewer 'jobs' at a time in the plan's 'compute'"
 )
@@ -95,7 +93,7 @@ class WorkerProcess:
 
         Call it every few seconds.
         """
-        most = self._most_silence if self._begun else max(self._most_silence, _STARTING_SECONDS)
+        most = self._most_silence if self._begun else max(self._most_silence, STARTING)
         if self._silence.look() > most and not self.connection.poll():
             self._hung = not self.has_ended()
             self._kill()

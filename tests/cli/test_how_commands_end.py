@@ -11,7 +11,7 @@ import pytest
 from command_mutations import campaign
 from typer.testing import CliRunner
 
-from dataselect.cli import app, common
+from dataselect.cli import app, common, interrupts
 
 HOSTILE = "a\x1b]0;owned\x07\x9b31m\u202eb"
 
@@ -138,3 +138,35 @@ def test_an_interrupted_command_says_how_to_go_on_whatever_comes_meanwhile(
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 130, result.output
     assert result.stderr.endswith(f"\ninterrupted; to go on: dataselect {' '.join(words)}\n")
+
+
+class Drops:
+    """An object in whose destructor a signal comes, where Python drops exceptions."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_an_interruption_that_is_dropped_ends_the_process_at_once(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.setattr(sys, "argv", ["dataselect", "run", "a\x1b[31mb.yaml"])
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(sys, "unraisablehook", lambda about: None)
+    before = {number: signal.getsignal(number) for number in interrupts.ENDING}
+    try:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        interrupts.end_as_by_ctrl_c()
+        with interrupts.resumed():
+            Drops()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert ended == [130]
+    error = capfd.readouterr().err
+    assert error.startswith("\ninterrupted; to go on: dataselect run ")
+    assert "\x1b" not in error

@@ -116,6 +116,8 @@ def test_a_stage_asks_for_more_and_processes_multiply() -> None:
     compute = ComputePlan.model_validate({"on": "slurm", "threads": 2, "gpus": 1, "memory": "8GB"})
     needs = JobNeeds.model_validate({"memory": "64GB", "time": "4h"})
     assert job_resources(compute) == Resources(2, 1.0, 8 * 10**9, None, 2)
+    patient = ComputePlan.model_validate({"silence": "1h"})
+    assert (job_resources(patient).silence, job_resources(patient).beat) == (3600, 5)
     assert job_resources(compute, needs, 4) == Resources(2, 4.0, 64 * 10**9, 14400.0, 8)
 
 
