@@ -65,10 +65,8 @@ def make_report(folder: Path, candidates: int) -> Path:
     return folder / "out"
 
 
-def look(
-    browser: Browser, page: Path, size: str, scheme: str, shots: Path | None
-) -> dict[str, Any]:
-    """What is wrong with a page at a size, in light or dark."""
+def look(browser: Browser, page: Path, size: str, scheme: str, shot: Path | None) -> dict[str, Any]:
+    """What is wrong with a page at a size, in light or dark; `shot` is a picture of all of it."""
     width, height = SIZES[size]
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme, bypass_csp=False
@@ -94,8 +92,8 @@ def look(
         "requests": outside + others,
         "ran": title == "ran",
     }
-    if shots is not None:
-        tab.screenshot(path=shots / f"{page.parent.name}-{page.stem}-{size}-{scheme}.png")
+    if shot is not None:
+        tab.screenshot(path=shot, full_page=True)
     context.close()
     # axe-core is a script, which the page's own rules forbid, so it looks at a second visit.
     context = browser.new_context(
@@ -118,7 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("result", type=Path)
     parser.add_argument("--chromium", default="/usr/bin/chromium")
-    parser.add_argument("--shots", type=Path, help="folder for screenshots")
+    parser.add_argument("--shots", type=Path, help="folder for pictures of whole pages")
     arguments = parser.parse_args()
     if arguments.shots is not None:
         arguments.shots.mkdir(parents=True, exist_ok=True)
@@ -136,7 +134,9 @@ def main() -> None:
             for page in files:
                 for size in SIZES:
                     for scheme in ("light",) if size == "print" else ("light", "dark"):
-                        row = {"of": what, **look(browser, page, size, scheme, arguments.shots)}
+                        name = f"{what.split()[0]}-{page.stem}-{size}-{scheme}.png"
+                        shot = None if arguments.shots is None else arguments.shots / name
+                        row = {"of": what, **look(browser, page, size, scheme, shot)}
                         rows.append(row | {"bytes": page.stat().st_size})
                         print(json.dumps(rows[-1]), flush=True)
         versions = {name: version(name) for name in ("playwright", "axe-playwright-python")}

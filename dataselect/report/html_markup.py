@@ -114,14 +114,14 @@ def _table_close(
 
 
 def _row_open(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
-    """A row, greyed where its third cell says that the candidate is out."""
+    """A row, greyed where a cell after the second says that the candidate is out."""
     cells = []
     for token in tokens[at + 1 :]:
         if token.type == "tr_close":
             break
         if token.type == "inline":
             cells.append(token.content)
-    out = len(cells) > 2 and cells[2].startswith(_OUT)
+    out = any(cell.startswith(_OUT) for cell in cells[2:])
     return '<tr class="out">\n' if out else "<tr>\n"
 
 

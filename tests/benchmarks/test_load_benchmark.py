@@ -404,3 +404,15 @@ def test_gsm8k_rows_of_the_hub_give_the_rationales_of_the_real_file() -> None:
         row = {"question": line["question"], "answer": line["raw_answer"]}
         record = source.hub.record(i, row)
         assert record == {key: line[key] for key in ("id", "question", "answer", "rationale")}
+
+
+@pytest.mark.usefixtures("cache")
+def test_without_a_network_the_way_to_local_files_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise ConnectionError("Couldn't reach it")
+
+    monkeypatch.setattr("datasets.load_dataset", unreachable)
+    with pytest.raises(
+        InputError, match="--folder of a command, 'folder' of a benchmark in a plan"
+    ):
+        load_benchmark(KNOWN["gsm8k"])

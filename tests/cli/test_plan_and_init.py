@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from dataselect.cli import app
 from dataselect.proxies.ladder import Shape
+from dataselect.report.numbers import significant
 from dataselect.units import format_flops
 
 
@@ -23,6 +24,7 @@ def test_plan_prints_the_paper_s_sum_before_anything_is_spent(project: Any) -> N
     printed = " ".join(result.output.split())
     assert f"N·C1 + k·C2 + Ct = {format_flops(total)}" in printed
     assert f"N·Ct = {format_flops(naive)}: {naive / total:.1f} times" in printed
+    assert f"1/{significant(target / first)}" in printed, "not more digits than mean something"
     assert "this store has seen no training yet" in printed
     assert not store.exists()
 

@@ -135,3 +135,11 @@ def test_an_adapter_alone_is_named_as_one(tmp_path: Path) -> None:
     (tmp_path / "adapter_model.safetensors").write_bytes(b"")
     with pytest.raises(InputError, match="it is an adapter alone"):
         resolve_model(str(tmp_path), "float32")
+
+
+def test_of_a_folder_of_checkpoints_the_last_is_named(saved: Path, tmp_path: Path) -> None:
+    for step in ("step-00000010", "step-00000020"):
+        shutil.copytree(saved, tmp_path / "proxy" / step)
+    (tmp_path / "proxy" / "training.json").write_text("{}")
+    with pytest.raises(InputError, match="; name 'step-00000020' in it, or another Hugging Face"):
+        resolve_model(str(tmp_path / "proxy"), "float32")

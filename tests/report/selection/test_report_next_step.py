@@ -120,6 +120,7 @@ def test_seeds_are_not_sold_where_the_gap_decides(make_selection: MakeSelection)
     assert step["probability"] < 0.9
     assert "good, fair, blend and poor cannot be told apart by more seeds" in made["next_step"]
     assert "no proxy cheaper than the target is known to be enough" in made["next_step"]
+    assert "take good, or another if it is cheaper" in made["next_step"]
 
 
 def test_a_larger_proxy_is_priced_where_published_ones_of_that_size_are_enough(

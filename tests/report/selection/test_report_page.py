@@ -161,6 +161,7 @@ def test_tables_scroll_in_their_own_box_and_pruned_rows_are_grey(text: str) -> N
     assert text.count('<div class="scroll" tabindex="0"') == text.count("<table>") > 5
     assert "<th></th>" not in re.sub(' [a-z]+="[^"]*"', "", text)
     ranking = text[: text.index(">Who beats whom</h2>")]
+    # The reason stands last, behind the scores that a phone shows.
     rows = re.findall(r'<tr class="out">.*?</tr>', ranking, re.DOTALL)
     assert len(rows) == 3
     assert "pruned: place 4 of 4" in rows[1]
