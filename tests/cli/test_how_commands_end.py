@@ -60,6 +60,7 @@ def test_a_hostile_name_acts_on_no_terminal(
     words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dataselect.checkup.examine.look_at_torch", lambda: {"problem": HOSTILE})
     (tmp_path / f"{HOSTILE}.csv").write_text(f"id,{HOSTILE}\n{HOSTILE},{HOSTILE}\n")
     (tmp_path / f"{HOSTILE}.yaml").write_text("candidates: []\n")
     result = CliRunner().invoke(app, [word.format(HOSTILE) for word in words])
@@ -69,13 +70,16 @@ def test_a_hostile_name_acts_on_no_terminal(
     assert acting == set(), result.output
 
 
+# The modules of the work itself take seconds to import, and none of them is used before it begins.
 WAITING = """
-import sys, time
-import dataselect.calibration.runs as runs
+import sys, time, types
 def wait(*_):
     print("working", flush=True)
     time.sleep(60)
-runs.load_calibration = wait
+for name, content in (("runs", {"load_calibration": wait}), ("paired", {"pair_all": None})):
+    module = types.ModuleType(name)
+    vars(module).update(content)
+    sys.modules[f"dataselect.calibration.{name}"] = module
 from dataselect.cli import main
 sys.argv = ["dataselect", "calibrate", "spec.yaml"]
 main()
