@@ -76,10 +76,12 @@ import sys, time, types
 def wait(*_):
     print("working", flush=True)
     time.sleep(60)
-for name, content in (("runs", {"load_calibration": wait}), ("paired", {"pair_all": None})):
-    module = types.ModuleType(name)
-    vars(module).update(content)
-    sys.modules[f"dataselect.calibration.{name}"] = module
+def replace(name, **content):
+    sys.modules[name] = types.ModuleType(name)
+    vars(sys.modules[name]).update(content)
+replace("dataselect.calibration.runs", load_calibration=wait)
+replace("dataselect.calibration.paired", pair_all=None)
+replace("dataselect.report.tables.calibrations", planned=None)
 from dataselect.cli import main
 sys.argv = ["dataselect", "calibrate", "spec.yaml"]
 main()
