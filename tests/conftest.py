@@ -54,3 +54,17 @@ def inline_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     for module in ("dataselect.stages.engine", "dataselect.compute"):
         monkeypatch.setattr(f"{module}.default_compute", lambda *_: _Inline())
+
+
+@pytest.fixture(autouse=True)
+def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of reports are laid out and have no content, since writing it takes seconds.
+
+    Modules that look at pictures have a fixture of this name that does nothing.
+    """
+    for module in ("dataselect.report.pictures.draw", "dataselect.report.pictures.selection.draw"):
+        monkeypatch.setattr(f"{module}.to_svg", _empty_picture)
+
+
+def _empty_picture(_: object, key: str, plain: bool) -> str:
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><!-- {key} --></svg>'

@@ -13,6 +13,8 @@ Not covered: accuracy that falls as the score gets better. The caller gives the 
 wrong, the best sigmoid is flat.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,6 +40,15 @@ def fit_sigmoid(x: Array, y: Array, floor: float | None, *, falling: bool) -> Cu
     `floor` is the accuracy of guessing; None fits it, between 0 and the lowest y. `falling` says
     that lower scores are better. The ceiling is at most 1. Scores must differ.
     """
+    kept = (np.ascontiguousarray(each, np.float64).tobytes() for each in (x, y))
+    return _fitted(*kept, floor, falling)
+
+
+@lru_cache(maxsize=1024)
+def _fitted(xs: bytes, ys: bytes, floor: float | None, falling: bool) -> Curve:
+    """`fit_sigmoid`, kept: of a table's fits nearly half are asked for twice, with rows held out
+    for the errors and again for the intervals."""
+    x, y = np.frombuffer(xs), np.frombuffer(ys)
     low, width, origin = float(x.min()), float(np.ptp(x)), float(x.mean())
     # v rises from 0, the worst score, to 1, the best.
     v = (low + width - x) / width if falling else (x - low) / width

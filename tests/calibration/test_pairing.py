@@ -1,6 +1,6 @@
 """Checkpoints are paired where both are near a token count, each once; the rest is reported."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataselect.calibration.pairing import Match, match
@@ -52,6 +52,7 @@ def test_a_checkpoint_is_not_used_twice() -> None:
     assert found.missing == ((101, "its nearest checkpoint is paired already"),)
 
 
+@settings(max_examples=50, deadline=None)
 @given(COUNTS, COUNTS, st.integers(1, 500), st.floats(0.001, 0.49))
 def test_pairs_lie_within_reach_and_no_checkpoint_serves_two(
     proxies: list[int], targets: list[int], every: int, tolerance: float

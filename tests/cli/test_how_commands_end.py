@@ -60,6 +60,7 @@ def test_a_hostile_name_acts_on_no_terminal(
     words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dataselect.checkup.examine.look_at_torch", lambda: {"problem": HOSTILE})
     (tmp_path / f"{HOSTILE}.csv").write_text(f"id,{HOSTILE}\n{HOSTILE},{HOSTILE}\n")
     (tmp_path / f"{HOSTILE}.yaml").write_text("candidates: []\n")
     result = CliRunner().invoke(app, [word.format(HOSTILE) for word in words])
@@ -69,13 +70,18 @@ def test_a_hostile_name_acts_on_no_terminal(
     assert acting == set(), result.output
 
 
+# The modules of the work itself take seconds to import, and none of them is used before it begins.
 WAITING = """
-import sys, time
-import dataselect.calibration.runs as runs
+import sys, time, types
 def wait(*_):
     print("working", flush=True)
     time.sleep(60)
-runs.load_calibration = wait
+def replace(name, **content):
+    sys.modules[name] = types.ModuleType(name)
+    vars(sys.modules[name]).update(content)
+replace("dataselect.calibration.runs", load_calibration=wait)
+replace("dataselect.calibration.paired", pair_all=None)
+replace("dataselect.report.tables.calibrations", planned=None)
 from dataselect.cli import main
 sys.argv = ["dataselect", "calibrate", "spec.yaml"]
 main()

@@ -3,12 +3,13 @@
 import csv
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ruamel.yaml import YAML
+from small_swarms import few_folds
 from typer.testing import CliRunner, Result
 
 from dataselect.cli import app
@@ -34,6 +35,12 @@ floors: {qa_loss: prior}
 WORTH = {"web": (1.0, 0.3), "code": (0.3, 3.0), "wiki": (2.0, 0.4), "math": (4.0, 2.0)}
 
 Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_folds() -> Iterator[None]:
+    with few_folds():
+        yield
 
 
 @pytest.fixture

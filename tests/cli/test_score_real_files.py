@@ -10,6 +10,7 @@ from completions_server import CompletionsServer
 from small_models import save_model
 
 from dataselect.config.benchmark import KNOWN_BENCHMARKS
+from dataselect.scoring import generation
 from dataselect.traces.trace import read_traces
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "benchmarks"
@@ -42,11 +43,25 @@ def traces(bench: Any, benchmark: str, server: CompletionsServer) -> Any:
     return read_traces(path)
 
 
+def cut_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An untrained model ends no answer before the benchmark's limit of hundreds of tokens."""
+    whole = generation.greedy
+
+    def greedy(
+        model: Any, tokenizer: Any, prompts: Any, most: Any, *rest: Any, **named: Any
+    ) -> Any:
+        few = min(most, 24) if isinstance(most, int) else [min(each, 24) for each in most]
+        return whole(model, tokenizer, prompts, few, *rest, **named)
+
+    monkeypatch.setattr(generation, "greedy", greedy)
+
+
 @pytest.mark.skipif(not DATA.is_dir(), reason="the benchmark files are not here")
 def test_the_six_real_files_are_scored_from_traces_to_results(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    cut_answers(monkeypatch)
     save_model(bench.folder / "model", seed=4, positions=1536)
     with CompletionsServer(script) as server:
         made = {benchmark: traces(bench, benchmark, server) for benchmark in KNOWN_BENCHMARKS}

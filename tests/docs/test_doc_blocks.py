@@ -264,6 +264,7 @@ def _in_order() -> list[Block]:
     return [block for block in BLOCKS if way_of(block).split()[0] in ways]
 
 
+@pytest.mark.usefixtures("inline_jobs")
 def test_blocks_run_in_a_small_project(project: Project) -> None:
     for block in _in_order():
         way = way_of(block)

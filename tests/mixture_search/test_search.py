@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 from ruamel.yaml import YAML
+from small_swarms import few_folds
 from stage_world import Counted, experiment, write_world
 from typer.testing import CliRunner, Result
 
@@ -56,6 +57,12 @@ sources:
   worked: {tokens: 8M}
   prose: {tokens: 100M}
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_folds() -> Iterator[None]:
+    with few_folds():
+        yield
 
 
 def write(folder: Path, mix: str = MIX) -> None:

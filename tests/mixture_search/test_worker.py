@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from searches import SETTINGS, SHORT, Notes, Proxies, law, study, worker
+from small_swarms import few_folds
 from sqlalchemy.exc import IntegrityError
 
 import dataselect
@@ -28,6 +29,12 @@ from dataselect.mixture_search.sampler import fit
 from dataselect.mixture_search.study import open_storage
 from dataselect.mixture_search.trial_runner import Result
 from dataselect.mixture_search.worker import Worker
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_folds() -> Iterator[None]:
+    with few_folds():
+        yield
 
 
 def run(mine: Worker) -> dict[Trial, tuple[float, ...]]:

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataselect.scoring.choices import VARIANTS, choice_metrics
@@ -57,6 +57,7 @@ def test_a_worked_example() -> None:
     )
 
 
+@settings(max_examples=50, deadline=None)
 @given(items())
 def test_metrics_agree_with_each_other(
     item: tuple[list[float], list[float], list[int], list[int], int],
@@ -76,6 +77,7 @@ def test_metrics_agree_with_each_other(
             assert metrics[f"acc_{variant}"] == 0
 
 
+@settings(max_examples=50, deadline=None)
 @given(items(), st.randoms())
 def test_the_order_of_the_choices_does_not_matter(
     item: tuple[list[float], list[float], list[int], list[int], int], random: object

@@ -93,7 +93,7 @@ def test_lines_have_the_tokens_of_the_whole_text(rules: str, composed: bool) -> 
     lines = LineTokens(own)
     assert lines.by_line
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=50, deadline=None)
     @given(context=TEXTS, texts=st.lists(TEXTS, min_size=1, max_size=3))
     def check(context: str, texts: Sequence[str]) -> None:
         for text in texts:

@@ -170,7 +170,7 @@ LINES = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(LINES, LINES.filter(str.strip)), min_size=1, max_size=4), st.data())
 def test_many_items_have_the_tokens_and_weights_of_the_plain_definition(
     tokenizer: Any, texts: list[tuple[str, str]], data: st.DataObject

@@ -36,7 +36,7 @@ def with_backend(tokenizer: Any, **changes: Any) -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|endoftext|>")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(context=LETTERS, text=LETTERS.filter(bool))
 def test_every_letter_is_held_and_spans_agree_with_the_bytes(
     tokenizer: Any, context: str, text: str
@@ -136,7 +136,7 @@ def test_other_tokenizers_fall_back_to_offsets() -> None:
     assert euro.spans.tolist() == [[0, 1], [1, 2], [2, 3], [2, 3], [2, 3], [3, 4]]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(context=LETTERS, text=LETTERS.filter(bool))
 def test_offsets_hold_every_letter_or_the_text_is_refused(context: str, text: str) -> None:
     try:
@@ -165,7 +165,7 @@ def test_letters_that_are_changed_are_refused_where_offsets_hold_them_all() -> N
         align(pieces, "Q:", " She ?")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(text=LETTERS.filter(bool))
 def test_decoding_gives_back_text_and_spans(tokenizer: Any, text: str) -> None:
     aligned = align(tokenizer, "", text)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from small_swarms import METRICS, SOURCES, losses
+from small_swarms import METRICS, SOURCES, few_folds, losses
 
 from dataselect.mixture.constraints import no_limits
 from dataselect.mixture.trial import Trial
@@ -110,7 +110,7 @@ def main() -> None:
             return super().__call__(trials)
 
     mine = worker(folder, Hanging(0.05))
-    with mine.study.at_work():
+    with mine.study.at_work(), few_folds():
         mine.search()
 
 

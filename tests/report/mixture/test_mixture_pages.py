@@ -25,6 +25,11 @@ FOREIGN = ("данные", "名前", "ü\u202e", "plain")
 Made = tuple[MixtureModel, dict[str, Any]]
 
 
+@pytest.fixture
+def unrendered() -> None:
+    """Pictures are what is looked at here."""
+
+
 @pytest.fixture(scope="module")
 def three() -> Made:
     """The document of a search, with malicious names."""

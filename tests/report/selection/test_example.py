@@ -13,6 +13,11 @@ EXAMPLE = Path(__file__).parents[3] / "reports" / "example"
 AGAIN = "run `dataselect report reports/example` and look at what changed"
 
 
+@pytest.fixture
+def unrendered() -> None:
+    """Pages are compared, with the texts of their pictures."""
+
+
 def test_the_example_is_what_its_record_gives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

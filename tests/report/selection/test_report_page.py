@@ -50,6 +50,11 @@ class Page(HTMLParser):
         return (attributes for name, attributes in self.elements if name == tag)
 
 
+@pytest.fixture
+def unrendered() -> None:
+    """Pictures are what is looked at here."""
+
+
 _MADE: dict[str, Any] = {}
 """What many tests look at, made once: nobody changes it."""
 

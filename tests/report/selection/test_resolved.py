@@ -41,7 +41,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(st.dictionaries(KEYS, VALUES, min_size=1, max_size=5))
 def test_what_is_written_is_what_is_read(
     tmp_path_factory: pytest.TempPathFactory, values: dict[str, Any]

@@ -1,6 +1,6 @@
 """Rows hold every continuation once, behind its own context, and see nothing else."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataselect.scoring.likelihood.packing import Pair, batches, lay_out, pack
@@ -19,6 +19,7 @@ PAIRS = st.lists(
 )
 
 
+@settings(max_examples=50, deadline=None)
 @given(PAIRS)
 def test_every_pair_is_in_one_row_behind_its_own_context(pairs: list[Pair]) -> None:
     found = {}
@@ -31,6 +32,7 @@ def test_every_pair_is_in_one_row_behind_its_own_context(pairs: list[Pair]) -> N
     assert [found[number] for number in range(len(pairs))] == [tuple(pair) for pair in pairs]
 
 
+@settings(max_examples=50, deadline=None)
 @given(PAIRS, st.integers(1, 200), st.integers(1, 400))
 def test_batches_hold_all_rows_within_both_bounds(
     pairs: list[Pair], tokens: int, held: int
@@ -44,6 +46,7 @@ def test_batches_hold_all_rows_within_both_bounds(
             assert len(batch) == 1 or (fits and (width + len(group.prefix)) * len(batch) <= held)
 
 
+@settings(max_examples=50, deadline=None)
 @given(PAIRS)
 def test_a_token_sees_its_context_and_the_part_of_its_continuation_before_it(
     pairs: list[Pair],
