@@ -95,7 +95,8 @@ class Running:
 
     def end(self, phase: int, delay: float, choice: float) -> str | None:
         """Send a signal that a command can handle, as `kill`; which."""
-        if not self._wait(phase, delay):
+        # A process that has hardly started ends by a signal as any does.
+        if not self._wait_for_phase(0, started=True) or not self._wait(phase, delay):
             return None
         name, whole, *again = SIGNALS[int(choice * len(SIGNALS))]
         for pause in (0.0, *again):
@@ -132,7 +133,7 @@ class Running:
 
     def phase_times(self) -> list[float]:
         """When each phase began, in seconds from the start. Call it after the end."""
-        return [0.0, *(at for _, at in self._seen)]
+        return [0.0, *(at for number, at in self._seen if number)]
 
     def _ended(self) -> bool:
         if self._code is None:
@@ -142,8 +143,8 @@ class Running:
                 self.seconds = time.monotonic() - self.began
         return self._code is not None
 
-    def _wait_for_phase(self, phase: int) -> bool:
-        while phase and not any(number == phase for number, _ in self._seen):
+    def _wait_for_phase(self, phase: int, started: bool = False) -> bool:
+        while (phase or started) and not any(number == phase for number, _ in self._seen):
             if not self._read_marks(0.5) and self._ended():
                 return any(number == phase for number, _ in self._seen)
         return True
@@ -212,6 +213,15 @@ def _command(words: list[str], phases: list[str], marks: int, modules: Path | No
     # A process in the background of a shell script ignores Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["dataselect", *words]
+    from dataselect import cli
+
+    real = cli.end_as_by_ctrl_c
+
+    def handled() -> None:
+        real()
+        os.write(marks, bytes([0]))
+
+    cli.end_as_by_ctrl_c = handled
     from dataselect.cli import main
 
     code: object = 0

@@ -19,7 +19,12 @@ from dataselect.cli.design import design
 from dataselect.cli.doctor import doctor
 from dataselect.cli.fit import fit
 from dataselect.cli.hub_retries import tell_retries_once
-from dataselect.cli.interrupts import EXIT_CODE, end_as_by_ctrl_c, ignore_signals
+from dataselect.cli.interrupts import (
+    EXIT_CODE,
+    end_as_by_ctrl_c,
+    ignore_signals,
+    say_interrupted,
+)
 from dataselect.cli.mix import mix_app
 from dataselect.cli.mix_search import SearchByDefault, search
 from dataselect.cli.mix_swarm import swarm
@@ -88,7 +93,10 @@ def main() -> None:
     end_as_by_ctrl_c()
     try:
         app(prog_name="dataselect")  # also for `python -m dataselect`
-    except KeyboardInterrupt:  # before a command has started, or after it has ended
+    except (KeyboardInterrupt, SystemExit) as ended:
+        if isinstance(ended, SystemExit) and ended.code != EXIT_CODE:
+            raise
+        say_interrupted(resume=True)  # before the command has begun
         sys.exit(EXIT_CODE)
     finally:
         ignore_signals()

@@ -23,6 +23,8 @@ EXIT_CODE = 130
 _SHOW_CURSOR = "\x1b[?25h"
 _resumes = [False]
 """Whether the command that runs goes on when it is given again."""
+_told = [False]
+"""Whether the line of an interruption was printed; then no trace of its wreckage is."""
 
 
 def this_command() -> str:
@@ -48,6 +50,7 @@ def resumed() -> Iterator[None]:
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Ignore signals that end a command, where it is ending: a second Ctrl-C takes no line away."""
+    _told[0] = True
     try:
         before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
     except ValueError:  # not the main thread, which alone is interrupted
@@ -92,16 +95,24 @@ def end_as_by_ctrl_c() -> None:
     def dropped(about: Any) -> None:
         if issubclass(about.exc_type, KeyboardInterrupt):
             end_now()
-        by_drop(about)
+        if not _told[0]:
+            by_drop(about)
 
     sys.excepthook, sys.unraisablehook = printed, dropped
 
 
 def end_now() -> None:
     """End the process without running anything further of it."""
+    say_interrupted(_resumes[0])
+    os._exit(EXIT_CODE)
+
+
+def say_interrupted(resume: bool) -> None:
+    """Print the last line of a command that a signal has ended, unless it was printed."""
+    if _told[0]:
+        return
     cursor = _SHOW_CURSOR if os.isatty(2) else ""
-    line = in_plain_lines(interrupted(_resumes[0])).replace("\n", "\\n")
+    line = in_plain_lines(interrupted(resume)).replace("\n", "\\n")
     with suppress(OSError):
         # Not through `sys.stderr`, in the middle of which the signal may have come.
         os.write(2, f"{cursor}\n{line}\n".encode(errors="backslashreplace"))
-    os._exit(EXIT_CODE)

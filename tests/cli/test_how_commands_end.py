@@ -158,6 +158,7 @@ def test_an_interruption_that_is_dropped_ends_the_process_at_once(
 ) -> None:
     ended: list[int] = []
     monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.setattr(interrupts, "_told", [False])
     monkeypatch.setattr(sys, "argv", ["dataselect", "run", "a\x1b[31mb.yaml"])
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     monkeypatch.setattr(sys, "unraisablehook", lambda about: None)
