@@ -53,7 +53,7 @@ def inline_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     tests/compute is about processes of jobs, and tests/cli/test_run.py runs commands with them.
     """
     for module in ("dataselect.stages.engine", "dataselect.compute"):
-        monkeypatch.setattr(f"{module}.default_compute", lambda *_: _Inline())
+        monkeypatch.setattr(f"{module}.default_compute", lambda *_, **__: _Inline())
 
 
 @pytest.fixture(autouse=True)

@@ -97,7 +97,7 @@ class World:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        "dataselect.stages.engine.default_compute", lambda *options: InlineCompute()
+        "dataselect.stages.engine.default_compute", lambda *_, **__: InlineCompute()
     )
     monkeypatch.setenv("COLUMNS", "200")
     return World(tmp_path)

@@ -51,7 +51,7 @@ def run(project: Any, *arguments: str) -> dict[str, Any]:
 def _in_this_process(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project.folder)
     monkeypatch.setattr(
-        "dataselect.stages.engine.default_compute", lambda *options: InlineCompute()
+        "dataselect.stages.engine.default_compute", lambda *_, **__: InlineCompute()
     )
 
 

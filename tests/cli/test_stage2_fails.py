@@ -29,7 +29,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         raise ValueError("no second stage [/today]")
 
     monkeypatch.setattr(TrainedHere, "make", fail)
-    monkeypatch.setattr("dataselect.stages.engine.default_compute", lambda *_: InlineCompute())
+    monkeypatch.setattr(
+        "dataselect.stages.engine.default_compute", lambda *_, **__: InlineCompute()
+    )
     return folder
 
 

@@ -63,7 +63,7 @@ def run(
     monkeypatch.chdir(folder)
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setattr(
-        "dataselect.stages.engine.default_compute", lambda *options: InlineCompute()
+        "dataselect.stages.engine.default_compute", lambda *_, **__: InlineCompute()
     )
     text = PLAN.replace("KEEP", str(keep)).replace("SCREENED", screened)
     for name in models:

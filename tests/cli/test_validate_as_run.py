@@ -293,7 +293,9 @@ def test_both_refuse_with_one_line(
         raise AssertionError("it trains")
 
     monkeypatch.setattr("dataselect.stages.stage.run_jobs", train)
-    monkeypatch.setattr("dataselect.stages.engine.default_compute", lambda *_: InlineCompute())
+    monkeypatch.setattr(
+        "dataselect.stages.engine.default_compute", lambda *_, **__: InlineCompute()
+    )
     monkeypatch.setattr("dataselect.compute.cores._has_gpu", lambda: False)
     monkeypatch.setattr("dataselect.compute.cores._torch_has_gpu", lambda: False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

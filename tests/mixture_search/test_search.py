@@ -256,7 +256,7 @@ def test_a_run_searches_after_its_stages_where_the_plan_says_so(
     world: tuple[Path, Found, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, found, _ = world
-    monkeypatch.setattr("dataselect.stages.engine.default_compute", lambda *_: Counted())
+    monkeypatch.setattr("dataselect.stages.engine.default_compute", lambda *_, **__: Counted())
     plan = (folder / "plan.yaml").read_text()
     (folder / "run.yaml").write_text(plan)
     given = [str(folder / "manifest.yaml"), "--plan", str(folder / "run.yaml")]
@@ -307,7 +307,7 @@ def test_a_search_that_fails_leaves_the_report_of_the_selection(
         raise problem
 
     folder, out = world[0], world[0] / "reports" / "failing"
-    monkeypatch.setattr("dataselect.stages.engine.default_compute", lambda *_: Counted())
+    monkeypatch.setattr("dataselect.stages.engine.default_compute", lambda *_, **__: Counted())
     monkeypatch.setattr("dataselect.mixture_search.search.search", fail)
     plan = (folder / "plan.yaml").read_text()
     (folder / "run.yaml").write_text(plan)

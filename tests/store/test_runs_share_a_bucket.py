@@ -16,7 +16,9 @@ def test_the_second_host_trains_nothing_and_ranks_alike_to_the_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Starting workers would cost more than all that they do here.
-    monkeypatch.setattr("dataselect.stages.engine.default_compute", lambda *_: InlineCompute())
+    monkeypatch.setattr(
+        "dataselect.stages.engine.default_compute", lambda *_, **__: InlineCompute()
+    )
     write_world(tmp_path, tokens=1000)
     plan = (tmp_path / "plan.yaml").read_text()
     lines = [line for line in plan.splitlines() if "long" not in line and "accuracy" not in line]
