@@ -180,6 +180,11 @@ def test_the_page_says_the_scores_and_nothing_in_it_acts(run: Path) -> None:
     assert f"token 4, {weight}: {nlls}" in titles
 
 
+@pytest.fixture(autouse=True)
+def unrendered() -> None:
+    """The folder of these tests was made once, with pictures, and is written again."""
+
+
 def _policies(page: Page) -> list[str]:
     found = [e for e in page.named("meta") if e.get("http-equiv") == "Content-Security-Policy"]
     return [str(each["content"]) for each in found] or ["none"]

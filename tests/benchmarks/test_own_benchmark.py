@@ -33,7 +33,8 @@ def refusal(folder: Path, text: str, *records: dict[str, Any]) -> str:
 def test_the_example_of_the_documentation_works(tmp_path: Path) -> None:
     page = PAGE.read_text()
     blocks = {kind: re.findall(rf"```{kind}\n(.*?)```", page, re.S) for kind in ("yaml", "json")}
-    (tmp_path / "capitals.yaml").write_text(blocks["yaml"][0])
+    (definition,) = (text for text in blocks["yaml"] if text.startswith("items: capitals"))
+    (tmp_path / "capitals.yaml").write_text(definition)
     (tmp_path / "capitals.jsonl").write_text(blocks["json"][0])
     benchmark, exclusions, notes = load_benchmark(load_definition("capitals.yaml", tmp_path))
     assert (exclusions, notes) == ((), ())

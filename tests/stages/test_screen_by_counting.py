@@ -112,7 +112,7 @@ def test_the_pruned_stand_in_every_table_as_pruned_in_stage_0(
     assert text.count("pruned in Stage 0") == 2 * 5  # the ranking, and the targets' accuracies
     assert "to count words; this call took" in " ".join(text.split())
     page = readme(made, "again")
-    assert "| rank | candidate | status | Stage 0 score | P(best 3) | Stage 1 score |" in page
+    assert "| rank | candidate | Stage 0 score | P(best 3) | Stage 1 score |" in page
     assert "Texts with the same words look the same to it" in page
     assert "k0·C1 + Ct = 3 × " in page
     assert "stage0_score,stage0_low,stage0_high,stage0_p_top_k,stage1_score" in ranking_csv(made)

@@ -188,6 +188,6 @@ YOURS = {
     *("candidates.yaml", "candidates/mine.yaml", "mine.yaml", "candidates/web.yaml"),
     *("gsm8k.test.jsonl", "explanations.jsonl", "crawl.jsonl.gz", "stages/designed.yaml"),
     *("scores/scores_DATE.csv", "candidates/twelve.yaml", "candidates/example-local.yaml"),
-    *("test_engine.py", "swarm/constraints.yaml"),
+    *("test_engine.py", "swarm/constraints.yaml", "items/gsm8k.test.jsonl"),
 }
 """Files that a reader has, or that pages make of their text."""
