@@ -23,7 +23,7 @@ import dataselect as ds
 from dataselect.store import Store, lock
 from dataselect.store.sealed import unsealed
 
-MAKES_A_LONG_STAGE_1 = "300k"
+MAKES_A_LONG_STAGE_1 = "100k"
 
 
 def decided(report: dict[str, Any]) -> Any:

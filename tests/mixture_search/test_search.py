@@ -365,7 +365,7 @@ def changed(find: str, put: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (changed("[worked, prose]", "[worked, pros]"), "plan.yaml:18:21: there is no source"),
+        (changed("[worked, prose]", "[worked, pros]"), "plan.yaml:17:21: there is no source"),
         (changed("[worked, prose]", "[worked]"), "mix.sources"),
         (changed("{short: 3", "{shirt: 3"), "did you mean 'short'"),
         (changed("trials: 9", "trials: 5"), "a number of at least 8"),
@@ -489,8 +489,8 @@ def test_a_search_for_accuracy_says_what_the_target_gains_in_points(
 @pytest.mark.parametrize(
     ("changes", "drop", "told"),
     [
-        ({"traces": "others"}, None, "plan.yaml:25:3: the transfer function of short was fitted"),
-        ({}, "long", "plan.yaml:25:3: transfer.json has no transfer function for long"),
+        ({"traces": "others"}, None, "plan.yaml:24:3: the transfer function of short was fitted"),
+        ({}, "long", "plan.yaml:24:3: transfer.json has no transfer function for long"),
     ],
 )
 def test_functions_that_do_not_apply_are_refused_where_the_search_names_them(

@@ -115,7 +115,7 @@ def test_the_model_of_the_trials_knows_their_epochs(
         (
             "  constraints: constraints.yaml\n",
             "",
-            "plan.yaml:19:3: it needs the tokens of every source and of the target; add 'constr",
+            "plan.yaml:18:3: it needs the tokens of every source and of the target; add 'constr",
         ),
         (
             "{tokens: 100M}",
