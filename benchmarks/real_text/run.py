@@ -40,7 +40,7 @@ def main() -> None:
     arguments = parser.parse_args()
     work: Path = arguments.work
     work.mkdir(parents=True, exist_ok=True)
-    share = 0.06 if arguments.small else 1.0
+    share = 0.03 if arguments.small else 1.0
     sources = {
         name: Source(
             id=name,
