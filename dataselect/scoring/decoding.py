@@ -15,15 +15,17 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from dataselect.corpus.saved_tokenizer import plain_ids, special_tokens_before
 from dataselect.errors import InputError
 from dataselect.scoring.advance import advance
-from dataselect.scoring.decoding_cache import cache_parameter, roomy_cache, takes_cache
+from dataselect.scoring.decoding_cache import cache_parameter, takes_cache
+from dataselect.scoring.decoding_rows import PaddedRows
 from dataselect.scoring.likelihood.packing import alike
+from dataselect.scoring.prefix_cache import UnfitError
 
 if TYPE_CHECKING:
     from dataselect.scoring.shared_prefix import Prefix
@@ -173,54 +175,6 @@ class _Written:
     """Whether no probability was NaN."""
 
 
-class _Rows(Protocol):
-    """The rows of a batch that are still written, and the model's state after them."""
-
-    def logits(self) -> torch.Tensor:
-        """Of the token after each row, (rows, vocabulary), float32."""
-
-    def keep(self, slots: torch.Tensor) -> None:
-        """Drop all rows but these."""
-
-    def append(self, token: torch.Tensor, limit: int | None) -> None:
-        """A token more for each row; positions stay below `limit`, if there is one."""
-
-
-class _PaddedRows:
-    """Whole rows, padded on the left."""
-
-    def __init__(
-        self, model: Any, rows: list[list[int]], cache_name: str, device: str, extra: dict[str, Any]
-    ) -> None:
-        self._model = model
-        self._ids, self._mask = _left_padded(rows, device)
-        self._positions = (self._mask.cumsum(1) - 1).clamp(min=0)
-        self._cache = roomy_cache(model)
-        self._extra = {**extra, cache_name: self._cache}
-
-    def logits(self) -> torch.Tensor:
-        found = self._model(
-            input_ids=self._ids,
-            attention_mask=self._mask,
-            position_ids=self._positions,
-            use_cache=True,
-            **self._extra,
-        )
-        last: torch.Tensor = found.logits[:, -1]
-        return last.float()
-
-    def keep(self, slots: torch.Tensor) -> None:
-        self._cache.batch_select_indices(slots)
-        self._mask, self._positions = self._mask[slots], self._positions[slots]
-
-    def append(self, token: torch.Tensor, limit: int | None) -> None:
-        self._ids = token[:, None]
-        self._mask = torch.cat([self._mask, self._mask.new_ones(len(token), 1)], 1)
-        positions = self._positions[:, -1:] + 1
-        # Only finished rows reach the limit: a learned position table has an end.
-        self._positions = positions if limit is None else positions.clamp(max=limit - 1)
-
-
 @dataclass
 class _Decoder:
     """Settings that all batches of a run share."""
@@ -244,40 +198,35 @@ class _Decoder:
         if name is None or not takes_cache(self.model):
             return [self._alone(row) for row in batch]
         if shared and self.shares is not False:
-            from dataselect.scoring.shared_prefix import PrefixedRows, UnfitError, attending
+            from dataselect.scoring.shared_prefix import PrefixedRows, attending
 
-            prefix = self._prefix(batch, shared, name)
-            if prefix is not None:
-                rests = [row.ids[shared:] for row in batch]
-                try:
-                    with attending(self.model, prefix):
-                        return self._written(
-                            batch,
-                            PrefixedRows(self.model, prefix, rests, name, self.device, self._extra),
-                        )
-                except UnfitError as error:
-                    self._cannot_share(str(error))
+            rests = [row.ids[shared:] for row in batch]
+            try:
+                prefix = self._prefix(tuple(batch[0].ids[:shared]), rests, name)
+                with attending(self.model, prefix):
+                    rows = PrefixedRows(self.model, prefix, rests, name, self.device, self._extra)
+                    return self._written(batch, rows)
+            except UnfitError as error:
+                self._cannot_share(str(error))
         whole = [row.ids for row in batch]
-        return self._written(batch, _PaddedRows(self.model, whole, name, self.device, self._extra))
+        return self._written(batch, PaddedRows(self.model, whole, name, self.device, self._extra))
 
-    def _prefix(self, batch: list[_Row], shared: int, name: str) -> "Prefix | None":
-        """What the rows begin with, as the model keeps it; None if the model cannot share it."""
-        from dataselect.scoring.shared_prefix import UnfitError, misfit, prefix_of
+    def _prefix(self, ids: tuple[int, ...], rests: list[list[int]], name: str) -> "Prefix":
+        """What all rows begin with, before their rests, shortest first.
 
-        ids = tuple(batch[0].ids[:shared])
-        if self.prefix is not None and self.prefix.ids == ids:
-            return self.prefix
-        try:
-            self.prefix = prefix_of(self.model, ids, name, self.device)
-            if self.shares is None:
-                # The shortest, which is padded beside the longest.
-                ends = [batch[0].ids[shared:], batch[-1].ids[shared:]]
-                why = misfit(self.model, self.prefix, ends, name, self.device, self._extra)
-                if why is not None:
-                    raise UnfitError(why)
-                self.shares = True
-        except UnfitError as error:
-            self._cannot_share(str(error))
+        Raises UnfitError if the model cannot share it.
+        """
+        from dataselect.scoring.shared_prefix import misfit, prefix_of
+
+        if self.prefix is None or self.prefix.ids != ids:
+            self.prefix = prefix_of(self.model, ids, self.device)
+        if self.shares is None:
+            # The shortest, which is padded beside the longest.
+            ends = [rests[0], rests[-1]]
+            why = misfit(self.model, self.prefix, ends, name, self.device, self._extra)
+            if why is not None:
+                raise UnfitError(why)
+            self.shares = True
         return self.prefix
 
     @property
@@ -292,7 +241,7 @@ class _Decoder:
             why,
         )
 
-    def _written(self, batch: list[_Row], rows: _Rows) -> list[_Written]:
+    def _written(self, batch: list[_Row], rows: PaddedRows) -> list[_Written]:
         written = [_Written() for _ in batch]
         present = list(range(len(batch)))  # the prompt of each row of the tensors
         done: set[int] = set()
@@ -352,16 +301,6 @@ class _Decoder:
             or len(row.ids) + len(written) == self.limit
             or self.stopping.reached(written, row.stop_from)
         )
-
-
-def _left_padded(batch: list[list[int]], device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    width = max(map(len, batch))
-    ids = torch.zeros(len(batch), width, dtype=torch.long)
-    mask = torch.zeros(len(batch), width, dtype=torch.long)
-    for r, row in enumerate(batch):
-        ids[r, width - len(row) :] = torch.tensor(row)
-        mask[r, width - len(row) :] = 1
-    return ids.to(device), mask.to(device)
 
 
 class _Stopping:

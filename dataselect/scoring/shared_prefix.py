@@ -18,9 +18,16 @@ from typing import Any
 
 import torch
 from transformers import AttentionInterface
-from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from dataselect.scoring.decoding_cache import RoomyLayer, cache_parameter, roomy_cache
+from dataselect.scoring.decoding_cache import RoomyLayer
+from dataselect.scoring.decoding_rows import PaddedRows
+from dataselect.scoring.prefix_cache import (
+    UnfitError,
+    prefix_cache,
+    require_layers,
+    tolerance,
+    trying,
+)
 
 _NAME = "dataselect_shared_prefix"
 _OTHER_ATTENTION = ("softcap", "s_aux", "position_bias")
@@ -28,15 +35,7 @@ _OTHER_ATTENTION = ("softcap", "s_aux", "position_bias")
 # Most scores of a prefix that are held at once, 64 MiB in float32.
 _MOST_SCORES = 1 << 24
 
-_TOLERANCE = 1e-3
-_TOLERANCE_HALF = 0.25
-_OTHER_CACHE = "its cache is not one of keys and values of every token"
-
 _current = threading.local()
-
-
-class UnfitError(Exception):
-    """A model whose attention or cache cannot share a prefix."""
 
 
 @dataclass(frozen=True)
@@ -49,21 +48,17 @@ class Prefix:
     tokens, size), of each layer."""
 
 
-def prefix_of(model: Any, ids: tuple[int, ...], cache_name: str, device: str) -> Prefix:
+def prefix_of(model: Any, ids: tuple[int, ...], device: str) -> Prefix:
     """Computed by the model. Raises UnfitError for a model with another kind of cache."""
-    cache = DynamicCache(config=model.config)
-    base = {cache_parameter(model.base_model) or cache_name: cache}
-    with _trying():
-        model.base_model(input_ids=torch.tensor([ids], device=device), use_cache=True, **base)
-        if not cache.layers or any(type(layer) is not DynamicLayer for layer in cache.layers):
-            raise UnfitError(_OTHER_CACHE)
-        return Prefix(
-            ids,
-            tuple(
-                (layer.keys[0].transpose(1, 2).contiguous(), layer.values[0].contiguous())
-                for layer in cache.layers
-            ),
-        )
+    with trying():
+        layers = prefix_cache(model, ids, device).layers
+    return Prefix(
+        ids,
+        tuple(
+            (layer.keys[0].transpose(1, 2).contiguous(), layer.values[0].contiguous())
+            for layer in layers
+        ),
+    )
 
 
 def misfit(
@@ -81,26 +76,15 @@ def misfit(
     token = rests[0][-1]
     ids = torch.tensor([[*prefix.ids, *rests[0], token]], device=device)
     wanted = model(input_ids=ids, use_cache=False).logits[0, -2:].float().log_softmax(-1)
-    with _trying(), attending(model, prefix):
+    with trying(), attending(model, prefix):
         rows = PrefixedRows(model, prefix, rests, cache_name, device, extra)
         found = [rows.logits()[0]]
         rows.append(torch.full((len(rests),), token, device=device), None)
         found.append(rows.logits()[0])
     apart = float((torch.stack(found).log_softmax(-1) - wanted).abs().max())
-    # In half precision any two ways of batching differ by this much.
-    tolerance = _TOLERANCE if model.dtype == torch.float32 else _TOLERANCE_HALF
-    if not math.isnan(apart) and apart <= tolerance:
+    if not math.isnan(apart) and apart <= tolerance(model):
         return None
     return f"its log-probabilities would be {apart:.1g} nats off"
-
-
-@contextmanager
-def _trying() -> Iterator[None]:
-    """Errors of a model that is made for something else become UnfitError."""
-    try:
-        yield
-    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise UnfitError((str(error).strip() or repr(error)).splitlines()[0]) from error
 
 
 @contextmanager
@@ -119,8 +103,8 @@ def attending(model: Any, prefix: Prefix) -> Iterator[None]:
         model.set_attn_implementation(before)
 
 
-class PrefixedRows:
-    """Rows of tokens after a prefix, within `attending`; one token more at each step."""
+class PrefixedRows(PaddedRows):
+    """Rows of tokens after a prefix, within `attending`."""
 
     def __init__(
         self,
@@ -132,54 +116,18 @@ class PrefixedRows:
         extra: dict[str, Any],
     ) -> None:
         """`rests` are the rows without the prefix, none empty; `extra` goes to each call."""
-        self._model = model
-        width = max(map(len, rests))
-        ids = torch.zeros(len(rests), width, dtype=torch.long)
-        shown = torch.zeros(len(rests), width, dtype=torch.bool)
-        for r, rest in enumerate(rests):
-            ids[r, width - len(rest) :] = torch.tensor(rest)
-            shown[r, width - len(rest) :] = True
-        self._ids = ids.to(device)
-        self._shown = shown.to(device)
-        own = (self._shown.cumsum(1) - 1).clamp(min=0)
-        self._positions = own + len(prefix.ids)
-        self._cache = roomy_cache(model)
-        if any(type(layer) is not RoomyLayer for layer in self._cache.layers):
-            raise UnfitError(_OTHER_CACHE)
-        self._extra = {**extra, cache_name: self._cache}
+        super().__init__(model, rests, cache_name, device, extra, before=len(prefix.ids))
+        require_layers(self.cache, RoomyLayer)
 
-    def logits(self) -> torch.Tensor:
-        """Of the token after each row, (rows, vocabulary)."""
-        width, total = self._ids.shape[1], self._shown.shape[1]
-        hidden = ~self._shown[:, None].expand(-1, width, -1)
-        if width > 1:
-            later = torch.ones(width, total, dtype=torch.bool, device=hidden.device)
-            hidden = hidden | later.triu(total - width + 1)
-        # Padding sees itself and the prefix; nothing sees padding.
-        mask = torch.zeros(hidden.shape, dtype=self._model.dtype, device=hidden.device)
-        mask.masked_fill_(hidden, torch.finfo(mask.dtype).min)
-        found = self._model(
-            input_ids=self._ids,
-            attention_mask=mask[:, None],
-            position_ids=self._positions,
-            use_cache=True,
-            **self._extra,
-        )
-        last: torch.Tensor = found.logits[:, -1]
-        return last.float()
-
-    def keep(self, slots: torch.Tensor) -> None:
-        """Drop all rows but these."""
-        self._cache.batch_select_indices(slots)
-        self._shown, self._positions = self._shown[slots], self._positions[slots]
-
-    def append(self, token: torch.Tensor, limit: int | None) -> None:
-        """One token more for each row that is left; positions stay below `limit`."""
-        self._ids = token[:, None]
-        self._shown = torch.cat([self._shown, self._shown.new_ones(len(token), 1)], 1)
-        # Only finished rows reach the limit: a learned position table has an end.
-        positions = self._positions[:, -1:] + 1
-        self._positions = positions if limit is None else positions.clamp(max=limit - 1)
+    def mask(self, new: int) -> torch.Tensor:
+        """Additive, (rows, 1, new tokens, own tokens); nothing sees padding."""
+        total = self.shown.shape[1]
+        hidden = (self.shown == 0)[:, None].expand(-1, new, -1)
+        if new > 1:
+            later = torch.ones(new, total, dtype=torch.bool, device=hidden.device)
+            hidden = hidden | later.triu(total - new + 1)
+        mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=hidden.device)
+        return mask.masked_fill_(hidden, torch.finfo(mask.dtype).min)[:, None]
 
 
 def _attention(

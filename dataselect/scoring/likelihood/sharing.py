@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.cache_utils import DynamicLayer
 
 from dataselect.scoring.advance import advance
-from dataselect.scoring.decoding_cache import cache_parameter
 from dataselect.scoring.likelihood.head import tiled_nll
 from dataselect.scoring.likelihood.packing import Group, Pair, Row, batches, lay_out
 from dataselect.scoring.likelihood.separate import Likelihoods, separate_nll
+from dataselect.scoring.prefix_cache import UnfitError, as_cache, prefix_cache, tolerance, trying
 
 _log = logging.getLogger("dataselect")
 
@@ -28,8 +28,6 @@ PrefixCaches = dict[tuple[int, ...], Any]
 
 # Most keys in a batch per input token; bounds the memory of one layer's keys.
 _KEYS_PER_INPUT = 8
-_TOLERANCE = 1e-3
-_TOLERANCE_HALF = 0.25
 
 
 def shared_nll(
@@ -48,14 +46,14 @@ def shared_nll(
     tokens = done = 0
     for group in groups:
         prefix = group.prefix
-        prefix_cache = (
+        shared = (
             prefix_caches.pop(prefix)
             if prefix in prefix_caches
             else _compute_prefix(model, prefix, device)
         )
         tokens += len(prefix)
         for rows in batches(group, tokens_per_batch, _KEYS_PER_INPUT * tokens_per_batch):
-            for number, losses in _rows_nll(model, rows, len(prefix), prefix_cache, device):
+            for number, losses in _rows_nll(model, rows, len(prefix), shared, device):
                 nll[number] = losses
                 done += 1
             advance(done, count)
@@ -64,7 +62,7 @@ def shared_nll(
 
 
 def _rows_nll(
-    model: Any, rows: Sequence[Row], prefix: int, prefix_cache: Any, device: str
+    model: Any, rows: Sequence[Row], prefix: int, shared: Any, device: str
 ) -> list[tuple[int, npt.NDArray[np.float64]]]:
     """(index of a pair, its losses) for the continuations of a batch."""
     layout = lay_out(rows, prefix)
@@ -76,8 +74,8 @@ def _rows_nll(
         input_ids=layout.inputs.to(device),
         position_ids=layout.positions.to(device),
         attention_mask=mask[:, None],
-        use_cache=prefix_cache is not None,
-        **_as_cache(model, prefix_cache),
+        use_cache=shared is not None,
+        **as_cache(model, shared),
     ).last_hidden_state
     target = torch.tensor(layout.targets, device=device)
     losses = tiled_nll(hidden[layout.sources], model.get_output_embeddings(), target)
@@ -103,25 +101,12 @@ class _PrefixLayer(DynamicLayer):  # type: ignore[misc]
 
 
 def _compute_prefix(model: Any, prefix: Sequence[int], device: str) -> Any:
-    """The cache of a prefix; None for an empty one. Raises _UnfitError for other cache types."""
+    """The cache of a prefix; None for an empty one. Raises UnfitError for other cache types."""
     if not prefix:
         return None
-    cache = DynamicCache(config=model.config)
-    ids = torch.tensor([list(prefix)], device=device)
-    model.base_model(input_ids=ids, use_cache=True, **_as_cache(model, cache))
-    if not cache.layers or any(type(layer) is not DynamicLayer for layer in cache.layers):
-        raise _UnfitError("its cache is not one of keys and values of every token")
+    cache = prefix_cache(model, prefix, device)
     cache.layers = [_PrefixLayer(layer.keys, layer.values) for layer in cache.layers]
     return cache
-
-
-def _as_cache(model: Any, cache: Any) -> dict[str, Any]:
-    """The argument that hands a cache to the model's body; a body that takes none refuses it."""
-    return {cache_parameter(model.base_model) or "past_key_values": cache}
-
-
-class _UnfitError(Exception):
-    """A model whose attention or cache cannot share contexts."""
 
 
 def try_sharing(
@@ -155,16 +140,16 @@ def _misfit(
     """Why a group's first row cannot be computed after a shared prefix; None when it can."""
     row = group.rows[0]
     try:
-        prefix_cache = prefix_caches[group.prefix] = _compute_prefix(model, group.prefix, device)
-        losses = dict(_rows_nll(model, [row], len(group.prefix), prefix_cache, device))
-    except (_UnfitError, RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
-        return (str(error).strip() or repr(error)).splitlines()[0]
+        with trying():
+            shared = prefix_caches[group.prefix] = _compute_prefix(model, group.prefix, device)
+            losses = dict(_rows_nll(model, [row], len(group.prefix), shared, device))
+    except UnfitError as error:
+        return str(error)
     # The last continuation comes after all others, which it must not attend to.
     number = row.numbers[-1]
     alone = separate_nll(model, [pairs[number]], True, device, 1).nll[0]
     difference = float(np.abs(losses[number] - alone).max())
     if not np.isfinite(difference):
         return "its losses are not finite numbers"
-    # In half precision any two ways of batching differ by this much.
-    tolerance = _TOLERANCE if model.dtype == torch.float32 else _TOLERANCE_HALF
-    return None if difference <= tolerance else f"its scores would be {difference:.1g} nats off"
+    allowed = tolerance(model)
+    return None if difference <= allowed else f"its scores would be {difference:.1g} nats off"
