@@ -2,12 +2,17 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 
 # Before NumPy and torch are loaded: the workers of a parallel run share the cores already, and
 # threads that wait for each other spin.
 os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ.get("OPENBLAS_NUM_THREADS", "1")
+
+# Where Python may not keep what it compiles, each command that a test starts compiles us again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,7 +24,9 @@ from dataselect.testing.frontier import stories
 
 # How long an example takes to draw or to run says nothing about the code, and machines that test
 # are busy; tests of speed count work, not seconds.
-settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "unhurried", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("unhurried")
 
 # Streams of a few thousand tokens are read from texts without end, of which 16 batches of 100,000

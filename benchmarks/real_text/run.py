@@ -39,35 +39,42 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="few tokens, for tests")
     arguments = parser.parse_args()
     work: Path = arguments.work
-    work.mkdir(parents=True, exist_ok=True)
-    share = 0.03 if arguments.small else 1.0
-    sources = {
-        name: Source(
-            id=name,
-            path="json",
-            data_files=str((arguments.data / "corpora" / f"{name}.jsonl.gz").resolve()),
-        )
-        for name in CORPORA
-    }
-    model = weigher(sources, work / "weigher", round(2_000_000 * share))
-    items = (arguments.data / "benchmarks" / "gsm8k.test.jsonl").resolve()
-    manifest = work / "real-text.yaml"
-    # JSON is YAML, and needs no library to write.
-    manifest.write_text(
-        json.dumps(describe(sources, items, model, round(500_000 * share), arguments.small)),
-        encoding="utf-8",
-    )
-    command = [sys.executable, "-m", "dataselect", "run", str(manifest)]
+    command = [sys.executable, "-m", "dataselect", "run"]
+    command += [str(prepare(arguments.data, work, small=arguments.small))]
     command += ["--out", str(work / "report"), "--store", str(work / "store")]
     sys.exit(subprocess.run(command, check=False).returncode)
 
 
-def weigher(sources: Mapping[str, Source], folder: Path, tokens: int) -> Path:
+def prepare(data: Path, work: Path, *, small: bool) -> Path:
+    """Train the model that weighs, and give the manifest of the run."""
+    work.mkdir(parents=True, exist_ok=True)
+    share = 0.03 if small else 1.0
+    words = 1024 if small else 4096
+    sources = {
+        name: Source(
+            id=name,
+            path="json",
+            data_files=str((data / "corpora" / f"{name}.jsonl.gz").resolve()),
+        )
+        for name in CORPORA
+    }
+    model = weigher(sources, work / "weigher", round(2_000_000 * share), words)
+    items = (data / "benchmarks" / "gsm8k.test.jsonl").resolve()
+    manifest = work / "real-text.yaml"
+    # JSON is YAML, and needs no library to write.
+    manifest.write_text(
+        json.dumps(describe(sources, items, model, round(500_000 * share), words, small)),
+        encoding="utf-8",
+    )
+    return manifest
+
+
+def weigher(sources: Mapping[str, Source], folder: Path, tokens: int, words: int) -> Path:
     """Train the model that weighs the rationales, and give its checkpoint."""
     here = Path()
     used = ("gsm8k_train", "brown")
     texts = (text for name in used for text in islice(rows(sources[name], here), 2000))
-    tokenizer = train_tokenizer(texts, 4096, split_digits=True)
+    tokenizer = train_tokenizer(texts, words, split_digits=True)
     tokenizer.save_pretrained(str(folder / "tokenizer"))
     parts = []
     for name in used:
@@ -102,7 +109,7 @@ def rows(source: Source, base: Path) -> Any:
 
 
 def describe(
-    sources: Mapping[str, Source], items: Path, model: Path, tokens: int, small: bool
+    sources: Mapping[str, Source], items: Path, model: Path, tokens: int, words: int, small: bool
 ) -> dict[str, Any]:
     """The manifest with its plan written out."""
     proxy = {
@@ -125,7 +132,7 @@ def describe(
         "target": {"size": "1B", "tokens": "100B"},
         "candidates": candidates,
         "plan": {
-            "tokenizer": {"train": {"vocab_size": 4096}},
+            "tokenizer": {"train": {"vocab_size": words}},
             "max_repeats": 4,
             "benchmarks": [
                 {
