@@ -26,6 +26,11 @@ from dataselect.store.sealed import unsealed
 MAKES_A_LONG_STAGE_1 = "100k"
 
 
+def one_job_at_a_time(project: Any) -> None:
+    """A second worker would import torch for nothing, which takes seconds."""
+    project.plan.write_text(project.plan.read_text().replace("jobs: 2", "jobs: 1"))
+
+
 def decided(report: dict[str, Any]) -> Any:
     """The results that must not depend on how often a run was stopped."""
     return [report["candidates"], report["wins"], report["verdict"], report["cost"]["flops"]]
@@ -139,6 +144,7 @@ def test_kill_9_in_stage_1_and_the_same_command_give_the_same_report(
     make_project: Callable[..., Any],
 ) -> None:
     project = make_project(MAKES_A_LONG_STAGE_1)
+    one_job_at_a_time(project)
     project.plan.write_text(project.plan.read_text() + "max_repeats: 40\n")
     process = project.start("run", "candidates.yaml")
     wait_for_training(project, process)
@@ -162,6 +168,7 @@ def test_ctrl_c_ends_with_130_and_the_command_that_resumes(
     make_project: Callable[..., Any],
 ) -> None:
     project = make_project(MAKES_A_LONG_STAGE_1)
+    one_job_at_a_time(project)
     project.plan.write_text(project.plan.read_text() + "max_repeats: 40\n")
     process = project.start("run", "candidates.yaml")
     wait_for_training(project, process)
@@ -175,6 +182,7 @@ def test_ctrl_c_ends_with_130_and_the_command_that_resumes(
 def test_two_runs_at_once_in_one_store_report_as_one_alone_and_train_each_proxy_once(
     project: Any,
 ) -> None:
+    one_job_at_a_time(project)
     both = [project.start("run", "candidates.yaml", "--out", name) for name in ("one", "two")]
     said = [process.communicate(timeout=300) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
