@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataselect.corpus.batches import map_batches
+from dataselect.corpus.long_texts import PIECE, long_ids
 from dataselect.corpus.rows import RowCounts
 from dataselect.corpus.saved_tokenizer import special_tokens_before
 from dataselect.corpus.tokenizer import load_tokenizer
@@ -96,7 +97,7 @@ def write_tokens(
 
     def encode(batch: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64], Any]:
         scanned = None if observer is None else observer.scan(batch)
-        return *_encode(tokenizer, batch, before, end), scanned
+        return *_encode(tokenizer, batch, before, end, budget), scanned
 
     with (
         _no_tokenizer_threads(),
@@ -224,12 +225,18 @@ def _plain_tokenizer(folder: str | Path) -> tuple["Tokenizer", int, int]:
 
 
 def _encode(
-    tokenizer: "Tokenizer", batch: list[str], before: list[int], end: int
+    tokenizer: "Tokenizer", batch: list[str], before: list[int], end: int, most: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Ids of the documents, one after the other, and where each ends; at least the first `most`."""
     ids, ends = array("I"), array("q")
-    for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
+    short = [text for text in batch if len(text) <= PIECE]
+    encodings = iter(tokenizer.encode_batch_fast(short, add_special_tokens=False))
+    for text in batch:
         ids.extend(before)
-        ids.extend(encoding.ids)
+        if len(text) <= PIECE:
+            ids.extend(next(encodings).ids)
+        else:
+            ids.extend(long_ids(tokenizer, text, most))
         ids.append(end)
         ends.append(len(ids))
     return np.frombuffer(ids, np.uint32), np.frombuffer(ends, np.int64)
