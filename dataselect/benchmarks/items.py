@@ -25,6 +25,8 @@ AnswerKind = Literal["number", "choice", "math", "code", "text"]
 """How a final answer is found in a text and compared with the right one."""
 
 _META = ("category", "test", "entry_point")
+MOST_LETTERS = 1 << 21
+"""Of an item or a trace: no model here reads more, and tokenising takes 160 bytes for each."""
 _SHOWN = 40
 _NUMBER = re.compile(r"-?\$?\d[\d,]*(\.\d+)?")
 
@@ -314,6 +316,11 @@ def _parse(name: str, record: dict[str, Any]) -> Item | str:
     if not all(value is None or isinstance(value, str) for value in meta.values()):
         return f"one of its {', '.join(_META)} is not text"
     category, test, entry_point = (meta.get(key) for key in _META)
+    letters = sum(map(len, (question, answer, rationale or "")))
+    if isinstance(record.get("choices"), list):
+        letters += sum(len(choice) for choice in record["choices"] if isinstance(choice, str))
+    if letters > MOST_LETTERS:
+        return f"its texts have {letters:,} letters, which is more than {MOST_LETTERS:,}"
     choices: Any = record.get("choices")
     index: Any = record.get("answer_index")
     if choices is None:

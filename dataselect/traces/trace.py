@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dataselect.benchmarks.items import Exclusion
+from dataselect.benchmarks.items import MOST_LETTERS, Exclusion
 from dataselect.benchmarks.jsonl import read_records
 from dataselect.benchmarks.marks import Spans, parse_marks
 from dataselect.errors import InputError
@@ -258,6 +258,8 @@ def _trace(where: str, record: dict[str, Any]) -> Trace:
         problem = "the trace has no text"
     elif any("\ud800" <= letter <= "\udfff" for letter in text):
         problem = "the trace holds half of a surrogate pair"
+    elif len(text) > MOST_LETTERS:
+        problem = f"the trace has {len(text):,} letters, which is more than {MOST_LETTERS:,}"
     elif answer is not None and not isinstance(answer, str):
         problem = "its answer is not text"
     elif not isinstance(runs, list):

@@ -48,6 +48,8 @@ def test_numbered_choices_are_answered_by_letter(tmp_path: Path) -> None:
         (record("bad", answer=None), "answer"),
         (record("bad", answer=["2"]), "answer"),
         (record("bad", rationale=7), "rationale"),
+        (record("bad", rationale="x" * (1 << 21)), "2,097,159 letters, which is more than"),
+        (choice("bad", choices=["x", "y" * (1 << 21), "z"]), "2,097,161 letters"),
         (choice("bad", choices="xyz"), "choices are not a list"),
         (choice("bad", choices=["x"]), "choices are not a list"),
         (choice("bad", choices=["x", "y", ""]), "empty or not text"),

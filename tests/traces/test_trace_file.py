@@ -115,6 +115,7 @@ def test_runs_keep_probabilities_to_six_digits(probs: list[float]) -> None:
         ({"runs": [17, 0.5]}, "not [letters, probability]"),
         ({"runs": None}, "no runs"),
         ({"text": " \n"}, "no text"),
+        ({"text": "x" * ((1 << 21) + 1)}, "2,097,153 letters, which is more than 2,097,152"),
         ({"text": "\ud800" * 17}, "surrogate"),
         ({"item": 3}, "no item id"),
         ({"item": "q1"}, "two traces"),
