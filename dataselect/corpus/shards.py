@@ -12,7 +12,6 @@ here.
 import json
 import os
 import time
-from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -24,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataselect.corpus.batches import map_batches
-from dataselect.corpus.long_texts import PIECE, long_ids
+from dataselect.corpus.document_tokens import DocumentTokens
 from dataselect.corpus.rows import RowCounts
 from dataselect.corpus.saved_tokenizer import special_tokens_before
 from dataselect.corpus.tokenizer import load_tokenizer
@@ -77,18 +76,21 @@ def write_tokens(
     progress: Progress,
     rows: RowCounts | None = None,
     observer: Observer | None = None,
+    fast: bool = False,
 ) -> TokenCounts:
     """Tokenise texts into `folder` until `budget` tokens are written or the texts end.
 
     `processes` is the number of tokenising threads (the Rust tokenizer runs them in parallel).
     `progress` gets tokens, total_tokens and tokens_per_second about twice a second. `rows`, filled
     in by `open_rows` meanwhile, is written to the index. `observer` gets the documents that were
-    begun.
+    begun. `fast`: gigatoken may be used where it is installed and gives the same tokens; raises
+    OtherTokensError where that turned out to be wrong, and then all must be written anew.
     """
     assert budget > 0, "a plan never needs 0 tokens"
     assert processes > 0, "tokenising needs a thread"
     tokenizer, end, vocabulary = _plain_tokenizer(tokenizer_folder)
     before = special_tokens_before(tokenizer)
+    tokens_of = DocumentTokens(tokenizer, before, end, budget, fast=fast)
     dtype = np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
     folder.mkdir(parents=True, exist_ok=True)
     tokens = documents = 0
@@ -97,7 +99,7 @@ def write_tokens(
 
     def encode(batch: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64], Any]:
         scanned = None if observer is None else observer.scan(batch)
-        return *_encode(tokenizer, batch, before, end, budget), scanned
+        return *tokens_of(batch), scanned
 
     with (
         _no_tokenizer_threads(),
@@ -222,24 +224,6 @@ def _plain_tokenizer(folder: str | Path) -> tuple["Tokenizer", int, int]:
     vocabulary = max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
     assert loaded.eos_token_id is not None, "load_tokenizer refuses such a tokenizer"
     return tokenizer, int(loaded.eos_token_id), vocabulary
-
-
-def _encode(
-    tokenizer: "Tokenizer", batch: list[str], before: list[int], end: int, most: int
-) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Ids of the documents, one after the other, and where each ends; at least the first `most`."""
-    ids, ends = array("I"), array("q")
-    short = [text for text in batch if len(text) <= PIECE]
-    encodings = iter(tokenizer.encode_batch_fast(short, add_special_tokens=False))
-    for text in batch:
-        ids.extend(before)
-        if len(text) <= PIECE:
-            ids.extend(next(encodings).ids)
-        else:
-            ids.extend(long_ids(tokenizer, text, most))
-        ids.append(end)
-        ends.append(len(ids))
-    return np.frombuffer(ids, np.uint32), np.frombuffer(ends, np.int64)
 
 
 @contextmanager

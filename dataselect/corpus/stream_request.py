@@ -1,5 +1,7 @@
 """A token stream that is wanted: its key, and how it is made, in this process or in a job."""
 
+import logging
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,8 @@ from dataselect.store import Artifact, Store
 
 if TYPE_CHECKING:
     from dataselect.corpus.shards import Observer
+
+logger = logging.getLogger("dataselect")
 
 STREAMS = "tokens"
 """Kind of the artifacts."""
@@ -75,6 +79,19 @@ class StreamRequest:
 
         def build(folder: Path) -> None:
             # Imported here, so that streams found in the store load no tokenizer.
+            from dataselect.corpus.document_tokens import OtherTokensError
+
+            try:
+                write(folder, fast=True)
+            except OtherTokensError as error:
+                logger.warning(
+                    "%s: tokenised again without gigatoken, which failed (%s)", self.id, error
+                )
+                shutil.rmtree(folder)
+                write(folder, fast=False)
+            require_unchanged(self.text.source, self.text.base, self.fingerprint)
+
+        def write(folder: Path, *, fast: bool) -> None:
             from dataselect.corpus.shards import write_tokens
 
             source, counts = self.text.source, RowCounts()
@@ -87,7 +104,7 @@ class StreamRequest:
                 progress=progress,
                 rows=counts,
                 observer=None if observer is None else observer(),
+                fast=fast,
             )
-            require_unchanged(source, self.text.base, self.fingerprint)
 
         return store.get_or_build(STREAMS, self.spec, build)
