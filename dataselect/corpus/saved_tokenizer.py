@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from dataselect import strict_json
 from dataselect.errors import InputError
 from dataselect.redaction import redact
+from dataselect.wording import quoted
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -35,6 +36,8 @@ _SPECIAL = (
     "cls_token",
     "mask_token",
 )
+_TOKEN_KEYS = {"content", "single_word", "lstrip", "rstrip", "normalized", "special"}
+_TOKEN_KEYS |= {"__type", "id"}
 _SHOWN = 24
 _MOST_GAPS = 10
 _WORD = re.compile(r"[\sĠ▁]?\w*")
@@ -71,6 +74,13 @@ class SavedTokenizer:
 
 def read_tokenizer(folder: Path) -> SavedTokenizer:
     """Load the tokenizer of a folder. Raises InputError when there is none, or a slow one."""
+    from dataselect.corpus.quiet_transformers import quiet
+
+    with quiet():
+        return _read(folder)
+
+
+def _read(folder: Path) -> SavedTokenizer:
     file = folder / "tokenizer.json"
     by_class, failure = _by_class(folder)
     if not file.is_file():
@@ -159,6 +169,8 @@ def _by_class(folder: Path) -> tuple[Any, str]:
     """What `AutoTokenizer` makes of the folder; None and the reason where it fails."""
     from transformers import AutoTokenizer
 
+    if (odd := _odd_key(folder)) is not None:
+        return None, f"a special token of its settings has the key {quoted(odd)}"
     try:
         return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False), ""
     except MemoryError:
@@ -166,6 +178,21 @@ def _by_class(folder: Path) -> tuple[Any, str]:
     except Exception as error:  # the Rust library raises no narrower class
         text = redact(str(error)).strip() or type(error).__name__
         return None, shorten(text, 200, placeholder=" …")
+
+
+def _odd_key(folder: Path) -> str | None:
+    """A key that no special token has: the Rust library prints it on the terminal as it is."""
+    settings = _settings(folder)
+    tokens = [*settings.values(), *_settings(folder, "special_tokens_map.json").values()]
+    for several in (settings.get("added_tokens_decoder"), settings.get("extra_special_tokens")):
+        tokens += several.values() if isinstance(several, dict) else []
+    tokens += [each for several in tokens if isinstance(several, list) for each in several]
+    for token in tokens:
+        if isinstance(token, dict) and "content" in token:
+            for key in token:
+                if key not in _TOKEN_KEYS:
+                    return key
+    return None
 
 
 def _from_file(folder: Path, file: Path) -> "Tokenizer":
