@@ -9,8 +9,9 @@ more than on whole files, without a traceback, in lines of bounded length that h
 acts on a terminal; bad input names a place and a fix. What does not is printed, and makes the exit
 code 1. All is drawn from `--seed` and the number of the case.
 
-Counts by kind are written to commands.json beside this script, or to `--out`; kinds that are not
-run now are kept. Each case is a fork of one process, whose memory and CPU seconds are measured.
+Counts by kind are written to commands.json beside this script, or to `--out`. Kinds that are not
+run now are kept, and with `--first` at the end of what is there, cases are added to it. Each case
+is a fork of one process, whose memory and CPU seconds are measured.
 """
 
 import argparse
@@ -34,7 +35,7 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NU
 from case_forks import apart, preload  # noqa: E402
 from command_mutations import Ended, campaign, require_whole, run, within_memory  # noqa: E402
 from command_worlds import KINDS, Command, commands  # noqa: E402
-from mutation_outcomes import SECONDS  # noqa: E402
+from mutation_outcomes import SECONDS, Tally  # noqa: E402
 
 
 class Measured:
@@ -42,14 +43,14 @@ class Measured:
 
     def __init__(self, usual: dict[str, int], kind: str, show: bool) -> None:
         self._usual, self._kind, self._show = usual, kind, show
-        self.codes: Counter[int] = Counter()
+        self.codes: Counter[str] = Counter()
         self.most, self.seconds = 0, 0.0
 
     def run(self, command: Command) -> Ended:
         """Run a command, its memory bounded."""
         usual = self._usual[command.name]
         ended = within_memory(forked(command), usual)
-        self.codes[ended.code] += 1
+        self.codes[str(ended.code)] += 1
         self.most = max(self.most, ended.peak - usual)
         self.seconds += ended.seconds
         return ended
@@ -61,6 +62,20 @@ class Measured:
             print(line[:700], flush=True)
         elif self._show:
             print(f"{ended.code} {subject}: {mutation}: {ended.text[-300:]!r}", flush=True)
+
+    def result(self, seed: int, tally: Tally, before: dict[str, Any]) -> dict[str, Any]:
+        """The counts, with those of the cases before these."""
+        codes = self.codes + Counter(before.get("exit_codes", {}))
+        most = round(self.most / 2**20)
+        return {
+            "date": datetime.now(UTC).date().isoformat(),
+            "seed": seed,
+            "cases": tally.total + before.get("cases", 0),
+            "exit_codes": dict(sorted(codes.items())),
+            "most_mib_beyond_whole_files": max(most, before.get("most_mib_beyond_whole_files", 0)),
+            "cpu_seconds": round(self.seconds) + before.get("cpu_seconds", 0),
+            "wrong": [*before.get("wrong", []), *tally.wrong],
+        }
 
 
 def forked(command: Command) -> Ended:
@@ -100,16 +115,10 @@ def main() -> int:
         for kind in given.only:
             measured = Measured(usual, kind, given.show)
             tally = campaign(chosen, kind, numbers, given.seed, measured.run, measured.seen)
-            results[kind] = {
-                "date": datetime.now(UTC).date().isoformat(),
-                "seed": given.seed,
-                "first": given.first,
-                "cases": tally.total,
-                "exit_codes": {str(code): n for code, n in sorted(measured.codes.items())},
-                "most_mib_beyond_whole_files": round(measured.most / 2**20),
-                "cpu_seconds": round(measured.seconds),
-                "wrong": tally.wrong,
-            }
+            before = results.get(kind, {})
+            if (before.get("seed"), before.get("cases")) != (given.seed, given.first):
+                before = {}
+            results[kind] = measured.result(given.seed, tally, before)
             print(kind, {k: v for k, v in results[kind].items() if k != "wrong"}, flush=True)
             given.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     return int(any(results[kind]["wrong"] for kind in given.only))

@@ -12,7 +12,7 @@ documents and traces speak of them, and only the markers that a program sets are
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -82,6 +82,8 @@ def read_tokenizer(folder: Path) -> SavedTokenizer:
 
 def _read(folder: Path) -> SavedTokenizer:
     file = folder / "tokenizer.json"
+    if file.is_file():
+        _check_ids(folder, file)
     by_class, failure = _by_class(folder)
     if not file.is_file():
         if by_class is None:
@@ -183,22 +185,23 @@ def _by_class(folder: Path) -> tuple[Any, str]:
 def _odd_key(folder: Path) -> str | None:
     """A key that no special token has: the Rust library prints it on the terminal as it is."""
     settings = _settings(folder)
-    tokens = [*settings.values(), *_settings(folder, "special_tokens_map.json").values()]
-    for several in (settings.get("added_tokens_decoder"), settings.get("extra_special_tokens")):
-        tokens += several.values() if isinstance(several, dict) else []
-    tokens += [each for several in tokens if isinstance(several, list) for each in several]
-    for token in tokens:
-        if isinstance(token, dict) and "content" in token:
-            for key in token:
-                if key not in _TOKEN_KEYS:
-                    return key
-    return None
+    named = _settings(folder, "special_tokens_map.json")
+    several = [settings.get("added_tokens_decoder"), settings.get("extra_special_tokens")]
+    tokens = [*named.values(), *(settings.get(name) for name in _SPECIAL)]
+    tokens += [each for of in several if isinstance(of, dict) for each in of.values()]
+    lists = [*named.values(), *settings.values()]
+    tokens += [each for of in lists if isinstance(of, list) for each in of]
+    return _odd_among(tokens)
+
+
+def _odd_among(tokens: Iterable[Any]) -> str | None:
+    keys = (key for token in tokens if isinstance(token, dict) for key in token)
+    return next((key for key in keys if key not in _TOKEN_KEYS), None)
 
 
 def _from_file(folder: Path, file: Path) -> "Tokenizer":
     from tokenizers import Tokenizer
 
-    _check_ids(folder, file)
     try:
         reference: Tokenizer = Tokenizer.from_file(str(file))
         reference.no_padding()
@@ -212,17 +215,21 @@ def _from_file(folder: Path, file: Path) -> "Tokenizer":
 
 
 def _check_ids(folder: Path, file: Path) -> None:
-    """Refuse an id far beyond the others: the library makes room for all ids below it."""
+    """Refuse an id far beyond the others, since the library makes room for all ids below it, and
+    keys that no token has."""
     try:
         content = strict_json.loads(file.read_bytes())
         vocabulary = content["model"]["vocab"]
-        added = [token["id"] for token in content.get("added_tokens") or ()]
+        tokens = content.get("added_tokens") or ()
+        added = [token["id"] for token in tokens]
         listed = vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
         ids = [*listed, *added]
         largest = max((each for each in ids if each is not None), default=0)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = shorten(str(error) or type(error).__name__, 200, placeholder=" …")
         raise _not_loaded(folder, reason) from None
+    if (odd := _odd_among(tokens)) is not None:
+        raise _not_loaded(folder, f"an added token of its tokenizer.json has the key {quoted(odd)}")
     if largest > _MOST_GAPS * len(ids) + 1000:
         raise _not_loaded(folder, f"it has {len(ids):,} tokens, and one has the id {largest:,}")
 

@@ -54,7 +54,8 @@ def print_runs(found: Sequence[RunStatus], console: Console) -> None:
             odd.append(shown)
     console.print(table)
     for each in odd:
-        _whole(console, f"{each.run.id}: its record is none of this version ({each.odd}); {ODD_FIX}")
+        problem = f"its record is none of this version ({each.odd})"
+        _whole(console, f"{each.run.id}: {problem}; {ODD_FIX}")
 
 
 def _row(status: RunStatus) -> tuple[str, ...]:

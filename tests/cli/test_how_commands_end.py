@@ -18,7 +18,7 @@ from dataselect.cli import app, common, interrupts
 HOSTILE = "a\x1b]0;owned\x07\x9b31m\u202eb"
 
 
-# By groups of commands, how many files of each kind are spoilt: 200 in all. More are for nightly runs
+# By groups of commands, how many files of each kind are spoilt: 200 in all. More are for nights
 # (benchmarks/reliability/commands.py).
 CASES: dict[tuple[str, ...], dict[str, int]] = {
     ("status", "manifests", "traces"): {

@@ -231,3 +231,12 @@ def test_a_folder_without_a_vocabulary_has_no_tokenizer(tmp_path: Path, kind: st
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
     with pytest.raises(InputError, match="no tokenizer can be loaded"):
         read_tokenizer(tmp_path)
+
+
+def test_a_key_that_no_token_has_prints_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    odd = {"content": "<|endoftext|>", "\x1b]0;owned\x07": True}
+    (note,) = read_tokenizer(saved(tmp_path, eos_token=odd)).notes
+    assert "a special token of its settings has the key '\\x1b]0;owned\\x07'" in note
+    assert capfd.readouterr() == ("", "")
