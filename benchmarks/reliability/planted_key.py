@@ -231,7 +231,8 @@ def planted(keys: Mapping[str, str]) -> Iterator[None]:
     async def at_once(*_: object) -> None:
         return None
 
-    with patch.dict(os.environ, keys), patch.object(Client, "_wait", at_once):
+    waits = patch.object(Client, "_wait", at_once), patch.object(Client, "_pause")
+    with patch.dict(os.environ, keys), waits[0], waits[1]:
         yield
 
 

@@ -190,7 +190,7 @@ def _swarm(folder: Path) -> Iterator[Command]:
     yield Command("mix fit --swarm", folder, (*known, "metrics.csv"), fit)
 
 
-_SPEC: dict[str, Any] = {
+SPEC: dict[str, Any] = {
     "proxy": {"model": "steps/step*-hf", "tokens_per_step": "1M"},
     "target": {
         "size": "7B",
@@ -211,7 +211,7 @@ def _calibrate(folder: Path) -> Iterator[Command]:
                 (folder / name).write_bytes(data)
     for steps in (1000, 2000, 4000):
         save_model(folder / f"steps/step{steps}-hf", steps)
-    (folder / "spec.yaml").write_text(json.dumps(_SPEC, indent=1))
+    (folder / "spec.yaml").write_text(json.dumps(SPEC, indent=1))
     files = ("spec.yaml", *(f"results_{b}.json" for b in (1, 2, 4)), "probe.traces.jsonl")
     yield Command("calibrate", folder, files, ("calibrate", "spec.yaml", "--dry-run"))
 
