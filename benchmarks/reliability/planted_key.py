@@ -286,6 +286,7 @@ def _searched(
         trial = Trial(prepare(Path(temporary) / "world"), keys)
         commands(trial)
         found, files, count = trial.found()
+        _control(trial)
         return {
             "date": datetime.now(UTC).date().isoformat(),
             "commands": sum(trial.codes.values()),
@@ -294,6 +295,17 @@ def _searched(
             "characters_searched": count,
             "found": _first(found),
         }
+
+
+def _control(trial: Trial) -> None:
+    """Raise AssertionError where the search misses a key that is in a file."""
+    key = trial.keys["OPENAI_API_KEY"]
+    before = len(trial.found()[0])
+    for number, kind in enumerate(KINDS):
+        text = f"it says {spelt(kind, key)}, twice"
+        (trial.folder / f"control-{number}.txt").write_text(text, encoding="utf-8")
+        (trial.folder / f"control-{number}.gz").write_bytes(gzip.compress(text.encode()))
+    assert len(trial.found()[0]) == before + 2 * len(KINDS)
 
 
 def _first(found: Sequence[str], most: int = 20) -> list[str]:
