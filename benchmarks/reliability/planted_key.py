@@ -158,6 +158,30 @@ def answered(trial: Trial) -> None:
             trial.run(*BUILD, *address, "--out", f"t/named-{number}.jsonl.gz")
 
 
+class NamedServer(GivenTextServer):
+    """Calls itself by a name."""
+
+    name = "served"
+
+    def _complete(self, body: dict[str, Any]) -> dict[str, Any]:
+        named = {"model": self.name, "system_fingerprint": self.name, "id": self.name}
+        return super()._complete(body) | named
+
+
+def named(trial: Trial) -> None:
+    """Servers that weigh and servers of batches that call themselves by the key."""
+    key = trial.keys["OPENAI_API_KEY"]
+    with NamedServer(trial.folder / "tiny") as given:
+        for number, kind in enumerate(KINDS):
+            given.name = spelt(kind, key)
+            address = ("--model", "tiny", "--base-url", given.url)
+            trial.run(*WEIGH, *address, "--out", f"t/called-{number}.jsonl.gz")
+            with BatchServer(lambda q: (f"We add: {q}", "it")) as batches:
+                batches.answers_as = batches.fingerprint = given.name
+                address = ("--model", "tiny", "--base-url", batches.url, "--batch")
+                trial.run(*BUILD, *address, "--wait", "1", "--out", f"t/many-{number}.jsonl.gz")
+
+
 def at_fault(trial: Trial) -> None:
     """The faults of servers in tests, each of which may echo the header."""
     script = lambda q: (f"We add: {q}", "it")  # noqa: E731
@@ -221,7 +245,10 @@ def unused(trial: Trial) -> None:
         "candidates": [{"id": name, "proxies": {"screen": command}} for name in ("one", "two")],
     }
     (trial.folder / "trained.yaml").write_text(json.dumps(manifest))
-    trial.run("run", "trained.yaml", *words[1:], "--out", "trained")
+    plan = (trial.folder / "plan.yaml").read_text().partition("confidence:")[0]
+    (trial.folder / "plain.yaml").write_text(plan)
+    trial.run("run", "trained.yaml", "--plan", "plain.yaml", *words[3:], "--out", "trained")
+    assert any(trial.folder.rglob("train.log")), "the trainer has printed"
 
 
 @contextmanager
@@ -259,7 +286,7 @@ def prepared_run(folder: Path) -> Path:
 
 def main() -> int:
     parts: dict[str, tuple[Callable[[Trial], None], Callable[[Path], Path]]] = {
-        each.__name__: (each, prepared) for each in (echoed, answered, at_fault, broken)
+        each.__name__: (each, prepared) for each in (echoed, answered, named, at_fault, broken)
     }
     parts["unused"] = (unused, prepared_run)
     parser = argparse.ArgumentParser(description=__doc__)
