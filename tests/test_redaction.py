@@ -1,11 +1,11 @@
 """A planted key is found in the usual disguises, and ordinary text is left as it is."""
 
 import base64
-import json
 import random
-from urllib.parse import quote
 
 import pytest
+import spelt_keys
+from spelt_keys import KINDS
 
 from dataselect.errors import IncompleteError, InputError
 from dataselect.redaction import mask, without_secrets
@@ -13,32 +13,8 @@ from dataselect.redaction import mask, without_secrets
 KEY = "zk-Proj4_Qw8Lm2Xv7Nt5Rb9Hc3Yd6Gf1"
 
 
-def spelt(kind: str, key: str = KEY) -> str:
-    every = "".join(f"%{byte:02x}" for byte in key.encode())
-    return {
-        "plain": key,
-        "lower case": key.lower(),
-        "upper case": key.upper(),
-        "hexadecimal": key.encode().hex(),
-        "percent": every,
-        "percent twice": quote(every),
-        "JSON escapes": "".join(f"\\u{ord(letter):04x}" for letter in key),
-        "HTML": "".join(f"&#{ord(letter)};" for letter in key),
-        "split by spaces": " ".join(key),
-        "split by lines": "\n".join(key[at : at + 5] for at in range(0, len(key), 5)),
-        "split, in JSON": json.dumps("\n".join(key[at : at + 5] for at in range(0, len(key), 5))),
-        "zero width": "\u200b".join(key),
-        "prefix": key[:12],
-        "most of it": key[3:-2],
-        "its end": key[-12:],
-    }[kind]
-
-
-KINDS = (
-    *("plain", "lower case", "upper case", "hexadecimal", "percent", "percent twice"),
-    *("JSON escapes", "HTML", "split by spaces", "split by lines", "split, in JSON"),
-    *("zero width", "prefix", "most of it", "its end"),
-)
+def spelt(kind: str) -> str:
+    return spelt_keys.spelt(kind, KEY)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -33,7 +33,7 @@ from dataselect.report.selection.stages import title
 from dataselect.scoring.evaluation import Evaluation
 from dataselect.scoring.gather import gather
 from dataselect.stages.proxy_origins import StageName
-from dataselect.stages.recorded_checkpoints import recorded_checkpoints
+from dataselect.stages.recorded_checkpoints import named_checkpoints, recorded_checkpoints
 from dataselect.stages.run_status import find_run
 from dataselect.stages.viewed_items import (
     Checkpoints,
@@ -192,10 +192,20 @@ def view(
             for name in chosen_benchmarks(content, chosen, several("benchmarks", benchmarks))
         ]
         proxies = content["provenance"]["proxies"][chosen]
-        ranked = {c["id"]: proxies[c["id"]] for c in content["candidates"] if c["id"] in proxies}
+        ranked = {
+            c["id"]: named_checkpoints(proxies[c["id"]])
+            for c in content["candidates"]
+            if c["id"] in proxies
+        }
         shown = shown_candidates(content, list(ranked), several("candidates", candidates))
+        _ = content["run"], stamp(content)  # the pages name them
     artifacts, where = _open(place, told), require_device(device)
     manifest, plan = load_inputs(folder / "resolved.yaml")
+    planned = [each.id for each in plan.benchmarks]
+    for each in known:
+        if each.id not in planned:
+            problem = f"it has no benchmark {quoted(each.id)}, which report.json names"
+            raise InputError(folder / "resolved.yaml", problem, "run it again, which writes both")
     with in_use(artifacts):
         names = [each.id for each in known]
         only = [each for each in plan.benchmarks if each.id in names]

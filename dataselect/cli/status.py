@@ -70,13 +70,13 @@ def status(
 def _of_this_version() -> Iterator[None]:
     """Tell a record that says other things than a run writes as such."""
     from dataselect.errors import InputError
+    from dataselect.stages.run_status import ODD, ODD_FIX
 
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except ODD as error:
         problem = f"a run's record is none of this version ({type(error).__name__}: {error})"
-        fix = "run its command again, which writes it anew, or remove its folder in the store"
-        raise InputError("runs", problem, fix) from None
+        raise InputError("runs", problem, ODD_FIX) from None
 
 
 def _watch(folder: Path, console: "Console") -> None:

@@ -12,7 +12,7 @@ documents and traces speak of them, and only the markers that a program sets are
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from dataselect import strict_json
 from dataselect.errors import InputError
 from dataselect.redaction import redact
+from dataselect.wording import quoted
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -35,6 +36,8 @@ _SPECIAL = (
     "cls_token",
     "mask_token",
 )
+_TOKEN_KEYS = {"content", "single_word", "lstrip", "rstrip", "normalized", "special"}
+_TOKEN_KEYS |= {"__type", "id"}
 _SHOWN = 24
 _MOST_GAPS = 10
 _WORD = re.compile(r"[\sĠ▁]?\w*")
@@ -71,7 +74,16 @@ class SavedTokenizer:
 
 def read_tokenizer(folder: Path) -> SavedTokenizer:
     """Load the tokenizer of a folder. Raises InputError when there is none, or a slow one."""
+    from dataselect.corpus.quiet_transformers import quiet
+
+    with quiet():
+        return _read(folder)
+
+
+def _read(folder: Path) -> SavedTokenizer:
     file = folder / "tokenizer.json"
+    if file.is_file():
+        _check_ids(folder, file)
     by_class, failure = _by_class(folder)
     if not file.is_file():
         if by_class is None:
@@ -159,6 +171,8 @@ def _by_class(folder: Path) -> tuple[Any, str]:
     """What `AutoTokenizer` makes of the folder; None and the reason where it fails."""
     from transformers import AutoTokenizer
 
+    if (odd := _odd_key(folder)) is not None:
+        return None, f"a special token of its settings has the key {quoted(odd)}"
     try:
         return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False), ""
     except MemoryError:
@@ -168,10 +182,26 @@ def _by_class(folder: Path) -> tuple[Any, str]:
         return None, shorten(text, 200, placeholder=" …")
 
 
+def _odd_key(folder: Path) -> str | None:
+    """A key that no special token has: the Rust library prints it on the terminal as it is."""
+    settings = _settings(folder)
+    named = _settings(folder, "special_tokens_map.json")
+    several = [settings.get("added_tokens_decoder"), settings.get("extra_special_tokens")]
+    tokens = [*named.values(), *(settings.get(name) for name in _SPECIAL)]
+    tokens += [each for of in several if isinstance(of, dict) for each in of.values()]
+    lists = [*named.values(), *settings.values()]
+    tokens += [each for of in lists if isinstance(of, list) for each in of]
+    return _odd_among(tokens)
+
+
+def _odd_among(tokens: Iterable[Any]) -> str | None:
+    keys = (key for token in tokens if isinstance(token, dict) for key in token)
+    return next((key for key in keys if key not in _TOKEN_KEYS), None)
+
+
 def _from_file(folder: Path, file: Path) -> "Tokenizer":
     from tokenizers import Tokenizer
 
-    _check_ids(folder, file)
     try:
         reference: Tokenizer = Tokenizer.from_file(str(file))
         reference.no_padding()
@@ -185,17 +215,21 @@ def _from_file(folder: Path, file: Path) -> "Tokenizer":
 
 
 def _check_ids(folder: Path, file: Path) -> None:
-    """Refuse an id far beyond the others: the library makes room for all ids below it."""
+    """Refuse an id far beyond the others, since the library makes room for all ids below it, and
+    keys that no token has."""
     try:
         content = strict_json.loads(file.read_bytes())
         vocabulary = content["model"]["vocab"]
-        added = [token["id"] for token in content.get("added_tokens") or ()]
+        tokens = content.get("added_tokens") or ()
+        added = [token["id"] for token in tokens]
         listed = vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
         ids = [*listed, *added]
         largest = max((each for each in ids if each is not None), default=0)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = shorten(str(error) or type(error).__name__, 200, placeholder=" …")
         raise _not_loaded(folder, reason) from None
+    if (odd := _odd_among(tokens)) is not None:
+        raise _not_loaded(folder, f"an added token of its tokenizer.json has the key {quoted(odd)}")
     if largest > _MOST_GAPS * len(ids) + 1000:
         raise _not_loaded(folder, f"it has {len(ids):,} tokens, and one has the id {largest:,}")
 

@@ -7,6 +7,9 @@ from dataselect.wording import one_line
 
 # Characters with a meaning inside a line, and the middle of what GitHub links as a URL.
 _MARKUP = re.compile(r"[\\`*_{}\[\]<>#|~$&@!]|(?<=:)(?=//)|(?<=www)(?=\.)", re.IGNORECASE)
+_BACKTICKS = re.compile(r"`+")
+# One in a code span ends a cell too.
+_PIPE = re.compile(r"(?<!\\)\|")
 # What starts a list at the beginning of a line.
 _OPENING = re.compile(r"^\d{1,9}(?=[.)])|^(?=[-+=])")
 
@@ -18,14 +21,18 @@ def escape(text: str) -> str:
 
 
 def code(name: str) -> str:
-    """A code span; for ids and hashes, which contain no backticks."""
-    return f"`{name}`"
+    """A code span, within more backticks than the name has in a row."""
+    text = one_line(name)
+    fence = "`" * (max((len(run) for run in _BACKTICKS.findall(text)), default=0) + 1)
+    room = " " if len(fence) > 1 else ""
+    return f"{fence}{room}{text}{room}{fence}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") -> str:
     """A table of Markdown cells; `right` has an "r" at the place of each right-aligned column."""
     sides = ["--:" if side == "r" else ":--" for side in right.ljust(len(head))[: len(head)]]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, sides, *rows])
+    whole = [[_PIPE.sub(r"\\|", cell) for cell in cells] for cells in [head, sides, *rows]]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in whole)
 
 
 def image(alt: str, file: str) -> str:

@@ -17,12 +17,19 @@ from dataselect.report.overall import (
     ranking_table,
     speed_words,
 )
-from dataselect.stages.run_status import RunStatus, failed_jobs, running_jobs
+from dataselect.stages.run_status import (
+    ODD,
+    ODD_FIX,
+    RunStatus,
+    failed_jobs,
+    running_jobs,
+    unreadable,
+)
 from dataselect.stages.work import RankedRow, StageRanking
 from dataselect.units import format_flops, format_seconds
 from dataselect.wording import one_line
 
-_STYLES = {"running": "green", "done": "green", "died": "red", "failed": "red"}
+_STYLES = {"running": "green", "done": "green", "died": "red", "failed": "red", "unreadable": "red"}
 _MOST_JOBS = 24
 """Running jobs that are shown; more are counted."""
 
@@ -32,22 +39,40 @@ _MINUTES = len("2026-01-01 00:00")
 
 
 def print_runs(found: Sequence[RunStatus], console: Console) -> None:
-    """A line for each run, in their order."""
+    """A line for each run, in their order; below them those whose record is odd, and why."""
     table = named_table("run", "state", "done", "left", "last written", left=("state", "done"))
+    odd = []
     for each in found:
-        document = each.document
-        part = _current(document)
-        estimate = document.get("estimate") or {}
-        seconds = estimate.get("seconds_left") if each.state == "running" else None
-        add_row(
-            table,
-            each.run.id,
-            each.state,
-            _asked(document) if part is None else f"{_short(part)} {_done(part)}".strip(),
-            "" if seconds is None else format_seconds(seconds),
-            _time(document.get("updated"))[:_MINUTES],
-        )
+        shown = each
+        try:
+            row = _row(each)
+        except ODD as error:
+            shown = unreadable(each.run, error)
+            row = _row(shown)
+        add_row(table, *row)
+        if shown.odd:
+            odd.append(shown)
     console.print(table)
+    for each in odd:
+        problem = f"its record is none of this version ({each.odd})"
+        _whole(console, f"{each.run.id}: {problem}; {ODD_FIX}")
+
+
+def _row(status: RunStatus) -> tuple[str, ...]:
+    """The cells of a run in the list."""
+    if status.odd:
+        return status.run.id, status.state, "", "", ""
+    document = status.document
+    part = _current(document)
+    estimate = document.get("estimate") or {}
+    seconds = estimate.get("seconds_left") if status.state == "running" else None
+    return (
+        status.run.id,
+        status.state,
+        _asked(document) if part is None else f"{_short(part)} {_done(part)}".strip(),
+        "" if seconds is None else format_seconds(seconds),
+        _time(document.get("updated"))[:_MINUTES],
+    )
 
 
 def print_run(status: RunStatus, console: Console) -> None:

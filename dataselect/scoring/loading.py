@@ -4,32 +4,29 @@ What is loaded is what the files hold: the tokens of tokenizer.json (`corpus.sav
 every tensor of the weights (`weights`); anything else is refused in one line, or noted.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
-from transformers.utils.logging import (
-    disable_progress_bar,
-    get_verbosity,
-    set_verbosity,
-    set_verbosity_error,
-)
 
 from dataselect import strict_json
+from dataselect.corpus.quiet_transformers import quiet
 from dataselect.corpus.saved_tokenizer import read_tokenizer
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import Precision
 from dataselect.scoring.hf_olmo import MODEL_TYPE, llama_config, load_as_llama
 from dataselect.scoring.model_errors import in_one_line
 from dataselect.scoring.weights import Stored, check_config, check_loaded, remarks, stored_tensors
+from dataselect.wording import quoted
 
 # Experts may sum in another order, in units of the format's epsilon.
 _ROUNDING = 64
 _MOST_ROUNDING = 0.05
+_WHOLE = 2**63
 
 
 @dataclass(frozen=True)
@@ -47,13 +44,14 @@ class LoadedModel:
 def load_model(folder: Path, device: str, precision: Precision) -> LoadedModel:
     """The model on `device`, and its tokenizer. Raises InputError where the files do not agree."""
     tensors = stored_tensors(folder)
-    with _quiet():
+    with quiet():
         saved = read_tokenizer(folder)
         content = _config(folder)
         if content.get("model_type") == MODEL_TYPE:
             model, of_model = _renamed(folder, content, tensors, precision)
         else:
             model, of_model = _as_it_is(folder, content, tensors, precision)
+        _check_end(folder, model)
         model.to(device).eval()
         with _one_line(folder):
             _try(folder, model, device)
@@ -94,18 +92,6 @@ def _renamed(
     return model, [f"its {MODEL_TYPE} checkpoint is read as {type(model).__name__}"]
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    # Its progress bars would break the run's own display, and what it warns of is refused here.
-    disable_progress_bar()
-    verbosity = get_verbosity()
-    set_verbosity_error()
-    try:
-        yield
-    finally:
-        set_verbosity(verbosity)
-
-
 def _one_line(folder: Path) -> AbstractContextManager[None]:
     """Whatever transformers meets in a folder is told as a fault of the folder."""
     return in_one_line(
@@ -124,7 +110,25 @@ def _config(folder: Path) -> dict[str, Any]:
         content = None
     if not isinstance(content, dict):
         raise InputError(file, "is missing or no JSON object", "get the checkpoint again")
+    for key, value in content.items():
+        # torch has no whole numbers beyond; some would fail only on longer texts.
+        if isinstance(value, int) and not -_WHOLE <= value < _WHOLE:
+            problem = f"{quoted(key)} is {quoted(value)}, more than a whole number can be"
+            raise InputError(file, problem, "mend it, or get the checkpoint again")
     return content
+
+
+def _check_end(folder: Path, model: Any) -> None:
+    """Refuse what ends a generated answer where it is no token: nothing would ever end one."""
+    end = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    for each in end if isinstance(end, list) else [end]:
+        if each is not None and (isinstance(each, bool) or not isinstance(each, int)):
+            raise InputError(
+                folder,
+                f"eos_token_id in its generation_config.json or config.json is {quoted(each)},"
+                " no id of a token",
+                "mend it there, or get the checkpoint again",
+            )
 
 
 def _try(folder: Path, model: Any, device: str) -> None:

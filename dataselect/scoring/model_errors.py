@@ -43,8 +43,8 @@ def running(name: str) -> Iterator[None]:
 
 
 def _in_model_code(error: BaseException) -> bool:
+    """Whether it was raised by transformers: a model, its masks, or what it keeps of a text."""
     frames = traceback.walk_tb(error.__traceback__)
     return any(
-        str(frame.f_globals.get("__name__", "")).startswith("transformers.models.")
-        for frame, _ in frames
+        str(frame.f_globals.get("__name__", "")).startswith("transformers.") for frame, _ in frames
     )

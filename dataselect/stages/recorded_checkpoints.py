@@ -69,14 +69,36 @@ class RecordedCheckpoint:
         return Path(found).parent
 
 
+Named = tuple[tuple[str, Mapping[str, Any]], ...]
+"""Label and identity of each checkpoint of a candidate."""
+
+
+def named_checkpoints(proxy: Mapping[str, Any]) -> Named:
+    """What report.json says of a candidate's checkpoints.
+
+    Raises LookupError, TypeError or ValueError where it has not the shape that a run writes.
+    """
+    named = tuple((str(each["label"]), each["identity"]) for each in proxy["checkpoints"])
+    if not named:
+        raise ValueError("a candidate has no checkpoints")
+    for _, identity in named:
+        if "proxy" in identity:
+            int(identity["step"])
+        elif "external" in identity:
+            str(identity["checkpoint"])
+        elif "commit" in identity["model"]:
+            str(identity["model"]["hub"])
+    return named
+
+
 def recorded_checkpoints(
-    proxies: Mapping[str, Mapping[str, Any]],
+    proxies: Mapping[str, Named],
     stage: StageName,
     manifest: Manifest,
     plan: Plan,
     store: Store,
 ) -> dict[str, tuple[RecordedCheckpoint, ...]]:
-    """By candidate, the checkpoints that a stage scored, from its `proxies` in report.json."""
+    """By candidate, the checkpoints that a stage scored; `proxies` are those of report.json."""
 
     def given(candidate: str) -> Sequence[Member]:
         origin = origin_of(manifest, plan, stage, candidate)
@@ -87,10 +109,8 @@ def recorded_checkpoints(
 
     return {
         name: tuple(
-            RecordedCheckpoint(
-                f"{name} ({each['label']})", each["identity"], store, partial(given, name)
-            )
-            for each in proxy["checkpoints"]
+            RecordedCheckpoint(f"{name} ({label})", identity, store, partial(given, name))
+            for label, identity in named
         )
-        for name, proxy in proxies.items()
+        for name, named in proxies.items()
     }

@@ -16,10 +16,13 @@ from dataselect.cost import Spent, spent
 from dataselect.errors import InputError
 from dataselect.store import Lease, Store
 from dataselect.store.run_record import KnownRun, Vital, run_of_report, runs, vital
-from dataselect.wording import nearest, quoted
+from dataselect.wording import message, nearest, quoted
 
 UNENDED = "running"
 """What a record says until its process writes an end."""
+ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What a record raises that says other things than a run writes."""
+ODD_FIX = "run its command again, which writes it anew, or remove its folder in the store"
 _HOURS = timedelta(hours=6)
 """A list of runs waits for no process that has been silent for so long by this machine's clock."""
 
@@ -32,7 +35,7 @@ class RunStatus:
     """Its record."""
     state: str
     """"running", "paused", "died", "silent" (its process cannot be seen and gave no sign of life
-    lately), "done", "incomplete", "failed" or "interrupted"."""
+    lately), "done", "incomplete", "failed", "interrupted", or "unreadable" (`odd`)."""
     seen: datetime | None = None
     """Its last sign of life, by the clock of the store's file system; None where it has ended."""
     here: bool = False
@@ -41,6 +44,8 @@ class RunStatus:
     """By the ledger, for all its artifacts, whoever made them."""
     held: Mapping[str, str] = field(default_factory=dict)
     """By job of a run that has died: the living process that still works on it."""
+    odd: str = ""
+    """What its record has that a run does not write; "" for nothing."""
 
     @property
     def document(self) -> Mapping[str, Any]:
@@ -54,6 +59,8 @@ class RunStatus:
 
     def as_json(self) -> dict[str, Any]:
         """Everything as JSON values: what the run wrote, with the state as it is."""
+        if self.odd:
+            return {"state": self.state, "problem": self.odd, "record": str(self.run.folder)}
         return {
             **self.document,
             "state": self.state,
@@ -68,9 +75,9 @@ def list_runs(root: Path, sleep: Callable[[float], object] = time.sleep) -> list
     """All runs of a store, the one written last first; without what they spent.
 
     Those that look silent are watched together for a heartbeat, unless they have been for hours.
-    Raises InputError where there is no store.
+    One whose record is odd hides no other. Raises InputError where there is no store.
     """
-    found = [status_of(run, patience=0.0, costs=False) for run in _runs(root)]
+    found = [_listed(run) for run in _runs(root)]
     long_ago = datetime.now(UTC) - _HOURS
     watched = [
         n
@@ -80,10 +87,22 @@ def list_runs(root: Path, sleep: Callable[[float], object] = time.sleep) -> list
     if watched:
         sleep(Lease().heartbeat_seconds + 1)
     for n in watched:
-        now = status_of(found[n].run.again(), patience=0.0, costs=False)
+        now = _listed(found[n].run.again())
         if now.seen != found[n].seen:
             found[n] = replace(now, state=UNENDED if now.state == "silent" else now.state)
     return found
+
+
+def unreadable(run: KnownRun, error: Exception) -> RunStatus:
+    """A run whose record raised this."""
+    return RunStatus(run, "unreadable", odd=message(f"{type(error).__name__}: {error}", 200))
+
+
+def _listed(run: KnownRun) -> RunStatus:
+    try:
+        return status_of(run, patience=0.0, costs=False)
+    except ODD as error:
+        return unreadable(run, error)
 
 
 def find_run(root: Path, name: str) -> KnownRun:

@@ -307,6 +307,28 @@ def test_other_traces_and_other_stores_are_refused(run: Path, tmp_path: Path) ->
         ds.view(tmp_path)
 
 
+def test_a_report_that_holds_something_else_is_told_in_one_line(run: Path) -> None:
+    path = run / "report.json"
+    content = unsealed(json.loads(path.read_text()))
+    whole = content["provenance"]["proxies"]["stage1"]
+    of_a = whole["a"]["checkpoints"][0]
+    for odd in (None, [], [{}], [{**of_a, "identity": 3}], [{**of_a, "identity": {"proxy": "x"}}]):
+        changed = {**whole, "a": {**whole["a"], "checkpoints": odd}}
+        content["provenance"]["proxies"]["stage1"] = changed
+        path.write_text(json.dumps(content))
+        with pytest.raises(InputError, match="is no report of this version"):
+            ds.view(run)
+    content["provenance"]["proxies"]["stage1"] = whole
+    path.write_text(json.dumps({key: each for key, each in content.items() if key != "run"}))
+    with pytest.raises(InputError, match="is no report of this version"):
+        ds.view(run)
+    path.write_text(json.dumps(content))
+    resolved = run / "resolved.yaml"
+    resolved.write_text(re.sub(r'"?id"?: "?odd"?', "id: other", resolved.read_text()))
+    with pytest.raises(InputError, match=r"it has no benchmark 'odd', which report\.json names"):
+        ds.view(run)
+
+
 def test_a_run_is_found_by_its_name(made: Path) -> None:
     shown = ds.view("odd-run", store=made / "store", items=1)
     assert shown.folder == made / "out"

@@ -173,3 +173,23 @@ def test_a_dry_run_sends_nothing(bench: Any) -> None:
         assert result.exit_code == 0, result.output
         assert "6 questions to ask" in result.stderr
         assert not server.requests
+
+
+def test_a_server_that_calls_itself_by_the_key_is_not_named(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "zk-Proj4_Qw8Lm2Xv7Nt5Rb9Hc3Yd6Gf1"
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with serve(bench) as server:
+        answer = server.answer
+
+        def named(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+            status, payload = answer(body)
+            return status, {**payload, "model": key, "system_fingerprint": f"f-{key}"}
+
+        monkeypatch.setattr(server, "answer", named)
+        result = weigh(bench, server, "--out", "served.jsonl")
+    assert result.exit_code == 0, result.output
+    assert read_traces(bench.folder / "served.jsonl").header.model == "[key]"
+    kept = [path.read_text() for path in bench.folder.rglob("*.jsonl")]
+    assert not any(key in text for text in (result.output, *kept))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from small_models import byte_tokenizer
 from tokenizers import Tokenizer, pre_tokenizers, processors
+from transformers import AutoTokenizer
 
 from dataselect.corpus.saved_tokenizer import (
     keeps_letters,
@@ -81,8 +82,14 @@ def test_a_class_name_changes_no_token(tmp_path: Path, name: str, before: bool) 
 
 
 def test_a_class_with_other_rules_is_named_in_a_note(tmp_path: Path) -> None:
-    (note,) = read_tokenizer(saved(tmp_path, tokenizer_class="Qwen2Tokenizer")).notes
-    assert "its tokenizer.json is used; transformers' Qwen2Tokenizer" in note
+    folder = saved(tmp_path, tokenizer_class="Qwen2Tokenizer")
+    notes = read_tokenizer(folder).notes
+    # transformers 5.0 follows the file where the class is not that of the model's type.
+    if type(AutoTokenizer.from_pretrained(folder)).__name__ == "TokenizersBackend":
+        assert notes == ()
+    else:
+        (note,) = notes
+        assert "its tokenizer.json is used; transformers' Qwen2Tokenizer" in note
     assert not read_tokenizer(saved(tmp_path, tokenizer_class="TokenizersBackend")).notes
 
 
@@ -231,3 +238,12 @@ def test_a_folder_without_a_vocabulary_has_no_tokenizer(tmp_path: Path, kind: st
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
     with pytest.raises(InputError, match="no tokenizer can be loaded"):
         read_tokenizer(tmp_path)
+
+
+def test_a_key_that_no_token_has_prints_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    odd = {"content": "<|endoftext|>", "\x1b]0;owned\x07": True}
+    (note,) = read_tokenizer(saved(tmp_path, eos_token=odd)).notes
+    assert "a special token of its settings has the key '\\x1b]0;owned\\x07'" in note
+    assert capfd.readouterr() == ("", "")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from dataselect.report.markdown import escape, table
+from dataselect.report.markdown import code, escape, table
 from dataselect.wording import one_line
 
 PUNCTUATION = st.text(alphabet="\\`*_{}[]()<>#+-=.!|&~$@:;/'\"1ab w", max_size=30)
@@ -21,6 +21,18 @@ def test_escaped_text_shows_as_it_is_wherever_it_stands(text: str) -> None:
     assert f"<li>x{shown}</li>" in bullet
     cell = unescape(parser.render(table(["a", "b"], [[escape(text), "end"]])))
     assert f"<td>{shown}</td>" in cell.replace(' style="text-align:left"', "")
+
+
+@given(st.text(alphabet="`` |!a[](:x)<b>", min_size=1, max_size=20))
+def test_a_code_span_shows_any_name_as_it_is(text: str) -> None:
+    shown = one_line(text) or "x"
+    parser = MarkdownIt("commonmark").enable("table")
+    assert (
+        unescape(parser.render(f"- {code(shown)}"))
+        == f"<ul>\n<li><code>{shown}</code></li>\n</ul>\n"
+    )
+    cell = unescape(parser.render(table(["a"], [[code(shown)]])))
+    assert f"<code>{shown}</code></td>" in cell
 
 
 @pytest.mark.parametrize(

@@ -261,14 +261,26 @@ def test_a_damaged_file_is_named(folder: Path) -> None:
         {"hidden_act": "no such function"},
         {"rope_parameters": {"rope_type": "no such type"}},
         {"model_type": "no-such-model"},
+        {"use_return_dict": False},
+        {"sliding_window": 2**63},
+        {"num_hidden_layers": 10**400},
         {"auto_map": {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"},
          "model_type": "no-such-model"},
     ],
     ids=str,
 )  # fmt: skip
-def test_a_config_that_cannot_be_followed_is_one_line(folder: Path, changes: Any) -> None:
+def test_a_config_that_cannot_be_followed_is_one_line(
+    folder: Path, changes: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
     configure(folder, **changes)
     assert str(folder) in refused(folder)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("end", ["</s>", {}, [0, [1]], True, 0.5], ids=str)
+def test_what_ends_an_answer_is_a_token(folder: Path, end: Any) -> None:
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": end}))
+    assert "eos_token_id" in refused(folder)
 
 
 def test_a_class_or_key_that_is_not_followed_is_noted(folder: Path) -> None:

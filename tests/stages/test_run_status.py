@@ -282,3 +282,20 @@ def test_many_runs_fit_into_80_columns(tmp_path: Path) -> None:
     print_runs(list_runs(tmp_path), console)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert max(map(len, lines)) <= 80
+
+
+def test_an_odd_record_hides_no_other_run(tmp_path: Path) -> None:
+    for name in ("web", "odd", "books"):
+        Recorder(tmp_path, about(name)).close("done")
+    file = next(tmp_path.glob("runs/odd-*")) / "status.json"
+    content = json.loads(file.read_text())
+    content.pop("sha256")
+    file.write_text(json.dumps({**content, "parts": [{"total": 3, "title": "x"}]}))
+    result = CliRunner().invoke(app, ["status", "--store", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    rows = {line.split()[0].rpartition("-")[0]: line for line in result.output.splitlines()}
+    assert [rows[name].split()[1] for name in ("web", "books")] == ["done", "done"]
+    assert "unreadable" in result.output
+    (line,) = [each for each in result.output.splitlines() if "KeyError" in each]
+    assert line.startswith("odd-")
+    assert line.endswith("or remove its folder in the store")

@@ -61,7 +61,7 @@ ENDS_ANSWERS = ("eos_token_id", "eos_token")
 """What ends a generated answer: it changes what is generated, and no likelihood."""
 GENERATED = frozenset({"output", "ted", "ted_per_token", "ted_tokens"})
 
-_ADDED_KEYS: tuple[tuple[str, Any], ...] = (
+ADDED_KEYS: tuple[tuple[str, Any], ...] = (
     ("auto_map", {"AutoModelForCausalLM": "modeling_x.XForCausalLM"}),
     ("quantization_config", {"quant_method": "gptq", "bits": 4}),
     ("quantization_config", {"quant_method": "bitsandbytes", "load_in_8bit": True}),
@@ -107,7 +107,7 @@ _ADDED_KEYS: tuple[tuple[str, Any], ...] = (
     ("vocab_size", 17),
 )
 
-_TOKENIZER_SETTINGS: tuple[tuple[str, Any], ...] = (
+TOKENIZER_SETTINGS: tuple[tuple[str, Any], ...] = (
     *(
         ("tokenizer_class", name)
         for name in (
@@ -226,7 +226,7 @@ def _config(files: Files, draw: random.Random, others: Mapping[str, Files]) -> M
         changed = {**config, key: other[key]}
         return _json(files, "config", f"as of {name}", key, "config.json", changed)
     if draw.random() < 0.3:
-        key, value = draw.choice(_ADDED_KEYS)
+        key, value = draw.choice(ADDED_KEYS)
         changed = {**config, key: value}
         return _json(files, "config", "set", key, "config.json", changed, value)
     kind, path, changed = json_change(config, draw, list(paths(config)))
@@ -272,7 +272,7 @@ def _settings(files: Files, draw: random.Random, _: Mapping[str, Files]) -> Muta
     name = "tokenizer_config.json"
     config = json.loads(files[name])
     if draw.random() < 0.7:
-        key, value = draw.choice(_TOKENIZER_SETTINGS)
+        key, value = draw.choice(TOKENIZER_SETTINGS)
         changed = {**config, key: value}
         return _json(files, "tokenizer settings", "set", key, name, changed, value)
     if draw.random() < 0.1:

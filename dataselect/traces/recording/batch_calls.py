@@ -91,7 +91,7 @@ class BatchCalls:
                 purpose="batch",
                 timeout=_UPLOAD_ANSWER_SECONDS,
             )
-            return _name(_object(response.http_response.text))
+            return self._name(_object(response.http_response.text))
 
         return await self._call(send, _TRANSFER_SECONDS)
 
@@ -114,7 +114,7 @@ class BatchCalls:
                 input_file_id=file,
                 metadata={_TAG: batch.tag},
             )
-            return _name(_object(response.http_response.text))
+            return self._name(_object(response.http_response.text))
 
         return await self._call(send)
 
@@ -159,8 +159,8 @@ class BatchCalls:
                 # Some servers drop the tag.
                 tag = _mapping(entry.get("metadata")).get(_TAG)
                 if tag == batch.tag or entry.get("input_file_id") == batch.file:
-                    return _name(entry)
-            last = _name(_mapping(entries[-1])) if entries else ""
+                    return self._name(entry)
+            last = self._name(_mapping(entries[-1])) if entries else ""
             if not page.get("has_more") or last in {"", after}:
                 return None
             after = last
@@ -169,6 +169,13 @@ class BatchCalls:
             "it does not list its batches, so it is unknown whether the last one was created",
             "check the batches on the server, and delete the folder of answers to start over",
         )
+
+    def _name(self, entry: Mapping[str, Any]) -> str:
+        """An id, which the journal keeps. Raises ValueError where there is none, or the key."""
+        name = entry.get("id")
+        if not isinstance(name, str) or not name or self._client.without_key(name) != name:
+            raise ValueError("it has no id")
+        return name
 
     def _state(self, payload: Mapping[str, Any]) -> BatchState:
         counts = _mapping(payload.get("request_counts"))
@@ -236,13 +243,6 @@ def _object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("this is no JSON object")
     return value
-
-
-def _name(entry: Mapping[str, Any]) -> str:
-    name = entry.get("id")
-    if not isinstance(name, str) or not name:
-        raise ValueError("it has no id")
-    return name
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

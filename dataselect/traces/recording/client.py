@@ -186,7 +186,8 @@ class Client:
         reply = read_reply(payload)
         # Single tokens do not contain the whole key, so they are joined.
         spelt = "".join(token.text for token in reply.tokens)
-        if any(self.without_key(each) != each for each in (text, reply.content, spelt)):
+        names = (reply.model, reply.fingerprint or "", reply.thinking or "")
+        if any(self.without_key(each) != each for each in (text, reply.content, spelt, *names)):
             return Reply("", (), "", None, reply.usage, None, "the answer repeats the key")
         return reply
 

@@ -121,7 +121,7 @@ async def weigh(
     if isinstance(answer, Fault):
         reply = refusal(answer, answer.usage or NOTHING)
     else:
-        reply = _reply(answer, text)
+        reply = _reply(client, answer, text)
         try:
             values = read(answer, ids, way)[first - 1 :]
             named = map(str, ids[first:])
@@ -146,7 +146,7 @@ async def probe(client: Client, encode: Encode, billing: Billing) -> Probed:
                 billing.answered(refusal(answer, answer.usage or NOTHING))
                 reasons[way] = answer.reason
                 continue
-            billing.answered(_reply(answer, text))
+            billing.answered(_reply(client, answer, text))
             try:
                 given = read(answer, [*ids, *generated], way)
             except ValueError as error:
@@ -239,7 +239,7 @@ async def _generated(
         raise InputError(
             host, f"it takes no token ids as a completion's prompt ({answer.reason})", LOCALLY
         )
-    billing.answered(_reply(answer, text))
+    billing.answered(_reply(client, answer, text))
     choice = _choice(answer)
     logprobs = choice.get("logprobs")
     logprobs = logprobs if isinstance(logprobs, dict) else {}
@@ -287,13 +287,14 @@ async def _send(
     return await client.persist(partial(send), Usage(tokens, int(body["max_tokens"])), billing)
 
 
-def _reply(payload: Mapping[str, Any], text: str) -> Reply:
+def _reply(client: Client, payload: Mapping[str, Any], text: str) -> Reply:
+    """What the journal and the trace file keep of an answer: never the key."""
     model, fingerprint = payload.get("model"), payload.get("system_fingerprint")
     return Reply(
         text,
         (),
-        model if isinstance(model, str) else "",
-        fingerprint if isinstance(fingerprint, str) else None,
+        client.without_key(model) if isinstance(model, str) else "",
+        client.without_key(fingerprint) if isinstance(fingerprint, str) else None,
         usage_of(payload),
         None,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from completions_server import CompletionsServer
+from spelt_keys import spelt
 
 from dataselect.errors import DataselectError, IncompleteError, InputError
 from dataselect.traces.recording.client import Client
@@ -148,6 +149,16 @@ def test_a_bad_answer_is_a_reply_with_a_problem(
     assert re.search(problem, reply.problem or "")
     assert bill.events[-1] == ("answered", reply)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("kind", ["plain", "JSON escapes", "zero width"])
+def test_a_server_that_calls_itself_by_the_key_is_not_named(
+    server: CompletionsServer, kind: str
+) -> None:
+    server.answers_as = spelt(kind, KEY)
+    reply = ask(endpoint(server, "tiny"), Bill())
+    assert "repeats the key" in (reply.problem or "")
+    assert reply.model == ""
 
 
 @pytest.mark.parametrize(
