@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -31,6 +32,7 @@ from dataselect.mixture.objective import find_objective
 from dataselect.mixture.predictions import column_names, columns_of, to_csv
 from dataselect.mixture.repeats import notes_on_repeats
 from dataselect.mixture.single_share import Rankings, compare_rankings
+from dataselect.mixture.stack import Observe
 from dataselect.mixture.swarm import read_epochs, read_shares, read_swarm, with_epochs
 from dataselect.mixture.target_epochs import (
     at_epochs,
@@ -38,6 +40,7 @@ from dataselect.mixture.target_epochs import (
 )
 from dataselect.report.mixture.proposal import fit_verdict
 from dataselect.report.output import write_out
+from dataselect.stages.watch import SilentWatch, Watch
 from dataselect.store.files import sha256_of
 
 
@@ -136,6 +139,7 @@ def fit_mixture(
     trust_direction: bool = False,
     trees: bool = False,
     seed: int = 0,
+    watch: Watch | None = None,
     command: str | None = None,
 ) -> MixtureFit:
     """Fit surrogates of every metric to a swarm's runs, averaged by cross-validation.
@@ -151,8 +155,9 @@ def fit_mixture(
     or OLMES, and several tables or folders, each of other runs. `objective` is what to optimise: a
     metric, several as "a=2,b=1", a mapping from metric to weight, or a YAML file (default: their
     mean). `trees` tries
-    gradient-boosted trees too (needs LightGBM). `seed` assigns runs to folds. `command` is recorded
-    in the model file (default: this call).
+    gradient-boosted trees too (needs LightGBM). `seed` assigns runs to folds. `watch` receives
+    progress, for example `dataselect.report.live.LiveWatch`. `command` is recorded in the model
+    file (default: this call).
 
     Raises InputError for an error in a table, with its line; for fewer complete runs than eight, or
     than two more than sources; for an unknown metric; and for a direction that names or shape of
@@ -173,13 +178,26 @@ def fit_mixture(
         check_direction(tables["metrics"], swarm, lower_is_better)
     spec = os.fspath(objective) if isinstance(objective, os.PathLike) else objective
     mean = find_objective(spec, swarm.metrics, swarm.values)
-    model = fit_model(swarm, mean, lower_is_better, seed, trees)
+    shown = _shown_fits(watch or SilentWatch(), len(swarm.metrics))
+    model = fit_model(swarm, mean, lower_is_better, seed, trees, shown)
     if given.repeats:
         notes = (*swarm.notes, *notes_on_repeats(model, given.repeats))
         model = replace(model, swarm=replace(model.swarm, notes=notes))
     files = {role: {"name": each.name, "sha256": _sha256(each)} for role, each in tables.items()}
     provenance = Provenance(command=by, version=__version__, files=files)
     return MixtureFit(model, provenance, InMemory("model", "a MixtureFit"))
+
+
+def _shown_fits(watch: Watch, metrics: int) -> Observe:
+    work = f"fits of {metrics} metric{'s' if metrics > 1 else ''}"
+    began = time.monotonic()
+    watch.progress(work, {})
+
+    def observe(done: int, total: int) -> None:
+        left = (time.monotonic() - began) * (total - done) / done
+        watch.progress(work, {"items": done, "total_items": total, "seconds_left": left})
+
+    return observe
 
 
 @dataclass(frozen=True, eq=False, repr=False)

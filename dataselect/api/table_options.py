@@ -54,7 +54,7 @@ def python_call(function: Callable[..., object], given: Mapping[str, Any]) -> st
     for name, parameter in inspect.signature(function).parameters.items():
         value = given[name]
         plain = isinstance(value, str | bool | int | float)
-        if name == "command" or value is None or (plain and value == parameter.default):
+        if name in ("command", "watch") or value is None or (plain and value == parameter.default):
             continue
         text = _value_text(value)
         first = parameter.kind is parameter.POSITIONAL_OR_KEYWORD

@@ -97,6 +97,7 @@ def fit(
         import dataselect as ds
         from dataselect.errors import InputError
         from dataselect.report.console import terminal
+        from dataselect.report.live import LiveWatch
         from dataselect.report.mixture.proposal import print_fit
 
         weights = swarm or ratios
@@ -105,17 +106,19 @@ def fit(
             raise InputError("--ratios", f"{there} given", "give one of --ratios and --swarm")
         if swarm is not None and not swarm.is_dir():
             raise InputError(swarm, "is no folder", "name one that 'dataselect mix swarm' wrote")
-        fitted = ds.fit_mixture(
-            weights,
-            metrics,
-            epochs=epochs,
-            objective=objective,
-            lower_is_better=lower_is_better,
-            trust_direction=trust_direction,
-            trees=trees,
-            seed=seed,
-            command=this_command(),
-        )
+        with LiveWatch(terminal(stderr=True)) as watch:
+            fitted = ds.fit_mixture(
+                weights,
+                metrics,
+                epochs=epochs,
+                objective=objective,
+                lower_is_better=lower_is_better,
+                trust_direction=trust_direction,
+                trees=trees,
+                seed=seed,
+                watch=watch,
+                command=this_command(),
+            )
         if out is not None:
             fitted.save(out)
         if as_json:

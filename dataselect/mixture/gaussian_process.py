@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
-from scipy.linalg.blas import dsymm
-from scipy.linalg.lapack import dpotrf, dpotrs, dtrtri
+from scipy.linalg.blas import dsymm, dsyr
+from scipy.linalg.lapack import dlauum, dpotrf, dpotrs, dtrtri
 from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
@@ -114,10 +114,10 @@ def _kernel(a: Array, b: Array, sizes: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class _Runs:
-    """The runs that sizes are fitted to, and what does not depend on the sizes.
+    """The runs that sizes are fitted to, what does not depend on the sizes, and room for the rest.
 
-    Kernels are symmetric, so what is computed element by element is computed for pairs, the entries
-    below the diagonal.
+    Every trial of sizes writes to the same matrices: fresh pages of memory would cost as much as
+    what is computed.
     """
 
     at: Array
@@ -126,20 +126,16 @@ class _Runs:
     """Their squares."""
     with_ones: Array
     """Coordinates and a column of ones, (runs, sources + 1)."""
-    pairs: NDArray[np.int64]
-    """Places of the pairs in a flattened matrix, (pairs,)."""
     products: Array
-    """Scalar products of coordinates, (pairs,)."""
-    norms: Array
-    """Those of a run with itself, (runs,)."""
+    """Scalar products of coordinates, (runs, runs)."""
+    room: Array
+    """Three matrices to overwrite, (3, runs, runs)."""
 
 
 def _runs_at(at: Array) -> _Runs:
     number = len(at)
-    pairs = np.ravel_multi_index(np.tril_indices(number, -1), (number, number))
-    products, squares = at @ at.T, at**2
     with_ones = np.asfortranarray(np.hstack([at, np.ones((number, 1))]))
-    return _Runs(at, squares, with_ones, pairs, products.ravel()[pairs], squares.sum(axis=1))
+    return _Runs(at, at**2, with_ones, at @ at.T, np.empty((3, number, number)))
 
 
 def _most_probable(
@@ -164,42 +160,46 @@ def _most_probable(
 def _improbability(sizes: Array, runs: _Runs, target: Array) -> tuple[float, Array]:
     """Negative log-probability of the sizes given the costs, and its gradient.
 
-    No array of (sources, runs, runs) is made: squared distances are sums of products, and so is
-    what the gradient needs of them, for symmetric v
+    No array of (sources, runs, runs) is made: squared distances are products, and so is what the
+    gradient needs of them, for symmetric v
     Σ_ij v_ij (a_ik − a_jk)² = 2 Σ_i a_ik² Σ_j v_ij − 2 Σ_i a_ik (v a)_ik.
     """
     count, number = runs.at.shape[1], len(target)
     lengths, (signal, noise, linear) = np.exp(-2 * sizes[:count]), np.exp(2 * sizes[count:])
-    scaled = runs.at * np.sqrt(5 * lengths)
-    half_norms = 0.5 * np.einsum("ij,ij->i", scaled, scaled)
-    half_square = scaled @ scaled.T
-    half_square -= half_norms[:, None]
-    half_square -= half_norms
-    distance = np.sqrt(np.maximum(-2 * half_square.take(runs.pairs), 0))
-    decay = np.exp(-distance)
-    slope = (1 + distance) * decay
-    matern = slope + distance * distance * decay / 3
-    # Triangles are filled below the diagonal of C's order, which LAPACK reads as the upper ones.
-    covariance = np.empty((number, number))
-    covariance.reshape(-1)[runs.pairs] = signal * matern + linear * runs.products
-    covariance.flat[:: number + 1] = signal + linear * runs.norms + noise + _JITTER
+    distance, slope, other = runs.room
+    _distances(runs.at * np.sqrt(5 * lengths), distance)
+    decay = np.exp(np.negative(distance, out=other), out=other)
+    np.add(distance, 1, out=slope)
+    slope *= decay
+    distance *= distance
+    distance *= decay
+    distance *= signal / 3
+    covariance = distance
+    covariance += np.multiply(slope, signal, out=other)
+    covariance += np.multiply(runs.products, linear, out=other)
+    covariance.flat[:: number + 1] += noise + _JITTER
+    # What LAPACK reads as the upper triangle is the lower one in C's order.
     factor, failed = dpotrf(covariance.T, lower=0, clean=1, overwrite_a=1)
     if failed:
         return 1e10, np.zeros_like(sizes)
     alpha, _ = dpotrs(factor, target, lower=0)
     value = 0.5 * target @ alpha + np.log(np.diag(factor)).sum()
-    inverse_factor = _inverse_of_upper(factor)
-    weight = inverse_factor @ inverse_factor.T
-    weight -= np.outer(alpha, alpha)
-    diagonal, of_pairs = np.diag(weight), weight.take(runs.pairs)
+    _invert_upper(factor, other.T)
+    weight, _ = dlauum(other.T, lower=0, overwrite_c=1)
+    # Its lower triangle holds zeros, so that sums over all are sums over the upper one.
+    weight = dsyr(-1.0, alpha, lower=0, a=weight, overwrite_a=1).T
+    diagonal = np.diag(weight)
     trace = diagonal.sum()
     gradient = np.empty_like(sizes)
-    gradient[count] = signal * (2 * of_pairs @ matern + trace)
     gradient[count + 1] = noise * trace
-    gradient[count + 2] = linear * (2 * of_pairs @ runs.products + diagonal @ runs.norms)
-    # The diagonal stays 0: a run has no distance to itself.
-    by_square = np.zeros((number, number))
-    by_square.reshape(-1)[runs.pairs] = of_pairs * slope
+    both = 2 * np.vdot(weight, runs.products) - diagonal @ np.diag(runs.products)
+    gradient[count + 2] = linear * both
+    # All parts together sum to what the covariance gives with its own inverse.
+    rest = gradient[count + 1] + _JITTER * trace + gradient[count + 2]
+    gradient[count] = number - target @ alpha - rest
+    by_square = np.multiply(weight, slope, out=slope)
+    # A run has no distance to itself.
+    by_square.flat[:: number + 1] = 0
     by_at = dsymm(1.0, by_square.T, runs.with_ones, lower=0)
     slopes = by_at[:, -1] @ runs.squares - np.einsum("ik,ik->k", runs.at, by_at[:, :-1])
     gradient[:count] = 5 / 3 * signal * lengths * slopes
@@ -209,12 +209,19 @@ def _improbability(sizes: Array, runs: _Runs, target: Array) -> tuple[float, Arr
     return float(value + 0.5 * away @ away), gradient + away / spread
 
 
-def _inverse_of_upper(triangle: Array) -> Array:
+def _distances(at: Array, out: Array) -> None:
+    """Distances between all rows of `at`, by one product: |a|² + |b|² − 2 a·b."""
+    norms, ones = np.einsum("ij,ij->i", at, at)[:, None], np.ones((len(at), 1))
+    np.matmul(np.hstack([at, norms, ones]), np.hstack([-2 * at, ones, norms]).T, out=out)
+    np.maximum(out, 0, out=out)
+    out.flat[:: len(at) + 1] = 0
+    np.sqrt(out, out=out)
+
+
+def _invert_upper(triangle: Array, out: Array) -> None:
     """The inverse of an upper triangle, by halves: products are faster than LAPACK's inversion."""
     half = len(triangle) // 2
     first, _ = dtrtri(triangle[:half, :half], lower=0)
     last, _ = dtrtri(triangle[half:, half:], lower=0)
-    inverse = np.zeros_like(triangle, order="C")
-    inverse[:half, :half], inverse[half:, half:] = first, last
-    inverse[:half, half:] = -(first @ triangle[:half, half:]) @ last
-    return inverse
+    out[:half, :half], out[half:, half:], out[half:, :half] = first, last, 0
+    out[:half, half:] = -(first @ triangle[:half, half:]) @ last

@@ -23,12 +23,12 @@ class Point(Protocol):
         """Costs, (metrics, mixtures)."""
         ...
 
-    def slopes(self) -> Array:
-        """Derivatives of the costs by the parameters, (metrics, mixtures, parameters)."""
-        ...
+    def slopes(self, metric: int, out: Array) -> None:
+        """Write the derivatives of a metric's costs by its parameters to `out`.
 
-    def of(self, metrics: NDArray[np.bool_]) -> "Point":
-        """The same for some of the metrics."""
+        `out`, (parameters, mixtures), holds zeros or slopes of the same curve: what is always 0 is
+        not written.
+        """
         ...
 
 
@@ -52,6 +52,8 @@ class Used:
     """Where a mixture's begin, for the mixtures that use any source."""
     filled: Index
     """These mixtures."""
+    place: Index
+    """(used,): where a share is in the flattened (sources, mixtures)."""
     shape: tuple[int, int]
     """Numbers of mixtures and sources."""
 
@@ -60,7 +62,8 @@ class Used:
         """The places of shares (mixtures, sources)."""
         mixture, source = np.nonzero(shares > 0)
         filled, begins = np.unique(mixture, return_index=True)
-        return cls(mixture, source, begins, filled, (shares.shape[0], shares.shape[1]))
+        place = source * len(shares) + mixture
+        return cls(mixture, source, begins, filled, place, (shares.shape[0], shares.shape[1]))
 
     def sums(self, terms: Array) -> Array:
         """Sums of terms (metrics, used) over the sources of each mixture, (metrics, mixtures)."""
@@ -95,8 +98,9 @@ class DataPoint:
     def make(cls, used: Used, logs: Array, parameters: Array) -> "DataPoint":
         """The law with parameters (metrics, parameters), given the logarithms of shares."""
         _, log_scale, log_start, log_alpha, log_beta = parameters[:, :5].T[:, :, None]
-        weighed = np.exp(np.exp(log_beta) * logs)
-        weighed *= np.exp(parameters[:, 5:]).take(used.source, axis=1)
+        weighed = parameters[:, 5:].take(used.source, axis=1)
+        weighed += np.exp(log_beta) * logs
+        np.exp(weighed, out=weighed)
         data = np.exp(log_start) + used.sums(weighed)
         above = np.exp(log_scale - np.exp(log_alpha) * np.log(data))
         return cls(used, logs, parameters, above, data, weighed)
@@ -106,37 +110,26 @@ class DataPoint:
         """Costs, (metrics, mixtures)."""
         return self.parameters[:, :1] + self.above
 
-    def of(self, metrics: NDArray[np.bool_]) -> "DataPoint":
-        """The same for some of the metrics."""
-        logs = self.logs if self.logs.ndim == 1 else self.logs[metrics]
-        return DataPoint(
-            self.used,
-            logs,
-            self.parameters[metrics],
-            self.above[metrics],
-            self.data[metrics],
-            self.weighed[metrics],
+    def slopes(self, metric: int, out: Array) -> None:
+        """As of `Point`."""
+        parameters, above, data = self.parameters[metric], self.above[metric], self.data[metric]
+        weighed, logs = (
+            self.weighed[metric],
+            self.logs if self.logs.ndim == 1 else self.logs[metric],
         )
+        start, alpha, beta = np.exp(parameters[2:5])
+        per_data = self.per_data(metric)
+        out[0] = 1
+        out[1] = above
+        out[2] = per_data * start
+        out[3] = -above * alpha * np.log(data)
+        out[4] = per_data * beta * self.used.sums((weighed * logs)[None])[0]
+        out[5:].reshape(-1)[self.used.place] = per_data.take(self.used.mixture) * weighed
 
-    def slopes(self) -> Array:
-        """Derivatives of the costs by the parameters, (metrics, mixtures, parameters)."""
-        alpha, beta = np.exp(self.parameters[:, 3:4]), np.exp(self.parameters[:, 4:5])
-        per_data = self.per_data
-        slopes = np.zeros((*self.above.shape, self.parameters.shape[1]))
-        slopes[:, :, 0] = 1
-        slopes[:, :, 1] = self.above
-        slopes[:, :, 2] = per_data * np.exp(self.parameters[:, 2:3])
-        slopes[:, :, 3] = -self.above * alpha * np.log(self.data)
-        slopes[:, :, 4] = per_data * beta * self.used.sums(self.weighed * self.logs)
-        place = self.used.mixture * slopes.shape[2] + 5 + self.used.source
-        flat = slopes.reshape(len(slopes), -1)
-        flat[:, place] = per_data.take(self.used.mixture, axis=1) * self.weighed
-        return slopes
-
-    @property
-    def per_data(self) -> Array:
-        """Derivatives of the costs by the effective data, (metrics, mixtures)."""
-        per_data: Array = -np.exp(self.parameters[:, 3:4]) * self.above / self.data
+    def per_data(self, metric: int) -> Array:
+        """Derivatives of a metric's costs by the effective data, (mixtures,)."""
+        alpha = np.exp(self.parameters[metric, 3])
+        per_data: Array = -alpha * self.above[metric] / self.data[metric]
         return per_data
 
 
@@ -168,16 +161,13 @@ class RepeatedPoint:
         """Costs, (metrics, mixtures)."""
         return self.plain.values
 
-    def of(self, metrics: NDArray[np.bool_]) -> "RepeatedPoint":
-        """The same for some of the metrics."""
-        return RepeatedPoint(self.plain.of(metrics), self.per_log[metrics])
-
-    def slopes(self) -> Array:
-        """Derivatives of the costs by the parameters, (metrics, mixtures, parameters)."""
+    def slopes(self, metric: int, out: Array) -> None:
+        """As of `Point`."""
         plain = self.plain
-        by_worth = np.exp(plain.parameters[:, 4:5]) * plain.weighed * self.per_log
-        by_repetition = plain.per_data * plain.used.sums(by_worth)
-        return np.concatenate([plain.slopes(), by_repetition[:, :, None]], axis=2)
+        plain.slopes(metric, out)
+        by_worth = plain.weighed[metric] * self.per_log[metric]
+        by_repetition = plain.used.sums(by_worth[None])[0]
+        out[-1] = np.exp(plain.parameters[metric, 4]) * plain.per_data(metric) * by_repetition
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,17 +219,12 @@ class ExponentialPoint:
         """Costs, (metrics, mixtures)."""
         return self.parameters[:, :1] + self.above
 
-    def of(self, metrics: NDArray[np.bool_]) -> "ExponentialPoint":
-        """The same for some of the metrics."""
-        return ExponentialPoint(self.shares, self.parameters[metrics], self.above[metrics])
-
-    def slopes(self) -> Array:
-        """Derivatives of the costs by the parameters, (metrics, mixtures, parameters)."""
-        slopes = np.empty((*self.above.shape, self.parameters.shape[1]))
-        slopes[:, :, 0] = 1
-        slopes[:, :, 1] = self.above
-        np.multiply(self.above[:, :, None], self.shares, out=slopes[:, :, 2:])
-        return slopes
+    def slopes(self, metric: int, out: Array) -> None:
+        """As of `Point`."""
+        above = self.above[metric]
+        out[0] = 1
+        out[1] = above
+        np.multiply(above, self.shares.T, out=out[2:])
 
 
 @dataclass(frozen=True, eq=False)

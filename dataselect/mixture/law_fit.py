@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dposv
+from scipy.linalg.blas import dsyrk
+from scipy.linalg.lapack import dposv, dpotrf, dpotri
 
-from dataselect.mixture.law_curves import Curve
+from dataselect.mixture.law_curves import Curve, Index, Point
 from dataselect.mixture.laws import Law, Prior
 
 Array = NDArray[np.float64]
@@ -112,19 +113,20 @@ def _some_least_squares(
     parameters, runs = start.copy(), targets.shape[1]
     active = np.arange(len(targets))
     noise, damping = np.full(len(targets), 0.01), np.full(len(targets), 0.01)
-    identity = np.eye(parameters.shape[1])
     point = curve.at(parameters)
     left = targets - point.values
-    curvature, descent = _products(point.slopes(), left)
+    normal = _NormalEquations(*start.shape, runs)
+    normal.renew(active, active, point, left)
     for step_number in range(_MOST_STEPS):
         at, mean, precision = parameters[active], prior.mean[active], prior.precision[active]
         if step_number % 5 == 4:
-            noise[active] = _noise(left[active], curvature[active], precision, noise[active])
+            noise[active] = _noise(left[active], normal.curvature[active], precision, noise[active])
         weight = noise[active][:, None] * precision
-        gradient = descent[active] - weight * (at - mean)
-        damped = curvature[active] + weight[:, :, None] * identity
-        diagonal = np.maximum(np.einsum("mii->mi", damped), 1e-8)
-        damped += (damping[active][:, None] * diagonal)[:, :, None] * identity
+        gradient = normal.descent[active] - weight * (at - mean)
+        damped = normal.curvature[active]
+        diagonal = np.einsum("mii->mi", damped)
+        diagonal += weight
+        diagonal += damping[active][:, None] * np.maximum(diagonal, 1e-8)
         step = _solved(damped, gradient)
         step *= np.minimum(1, 2 / np.maximum(np.abs(step[:, 1:]).max(axis=1), 1e-12))[:, None]
         point = curve.at(at + step)
@@ -144,40 +146,69 @@ def _some_least_squares(
         # Where a step was refused, slopes are still those of before.
         renewed = down & going
         if renewed.any():
-            slopes = point.of(renewed).slopes()
-            at_new = tried[renewed]
-            curvature[at_new], descent[at_new] = _products(slopes, left[at_new])
+            normal.renew(tried[renewed], np.flatnonzero(renewed), point, left)
     squares = (left**2).sum(axis=1)
     misfit = runs * np.log(squares / runs + 1e-12)
     return parameters, misfit + (prior.precision * (parameters - prior.mean) ** 2).sum(axis=1)
 
 
-def _products(slopes: Array, left: Array) -> tuple[Array, Array]:
-    """Slopes times slopes, and slopes times what is left of the targets."""
-    turned = slopes.transpose(0, 2, 1)
-    return np.matmul(turned, slopes), np.matmul(turned, left[:, :, None])[:, :, 0]
+class _NormalEquations:
+    """Slopes times slopes, and times what is left of the targets, by metric.
+
+    One metric's slopes at a time are written to the same memory, which stays in the processor's
+    cache: fresh pages would cost as much as what is computed. Of symmetric matrices only the
+    triangle below the diagonal is kept, which is what LAPACK reads as the upper one, since its
+    order is the other one.
+    """
+
+    def __init__(self, metrics: int, parameters: int, runs: int) -> None:
+        self._slopes = np.zeros((parameters, runs))
+        self.curvature = np.zeros((metrics, parameters, parameters))
+        self.descent = np.zeros((metrics, parameters))
+
+    def renew(self, metrics: Index, places: Index, point: Point, left: Array) -> None:
+        """Those of some metrics, which have these places in `point`; `left` is of all metrics."""
+        for k, place in zip(metrics, places, strict=True):
+            point.slopes(place, self._slopes)
+            dsyrk(1.0, self._slopes.T, trans=1, c=self.curvature[k].T, overwrite_c=1)
+            self.descent[k] = self._slopes @ left[k]
 
 
 def _solved(matrices: Array, targets: Array) -> Array:
-    """Solutions of positive definite systems (metrics, n, n), by Cholesky's half of the work."""
+    """Solutions of positive definite systems, given lower triangles (metrics, n, n)."""
     found = np.empty_like(targets)
     for k, (matrix, target) in enumerate(zip(matrices, targets, strict=True)):
-        # The transpose is the same matrix in the order of LAPACK.
-        _, found[k], failed = dposv(matrix.T, target, lower=1)
+        _, found[k], failed = dposv(matrix.T, target)
         if failed:
-            found[k] = np.linalg.solve(matrix, target)
+            found[k] = np.linalg.solve(_whole(matrix), target)
     return found
 
 
 def _noise(left: Array, curvature: Array, precision: Array, noise: Array) -> Array:
     """Variance of the noise: squared residuals over the degrees of freedom that remain."""
-    identity = np.eye(curvature.shape[1])
-    whole = curvature + ((noise[:, None] * precision) + 1e-9)[:, :, None] * identity
-    used = np.trace(np.linalg.solve(whole, curvature), axis1=1, axis2=2)
+    ridge = noise[:, None] * precision + 1e-9
+    used = np.array([_freedom(*each) for each in zip(curvature, ridge, strict=True)])
     runs = left.shape[1]
     free = np.maximum(runs - np.minimum(used, 0.8 * runs), 1)
     variance: Array = np.clip((left**2).sum(axis=1) / free, 1e-6, 1.0)
     return variance
+
+
+def _freedom(curvature: Array, ridge: Array) -> float:
+    """Trace of (curvature + ridge)⁻¹ curvature: n less that of (curvature + ridge)⁻¹ ridge."""
+    damped = curvature.copy()
+    np.einsum("ii->i", damped)[:] += ridge
+    factor, failed = dpotrf(damped.T)
+    if failed:
+        inverse = np.linalg.inv(_whole(damped))
+    else:
+        inverse, _ = dpotri(factor)
+    return float(len(ridge) - np.diag(inverse) @ ridge)
+
+
+def _whole(triangle: Array) -> Array:
+    whole: Array = np.tril(triangle) + np.tril(triangle, -1).T
+    return whole
 
 
 def _loss(left: Array, at: Array, mean: Array, weight: Array) -> Array:

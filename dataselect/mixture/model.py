@@ -17,7 +17,7 @@ from scipy.special import stdtrit
 
 from dataselect.mixture.objective import Objective
 from dataselect.mixture.repetition import repeats
-from dataselect.mixture.stack import Stack, average, errors_of, fit_stack
+from dataselect.mixture.stack import Observe, Stack, average, errors_of, fit_stack
 from dataselect.mixture.surrogates import surrogates
 from dataselect.mixture.swarm import Swarm
 
@@ -139,13 +139,21 @@ class MixtureModel:
 
 
 def fit_model(
-    swarm: Swarm, objective: Objective, lower_is_better: bool, seed: int, trees: bool = False
+    swarm: Swarm,
+    objective: Objective,
+    lower_is_better: bool,
+    seed: int,
+    trees: bool = False,
+    observe: Observe = lambda done, total: None,
 ) -> MixtureModel:
-    """Fit every surrogate to a swarm; epochs are used only if some are above 1."""
+    """Fit every surrogate to a swarm; epochs are used only if some are above 1.
+
+    `observe` is told how far the fits are.
+    """
     costs = swarm.values if lower_is_better else -swarm.values
     if swarm.rates is not None and not repeats(swarm.shares, swarm.rates):
         swarm = replace(swarm, rates=None)
-    stack = fit_stack(swarm.shares, costs, surrogates(seed, trees), seed, swarm.rates)
+    stack = fit_stack(swarm.shares, costs, surrogates(seed, trees), seed, swarm.rates, observe)
     return MixtureModel(swarm, lower_is_better, objective, stack, seed)
 
 

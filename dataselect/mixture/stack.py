@@ -12,7 +12,7 @@ Where runs read text more than once, predictions are at the usual rates of the r
 asked for (`repetition`); a held-out run is predicted at its own rates.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,10 +27,15 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
+Observe = Callable[[int, int], None]
+"""Called after each fit with how much is done, and how much there is to do."""
+
 _MANY_RUNS = 128
 _POOLED_RUNS = 10
 _WORST = 2.0
 """A surrogate with a mean squared error above this many times the best one's gets weight 0."""
+_WHOLE = 3
+"""The fit to all runs takes about as long as this many without a fold, which start from it."""
 
 
 @dataclass(frozen=True)
@@ -100,16 +105,24 @@ def average(members: Array, stacking: Array) -> Array:
 
 
 def fit_stack(
-    shares: Array, costs: Array, fits: Mapping[str, Fit], seed: int, rates: Array | None = None
+    shares: Array,
+    costs: Array,
+    fits: Mapping[str, Fit],
+    seed: int,
+    rates: Array | None = None,
+    observe: Observe = lambda done, total: None,
 ) -> Stack:
     """Fit all surrogates and find their stacking weights; costs (runs, metrics), lower is better.
 
     `rates`, (runs, sources), are epochs at a share of 1; None where no run read text twice.
+    `observe` is told how far the fits are.
     """
     fold_of = deal(shares, seed)
+    total, done = (_WHOLE + int(fold_of.max()) + 1) * len(fits), 0
     usual = None if rates is None else usual_rates(shares, rates)
 
-    def fit_all(rows: Flags, near: Mapping[str, Fitted]) -> dict[str, Fitted]:
+    def fit_all(rows: Flags, near: Mapping[str, Fitted], size: int) -> dict[str, Fitted]:
+        nonlocal done
         at, targets = shares[rows], costs[rows]
         known: dict[str, Fitted] = {}
         if rates is not None and usual is not None:
@@ -118,14 +131,16 @@ def fit_stack(
         fitted: dict[str, Fitted] = {}
         for name, fit in fits.items():
             fitted[name] = fit(at, targets, near.get(name), fitted)
+            done += size
+            observe(done, total)
         return fitted | known
 
-    whole = fit_all(np.ones(len(shares), dtype=np.bool_), {})
+    whole = fit_all(np.ones(len(shares), dtype=np.bool_), {}, _WHOLE)
     held_out = np.empty((len(whole), *costs.shape))
     folds = []
     for fold in range(fold_of.max() + 1):
         rest = fold_of != fold
-        fitted = fit_all(rest, whole)
+        fitted = fit_all(rest, whole, 1)
         for i, each in enumerate(fitted.values()):
             held_out[i, ~rest] = each.predict(shares[~rest])
         law = fitted.get(REPEATED)

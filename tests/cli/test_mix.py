@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     given = ("--ratios", folder / "ratios.csv", "--metrics", folder / "metrics.csv")
     result = mix("fit", *given, "--lower-is-better", "--out", folder / "model.json")
     assert result.exit_code == 0, result.output
+    assert re.search(r"  fits of 2 metrics \d+% \S+ left", result.stderr)
+    assert "  fits of 2 metrics done after" in result.stderr
     (folder / "fit.txt").write_text(result.stdout)
     return folder
 

@@ -95,7 +95,11 @@ def test_the_reported_error_knows_nothing_of_the_fold() -> None:
     """Costs that nothing predicts: the average must not look better than the mean of the runs."""
     noise = RNG.standard_normal((40, 1))
     fits = {name: fit for name, fit in surrogates(0).items() if name in ("ridge", "linear")}
-    stack = fit_stack(RNG.dirichlet(np.ones(4), 40), noise, fits, 0)
+    seen: list[tuple[int, int]] = []
+    shares = RNG.dirichlet(np.ones(4), 40)
+    stack = fit_stack(shares, noise, fits, 0, observe=lambda *far: seen.append(far))
+    assert [done for done, _ in seen] == [3, 6, *range(7, 27)]
+    assert {total for _, total in seen} == {26}
     assert np.sqrt(((stack.honest - noise) ** 2).mean()) > 0.95 * noise.std()
 
 

@@ -17,19 +17,36 @@ _VOCABULARY_TILE = 1024
 _VOCABULARY_TILE_ELSEWHERE = 8192
 
 
-def tiled_nll(hidden: torch.Tensor, head: Any, target: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy in nats, shape (rows,), of `hidden` (rows, hidden size) and `target` (rows,).
+def tiled_nll(
+    hidden: torch.Tensor, head: Any, target: torch.Tensor, states: torch.Tensor
+) -> torch.Tensor:
+    """Cross-entropy in nats of each `target`, shape (targets,).
 
-    No gradients. All tiles use the same buffer: allocating each would take longer than the
-    product.
+    `hidden` is (states, hidden size); `states`, (targets,), are the places in it of the states that
+    predict the targets. No gradients.
+    """
+    losses = []
+    totals = _log_totals(hidden, head)
+    for first in range(0, len(target), _ROW_TILE):
+        token, state = target[first : first + _ROW_TILE], states[first : first + _ROW_TILE]
+        gold = torch.bmm(hidden[state][:, None], head.weight[token][:, :, None])[:, 0, 0]
+        if head.bias is not None:
+            gold += head.bias[token]
+        losses.append(totals[state] - gold.float())
+    return torch.cat(losses)
+
+
+def _log_totals(hidden: torch.Tensor, head: Any) -> torch.Tensor:
+    """Logarithms of the sums of exponentiated logits, (states,).
+
+    All tiles use the same buffer: allocating each would take longer than the product.
     """
     wide = _VOCABULARY_TILE if hidden.device.type == "cpu" else _VOCABULARY_TILE_ELSEWHERE
     tile = hidden.new_empty(min(_ROW_TILE, len(hidden)) * min(wide, len(head.weight)))
-    losses = []
+    totals = []
     for first in range(0, len(hidden), _ROW_TILE):
-        states, token = hidden[first : first + _ROW_TILE], target[first : first + _ROW_TILE]
+        states = hidden[first : first + _ROW_TILE]
         total = torch.full((len(states),), -torch.inf, device=hidden.device)
-        gold = torch.zeros(len(states), device=hidden.device)
         for start in range(0, len(head.weight), wide):
             weight = head.weight[start : start + wide]
             product = tile[: len(states) * len(weight)].view(len(states), len(weight))
@@ -37,14 +54,11 @@ def tiled_nll(hidden: torch.Tensor, head: Any, target: torch.Tensor) -> torch.Te
             if head.bias is not None:
                 product += head.bias[start : start + wide]
             logits = product.float()
-            place = (token - start).clamp(0, len(weight) - 1)
-            inside = (token >= start) & (token < start + len(weight))
-            gold = torch.where(inside, logits.gather(1, place[:, None])[:, 0], gold)
             largest = logits.amax(-1)
             sums = logits.sub_(largest[:, None]).exp_().sum(-1)
             total = torch.logaddexp(total, sums.log_().add_(largest))
-        losses.append(total - gold)
-    return torch.cat(losses)
+        totals.append(total)
+    return torch.cat(totals)
 
 
 def head_is_linear(model: Any, pair: tuple[Sequence[int], Sequence[int]], device: str) -> bool:

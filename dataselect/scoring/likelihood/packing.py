@@ -1,14 +1,17 @@
 """Pack continuations into rows, so that no shared token is computed twice.
 
 Continuations of one context (a trace and a label, the choices of an item) follow it in one row;
-each attends to the context and itself. Rows of contexts with a common prefix (the worked examples
-of a benchmark, or of one of its categories) leave it out: its keys and values are computed once.
-Pure functions of token ids; the forward pass is in `sharing`.
+each attends to the context and itself. Tokens that continuations begin with alike stand there once,
+as in a tree: a token attends to those that lead to it. Rows of contexts with a common prefix (the
+worked examples of a benchmark, or of one of its categories) leave it out: its keys and values are
+computed once. Pure functions of token ids; the forward pass is in `sharing`.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
 
 Ids = Sequence[int]
@@ -28,14 +31,22 @@ class Row:
     rest: tuple[int, ...]
     """The context after the prefix; at least its last token, which predicts continuations."""
     continuations: tuple[tuple[int, ...], ...]
-    """All their tokens; the last one of each is no input, as it predicts nothing requested."""
+    """All their tokens, in alphabetical order; the last one of each is no input, as it predicts
+    nothing requested."""
     numbers: tuple[int, ...]
     """Index of each continuation's pair."""
 
-    @property
+    @cached_property
+    def shared(self) -> tuple[int, ...]:
+        """How many inputs of each continuation are those of the one before it."""
+        pairs = zip(((), *self.continuations), self.continuations, strict=False)
+        return tuple(_shared_inputs(before, ids) for before, ids in pairs)
+
+    @cached_property
     def width(self) -> int:
         """Input tokens of the row."""
-        return len(self.rest) + sum(len(ids) - 1 for ids in self.continuations)
+        inputs = sum(len(ids) - 1 for ids in self.continuations)
+        return len(self.rest) + inputs - sum(self.shared)
 
 
 @dataclass(frozen=True)
@@ -89,11 +100,14 @@ class Layout:
     positions: torch.Tensor
     """Shape (R, W)."""
     visible: torch.Tensor
-    """Boolean attention mask, shape (R, W, P + W): the keys that each token attends to."""
+    """Boolean attention mask, shape (R, W, W): the tokens of its row that each token attends to,
+    besides the prefix."""
     sources: tuple[list[int], list[int]]
-    """Rows and columns of the states that predict `targets`."""
+    """Rows and columns of the states that predict something."""
     targets: list[int]
     """Tokens of all continuations, one after the other."""
+    states: list[int]
+    """For each target the place in `sources` of the state that predicts it."""
     lengths: list[int]
     """Tokens of each continuation."""
     numbers: list[int]
@@ -103,50 +117,63 @@ class Layout:
 def lay_out(rows: Sequence[Row], prefix: int) -> Layout:
     """The rows as tensors, padded on the right; padding sees everything, nothing sees it."""
     width = max(row.width for row in rows)
-    inputs = torch.zeros(len(rows), width, dtype=torch.long)
-    positions = torch.zeros(len(rows), width, dtype=torch.long)
-    visible = torch.ones(len(rows), width, prefix + width, dtype=torch.bool)
+    inputs = np.zeros((len(rows), width), dtype=np.int64)
+    positions = np.zeros((len(rows), width), dtype=np.int64)
+    visible = np.zeros((len(rows), width, width), dtype=np.bool_)
+    and_before = np.tri(width, dtype=np.bool_)
     source_rows: list[int] = []
     source_columns: list[int] = []
-    targets: list[int] = []
-    lengths: list[int] = []
-    numbers: list[int] = []
+    states: list[int] = []
     for r, row in enumerate(rows):
-        rest = len(row.rest)
-        inputs[r, :rest] = torch.tensor(row.rest)
-        positions[r, :rest] = torch.arange(prefix, prefix + rest)
-        in_row = visible[r, :, prefix:]
-        in_row[: row.width] = False
-        in_row[:rest, :rest] = torch.ones(rest, rest, dtype=torch.bool).tril()
-        at = rest
-        for ids in row.continuations:
-            size = len(ids) - 1
-            end = at + size
-            inputs[r, at:end] = torch.tensor(ids[:-1], dtype=torch.long)
-            positions[r, at:end] = torch.arange(prefix + rest, prefix + rest + size)
-            in_row[at:end, :rest] = True
-            in_row[at:end, at:end] = torch.ones(size, size, dtype=torch.bool).tril()
-            source_rows += [r] * len(ids)
-            source_columns += [rest - 1, *range(at, end)]
-            targets += ids
-            lengths.append(len(ids))
+        rest, in_row = len(row.rest), visible[r]
+        inputs[r, :rest] = row.rest
+        positions[r, :rest] = np.arange(prefix, prefix + rest)
+        in_row[:rest, :rest] = and_before[:rest, :rest]
+        in_row[row.width :] = True
+        # The last token of the context predicts the first ones, and all later tokens something.
+        first_state = len(source_rows) - (rest - 1)
+        source_rows += [r] * (row.width - rest + 1)
+        source_columns += range(rest - 1, row.width)
+        at, path = rest, [rest - 1]
+        for ids, shared in zip(row.continuations, row.shared, strict=True):
+            end = at + len(ids) - 1 - shared
+            inputs[r, at:end] = ids[shared:-1]
+            depth = prefix + rest + shared
+            positions[r, at:end] = np.arange(depth, depth + end - at)
+            in_row[at:end] = in_row[path[shared]]
+            in_row[at:end, at:end] = and_before[: end - at, : end - at]
+            path = [*path[: shared + 1], *range(at, end)]
+            states += [first_state + column for column in path]
             at = end
-        numbers += row.numbers
-    sources = source_rows, source_columns
-    return Layout(inputs, positions, visible, sources, targets, lengths, numbers)
+    return Layout(
+        *(torch.from_numpy(each) for each in (inputs, positions, visible)),
+        (source_rows, source_columns),
+        [token for row in rows for ids in row.continuations for token in ids],
+        states,
+        [len(ids) for row in rows for ids in row.continuations],
+        [number for row in rows for number in row.numbers],
+    )
+
+
+def _shared_inputs(before: Ids, ids: Ids) -> int:
+    """How many first tokens they have in common that are inputs of both."""
+    return max(0, min(_common(before, ids), len(before) - 1, len(ids) - 1))
 
 
 def _shares(numbers: Sequence[int], pairs: Sequence[Pair]) -> Iterator[list[int]]:
-    """The continuations of one context in rows of at most `_LONGEST_SHARED` tokens."""
+    """The continuations of one context, like ones together, in rows of at most `_LONGEST_SHARED`
+    tokens."""
     chosen: list[int] = []
-    total = 0
-    for number in numbers:
-        size = len(pairs[number][1])
+    total, before = 0, pairs[numbers[0]][1]
+    for number in sorted(numbers, key=lambda n: tuple(pairs[n][1])):
+        ids = pairs[number][1]
+        size = len(ids) - (_shared_inputs(before, ids) if chosen else 0)
         if chosen and total + size > _LONGEST_SHARED:
             yield chosen
-            chosen, total = [], 0
+            chosen, total, size = [], 0, len(ids)
         chosen.append(number)
         total += size
+        before = ids
     yield chosen
 
 
@@ -173,7 +200,7 @@ def alike(
         start = end
 
 
-def _common(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+def _common(one: Ids, other: Ids) -> int:
     for i, (a, b) in enumerate(zip(one, other, strict=False)):
         if a != b:
             return i

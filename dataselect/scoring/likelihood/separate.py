@@ -81,7 +81,8 @@ def _batch_nll(
     inputs, target = inputs.to(device), torch.tensor(targets, device=device)
     if tiled:
         hidden = model.base_model(input_ids=inputs, use_cache=False).last_hidden_state
-        losses = tiled_nll(hidden[rows, columns], model.get_output_embeddings(), target)
+        states = torch.arange(len(target), device=device)
+        losses = tiled_nll(hidden[rows, columns], model.get_output_embeddings(), target, states)
     else:
         losses = _plain_nll(model, inputs, rows, columns, target)
     lengths = [len(ids) for _, ids in pairs]

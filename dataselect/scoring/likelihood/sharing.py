@@ -66,10 +66,11 @@ def _rows_nll(
 ) -> list[tuple[int, npt.NDArray[np.float64]]]:
     """(index of a pair, its losses) for the continuations of a batch."""
     layout = lay_out(rows, prefix)
-    visible = layout.visible.to(device)
+    hidden_tokens = ~layout.visible.to(device)
     # Additive, because not every implementation of attention takes a boolean mask.
-    mask = torch.zeros(visible.shape, dtype=model.dtype, device=device)
-    mask.masked_fill_(~visible, torch.finfo(model.dtype).min)
+    shape = (*hidden_tokens.shape[:2], prefix + hidden_tokens.shape[2])
+    mask = torch.zeros(shape, dtype=model.dtype, device=device)
+    mask[:, :, prefix:].masked_fill_(hidden_tokens, torch.finfo(model.dtype).min)
     hidden = model.base_model(
         input_ids=layout.inputs.to(device),
         position_ids=layout.positions.to(device),
@@ -78,7 +79,8 @@ def _rows_nll(
         **as_cache(model, shared),
     ).last_hidden_state
     target = torch.tensor(layout.targets, device=device)
-    losses = tiled_nll(hidden[layout.sources], model.get_output_embeddings(), target)
+    states = torch.tensor(layout.states, device=device)
+    losses = tiled_nll(hidden[layout.sources], model.get_output_embeddings(), target, states)
     ends = np.cumsum(layout.lengths)[:-1]
     return list(zip(layout.numbers, np.split(losses.double().cpu().numpy(), ends), strict=True))
 

@@ -52,21 +52,26 @@ def test_a_token_sees_its_context_and_the_part_of_its_continuation_before_it(
     pairs: list[Pair],
 ) -> None:
     for group in pack(pairs):
-        layout = lay_out(group.rows, len(group.prefix))
+        layout, before = lay_out(group.rows, len(group.prefix)), len(group.prefix)
         at = 0
         sources = list(zip(*layout.sources, strict=True))
         for r, row in enumerate(group.rows):
             for ids in row.continuations:
                 context = [*group.prefix, *row.rest]
                 for place, target in enumerate(ids):
-                    source_row, column = sources[at]
+                    source_row, column = sources[layout.states[at]]
                     assert (source_row, layout.targets[at]) == (r, target)
-                    whole = [*group.prefix, *layout.inputs[r].tolist()]
-                    seen = [whole[i] for i in layout.visible[r, column].nonzero()[:, 0].tolist()]
-                    assert seen == [*context, *ids[:place]]
+                    seen = layout.inputs[r, layout.visible[r, column]].tolist()
+                    assert seen == [*context[before:], *ids[:place]]
                     assert layout.positions[r, column] == len(context) + place - 1
                     at += 1
         assert at == len(layout.targets) == sum(layout.lengths)
+        # Each beginning of a row's continuations is there once.
+        inner = sum(
+            len({ids[:n] for ids in row.continuations for n in range(len(ids))})
+            for row in group.rows
+        )
+        assert len(layout.sources[0]) == inner
 
 
 def test_items_with_the_same_examples_share_them_and_duplicates_shorten_them_little() -> None:
@@ -86,7 +91,15 @@ def test_other_examples_are_another_group_and_short_beginnings_none() -> None:
 
 
 def test_many_continuations_of_one_context_are_spread_over_rows() -> None:
-    choices = [(n % 7 + 1,) * 10 for n in range(500)]
+    choices = [(n + 1,) * 10 for n in range(500)]
     (group,) = pack([((1, 2), ids) for ids in choices])
     assert all(row.width <= 256 for row in group.rows)
     assert len(group.rows) == 20
+
+
+def test_what_continuations_begin_with_alike_stands_in_a_row_once() -> None:
+    choices = [(1, 2, 3), (1, 2, 4, 5), (6,), (1, 2, 3), (1, 2)]
+    (group,) = pack([((8, 9), ids) for ids in choices])
+    (row,) = group.rows
+    assert row.width == 2 + 3  # 1, 2 and 4 are the inputs behind the context
+    assert lay_out([row], 0).inputs.tolist() == [[8, 9, 1, 2, 4]]
