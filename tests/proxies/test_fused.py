@@ -112,9 +112,7 @@ def test_a_training_is_repeatable_and_differs_from_torchs_by_rounding(tmp_path: 
     done = [run(FUSED, tmp_path / name, refrain()) for name in ("a", "b")]
     plain = run(RECIPE, tmp_path / "c", refrain())
     assert done[0].losses == done[1].losses
-    a, b, c = (
-        load_file(tmp_path / name / "step-00000040" / "model.safetensors") for name in "abc"
-    )
+    a, b, c = (load_file(tmp_path / name / "step-00000040" / "model.safetensors") for name in "abc")
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert a.keys() == c.keys()
     for (_, ours), (_, theirs) in zip(done[0].losses, plain.losses, strict=True):

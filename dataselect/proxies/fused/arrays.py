@@ -126,7 +126,7 @@ class Turned(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What the forward pass of some sequences leaves for the backward one, (layers, rows, width)."""
+    """What the forward pass of some sequences leaves for the backward one, by layer and row."""
 
     x: Array
     """The residual stream before each block and after the last."""

@@ -121,7 +121,7 @@ def update(
             part = part + v * v
         squared += total(part)
     factor = limit / (np.sqrt(squared) + 1e-6)
-    if factor > 1.0:
+    if factor > 1.0:  # noqa: PLR1730 (NaN must stay)
         factor = 1.0
     clip, zero = spread(np.float32(factor)), spread(_0)
     towards = spread(np.float32(1 - betas[0]))

@@ -5,7 +5,6 @@ tiny model are as wide as a few registers. Here a tile of the result stays in re
 factor is read as registers and the other as single numbers, both where they lie.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir

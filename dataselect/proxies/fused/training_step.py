@@ -1,10 +1,10 @@
 """The fused step of one model's training: its parameters, gradients and moments in one memory.
 
 Losses, gradients, clipping and AdamW without autograd, and without an operation of torch: of a tiny
-model torch's operations take as long to launch as to compute. What is computed is what `population`,
-`loss` and `optimizer` compute, in another order of sums.
+model torch's operations take as long to launch as to compute, and read and write memory in between.
+What is computed is what `population`, `loss` and `optimizer` compute, in another order of sums.
 
-Not here: populations, GPUs, bf16, recomputation; shapes that `recipe.can_fuse` refuses.
+Not here: populations, GPUs, bf16, more than one thread; shapes that `kernels` refuses.
 """
 
 import math

@@ -44,11 +44,10 @@ def _turn(rows: int) -> Any:
         else:
             a, b = mixed(*lines[:2], 0, 4, 1, 5), mixed(*lines[:2], 2, 6, 3, 7)
             c, d = mixed(*lines[2:], 0, 4, 1, 5), mixed(*lines[2:], 2, 6, 3, 7)
-            for n, (left, right, order) in enumerate(
-                ((a, c, (0, 1, 4, 5)), (a, c, (2, 3, 6, 7)))
-                + ((b, d, (0, 1, 4, 5)), (b, d, (2, 3, 6, 7)))
-            ):
-                builder.store(mixed(left, right, *order), at(y, y_row, n, _FOUR), align=4)
+            low, high = (0, 1, 4, 5), (2, 3, 6, 7)
+            turned = (mixed(a, c, *low), mixed(a, c, *high), mixed(b, d, *low), mixed(b, d, *high))
+            for n, line in enumerate(turned):
+                builder.store(line, at(y, y_row, n, _FOUR), align=4)
         return context.get_dummy_value()
 
     @intrinsic

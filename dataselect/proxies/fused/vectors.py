@@ -152,22 +152,22 @@ at_most = _of_two(lambda builder, a, b: builder.select(builder.fcmp_ordered(">",
 # Where both are vectors; numba looks further where None is returned.
 @overload(operator.add, strict=False)
 def _(a: Any, b: Any) -> Any:
-    return (lambda a, b: _add(a, b)) if a is VECTOR and b is VECTOR else None
+    return (lambda a, b: _add(a, b)) if a is VECTOR and b is VECTOR else None  # noqa: PLW0108
 
 
 @overload(operator.sub, strict=False)
 def _(a: Any, b: Any) -> Any:
-    return (lambda a, b: _subtract(a, b)) if a is VECTOR and b is VECTOR else None
+    return (lambda a, b: _subtract(a, b)) if a is VECTOR and b is VECTOR else None  # noqa: PLW0108
 
 
 @overload(operator.mul, strict=False)
 def _(a: Any, b: Any) -> Any:
-    return (lambda a, b: _multiply(a, b)) if a is VECTOR and b is VECTOR else None
+    return (lambda a, b: _multiply(a, b)) if a is VECTOR and b is VECTOR else None  # noqa: PLW0108
 
 
 @overload(operator.truediv, strict=False)
 def _(a: Any, b: Any) -> Any:
-    return (lambda a, b: _divide(a, b)) if a is VECTOR and b is VECTOR else None
+    return (lambda a, b: _divide(a, b)) if a is VECTOR and b is VECTOR else None  # noqa: PLW0108
 
 
 @intrinsic
