@@ -116,6 +116,11 @@ class Proxy(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Number format of the forward and backward passes; `auto` takes bf16 where it is faster."""
 
+    kernels: Literal["auto", "torch", "fused"] = "auto"
+    """What computes a training step: torch's operations, or a step that numba compiles for small
+    models in fp32 on a CPU (`fused`, needs `dataselect[fast]`). `auto` takes `fused` where it can.
+    Part of a proxy's key, since the two round differently."""
+
     checkpoints: Count = 1
     """Checkpoints to keep, evenly spaced; the last is the end of training."""
 

@@ -86,10 +86,8 @@ class Replicated(Run):
         dist.all_reduce(total)
         return total
 
-    def _backward(self, loss: torch.Tensor, is_last: bool) -> None:
-        super()._backward(loss, is_last)
-        if is_last:
-            _add_up([p.grad for p in self.parameters.values() if p.grad is not None])
+    def _share_gradients(self) -> None:
+        _add_up([p.grad for p in self.parameters.values() if p.grad is not None])
 
 
 class Sharded(Replicated):
@@ -101,6 +99,9 @@ class Sharded(Replicated):
         fewest = torch.tensor(self._slice)
         dist.all_reduce(fewest, op=dist.ReduceOp.MIN)
         self._slice = int(fewest)
+
+    def _make_fused(self) -> None:
+        """No process has all weights."""
 
     def _build(self) -> dict[str, Parameter]:
         (member,) = self.members

@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from dataselect.compute.machine import (
 )
 from dataselect.corpus.prepare import Share
 from dataselect.cost import training_flops
+from dataselect.proxies.kernels import require_numba
 from dataselect.proxies.layout import ONE_PROCESS, Layout
 from dataselect.proxies.recipe import TRAINER_VERSION, Recipe
 from dataselect.store import Artifact, Claim, LostClaimError, Store, Work
@@ -229,6 +231,9 @@ def _train(
     sharded = layout.is_sharded(recipe.parameters, device_bytes(torch.device(device)))
     grouping = _grouping(len(requests), layout.processes, "fsdp" if sharded else "ddp")
     machine = replace(this_machine(device), grouping=grouping)
+    if recipe.kernels == "fused" and not sharded:
+        require_numba()
+        machine = replace(machine, libraries=f"fused step of numba {version('numba')}")
     for folder in folders:
         settle(folder, store.damaged)
     machines = [_add_machine(folder, machine, store.damaged) for folder in folders]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from dataselect.config.proxy import Proxy
 from dataselect.errors import InputError
+from dataselect.proxies.kernels import Kernels, choose_kernels
 from dataselect.proxies.ladder import LADDER, LADDER_SEQUENCE_LENGTH, Shape
 from dataselect.units import chinchilla_tokens
 
@@ -50,6 +51,8 @@ class Recipe:
     """Evenly spaced; the last one is the end of training."""
     seed: int
     """Of the initial parameters and the order of the data."""
+    kernels: Kernels = "torch"
+    """What computes a step; the two round differently."""
 
     @property
     def tokens(self) -> int:
@@ -68,7 +71,11 @@ class Recipe:
 
     def describe(self) -> dict[str, Any]:
         """As JSON, for artifact keys."""
-        return asdict(self)
+        described = asdict(self)
+        if self.kernels == "torch":
+            # As in the keys of proxies that are older than the choice.
+            del described["kernels"]
+        return described
 
 
 @dataclass(frozen=True)
@@ -135,6 +142,7 @@ def make_recipe(proxy: Proxy, vocab_size: int, device: str, where: str) -> Recip
         )
     # Some CPUs multiply faster in bf16, but the result would depend on the CPU.
     automatic: Literal["fp32", "bf16"] = "bf16" if device.startswith("cuda") else "fp32"
+    precision = automatic if proxy.precision == "auto" else proxy.precision
     return Recipe(
         shape=shape,
         vocab_size=vocab_size,
@@ -148,9 +156,10 @@ def make_recipe(proxy: Proxy, vocab_size: int, device: str, where: str) -> Recip
         weight_decay=proxy.weight_decay,
         warmup_fraction=proxy.warmup_fraction,
         grad_clip=proxy.grad_clip,
-        precision=automatic if proxy.precision == "auto" else proxy.precision,
+        precision=precision,
         checkpoints=proxy.checkpoints,
         seed=proxy.seed,
+        kernels=choose_kernels(proxy.kernels, shape, precision, device, where),
     )
 
 

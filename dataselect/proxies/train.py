@@ -6,14 +6,16 @@ a pure function of (recipe, data, seed). A run can be killed at any step and res
 bits, because everything that changes is in the saved state (parameters, moments) or a function of
 the step (learning rate, position in the data).
 
-Four things differ from a textbook loop because they matter at this size (docs/decisions.md):
+Five things differ from a textbook loop because they matter at this size (docs/decisions.md):
 
 - several models train as one program, a population, to fill a GPU (`population`);
 - the loss never holds the logits of a whole batch (`loss`);
 - a batch is processed in slices that fit the caches, so that memory does not grow with it; where
   a device has too little for one, in smaller ones (`memory`);
 - embeddings can have a separate learning rate, because at small token budgets one shared rate
-  leaves them nearly untrained.
+  leaves them nearly untrained;
+- on a CPU whole steps of one small model may be compiled (`fused`), since launching torch's
+  operations takes as long as they do.
 
 Not here: several devices (`distributed` gives them its own kinds of `Run`, stepped by the same
 loop), other optimizers, other architectures.
@@ -25,13 +27,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from transformers import Olmo2ForCausalLM, PreTrainedTokenizerBase
 
+from dataselect.proxies.kernels import require_numba
 from dataselect.proxies.layout import slice_sequences
 from dataselect.proxies.loss import ChunkedCrossEntropy
 from dataselect.proxies.memory import fewer_sequences
@@ -46,6 +49,9 @@ from dataselect.proxies.saved_state import (
     settle,
     write_state,
 )
+
+if TYPE_CHECKING:
+    from dataselect.proxies.fused.training_step import FusedStep
 
 Progress = Callable[[Mapping[str, float]], None]
 
@@ -211,6 +217,7 @@ class Run:
         self._pending = torch.zeros(len(members), device=self.device)
         self._pending_steps = 0
         self._slice = slice_sequences(recipe, len(members), device_bytes(self.device), recompute)
+        self._fused = self._make_fused()
         self._name = secrets.token_hex(4)
         if self.rank == 0:
             for member in members:
@@ -228,6 +235,15 @@ class Run:
         # Checkpoints are saved through this model.
         self._template = models[0]
         return stack(models, self.device)
+
+    def _make_fused(self) -> "FusedStep | None":
+        """The compiled step where the recipe says so; a population's is torch's."""
+        if self.recipe.kernels == "torch" or len(self.members) > 1:
+            return None
+        require_numba()
+        from dataselect.proxies.fused.training_step import FusedStep
+
+        return FusedStep(self.recipe, self.parameters, self.optimizer)
 
     def _resume(self) -> None:
         read = [read_state(member.folder) for member in self.members]
@@ -258,6 +274,8 @@ class Run:
                     "exp_avg": placed(parameter, f"mean.{name}"),
                     "exp_avg_sq": placed(parameter, f"square.{name}"),
                 }
+        if self._fused is not None:
+            self._fused.adopt_moments()
 
     def _placed(self, parameter: torch.Tensor, saved: list[torch.Tensor]) -> torch.Tensor:
         """What the members saved, laid out like `parameter`."""
@@ -299,15 +317,23 @@ class Run:
         count = recipe.batch_size // self.size
         first = self.step * recipe.batch_size + self.rank * count
         rows = np.stack([member.data.batch(first, count) for member in self.members])
-        tokens = torch.from_numpy(rows).to(self.device)
+        if self._fused is not None:
+            share = 1 / (recipe.batch_size * recipe.sequence_length)
+            self._pending += self._fused.add_gradients(rows[0], share) * share
+            self._share_gradients()
+            self._fused.update(self.step)
+        else:
+            self._take_step_by_torch(torch.from_numpy(rows).to(self.device))
+        self._pending_steps += 1
+        self.step += 1
+
+    def _take_step_by_torch(self, tokens: torch.Tensor) -> None:
         while not self._added_up(tokens):
-            at_once, models = min(self._slice, count), len(self.members)
-            self._slice = fewer_sequences(recipe, at_once, models, self.device, self.recompute)
+            at_once, models = min(self._slice, tokens.shape[1]), len(self.members)
+            self._slice = fewer_sequences(self.recipe, at_once, models, self.device, self.recompute)
         self._clip()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self._pending_steps += 1
-        self.step += 1
 
     def _added_up(self, tokens: torch.Tensor) -> bool:
         """Sum the gradients of a batch; False, and none, where memory is short for a slice."""
@@ -346,6 +372,11 @@ class Run:
     def _backward(self, loss: torch.Tensor, is_last: bool) -> None:
         """Add the gradients of a slice; after the last slice they are complete."""
         loss.backward()  # type: ignore[no-untyped-call]
+        if is_last:
+            self._share_gradients()
+
+    def _share_gradients(self) -> None:
+        """Sum the gradients of a batch over the processes."""
 
     def _clip(self) -> None:
         clip(self.parameters.values(), self.recipe.grad_clip)

@@ -1,5 +1,6 @@
 """What a plan's proxy becomes when it leaves things open."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from dataselect.config.proxy import Proxy
 from dataselect.errors import InputError
+from dataselect.proxies import kernels
 from dataselect.proxies.ladder import LADDER
 from dataselect.proxies.recipe import WANTED_STEPS, Recipe, make_recipe, population_size
 
@@ -110,3 +112,28 @@ def test_a_population_is_one_model_on_a_cpu_and_many_small_ones_on_a_gpu() -> No
     assert population_size("auto", 3_700_000, "cuda") > 25
     assert population_size("auto", 1_176_800_000, "cuda") == 1
     assert population_size(7, 3_700_000, "cpu") == 7
+
+
+def test_kernels_are_fused_where_numba_is_there_and_the_shape_allows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small = {"architecture": OWN_SHAPE, "tokens": "1M"}
+    for installed in (None, "a spec"):
+        monkeypatch.setattr(kernels, "find_spec", lambda name, found=installed: found)
+        assert recipe(**small).kernels == ("fused" if installed else "torch")
+    assert recipe(**small, kernels="torch").kernels == "torch"
+    assert recipe(**small, precision="bf16").kernels == "torch"
+    assert recipe(device="cuda:0", **small).kernels == "torch"
+    assert recipe(size="6M", tokens="1M").kernels == "torch"  # heads of 12
+    assert recipe(size="60M", tokens="1M").kernels == "torch"
+    with pytest.raises(InputError, match="the precision is bf16, so 'kernels: fused' cannot"):
+        recipe(**small, precision="bf16", kernels="fused")
+    monkeypatch.setattr(kernels, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"dataselect\[fast\]"):
+        recipe(**small, kernels="fused")
+
+
+def test_only_fused_kernels_are_in_a_key() -> None:
+    made = recipe(architecture=OWN_SHAPE, tokens="1M", kernels="torch")
+    assert "kernels" not in made.describe()
+    assert replace(made, kernels="fused").describe() == {**made.describe(), "kernels": "fused"}

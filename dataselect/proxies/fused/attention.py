@@ -1,0 +1,176 @@
+"""Causal attention of one head and sequence, forward and backward, in tiles that stay in a cache.
+
+Scores of 64 keys (rows) and 64 queries (columns) exist at a time: softmax then goes down the
+columns, whole registers at once, and every product but two is as wide as the widest tile. Sums and
+largest scores are kept while tiles pass by, as in FlashAttention (Dao et al., arXiv 2205.14135);
+the backward pass computes the tiles again from the logarithms of the sums.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dataselect.proxies.fused.compiling import LANES, Array, inner
+from dataselect.proxies.fused.tiles import product
+from dataselect.proxies.fused.turning import turn
+from dataselect.proxies.fused.vectors import at_least, exponential, load, place, spread, store
+
+SIDE = 64
+"""Keys and queries of a tile."""
+
+_0, _1 = np.float32(0.0), np.float32(1.0)
+_LEAST = np.float32(-1e30)
+
+
+class Head(NamedTuple):
+    """Memory for one head."""
+
+    queries: Array
+    """(size, length in whole tiles), turned."""
+    upstream: Array
+    """Likewise."""
+    scores: Array
+    """A tile."""
+    gradients: Array
+    """A tile."""
+    later: Array
+    """A tile: far below zero where the query is before the key, else 0."""
+    largest: Array
+    """(SIDE,), as are the others."""
+    total: Array
+    shrink: Array
+
+
+def make_head(size: int, length: int) -> Head:
+    """Memory for one head of `size` in sequences of `length`."""
+    whole = -(-length // SIDE) * SIDE
+    shapes = [(size, whole)] * 2 + [(SIDE, SIDE)] * 3 + [(SIDE,)] * 3
+    made = Head(*(np.zeros(shape, dtype=np.float32) for shape in shapes))
+    return made._replace(later=np.tril(np.full((SIDE, SIDE), _LEAST), -1))
+
+
+@inner
+def _softmax(room: Head, many: int, is_diagonal: bool) -> None:
+    """Exponentials of a tile in place, less the largest score of the query so far.
+
+    `room.shrink` gets what moves earlier sums to the same scale.
+    """
+    tile, later = place(room.scores, 0), place(room.later, 0)
+    largest, sums = place(room.largest, 0), place(room.total, 0)
+    line = 4 * SIDE
+    for r in range(0, line, 4 * LANES):
+        before = load(largest + r)
+        most = before
+        if is_diagonal:
+            for j in range(r, r + many * line, line):
+                score = load(tile + j) + load(later + j)
+                store(tile + j, score)
+                most = at_least(most, score)
+        else:
+            for j in range(r, r + many * line, line):
+                most = at_least(most, load(tile + j))
+        store(largest + r, most)
+        shrink = exponential(before - most)
+        store(place(room.shrink, 0) + r, shrink)
+        summed = load(sums + r) * shrink
+        for j in range(r, r + many * line, line):
+            e = exponential(load(tile + j) - most)
+            store(tile + j, e)
+            summed = summed + e
+        store(sums + r, summed)
+
+
+@inner
+def _softmax_backward(room: Head, many: int, is_diagonal: bool, factor: np.float32) -> None:
+    """Attention weights from scores, and gradients of scores from those of weights, in place."""
+    tile, upstream, later = place(room.scores, 0), place(room.gradients, 0), place(room.later, 0)
+    line = 4 * SIDE
+    scale = spread(factor)
+    for r in range(0, line, 4 * LANES):
+        sums, average = load(place(room.total, 0) + r), load(place(room.largest, 0) + r)
+        for j in range(r, r + many * line, line):
+            score = load(tile + j) - sums
+            if is_diagonal:
+                score = score + load(later + j)
+            weight = exponential(score)
+            store(tile + j, weight)
+            store(upstream + j, weight * (load(upstream + j) - average) * scale)
+
+
+@inner
+def attend(
+    queries: Array, keys: Array, values: Array, start: int, length: int,
+    head: int, key_head: int, size: int, mixed: Array, sums: Array, room: Head,
+) -> None:  # fmt: skip
+    """Mix the values of one head for the sequence of rows from `start` on.
+
+    All but `sums` are (rows, heads * size). `sums` (heads, rows) gets the logarithm of the sum of
+    exponentials of each query's scores.
+    """
+    at, key_width = head * size, keys.shape[1]
+    width, whole, tile = queries.shape[1], room.queries.shape[1], place(room.scores, 0)
+    factor = _1 / np.sqrt(np.float32(size))
+    q_rows = place(queries, start * width + at)
+    turn(q_rows, width, length, size, factor, place(room.queries, 0), whole)
+    for first in range(0, length, SIDE):
+        rows, mix = min(SIDE, length - first), place(mixed, (start + first) * width + at)
+        for r in range(SIDE):
+            room.largest[r] = _LEAST
+            room.total[r] = _0
+        for key in range(0, first + 1, SIDE):
+            many = min(SIDE, length - key)
+            spot = (start + key) * key_width + key_head * size
+            k, v = place(keys, spot), place(values, spot)
+            q = place(room.queries, first)
+            product(many, SIDE, size, k, key_width, 1, q, whole, tile, SIDE, 0)
+            _softmax(room, many, key == first)
+            if key > 0:
+                for r in range(rows):
+                    for i in range(at, at + size):
+                        mixed[start + first + r, i] *= room.shrink[r]
+            product(rows, size, many, tile, 1, SIDE, v, key_width, mix, width, key)
+        for r in range(rows):
+            row = start + first + r
+            sums[head, row] = room.largest[r] + np.log(room.total[r])
+            share = _1 / room.total[r]
+            for i in range(at, at + size):
+                mixed[row, i] *= share
+
+
+@inner
+def attend_backward(
+    queries: Array, keys: Array, values: Array, mixed: Array, sums: Array, upstream: Array,
+    start: int, length: int, head: int, key_head: int, size: int,
+    query_gradient: Array, key_gradient: Array, value_gradient: Array, room: Head,
+) -> None:  # fmt: skip
+    """The gradient of the queries, and what is added to those of keys and values."""
+    at, width, key_width = head * size, queries.shape[1], keys.shape[1]
+    factor = _1 / np.sqrt(np.float32(size))
+    whole, corner = room.queries.shape[1], start * width + at
+    turn(place(queries, corner), width, length, size, factor, place(room.queries, 0), whole)
+    turn(place(upstream, corner), width, length, size, _1, place(room.upstream, 0), whole)
+    tile, gradients = place(room.scores, 0), place(room.gradients, 0)
+    for first in range(0, length, SIDE):
+        rows = min(SIDE, length - first)
+        for r in range(rows):
+            row = start + first + r
+            room.total[r] = sums[head, row]
+            both = _0
+            for i in range(size):
+                both += upstream[row, at + i] * mixed[row, at + i]
+            room.largest[r] = both
+        query_spot = (start + first) * width + at
+        q, u = place(room.queries, first), place(room.upstream, first)
+        q_rows, u_rows = place(queries, query_spot), place(upstream, query_spot)
+        to_q = place(query_gradient, query_spot)
+        for key in range(0, first + 1, SIDE):
+            many = min(SIDE, length - key)
+            spot = (start + key) * key_width + key_head * size
+            k, v = place(keys, spot), place(values, spot)
+            to_k, to_v = place(key_gradient, spot), place(value_gradient, spot)
+            product(many, SIDE, size, k, key_width, 1, q, whole, tile, SIDE, 0)
+            product(many, SIDE, size, v, key_width, 1, u, whole, gradients, SIDE, 0)
+            _softmax_backward(room, many, key == first, factor)
+            product(many, size, rows, tile, SIDE, 1, u_rows, width, to_v, key_width, 1)
+            product(many, size, rows, gradients, SIDE, 1, q_rows, width, to_k, key_width, 1)
+            product(rows, size, many, gradients, 1, SIDE, k, key_width, to_q, width, key)

@@ -1,0 +1,68 @@
+"""Which kernels train a proxy: torch's operations, or the fused step that numba compiles.
+
+The two sum in another order, and training amplifies that (docs/training.md), so the choice is part
+of the recipe. It depends on the plan, on the shape and on whether numba is installed; no torch
+import, as for the rest of a recipe.
+"""
+
+from importlib.util import find_spec
+from typing import Literal
+
+from dataselect.errors import InputError
+from dataselect.proxies.ladder import Shape
+
+Kernels = Literal["torch", "fused"]
+
+INSTALL = "pip install 'dataselect[fast]'"
+# Rows of matrices are multiples of AVX-512's registers, heads of half of one.
+_WIDTH, _HEAD = 16, 8
+# Wider models spend their time in products that are large enough for a BLAS library.
+_WIDEST = 256
+
+
+def choose_kernels(
+    wanted: Literal["auto", "torch", "fused"], shape: Shape, precision: str, device: str, where: str
+) -> Kernels:
+    """What the plan says, or fused kernels where they can be and pay.
+
+    Raises InputError, naming `where`, where the plan wants fused ones that cannot be.
+    """
+    if wanted == "torch":
+        return "torch"
+    reason = _why_not(shape, precision, device)
+    if wanted == "fused" and reason is not None:
+        raise InputError(where, f"{reason[0]}, so 'kernels: fused' cannot train it", reason[1])
+    if reason is not None or (wanted == "auto" and shape.hidden_size > _WIDEST):
+        return "torch"
+    return "fused"
+
+
+def require_numba() -> None:
+    """Raise InputError where numba, which the recipe was made with, is missing or broken."""
+    try:
+        import numba  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            "kernels: fused",
+            f"the fused step of this proxy needs numba, which cannot be loaded here ({error})",
+            f"{INSTALL} wherever proxies are trained, or write 'kernels: torch' for the proxy",
+        ) from error
+
+
+def _why_not(shape: Shape, precision: str, device: str) -> tuple[str, str] | None:
+    """Why fused kernels cannot train such a proxy, and what to do."""
+    if device != "cpu":
+        return f"the device is {device}", "write 'kernels: auto'"
+    if precision != "fp32":
+        return f"the precision is {precision}", "write 'precision: fp32'"
+    size = shape.hidden_size // shape.heads
+    widths = (shape.hidden_size, shape.intermediate_size, size * shape.kv_heads)
+    if any(width % _WIDTH for width in widths) or size % _HEAD:
+        return (
+            f"its widths ({', '.join(map(str, widths))}) are no multiples of {_WIDTH} or its heads"
+            f" ({size}) none of {_HEAD}",
+            "choose such widths, or write 'kernels: auto'",
+        )
+    if find_spec("numba") is None:
+        return "numba is not installed", INSTALL
+    return None
