@@ -3,20 +3,22 @@
     python benchmarks/load/load.py [--only NAME ...] [--most SIZE] [--work FOLDER]
 
 Each load has a project of its own for each size (`loads.py`); its commands run one after the other,
-each in a process of its own. Memory is the most that one process had; exponents are of the last
-two sizes, which is where growth shows. Results are kept in `load.json` beside this file, and those
-of other loads stay.
+each in a process of its own. Memory is the most that one process had; exponents are of the last two
+sizes, which is where growth shows. Results are kept in `load.json` beside this file, and those of
+other loads stay.
 """
 
 import argparse
+import contextlib
 import json
 import math
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -36,6 +38,8 @@ class Taken:
     wall_seconds: float
     peak_mib: float
     """Of its largest process."""
+    own_mib: float
+    """The same without pages of files."""
 
 
 def main() -> None:
@@ -78,14 +82,50 @@ def run(words: Sequence[str], folder: Path) -> Taken:
             stdout=output,
             stderr=subprocess.STDOUT,
         )
+        ended = threading.Event()
+        own = Own(process.pid, ended)
+        own.start()
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
+        ended.set()
+        own.join()
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{words}: exit code {process.returncode}: {log.read_text()[-2000:]}")
+    cpu = usage.ru_utime + usage.ru_stime
     return Taken(
-        round(usage.ru_utime + usage.ru_stime, 2), round(wall, 2), round(usage.ru_maxrss / 1024)
+        round(cpu, 2), round(wall, 2), round(usage.ru_maxrss / 1024), round(own.most / 1024)
     )
+
+
+class Own(threading.Thread):
+    """Looks at the memory of a process and those that it started until it has ended."""
+
+    def __init__(self, process: int, ended: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self._process, self._ended = process, ended
+        self.most = 0
+        """KiB that any of them held itself."""
+
+    def run(self) -> None:
+        while not self._ended.wait(0.1):
+            self.most = max([self.most, *map(_own_kib, _family(self._process))])
+
+
+def _family(process: int) -> Iterator[int]:
+    yield process
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{process}/task").iterdir():
+            for child in (task / "children").read_text(encoding="utf-8").split():
+                yield from _family(int(child))
+
+
+def _own_kib(process: int) -> int:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("RssAnon"):
+                return int(line.split()[1])
+    return 0
 
 
 def keep(name: str, load: Load, found: Mapping[str, Mapping[int, Taken]]) -> None:
@@ -100,7 +140,7 @@ def keep(name: str, load: Load, found: Mapping[str, Mapping[int, Taken]]) -> Non
                 "sizes": {str(size): asdict(taken) for size, taken in sizes.items()},
                 "exponents": {
                     "cpu_seconds": slope({s: t.cpu_seconds for s, t in sizes.items()}),
-                    "peak_mib": slope({s: t.peak_mib for s, t in sizes.items()}),
+                    "own_mib": slope({s: t.own_mib for s, t in sizes.items()}),
                 },
             }
             for command, sizes in found.items()
@@ -114,14 +154,14 @@ def slope(values: Mapping[int, float]) -> float | None:
     if len(values) < 2:
         return None
     (small, before), (large, after) = sorted(values.items())[-2:]
-    return round(math.log(after / before) / math.log(large / small), 2)
+    return round(math.log(max(after, 1e-2) / max(before, 1e-2)) / math.log(large / small), 2)
 
 
 def table(results: Mapping[str, Mapping[str, object]]) -> str:
     """The results in Markdown."""
     lines = [
-        "| load | command | CPU s | ~ n^ | peak, MiB | ~ n^ |",
-        "|---|---|---|---|---|---|",
+        "| load | command | CPU s | ~ n^ | own memory, MiB | ~ n^ | peak with files, MiB |",
+        "|---|---|---|---|---|---|---|",
     ]
     for load in results.values():
         for command, found in load["commands"].items():  # type: ignore[attr-defined]
@@ -131,8 +171,9 @@ def table(results: Mapping[str, Mapping[str, object]]) -> str:
                 command,
                 ", ".join(f"{each['cpu_seconds']:.3g}" for each in sizes.values()),
                 str(exponents["cpu_seconds"]),
-                ", ".join(f"{each['peak_mib']:,}" for each in sizes.values()),
-                str(exponents["peak_mib"]),
+                ", ".join(f"{each['own_mib']:,}" for each in sizes.values()),
+                str(exponents["own_mib"]),
+                f"{max(each['peak_mib'] for each in sizes.values()):,}",
             ]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

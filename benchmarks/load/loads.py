@@ -119,7 +119,7 @@ LOADS: Mapping[str, Load] = {
     "candidates": Load("candidates", (25, 50, 100, 200), candidates),
     "items": Load("items", (1_250, 2_500, 5_000, 10_000), items),
     "artifacts": Load("artifacts in the store", (100, 1_000, 10_000, 100_000), artifacts),
-    "text": Load("MB of text", (1_250, 5_000, 20_000), megabytes),
+    "text": Load("MB of text", (312, 1_250, 5_000, 20_000), megabytes),
     "line": Load("MB in one line", (12, 50, 200), megabytes_in_a_line),
     "files": Load("files of a candidate", (1_000, 10_000, 100_000), files),
 }

@@ -14,6 +14,7 @@ from dataselect.checkup.finding import Finding
 _PART = "environment"
 _EXTRAS = {
     "fast": "training small proxies in half the time",
+    "tokens": "tokenising texts many times as fast",
     "trees": "mix fit --trees",
     "s3": "--store s3://… and texts there",
     "gcs": "--store gs://… and texts there",

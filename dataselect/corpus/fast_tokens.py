@@ -34,7 +34,7 @@ def fast_encode(tokenizer: "Tokenizer") -> Encode | None:
     """
     try:
         # Untyped, and in few environments.
-        import gigatoken  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        import gigatoken
     except ImportError:
         return None
     content = json.loads(tokenizer.to_str())
