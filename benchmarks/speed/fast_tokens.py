@@ -84,8 +84,9 @@ def main() -> None:
             assert same(place / "without", place / "with")
         seconds["tokenizers"] = alone_seconds
         rate = [letters / each for each in alone_seconds]
-        tried = [document_tokens.TRIED_LETTERS * 1.5 / each for each in rate]
-        rest = (letters - document_tokens.TRIED_LETTERS * 1.5) / letters
+        beginning = document_tokens.UNTRIED_LETTERS + document_tokens.TRIED_LETTERS
+        tried = [beginning / each for each in rate]
+        rest = (letters - beginning) / letters
         result = {
             "command": "python benchmarks/speed/fast_tokens.py DATA",
             "processor": processor_name(),

@@ -1,8 +1,8 @@
 """The token ids of documents, batch by batch, by the fastest way that is shown to be right.
 
-`tokenizers` is the judge of what is right. Where gigatoken is installed, a stream's first
-`TRIED_LETTERS` are tokenised by both, and if all documents agree the rest is gigatoken's; of that
-one document in a thousand is still tokenised by both. Where one of these differs, documents before
+`tokenizers` is the judge of what is right. Where gigatoken is installed, two million letters of a
+stream are tokenised by both, and if all documents agree the rest is gigatoken's; of that one
+document in a thousand is still tokenised by both. Where one of these differs, documents before
 it may too, so the stream is made again without gigatoken. Short streams never reach its use.
 """
 
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("dataselect")
 
+UNTRIED_LETTERS = 200_000
+"""Letters before gigatoken is loaded; many streams are no longer."""
 TRIED_LETTERS = 2_000_000
-"""Letters at a stream's beginning that both tokenise."""
+"""Letters after them that both tokenise."""
 JUDGED = 1_000
 """Of so many documents after them one is tokenised by both."""
 
@@ -73,11 +75,10 @@ class DocumentTokens:
         """The fast way if there is one, and whether it has been tried long enough."""
         with self._lock:
             before, self._letters = self._letters, self._letters + letters
-            if self._may_try and self._fast is None and before >= TRIED_LETTERS // 2:
-                # Not earlier: most streams of a first try are shorter.
+            if self._may_try and self._fast is None and before >= UNTRIED_LETTERS:
                 self._may_try = (found := fast_encode(self._tokenizer)) is not None
                 self._fast = found
-            trusted = self._fast is not None and before >= TRIED_LETTERS + TRIED_LETTERS // 2
+            trusted = self._fast is not None and before >= UNTRIED_LETTERS + TRIED_LETTERS
             self._used = self._used or trusted
             return self._fast, trusted
 

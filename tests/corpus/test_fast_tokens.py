@@ -34,6 +34,7 @@ def tokenizer() -> Tokenizer:
 
 @pytest.fixture(autouse=True)
 def _short_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document_tokens, "UNTRIED_LETTERS", 2_000)
     monkeypatch.setattr(document_tokens, "TRIED_LETTERS", 4_000)
 
 
