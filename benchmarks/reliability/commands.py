@@ -37,6 +37,10 @@ from command_mutations import Ended, campaign, require_whole, run, within_memory
 from command_worlds import KINDS, Command, commands  # noqa: E402
 from mutation_outcomes import SECONDS, Tally  # noqa: E402
 
+from dataselect import compute  # noqa: E402
+from dataselect.compute import InlineCompute  # noqa: E402
+from dataselect.stages import engine  # noqa: E402
+
 
 class Measured:
     """Cases of a kind as forks, and what they took."""
@@ -100,6 +104,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=HERE / "commands.json")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
+    # A process of a job would import torch again, for seconds.
+    for module in (engine, compute):
+        module.default_compute = lambda *_, **__: InlineCompute()
     results: dict[str, Any] = json.loads(given.out.read_bytes()) if given.out.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
 
