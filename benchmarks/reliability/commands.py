@@ -19,7 +19,6 @@ import json
 import os
 import sys
 import tempfile
-import warnings
 from collections import Counter
 from datetime import UTC, datetime
 from functools import partial
@@ -103,7 +102,6 @@ def main() -> int:
     parser.add_argument("--show", action="store_true", help="print how each case ended")
     parser.add_argument("--out", type=Path, default=HERE / "commands.json")
     given = parser.parse_args()
-    warnings.simplefilter("ignore")
     # A process of a job would import torch again, for seconds.
     for module in (engine, compute):
         module.default_compute = lambda *_, **__: InlineCompute()
