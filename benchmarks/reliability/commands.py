@@ -19,7 +19,6 @@ import json
 import os
 import sys
 import tempfile
-import warnings
 from collections import Counter
 from datetime import UTC, datetime
 from functools import partial
@@ -36,6 +35,10 @@ from case_forks import apart, preload  # noqa: E402
 from command_mutations import Ended, campaign, require_whole, run, within_memory  # noqa: E402
 from command_worlds import KINDS, Command, commands  # noqa: E402
 from mutation_outcomes import SECONDS, Tally  # noqa: E402
+
+from dataselect import compute  # noqa: E402
+from dataselect.compute import InlineCompute  # noqa: E402
+from dataselect.stages import engine  # noqa: E402
 
 
 class Measured:
@@ -99,7 +102,9 @@ def main() -> int:
     parser.add_argument("--show", action="store_true", help="print how each case ended")
     parser.add_argument("--out", type=Path, default=HERE / "commands.json")
     given = parser.parse_args()
-    warnings.simplefilter("ignore")
+    # A process of a job would import torch again, for seconds.
+    for module in (engine, compute):
+        module.default_compute = lambda *_, **__: InlineCompute()
     results: dict[str, Any] = json.loads(given.out.read_bytes()) if given.out.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
 

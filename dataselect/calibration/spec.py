@@ -106,6 +106,10 @@ class CalibrationTarget(Section):
         return self
 
 
+_MOST_COUNTS = 10_000
+"""Token counts to pair at, more than series of checkpoints have."""
+
+
 class Pairing(Section):
     """The token counts at which checkpoints of proxy and target are paired."""
 
@@ -138,6 +142,11 @@ class Pairing(Section):
         low = self.first or self.every or 1
         if self.last is not None and self.last < low:
             raise FieldError("this is below the first token count", "write a larger one", "last")
+        if self.every is not None and self.last is not None:
+            count = (self.last - low) // self.every + 1
+            if count > _MOST_COUNTS:
+                problem = f"up to 'last' there would be {count:,} token counts"
+                raise FieldError(problem, f"write more: {_MOST_COUNTS:,} are the most", "every")
         return self
 
     @model_validator(mode="after")

@@ -6,19 +6,22 @@ the run's own display.
 """
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """A context in which transformers logs nothing."""
+    """A context in which transformers logs nothing, and neither it nor torch warns."""
     from transformers.utils.logging import disable_progress_bar, get_verbosity, set_verbosity
 
     disable_progress_bar()
     verbosity = get_verbosity()
     set_verbosity(logging.CRITICAL + 1)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         set_verbosity(verbosity)

@@ -8,7 +8,8 @@ between. When its standard input, which the worker holds open, ends, it ends the
 child processes: SIGTERM, then SIGKILL after `GRACE_SECONDS`. They inherit the lock, so a command
 that survived is noticed and waited for.
 
-Values of environment variables that look like secrets are masked in the log.
+Values of environment variables that look like secrets are masked in the log, in each spelling that
+`dataselect.redaction` knows; one that is split over lines only where these come together.
 
 Not covered: processes that leave the command's session, or run on other machines. End a Slurm job
 together with the process that waits for it, or use a job that can resume.
@@ -22,7 +23,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from types import FrameType
 from typing import BinaryIO, NoReturn
 
@@ -75,7 +79,8 @@ class Log:
     """A log file of whole lines with secrets masked."""
 
     def __init__(self, file: BinaryIO, hidden: list[bytes]) -> None:
-        self._file, self._hidden = file, hidden
+        self._file, self._mask = file, _masking()
+        self._hidden = [secret.decode("utf-8", "surrogateescape") for secret in hidden]
         self._rest = b""
 
     def write(self, data: bytes) -> None:
@@ -97,9 +102,23 @@ class Log:
         self.write(f"[dataselect] {text}\n".encode())
 
     def _put(self, data: bytes) -> None:
+        # Any bytes come back from this as they were.
+        text = data.decode("utf-8", "surrogateescape")
         for secret in self._hidden:
-            data = data.replace(secret, b"[hidden]")
+            text = self._mask(text.replace(secret, "[hidden]"), secret, "[hidden]")
+        data = text.encode("utf-8", "surrogateescape")
         self._file.write(_HUB_TOKEN.sub(b"[hidden]", data))
+
+
+def _masking() -> Callable[[str, str, str], str]:
+    """`dataselect.redaction.mask`, from its file: this program may not find the package."""
+    spec = spec_from_file_location("redaction", Path(__file__).parents[1] / "redaction.py")
+    assert spec is not None, "it is beside this package"
+    assert spec.loader is not None, "it is a file of Python"
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    mask: Callable[[str, str, str], str] = module.mask
+    return mask
 
 
 def secrets(environment: dict[str, str]) -> list[bytes]:

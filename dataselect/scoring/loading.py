@@ -63,7 +63,11 @@ def _as_it_is(
 ) -> tuple[Any, list[str]]:
     """The model that transformers makes of a folder, its weights compared with the files, and
     remarks on its configuration."""
-    with _one_line(folder):
+    with in_one_line(
+        folder / "config.json",
+        "no model's configuration can be read",
+        "mend it, or name a model that transformers knows (custom model code is not run)",
+    ):
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
     check_config(config, content, tensors)
     with _one_line(folder):
@@ -96,7 +100,7 @@ def _one_line(folder: Path) -> AbstractContextManager[None]:
     """Whatever transformers meets in a folder is told as a fault of the folder."""
     return in_one_line(
         folder,
-        "no causal language model can be loaded",
+        "no causal language model can be made of its config.json and weights",
         "name a folder with config, tokenizer and safetensors weights of a model that"
         " transformers knows (custom model code is not run)",
     )

@@ -15,14 +15,14 @@ from dataselect.errors import DataselectError, InputError
 
 @contextmanager
 def in_one_line(where: str | Path, problem: str, fix: str) -> Iterator[None]:
-    """Raise any error inside as an InputError: the problem, the error's first line, the fix."""
+    """Raise any error inside as an InputError: the problem, the error's kind and text, the fix."""
     try:
         yield
     except (DataselectError, MemoryError):
         raise
     except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        reason = shorten(lines[0], 200, placeholder=" …")
+        # Some say what is wrong in their second line, and some ("'x'") hardly at all.
+        reason = shorten(f"{type(error).__name__}: {error}", 240, placeholder=" …")
         raise InputError(where, f"{problem} ({reason})", fix) from error
 
 

@@ -401,6 +401,7 @@ def test_what_is_wrong_is_one_line_before_anything_is_scored(project: Path) -> N
             lambda s: s.replace("id: sums", "id: sum"),
             "no accuracy of benchmark 'sum'; did you mean",
         ),
+        (lambda s: s + "pair: {every: 7, last: 4B}\n", "there would be 571,428,571 token counts"),
         (lambda s: s + "pair: {every: 100M}\n", "spec.yaml:8:8: pair.every: 'last' is missing"),
     ]
     for change, message in cases:

@@ -35,6 +35,7 @@ CASES: dict[tuple[str, ...], dict[str, int]] = {
 }
 
 
+@pytest.mark.usefixtures("inline_jobs")
 @pytest.mark.parametrize("groups", CASES, ids=" ".join)
 def test_a_command_on_a_spoilt_file_ends_as_documented(
     groups: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

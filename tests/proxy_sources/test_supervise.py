@@ -9,9 +9,11 @@ from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spelt_keys import KINDS, spelt
 
 from dataselect.proxy_sources import supervise
 from dataselect.proxy_sources.supervise import Log, secrets
+from dataselect.redaction import mask
 
 
 def supervised(folder: Path, *words: str) -> "subprocess.Popen[bytes]":
@@ -133,3 +135,16 @@ def test_no_cut_of_the_output_lets_a_secret_through(parts: list[bytes], cuts: li
         start += size
     log.flush()
     assert kept.data == whole.replace(b"s3cretvalue", b"[hidden]")
+
+
+def test_a_secret_in_another_spelling_is_hidden_and_other_bytes_stay() -> None:
+    key = "zk-Proj4_Qw8Lm2Xv7Nt5Rb9Hc3Yd6Gf1"
+    kept = Kept()
+    log = Log(kept, [key.encode()])  # type: ignore[arg-type]
+    for kind in KINDS:
+        log.write(b"loss \xff 3.5: " + spelt(kind, key).encode() + b" |\n")
+    log.flush()
+    assert b"loss \xff 3.5: [hidden] |\n" in kept.data
+    text = kept.data.decode("utf-8", "replace")
+    assert mask(text, key) == text
+    assert text.count("3.5") == text.count(" |") == len(KINDS)

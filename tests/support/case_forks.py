@@ -12,6 +12,7 @@ import select
 import signal
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ def apart(work: Callable[[], Any], seconds: float) -> Apart:
             os.close(ended)
         result.seek(0)
         log.seek(0)
-        data, printed = result.read(), log.read(4000).decode("utf-8", "replace")
+        data, printed = result.read(), log.read()[-4000:].decode("utf-8", "replace")
     code = os.waitstatus_to_exitcode(status)
     problem = ""
     if not ready:
@@ -84,6 +85,9 @@ def _child(work: Callable[[], Any], result: int, log: int) -> None:
         with os.fdopen(os.dup(result), "wb") as file:
             file.write(data)
         code = 0
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
     finally:
         os._exit(code)
 

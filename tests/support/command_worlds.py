@@ -129,6 +129,11 @@ def _report(folder: Path) -> Iterator[Command]:
     out = make_run(folder, models, benchmarks=1)
     _plain(out / "report.json")
     yield Command("report", folder, ("out/report.json",), ("report", "out"))
+    given = ("a/config.json", "a/tokenizer.json", "a/generation_config.json")
+    for name in ("plan", "validate"):
+        yield Command(f"{name} of models", folder, given, (name, "odd-run.yaml"))
+    words = ("run", "odd-run.yaml", "--store", "another", "--out", "again")
+    yield Command("run of models", folder, given, words)
     words = ("view", "out", "--items", "1", "--device", "cpu")
     files = ("out/report.json", "out/resolved.yaml", "a/config.json", "a/tokenizer.json")
     yield Command("view", folder, tuple(f for f in files if (folder / f).exists()), words)
