@@ -145,9 +145,8 @@ def accuracy_difference(
         _order(-proxy.loc[first.index].to_numpy(dtype=np.float64)) for proxy in (first, second)
     ]
     shares = [_measure(order, truth, counts)[0] for order in orders]
-    half = t_quantile(count - 1, (1 + bootstrap.confidence) / 2) * float(
-        np.std(shares[0] - shares[1])
-    )
+    t = t_quantile(count - 1, (1 + bootstrap.confidence) / 2)
+    half = t * float(np.std(shares[0] - shares[1]))
     return AccuracyDifference(
         difference, (max(difference - half, -1.0), min(difference + half, 1.0))
     )
