@@ -192,3 +192,16 @@ def test_help_loads_nothing_heavy() -> None:
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("modules", "heavy"),
+    [
+        ("dataselect.api.agreement, dataselect.report.tables.agreements", "scipy torch datasets"),
+        ("dataselect.api.score", "scipy torch transformers datasets matplotlib"),
+    ],
+)
+def test_commands_load_what_they_need(modules: str, heavy: str) -> None:
+    code = f"import sys, {modules}\nprint(*set('{heavy}'.split()) & set(sys.modules))"
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert told.stdout.split() == []

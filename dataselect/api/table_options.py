@@ -7,7 +7,7 @@ import inspect
 import json
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -15,7 +15,9 @@ from dataselect.api.arguments import as_path
 from dataselect.errors import InputError
 from dataselect.formats.in_memory import Table, frame
 from dataselect.formats.jsonfile import parse_json
-from dataselect.transfer.setting_file import SettingFile, read_setting
+
+if TYPE_CHECKING:
+    from dataselect.transfer.setting_file import SettingFile
 
 FilePath = str | os.PathLike[str]
 TableInput = FilePath | pd.DataFrame
@@ -32,8 +34,10 @@ def as_table(argument: str, given: TableInput) -> Table:
     return as_path(argument, given, "give the path of a CSV file or a pandas frame")
 
 
-def as_setting(given: FilePath | Mapping[str, Any] | None) -> SettingFile | None:
+def as_setting(given: FilePath | Mapping[str, Any] | None) -> "SettingFile | None":
     """A setting from a JSON file, or from the content of one. Raises InputError."""
+    from dataselect.transfer.setting_file import SettingFile, read_setting
+
     if given is None:
         return None
     if isinstance(given, Mapping):

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.pair_intervals import independent_pairs, share_interval
+from dataselect.decisions.student_t import t_quantile
 from dataselect.errors import InputError
 
 Array = NDArray[np.float64]
@@ -145,7 +145,8 @@ def accuracy_difference(
         _order(-proxy.loc[first.index].to_numpy(dtype=np.float64)) for proxy in (first, second)
     ]
     shares = [_measure(order, truth, counts)[0] for order in orders]
-    half = float(stdtrit(count - 1, (1 + bootstrap.confidence) / 2) * np.std(shares[0] - shares[1]))
+    t = t_quantile(count - 1, (1 + bootstrap.confidence) / 2)
+    half = t * float(np.std(shares[0] - shares[1]))
     return AccuracyDifference(
         difference, (max(difference - half, -1.0), min(difference + half, 1.0))
     )

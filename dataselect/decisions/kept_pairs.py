@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr
 
 Array = NDArray[np.float64]
 
@@ -102,6 +101,9 @@ def stated_pairs(
     The probability is Student's t of the difference over its seed noise. Arguments as for
     `surest_pairs`.
     """
+    # Only tables with seeds need it, and it is slow to load.
+    from scipy.special import stdtr
+
     differences, right, errors = _pairs(proxy, target, noise)
     assert errors is not None
     sure = np.where(differences > 0, np.inf, 0.0)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from dataselect.decisions.agreement import decision_accuracy
 from dataselect.decisions.seeds import pooled_sd, seed_means
@@ -86,5 +85,8 @@ def _of_means(values: Array) -> float:
     errors = noise[first] + noise[second]
     if not sd:
         return float(np.where(differences > 0, 1.0, 0.5).mean())
+    # Only tables with seeds need it, and it is slow to load.
+    from scipy.special import ndtr
+
     reliable = 2 * true / (2 * true + errors)
     return float(ndtr(differences * np.sqrt(reliable / errors)).mean())

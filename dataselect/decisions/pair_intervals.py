@@ -17,7 +17,7 @@ families of similar candidates.
 
 import math
 
-from scipy.special import stdtrit
+from dataselect.decisions.student_t import t_quantile
 
 
 def independent_pairs(share: float, variance: float, candidates: int) -> float:
@@ -41,7 +41,7 @@ def share_interval(
     """
     spread = share * (1 - share)
     each = 1 / independent_pairs(share, variance, candidates)
-    t = float(stdtrit(candidates - 1, (1 + confidence) / 2))
+    t = t_quantile(candidates - 1, (1 + confidence) / 2)
     middle = (share + t**2 * each / 2) / (1 + t**2 * each)
     half = t * math.sqrt(spread * each + (t * each / 2) ** 2) / (1 + t**2 * each)
     # After rounding, too, the interval contains the share.
