@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import numba
 import numpy as np
@@ -43,7 +43,7 @@ def outer(function: Callable[P, R]) -> Callable[P, R]:
     return cast(Callable[P, R], _kept(partial(numba.njit, nogil=True), function))
 
 
-def written(function: Callable[P, R]) -> Callable[P, R]:
+def written(function: Callable[Concatenate[Any, P], R]) -> Callable[P, R]:
     """Make a function for compiled ones of its types and of what writes it in LLVM's language."""
     return cast(Callable[P, R], intrinsic(function))
 
