@@ -63,9 +63,9 @@ class Load:
 
 LOADS = (
     Load("quickstart, Stage 1 (148K)", Shape(64, 2, 2, 2, 128), 1024, 8, 128, 200),
-    Load("quickstart, Stage 2 (189K)", Shape(64, 3, 2, 2, 128), 1024, 8, 128, 200),
-    Load("0.9M", Shape(128, 4, 4, 4, 256), 2048, 8, 128, 40),
-    Load("4M, vocabulary 4,096", Shape(64, 8, 8, 8, 256), 4096, 2, 2048, 4),
+    Load("quickstart, Stage 2 (189K)", Shape(64, 3, 2, 2, 128), 1024, 8, 128, 100),
+    Load("0.9M", Shape(128, 4, 4, 4, 256), 2048, 8, 128, 20),
+    Load("4M, vocabulary 4,096", Shape(64, 8, 8, 8, 256), 4096, 2, 2048, 2),
 )
 BEFORE, TORCH, FUSED = "before", "dataselect, kernels: torch", "dataselect, kernels: fused"
 CONTENDERS = ("HF Trainer", "plain loop", BEFORE, TORCH, FUSED)
