@@ -196,28 +196,34 @@ def make_arrays(shape: Shape, vocabulary: int, length: int, rows: int) -> tuple[
     keys, panels = size * shape.kv_heads, -(-vocabulary // PANEL)
     matrices = [(hidden, hidden), (hidden, keys), (hidden, keys), (hidden, hidden)]
     matrices += [(hidden, wide), (hidden, wide), (wide, hidden)]
-    turned = Turned(*(_zeros(layers, *one) for one in matrices), _zeros(panels * hidden, PANEL))
+    turned = Turned._make(
+        [*(_zeros(layers, *one) for one in matrices), _zeros(panels * hidden, PANEL)]
+    )
     widths = [hidden, keys, hidden, keys, keys, hidden, hidden, hidden, wide, wide, hidden]
-    kept = Kept(
-        _zeros(layers + 1, rows, hidden),
-        *(_zeros(layers, rows, width) for width in widths),
-        *(_zeros(layers, rows) for _ in range(4)),
-        _zeros(layers, shape.heads, rows),
+    kept = Kept._make(
+        [
+            _zeros(layers + 1, rows, hidden),
+            *(_zeros(layers, rows, width) for width in widths),
+            *(_zeros(layers, rows) for _ in range(4)),
+            _zeros(layers, shape.heads, rows),
+        ]
     )
     # As in `population`, to the bit.
     steps = torch.arange(0, size, 2).float() / size
     angles = torch.outer(torch.arange(length).float(), ROPE_THETA**-steps)
-    room = Room(
-        *(_zeros(rows, width) for width in (hidden, hidden, hidden, keys, keys)),
-        *(_zeros(CHUNK, width) for width in (hidden, wide, wide)),
-        _zeros(rows),
-        _zeros(ROWS, hidden),
-        _zeros(ROWS, hidden),
-        _zeros(ROWS),
-        _zeros(ROWS, panels * PANEL + 16),
-        make_head(size, length),
-        angles.cos().numpy(),
-        angles.sin().numpy(),
+    room = Room._make(
+        [
+            *(_zeros(rows, width) for width in (hidden, hidden, hidden, keys, keys)),
+            *(_zeros(CHUNK, width) for width in (hidden, wide, wide)),
+            _zeros(rows),
+            _zeros(ROWS, hidden),
+            _zeros(ROWS, hidden),
+            _zeros(ROWS),
+            _zeros(ROWS, panels * PANEL + 16),
+            make_head(size, length),
+            angles.cos().numpy(),
+            angles.sin().numpy(),
+        ]
     )
     return turned, kept, room
 

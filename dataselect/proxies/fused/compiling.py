@@ -8,13 +8,14 @@ import hashlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import numba
 import numpy as np
 import torch
 from llvmlite import binding
 from numba.core import types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 P = ParamSpec("P")
@@ -40,6 +41,11 @@ def inner(function: Callable[P, R]) -> Callable[P, R]:
 def outer(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function that Python calls, and keep it on disk."""
     return cast(Callable[P, R], _kept(partial(numba.njit, nogil=True), function))
+
+
+def written(function: Callable[Concatenate[Any, P], R]) -> Callable[P, R]:
+    """Make a function for compiled ones of its types and of what writes it in LLVM's language."""
+    return cast(Callable[P, R], intrinsic(function))
 
 
 def external(*arguments: Any) -> Callable[[Callable[..., None]], Any]:

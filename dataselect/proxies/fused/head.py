@@ -68,7 +68,7 @@ def losses(
             logits[row, j] = _LEAST
         summed, largest = exponentials(logits, row, whole)
         lost = np.log(summed) + largest - right
-        nats += most_nats if lost > most_nats else lost
+        nats += float(most_nats if lost > most_nats else lost)
         logits[row, target] -= summed
         factors[row] = scale / summed
     return nats

@@ -18,7 +18,8 @@ def _inverse_rms(x: int, width: int, epsilon: np.float32) -> np.float32:
     for i in range(0, 4 * width, 4 * LANES):
         v = load(x + i)
         squares = squares + v * v
-    return _1 / np.sqrt(total(squares) / np.float32(width) + epsilon)
+    inverse: np.float32 = _1 / np.sqrt(total(squares) / np.float32(width) + epsilon)
+    return inverse
 
 
 @inner

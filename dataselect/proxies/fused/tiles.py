@@ -9,9 +9,8 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic
 
-from dataselect.proxies.fused.compiling import LANES, Array, external, inner
+from dataselect.proxies.fused.compiling import LANES, Array, external, inner, written
 from dataselect.proxies.fused.vectors import place
 
 _NUMBER = ir.FloatType()
@@ -67,7 +66,7 @@ def _tile(rows: int, vectors: int, lanes: int = LANES) -> Any:
             builder.store(builder.load(sums[row, n]), vector(lines[row], n), align=4)
         return context.get_dummy_value()
 
-    @intrinsic
+    @written
     def tile(
         typing: Any, depth: Any, a: Any, a_row: Any, a_step: Any,
         b: Any, b_step: Any, c: Any, c_row: Any, add: Any,

@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic
 
-from dataselect.proxies.fused.compiling import inner
+from dataselect.proxies.fused.compiling import inner, written
 
 _NUMBER = ir.FloatType()
 _FOUR = ir.VectorType(_NUMBER, 4)
@@ -50,7 +49,7 @@ def _turn(rows: int) -> Any:
                 builder.store(line, at(y, y_row, n, _FOUR), align=4)
         return context.get_dummy_value()
 
-    @intrinsic
+    @written
     def made(typing: Any, x: Any, x_row: Any, factor: Any, y: Any, y_row: Any) -> Any:
         n = types.intp
         return types.void(n, n, types.float32, n, n), emit

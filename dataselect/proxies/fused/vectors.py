@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic, models, overload, register_model
+from numba.extending import models, overload, register_model
 
-from dataselect.proxies.fused.compiling import LANES, inner
+from dataselect.proxies.fused.compiling import LANES, inner, written
 
 KIND = ir.VectorType(ir.FloatType(), LANES)
 _POINTER = KIND.as_pointer()
@@ -39,7 +39,7 @@ class _Model(models.PrimitiveModel):  # type: ignore[misc]
         super().__init__(manager, kind, KIND)
 
 
-@intrinsic
+@written
 def place(typing: Any, array: Any, at: Any) -> Any:
     """The address of a number of an array, by its place in memory order."""
 
@@ -51,7 +51,7 @@ def place(typing: Any, array: Any, at: Any) -> Any:
     return types.intp(array, types.intp), emit
 
 
-@intrinsic
+@written
 def load(typing: Any, address: Any) -> Any:
     """The numbers from an address on."""
 
@@ -61,7 +61,7 @@ def load(typing: Any, address: Any) -> Any:
     return VECTOR(types.intp), emit
 
 
-@intrinsic
+@written
 def store(typing: Any, address: Any, vector: Any) -> Any:
     """Write numbers from an address on."""
 
@@ -73,7 +73,7 @@ def store(typing: Any, address: Any, vector: Any) -> Any:
     return types.void(types.intp, VECTOR), emit
 
 
-@intrinsic
+@written
 def spread(typing: Any, number: Any) -> Any:
     """The same number in every place."""
 
@@ -85,7 +85,7 @@ def spread(typing: Any, number: Any) -> Any:
     return VECTOR(types.float32), emit
 
 
-@intrinsic
+@written
 def total(typing: Any, vector: Any) -> Any:
     """The sum of the numbers."""
 
@@ -98,7 +98,7 @@ def total(typing: Any, vector: Any) -> Any:
     return types.float32(VECTOR), emit
 
 
-@intrinsic
+@written
 def highest(typing: Any, vector: Any) -> Any:
     """The largest of the numbers that are not NaN."""
 
@@ -110,7 +110,7 @@ def highest(typing: Any, vector: Any) -> Any:
     return types.float32(VECTOR), emit
 
 
-@intrinsic
+@written
 def root(typing: Any, vector: Any) -> Any:
     """The square root of each number."""
 
@@ -127,7 +127,7 @@ def _bits() -> ir.VectorType:
 
 
 def _of_two(emit_two: Callable[[ir.IRBuilder, Any, Any], Any]) -> Any:
-    @intrinsic
+    @written
     def made(typing: Any, a: Any, b: Any) -> Any:
         def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
             return emit_two(builder, *arguments)
@@ -149,28 +149,23 @@ at_most = _of_two(lambda builder, a, b: builder.select(builder.fcmp_ordered(">",
 """The smaller."""
 
 
-# Where both are vectors; numba looks further where None is returned.
-@overload(operator.add, strict=False)
-def _(a: Any, b: Any) -> Any:
-    return (lambda a, b: _add(a, b)) if a is VECTOR and b is VECTOR else None  # noqa: PLW0108
+def _operate(sign: Any, compute: Callable[[Any, Any], Any]) -> None:
+    """Let a sign between two vectors mean this."""
+
+    def choose(a: Any, b: Any) -> Any:
+        # numba looks further where None is returned.
+        return (lambda a, b: compute(a, b)) if a is VECTOR and b is VECTOR else None  # noqa: PLW0108
+
+    overload(sign, strict=False)(choose)
 
 
-@overload(operator.sub, strict=False)
-def _(a: Any, b: Any) -> Any:
-    return (lambda a, b: _subtract(a, b)) if a is VECTOR and b is VECTOR else None  # noqa: PLW0108
+_operate(operator.add, _add)
+_operate(operator.sub, _subtract)
+_operate(operator.mul, _multiply)
+_operate(operator.truediv, _divide)
 
 
-@overload(operator.mul, strict=False)
-def _(a: Any, b: Any) -> Any:
-    return (lambda a, b: _multiply(a, b)) if a is VECTOR and b is VECTOR else None  # noqa: PLW0108
-
-
-@overload(operator.truediv, strict=False)
-def _(a: Any, b: Any) -> Any:
-    return (lambda a, b: _divide(a, b)) if a is VECTOR and b is VECTOR else None  # noqa: PLW0108
-
-
-@intrinsic
+@written
 def _power_of_two(typing: Any, rounded: Any) -> Any:
     """2^n of numbers that are `_ROUND` + n."""
 
