@@ -11,8 +11,7 @@ os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ.get("OPENBLAS_NUM_THREADS", "1")
 
 # Where Python may not keep what it compiles, each command that a test starts compiles us again.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-sys.dont_write_bytecode = False
+os.environ["PYTHONDONTWRITEBYTECODE"] = ""
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -28,6 +27,8 @@ settings.register_profile(
     "unhurried", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("unhurried")
+
+sys.dont_write_bytecode = False
 
 # Streams of a few thousand tokens are read from texts without end, of which 16 batches of 100,000
 # characters are read ahead.

@@ -313,14 +313,10 @@ def _parse(name: str, record: dict[str, Any]) -> Item | str:
     assert isinstance(answer, str)
     meta: Any = record.get("meta")
     meta = {key: meta.get(key) for key in _META} if isinstance(meta, dict) else {}
-    if not all(value is None or isinstance(value, str) for value in meta.values()):
-        return f"one of its {', '.join(_META)} is not text"
+    problem = _meta_problem(meta) or _length_problem(record, question, answer, rationale or "")
+    if problem is not None:
+        return problem
     category, test, entry_point = (meta.get(key) for key in _META)
-    letters = sum(map(len, (question, answer, rationale or "")))
-    if isinstance(record.get("choices"), list):
-        letters += sum(len(choice) for choice in record["choices"] if isinstance(choice, str))
-    if letters > MOST_LETTERS:
-        return f"its texts have {letters:,} letters, which is more than {MOST_LETTERS:,}"
     choices: Any = record.get("choices")
     index: Any = record.get("answer_index")
     if choices is None:
@@ -332,6 +328,21 @@ def _parse(name: str, record: dict[str, Any]) -> Item | str:
         return problem
     # Some sources label choices 1-4; the prompt shows letters, so the answer is a letter too.
     return Item(name, question, LETTERS[index], tuple(choices), index, rationale, category)
+
+
+def _meta_problem(meta: dict[str, object]) -> str | None:
+    if all(value is None or isinstance(value, str) for value in meta.values()):
+        return None
+    return f"one of its {', '.join(_META)} is not text"
+
+
+def _length_problem(record: dict[str, Any], *texts: str) -> str | None:
+    choices = record.get("choices")
+    more = choices if isinstance(choices, list) else []
+    letters = sum(len(text) for text in (*texts, *more) if isinstance(text, str))
+    if letters <= MOST_LETTERS:
+        return None
+    return f"its texts have {letters:,} letters, which is more than {MOST_LETTERS:,}"
 
 
 def _choices_problem(choices: object, index: object, answer: str) -> str | None:
