@@ -19,7 +19,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from dataselect import strict_json
-from dataselect.errors import InputError
+from dataselect.errors import DataselectError, InputError
 from dataselect.redaction import redact
 from dataselect.wording import quoted
 
@@ -76,8 +76,14 @@ def read_tokenizer(folder: Path) -> SavedTokenizer:
     """Load the tokenizer of a folder. Raises InputError when there is none, or a slow one."""
     from dataselect.corpus.quiet_transformers import quiet
 
-    with quiet():
-        return _read(folder)
+    try:
+        with quiet():
+            return _read(folder)
+    except (DataselectError, MemoryError):
+        raise
+    except Exception as error:  # whatever the libraries do not take: letters that are none, ...
+        reason = shorten(f"{type(error).__name__}: {error}", 200, placeholder=" …")
+        raise _not_loaded(folder, reason) from error
 
 
 def _read(folder: Path) -> SavedTokenizer:
