@@ -250,5 +250,5 @@ def test_a_key_that_no_token_has_prints_nothing(
 
 
 def test_half_a_letter_is_no_special_token(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no tokenizer can be loaded .UnicodeEncodeError"):
+    with pytest.raises(InputError, match=r"no tokenizer can be loaded \(UnicodeEncodeError"):
         read_tokenizer(saved(tmp_path, eos_token="\udc80"))
