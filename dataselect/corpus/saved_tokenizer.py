@@ -36,6 +36,7 @@ _SPECIAL = (
     "cls_token",
     "mask_token",
 )
+_SEVERAL = ("added_tokens_decoder", "additional_special_tokens", "extra_special_tokens")
 _TOKEN_KEYS = {"content", "single_word", "lstrip", "rstrip", "normalized", "special"}
 _TOKEN_KEYS |= {"__type", "id"}
 _SHOWN = 24
@@ -192,11 +193,11 @@ def _odd_key(folder: Path) -> str | None:
     """A key that no special token has: the Rust library prints it on the terminal as it is."""
     settings = _settings(folder)
     named = _settings(folder, "special_tokens_map.json")
-    several = [settings.get("added_tokens_decoder"), settings.get("extra_special_tokens")]
+    several = [*named.values(), *(settings.get(name) for name in _SEVERAL)]
     tokens = [*named.values(), *(settings.get(name) for name in _SPECIAL)]
-    tokens += [each for of in several if isinstance(of, dict) for each in of.values()]
-    lists = [*named.values(), *settings.values()]
-    tokens += [each for of in lists if isinstance(of, list) for each in of]
+    for each in several:
+        if isinstance(each, dict | list):
+            tokens += each.values() if isinstance(each, dict) else each
     return _odd_among(tokens)
 
 
