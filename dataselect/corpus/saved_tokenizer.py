@@ -127,7 +127,7 @@ def _read(folder: Path) -> SavedTokenizer:
             "save the tokenizer with another release of transformers, or use another release here",
         )
     notes = [
-        f"its {name} {token!r} is no special token of its tokenizer.json and is not used"
+        f"its {name} {quoted(token)} is no special token of its tokenizer.json and is not used"
         for name, token in named.items()
         if name in ("bos_token", "eos_token") and name not in special
     ]
