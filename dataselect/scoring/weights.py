@@ -159,8 +159,8 @@ def remarks(content: Mapping[str, Any], model: Any) -> list[str]:
     for key in content:
         if key not in known and (near := get_close_matches(key, absent, 1, cutoff=0.9)):
             notes.append(
-                f"its config.json has {message(key, _SHOWN)}, which {model.config.model_type} does not"
-                f" know; {near[0]} has its default"
+                f"its config.json has {message(key, _SHOWN)}, which {model.config.model_type}"
+                f" does not know; {near[0]} has its default"
             )
     return notes
 
