@@ -19,7 +19,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from dataselect import strict_json
-from dataselect.errors import InputError
+from dataselect.errors import DataselectError, InputError
 from dataselect.redaction import redact
 from dataselect.wording import quoted
 
@@ -36,6 +36,7 @@ _SPECIAL = (
     "cls_token",
     "mask_token",
 )
+_SEVERAL = ("added_tokens_decoder", "additional_special_tokens", "extra_special_tokens")
 _TOKEN_KEYS = {"content", "single_word", "lstrip", "rstrip", "normalized", "special"}
 _TOKEN_KEYS |= {"__type", "id"}
 _SHOWN = 24
@@ -76,8 +77,14 @@ def read_tokenizer(folder: Path) -> SavedTokenizer:
     """Load the tokenizer of a folder. Raises InputError when there is none, or a slow one."""
     from dataselect.corpus.quiet_transformers import quiet
 
-    with quiet():
-        return _read(folder)
+    try:
+        with quiet():
+            return _read(folder)
+    except (DataselectError, MemoryError):
+        raise
+    except Exception as error:  # whatever the libraries do not take: letters that are none, ...
+        reason = shorten(f"{type(error).__name__}: {error}", 200, placeholder=" …")
+        raise _not_loaded(folder, reason) from error
 
 
 def _read(folder: Path) -> SavedTokenizer:
@@ -120,7 +127,7 @@ def _read(folder: Path) -> SavedTokenizer:
             "save the tokenizer with another release of transformers, or use another release here",
         )
     notes = [
-        f"its {name} {token!r} is no special token of its tokenizer.json and is not used"
+        f"its {name} {quoted(token)} is no special token of its tokenizer.json and is not used"
         for name, token in named.items()
         if name in ("bos_token", "eos_token") and name not in special
     ]
@@ -186,11 +193,11 @@ def _odd_key(folder: Path) -> str | None:
     """A key that no special token has: the Rust library prints it on the terminal as it is."""
     settings = _settings(folder)
     named = _settings(folder, "special_tokens_map.json")
-    several = [settings.get("added_tokens_decoder"), settings.get("extra_special_tokens")]
+    several = [*named.values(), *(settings.get(name) for name in _SEVERAL)]
     tokens = [*named.values(), *(settings.get(name) for name in _SPECIAL)]
-    tokens += [each for of in several if isinstance(of, dict) for each in of.values()]
-    lists = [*named.values(), *settings.values()]
-    tokens += [each for of in lists if isinstance(of, list) for each in of]
+    for each in several:
+        if isinstance(each, dict | list):
+            tokens += each.values() if isinstance(each, dict) else each
     return _odd_among(tokens)
 
 

@@ -26,7 +26,6 @@ from dataselect.wording import quoted
 # Experts may sum in another order, in units of the format's epsilon.
 _ROUNDING = 64
 _MOST_ROUNDING = 0.05
-_WHOLE = 2**63
 
 
 @dataclass(frozen=True)
@@ -114,11 +113,6 @@ def _config(folder: Path) -> dict[str, Any]:
         content = None
     if not isinstance(content, dict):
         raise InputError(file, "is missing or no JSON object", "get the checkpoint again")
-    for key, value in content.items():
-        # torch has no whole numbers beyond; some would fail only on longer texts.
-        if isinstance(value, int) and not -_WHOLE <= value < _WHOLE:
-            problem = f"{quoted(key)} is {quoted(value)}, more than a whole number can be"
-            raise InputError(file, problem, "mend it, or get the checkpoint again")
     return content
 
 

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 
 from dataselect import strict_json
 from dataselect.errors import InputError
+from dataselect.wording import message, quoted
 
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
@@ -28,6 +29,8 @@ _ADAPTER = "adapter_config.json"
 _AGAIN = "get the checkpoint again"
 # A model may hold a tensor twice that its files hold once: embedding and tied head.
 _MOST_TIMES = 3
+_WHOLE = 2**63
+_SHOWN = 64
 _COUNTS = ("layer", "expert", "block")
 
 
@@ -86,6 +89,12 @@ def check_config(config: Any, content: Mapping[str, Any], tensors: Mapping[str, 
     if not tensors:
         return
     folder = next(iter(tensors.values())).file.parent
+    for key in set(_known_keys(config)) & set(content):
+        value = content[key]
+        # torch has no whole numbers beyond; some would fail only on longer texts.
+        if isinstance(value, int) and not -_WHOLE <= value < _WHOLE:
+            problem = f"{key} is {quoted(value)}, more than a whole number can be"
+            raise InputError(folder / "config.json", problem, _AGAIN)
     most = max(len(tensors), *(max(each.shape, default=1) for each in tensors.values()))
     for key, value in content.items():
         counts = key.startswith(("num_", "n_")) and any(word in key for word in _COUNTS)
@@ -143,14 +152,15 @@ def remarks(content: Mapping[str, Any], model: Any) -> list[str]:
     named = content.get("architectures")
     kind = type(model).__name__
     if isinstance(named, list) and named and kind not in named:
-        notes.append(f"its config.json names {named[0]}, and it is scored as {kind}")
+        shown = message(str(named[0]), _SHOWN)
+        notes.append(f"its config.json names {shown}, and it is scored as {kind}")
     known = _known_keys(model.config)
     absent = [key for key in known if key not in content]
     for key in content:
         if key not in known and (near := get_close_matches(key, absent, 1, cutoff=0.9)):
             notes.append(
-                f"its config.json has {key}, which {model.config.model_type} does not know;"
-                f" {near[0]} has its default"
+                f"its config.json has {message(key, _SHOWN)}, which {model.config.model_type}"
+                f" does not know; {near[0]} has its default"
             )
     return notes
 

@@ -246,4 +246,11 @@ def test_a_key_that_no_token_has_prints_nothing(
     odd = {"content": "<|endoftext|>", "\x1b]0;owned\x07": True}
     (note,) = read_tokenizer(saved(tmp_path, eos_token=odd)).notes
     assert "a special token of its settings has the key '\\x1b]0;owned\\x07'" in note
+    more = {"chat_template": [{"name": "default", "template": "{{ messages }}"}]}
+    assert read_tokenizer(saved(tmp_path, tokenizer_class="TokenizersBackend", **more)).notes == ()
     assert capfd.readouterr() == ("", "")
+
+
+def test_half_a_letter_is_no_special_token(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no tokenizer can be loaded \(UnicodeEncodeError"):
+        read_tokenizer(saved(tmp_path, eos_token="\udc80"))

@@ -262,7 +262,7 @@ def test_a_damaged_file_is_named(folder: Path) -> None:
         {"rope_parameters": {"rope_type": "no such type"}},
         {"model_type": "no-such-model"},
         {"use_return_dict": False},
-        {"sliding_window": 2**63},
+        {"max_position_embeddings": 2**63},
         {"num_hidden_layers": 10**400},
         {"auto_map": {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"},
          "model_type": "no-such-model"},
