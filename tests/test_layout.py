@@ -198,6 +198,7 @@ def test_help_loads_nothing_heavy() -> None:
     ("modules", "heavy"),
     [
         ("dataselect.api.agreement, dataselect.report.tables.agreements", "scipy torch datasets"),
+        ("dataselect.api.run, dataselect.cli.run", "scipy torch transformers datasets"),
         ("dataselect.api.score", "scipy torch transformers datasets matplotlib"),
     ],
 )

@@ -2,6 +2,7 @@
 
     git worktree add BEFORE bf6979b
     python benchmarks/speed/baselines.py FOLDER --before BEFORE [--every 40] [--runs 3]
+    python benchmarks/speed/baselines.py FOLDER --profile
 
 FOLDER has local files of the benchmarks, as `dataselect score --folder`; every 40th item is taken.
 The model is a random Olmo2 of hidden size 64 and 2 layers with the vocabulary of a byte-level BPE
@@ -18,6 +19,7 @@ import resource
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,10 +44,14 @@ def main() -> None:
     parser.add_argument("--before", type=Path)
     parser.add_argument("--every", type=int, default=40)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--profile", action="store_true", help="Print torch's profile of MMLU-Pro.")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         print(json.dumps(one_build(given.folder, given.every)))
+        return
+    if given.profile:
+        one_build(given.folder, given.every, profiled="mmlu_pro_stem")
         return
     builds = {"now": HERE.parents[1]}
     if given.before:
@@ -64,8 +70,8 @@ def main() -> None:
     (HERE / "baselines.json").write_text(json.dumps(summary(found, given), indent=1) + "\n")
 
 
-def one_build(folder: Path, every: int) -> dict[str, Any]:
-    """CPU seconds and tables of this process' build."""
+def one_build(folder: Path, every: int, profiled: str | None = None) -> dict[str, Any]:
+    """CPU seconds and tables of this build; prints a profile of the benchmark `profiled`."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     import torch
     from transformers import Olmo2Config, Olmo2ForCausalLM
@@ -100,7 +106,10 @@ def one_build(folder: Path, every: int) -> dict[str, Any]:
         began = time.process_time()
         prepared = prepare_baselines(benchmark, [made_traces(benchmark)], tokenizer, LENGTH)
         ready = time.process_time()
-        scored = score_prepared(model, prepared)
+        with torch.profiler.profile() if benchmark.id == profiled else nullcontext() as profile:
+            scored = score_prepared(model, prepared)
+        if profile is not None:
+            print(profile.key_averages().table(sort_by="self_cpu_time_total", row_limit=20))
         rows[benchmark.id] = {
             "items": len(benchmark.items),
             "prepare": ready - began,

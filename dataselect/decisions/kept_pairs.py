@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dataselect.decisions.student_t import t_probability
+
 Array = NDArray[np.float64]
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
@@ -101,14 +103,11 @@ def stated_pairs(
     The probability is Student's t of the difference over its seed noise. Arguments as for
     `surest_pairs`.
     """
-    # Only tables with seeds need it, and it is slow to load.
-    from scipy.special import stdtr
-
     differences, right, errors = _pairs(proxy, target, noise)
     assert errors is not None
     sure = np.where(differences > 0, np.inf, 0.0)
     z = np.divide(differences, errors, out=sure, where=errors > 0)
-    probability = stdtr(noise.freedom, z)
+    probability = t_probability(noise.freedom, z)
     stated = []
     for confidence in confidences:
         kept = probability >= confidence

@@ -19,7 +19,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import xlogy
 
 from dataselect.decisions.discrepancy import Array, Gap, ahead_probability
 from dataselect.formats.agreement_file import AgreementFile, MeasuredAgreement
@@ -66,6 +65,9 @@ def fit_scale(
     `comparisons` are of the same proxies with several targets. `seed_sd`: noise of one seed, in
     units of the spread of the scores.
     """
+    # Imported here: it takes a tenth of a second, and most runs do without.
+    from scipy.special import xlogy
+
     first = comparisons[0]
     stated = _stated(_differences(first), seed_sd * math.sqrt(2 / first.seeds))
     log_odds = -np.square((_LN_TAU - math.log(known.tau)) / max(known.doubt, LEAST_DOUBT)) / 2

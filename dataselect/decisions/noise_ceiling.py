@@ -8,6 +8,7 @@ the true difference has mean r·d and variance r times that of the noise of d, w
 of the variance that is true; so the signs agree with probability Φ(√r·|d| / noise).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,8 +86,6 @@ def _of_means(values: Array) -> float:
     errors = noise[first] + noise[second]
     if not sd:
         return float(np.where(differences > 0, 1.0, 0.5).mean())
-    # Only tables with seeds need it, and it is slow to load.
-    from scipy.special import ndtr
-
     reliable = 2 * true / (2 * true + errors)
-    return float(ndtr(differences * np.sqrt(reliable / errors)).mean())
+    z = differences * np.sqrt(reliable / errors)
+    return float(np.mean([(1 + math.erf(each / math.sqrt(2))) / 2 for each in z]))

@@ -24,7 +24,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import fdtri
 
 from dataselect.decisions.seeds import by_place
 
@@ -151,6 +150,9 @@ def _ratio(
     if not noise:
         unlimited = math.inf if variance else 0.0
         return unlimited, (unlimited, unlimited)
+    # Imported here: it takes a tenth of a second, and most runs do without.
+    from scipy.special import fdtri
+
     observed = variance / noise**2
     tails = ((1 + confidence) / 2, (1 - confidence) / 2)
     low, high = (

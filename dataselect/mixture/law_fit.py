@@ -115,7 +115,7 @@ def _some_least_squares(
     noise, damping = np.full(len(targets), 0.01), np.full(len(targets), 0.01)
     point = curve.at(parameters)
     left = targets - point.values
-    normal = _NormalEquations(*start.shape, runs)
+    normal = _NormalEquations(len(targets), start.shape[1], runs)
     normal.renew(active, active, point, left)
     for step_number in range(_MOST_STEPS):
         at, mean, precision = parameters[active], prior.mean[active], prior.precision[active]

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
+from dataselect.decisions.student_t import t_quantile
 from dataselect.transfer.pairs import Pairs
 
 Array = NDArray[np.float64]
@@ -95,7 +95,7 @@ def _correlation(pairs: Pairs) -> tuple[float, str]:
 
 
 def _half_width(values: Array) -> float:
-    quantile = float(stdtrit(len(values) - 1, (1 + _CONFIDENCE) / 2))
+    quantile = t_quantile(len(values) - 1, (1 + _CONFIDENCE) / 2)
     return quantile * float(values.std(ddof=1)) / math.sqrt(len(values))
 
 

@@ -146,7 +146,9 @@ def lay_out(rows: Sequence[Row], prefix: int) -> Layout:
             states += [first_state + column for column in path]
             at = end
     return Layout(
-        *(torch.from_numpy(each) for each in (inputs, positions, visible)),
+        torch.from_numpy(inputs),
+        torch.from_numpy(positions),
+        torch.from_numpy(visible),
         (source_rows, source_columns),
         [token for row in rows for ids in row.continuations for token in ids],
         states,

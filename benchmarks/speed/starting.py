@@ -1,0 +1,84 @@
+"""CPU seconds to load what commands need: an earlier build beside this one, and their libraries.
+
+    git worktree add BEFORE bf6979b
+    python benchmarks/speed/starting.py --before BEFORE [--runs 3]
+
+Whole processes that take turns, with compiled modules in a folder of their own that the first turn,
+which is not counted, fills. Libraries alone show what no change here can save. Results go to
+`starting.json` beside this file.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from measuring import process_seconds, spread
+
+HERE = Path(__file__).parent
+LIBRARIES = {
+    "python": "pass",
+    "torch": "import torch",
+    "torch, its compiler": "import torch._dynamo",
+    "torch, its distributed tensors": "import torch.distributed.tensor",
+    "one model class of transformers": "from transformers import Olmo2ForCausalLM",
+    "pandas": "import pandas",
+}
+SCORING = "import {api}, dataselect.scoring.loading, dataselect.scoring.baselines"
+AGREE = "agree proxies.csv targets.csv --lower-is-better"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--before", type=Path)
+    parser.add_argument("--runs", type=int, default=3)
+    given = parser.parse_args()
+    builds = {"now": HERE.parents[1]}
+    if given.before:
+        builds = {"before": given.before.resolve(), **builds}
+    python = (sys.executable, "-c")
+    calls = {name: ((*python, code), HERE.parents[1]) for name, code in LIBRARIES.items()}
+    for build, place in builds.items():
+        # bf6979b has its functions beside the packages.
+        api = "api.score" if (place / "dataselect/api").exists() else "score"
+        calls[f"score's modules, {build}"] = (
+            (*python, SCORING.format(api=f"dataselect.{api}")),
+            place,
+        )
+        calls[f"agree, {build}"] = ((sys.executable, "-m", "dataselect", *AGREE.split()), place)
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_tables(folder)
+        compiled = {"PYTHONPYCACHEPREFIX": str(folder / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
+        for turn in range(given.runs + 1):
+            for what, (call, place) in calls.items():
+                extra = {**compiled, "PYTHONPATH": str(place), "OMP_NUM_THREADS": "1"}
+                taken = process_seconds(call, folder, extra)[1]
+                if turn:
+                    seconds[what].append(taken)
+    found = {
+        "command": "python benchmarks/speed/starting.py --before BEFORE",
+        "versions": {name: version(name) for name in ("torch", "transformers", "pandas")},
+        "load": round(os.getloadavg()[1], 1),
+        "runs": given.runs,
+        "cpu_seconds": {name: spread(each) for name, each in seconds.items()},
+    }
+    (HERE / "starting.json").write_text(json.dumps(found, indent=1) + "\n")
+    for what, each in found["cpu_seconds"].items():
+        print(f"{what:40} {each['median']:.2f} [{each['min']:.2f}, {each['max']:.2f}]")
+
+
+def write_tables(folder: Path) -> None:
+    """Twelve candidates with three seeds, and their targets."""
+    proxies = [f"c{i},{s},{1 + 0.1 * i + 0.03 * s}" for i in range(12) for s in range(3)]
+    targets = [f"c{i},{40 - i}" for i in range(12)]
+    (folder / "proxies.csv").write_text("\n".join(["id,seed,made", *proxies]) + "\n")
+    (folder / "targets.csv").write_text("\n".join(["id,accuracy", *targets]) + "\n")
+
+
+if __name__ == "__main__":
+    main()
