@@ -5,7 +5,13 @@ of the recipe. It depends on the plan, on the shape and on whether numba is inst
 import, as for the rest of a recipe.
 """
 
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 
 from dataselect.errors import InputError
@@ -18,6 +24,8 @@ INSTALL = "pip install 'dataselect[fast]'"
 _WIDTH, _HEAD = 16, 8
 # Wider models spend their time in products that are large enough for a BLAS library.
 _WIDEST = 256
+# Seconds; compiling takes ten of a free core.
+_PATIENCE = 120.0
 
 
 def choose_kernels(
@@ -47,6 +55,31 @@ def require_numba() -> None:
             f"the fused step of this proxy needs numba, which cannot be loaded here ({error})",
             f"{INSTALL} wherever proxies are trained, or write 'kernels: torch' for the proxy",
         ) from error
+
+
+@contextmanager
+def compiling_alone() -> Iterator[None]:
+    """Let one process of this machine at a time make the fused step ready.
+
+    The jobs of a first run begin together, and each would compile the same; so the others wait, and
+    load what the first one keeps. None waits for longer than `_PATIENCE`, or where a file system
+    knows no locks.
+    """
+    folder = os.open(Path(__file__).parent / "fused", os.O_RDONLY)
+    try:
+        until = time.monotonic() + _PATIENCE
+        while time.monotonic() < until:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.1)
+            except OSError:
+                break
+            else:
+                break
+        yield
+    finally:
+        os.close(folder)  # which ends the lock
 
 
 def _why_not(shape: Shape, precision: str, device: str) -> tuple[str, str] | None:

@@ -34,7 +34,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import Olmo2ForCausalLM, PreTrainedTokenizerBase
 
-from dataselect.proxies.kernels import require_numba
+from dataselect.proxies.kernels import compiling_alone, require_numba
 from dataselect.proxies.layout import slice_sequences
 from dataselect.proxies.loss import ChunkedCrossEntropy
 from dataselect.proxies.memory import fewer_sequences
@@ -241,9 +241,10 @@ class Run:
         if self.recipe.kernels == "torch" or len(self.members) > 1:
             return None
         require_numba()
-        from dataselect.proxies.fused.training_step import FusedStep
+        with compiling_alone():
+            from dataselect.proxies.fused.training_step import FusedStep
 
-        return FusedStep(self.recipe, self.parameters, self.optimizer)
+            return FusedStep(self.recipe, self.parameters, self.optimizer)
 
     def _resume(self) -> None:
         read = [read_state(member.folder) for member in self.members]

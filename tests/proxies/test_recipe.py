@@ -1,5 +1,6 @@
 """What a plan's proxy becomes when it leaves things open."""
 
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -137,3 +138,11 @@ def test_only_fused_kernels_are_in_a_key() -> None:
     made = recipe(architecture=OWN_SHAPE, tokens="1M", kernels="torch")
     assert "kernels" not in made.describe()
     assert replace(made, kernels="fused").describe() == {**made.describe(), "kernels": "fused"}
+
+
+def test_a_worker_without_numba_says_what_a_fused_proxy_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.raises(InputError, match=r"needs numba.*dataselect\[fast\].*kernels: torch"):
+        kernels.require_numba()

@@ -146,6 +146,7 @@ WAYS: dict[str, list[tuple[str, str, str]]] = {
     ],
     "docs/training.md": [
         ("predict:", "as plan", ""),
+        ("pip install 'dataselect[fast]'", "parse", "installs"),
         ("srun torchrun", "parse", CLUSTER),
         ("{", "as lines", ""),
     ],

@@ -51,6 +51,13 @@ class FusedStep:
             parameter.data = there[name]
             parameter.grad = grads[name]
         self.adopt_moments()
+        self._compile()
+
+    def _compile(self) -> None:
+        """Compile, or load what was compiled, on no tokens and no numbers."""
+        self.add_gradients(np.empty((0, self._recipe.sequence_length + 1), dtype=np.int64), 0.0)
+        none, groups = self._numbers[:0], np.zeros(1)
+        update(none, none, none, none, np.array([0]), groups, groups, 1, 1.0, (0.9, 0.999), 1e-8)
 
     def adopt_moments(self) -> None:
         """Move the optimizer's moments, zeros before the first step, into this memory."""
