@@ -46,11 +46,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", nargs="*", default=list(LOADS), choices=list(LOADS))
     parser.add_argument("--most", type=int, default=10**12, help="leave larger sizes out")
+    parser.add_argument("--least", type=int, default=0, help="leave smaller sizes out")
     parser.add_argument("--work", type=Path, help="where projects are made")
     arguments = parser.parse_args()
     for name in arguments.only:
         load = LOADS[name]
-        sizes = [size for size in load.sizes if size <= arguments.most]
+        sizes = [size for size in load.sizes if arguments.least <= size <= arguments.most]
         found: dict[str, dict[int, Taken]] = {}
         for size in sizes:
             with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
