@@ -2,6 +2,7 @@
 
     git worktree add FOLDER bf6979b
     python benchmarks/speed/mix_fit.py --before FOLDER [--repeats 1] [--sizes 256x62x20 256x62x110]
+        [--command "mix propose"]
 
 A size is runs × sources × metrics. Swarms are made here: two thirds of shares are 0, and metrics
 follow effective-data laws of their own with noise of 0.35 standard deviations. Builds run in turn,
@@ -38,7 +39,7 @@ COMMANDS = {
     "mix fit": "mix fit --ratios ratios.csv --metrics metrics.csv --lower-is-better --out mix.json",
     "mix propose": "mix propose --with mix.json",
 }
-OUT = {"before": "--json"}
+OPTIONS_OF_BEFORE = {"--out": "--json", "--with": "--model"}
 
 
 def main() -> None:
@@ -51,6 +52,8 @@ def main() -> None:
     builds = {"now": HERE.parents[1]}
     if given.before:
         builds = {"before": given.before.resolve(), **builds}
+    # A proposal needs a fit.
+    commands = list(COMMANDS)[: list(COMMANDS).index(given.command) + 1]
     file = HERE / "mix_fit.json"
     result: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"sizes": {}}
     result |= {
@@ -62,9 +65,7 @@ def main() -> None:
         "scipy": scipy.__version__,
     }
     for size in given.sizes:
-        result["sizes"].setdefault(size, {}).update(
-            measure(builds, size, [given.command], given.repeats)
-        )
+        result["sizes"].setdefault(size, {}).update(measure(builds, size, commands, given.repeats))
         file.write_text(json.dumps(result, indent=1) + "\n")
 
 
@@ -82,8 +83,9 @@ def measure(
             for _ in range(repeats):
                 for build, folder in folders.items():
                     extra = {"PYTHONPATH": str(builds[build]), "OMP_NUM_THREADS": "1"}
-                    # bf6979b calls the model's file --json.
-                    line = COMMANDS[command].replace("--out", OUT.get(build, "--out"))
+                    line = COMMANDS[command]
+                    for option, old in OPTIONS_OF_BEFORE.items() if build == "before" else ():
+                        line = line.replace(option, old)
                     call = [sys.executable, "-c", RUN, *line.split()]
                     seconds.setdefault(build, []).append(process_seconds(call, folder, extra)[1])
                     peaks[build] = round(float((folder / "peak").read_text()))

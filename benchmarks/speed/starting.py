@@ -19,15 +19,16 @@ from pathlib import Path
 from measuring import process_seconds, spread
 
 HERE = Path(__file__).parent
+MODEL = "from transformers import Olmo2ForCausalLM"
 LIBRARIES = {
     "python": "pass",
     "torch": "import torch",
     "torch, its compiler": "import torch._dynamo",
     "torch, its distributed tensors": "import torch.distributed.tensor",
-    "one model class of transformers": "from transformers import Olmo2ForCausalLM",
+    "one model class of transformers": MODEL,
     "pandas": "import pandas",
 }
-SCORING = "import {api}, dataselect.scoring.loading, dataselect.scoring.baselines"
+SCORING = f"import {{api}}, dataselect.scoring.loading, dataselect.scoring.baselines; {MODEL}"
 AGREE = "agree proxies.csv targets.csv --lower-is-better"
 
 
