@@ -212,7 +212,7 @@ def _apart(outcome: Outcome, plain: Outcome) -> dict[str, float]:
     last = apart[-1][0]
     early = [difference for step, difference in apart if step <= last / 10]
     return {
-        "a tenth": float(f"{max(early, default=float('nan')):.2g}"),
+        "a tenth": float(f"{max(early, default=0.0):.2g}"),
         "all": float(f"{max(difference for _, difference in apart):.2g}"),
     }
 
