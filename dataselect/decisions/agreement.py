@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.pair_intervals import independent_pairs, share_interval
-from dataselect.decisions.student_t import t_quantile
 from dataselect.errors import InputError
 
 Array = NDArray[np.float64]
@@ -134,6 +133,9 @@ def accuracy_difference(
     The interval is the difference plus and minus its standard deviation over the draws times
     Student's t. Raises InputError as `decision_accuracy` does.
     """
+    # Imported here: it takes a tenth of a second, and a cached run does without.
+    from scipy.special import stdtrit
+
     accuracies = [decision_accuracy(proxy, target).decision_accuracy for proxy in (first, second)]
     difference = accuracies[0] - accuracies[1]
     truth = _order(target.loc[first.index].to_numpy(dtype=np.float64))
@@ -145,7 +147,7 @@ def accuracy_difference(
         _order(-proxy.loc[first.index].to_numpy(dtype=np.float64)) for proxy in (first, second)
     ]
     shares = [_measure(order, truth, counts)[0] for order in orders]
-    t = t_quantile(count - 1, (1 + bootstrap.confidence) / 2)
+    t = float(stdtrit(count - 1, (1 + bootstrap.confidence) / 2))
     half = t * float(np.std(shares[0] - shares[1]))
     return AccuracyDifference(
         difference, (max(difference - half, -1.0), min(difference + half, 1.0))

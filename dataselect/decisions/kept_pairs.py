@@ -17,8 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dataselect.decisions.student_t import t_probability
-
 Array = NDArray[np.float64]
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
@@ -103,11 +101,14 @@ def stated_pairs(
     The probability is Student's t of the difference over its seed noise. Arguments as for
     `surest_pairs`.
     """
+    # Imported here: it takes a tenth of a second, and a cached run does without.
+    from scipy.special import stdtr
+
     differences, right, errors = _pairs(proxy, target, noise)
     assert errors is not None
     sure = np.where(differences > 0, np.inf, 0.0)
     z = np.divide(differences, errors, out=sure, where=errors > 0)
-    probability = t_probability(noise.freedom, z)
+    probability = stdtr(noise.freedom, z)
     stated = []
     for confidence in confidences:
         kept = probability >= confidence

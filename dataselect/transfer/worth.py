@@ -21,7 +21,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dataselect.decisions.student_t import t_quantile
 from dataselect.transfer.pairs import Pairs
 
 Array = NDArray[np.float64]
@@ -95,7 +94,10 @@ def _correlation(pairs: Pairs) -> tuple[float, str]:
 
 
 def _half_width(values: Array) -> float:
-    quantile = t_quantile(len(values) - 1, (1 + _CONFIDENCE) / 2)
+    # Imported here: it takes a tenth of a second, and a cached run does without.
+    from scipy.special import stdtrit
+
+    quantile = float(stdtrit(len(values) - 1, (1 + _CONFIDENCE) / 2))
     return quantile * float(values.std(ddof=1)) / math.sqrt(len(values))
 
 
