@@ -57,10 +57,8 @@ class FittedProcess:
         return self.centre + self.scale * found
 
 
-def fit_process(
-    shares: Array, costs: Array, seed: int, near: FittedProcess | None = None
-) -> FittedProcess:
-    """Fit to costs of shape (runs, metrics), starting from `near`, a fit to more of the runs."""
+def fit_process(shares: Array, costs: Array, seed: int) -> FittedProcess:
+    """Fit to costs of shape (runs, metrics)."""
     centre, scale = costs.mean(axis=0), costs.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
     targets = (costs - centre) / scale
@@ -68,10 +66,8 @@ def fit_process(
     some_runs = {root: _runs_at(_coordinates(shares, shares, root)[some]) for root in ROOTS}
     roots, sizes = [], []
     for k in range(costs.shape[1]):
-        tried = ROOTS if near is None else (near.roots[k],)
-        start = None if near is None else near.sizes[k]
         _, root, found = min(
-            ((*_most_probable(some_runs[r], targets[some, k], start, r),) for r in tried),
+            (_most_probable(some_runs[r], targets[some, k], r) for r in ROOTS),
             key=lambda each: each[0],
         )
         roots.append(root)
@@ -138,21 +134,19 @@ def _runs_at(at: Array) -> _Runs:
     return _Runs(at, at**2, with_ones, at @ at.T, np.empty((3, number, number)))
 
 
-def _most_probable(
-    runs: _Runs, target: Array, start: Array | None, root: float
-) -> tuple[float, float, Array]:
+def _most_probable(runs: _Runs, target: Array, root: float) -> tuple[float, float, Array]:
     """Negative log-probability, the root, and the most probable sizes."""
     count = runs.at.shape[1]
     first = np.array([*[0.5 * np.log(count)] * count, *(mean for mean, _ in _SIZES.values())])
     bounds = [(-4.0, 6.0)] * count + [(-5.0, 4.0), (-6.0, 1.0), (-8.0, 3.0)]
     found = minimize(
         _improbability,
-        first if start is None else start,
+        first,
         args=(runs, target),
         jac=True,
         method="L-BFGS-B",
         bounds=bounds,
-        options={"maxiter": 40 if start is None else 12},
+        options={"maxiter": 40},
     )
     return float(found.fun), root, np.asarray(found.x)
 

@@ -34,8 +34,6 @@ _MANY_RUNS = 128
 _POOLED_RUNS = 10
 _WORST = 2.0
 """A surrogate with a mean squared error above this many times the best one's gets weight 0."""
-_WHOLE = 3
-"""The fit to all runs takes about as long as this many without a fold, which start from it."""
 
 
 @dataclass(frozen=True)
@@ -118,29 +116,30 @@ def fit_stack(
     `observe` is told how far the fits are.
     """
     fold_of = deal(shares, seed)
-    total, done = (_WHOLE + int(fold_of.max()) + 1) * len(fits), 0
+    total, done = (int(fold_of.max()) + 2) * len(fits), 0
     usual = None if rates is None else usual_rates(shares, rates)
 
-    def fit_all(rows: Flags, near: Mapping[str, Fitted], size: int) -> dict[str, Fitted]:
+    # Nothing of the fit to all runs helps one without a fold, which may not see what it predicts.
+    def fit_all(rows: Flags) -> dict[str, Fitted]:
         nonlocal done
         at, targets = shares[rows], costs[rows]
         known: dict[str, Fitted] = {}
         if rates is not None and usual is not None:
-            law, known = repeated_surrogates(at, targets, rates[rows], usual, near, seed)
+            law, known = repeated_surrogates(at, targets, rates[rows], usual, seed)
             targets = targets - harm(law, at, rates[rows])
         fitted: dict[str, Fitted] = {}
         for name, fit in fits.items():
-            fitted[name] = fit(at, targets, near.get(name), fitted)
-            done += size
+            fitted[name] = fit(at, targets, fitted)
+            done += 1
             observe(done, total)
         return fitted | known
 
-    whole = fit_all(np.ones(len(shares), dtype=np.bool_), {}, _WHOLE)
+    whole = fit_all(np.ones(len(shares), dtype=np.bool_))
     held_out = np.empty((len(whole), *costs.shape))
     folds = []
     for fold in range(fold_of.max() + 1):
         rest = fold_of != fold
-        fitted = fit_all(rest, whole, 1)
+        fitted = fit_all(rest)
         for i, each in enumerate(fitted.values()):
             held_out[i, ~rest] = each.predict(shares[~rest])
         law = fitted.get(REPEATED)

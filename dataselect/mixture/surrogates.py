@@ -50,39 +50,30 @@ REPEATED = "repeated data law"
 REPEATED_AND_PROCESS = "repeated data law + process"
 
 Fitted = FittedLaw | FittedProcess | FittedSum | FittedRidge | FittedTrees
-Fit = Callable[[Array, Array, Fitted | None, Mapping[str, Fitted]], Fitted]
-"""Of shares (runs, sources), costs (runs, metrics), a fit to more of the runs or None, and the
-surrogates of before that were fitted to the same."""
+Fit = Callable[[Array, Array, Mapping[str, Fitted]], Fitted]
+"""Of shares (runs, sources), costs (runs, metrics), and the surrogates of before that were fitted
+to the same."""
 
 
 def surrogates(seed: int, trees: bool = False) -> dict[str, Fit]:
     """All surrogates by name; trees only on request, since they need another library."""
 
-    def process(
-        shares: Array, costs: Array, near: Fitted | None, _: Mapping[str, Fitted]
-    ) -> FittedProcess:
-        return fit_process(shares, costs, seed, near if isinstance(near, FittedProcess) else None)
-
-    def law_and_process(
-        shares: Array, costs: Array, near: Fitted | None, fitted: Mapping[str, Fitted]
-    ) -> FittedSum:
+    def law_and_process(shares: Array, costs: Array, fitted: Mapping[str, Fitted]) -> FittedSum:
         law = fitted[DATA_LAW]
         assert isinstance(law, FittedLaw), "the law is fitted first"
-        left = costs - law.predict(shares)
-        near = near.process if isinstance(near, FittedSum) else None
-        return FittedSum(law, process(shares, left, near, {}))
+        return FittedSum(law, fit_process(shares, costs - law.predict(shares), seed))
 
     found: dict[str, Fit] = {
-        DATA_LAW: lambda w, c, *_: fit_law(EffectiveData(), w, c),
-        "data law, β ½": lambda w, c, *_: fit_law(EffectiveData(0.5), w, c),
-        "exponential": lambda w, c, *_: fit_law(Exponential(), w, c),
-        "process": process,
+        DATA_LAW: lambda w, c, _: fit_law(EffectiveData(), w, c),
+        "data law, β ½": lambda w, c, _: fit_law(EffectiveData(0.5), w, c),
+        "exponential": lambda w, c, _: fit_law(Exponential(), w, c),
+        "process": lambda w, c, _: fit_process(w, c, seed),
         "data law + process": law_and_process,
-        "ridge": lambda w, c, *_: fit_ridge(True, w, c),
-        "linear": lambda w, c, *_: fit_ridge(False, w, c),
+        "ridge": lambda w, c, _: fit_ridge(True, w, c),
+        "linear": lambda w, c, _: fit_ridge(False, w, c),
     }
     if trees:
-        found["trees"] = lambda w, c, *_: fit_trees(w, c, seed)
+        found["trees"] = lambda w, c, _: fit_trees(w, c, seed)
     return found
 
 
@@ -91,13 +82,10 @@ def repeated_surrogates(
     costs: Array,
     rates: Array,
     usual: Array,
-    near: Mapping[str, Fitted],
     seed: int,
 ) -> tuple[FittedLaw, dict[str, Fitted]]:
     """The law of repeated data fitted to the runs, and all surrogates with it, by name."""
     law = fit_repeated(shares, costs, rates, usual)
-    of_more = near.get(REPEATED_AND_PROCESS)
-    of_more = of_more.process if isinstance(of_more, FittedSum) else None
     left = costs - harm(law, shares, rates) - law.predict(shares)
-    process = fit_process(shares, left, seed, of_more)
+    process = fit_process(shares, left, seed)
     return law, {REPEATED: law, REPEATED_AND_PROCESS: FittedSum(law, process)}
