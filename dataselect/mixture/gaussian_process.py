@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 
 ROOTS = (0.25, 0.5)
 _FITTED_ON = 192
+_TRIAL, _REST = 20, 10
+"""Steps for each root, and more for the one with which the runs are most probable."""
 _JITTER = 1e-8
 _SIZES = {"signal": (0.0, 1.0), "noise": (-2.0, 1.5), "linear": (-1.0, 1.5)}
 """Mean and standard deviation of the priors of the kernel's log sizes, in standard units."""
@@ -63,15 +65,17 @@ def fit_process(shares: Array, costs: Array, seed: int) -> FittedProcess:
     scale = np.where(scale > 0, scale, 1.0)
     targets = (costs - centre) / scale
     some = np.random.default_rng(seed).permutation(len(shares))[:_FITTED_ON]
-    some_runs = {root: _runs_at(_coordinates(shares, shares, root)[some]) for root in ROOTS}
+    at = {root: _runs_at(_coordinates(shares, shares, root)[some]) for root in ROOTS}
+    count = shares.shape[1]
+    first = np.array([*[0.5 * np.log(count)] * count, *(mean for mean, _ in _SIZES.values())])
     roots, sizes = [], []
-    for k in range(costs.shape[1]):
-        _, root, found = min(
-            (_most_probable(some_runs[r], targets[some, k], r) for r in ROOTS),
+    for target in targets[some].T:
+        _, found, root = min(
+            ((*_more_probable(runs, target, first, _TRIAL), root) for root, runs in at.items()),
             key=lambda each: each[0],
         )
         roots.append(root)
-        sizes.append(found)
+        sizes.append(_more_probable(at[root], target, found, _REST)[1])
     return with_sizes(shares, costs, np.array(roots), np.array(sizes))
 
 
@@ -134,21 +138,20 @@ def _runs_at(at: Array) -> _Runs:
     return _Runs(at, at**2, with_ones, at @ at.T, np.empty((3, number, number)))
 
 
-def _most_probable(runs: _Runs, target: Array, root: float) -> tuple[float, float, Array]:
-    """Negative log-probability, the root, and the most probable sizes."""
+def _more_probable(runs: _Runs, target: Array, start: Array, steps: int) -> tuple[float, Array]:
+    """Negative log-probability and sizes that are more probable, after so many steps at most."""
     count = runs.at.shape[1]
-    first = np.array([*[0.5 * np.log(count)] * count, *(mean for mean, _ in _SIZES.values())])
     bounds = [(-4.0, 6.0)] * count + [(-5.0, 4.0), (-6.0, 1.0), (-8.0, 3.0)]
     found = minimize(
         _improbability,
-        first,
+        start,
         args=(runs, target),
         jac=True,
         method="L-BFGS-B",
         bounds=bounds,
-        options={"maxiter": 40},
+        options={"maxiter": steps},
     )
-    return float(found.fun), root, np.asarray(found.x)
+    return float(found.fun), np.asarray(found.x)
 
 
 def _improbability(sizes: Array, runs: _Runs, target: Array) -> tuple[float, Array]:
