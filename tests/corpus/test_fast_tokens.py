@@ -84,7 +84,7 @@ def test_another_token_in_the_trial_ends_its_use(
 ) -> None:
     library = Library(tokenizer, lambda text: " 20 " in text)
     use(monkeypatch, library)
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="dataselect")
     tokens = DocumentTokens(tokenizer, [7], 9, 10**9, fast=True)
     assert [tokens(batch)[0].tolist() for batch in BATCHES] == exact(tokenizer)
     assert not [text for text in library.texts if " 30 " in text]

@@ -69,7 +69,8 @@ def test_a_search_made_before_the_modules_moved_is_over_at_once(tmp_path: Path) 
     assert files(tmp_path / "store" / "artifacts") == before
     assert found.trials == 8
     assert found.study == "manifest-b09b78c5"
-    assert found.proposal.shares.round(6).tolist() == [0.969060, 0.030940]
+    # .969060 before processes without a fold were fitted from the start.
+    assert found.proposal.shares.round(6).tolist() == [0.969019, 0.030981]
 
 
 class Listening(SilentWatch):
