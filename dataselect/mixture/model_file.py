@@ -163,7 +163,7 @@ def read_model(path: Path) -> tuple[MixtureModel, Provenance]:
     file = read_json(_File, path, _FIX)
     try:
         return _model(file), file.provenance
-    except (ValueError, KeyError, IndexError, TypeError, np.linalg.LinAlgError):
+    except (ValueError, LookupError, TypeError, ArithmeticError, np.linalg.LinAlgError):
         raise InputError(path, "its tables do not fit together", _FIX) from None
 
 

@@ -168,7 +168,7 @@ def reading(folder: Path) -> Iterator[dict[str, Any]]:
         if any(folder.glob("scores_*.csv")):
             fix = "it holds the scores of `dataselect score`; give the folder of a run's report"
         raise InputError(path, f"cannot be read: {error.strerror}", fix) from None
-    except (KeyError, TypeError, ValueError, AttributeError, LookupError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         problem = f"is no report of this version ({type(error).__name__}: {error})"
         raise InputError(path, one_line(problem), _AGAIN) from None
 

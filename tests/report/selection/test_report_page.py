@@ -300,3 +300,11 @@ def test_what_is_no_report_is_refused_in_a_line(tmp_path: Path, text: str, said:
     assert said in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
     assert not (tmp_path / "report.html").exists()
+
+
+def test_a_number_beyond_floats_is_refused_in_a_line(full: dict[str, Any], tmp_path: Path) -> None:
+    full["cost"]["flops"]["target"] = 10**400
+    (tmp_path / "report.json").write_text(json.dumps(full))
+    ran = CliRunner().invoke(app, ["report", str(tmp_path)])
+    assert ran.exit_code == 2
+    assert "is no report of this version (OverflowError: " in ran.stderr
