@@ -1,6 +1,7 @@
 """What commands take in large projects: CPU seconds, wall seconds, memory, and how they grow.
 
-    python benchmarks/load/load.py [--only NAME ...] [--most SIZE] [--work FOLDER]
+    python benchmarks/load/load.py [--only NAME ...] [--least SIZE] [--most SIZE]
+                                     [--work FOLDER]
 
 Each load has a project of its own for each size (`loads.py`); its commands run one after the other,
 each in a process of its own. Memory is the most that one process had; exponents are of the last two

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.pair_intervals import independent_pairs, share_interval
+from dataselect.decisions.student_t import half_width
 from dataselect.errors import InputError
 
 Array = NDArray[np.float64]
@@ -133,9 +134,6 @@ def accuracy_difference(
     The interval is the difference plus and minus its standard deviation over the draws times
     Student's t. Raises InputError as `decision_accuracy` does.
     """
-    # Imported here: it takes a tenth of a second, and a cached run does without.
-    from scipy.special import stdtrit
-
     accuracies = [decision_accuracy(proxy, target).decision_accuracy for proxy in (first, second)]
     difference = accuracies[0] - accuracies[1]
     truth = _order(target.loc[first.index].to_numpy(dtype=np.float64))
@@ -147,7 +145,7 @@ def accuracy_difference(
         _order(-proxy.loc[first.index].to_numpy(dtype=np.float64)) for proxy in (first, second)
     ]
     shares = [_measure(order, truth, counts)[0] for order in orders]
-    t = float(stdtrit(count - 1, (1 + bootstrap.confidence) / 2))
+    t = half_width(count - 1, bootstrap.confidence)
     half = t * float(np.std(shares[0] - shares[1]))
     return AccuracyDifference(
         difference, (max(difference - half, -1.0), min(difference + half, 1.0))

@@ -17,6 +17,8 @@ families of similar candidates.
 
 import math
 
+from dataselect.decisions.student_t import half_width
+
 
 def independent_pairs(share: float, variance: float, candidates: int) -> float:
     """The number of independent pairs that a share of the pairs of `candidates` is worth.
@@ -37,12 +39,9 @@ def share_interval(
 
     `variance` is the variance of the share under resampling of candidates.
     """
-    # Imported here: it takes a tenth of a second, and a cached run does without.
-    from scipy.special import stdtrit
-
     spread = share * (1 - share)
     each = 1 / independent_pairs(share, variance, candidates)
-    t = float(stdtrit(candidates - 1, (1 + confidence) / 2))
+    t = half_width(candidates - 1, confidence)
     middle = (share + t**2 * each / 2) / (1 + t**2 * each)
     half = t * math.sqrt(spread * each + (t * each / 2) ** 2) / (1 + t**2 * each)
     # After rounding, too, the interval contains the share.

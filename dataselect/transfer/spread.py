@@ -22,6 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dataselect.decisions.student_t import half_width
+
 Array = NDArray[np.float64]
 
 LEAST_DATASETS = 3
@@ -58,7 +60,7 @@ class NewData:
 
     def quantile(self, confidence: float) -> float:
         """Half width of the central interval, in scales."""
-        return _quantile(self.freedom, confidence)
+        return half_width(self.freedom, confidence)
 
     def deviations(self, x: Array, rng: np.random.Generator) -> Array:
         """A deviation for each draw of a candidate's score, of x's shape."""
@@ -97,16 +99,8 @@ class Later:
 
     def quantile(self, confidence: float) -> float:
         """Half width of the central interval, in scales."""
-        return _quantile(self.freedom, confidence)
+        return half_width(self.freedom, confidence)
 
 
 def _log(x: Array) -> Array:
     return np.log(np.maximum(x, np.finfo(np.float64).tiny))
-
-
-def _quantile(freedom: float, confidence: float) -> float:
-    """Half width of the central interval of Student's t."""
-    # Imported here: it takes a tenth of a second, and most runs do without.
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, (1 + confidence) / 2))

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dataselect.decisions.student_t import half_width
 from dataselect.transfer.pairs import Pairs
 
 Array = NDArray[np.float64]
@@ -94,10 +95,7 @@ def _correlation(pairs: Pairs) -> tuple[float, str]:
 
 
 def _half_width(values: Array) -> float:
-    # Imported here: it takes a tenth of a second, and a cached run does without.
-    from scipy.special import stdtrit
-
-    quantile = float(stdtrit(len(values) - 1, (1 + _CONFIDENCE) / 2))
+    quantile = half_width(len(values) - 1, _CONFIDENCE)
     return quantile * float(values.std(ddof=1)) / math.sqrt(len(values))
 
 
