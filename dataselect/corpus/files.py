@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Literal, cast, get_args
 
 from dataselect.config.manifest import Source
@@ -134,11 +134,11 @@ def find_files(source: Source, base: Path) -> Found:
             chosen = Chosen(_matches(source, folder))
         else:
             chosen = choose_files(source, folder, form)
-    paths = chosen.paths
-    shared = os.path.commonpath([os.path.abspath(path.parent) for path in paths] or [str(folder)])
+    whole = [os.path.abspath(path) for path in chosen.paths]
+    shared = os.path.commonpath({os.path.dirname(path) for path in whole} or {str(folder)})
     files = [
-        _text_file(source, path, Path(os.path.relpath(path, shared)).as_posix(), form)
-        for path in paths
+        _text_file(source, path, PurePath(there[len(shared) :].lstrip(os.sep)).as_posix(), form)
+        for path, there in zip(chosen.paths, whole, strict=True)
     ]
     return _found(source, files, chosen.note, str(folder))
 

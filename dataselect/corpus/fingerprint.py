@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dataselect.config.manifest import Source
-from dataselect.corpus.files import TextFile, local_files, origin
+from dataselect.corpus.files import TextFile, find_files, origin
 from dataselect.corpus.remote_files import RemoteFile
 from dataselect.corpus.remote_source import forget
 from dataselect.corpus.rows import ORDER_VERSION
@@ -30,19 +30,28 @@ END_BYTES = 64 << 10
 def fingerprint(source: Source, base: Path) -> dict[str, Any]:
     """A description of a source; equal descriptions mean equal texts in equal order.
 
-    Raises InputError as `local_files` does, and for a file that cannot be read.
+    Raises InputError as `find_files` does, and for a file that cannot be read.
+    """
+    return fingerprint_and_note(source, base)[0]
+
+
+def fingerprint_and_note(source: Source, base: Path) -> tuple[dict[str, Any], str]:
+    """The fingerprint of a source, and what its folder holds besides and is not read.
+
+    Both from one look at the folder, which may have 100,000 files. Raises as `fingerprint` does.
     """
     kind = origin(source, base)
     common: dict[str, Any] = {"origin": kind, "order": ORDER_VERSION}
     if kind == "desk":
         from dataselect.synthetic import genres
 
-        return common | {"genre": source.name, "world": genres.version(source.name or "")}
+        return common | {"genre": source.name, "world": genres.version(source.name or "")}, ""
     common |= {"text_column": source.text_column, "bad_rows": source.bad_rows}
     if kind == "remote":
         forget(source)
     if kind in ("local", "remote"):
-        return common | {"files": [_described(file) for file in local_files(source, base)]}
+        found = find_files(source, base)
+        return common | {"files": [_described(file) for file in found.files]}, found.note
     return common | {
         "path": source.path,
         "name": source.name,
@@ -51,7 +60,7 @@ def fingerprint(source: Source, base: Path) -> dict[str, Any]:
         "data_dir": source.data_dir,
         "revision": source.revision,
         "streaming": source.streaming,
-    }
+    }, ""
 
 
 def require_unchanged(source: Source, base: Path, before: Mapping[str, Any]) -> None:

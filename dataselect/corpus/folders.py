@@ -85,9 +85,10 @@ def _names(folder: Path) -> Iterator[str]:
     """Names of all files below a folder, except hidden ones; linked folders are not entered."""
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        below = Path(root).relative_to(folder).as_posix()
         for name in names:
             if not name.startswith("."):
-                yield Path(root, name).relative_to(folder).as_posix()
+                yield name if below == "." else f"{below}/{name}"
 
 
 def _is_text_or_like(name: str, form: Form | None) -> bool:

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataselect.config.manifest import Manifest, Source
 from dataselect.config.plan import Plan
-from dataselect.corpus.files import describe_left_out
-from dataselect.corpus.fingerprint import fingerprint
+from dataselect.corpus.fingerprint import fingerprint, fingerprint_and_note
 from dataselect.corpus.kept_tokenizer import (
     Tokenizer,
     TokenizerRequest,
@@ -97,17 +96,11 @@ def read_corpus(
 
     `train` trains a tokenizer elsewhere, which else is trained here.
     """
-    texts = fingerprints(manifest)
+    texts, left_out = {}, {}
+    for name, source in manifest.text_sources().items():
+        texts[name], left_out[name] = fingerprint_and_note(source, manifest.base)
     tokenizer = prepare_tokenizer(manifest, plan, texts, store, report, train=train)
-    sources = manifest.text_sources()
-    left_out = {name: describe_left_out(each, manifest.base) for name, each in sources.items()}
     return Corpus(tokenizer, texts, {}, left_out)
-
-
-def fingerprints(manifest: Manifest) -> dict[str, dict[str, Any]]:
-    """The fingerprint of every source, by id."""
-    sources = manifest.text_sources()
-    return {name: fingerprint(source, manifest.base) for name, source in sources.items()}
 
 
 def prepare_tokenizer(
