@@ -19,6 +19,10 @@ from dataselect.proxies.ladder import Shape
 
 Kernels = Literal["torch", "fused"]
 
+FUSED_VERSION = 2
+"""Part of the key of a proxy that the fused step trains; increase it when that would give other
+weights."""
+
 INSTALL = "pip install 'dataselect[fast]'"
 # Rows of matrices are multiples of AVX-512's registers, heads of half of one.
 _WIDTH, _HEAD = 16, 8

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from dataselect.config.proxy import Proxy
 from dataselect.errors import InputError
-from dataselect.proxies.kernels import Kernels, choose_kernels
+from dataselect.proxies.kernels import FUSED_VERSION, Kernels, choose_kernels
 from dataselect.proxies.ladder import LADDER, LADDER_SEQUENCE_LENGTH, Shape
 from dataselect.units import chinchilla_tokens
 
@@ -75,6 +75,8 @@ class Recipe:
         if self.kernels == "torch":
             # As in the keys of proxies that are older than the choice.
             del described["kernels"]
+        else:
+            described["kernels"] = f"fused {FUSED_VERSION}"
         return described
 
 

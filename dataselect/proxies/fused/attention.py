@@ -3,7 +3,8 @@
 Scores of 64 keys (rows) and 64 queries (columns) exist at a time: softmax then goes down the
 columns, whole registers at once, and every product but two is as wide as the widest tile. Sums and
 largest scores are kept while tiles pass by, as in FlashAttention (Dao et al., arXiv 2205.14135);
-the backward pass computes the tiles again from the logarithms of the sums.
+the backward pass computes the tiles again from the logarithms of the sums. A tile in which queries
+meet their own keys is computed in strips of queries, each with no more keys than it may see.
 """
 
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from dataselect.proxies.fused.vectors import at_least, exponential, load, place,
 
 SIDE = 64
 """Keys and queries of a tile."""
+STRIP = 16
+"""Queries of a strip; a multiple of LANES."""
 
 _0, _1 = np.float32(0.0), np.float32(1.0)
 _LEAST = np.float32(-1e30)
@@ -34,7 +37,7 @@ class Head(NamedTuple):
     gradients: Array
     """A tile."""
     later: Array
-    """A tile: far below zero where the query is before the key, else 0."""
+    """(STRIP, STRIP): far below zero where the query is before the key, else 0."""
     largest: Array
     """(SIDE,), as are the others."""
     total: Array
@@ -44,31 +47,41 @@ class Head(NamedTuple):
 def make_head(size: int, length: int) -> Head:
     """Memory for one head of `size` in sequences of `length`."""
     whole = -(-length // SIDE) * SIDE
-    shapes = [(size, whole)] * 2 + [(SIDE, SIDE)] * 3 + [(SIDE,)] * 3
+    shapes = [(size, whole)] * 2 + [(SIDE, SIDE)] * 2 + [(STRIP, STRIP)] + [(SIDE,)] * 3
     made = Head(*(np.zeros(shape, dtype=np.float32) for shape in shapes))
-    return made._replace(later=np.tril(np.full((SIDE, SIDE), _LEAST), -1))
+    return made._replace(later=np.tril(np.full((STRIP, STRIP), _LEAST), -1))
 
 
 @inner
-def _softmax(room: Head, many: int, is_diagonal: bool) -> None:
-    """Exponentials of a tile in place, less the largest score of the query so far.
+def _seen(strip: int, many: int, is_diagonal: bool) -> int:
+    """How many of a tile's keys a strip's queries see some of."""
+    return min(many, strip + STRIP) if is_diagonal else many
+
+
+@inner
+def _hide(room: Head, strip: int, many: int) -> None:
+    """Put scores of keys after a strip's queries far below zero; `many` keys are there."""
+    tile, later, line = place(room.scores, 0), place(room.later, 0), 4 * SIDE
+    for j in range(strip, many):
+        for r in range(0, 4 * STRIP, 4 * LANES):
+            at, hidden = tile + j * line + 4 * strip + r, later + (j - strip) * 4 * STRIP + r
+            store(at, load(at) + load(hidden))
+
+
+@inner
+def _softmax(room: Head, start: int, end: int, many: int) -> None:
+    """Exponentials of columns of a tile in place, less the largest score of the query so far.
 
     `room.shrink` gets what moves earlier sums to the same scale.
     """
-    tile, later = place(room.scores, 0), place(room.later, 0)
+    tile = place(room.scores, 0)
     largest, sums = place(room.largest, 0), place(room.total, 0)
     line = 4 * SIDE
-    for r in range(0, line, 4 * LANES):
+    for r in range(4 * start, 4 * end, 4 * LANES):
         before = load(largest + r)
         most = before
-        if is_diagonal:
-            for j in range(r, r + many * line, line):
-                score = load(tile + j) + load(later + j)
-                store(tile + j, score)
-                most = at_least(most, score)
-        else:
-            for j in range(r, r + many * line, line):
-                most = at_least(most, load(tile + j))
+        for j in range(r, r + many * line, line):
+            most = at_least(most, load(tile + j))
         store(largest + r, most)
         shrink = exponential(before - most)
         store(place(room.shrink, 0) + r, shrink)
@@ -81,18 +94,15 @@ def _softmax(room: Head, many: int, is_diagonal: bool) -> None:
 
 
 @inner
-def _softmax_backward(room: Head, many: int, is_diagonal: bool, factor: np.float32) -> None:
+def _softmax_backward(room: Head, start: int, end: int, many: int, factor: np.float32) -> None:
     """Attention weights from scores, and gradients of scores from those of weights, in place."""
-    tile, upstream, later = place(room.scores, 0), place(room.gradients, 0), place(room.later, 0)
+    tile, upstream = place(room.scores, 0), place(room.gradients, 0)
     line = 4 * SIDE
     scale = spread(factor)
-    for r in range(0, line, 4 * LANES):
+    for r in range(4 * start, 4 * end, 4 * LANES):
         sums, average = load(place(room.total, 0) + r), load(place(room.largest, 0) + r)
         for j in range(r, r + many * line, line):
-            score = load(tile + j) - sums
-            if is_diagonal:
-                score = score + load(later + j)
-            weight = exponential(score)
+            weight = exponential(load(tile + j) - sums)
             store(tile + j, weight)
             store(upstream + j, weight * (load(upstream + j) - average) * scale)
 
@@ -122,13 +132,20 @@ def attend(
             spot = (start + key) * key_width + key_head * size
             k, v = place(keys, spot), place(values, spot)
             q = place(room.queries, first)
-            product(many, SIDE, size, k, key_width, 1, q, whole, tile, SIDE, 0)
-            _softmax(room, many, key == first)
-            if key > 0:
-                for r in range(rows):
-                    for i in range(at, at + size):
-                        mixed[start + first + r, i] *= room.shrink[r]
-            product(rows, size, many, tile, 1, SIDE, v, key_width, mix, width, key)
+            wide = STRIP if key == first else SIDE
+            for strip in range(0, rows, wide):
+                seen, inside = _seen(strip, many, key == first), min(wide, rows - strip)
+                scores = tile + 4 * strip
+                product(seen, wide, size, k, key_width, 1, q + 4 * strip, whole, scores, SIDE, 0)
+                if key == first:
+                    _hide(room, strip, seen)
+                _softmax(room, strip, strip + wide, seen)
+                if key > 0:
+                    for r in range(strip, strip + inside):
+                        for i in range(at, at + size):
+                            mixed[start + first + r, i] *= room.shrink[r]
+                to = mix + 4 * strip * width
+                product(inside, size, seen, scores, 1, SIDE, v, key_width, to, width, key)
         for r in range(rows):
             row = start + first + r
             sums[head, row] = room.largest[r] + np.log(room.total[r])
@@ -168,9 +185,16 @@ def attend_backward(
             spot = (start + key) * key_width + key_head * size
             k, v = place(keys, spot), place(values, spot)
             to_k, to_v = place(key_gradient, spot), place(value_gradient, spot)
-            product(many, SIDE, size, k, key_width, 1, q, whole, tile, SIDE, 0)
-            product(many, SIDE, size, v, key_width, 1, u, whole, gradients, SIDE, 0)
-            _softmax_backward(room, many, key == first, factor)
-            product(many, size, rows, tile, SIDE, 1, u_rows, width, to_v, key_width, 1)
-            product(many, size, rows, gradients, SIDE, 1, q_rows, width, to_k, key_width, 1)
-            product(rows, size, many, gradients, 1, SIDE, k, key_width, to_q, width, key)
+            wide = STRIP if key == first else SIDE
+            for strip in range(0, rows, wide):
+                seen, inside = _seen(strip, many, key == first), min(wide, rows - strip)
+                here, below = 4 * strip, 4 * strip * width
+                s, d = tile + here, gradients + here
+                product(seen, wide, size, k, key_width, 1, q + here, whole, s, SIDE, 0)
+                product(seen, wide, size, v, key_width, 1, u + here, whole, d, SIDE, 0)
+                if key == first:
+                    _hide(room, strip, seen)
+                _softmax_backward(room, strip, strip + wide, seen, factor)
+                product(seen, size, inside, s, SIDE, 1, u_rows + below, width, to_v, key_width, 1)
+                product(seen, size, inside, d, SIDE, 1, q_rows + below, width, to_k, key_width, 1)
+                product(inside, size, seen, d, 1, SIDE, k, key_width, to_q + below, width, key)
