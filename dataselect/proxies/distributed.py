@@ -101,7 +101,7 @@ class Sharded(Replicated):
         self._slice = int(fewest)
 
     def _make_fused(self) -> None:
-        """No process has all weights."""
+        """No process has all weights, and recipes with fused kernels are refused before."""
 
     def _build(self) -> dict[str, Parameter]:
         (member,) = self.members

@@ -29,6 +29,7 @@ from dataselect.compute.machine import (
 )
 from dataselect.corpus.prepare import Share
 from dataselect.cost import training_flops
+from dataselect.errors import InputError
 from dataselect.proxies.kernels import require_numba
 from dataselect.proxies.layout import ONE_PROCESS, Layout
 from dataselect.proxies.recipe import TRAINER_VERSION, Recipe
@@ -231,7 +232,13 @@ def _train(
     sharded = layout.is_sharded(recipe.parameters, device_bytes(torch.device(device)))
     grouping = _grouping(len(requests), layout.processes, "fsdp" if sharded else "ddp")
     machine = replace(this_machine(device), grouping=grouping)
-    if recipe.kernels == "fused" and not sharded:
+    if recipe.kernels == "fused":
+        if sharded:
+            raise InputError(
+                "compute: shard",
+                "with fsdp no process has the whole model that the fused step needs",
+                "write 'shard: ddp', or 'kernels: torch' for the proxy",
+            )
         require_numba()
         machine = replace(machine, libraries=f"fused step of numba {version('numba')}")
     for folder in folders:

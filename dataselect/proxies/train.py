@@ -125,14 +125,18 @@ def train_population(
     Leaves `step-NNNNNNNN/` Hugging Face checkpoints (safetensors, config, tokenizer) in each
     member's folder. The data must hold at least `steps * batch_size` sequences. A second call after
     the end returns the same result at once. A model that diverges does not affect the others.
-    `recompute` is activation checkpointing: the same weights in less memory and more time.
+    `recompute` is activation checkpointing: the same weights in less memory and more time. With
+    fused kernels the models train one after the other, which costs a CPU nothing.
     """
-    # A program has one step; members from killed populations may be at different steps.
-    by_step: dict[int, list[Member]] = {}
+    # A program has one step; members from killed populations may be at different steps. The fused
+    # step has one model.
+    programs: dict[int | Path, list[Member]] = {}
     for member in members:
-        by_step.setdefault(settle(member.folder), []).append(member)
+        step = settle(member.folder)
+        program = step if recipe.kernels == "torch" else member.folder
+        programs.setdefault(program, []).append(member)
     done: dict[Path, Training] = {}
-    for together in by_step.values():
+    for together in programs.values():
         run = Run(recipe, together, device, recompute)
         run_to_end(run, tokenizer, progress, save_seconds)
         done |= {member.folder: run.result(n) for n, member in enumerate(together)}
@@ -237,9 +241,10 @@ class Run:
         return stack(models, self.device)
 
     def _make_fused(self) -> "FusedStep | None":
-        """The compiled step where the recipe says so; a population's is torch's."""
-        if self.recipe.kernels == "torch" or len(self.members) > 1:
+        """The compiled step where the recipe says so."""
+        if self.recipe.kernels == "torch":
             return None
+        assert len(self.members) == 1, "each member of a population is fused alone"
         require_numba()
         with compiling_alone():
             from dataselect.proxies.fused.training_step import FusedStep

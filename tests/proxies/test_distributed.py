@@ -179,6 +179,14 @@ def test_shares_of_another_recipe_train_what_one_process_trains(
     assert_same_training(tmp_path / "run", training, whole, tolerance)
 
 
+def test_each_process_computes_its_share_by_the_fused_step(tmp_path: Path) -> None:
+    pytest.importorskip("numba", reason="the extra fast is not installed")
+    recipe = replace(TINY, shape=RECIPE.shape, kernels="fused")
+    training = train_by(2, "ddp", tmp_path / "run", recipe)
+    whole = tmp_path / "alone", train_alone(tmp_path / "alone", recipe)
+    assert_same_training(tmp_path / "run", training, whole)
+
+
 WAYS = {
     "ddp-2-to-1": (2, "ddp", 1, "ddp"),
     "1-to-fsdp-2": (1, "ddp", 2, "fsdp"),

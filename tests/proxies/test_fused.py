@@ -20,7 +20,7 @@ from dataselect.proxies.model import build_model
 from dataselect.proxies.optimizer import clip, make_optimizer
 from dataselect.proxies.population import hidden_states, output_embeddings, stack
 from dataselect.proxies.recipe import Recipe
-from dataselect.proxies.train import Member, Run, Training, train
+from dataselect.proxies.train import Member, Run, Training, train, train_population
 
 FUSED = replace(RECIPE, kernels="fused")
 # Lengths that are no multiples of a tile, a vocabulary that is none of a panel, a part of a batch
@@ -136,6 +136,20 @@ def test_a_run_goes_on_from_its_saved_state_to_the_same_bits(tmp_path: Path) -> 
         ended[name] = made
     for name, parameter in ended["whole"].parameters.items():
         assert torch.equal(parameter, ended["stopped"].parameters[name])
+
+
+def test_proxies_of_a_population_have_the_bits_of_each_alone(tmp_path: Path) -> None:
+    members = []
+    for seed in range(2):
+        (tmp_path / f"{seed}").mkdir()
+        members.append(Member(noise(seed, FUSED), tmp_path / f"{seed}", seed))
+    train_population(FUSED, members, tiny_tokenizer(), lambda fields: None)
+    run(FUSED, tmp_path / "alone", noise(0, FUSED))
+    ours, alone = (
+        load_file(tmp_path / name / "step-00000040" / "model.safetensors")
+        for name in ("0", "alone")
+    )
+    assert all(torch.equal(ours[name], alone[name]) for name in alone)
 
 
 def test_a_loss_that_is_no_number_ends_the_run_as_with_torch(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from dataselect.corpus.packing import PackedData, Part
 from dataselect.corpus.prepare import Share
 from dataselect.corpus.tokenizer import tokenizer_hash
 from dataselect.cost import spent
-from dataselect.errors import IncompleteError
+from dataselect.errors import IncompleteError, InputError
 from dataselect.proxies import make as maker
 from dataselect.proxies import train as trainer
 from dataselect.proxies.layout import Layout
@@ -400,3 +400,13 @@ def test_a_proxy_trained_by_several_processes_is_that_of_one(
     assert len(given) == 2
     (record, _) = store.ledger()
     assert record["cpu_seconds"] == pytest.approx(made[0].facts["cpu_seconds"])
+
+
+def test_shards_of_a_model_are_refused_for_the_fused_step(
+    tmp_path: Path, request_for: Callable[[Recipe], ProxyRequest]
+) -> None:
+    request = request_for(replace(RECIPE, kernels="fused"))
+    with pytest.raises(InputError, match="shard: ddp"):
+        make_proxy(
+            Store(tmp_path / "store"), request, "a", "cpu", lambda fields: None, Layout(2, "fsdp")
+        )
