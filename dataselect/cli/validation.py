@@ -15,7 +15,7 @@ from dataselect.scoring.gather import check_released
 from dataselect.scoring.remarks import Remarks
 from dataselect.stages.engine import job_device, share_gpus
 from dataselect.stages.prepare import read_own_agreements, read_truth
-from dataselect.stages.proxy_origins import resolve_given, role, stages
+from dataselect.stages.proxy_origins import Given, resolve_given, role, stages
 from dataselect.stages.rehearsal import rehearse_benchmark, rehearse_training
 from dataselect.store import Store
 from dataselect.traces.released import RELEASED
@@ -63,6 +63,7 @@ def validate(manifest: Manifest, plan: Plan, kept: Store) -> Iterator[str]:
     if known is not None:
         yield f"target accuracy: known for {len(known)} candidates"
     given = resolve_given(manifest, plan)
+    _check_given(given)
     for (stage, candidate), series in given.items():
         named = ", ".join(member.label for members in series for member in members)
         yield f"{candidate}: checkpoints for {role(plan, stage)}: {named}"
@@ -77,6 +78,17 @@ def validate(manifest: Manifest, plan: Plan, kept: Store) -> Iterator[str]:
         read = rehearse_training(manifest, plan, given, evaluations, device, store, check_trials)
     if read:
         yield f"short texts give enough tokens: {', '.join(read)}"
+
+
+def _check_given(given: Given) -> None:
+    """What a run refuses of the folders that it would score, weights apart."""
+    members = (member for all_of in given.values() for series in all_of for member in series)
+    folders = {member.place: None for member in members if isinstance(member.place, Path)}
+    if folders:
+        from dataselect.scoring.loading import check_files  # loads torch and transformers
+
+        for folder in folders:
+            check_files(folder)
 
 
 def _stages(plan: Plan) -> Iterator[str]:

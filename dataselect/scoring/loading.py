@@ -20,7 +20,14 @@ from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import Precision
 from dataselect.scoring.hf_olmo import MODEL_TYPE, llama_config, load_as_llama
 from dataselect.scoring.model_errors import in_one_line
-from dataselect.scoring.weights import Stored, check_config, check_loaded, remarks, stored_tensors
+from dataselect.scoring.weights import (
+    Stored,
+    check_config,
+    check_loaded,
+    check_shapes,
+    remarks,
+    stored_tensors,
+)
 from dataselect.wording import quoted
 
 # Experts may sum in another order, in units of the format's epsilon.
@@ -57,17 +64,42 @@ def load_model(folder: Path, device: str, precision: Precision) -> LoadedModel:
     return LoadedModel(model, saved.tokenizer, (*saved.notes, *of_model))
 
 
-def _as_it_is(
-    folder: Path, content: dict[str, Any], tensors: Mapping[str, Stored], precision: Precision
-) -> tuple[Any, list[str]]:
-    """The model that transformers makes of a folder, its weights compared with the files, and
-    remarks on its configuration."""
+def check_files(folder: Path) -> None:
+    """Raise the InputError that `load_model` raises for configuration, tokenizer and headers.
+
+    No weight is read, so this is cheap for models of any size; what only values show is left.
+    """
+    tensors = stored_tensors(folder)
+    with quiet():
+        read_tokenizer(folder)
+        content = _config(folder)
+        if content.get("model_type") == MODEL_TYPE:
+            with _one_line(folder):
+                check_config(llama_config(folder, content), content, tensors)
+            return
+        config = _known_config(folder)
+        check_config(config, content, tensors)
+        with _one_line(folder), torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        check_shapes(folder, model, tensors)
+        _check_end(folder, model)
+
+
+def _known_config(folder: Path) -> Any:
     with in_one_line(
         folder / "config.json",
         "no model's configuration can be read",
         "mend it, or name a model that transformers knows (custom model code is not run)",
     ):
-        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+        return AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+
+
+def _as_it_is(
+    folder: Path, content: dict[str, Any], tensors: Mapping[str, Stored], precision: Precision
+) -> tuple[Any, list[str]]:
+    """The model that transformers makes of a folder, its weights compared with the files, and
+    remarks on its configuration."""
+    config = _known_config(folder)
     check_config(config, content, tensors)
     with _one_line(folder):
         model, loading = AutoModelForCausalLM.from_pretrained(

@@ -122,16 +122,7 @@ def check_loaded(
     `loading` is the loading info that transformers returns with the model.
     """
     mismatched = [name for name, *_ in loading["mismatched_keys"]]
-    unfit = sorted((*loading["missing_keys"], *mismatched))
-    if unfit:
-        named = unfit[0]
-        where = f" of {tensors[named].file.name}" if named in tensors else ""
-        raise InputError(
-            folder,
-            f"its weights do not fit its config.json ({len(unfit)} missing or of another shape,"
-            f" such as {named}{where})",
-            _AGAIN,
-        )
+    _refuse_unfit(folder, [*loading["missing_keys"], *mismatched], tensors)
     unexpected = sorted(loading["unexpected_keys"])
     if unexpected:
         named = unexpected[0]
@@ -144,6 +135,31 @@ def check_loaded(
         )
     if getattr(model.config, "quantization_config", None) is None:
         _compare_values(folder, model, tensors)
+
+
+def check_shapes(folder: Path, model: Any, tensors: Mapping[str, Stored]) -> None:
+    """Raise InputError where a model has another shape for a tensor's name than the files.
+
+    `model` may have no values (device "meta"). Names that transformers converts are not compared.
+    """
+    if getattr(model.config, "quantization_config", None) is not None:
+        return
+    shapes = {name: tuple(mine.shape) for name, mine in model.state_dict().items()}
+    differ = [name for name, each in tensors.items() if shapes.get(name, each.shape) != each.shape]
+    _refuse_unfit(folder, differ, tensors)
+
+
+def _refuse_unfit(folder: Path, names: Iterable[str], tensors: Mapping[str, Stored]) -> None:
+    unfit = sorted(names)
+    if unfit:
+        named = unfit[0]
+        where = f" of {tensors[named].file.name}" if named in tensors else ""
+        raise InputError(
+            folder,
+            f"its weights do not fit its config.json ({len(unfit)} missing or of another shape,"
+            f" such as {named}{where})",
+            _AGAIN,
+        )
 
 
 def remarks(content: Mapping[str, Any], model: Any) -> list[str]:

@@ -60,6 +60,12 @@ def weights_missing(project: Any) -> None:
     (project.folder / "given" / "a" / "model.safetensors").unlink()
 
 
+def other_widths(project: Any) -> None:
+    save_model(project.folder / "given" / "a")
+    file = project.folder / "given" / "a" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "intermediate_size": 48}))
+
+
 def with_rationales(project: Any) -> None:
     path = project.folder / "items.jsonl"
     rows = [json.loads(line) | {"rationale": "So."} for line in path.read_text().splitlines()]
@@ -309,6 +315,15 @@ def test_both_refuse_with_one_line(
     ran = invoke(project, "run")
     assert ran.exit_code == 2, ran.output
     assert error_of(ran) == error_of(checked)
+
+
+def test_a_given_folder_that_no_model_can_be_made_of_is_refused(project: Any) -> None:
+    """A run would go on without this candidate, after it trained the others' proxies."""
+    other_widths(project)
+    manifest(BOTH_GIVEN, BOTH_GIVEN + GIVEN % "a")(project)
+    checked = invoke(project, "validate")
+    assert checked.exit_code == 2, checked.output
+    assert "its weights do not fit its config.json (3 missing" in error_of(checked)
 
 
 def test_what_run_takes_is_valid(project: Any) -> None:

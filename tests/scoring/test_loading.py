@@ -14,7 +14,7 @@ from small_models import byte_tokenizer, save_model
 from transformers import BertConfig, BertLMHeadModel, MixtralConfig, MixtralForCausalLM
 
 from dataselect.errors import InputError
-from dataselect.scoring.loading import load_model
+from dataselect.scoring.loading import check_files, load_model
 
 Tensors = dict[str, torch.Tensor]
 
@@ -61,8 +61,19 @@ def write_index(folder: Path, places: dict[str, str]) -> None:
 def refused(folder: Path) -> str:
     with pytest.raises(InputError) as error:
         load_model(folder, "cpu", "float32")
-    assert "\n" not in str(error.value)
-    return str(error.value)
+    line = str(error.value)
+    assert "\n" not in line
+    assert found_in_headers(folder) in (None, line)
+    return line
+
+
+def found_in_headers(folder: Path) -> str | None:
+    """Why a folder is refused before its weights are read."""
+    try:
+        check_files(folder)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def weights(folder: Path) -> Tensors:
@@ -73,6 +84,10 @@ def weights(folder: Path) -> Tensors:
 
 def same(one: Tensors, other: Tensors) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+
+
+def test_whole_folders_pass_the_look_at_headers(saved: Path) -> None:
+    assert found_in_headers(saved) is None
 
 
 def test_a_sharded_checkpoint_is_the_same_model(saved: Path, folder: Path) -> None:
@@ -87,6 +102,7 @@ def test_weights_of_another_shape_are_named(folder: Path) -> None:
     line = refused(folder)
     assert line.startswith(f"{folder}: its weights do not fit its config.json (3 missing or of")
     assert "mlp.down_proj.weight of model.safetensors" in line
+    assert found_in_headers(folder) == line
 
 
 @pytest.mark.parametrize("name", ["model.norm.weight", "model.layers.0.mlp.up_proj.weight"])
@@ -273,7 +289,9 @@ def test_a_config_that_cannot_be_followed_is_one_line(
     folder: Path, changes: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
     configure(folder, **changes)
-    assert str(folder) in refused(folder)
+    line = refused(folder)
+    assert str(folder) in line
+    assert found_in_headers(folder) == line
     assert capfd.readouterr() == ("", "")
 
 
