@@ -1,6 +1,7 @@
 """Write the locks anew: `make lock`, or `python .ci/lock.py --upgrade` for newer versions.
 
-    requirements.lock             what a user installs, and what builds the package
+    requirements.lock             what a user installs, with the extra fast, and what builds the
+                                  package
     .ci/requirements-dev.lock     what the tests, the linters and the site need besides
     .ci/requirements-sbom.lock    the tools of `make sbom`, alone
     .ci/torch-cpu-PLATFORM.lock   PyTorch's CPU file for this platform, if the index offers it
@@ -86,7 +87,9 @@ def main() -> None:
     upgrade = [option for option in sys.argv[1:] if option == "--upgrade"]
     with (ROOT / "pyproject.toml").open("rb") as file:
         stated = tomllib.load(file)
-    wanted = stated["project"]["dependencies"] + stated["build-system"]["requires"]
+    extras = stated["project"]["optional-dependencies"]
+    # The demo and whoever installs the lock train on a CPU.
+    wanted = stated["project"]["dependencies"] + extras["fast"] + stated["build-system"]["requires"]
     runtime_before, dev_before, sbom_before = read(RUNTIME), read(DEV), read(SBOM)
     torch = os.environ.get("TORCH") or pinned_version(runtime_before["torch"])
 
@@ -94,7 +97,7 @@ def main() -> None:
     runtime = resolve(wanted, [f"torch=={torch}"], runtime_before, *options)
     write(RUNTIME, runtime, "", "pip install --require-hashes -r requirements.lock")
 
-    wanted += stated["project"]["optional-dependencies"]["dev"]
+    wanted += extras["dev"] + extras["tokens"]
     pins = [f"{name}=={pinned_version(entry)}" for name, entry in runtime.items()]
     options = ["--python-version", DEV_PYTHON, *upgrade]
     everything = resolve(wanted, pins, runtime_before | dev_before, *options)

@@ -82,81 +82,39 @@ _HALF = _WIDE // 2
 NARROW = 8 if LANES == 16 else 4
 """Widths of products are multiples of this."""
 
-_wide_6, _wide_4, _wide_2, _wide_1 = (_tile(rows, _WIDE // LANES) for rows in (6, 4, 2, 1))
-_half_many, _half_4, _half_1 = (_tile(rows, _HALF // LANES) for rows in (_MANY, 4, 1))
-_one_many, _one_4, _one_1 = (_tile(rows, 1) for rows in (_MANY, 4, 1))
-_narrow_many, _narrow_4, _narrow_1 = (_tile(rows, 1, NARROW) for rows in (_MANY, 4, 1))
+
+def _columns(many: Any, at_once: int, few: Any, one: Any) -> Any:
+    """A product as wide as the tiles of `at_once`, four and one rows."""
+
+    @inner
+    def columns(
+        m: int, k: int, a: int, a_row: int, a_step: int,
+        b: int, b_step: int, c: int, c_row: int, add: int,
+    ) -> None:  # fmt: skip
+        i = 0
+        while m - i >= at_once:
+            many(k, a + 4 * i * a_row, a_row, a_step, b, b_step, c + 4 * i * c_row, c_row, add)
+            i += at_once
+        while m - i >= 4:
+            few(k, a + 4 * i * a_row, a_row, a_step, b, b_step, c + 4 * i * c_row, c_row, add)
+            i += 4
+        while m - i >= 1:
+            one(k, a + 4 * i * a_row, a_row, a_step, b, b_step, c + 4 * i * c_row, c_row, add)
+            i += 1
+
+    return columns
 
 
-@inner
-def _wide(
-    m: int, k: int, a: int, a_row: int, a_step: int,
-    b: int, b_step: int, c: int, c_row: int, add: int,
-) -> None:  # fmt: skip
-    i = 0
-    while m - i >= 6:
-        _wide_6(k, a + 4 * i * a_row, a_row, a_step, b, b_step, c + 4 * i * c_row, c_row, add)
-        i += 6
-    while m - i >= 4:
-        _wide_4(k, a + 4 * i * a_row, a_row, a_step, b, b_step, c + 4 * i * c_row, c_row, add)
-        i += 4
-    while m - i >= 2:
-        _wide_2(k, a + 4 * i * a_row, a_row, a_step, b, b_step, c + 4 * i * c_row, c_row, add)
-        i += 2
-    while m - i >= 1:
-        _wide_1(k, a + 4 * i * a_row, a_row, a_step, b, b_step, c + 4 * i * c_row, c_row, add)
-        i += 1
+def _tiled(vectors: int, at_once: int, lanes: int = LANES) -> Any:
+    return _columns(
+        _tile(at_once, vectors, lanes), at_once, _tile(4, vectors, lanes), _tile(1, vectors, lanes)
+    )
 
 
-@inner
-def _half(
-    m: int, k: int, a: int, a_row: int, a_step: int,
-    b: int, b_step: int, c: int, c_row: int, add: int,
-) -> None:  # fmt: skip
-    i = 0
-    while m - i >= _MANY:
-        _half_many(k, a + 4 * i * a_row, a_row, a_step, b, b_step, c + 4 * i * c_row, c_row, add)
-        i += _MANY
-    while m - i >= 4:
-        _half_4(k, a + 4 * i * a_row, a_row, a_step, b, b_step, c + 4 * i * c_row, c_row, add)
-        i += 4
-    while m - i >= 1:
-        _half_1(k, a + 4 * i * a_row, a_row, a_step, b, b_step, c + 4 * i * c_row, c_row, add)
-        i += 1
-
-
-@inner
-def _one(
-    m: int, k: int, a: int, a_row: int, a_step: int,
-    b: int, b_step: int, c: int, c_row: int, add: int,
-) -> None:  # fmt: skip
-    i = 0
-    while m - i >= _MANY:
-        _one_many(k, a + 4 * i * a_row, a_row, a_step, b, b_step, c + 4 * i * c_row, c_row, add)
-        i += _MANY
-    while m - i >= 4:
-        _one_4(k, a + 4 * i * a_row, a_row, a_step, b, b_step, c + 4 * i * c_row, c_row, add)
-        i += 4
-    while m - i >= 1:
-        _one_1(k, a + 4 * i * a_row, a_row, a_step, b, b_step, c + 4 * i * c_row, c_row, add)
-        i += 1
-
-
-@inner
-def _narrow(
-    m: int, k: int, a: int, a_row: int, a_step: int,
-    b: int, b_step: int, c: int, c_row: int, add: int,
-) -> None:  # fmt: skip
-    i = 0
-    while m - i >= _MANY:
-        _narrow_many(k, a + 4 * i * a_row, a_row, a_step, b, b_step, c + 4 * i * c_row, c_row, add)
-        i += _MANY
-    while m - i >= 4:
-        _narrow_4(k, a + 4 * i * a_row, a_row, a_step, b, b_step, c + 4 * i * c_row, c_row, add)
-        i += 4
-    while m - i >= 1:
-        _narrow_1(k, a + 4 * i * a_row, a_row, a_step, b, b_step, c + 4 * i * c_row, c_row, add)
-        i += 1
+_wide = _tiled(_WIDE // LANES, 6)
+_half = _tiled(_HALF // LANES, _MANY)
+_one = _tiled(1, _MANY)
+_narrow = _tiled(1, _MANY, NARROW)
 
 
 @external(*[types.intp] * 11)
