@@ -96,11 +96,17 @@ def read_corpus(
 
     `train` trains a tokenizer elsewhere, which else is trained here.
     """
+    texts, left_out = fingerprints(manifest)
+    tokenizer = prepare_tokenizer(manifest, plan, texts, store, report, train=train)
+    return Corpus(tokenizer, texts, {}, left_out)
+
+
+def fingerprints(manifest: Manifest) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """The fingerprint of every source, by id, and what is left out of their folders."""
     texts, left_out = {}, {}
     for name, source in manifest.text_sources().items():
         texts[name], left_out[name] = fingerprint_and_note(source, manifest.base)
-    tokenizer = prepare_tokenizer(manifest, plan, texts, store, report, train=train)
-    return Corpus(tokenizer, texts, {}, left_out)
+    return texts, left_out
 
 
 def prepare_tokenizer(

@@ -20,6 +20,12 @@ from dataselect.stages.prepare import gather_inputs
 from dataselect.stages.watch import SilentWatch
 
 
+@pytest.fixture(autouse=True)
+def without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With it the plan's proxies would be others, which the old version could not train."""
+    monkeypatch.setattr("dataselect.proxies.kernels.find_spec", lambda name: None)
+
+
 def files(folder: Path) -> set[Path]:
     return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
 

@@ -107,7 +107,7 @@ def test_the_key_of_a_proxy_is_what_it_was_before_there_were_seeds() -> None:
     from dataselect.proxies.make import ProxyRequest
     from dataselect.proxies.recipe import make_recipe
 
-    recipe = make_recipe(Proxy(size="4M", tokens=10**6), 4096, "cpu", "test")
+    recipe = make_recipe(Proxy(size="4M", tokens=10**6, kernels="torch"), 4096, "cpu", "test")
     request = ProxyRequest(recipe, Path("t"), "k" * 32, (Share("s" * 32, Path("s"), 10**6),))
     # The trainer may learn to train otherwise; nothing else may change the key.
     assert content_key("proxy", {**TrainedHere(request).spec, "trainer": 2}) == GOLDEN_KEY
