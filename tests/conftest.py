@@ -64,6 +64,12 @@ def inline_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"{module}.default_compute", lambda *_, **__: _Inline())
 
 
+@pytest.fixture
+def without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxies are torch's, as in stores that older versions filled."""
+    monkeypatch.setattr("dataselect.proxies.kernels.find_spec", lambda name: None)
+
+
 @pytest.fixture(autouse=True)
 def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures of reports are laid out and have no content, since writing it takes seconds.

@@ -15,6 +15,8 @@ from dataselect.proxy_sources import TrainedHere
 
 STEPS_OF_STAGE_2 = 15
 
+pytestmark = pytest.mark.usefixtures("without_numba")
+
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

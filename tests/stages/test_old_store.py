@@ -19,11 +19,7 @@ from dataselect.pipeline import run
 from dataselect.stages.prepare import gather_inputs
 from dataselect.stages.watch import SilentWatch
 
-
-@pytest.fixture(autouse=True)
-def without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With it the plan's proxies would be others, which the old version could not train."""
-    monkeypatch.setattr("dataselect.proxies.kernels.find_spec", lambda name: None)
+pytestmark = pytest.mark.usefixtures("without_numba")
 
 
 def files(folder: Path) -> set[Path]:
