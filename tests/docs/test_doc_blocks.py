@@ -301,7 +301,7 @@ def test_five_minute_start_as_users_have_it(project: Project) -> None:
 
 
 def test_quickstart_in_the_readme_is_its_report() -> None:
-    block = next(each for each in BLOCKS if each.start.startswith("answer-key comes first"))
+    block = next(each for each in BLOCKS if each.start.startswith("two-styles comes first"))
     report = json.loads((ROOT / "reports/example/report.json").read_text())
     said = " ".join(block.text.split())
     assert said.startswith(f"{report['verdict']} {report['next_step']}")

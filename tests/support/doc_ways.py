@@ -22,7 +22,7 @@ WAYS: dict[str, list[tuple[str, str, str]]] = {
     "README.md": [
         ("make demo", "parse", "installs; the demo takes minutes"),
         (
-            "answer-key comes first",
+            "two-styles comes first",
             "shown",
             "the quickstart's output, compared with its report below",
         ),
