@@ -4,10 +4,11 @@ Metadata of sharded formats are .json files, which would otherwise be read as te
 others would be left out of a folder without a word.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from dataselect import strict_json
 
 _INDEX = "index.json"
 _INDEX_BYTES = 64 << 20
@@ -98,8 +99,8 @@ def sharded_format(folder: Path, names: Iterable[str]) -> tuple[Path, OtherForma
         try:
             if path.stat().st_size > _INDEX_BYTES:
                 continue
-            content = json.loads(path.read_bytes())
-        except (OSError, ValueError, RecursionError):
+            content = strict_json.loads(path.read_bytes())
+        except (OSError, ValueError):
             continue
         if not isinstance(content, dict):
             continue

@@ -4,12 +4,12 @@ Their state.json lists the files, in order; a folder of several splits has datas
 folder for each. `load_dataset` refuses such folders; `load_from_disk` reads them, as is done here.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dataselect import strict_json
 from dataselect.corpus.splits import Splits, split_files
 from dataselect.errors import InputError
 
@@ -73,7 +73,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        content = strict_json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise InputError(path, f"cannot be read ({error})", _SAVE_AGAIN) from None
     return content if isinstance(content, dict) else {}

@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from dataselect import strict_json
 from dataselect.corpus.saved_tokenizer import special_tokens
 from dataselect.errors import InputError
 from dataselect.store.files import sha256_of
@@ -41,7 +42,7 @@ def segmentation_hash(folder: Path) -> str:
 @lru_cache(maxsize=64)
 def _of_file(file: Path, size: int, changed: int) -> str:
     try:
-        content = json.loads(file.read_bytes())
+        content = strict_json.loads(file.read_bytes())
         parts = {part: _plain(content.get(part)) for part in _PARTS}
         special = set(special_tokens(file.parent).values())
         added = [
@@ -49,7 +50,7 @@ def _of_file(file: Path, size: int, changed: int) -> str:
             for token in content.get("added_tokens") or ()
             if not token.get("special") and token.get("content") not in special
         ]
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise InputError(
             file, "is missing or damaged", "save the tokenizer again with save_pretrained"
         ) from error

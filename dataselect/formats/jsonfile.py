@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from dataselect.errors import InputError
 from dataselect.formats.similar_files import JSON_FILES, unreadable
 from dataselect.store.sealed import SEAL, SpoiltError, sealed, unsealed
+from dataselect.strict_json import whole_number
 from dataselect.wording import quoted
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -41,10 +42,11 @@ def sealed_json(text: str, indent: int | None = None) -> str:
 def parse_json(model: type[Model], data: str | bytes, where: str | Path, fix: str) -> Model:
     """JSON text as a `model`. Raises InputError with the field, as in `functions.0.r2`.
 
-    A key that an object has twice is refused: JSON readers keep one of the two in silence. So is
-    content that was changed after it was written (`sealed_json`).
+    A key that an object has twice is refused: JSON readers keep one of the two in silence. So are
+    whole numbers beyond all floats, on which arithmetic would fail later, and content that was
+    changed after it was written (`sealed_json`).
     """
-    content = _refuse_repeats(data, where)
+    content = _refuse_odd(data, where)
     if isinstance(content, dict) and SEAL in content:
         data = json.dumps({key: value for key, value in content.items() if key != SEAL})
     try:
@@ -76,8 +78,8 @@ def refuse_changes(content: Any, where: str | Path) -> Any:
         ) from None
 
 
-def _refuse_repeats(data: str | bytes, where: str | Path) -> object:
-    """What the JSON says; None where it is none."""
+def _refuse_odd(data: str | bytes, where: str | Path) -> object:
+    """What the JSON says; None where it is none. Raises InputError for what only looks like it."""
 
     def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
         counts = Counter(key for key, _ in pairs)
@@ -86,7 +88,13 @@ def _refuse_repeats(data: str | bytes, where: str | Path) -> object:
             raise InputError(where, f"the key {quoted(repeated)} comes twice", "keep one of them")
         return dict(pairs)
 
+    def whole(digits: str) -> int:
+        try:
+            return whole_number(digits)
+        except ValueError as error:
+            raise InputError(where, str(error), "correct it") from None
+
     # What is no JSON is told by the model, with the place.
     with suppress(ValueError, RecursionError):
-        return json.loads(data, object_pairs_hook=once)
+        return json.loads(data, object_pairs_hook=once, parse_int=whole)
     return None

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from dataselect import strict_json
 from dataselect.errors import DataselectError
 from dataselect.traces.recording.build import other_model
 from dataselect.traces.recording.client import Client, refusal
@@ -54,9 +55,9 @@ class Results:
         if not line.strip():
             return
         try:
-            result = json.loads(line)
+            result = strict_json.loads(line)
             position = _POSITION.fullmatch(result["custom_id"])
-        except (ValueError, TypeError, LookupError, RecursionError):
+        except (ValueError, TypeError, LookupError):
             if not self._seen:
                 raise ValueError("these are no results of a batch") from None
             self.unreadable += 1
@@ -96,7 +97,7 @@ class Results:
             return refusal(fault, NOTHING) if fault.refused and not unknown else fault
         try:
             return self._client.read(body, line.decode())
-        except (ValueError, RecursionError):
+        except ValueError:
             return Fault("the answer cannot be read", maybe_billed=True)
 
     def _close(self, number: int, outcome: Reply | Fault) -> None:

@@ -12,7 +12,6 @@ Not here: the questions and the judgement of answers (asked), and the cap (spend
 """
 
 import asyncio
-import json
 import logging
 import math
 import random
@@ -22,6 +21,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
+from dataselect import strict_json
 from dataselect.errors import IncompleteError, InputError
 from dataselect.redaction import mask
 from dataselect.traces.recording.completion import Form
@@ -176,7 +176,7 @@ class Client:
         self._pause(exhausted_for(response.headers))
         # Not the library's parsing, which accepts a page of HTML as an answer.
         text = response.http_response.text
-        return self.read(json.loads(text), text)
+        return self.read(strict_json.loads(text), text)
 
     def read(self, payload: object, text: str) -> Reply:
         """The reply in a completion's JSON, received as `text`; without content if it has the key.
@@ -239,7 +239,7 @@ class Client:
                 return Fault(f"it cannot be reached ({message})")
             self._reached = True
             return Fault(f"the connection broke ({message or cause})", maybe_billed=True)
-        except (openai.OpenAIError, ValueError, RecursionError):
+        except (openai.OpenAIError, ValueError):
             self._reached = True
             return Fault("the answer cannot be read", maybe_billed=True)
 
