@@ -5,15 +5,22 @@ into the same folder is told from the first by it.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from dataselect.errors import InputError
 from dataselect.formats.jsonfile import read_json
+from dataselect.mixture.trainers import BY_NAME
 
 SWARM_FILE = "swarm.json"
 Role = Literal["prior", "designed", "repeat", "earlier"]
+
+
+def _known(trainer: str) -> str:
+    if trainer not in BY_NAME:
+        raise ValueError(f"not one of the trainers {', '.join(BY_NAME)}")
+    return trainer
 
 
 class _Part(BaseModel):
@@ -71,7 +78,7 @@ class SwarmRecord(_Part):
     """Of `ratios.csv`."""
     reuses: str | None
     """Name of the swarm that the earlier runs are from."""
-    export: list[str]
+    export: Annotated[list[Annotated[str, AfterValidator(_known)]], Field(min_length=1)]
     """Trainers that the runs were written for."""
     runs: list[RecordedRun]
     """Earlier ones first."""

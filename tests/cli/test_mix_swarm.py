@@ -285,6 +285,16 @@ def test_a_removed_source_stays_a_column_and_gets_no_new_share(mix: Run) -> None
     assert len(rows("third/ratios.csv")) == len(ratios) + 2
 
 
+@pytest.mark.parametrize("export", [[], ["weights", ""]], ids=str)
+def test_a_record_of_trainers_that_are_none_is_refused(mix: Run, export: list[str]) -> None:
+    assert swarm(mix, "--runs", 9).exit_code == 0
+    file = Path("swarm/swarm.json")
+    file.write_text(json.dumps({**json.loads(file.read_text()), "export": export}))
+    result = swarm(mix, "--runs", 9)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: swarm/swarm.json: export")
+
+
 def test_another_text_under_the_same_name_is_refused(mix: Run) -> None:
     assert swarm(mix, "--runs", 9).exit_code == 0
     Path("mine.yaml").write_text(MANIFEST.replace("revision: v1", "revision: v2"))
