@@ -3,6 +3,7 @@
 Metrics are independent problems of one shape, so their steps are taken together in batched linear
 algebra; 13 metrics on 512 runs take under a second. The weight of the prior against the data is the
 variance of the noise, estimated from the residuals during the fit, so nothing has to be tuned.
+From several starts a few steps each show which is best, and only that one is followed.
 
 Metrics of one swarm resemble each other: the same sources are rich or poor for most of them, with
 much the same exponents. So with several metrics the parameters of the first fit become the
@@ -23,7 +24,13 @@ from dataselect.mixture.laws import Law, Prior
 
 Array = NDArray[np.float64]
 
-_MOST_STEPS = 80
+_TRIAL, _MOST_STEPS = 20, 80
+"""Steps from each start, and from the best of them."""
+_SETTLED = 1e-5
+"""A fit ends at a step that lowers the loss by less than this part."""
+_FIRST_NOISE = 0.01
+_NOISE_EVERY = 5
+"""The noise is estimated once in so many steps, and no fit ends before it was."""
 _MOST_SLOPES = 2**21
 _POOLED_FROM = 5
 """Fewest metrics whose spread says something about a further one."""
@@ -57,17 +64,32 @@ def fit_law(law: Law, shares: Array, costs: Array) -> FittedLaw:
     metrics, sources = len(targets), shares.shape[1]
     vague = law.prior(sources)
     prior = _repeated(vague, metrics)
-    best = np.full(metrics, np.inf)
-    parameters = np.zeros((metrics, len(vague.mean)))
-    for start in law.starts(targets, sources):
-        found, fit = _least_squares(law, shares, targets, prior, start)
-        better = fit < best
-        parameters[better], best[better] = found[better], fit[better]
+    noise = np.full(metrics, _FIRST_NOISE)
+    tried = [
+        _least_squares(law, shares, targets, prior, _Fits(start, noise), _TRIAL)
+        for start in law.starts(targets, sources)
+    ]
+    best = np.argmin([_misfit(law, shares, targets, prior, fits) for fits in tried], axis=0)
+    fits = _Fits(
+        np.stack([each.parameters for each in tried])[best, np.arange(metrics)],
+        np.stack([each.noise for each in tried])[best, np.arange(metrics)],
+    )
+    fits = _least_squares(law, shares, targets, prior, fits, _MOST_STEPS)
     if metrics >= _POOLED_FROM:
         for _ in range(_POOLINGS):
-            prior = _repeated(_pooled(parameters, vague), metrics)
-            parameters, _ = _least_squares(law, shares, targets, prior, parameters)
-    return FittedLaw(law, parameters, centre, scale)
+            prior = _repeated(_pooled(fits.parameters, vague), metrics)
+            fits = _least_squares(law, shares, targets, prior, fits, _MOST_STEPS)
+    return FittedLaw(law, fits.parameters, centre, scale)
+
+
+@dataclass(frozen=True)
+class _Fits:
+    """Where fits of all metrics are."""
+
+    parameters: Array
+    """(metrics, parameters)."""
+    noise: Array
+    """Variance of the noise in standard units, (metrics,)."""
 
 
 def _repeated(prior: Prior, times: int) -> Prior:
@@ -87,39 +109,51 @@ def _pooled(parameters: Array, vague: Prior) -> Prior:
     return Prior(mean, np.where(np.isfinite(widest), sd**-2.0, 0.0))
 
 
+def _misfit(law: Law, shares: Array, targets: Array, prior: Prior, fits: _Fits) -> Array:
+    """The criterion to compare fits with the same prior by, (metrics,); lower is better."""
+    runs, parameters = targets.shape[1], fits.parameters
+    squares = ((targets - law.curve(shares).at(parameters).values) ** 2).sum(axis=1)
+    unlikely = (prior.precision * (parameters - prior.mean) ** 2).sum(axis=1)
+    misfit: Array = runs * np.log(squares / runs + 1e-12) + unlikely
+    return misfit
+
+
 def _least_squares(
-    law: Law, shares: Array, targets: Array, prior: Prior, start: Array
-) -> tuple[Array, Array]:
-    """Parameters, and the criterion to compare fits with the same prior by (lower is better)."""
+    law: Law, shares: Array, targets: Array, prior: Prior, start: _Fits, steps: int
+) -> _Fits:
+    """Fits after so many steps from a start at most."""
     curve = law.curve(shares)
     # A few metrics at a time, so that their slopes stay in the processor's cache.
-    count = max(1, _MOST_SLOPES // (len(shares) * start.shape[1]))
+    count = max(1, _MOST_SLOPES // (len(shares) * start.parameters.shape[1]))
     found = [
         _some_least_squares(
             curve,
             targets[some],
             Prior(prior.mean[some], prior.precision[some]),
-            start[some],
+            _Fits(start.parameters[some], start.noise[some]),
+            steps,
         )
         for begin in range(0, len(targets), count)
         for some in [slice(begin, begin + count)]
     ]
-    return np.concatenate([each for each, _ in found]), np.concatenate([fit for _, fit in found])
+    return _Fits(
+        np.concatenate([each.parameters for each in found]),
+        np.concatenate([each.noise for each in found]),
+    )
 
 
 def _some_least_squares(
-    curve: Curve, targets: Array, prior: Prior, start: Array
-) -> tuple[Array, Array]:
-    parameters, runs = start.copy(), targets.shape[1]
-    active = np.arange(len(targets))
-    noise, damping = np.full(len(targets), 0.01), np.full(len(targets), 0.01)
+    curve: Curve, targets: Array, prior: Prior, start: _Fits, steps: int
+) -> _Fits:
+    parameters, noise, runs = start.parameters.copy(), start.noise.copy(), targets.shape[1]
+    active, damping = np.arange(len(targets)), np.full(len(targets), 0.01)
     point = curve.at(parameters)
     left = targets - point.values
-    normal = _NormalEquations(len(targets), start.shape[1], runs)
+    normal = _NormalEquations(len(targets), parameters.shape[1], runs)
     normal.renew(active, active, point, left)
-    for step_number in range(_MOST_STEPS):
+    for step_number in range(steps):
         at, mean, precision = parameters[active], prior.mean[active], prior.precision[active]
-        if step_number % 5 == 4:
+        if step_number % _NOISE_EVERY == _NOISE_EVERY - 1:
             noise[active] = _noise(left[active], normal.curvature[active], precision, noise[active])
         weight = noise[active][:, None] * precision
         gradient = normal.descent[active] - weight * (at - mean)
@@ -138,7 +172,7 @@ def _some_least_squares(
         parameters[moved], left[moved] = (at + step)[down], left_after[down]
         damping[active] = np.clip(damping[active] * np.where(down, 0.3, 5.0), 1e-8, 1e8)
         gain = np.where(down, (before - after) / np.maximum(before, 1e-12), 1.0)
-        settled = (gain < 1e-6) & (step_number > 15)
+        settled = (gain < _SETTLED) & (step_number > _NOISE_EVERY)
         tried, going = active, ~(settled | (damping[active] > 1e7))
         active = active[going]
         if not len(active):
@@ -147,9 +181,7 @@ def _some_least_squares(
         renewed = down & going
         if renewed.any():
             normal.renew(tried[renewed], np.flatnonzero(renewed), point, left)
-    squares = (left**2).sum(axis=1)
-    misfit = runs * np.log(squares / runs + 1e-12)
-    return parameters, misfit + (prior.precision * (parameters - prior.mean) ** 2).sum(axis=1)
+    return _Fits(parameters, noise)
 
 
 class _NormalEquations:
