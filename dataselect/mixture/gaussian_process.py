@@ -184,7 +184,8 @@ def _units(at: Array, sizes: Array) -> Array:
 def _more_probable(runs: _Runs, target: Array, start: Array, steps: int) -> tuple[float, Array]:
     """Negative log-probability and sizes that are more probable, after so many steps at most."""
     count, units = runs.at.shape[1], runs.units
-    bounds = np.array([(-4.0, 6.0)] * count + [(-5.0, 4.0), (-6.0, 1.0), (-8.0, 3.0)])
+    lowest = np.array([*[-4.0] * count, -5.0, -6.0, -8.0]) / units
+    highest = np.array([*[6.0] * count, 4.0, 1.0, 3.0]) / units
 
     def improbability(scaled: Array) -> tuple[float, Array]:
         value, gradient = _improbability(scaled * units, runs, target)
@@ -195,7 +196,7 @@ def _more_probable(runs: _Runs, target: Array, start: Array, steps: int) -> tupl
         start / units,
         jac=True,
         method="L-BFGS-B",
-        bounds=bounds / units[:, None],
+        bounds=list(zip(lowest, highest, strict=True)),
         options={"maxiter": steps, "ftol": _SETTLED},
     )
     return float(found.fun), np.asarray(found.x) * units
