@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
-from scipy.linalg.blas import dsymm, dsyr
+from scipy.linalg.blas import dsymm, dsyr, dsyrk
 from scipy.linalg.lapack import dlauum, dpotrf, dpotrs, dtrtri
-from scipy.optimize import minimize
+from scipy.optimize import Bounds, minimize
 
 Array = NDArray[np.float64]
 
@@ -138,6 +138,8 @@ class _Runs:
     """Scalar products of coordinates, (runs, runs)."""
     units: Array
     """What the search takes for 1 of each size, (sources + 3,)."""
+    prior: Array
+    """Means and standard deviations of the sizes' priors, (2, sources + 3)."""
     room: Array
     """Three matrices to overwrite, (3, runs, runs)."""
 
@@ -145,8 +147,10 @@ class _Runs:
 def _runs_at(at: Array, first: Array) -> _Runs:
     number = len(at)
     with_ones = np.asfortranarray(np.hstack([at, np.ones((number, 1))]))
-    room = np.empty((3, number, number))
-    return _Runs(at, at**2, with_ones, at @ at.T, _units(at, first), room)
+    lengths = [(0.0, _LENGTH_SPREAD)] * at.shape[1]
+    prior = np.array([*lengths, *_SIZES.values()]).T
+    room = np.zeros((3, number, number))
+    return _Runs(at, at**2, with_ones, at @ at.T, _units(at, first), prior, room)
 
 
 def _units(at: Array, sizes: Array) -> Array:
@@ -156,8 +160,9 @@ def _units(at: Array, sizes: Array) -> Array:
     covariance (Fisher's information).
     """
     lengths, (signal, noise, linear) = np.exp(-2 * sizes[:-3]), np.exp(2 * sizes[-3:])
-    distance = np.empty((len(at), len(at)))
+    distance = np.zeros((len(at), len(at)))
     _distances(at * np.sqrt(5 * lengths), distance)
+    distance = np.tril(distance) + np.tril(distance).T
     decay = np.exp(-distance)
     matern, products = signal * (1 + distance + distance**2 / 3) * decay, linear * (at @ at.T)
     own = noise * np.eye(len(at))
@@ -196,7 +201,7 @@ def _more_probable(runs: _Runs, target: Array, start: Array, steps: int) -> tupl
         start / units,
         jac=True,
         method="L-BFGS-B",
-        bounds=list(zip(lowest, highest, strict=True)),
+        bounds=Bounds(lowest, highest),
         options={"maxiter": steps, "ftol": _SETTLED},
     )
     return float(found.fun), np.asarray(found.x) * units
@@ -228,16 +233,16 @@ def _improbability(sizes: Array, runs: _Runs, target: Array) -> tuple[float, Arr
     if failed:
         return 1e10, np.zeros_like(sizes)
     alpha, _ = dpotrs(factor, target, lower=0)
-    value = 0.5 * target @ alpha + np.log(np.diag(factor)).sum()
+    value = 0.5 * target @ alpha + np.log(factor.diagonal()).sum()
     _invert_upper(factor, other.T)
     weight, _ = dlauum(other.T, lower=0, overwrite_c=1)
     # Its lower triangle holds zeros, so that sums over all are sums over the upper one.
     weight = dsyr(-1.0, alpha, lower=0, a=weight, overwrite_a=1).T
-    diagonal = np.diag(weight)
+    diagonal = weight.diagonal()
     trace = diagonal.sum()
     gradient = np.empty_like(sizes)
     gradient[count + 1] = noise * trace
-    both = 2 * np.vdot(weight, runs.products) - diagonal @ np.diag(runs.products)
+    both = 2 * np.vdot(weight, runs.products) - diagonal @ runs.products.diagonal()
     gradient[count + 2] = linear * both
     # All parts together sum to what the covariance gives with its own inverse.
     rest = gradient[count + 1] + _JITTER * trace + gradient[count + 2]
@@ -248,16 +253,20 @@ def _improbability(sizes: Array, runs: _Runs, target: Array) -> tuple[float, Arr
     by_at = dsymm(1.0, by_square.T, runs.with_ones, lower=0)
     slopes = by_at[:, -1] @ runs.squares - np.einsum("ik,ik->k", runs.at, by_at[:, :-1])
     gradient[:count] = 5 / 3 * signal * lengths * slopes
-    mean = np.array([*[0.0] * count, *(each[0] for each in _SIZES.values())])
-    spread = np.array([*[_LENGTH_SPREAD] * count, *(each[1] for each in _SIZES.values())])
+    mean, spread = runs.prior
     away = (sizes - mean) / spread
     return float(value + 0.5 * away @ away), gradient + away / spread
 
 
 def _distances(at: Array, out: Array) -> None:
-    """Distances between all rows of `at`, by one product: |a|² + |b|² − 2 a·b."""
-    norms, ones = np.einsum("ij,ij->i", at, at)[:, None], np.ones((len(at), 1))
-    np.matmul(np.hstack([at, norms, ones]), np.hstack([-2 * at, ones, norms]).T, out=out)
+    """Distances between all rows of `at`, by one product: |a|² + |b|² − 2 a·b.
+
+    Those above the diagonal are not computed; what is there only stays finite.
+    """
+    norms = np.einsum("ij,ij->i", at, at)
+    dsyrk(-2.0, at.T, trans=1, c=out.T, overwrite_c=1)
+    out += norms[:, None]
+    out += norms
     np.maximum(out, 0, out=out)
     out.flat[:: len(at) + 1] = 0
     np.sqrt(out, out=out)
