@@ -6,9 +6,9 @@ fits. The kernel is Matérn 5/2 plus a linear one. Lengths, sizes and noise are 
 under weak priors, fitted on at most `_FITTED_ON` runs by L-BFGS-B with exact gradients; predictions
 use all runs.
 
-The log-probability is some hundred times as curved along the signal or the linear part as along a
-length. So the search is in units in which it is expected to be equally curved everywhere, at its
-start: half the steps, and more probable ends.
+The log-probability is up to hundreds of times as curved along the signal or the linear part as
+along a length. So the search is in units in which it is expected to be equally curved everywhere,
+at its start: half the steps, and more probable ends.
 """
 
 from dataclasses import dataclass
