@@ -5,6 +5,7 @@ time of a tiny model.
 """
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -43,6 +44,28 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         values[:, :, old:new] = value_states
         self.keys, self.values = keys[:, :, :new], values[:, :, :new]
         return self.keys, self.values
+
+    def begin(self, parts: Sequence["RoomyLayer"], width: int) -> None:
+        """Hold the rows of other layers, `width` tokens each; shorter ones begin with zeros."""
+        first = parts[0]
+        if not first.is_initialized:
+            return
+        self.lazy_initialization(first.keys, first.values)
+        self.capacity = width + self.room
+        rows = sum(len(part.keys) for part in parts)
+        self.buffers = []
+        for held in ([x.keys for x in parts], [x.values for x in parts]):
+            _, heads, _, size = held[0].shape
+            buffer = held[0].new_empty(rows, heads, self.capacity, size)
+            at = 0
+            for each in held:
+                before = width - each.shape[2]
+                # Masked, but what is multiplied by 0 has to be a number.
+                buffer[at : at + len(each), :, :before] = 0
+                buffer[at : at + len(each), :, before:width] = each
+                at += len(each)
+            self.buffers.append(buffer)
+        self.keys, self.values = (buffer[:, :, :width] for buffer in self.buffers)
 
 
 def roomy_cache(model: Any) -> Any:

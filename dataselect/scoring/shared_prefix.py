@@ -2,8 +2,8 @@
 
 The prompts of a benchmark share their worked examples, most of their tokens. Their keys and values
 are computed once and kept once; at each token all rows attend to them in one matrix product, and
-each to its own tokens besides. The two parts of the softmax are joined by their common maximum, so
-the result is that of attention over the whole text, up to rounding.
+each to its own tokens besides. One softmax is taken over both parts, so the result is that of
+attention over the whole text, up to rounding.
 
 It works for models that take their attention from transformers' registry and attend to every token
 before by scaled products alone; each is tried before it is relied on (`misfit`).
@@ -32,8 +32,10 @@ from dataselect.scoring.prefix_cache import (
 _NAME = "dataselect_shared_prefix"
 _OTHER_ATTENTION = ("softcap", "s_aux", "position_bias")
 """Arguments of models whose attention is more than a scaled product."""
-# Most scores of a prefix that are held at once, 64 MiB in float32.
-_MOST_SCORES = 1 << 24
+# Most scores of a prefix that are held at once: on a CPU what fits a core's cache, elsewhere 64 MiB
+# in float32.
+_MOST_SCORES = 1 << 18
+_MOST_SCORES_ELSEWHERE = 1 << 24
 
 _current = threading.local()
 
@@ -75,7 +77,8 @@ def misfit(
     """
     token = rests[0][-1]
     ids = torch.tensor([[*prefix.ids, *rests[0], token]], device=device)
-    wanted = model(input_ids=ids, use_cache=False).logits[0, -2:].float().log_softmax(-1)
+    kept = dict.fromkeys(extra, 2)
+    wanted = model(input_ids=ids, use_cache=False, **kept).logits[0, -2:].float().log_softmax(-1)
     with trying(), attending(model, prefix):
         rows = PrefixedRows(model, prefix, rests, cache_name, device, extra)
         found = [rows.logits()[0]]
@@ -119,10 +122,10 @@ class PrefixedRows(PaddedRows):
         super().__init__(model, rests, cache_name, device, extra, before=len(prefix.ids))
         require_layers(self.cache, RoomyLayer)
 
-    def mask(self, new: int) -> torch.Tensor:
+    def mask(self, shown: torch.Tensor, new: int) -> torch.Tensor:
         """Additive, (rows, 1, new tokens, own tokens); nothing sees padding."""
-        total = self.shown.shape[1]
-        hidden = (self.shown == 0)[:, None].expand(-1, new, -1)
+        total = shown.shape[1]
+        hidden = (shown == 0)[:, None].expand(-1, new, -1)
         if new > 1:
             later = torch.ones(new, total, dtype=torch.bool, device=hidden.device)
             hidden = hidden | later.triu(total - new + 1)
@@ -151,7 +154,8 @@ def _attention(
         raise UnfitError("it attends to a window of tokens")
     rows, heads, tokens, size = query.shape
     per_row = max(1, heads * tokens * len(prefix.ids))
-    step = max(1, _MOST_SCORES // per_row)
+    most = _MOST_SCORES if query.device.type == "cpu" else _MOST_SCORES_ELSEWHERE
+    step = max(1, most // per_row)
     scaled = query * (size**-0.5 if scaling is None else scaling)
     parts = [
         _joined(
@@ -178,22 +182,18 @@ def _joined(
 ) -> torch.Tensor:
     """Attention over the prefix and each row's own tokens, (rows, heads, tokens, size)."""
     rows, heads, tokens, size = query.shape
-    groups = key.shape[1]  # heads that keys and values have
+    groups, own_tokens = key.shape[1:3]  # heads that keys and values have
     each = heads // groups * tokens
     grouped = query.reshape(rows, groups, each, size)
     by_group = grouped.transpose(0, 1).reshape(groups, rows * each, size)
-    first = torch.bmm(by_group, prefix_keys).float()
-    own = (grouped @ key.transpose(-1, -2)).float()
-    own = own.view(rows, groups, heads // groups, tokens, -1).add_(mask[:, :, None].float())
-    own = own.view(rows, groups, each, -1)
-    top = first.amax(-1).view(groups, rows, each).transpose(0, 1)
-    top = torch.maximum(top, own.amax(-1))[..., None]
-    first.sub_(top.transpose(0, 1).reshape(groups, rows * each, 1)).exp_()
-    own.sub_(top).exp_()
-    total = first.sum(-1).view(groups, rows, each).transpose(0, 1) + own.sum(-1)
-    out = torch.bmm(first.to(query.dtype), prefix_values).view(groups, rows, each, -1)
-    out = out.transpose(0, 1) + own.to(query.dtype) @ value
-    out = out / total[..., None].to(query.dtype)
+    first = torch.bmm(by_group, prefix_keys).view(groups, rows, each, -1).transpose(0, 1)
+    own = (grouped @ key.transpose(-1, -2)).view(rows, groups, heads // groups, tokens, own_tokens)
+    own = (own.float() + mask[:, :, None]).view(rows, groups, each, own_tokens)
+    chances = torch.cat([first.float(), own], -1).softmax(-1).to(query.dtype)
+    length = first.shape[-1]
+    by_group = chances[..., :length].transpose(0, 1).reshape(groups, rows * each, length)
+    out = torch.bmm(by_group, prefix_values).view(groups, rows, each, -1).transpose(0, 1)
+    out = out + chances[..., length:] @ value
     return out.reshape(rows, heads, tokens, -1)
 
 
