@@ -218,17 +218,15 @@ class _Decoder:
 
         Raises UnfitError if the model cannot share it.
         """
-        from dataselect.scoring.shared_prefix import misfit, prefix_of
+        from dataselect.scoring.shared_prefix import prefix_of, tried_prefix
 
-        if self.prefix is None or self.prefix.ids != ids:
-            self.prefix = prefix_of(self.model, ids, self.device)
         if self.shares is None:
             # The shortest, which is padded beside the longest.
             ends = [rests[0], rests[-1]]
-            why = misfit(self.model, self.prefix, ends, name, self.device, self._extra)
-            if why is not None:
-                raise UnfitError(why)
+            self.prefix = tried_prefix(self.model, ids, ends, name, self.device, self._extra)
             self.shares = True
+        elif self.prefix is None or self.prefix.ids != ids:
+            self.prefix = prefix_of(self.model, ids, self.device)
         return self.prefix
 
     @property

@@ -11,11 +11,24 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
+# Tokens by which a layer grows, and the memory that may lie unused for it.
+_LEAST_ROOM, _MOST_ROOM = 64, 256
+_SPARE_BYTES = 4 << 20
+
+
+def _room(states: torch.Tensor) -> int:
+    """For how many tokens more a layer of such keys, (rows, heads, tokens, size), makes room.
+
+    Where they are small it is for most answers, so that a layer is seldom copied.
+    """
+    rows, heads, _, size = states.shape
+    spare = _SPARE_BYTES // (rows * heads * size * states.element_size())
+    return min(_MOST_ROOM, max(_LEAST_ROOM, spare))
+
 
 class RoomyLayer(DynamicLayer):  # type: ignore[misc]
     """A cache layer that grows by many tokens at once."""
 
-    room = 64
     capacity = 0
     keys: torch.Tensor
     values: torch.Tensor
@@ -30,7 +43,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         new = old + key_states.shape[-2]
         # Dropped rows leave `keys` without its buffer, which then has another number of rows.
         if not self.buffers or len(self.buffers[0]) != len(key_states) or self.capacity < new:
-            self.capacity = new + self.room
+            self.capacity = new + _room(key_states)
             fresh = []
             for states, held in ((key_states, self.keys), (value_states, self.values)):
                 shape = (*states.shape[:2], self.capacity, states.shape[-1])
@@ -51,7 +64,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         if not first.is_initialized:
             return
         self.lazy_initialization(first.keys, first.values)
-        self.capacity = width + self.room
+        self.capacity = width + _room(first.keys)
         rows = sum(len(part.keys) for part in parts)
         self.buffers = []
         for held in ([x.keys for x in parts], [x.values for x in parts]):
