@@ -2,13 +2,15 @@
 
     python benchmarks/speed/answers.py [--before CHECKOUT] [--runs 3] [--rows 32,128]
         [--models 192x50304,192x4096,512x50304]
+    python benchmarks/speed/answers.py --parts
 
 Needs lm-eval in the environment; CHECKOUT is a folder with the earlier build. A random Olmo2 of 8
 layers writes 128 tokens after prompts in the shape of 5-shot GSM8K: 366 tokens of
 worked examples that all share and a question of 58 on average, drawn at random, so nothing is
 downloaded. Each side gets one thread and its turn, and the earlier build a process of its own; the
 figures are CPU seconds without loading. The results of each load go to `answers.json` beside this
-file once it is done, in place of an earlier one of the same load.
+file once it is done, in place of an earlier one of the same load. `--parts` prints milliseconds of
+what is done for each token with the first model's output layer.
 """
 
 import argparse
@@ -43,6 +45,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--rows", default="32,128")
     parser.add_argument("--models", default=MODELS)
+    parser.add_argument("--parts", action="store_true")
     parser.add_argument("--alone", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -51,6 +54,10 @@ def main() -> None:
         model, tokenizer = _model(hidden, words), _tokenizer(words)
         seconds, written = _timed(lambda: _ours(model, tokenizer, _prompts(words, rows)))
         print(json.dumps({"seconds": seconds, "written": written}))
+        return
+    if arguments.parts:
+        for rows in map(int, arguments.rows.split(",")):
+            _parts(rows)
         return
     for model_name in arguments.models.split(","):
         hidden, words = map(int, model_name.split("x"))
@@ -134,6 +141,33 @@ def _measure(hidden: int, words: int, rows: int, runs: int, before: Path | None)
     }
     print(json.dumps(row), flush=True)
     return row
+
+
+def _parts(rows: int) -> None:
+    from dataselect.scoring.most_probable import most_probable
+    from dataselect.scoring.packed_layers import packed_layers
+
+    hidden, words = map(int, MODELS.partition(",")[0].split("x"))
+    torch.manual_seed(0)
+    head = torch.nn.Linear(hidden, words, bias=False)
+    states = torch.randn(rows, hidden)
+
+    def as_torch() -> Any:
+        top, token = logits.max(-1)
+        return token, (top - logits.logsumexp(-1)).exp()
+
+    with torch.inference_mode():
+        logits = head(states)
+        took = {"product": _milliseconds(lambda: head(states))}
+        with packed_layers(torch.nn.ModuleList([head])):
+            took["product, packed"] = _milliseconds(lambda: head(states))
+        took["token and probability, torch"] = _milliseconds(as_torch)
+        took["token and probability"] = _milliseconds(lambda: most_probable(logits))
+    print(json.dumps({"rows": rows, **took}))
+
+
+def _milliseconds(part: Any) -> float:
+    return round(1e3 * statistics.median(_timed(part)[0] for _ in range(30)), 2)
 
 
 def _timed(side: Any) -> tuple[float, Any]:

@@ -21,6 +21,8 @@ _FEWEST = 4
 _SMALLEST = 1 << 16
 """Fewest numbers in a weight: a small one stays in the cache, where there is less to gain than a
 call costs."""
+_TOLERANCE = 1e-4
+"""Most by which a product may differ, of the largest."""
 _MOST_BYTES = 1 << 30
 """Most memory for the second copies of all weights."""
 
@@ -43,8 +45,8 @@ def packed_layers(model: Any) -> Iterator[None]:
                 layer.forward = _packed(layer)
             except (RuntimeError, AttributeError) as error:
                 # These operations are none of torch's public ones.
-                _log.debug("no packed weights in this build of torch (%s)", error)
-                break
+                _log.debug("a layer of %d weights is not packed (%s)", size // 4, error)
+                continue
             changed.append(layer)
             left -= size
         yield
@@ -77,6 +79,11 @@ def _packed(layer: torch.nn.Linear) -> Callable[[torch.Tensor], torch.Tensor]:
         product: torch.Tensor = multiply(given, weight, layer.bias, "none", [], "")
         return product
 
-    # A call that fails does so here.
-    forward(layer.weight.new_zeros(_FEWEST, layer.in_features))
+    # A call that fails, or gives other products, does so here.
+    with torch.no_grad():
+        some = layer.weight[: 2 * _FEWEST]
+        wanted = torch.nn.functional.linear(some, layer.weight, layer.bias)
+        apart = float((forward(some) - wanted).abs().max())
+        if not apart <= _TOLERANCE * float(wanted.abs().max()):
+            raise RuntimeError("the products differ")
     return forward

@@ -63,6 +63,14 @@ def test_a_build_of_torch_without_these_operations_multiplies_as_ever(
         assert not any(packed_in(layers))
 
 
+def test_a_layer_whose_products_would_be_others_is_left_as_it_is() -> None:
+    layers = some_layers()
+    with torch.inference_mode():
+        layers[0].weight[3, 5] = float("nan")
+        with packed_layers(layers):
+            assert packed_in(layers) == [False, True, False, False, False]
+
+
 def test_an_error_within_leaves_the_model_as_it_was() -> None:
     layers = some_layers()
     with pytest.raises(KeyError), packed_layers(layers):
