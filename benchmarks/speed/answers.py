@@ -90,7 +90,6 @@ def _facts(runs: int, before: Path | None) -> dict[str, Any]:
             "torch": torch.__version__,
             "transformers": transformers.__version__,
             "lm_eval": lm_eval.__version__,
-            "dataselect": _commit(HERE),
             "before": _commit(before),
         },
         "processor": processor_name(),
