@@ -1,12 +1,16 @@
 """Written answers against HF generate, lm-evaluation-harness and an earlier build of ours.
 
     python benchmarks/speed/answers.py [--before CHECKOUT] [--runs 3] [--rows 32,128]
+        [--models 192x50304,192x4096,512x50304]
+    python benchmarks/speed/answers.py --parts
 
 Needs lm-eval in the environment; CHECKOUT is a folder with the earlier build. A random Olmo2 of 8
 layers writes 128 tokens after prompts in the shape of 5-shot GSM8K: 366 tokens of
 worked examples that all share and a question of 58 on average, drawn at random, so nothing is
 downloaded. Each side gets one thread and its turn, and the earlier build a process of its own; the
-figures are CPU seconds without loading. Results go to `answers.json` beside this file.
+figures are CPU seconds without loading. The results of each load go to `answers.json` beside this
+file once it is done, in place of an earlier one of the same load. `--parts` prints milliseconds of
+what is done for each token with the first model's output layer.
 """
 
 import argparse
@@ -28,10 +32,11 @@ from transformers import Olmo2Config, Olmo2ForCausalLM, PreTrainedTokenizerFast
 from dataselect.scoring.decoding import greedy
 
 HERE = Path(__file__).parent
-# Hidden size and vocabulary.
-MODELS = ((192, 50_304), (192, 4_096), (512, 50_304))
+MODELS = "192x50304,192x4096,512x50304"
+"""Hidden size and vocabulary of each."""
 EXAMPLES, QUESTION, NEW = 366, 58, 128
 LENGTH = 1024
+LOAD = ("hidden", "vocabulary", "rows")
 
 
 def main() -> None:
@@ -39,6 +44,8 @@ def main() -> None:
     parser.add_argument("--before", type=Path)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--rows", default="32,128")
+    parser.add_argument("--models", default=MODELS)
+    parser.add_argument("--parts", action="store_true")
     parser.add_argument("--alone", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -48,31 +55,47 @@ def main() -> None:
         seconds, written = _timed(lambda: _ours(model, tokenizer, _prompts(words, rows)))
         print(json.dumps({"seconds": seconds, "written": written}))
         return
-    results = [
-        _measure(hidden, words, int(rows), arguments.runs, arguments.before)
-        for hidden, words in MODELS
-        for rows in arguments.rows.split(",")
-    ]
+    if arguments.parts:
+        for rows in map(int, arguments.rows.split(",")):
+            _parts(rows)
+        return
+    for model_name in arguments.models.split(","):
+        hidden, words = map(int, model_name.split("x"))
+        for rows in map(int, arguments.rows.split(",")):
+            _write(_measure(hidden, words, rows, arguments.runs, arguments.before))
+
+
+def _write(row: dict[str, Any]) -> None:
+    """Into the file, with the other loads that it has."""
+    path = HERE / "answers.json"
+    known = json.loads(path.read_text(encoding="utf-8"))["loads"] if path.exists() else []
+    kept = [x for x in known if any(x[name] != row[name] for name in LOAD)]
+    loads = sorted([*kept, row], key=lambda each: [each[name] for name in LOAD])
+    facts = {
+        "command": "python benchmarks/speed/answers.py --before CHECKOUT",
+        "threads": 1,
+        "new_tokens": NEW,
+        "seed": 0,
+    }
+    path.write_text(json.dumps({**facts, "loads": loads}, indent=1) + "\n", encoding="utf-8")
+
+
+def _facts(runs: int, before: Path | None) -> dict[str, Any]:
     import lm_eval
 
     from dataselect.compute.machine import processor_name
 
-    facts = {
-        "command": "python benchmarks/speed/answers.py --before CHECKOUT",
+    return {
         "versions": {
             "torch": torch.__version__,
             "transformers": transformers.__version__,
             "lm_eval": lm_eval.__version__,
-            "before": _commit(arguments.before),
+            "before": _commit(before),
         },
         "processor": processor_name(),
-        "threads": 1,
-        "new_tokens": NEW,
-        "seed": 0,
-        "runs": arguments.runs,
+        "load_average": round(os.getloadavg()[1], 1),
+        "runs": runs,
     }
-    text = json.dumps({**facts, "loads": results}, indent=1)
-    (HERE / "answers.json").write_text(text + "\n", encoding="utf-8")
 
 
 def _measure(hidden: int, words: int, rows: int, runs: int, before: Path | None) -> dict[str, Any]:
@@ -97,6 +120,7 @@ def _measure(hidden: int, words: int, rows: int, runs: int, before: Path | None)
         "hidden": hidden,
         "vocabulary": words,
         "rows": rows,
+        **_facts(runs, before),
         "cpu_seconds": {name: [round(s, 2) for s in values] for name, values in seconds.items()},
         "ratio": {
             name: round(
@@ -116,6 +140,33 @@ def _measure(hidden: int, words: int, rows: int, runs: int, before: Path | None)
     }
     print(json.dumps(row), flush=True)
     return row
+
+
+def _parts(rows: int) -> None:
+    from dataselect.scoring.most_probable import most_probable
+    from dataselect.scoring.packed_layers import packed_layers
+
+    hidden, words = map(int, MODELS.partition(",")[0].split("x"))
+    torch.manual_seed(0)
+    head = torch.nn.Linear(hidden, words, bias=False)
+    states = torch.randn(rows, hidden)
+
+    def as_torch() -> Any:
+        top, token = logits.max(-1)
+        return token, (top - logits.logsumexp(-1)).exp()
+
+    with torch.inference_mode():
+        logits = head(states)
+        took = {"product": _milliseconds(lambda: head(states))}
+        with packed_layers(torch.nn.ModuleList([head])):
+            took["product, packed"] = _milliseconds(lambda: head(states))
+        took["token and probability, torch"] = _milliseconds(as_torch)
+        took["token and probability"] = _milliseconds(lambda: most_probable(logits))
+    print(json.dumps({"rows": rows, **took}))
+
+
+def _milliseconds(part: Any) -> float:
+    return round(1e3 * statistics.median(_timed(part)[0] for _ in range(30)), 2)
 
 
 def _timed(side: Any) -> tuple[float, Any]:

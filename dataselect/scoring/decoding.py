@@ -25,6 +25,8 @@ from dataselect.scoring.advance import advance
 from dataselect.scoring.decoding_cache import cache_parameter, takes_cache
 from dataselect.scoring.decoding_rows import PaddedRows
 from dataselect.scoring.likelihood.packing import alike
+from dataselect.scoring.most_probable import most_probable
+from dataselect.scoring.packed_layers import packed_layers
 from dataselect.scoring.prefix_cache import UnfitError
 
 if TYPE_CHECKING:
@@ -110,7 +112,7 @@ def greedy(
     model.to(device).eval()
     done = 0
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), packed_layers(model):
             for shared, chosen in _batches(rows, batch_size):
                 batch = [_Row(rows[i], most[i], least[i]) for i in chosen]
                 written = decoder.run(batch, shared)
@@ -216,17 +218,15 @@ class _Decoder:
 
         Raises UnfitError if the model cannot share it.
         """
-        from dataselect.scoring.shared_prefix import misfit, prefix_of
+        from dataselect.scoring.shared_prefix import prefix_of, tried_prefix
 
-        if self.prefix is None or self.prefix.ids != ids:
-            self.prefix = prefix_of(self.model, ids, self.device)
         if self.shares is None:
             # The shortest, which is padded beside the longest.
             ends = [rests[0], rests[-1]]
-            why = misfit(self.model, self.prefix, ends, name, self.device, self._extra)
-            if why is not None:
-                raise UnfitError(why)
+            self.prefix = tried_prefix(self.model, ids, ends, name, self.device, self._extra)
             self.shares = True
+        elif self.prefix is None or self.prefix.ids != ids:
+            self.prefix = prefix_of(self.model, ids, self.device)
         return self.prefix
 
     @property
@@ -246,9 +246,7 @@ class _Decoder:
         present = list(range(len(batch)))  # the prompt of each row of the tensors
         done: set[int] = set()
         for _ in range(max(row.most for row in batch)):
-            logits = rows.logits()
-            top, token = logits.max(-1)
-            chance = (top - logits.logsumexp(-1)).exp().clamp(max=1.0)
+            token, chance = most_probable(rows.logits())
             for row, emitted, p in zip(present, token.tolist(), chance.tolist(), strict=True):
                 if row in done:
                     continue

@@ -5,16 +5,30 @@ time of a tiny model.
 """
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
+# Tokens by which a layer grows, and the memory that may lie unused for it.
+_LEAST_ROOM, _MOST_ROOM = 64, 256
+_SPARE_BYTES = 4 << 20
+
+
+def _room(states: torch.Tensor) -> int:
+    """For how many tokens more a layer of such keys, (rows, heads, tokens, size), makes room.
+
+    Where they are small it is for most answers, so that a layer is seldom copied.
+    """
+    rows, heads, _, size = states.shape
+    spare = _SPARE_BYTES // (rows * heads * size * states.element_size())
+    return min(_MOST_ROOM, max(_LEAST_ROOM, spare))
+
 
 class RoomyLayer(DynamicLayer):  # type: ignore[misc]
     """A cache layer that grows by many tokens at once."""
 
-    room = 64
     capacity = 0
     keys: torch.Tensor
     values: torch.Tensor
@@ -29,7 +43,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         new = old + key_states.shape[-2]
         # Dropped rows leave `keys` without its buffer, which then has another number of rows.
         if not self.buffers or len(self.buffers[0]) != len(key_states) or self.capacity < new:
-            self.capacity = new + self.room
+            self.capacity = new + _room(key_states)
             fresh = []
             for states, held in ((key_states, self.keys), (value_states, self.values)):
                 shape = (*states.shape[:2], self.capacity, states.shape[-1])
@@ -43,6 +57,28 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         values[:, :, old:new] = value_states
         self.keys, self.values = keys[:, :, :new], values[:, :, :new]
         return self.keys, self.values
+
+    def begin(self, parts: Sequence["RoomyLayer"], width: int) -> None:
+        """Hold the rows of other layers, `width` tokens each; shorter ones begin with zeros."""
+        first = parts[0]
+        if not first.is_initialized:
+            return
+        self.lazy_initialization(first.keys, first.values)
+        self.capacity = width + _room(first.keys)
+        rows = sum(len(part.keys) for part in parts)
+        self.buffers = []
+        for held in ([x.keys for x in parts], [x.values for x in parts]):
+            _, heads, _, size = held[0].shape
+            buffer = held[0].new_empty(rows, heads, self.capacity, size)
+            at = 0
+            for each in held:
+                before = width - each.shape[2]
+                # Masked, but what is multiplied by 0 has to be a number.
+                buffer[at : at + len(each), :, :before] = 0
+                buffer[at : at + len(each), :, before:width] = each
+                at += len(each)
+            self.buffers.append(buffer)
+        self.keys, self.values = (buffer[:, :, :width] for buffer in self.buffers)
 
 
 def roomy_cache(model: Any) -> Any:

@@ -5,7 +5,12 @@ from typing import Any
 
 import torch
 
-from dataselect.scoring.decoding_cache import roomy_cache
+from dataselect.scoring.decoding_cache import RoomyLayer, roomy_cache
+
+# Tokens that are read at once: what they need on the way should fit a core's cache. A GPU needs
+# more of them.
+_TOKENS = 1024
+_TOKENS_ELSEWHERE = 1 << 16
 
 
 class PaddedRows:
@@ -32,24 +37,50 @@ class PaddedRows:
         self._ids, self.shown = ids.to(device), shown.to(device)
         self._positions = (self.shown.cumsum(1) - 1).clamp(min=0) + before
         self.cache = roomy_cache(model)
-        self._extra = {**extra, cache_name: self.cache}
+        self._extra, self._cache_name = extra, cache_name
 
     def logits(self) -> torch.Tensor:
         """Of the token after each row, (rows, vocabulary), float32."""
+        rows, width = self._ids.shape
+        most = _TOKENS if self._ids.device.type == "cpu" else _TOKENS_ELSEWHERE
+        step = max(1, most // width)
+        layers = self.cache.layers
+        can_join = bool(layers) and all(type(layer) is RoomyLayer for layer in layers)
+        if step >= rows or width == 1 or not can_join:
+            return self._call(self._ids, self.shown, self._positions, self.cache)
+        found, caches = [], []
+        for at in range(0, rows, step):
+            part = slice(at, at + step)
+            # Rows of a part are padded to its longest alone.
+            first = int(self.shown[part].any(0).int().argmax())
+            caches.append(roomy_cache(self.model))
+            ids, shown, positions = (
+                each[part, first:] for each in (self._ids, self.shown, self._positions)
+            )
+            found.append(self._call(ids, shown, positions, caches[-1]))
+        for number, layer in enumerate(layers):
+            layer.begin([cache.layers[number] for cache in caches], width)
+            for cache in caches:
+                cache.layers[number] = None  # its memory is free
+        return torch.cat(found)
+
+    def _call(
+        self, ids: torch.Tensor, shown: torch.Tensor, positions: torch.Tensor, cache: Any
+    ) -> torch.Tensor:
         found = self.model(
-            input_ids=self._ids,
-            attention_mask=self.mask(self._ids.shape[1]),
-            position_ids=self._positions,
+            input_ids=ids,
+            attention_mask=self.mask(shown, ids.shape[1]),
+            position_ids=positions,
             use_cache=True,
-            **self._extra,
+            **{**self._extra, self._cache_name: cache},
         )
         last: torch.Tensor = found.logits[:, -1]
         return last.float()
 
-    def mask(self, new: int) -> torch.Tensor:
-        """What the last `new` tokens see, as the model takes it: here 1 for each that is no
-        padding."""
-        return self.shown
+    def mask(self, shown: torch.Tensor, new: int) -> torch.Tensor:
+        """What the last `new` tokens see, as the model takes it; `shown` is 1 for each token that
+        is no padding, (rows, tokens), which is such a mask here."""
+        return shown
 
     def keep(self, slots: torch.Tensor) -> None:
         """Drop all rows but these."""

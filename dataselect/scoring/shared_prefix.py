@@ -2,11 +2,11 @@
 
 The prompts of a benchmark share their worked examples, most of their tokens. Their keys and values
 are computed once and kept once; at each token all rows attend to them in one matrix product, and
-each to its own tokens besides. The two parts of the softmax are joined by their common maximum, so
-the result is that of attention over the whole text, up to rounding.
+each to its own tokens besides. One softmax is taken over both parts, so the result is that of
+attention over the whole text, up to rounding.
 
 It works for models that take their attention from transformers' registry and attend to every token
-before by scaled products alone; each is tried before it is relied on (`misfit`).
+before by scaled products alone; each is tried before it is relied on (`tried_prefix`).
 """
 
 import math
@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from transformers import AttentionInterface
+from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from dataselect.scoring.decoding_cache import RoomyLayer
 from dataselect.scoring.decoding_rows import PaddedRows
@@ -32,8 +33,10 @@ from dataselect.scoring.prefix_cache import (
 _NAME = "dataselect_shared_prefix"
 _OTHER_ATTENTION = ("softcap", "s_aux", "position_bias")
 """Arguments of models whose attention is more than a scaled product."""
-# Most scores of a prefix that are held at once, 64 MiB in float32.
-_MOST_SCORES = 1 << 24
+# Most scores of a prefix that are held at once: on a CPU what fits a core's cache, elsewhere 64 MiB
+# in float32.
+_MOST_SCORES = 1 << 18
+_MOST_SCORES_ELSEWHERE = 1 << 24
 
 _current = threading.local()
 
@@ -51,40 +54,55 @@ class Prefix:
 def prefix_of(model: Any, ids: tuple[int, ...], device: str) -> Prefix:
     """Computed by the model. Raises UnfitError for a model with another kind of cache."""
     with trying():
-        layers = prefix_cache(model, ids, device).layers
-    return Prefix(
-        ids,
-        tuple(
-            (layer.keys[0].transpose(1, 2).contiguous(), layer.values[0].contiguous())
-            for layer in layers
-        ),
-    )
+        return _first_tokens(ids, prefix_cache(model, ids, device))
 
 
-def misfit(
+def tried_prefix(
     model: Any,
-    prefix: Prefix,
+    ids: tuple[int, ...],
     rests: Sequence[Sequence[int]],
     cache_name: str,
     device: str,
     extra: dict[str, Any],
-) -> str | None:
-    """Why rows cannot be continued after a shared prefix; None when they can.
+) -> Prefix:
+    """As `prefix_of`, from a text that the model then continues after the shared prefix too.
 
-    Tried on the first of `rests`, which others pad, and on one token more.
+    Tried on the first of `rests`, which others pad, and on one token more. Raises UnfitError if
+    rows cannot be continued after a shared prefix.
     """
     token = rests[0][-1]
-    ids = torch.tensor([[*prefix.ids, *rests[0], token]], device=device)
-    wanted = model(input_ids=ids, use_cache=False).logits[0, -2:].float().log_softmax(-1)
-    with trying(), attending(model, prefix):
-        rows = PrefixedRows(model, prefix, rests, cache_name, device, extra)
-        found = [rows.logits()[0]]
-        rows.append(torch.full((len(rests),), token, device=device), None)
-        found.append(rows.logits()[0])
+    text = torch.tensor([[*ids, *rests[0], token]], device=device)
+    with trying():
+        cache = DynamicCache(config=model.config)
+        whole = model(
+            input_ids=text, use_cache=True, **dict.fromkeys(extra, 2), **{cache_name: cache}
+        )
+        require_layers(cache, DynamicLayer)
+        prefix = _first_tokens(ids, cache)
+        wanted = whole.logits[0, -2:].float().log_softmax(-1)
+        with attending(model, prefix):
+            rows = PrefixedRows(model, prefix, rests, cache_name, device, extra)
+            found = [rows.logits()[0]]
+            rows.append(torch.full((len(rests),), token, device=device), None)
+            found.append(rows.logits()[0])
     apart = float((torch.stack(found).log_softmax(-1) - wanted).abs().max())
-    if not math.isnan(apart) and apart <= tolerance(model):
-        return None
-    return f"its log-probabilities would be {apart:.1g} nats off"
+    if math.isnan(apart) or apart > tolerance(model):
+        raise UnfitError(f"its log-probabilities would be {apart:.1g} nats off")
+    return prefix
+
+
+def _first_tokens(ids: tuple[int, ...], cache: Any) -> Prefix:
+    many = len(ids)
+    return Prefix(
+        ids,
+        tuple(
+            (
+                layer.keys[0, :, :many].transpose(1, 2).contiguous(),
+                layer.values[0, :, :many].contiguous(),
+            )
+            for layer in cache.layers
+        ),
+    )
 
 
 @contextmanager
@@ -119,10 +137,10 @@ class PrefixedRows(PaddedRows):
         super().__init__(model, rests, cache_name, device, extra, before=len(prefix.ids))
         require_layers(self.cache, RoomyLayer)
 
-    def mask(self, new: int) -> torch.Tensor:
+    def mask(self, shown: torch.Tensor, new: int) -> torch.Tensor:
         """Additive, (rows, 1, new tokens, own tokens); nothing sees padding."""
-        total = self.shown.shape[1]
-        hidden = (self.shown == 0)[:, None].expand(-1, new, -1)
+        total = shown.shape[1]
+        hidden = (shown == 0)[:, None].expand(-1, new, -1)
         if new > 1:
             later = torch.ones(new, total, dtype=torch.bool, device=hidden.device)
             hidden = hidden | later.triu(total - new + 1)
@@ -151,7 +169,8 @@ def _attention(
         raise UnfitError("it attends to a window of tokens")
     rows, heads, tokens, size = query.shape
     per_row = max(1, heads * tokens * len(prefix.ids))
-    step = max(1, _MOST_SCORES // per_row)
+    most = _MOST_SCORES if query.device.type == "cpu" else _MOST_SCORES_ELSEWHERE
+    step = max(1, most // per_row)
     scaled = query * (size**-0.5 if scaling is None else scaling)
     parts = [
         _joined(
@@ -178,22 +197,20 @@ def _joined(
 ) -> torch.Tensor:
     """Attention over the prefix and each row's own tokens, (rows, heads, tokens, size)."""
     rows, heads, tokens, size = query.shape
-    groups = key.shape[1]  # heads that keys and values have
+    groups, own_tokens = key.shape[1:3]  # heads that keys and values have
     each = heads // groups * tokens
     grouped = query.reshape(rows, groups, each, size)
     by_group = grouped.transpose(0, 1).reshape(groups, rows * each, size)
-    first = torch.bmm(by_group, prefix_keys).float()
-    own = (grouped @ key.transpose(-1, -2)).float()
-    own = own.view(rows, groups, heads // groups, tokens, -1).add_(mask[:, :, None].float())
-    own = own.view(rows, groups, each, -1)
-    top = first.amax(-1).view(groups, rows, each).transpose(0, 1)
-    top = torch.maximum(top, own.amax(-1))[..., None]
-    first.sub_(top.transpose(0, 1).reshape(groups, rows * each, 1)).exp_()
-    own.sub_(top).exp_()
-    total = first.sum(-1).view(groups, rows, each).transpose(0, 1) + own.sum(-1)
-    out = torch.bmm(first.to(query.dtype), prefix_values).view(groups, rows, each, -1)
-    out = out.transpose(0, 1) + own.to(query.dtype) @ value
-    out = out / total[..., None].to(query.dtype)
+    first = torch.bmm(by_group, prefix_keys).view(groups, rows, each, -1).transpose(0, 1)
+    # With one vector the product in the other order reads keys faster.
+    own = key @ grouped.mT if each == 1 else grouped @ key.mT
+    own = own.view(rows, groups, heads // groups, tokens, own_tokens).float() + mask[:, :, None]
+    own = own.view(rows, groups, each, own_tokens)
+    chances = torch.cat([first.float(), own], -1).softmax(-1).to(query.dtype)
+    length = first.shape[-1]
+    by_group = chances[..., :length].transpose(0, 1).reshape(groups, rows * each, length)
+    out = torch.bmm(by_group, prefix_values).view(groups, rows, each, -1).transpose(0, 1)
+    out = out + chances[..., length:] @ value
     return out.reshape(rows, heads, tokens, -1)
 
 

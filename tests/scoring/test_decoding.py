@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from dataselect.errors import InputError
-from dataselect.scoring import decoding
+from dataselect.scoring import decoding, decoding_cache
 from dataselect.scoring.decoding import greedy
 from dataselect.scoring.decoding_cache import cache_parameter
 
@@ -26,10 +26,14 @@ PROMPTS = [
 
 @pytest.mark.parametrize("kind", ["olmo2", "llama", "gpt2"])
 def test_batched_decoding_follows_the_model_read_one_prompt_at_a_time(
-    make_model: Callable[..., Any], tokenizer: Any, kind: str
+    make_model: Callable[..., Any],
+    tokenizer: Any,
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = make_model(kind)
     # More tokens than the cache grows by at once.
+    monkeypatch.setattr(decoding_cache, "_MOST_ROOM", 64)
     written = greedy(model, tokenizer, PROMPTS, 70, batch_size=4)
     assert max(len(continuation.ids) for continuation in written) == 70
     for prompt, continuation in zip(PROMPTS, written, strict=True):

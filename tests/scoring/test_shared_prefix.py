@@ -16,7 +16,7 @@ from transformers import (
     MistralForCausalLM,
 )
 
-from dataselect.scoring import decoding, shared_prefix
+from dataselect.scoring import decoding, decoding_rows, shared_prefix
 from dataselect.scoring.decoding import greedy
 
 EXAMPLES = "Question: Bo has 2 pens and buys 3 more. How many has he?\nAnswer: 2 + 3 = 5 pens.\n\n"
@@ -90,6 +90,36 @@ def test_a_shared_beginning_changes_no_token(
     assert {shape[0] for shape in joined} >= {2, 9}  # tried on two rows, then on all
     assert min(shape[0] for shape in joined) < 9  # rows that are done are dropped
     assert model.config._attn_implementation == before
+
+
+@pytest.mark.parametrize("kind", ["olmo2", "gpt2", "grouped"])
+@pytest.mark.parametrize("alone", [False, True])
+def test_prompts_read_in_parts_change_no_token(
+    make_model: Callable[..., Any],
+    tokenizer: Any,
+    kind: str,
+    alone: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = grouped_queries() if kind == "grouped" else make_model(kind)
+    if alone:  # without a shared beginning, where the model has its own mask
+        monkeypatch.setattr(decoding, "_FEWEST", 10**6)
+    wanted = greedy(model, tokenizer, PROMPTS, 30)
+    read: list[tuple[int, ...]] = []
+    real = decoding_rows.PaddedRows._call
+
+    def watched(rows: Any, ids: torch.Tensor, *others: Any) -> torch.Tensor:
+        read.append(tuple(ids.shape))
+        return real(rows, ids, *others)
+
+    monkeypatch.setattr(decoding_rows.PaddedRows, "_call", watched)
+    monkeypatch.setattr(decoding_rows, "_TOKENS", 100)
+    found = greedy(model, tokenizer, PROMPTS, 30)
+    assert all(rows * tokens <= 100 for rows, tokens in read)
+    assert len({shape[1] for shape in read}) > 2  # the shorter are padded less
+    assert [each.ids for each in found] == [each.ids for each in wanted]
+    for one, other in zip(found, wanted, strict=True):
+        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
 
 
 def test_prompts_of_two_kinds_and_others_are_each_answered(
