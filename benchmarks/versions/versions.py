@@ -95,17 +95,21 @@ def examine(name: str, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
-    parser.add_argument("names", nargs="*", default=list(RESOLUTIONS), choices=list(RESOLUTIONS))
+    # argparse compares the whole list with choices where none is named.
+    parser.add_argument("names", nargs="*", metavar="|".join(RESOLUTIONS))
     parser.add_argument("--folder", type=Path, help="keep the environments here")
     options = parser.parse_args()
+    if unknown := set(options.names) - set(RESOLUTIONS):
+        parser.error(f"there is no {sorted(unknown)[0]}; name {' or '.join(RESOLUTIONS)}")
+    names = options.names or list(RESOLUTIONS)
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     with tempfile.TemporaryDirectory() as temporary:
-        for name in options.names:
+        for name in names:
             results[name] = examine(name, (options.folder or Path(temporary)) / name)
             RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     failed = [
         each
-        for name in options.names
+        for name in names
         for found in results[name]["tests"].values()
         for each in found["failed"]
     ]

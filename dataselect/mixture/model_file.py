@@ -46,7 +46,7 @@ _FIX = "write the file again with 'dataselect mix fit'"
 
 class _Part(BaseModel):
     model_config = ConfigDict(
-        extra="forbid", strict=True, allow_inf_nan=False, frozen=True, validate_by_name=True
+        extra="forbid", strict=True, allow_inf_nan=False, frozen=True, populate_by_name=True
     )
 
 

@@ -27,7 +27,7 @@ class _File(BaseModel):
     """The file: the functions as their dataclasses define them, and the schema version."""
 
     model_config = ConfigDict(
-        extra="forbid", strict=True, allow_inf_nan=False, frozen=True, validate_by_name=True
+        extra="forbid", strict=True, allow_inf_nan=False, frozen=True, populate_by_name=True
     )
     version: Annotated[Literal[1, 2, 3], Field(alias="schema")]
     functions: list[TransferFunction]

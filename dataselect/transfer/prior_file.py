@@ -22,7 +22,7 @@ _FIX = "make the prior again with `dataselect fit --prior-out`, or fix that fiel
 
 class _File(BaseModel):
     model_config = ConfigDict(
-        extra="forbid", strict=True, allow_inf_nan=False, frozen=True, validate_by_name=True
+        extra="forbid", strict=True, allow_inf_nan=False, frozen=True, populate_by_name=True
     )
     version: Annotated[Literal[1], Field(alias="schema")]
     prior: Prior
