@@ -25,6 +25,7 @@ from dataselect.scoring.weights import (
     check_config,
     check_loaded,
     check_shapes,
+    model_without_values,
     remarks,
     stored_tensors,
 )
@@ -79,8 +80,8 @@ def check_files(folder: Path) -> None:
             return
         config = _known_config(folder)
         check_config(config, content, tensors)
-        with _one_line(folder), torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        with _one_line(folder):
+            model = model_without_values(config)
         check_shapes(folder, model, tensors)
         _check_end(folder, model)
 

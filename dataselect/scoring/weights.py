@@ -125,12 +125,10 @@ def check_loaded(
     _refuse_unfit(folder, [*loading["missing_keys"], *mismatched], tensors)
     unexpected = sorted(loading["unexpected_keys"])
     if unexpected:
-        named = unexpected[0]
-        where = f" in {tensors[named].file.name}" if named in tensors else ""
         raise InputError(
             folder,
             f"its config.json has no place for {len(unexpected)} of its tensors, such as"
-            f" {named}{where}",
+            f" {_with_file(unexpected[0], 'in', tensors)}",
             "mend config.json (layers, biases, norms), or remove what is no part of the model",
         )
     if getattr(model.config, "quantization_config", None) is None:
@@ -152,14 +150,17 @@ def check_shapes(folder: Path, model: Any, tensors: Mapping[str, Stored]) -> Non
 def _refuse_unfit(folder: Path, names: Iterable[str], tensors: Mapping[str, Stored]) -> None:
     unfit = sorted(names)
     if unfit:
-        named = unfit[0]
-        where = f" of {tensors[named].file.name}" if named in tensors else ""
         raise InputError(
             folder,
             f"its weights do not fit its config.json ({len(unfit)} missing or of another shape,"
-            f" such as {named}{where})",
+            f" such as {_with_file(unfit[0], 'of', tensors)})",
             _AGAIN,
         )
+
+
+def _with_file(name: str, word: str, tensors: Mapping[str, Stored]) -> str:
+    """A tensor's name, and its file where it is in one."""
+    return f"{name} {word} {tensors[name].file.name}" if name in tensors else name
 
 
 def remarks(content: Mapping[str, Any], model: Any) -> list[str]:
@@ -187,14 +188,20 @@ def _known_keys(config: Any) -> list[str]:
     return []
 
 
-def _described(config: Any) -> int:
-    """Parameters of the model that a configuration describes; 0 where it cannot be told."""
+def model_without_values(config: Any) -> Any:
+    """The model that a configuration describes, on device "meta": shapes alone. Raises whatever
+    transformers does for one that cannot be built."""
     from transformers import AutoModelForCausalLM
 
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+
+
+def _described(config: Any) -> int:
+    """Parameters of the model that a configuration describes; 0 where it cannot be told."""
     # What cannot be built is refused with its reason when it is loaded.
-    with suppress(Exception), torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-        return sum(each.numel() for each in model.parameters())
+    with suppress(Exception):
+        return sum(each.numel() for each in model_without_values(config).parameters())
     return 0
 
 
@@ -251,10 +258,10 @@ def _require_tied_as_stored(folder: Path, model: Any, tensors: Mapping[str, Stor
         name for name, mine in model.state_dict().items() if mine.data_ptr() == weight.data_ptr()
     ]
     stored = next((name for name in names if name in tensors), names[0] if names else "its output")
-    where = f" in {tensors[stored].file.name}" if stored in tensors else ""
+    named = _with_file(stored, "in", tensors)
     raise InputError(
         folder,
-        f"its config.json ties the output to the embedding, and {stored}{where} differs from it",
+        f"its config.json ties the output to the embedding, and {named} differs from it",
         "set tie_word_embeddings: false in config.json, or remove the tensor",
     )
 
