@@ -29,7 +29,7 @@ _Id = Annotated[int, Field(ge=0)]
 
 
 class _Known(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
 
 
 class _Rope(_Known):
