@@ -7,9 +7,9 @@
 FOLDER has local files of the benchmarks, as `dataselect score --folder`; every 40th item is taken.
 The model is a random Olmo2 of hidden size 64 and 2 layers with the vocabulary of a byte-level BPE
 tokenizer trained on the items, saved and loaded as a checkpoint; traces are the items' rationales,
-or their questions again. Builds take turns, each as a process of one thread, which prepares the items once and scores them as a
-checkpoint. CPU seconds of the scoring, what is done for each checkpoint, are compared; preparing is
-done once for all of them. Results go to `baselines.json` beside this file.
+or their questions again. Builds take turns, each as a process of one thread, which prepares the
+items once and scores them as a checkpoint. CPU seconds of the scoring, what is done for each
+checkpoint, are compared; preparing is done once for all of them. Results go to `baselines.json` beside this file.
 """
 
 import argparse
@@ -132,7 +132,7 @@ def one_build(folder: Path, every: int, profiled: str | None = None) -> dict[str
 def load(folder: Path) -> Any:
     """The checkpoint as this build loads it to score it."""
     try:
-        from dataselect.scoring.loaded_model import load_for_likelihoods as load_model
+        from dataselect.scoring.likelihood_loading import load_for_likelihoods as load_model
     except ImportError:  # an earlier build has one way to load
         from dataselect.scoring.loading import load_model
     loaded = load_model(folder, "cpu", "float32")

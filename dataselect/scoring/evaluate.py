@@ -131,7 +131,7 @@ class _Subject:
 
     @cached_property
     def _loaded(self) -> "LoadedModel":
-        from dataselect.scoring.loaded_model import load_for_likelihoods
+        from dataselect.scoring.likelihood_loading import load_for_likelihoods
 
         return load_for_likelihoods(self._checkpoint.folder(), self._device, self._precision)
 

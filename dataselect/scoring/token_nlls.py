@@ -110,7 +110,7 @@ class TokenReader:
 
     @cached_property
     def _loaded(self) -> "LoadedModel":
-        from dataselect.scoring.loaded_model import load_for_likelihoods
+        from dataselect.scoring.likelihood_loading import load_for_likelihoods
 
         return load_for_likelihoods(self._checkpoint.folder(), self._device, self.precision)
 

@@ -17,12 +17,11 @@ pytest.importorskip("numba", reason="the extra fast is not installed")
 from dataselect.compute.machine import NO_TORCH
 from dataselect.corpus.saved_tokenizer import plain_ids, read_tokenizer
 from dataselect.proxies.fused.compiling import LANES
-from dataselect.scoring import loaded_model
 from dataselect.scoring.fused_checkpoint import load_fused
 from dataselect.scoring.likelihood.fused import FusedModel
 from dataselect.scoring.likelihood.packing import Pair
 from dataselect.scoring.likelihood.scorer import token_nll
-from dataselect.scoring.loaded_model import load_for_likelihoods
+from dataselect.scoring.likelihood_loading import load_for_likelihoods
 from dataselect.scoring.loading import load_model
 from dataselect.scoring.model_facts import parameter_count, position_limit, vocabulary_size
 
@@ -206,5 +205,5 @@ def test_a_checkpoint_trained_here_is_read_by_kernels(
     saved: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dataselect.scoring.loading.load_model", None)
-    loaded = loaded_model.load_for_likelihoods(saved("many words"), "cpu", "float32")
+    loaded = load_for_likelihoods(saved("many words"), "cpu", "float32")
     assert isinstance(loaded.model, FusedModel)
