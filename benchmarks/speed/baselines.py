@@ -9,7 +9,8 @@ The model is a random Olmo2 of hidden size 64 and 2 layers with the vocabulary o
 tokenizer trained on the items, saved and loaded as a checkpoint; traces are the items' rationales,
 or their questions again. Builds take turns, each as a process of one thread, which prepares the
 items once and scores them as a checkpoint. CPU seconds of the scoring, what is done for each
-checkpoint, are compared; preparing is done once for all of them. Results go to `baselines.json` beside this file.
+checkpoint, are compared; preparing is done once for all of them. Results go to `baselines.json`
+beside this file.
 """
 
 import argparse

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from dataselect.compute.machine import NO_TORCH
 from dataselect.cost import formula
 from dataselect.report import numbers
 from dataselect.report.markdown import code, escape, table
@@ -157,10 +158,11 @@ def _machines(stages: Mapping[str, Any]) -> list[str]:
 
 
 def _machine(record: Mapping[str, str]) -> str:
+    alone = record["torch"] == NO_TORCH
     told = [
         f"{record['device']} {record['architecture']}",
-        f"torch {record['torch']} by {record['instructions']}",
-        f"{record['libraries']} by {record['processor']}",
+        f"{'without torch,' if alone else 'torch ' + record['torch'] + ' by'} {record['instructions']}",
+        f"{record['libraries']} {'for' if alone else 'by'} {record['processor']}",
         record["settings"],
         record["grouping"],
     ]
