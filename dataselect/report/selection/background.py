@@ -159,9 +159,10 @@ def _machines(stages: Mapping[str, Any]) -> list[str]:
 
 def _machine(record: Mapping[str, str]) -> str:
     alone = record["torch"] == NO_TORCH
+    torch = "without torch," if alone else f"torch {record['torch']} by"
     told = [
         f"{record['device']} {record['architecture']}",
-        f"{'without torch,' if alone else 'torch ' + record['torch'] + ' by'} {record['instructions']}",
+        f"{torch} {record['instructions']}",
         f"{record['libraries']} {'for' if alone else 'by'} {record['processor']}",
         record["settings"],
         record["grouping"],
