@@ -43,11 +43,12 @@ LANES = _lanes()
 # on how LLVM arranges it, and NaN stays NaN.
 _FLAGS = {"contract"}
 _OPTIONS: dict[str, Any] = {"fastmath": _FLAGS, "error_model": "numpy"}
+_WITHIN = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def inner(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function that only compiled ones call."""
-    return cast(Callable[P, R], numba.njit(nogil=True, **_OPTIONS)(function))
+    return cast(Callable[P, R], numba.njit(nogil=True, **_WITHIN, **_OPTIONS)(function))
 
 
 def outer(function: Callable[P, R]) -> Callable[P, R]:
