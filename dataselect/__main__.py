@@ -4,7 +4,6 @@
 starting Python. A test compares the text with typer's own.
 """
 
-import gc
 import os
 import sys
 
@@ -69,6 +68,8 @@ def main() -> None:
         sys.stdout.write(HELP)
         return
     settle_blas_threads()
+    import gc
+
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     from dataselect.cli import main as command
 
