@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,11 @@ class Measured:
     """Remarks on the files of the model, for readers of the scores."""
     machines: tuple[Machine, ...] = ()
     """What measured it; several where sets of traces were scored by different kinds."""
+
+    @cached_property
+    def by_item(self) -> "pd.DataFrame":
+        """The table's columns, indexed by item."""
+        return self.table.set_index("item")
 
     def means(self) -> dict[str, float]:
         """Means over items of what is watched while scores come in."""
