@@ -42,14 +42,13 @@ from dataselect.config.plan import Leaks, Plan
 from dataselect.config.plan_tokenizer import TokenizerPlan, TokenizerTraining
 from dataselect.config.proxy import Architecture, Proxy
 from dataselect.config.proxy_origin import CandidateProxies, Trainer
-from dataselect.config.schema import Section, field_texts
 from dataselect.config.stage import CountingScreen, Predict, Screen, StopWhen
 from dataselect.units import Count, Number
 
 sys.path.insert(0, str(Path(__file__).parent))  # also where this file is imported by its path
 from python_reference import python_page
 
-PAGES: dict[str, tuple[str, list[tuple[str, type[Section]]]]] = {
+PAGES: dict[str, tuple[str, list[tuple[str, type[BaseModel]]]]] = {
     "manifest.md": (
         "The manifest",
         [
@@ -113,23 +112,21 @@ def pages() -> dict[str, str]:
     return {**keys, "commands.md": commands_page(), "python.md": python_page()}
 
 
-def _page(title: str, parts: list[tuple[str, type[Section]]]) -> str:
+def _page(title: str, parts: list[tuple[str, type[BaseModel]]]) -> str:
     lines = [f"# {title}", "", INTRODUCTION]
     for key, model in parts:
         summary = " ".join((model.__doc__ or "").split())
         lines += ["", f"## {key}", "", summary, "", "| key | type | default | what |"]
         lines.append("|---|---|---|---|")
-        texts = field_texts(model)
         for name, field in model.model_fields.items():
-            text = texts.get(name, "")
-            what = " ".join(text.split()).replace("|", "\\|")
-            lines.append(f"| `{name}` | {_type(field)} | {_default(field, text)} | {what} |")
+            what = " ".join((field.description or "").split()).replace("|", "\\|")
+            lines.append(f"| `{name}` | {_type(field)} | {_default(field)} | {what} |")
     return "\n".join(lines) + "\n"
 
 
-def _default(field: FieldInfo, text: str) -> str:
+def _default(field: FieldInfo) -> str:
     if field.is_required():
-        return "" if "Default:" in text else "required"
+        return "" if "Default:" in (field.description or "") else "required"
     value = field.get_default(call_default_factory=True, validated_data={})
     if value is None:
         return ""

@@ -5,25 +5,13 @@ raises one InputError, for the first fault in the file. Faults in the data on di
 a missing column) are found by the code that reads it; `where` gives it the place for the message.
 """
 
-import ast
-import inspect
 import re
-import textwrap
 from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    GetJsonSchemaHandler,
-    PrivateAttr,
-    ValidationError,
-)
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, ErrorDetails
+from pydantic import AfterValidator, BaseModel, ConfigDict, PrivateAttr, ValidationError
+from pydantic_core import ErrorDetails
 
 from dataselect.config.yamlfile import KeyPath, Positions, dotted, load
 from dataselect.errors import InputError
@@ -69,21 +57,9 @@ class FieldError(ValueError):
 class Section(BaseModel):
     """One mapping of a YAML file: refuses unknown keys; a docstring under each field."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        """The schema with what each field is, as `use_attribute_docstrings` would have it.
-
-        That looks for the docstrings in every command, which is a thirtieth of a short one.
-        """
-        found = handler(core_schema)
-        properties = handler.resolve_ref_schema(found)["properties"]
-        for name, text in field_texts(cls).items():
-            properties[name]["description"] = text
-        return found
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     def _require_one(self, first: str, second: str, fix: str = "") -> None:
         """Raise ValueError unless exactly one of two keys has a value."""
@@ -94,24 +70,6 @@ class Section(BaseModel):
             )
         if len(given) == 2:
             raise FieldError(f"{first!r} is given as well", "keep one of the two", second)
-
-
-def field_texts(model: type[Section]) -> dict[str, str]:
-    """What each field of a section is, by name, from the docstrings under them."""
-    texts: dict[str, str] = {}
-    for owner in reversed(model.__mro__):
-        if not issubclass(owner, Section):
-            continue
-        body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
-        assert isinstance(body, ast.ClassDef)
-        for field, below in pairwise(body.body):
-            match field, below:
-                case (
-                    ast.AnnAssign(target=ast.Name(id=name)),
-                    ast.Expr(value=ast.Constant(value=str(text))),
-                ):
-                    texts[name] = inspect.cleandoc(text)
-    return {name: texts[name] for name in model.model_fields if name in texts}
 
 
 class Document(Section):

@@ -15,7 +15,7 @@ from dataselect.config.manifest import (
     Target,
     load_manifest,
 )
-from dataselect.config.schema import Section, field_texts
+from dataselect.config.schema import Section
 from dataselect.errors import InputError
 
 SMALLEST = """\
@@ -197,4 +197,5 @@ def test_one_candidate_leaves_nothing_to_choose(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", [Source, Candidate, Target, Evidence, Manifest])
 def test_every_field_is_documented(model: type[Section]) -> None:
-    assert model.model_fields.keys() == field_texts(model).keys()
+    undocumented = [key for key, field in model.model_fields.items() if not field.description]
+    assert undocumented == []

@@ -11,7 +11,7 @@ from dataselect.config.compute import ComputePlan, JobNeeds, PreparePlan, RayPla
 from dataselect.config.plan import Plan, load_plan, project_folder
 from dataselect.config.plan_tokenizer import TokenizerPlan, TokenizerTraining
 from dataselect.config.proxy import LADDER_SIZES, Architecture, Proxy
-from dataselect.config.schema import Section, field_texts
+from dataselect.config.schema import Section
 from dataselect.config.stage import CountingScreen, Predict, Screen, StopWhen
 from dataselect.cost import training_flops
 from dataselect.errors import InputError
@@ -228,4 +228,5 @@ SECTIONS += [CountingScreen, StopWhen]
     "model", [*SECTIONS, ComputePlan, JobNeeds, PreparePlan, SlurmPlan, RayPlan, Plan]
 )
 def test_every_field_is_documented(model: type[Section]) -> None:
-    assert model.model_fields.keys() == field_texts(model).keys()
+    undocumented = [key for key, field in model.model_fields.items() if not field.description]
+    assert undocumented == []
