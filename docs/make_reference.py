@@ -42,13 +42,14 @@ from dataselect.config.plan import Leaks, Plan
 from dataselect.config.plan_tokenizer import TokenizerPlan, TokenizerTraining
 from dataselect.config.proxy import Architecture, Proxy
 from dataselect.config.proxy_origin import CandidateProxies, Trainer
+from dataselect.config.schema import Section
 from dataselect.config.stage import CountingScreen, Predict, Screen, StopWhen
 from dataselect.units import Count, Number
 
 sys.path.insert(0, str(Path(__file__).parent))  # also where this file is imported by its path
 from python_reference import python_page
 
-PAGES: dict[str, tuple[str, list[tuple[str, type[BaseModel]]]]] = {
+PAGES: dict[str, tuple[str, list[tuple[str, type[Section]]]]] = {
     "manifest.md": (
         "The manifest",
         [
@@ -112,21 +113,22 @@ def pages() -> dict[str, str]:
     return {**keys, "commands.md": commands_page(), "python.md": python_page()}
 
 
-def _page(title: str, parts: list[tuple[str, type[BaseModel]]]) -> str:
+def _page(title: str, parts: list[tuple[str, type[Section]]]) -> str:
     lines = [f"# {title}", "", INTRODUCTION]
     for key, model in parts:
         summary = " ".join((model.__doc__ or "").split())
         lines += ["", f"## {key}", "", summary, "", "| key | type | default | what |"]
         lines.append("|---|---|---|---|")
+        docs = model.field_docs()
         for name, field in model.model_fields.items():
-            what = " ".join((field.description or "").split()).replace("|", "\\|")
-            lines.append(f"| `{name}` | {_type(field)} | {_default(field)} | {what} |")
+            what = " ".join(docs[name].split()).replace("|", "\\|")
+            lines.append(f"| `{name}` | {_type(field)} | {_default(field, what)} | {what} |")
     return "\n".join(lines) + "\n"
 
 
-def _default(field: FieldInfo) -> str:
+def _default(field: FieldInfo, what: str) -> str:
     if field.is_required():
-        return "" if "Default:" in (field.description or "") else "required"
+        return "" if "Default:" in what else "required"
     value = field.get_default(call_default_factory=True, validated_data={})
     if value is None:
         return ""

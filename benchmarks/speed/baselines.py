@@ -6,10 +6,11 @@
 
 FOLDER has local files of the benchmarks, as `dataselect score --folder`; every 40th item is taken.
 The model is a random Olmo2 of hidden size 64 and 2 layers with the vocabulary of a byte-level BPE
-tokenizer trained on the items; traces are the items' rationales, or their questions again. Builds
-take turns, each as a process of one thread, which prepares the items once and scores them as a
-checkpoint. CPU seconds of the scoring, what is done for each checkpoint, are compared; preparing is
-done once for all of them. Results go to `baselines.json` beside this file.
+tokenizer trained on the items, saved and loaded as a checkpoint; traces are the items' rationales,
+or their questions again. Builds take turns, each as a process of one thread, which prepares the
+items once and scores them as a checkpoint. CPU seconds of the scoring, what is done for each
+checkpoint, are compared; preparing is done once for all of them. Results go to `baselines.json`
+beside this file.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -91,7 +93,8 @@ def one_build(folder: Path, every: int, profiled: str | None = None) -> dict[str
         benchmarks.append(replace(benchmark, items=benchmark.items[::every]))
     tokenizer = trained_tokenizer(benchmarks)
     torch.manual_seed(0)
-    model = Olmo2ForCausalLM(
+    ending = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), 0)
+    random = Olmo2ForCausalLM(
         Olmo2Config(
             vocab_size=len(tokenizer),
             hidden_size=64,
@@ -99,8 +102,13 @@ def one_build(folder: Path, every: int, profiled: str | None = None) -> dict[str
             num_hidden_layers=2,
             num_attention_heads=2,
             max_position_embeddings=LENGTH,
+            **ending,
         )
     )
+    with tempfile.TemporaryDirectory() as name:
+        random.save_pretrained(name)
+        tokenizer.save_pretrained(name)
+        model = load(Path(name))
     rows = {}
     for benchmark in benchmarks:
         began = time.process_time()
@@ -120,6 +128,16 @@ def one_build(folder: Path, every: int, profiled: str | None = None) -> dict[str
         }
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return {"benchmarks": rows, "peak_mib": peak, "vocabulary": len(tokenizer)}
+
+
+def load(folder: Path) -> Any:
+    """The checkpoint as this build loads it to score it."""
+    try:
+        from dataselect.scoring.likelihood_loading import load_for_likelihoods as load_model
+    except ImportError:  # an earlier build has one way to load
+        from dataselect.scoring.loading import load_model
+    loaded = load_model(folder, "cpu", "float32")
+    return getattr(loaded, "model", None) or loaded[0]
 
 
 def made_traces(benchmark: Any) -> Any:

@@ -18,6 +18,8 @@ from typing import Any
 
 UNKNOWN = "unknown"
 """Value of what an older version did not record."""
+NO_TORCH = "none"
+"""torch's version where compiled functions computed without it."""
 
 _SETTINGS = (
     "MKL_CBWR",
@@ -48,7 +50,7 @@ class Machine:
     libraries: str
     """Where matrix products come from: the BLAS of a CPU, CUDA's version of a GPU."""
     torch: str
-    """torch's version with its build, such as "2.13.0+cpu"."""
+    """torch's version with its build, such as "2.13.0+cpu", or `NO_TORCH`."""
     settings: str
     """Settings of torch and the environment that choose other kernels; empty without any."""
     grouping: str = "alone"
@@ -103,6 +105,21 @@ def this_machine(device: str) -> Machine:
         libraries=libraries,
         torch=str(torch.__version__),
         settings=", ".join(settings),
+    )
+
+
+def compiled_machine(compiler: str) -> Machine:
+    """What this process computes with on its CPU by functions that `compiler`, such as "numba
+    0.62.1", made. Imports no torch."""
+    kind = _seen_by_mkl()
+    return Machine(
+        device="cpu",
+        architecture=platform.machine(),
+        processor=kind,
+        instructions=os.environ.get("ATEN_CPU_CAPABILITY", "").upper() or kind.rpartition(" ")[2],
+        libraries=f"compiled by {compiler}",
+        torch=NO_TORCH,
+        settings="",
     )
 
 

@@ -5,8 +5,12 @@ raises one InputError, for the first fault in the file. Faults in the data on di
 a missing column) are found by the code that reads it; `where` gives it the place for the message.
 """
 
+import ast
+import inspect
 import re
+import textwrap
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -57,9 +61,28 @@ class FieldError(ValueError):
 class Section(BaseModel):
     """One mapping of a YAML file: refuses unknown keys; a docstring under each field."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    # Not use_attribute_docstrings: it reads the source of every section at every start.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def field_docs(cls) -> dict[str, str]:
+        """The docstring under each field, of those that have one, for the reference pages."""
+        found = {
+            name: doc
+            for base in cls.__bases__
+            if issubclass(base, Section)
+            for name, doc in base.field_docs().items()
+        }
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+        lines = body.body if isinstance(body, ast.ClassDef) else []
+        for line, below in pairwise(lines):
+            match line, below:
+                case (
+                    ast.AnnAssign(target=ast.Name(id=name)),
+                    ast.Expr(value=ast.Constant(value=str(doc))),
+                ):
+                    found[name] = inspect.cleandoc(doc)
+        return found
 
     def _require_one(self, first: str, second: str, fix: str = "") -> None:
         """Raise ValueError unless exactly one of two keys has a value."""

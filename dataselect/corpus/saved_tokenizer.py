@@ -176,17 +176,33 @@ def plain_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
 
 def _by_class(folder: Path) -> tuple[Any, str]:
     """What `AutoTokenizer` makes of the folder; None and the reason where it fails."""
-    from transformers import AutoTokenizer
-
     if (odd := _odd_key(folder)) is not None:
         return None, f"a special token of its settings has the key {quoted(odd)}"
     try:
+        if _names_no_class(folder):
+            from transformers import PreTrainedTokenizerFast
+
+            return PreTrainedTokenizerFast.from_pretrained(str(folder)), ""
+        from transformers import AutoTokenizer
+
         return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False), ""
     except MemoryError:
         raise
     except Exception as error:  # the Rust library raises no narrower class
         text = redact(str(error)).strip() or type(error).__name__
         return None, shorten(text, 200, placeholder=" …")
+
+
+def _names_no_class(folder: Path) -> bool:
+    """Whether `AutoTokenizer` would surely take the general class, as for the proxies trained here.
+
+    It looks at the model's configuration too, and so it imports torch, which takes seconds.
+    """
+    settings = _settings(folder)
+    general = settings.get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast")
+    of_model = _settings(folder, "config.json")
+    known = of_model.get("model_type") == "olmo2" and "tokenizer_class" not in of_model
+    return general and known and not {"auto_map"} & {*settings, *of_model}
 
 
 def _odd_key(folder: Path) -> str | None:

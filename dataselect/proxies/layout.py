@@ -58,7 +58,14 @@ def make_layout(stage: Stage, compute: ComputePlan) -> Layout:
 
 
 def check_layout(recipe: Recipe, layout: Layout, where: str) -> None:
-    """Raise InputError, naming `where`, if the processes do not divide the batch evenly."""
+    """Raise InputError, naming `where`, if the processes do not divide the batch evenly, or if
+    shards of a model are to be trained by the fused step."""
+    if recipe.kernels == "fused" and layout.processes > 1 and layout.shard == "fsdp":
+        raise InputError(
+            where,
+            "with fsdp no process has the whole model that the fused step needs",
+            "write 'shard: ddp' under compute, or 'kernels: torch' for the proxy",
+        )
     if recipe.batch_size % layout.processes:
         below = recipe.batch_size // layout.processes * layout.processes
         raise InputError(

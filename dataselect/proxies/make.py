@@ -29,9 +29,8 @@ from dataselect.compute.machine import (
 )
 from dataselect.corpus.prepare import Share
 from dataselect.cost import training_flops
-from dataselect.errors import InputError
 from dataselect.proxies.kernels import require_numba
-from dataselect.proxies.layout import ONE_PROCESS, Layout
+from dataselect.proxies.layout import ONE_PROCESS, Layout, check_layout
 from dataselect.proxies.recipe import TRAINER_VERSION, Recipe
 from dataselect.store import Artifact, Claim, LostClaimError, Store, Work
 from dataselect.store.sealed import read_own, write_own
@@ -233,12 +232,7 @@ def _train(
     grouping = _grouping(len(requests), layout.processes, "fsdp" if sharded else "ddp")
     machine = replace(this_machine(device), grouping=grouping)
     if recipe.kernels == "fused":
-        if sharded:
-            raise InputError(
-                "compute: shard",
-                "with fsdp no process has the whole model that the fused step needs",
-                "write 'shard: ddp', or 'kernels: torch' for the proxy",
-            )
+        check_layout(recipe, layout, "compute: shard")
         require_numba()
         machine = replace(machine, libraries=f"fused step of numba {version('numba')}")
     for folder in folders:

@@ -30,6 +30,7 @@ from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
 from dataselect.cost import scoring_flops
 from dataselect.scoring.choices import choice_metrics
 from dataselect.scoring.likelihood.scorer import token_nll
+from dataselect.scoring.model_facts import parameter_count
 from dataselect.scoring.non_finite import NOT_FINITE
 from dataselect.scoring.prepare import TooLongError, fit
 from dataselect.scoring.token_spans import Aligned, Aligner, RewrittenTextError
@@ -166,13 +167,12 @@ def score_prepared(
             )
         rows.append(row)
     columns = list(max(rows, key=len, default=["item", "mpca", "answer_nll", "scb_nll"]))
-    parameters = sum(p.numel() for p in model.parameters())
     return Baselines(
         pd.DataFrame(rows, columns=columns),
         tuple(exclusions),
         prepared.notes,
         likelihoods.tokens,
-        scoring_flops(parameters, likelihoods.tokens),
+        scoring_flops(parameter_count(model), likelihoods.tokens),
     )
 
 

@@ -25,6 +25,7 @@ from dataselect.scoring.advance import advance
 from dataselect.scoring.decoding_cache import cache_parameter, takes_cache
 from dataselect.scoring.decoding_rows import PaddedRows
 from dataselect.scoring.likelihood.packing import alike
+from dataselect.scoring.model_facts import position_limit
 from dataselect.scoring.most_probable import most_probable
 from dataselect.scoring.packed_layers import packed_layers
 from dataselect.scoring.prefix_cache import UnfitError
@@ -52,15 +53,6 @@ class Continuation:
     finite: bool = True
     """Whether the model gave every probability, that of an end token included, as a finite number;
     if not, the text ends before the first that is none."""
-
-
-def position_limit(model: Any) -> int | None:
-    """The longest input in tokens that the model's configuration allows; None without a limit."""
-    for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
-        limit = getattr(model.config, name, None)
-        if isinstance(limit, int) and limit > 0:
-            return limit
-    return None
 
 
 def takes_logits_to_keep(model: Any) -> bool:

@@ -17,7 +17,7 @@ from dataselect.traces.trace import TraceSet
 
 if TYPE_CHECKING:
     from dataselect.scoring.baselines import PreparedBaselines
-    from dataselect.scoring.loading import LoadedModel
+    from dataselect.scoring.loaded_model import LoadedModel
     from dataselect.scoring.masks import PreparedMasks
     from dataselect.scoring.prepare import Prepared
 
@@ -94,12 +94,12 @@ def measure(
             benchmark = part.evaluation.benchmark
             facts = {"model": part.title, "benchmark": benchmark.id}
             with told(part.name, len(benchmark.items), facts, on_event) as finished:
-                model_notes = subject.notes
+                loaded = subject.loaded_for(part.measurement)
                 clock = Clock()  # loading the model is no part of it
                 with running(name):
                     measured = subject.measure(part.measurement, part.evaluation, part.traces)
                 with store.publish(part.measurement, part.spec) as out:
-                    write_measured(out, measured, model_notes, device)
+                    write_measured(out, measured, loaded.notes, loaded.machine)
                 store.note(part.measurement, part.spec, clock.facts(name, measured.flops, device))
                 finished(measured.means())
 
@@ -125,16 +125,24 @@ class _Subject:
         self._checkpoint, self._precision = checkpoint, precision
         self._device, self._unsafe = device, unsafe
 
+    def loaded_for(self, measurement: Measurement) -> "LoadedModel":
+        """The model that makes a measurement: answers need one that writes."""
+        return self._writer if measurement in ("answers", "graded") else self._loaded
+
     @cached_property
     def _loaded(self) -> "LoadedModel":
+        from dataselect.scoring.likelihood_loading import load_for_likelihoods
+
+        return load_for_likelihoods(self._checkpoint.folder(), self._device, self._precision)
+
+    @cached_property
+    def _writer(self) -> "LoadedModel":
+        from dataselect.scoring.likelihood.likelihoods import LikelihoodModel
         from dataselect.scoring.loading import load_model
 
+        if not isinstance(self._loaded.model, LikelihoodModel):
+            return self._loaded
         return load_model(self._checkpoint.folder(), self._device, self._precision)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Remarks on the model's files."""
-        return self._loaded.notes
 
     @property
     def _model(self) -> Any:
@@ -146,7 +154,7 @@ class _Subject:
 
     @property
     def _limit(self) -> int:
-        from dataselect.scoring.decoding import position_limit
+        from dataselect.scoring.model_facts import position_limit
 
         # Inputs are never truncated, so a model that states no limit has none.
         return position_limit(self._model) or 1 << 30
@@ -207,8 +215,8 @@ class _Subject:
         from dataselect.scoring.generation import generate_answers
 
         generated = generate_answers(
-            self._model,
-            self._tokenizer,
+            self._writer.model,
+            self._writer.tokenizer,
             benchmark,
             self._device,
             accuracy=graded,

@@ -75,8 +75,8 @@ class FinetunedCheckpoint:
         import torch
 
         from dataselect.proxies.tune import tune
-        from dataselect.scoring.decoding import position_limit
         from dataselect.scoring.loading import load_model
+        from dataselect.scoring.model_facts import parameter_count, position_limit
 
         benchmark = self.training.id
         wall, cpu = time.monotonic(), time.process_time()
@@ -93,7 +93,7 @@ class FinetunedCheckpoint:
                 self.report(f"{self.name}: {benchmark}, step {step} of {steps}, loss {loss:.3f}")
 
         tuned = tune(model, examples, self.recipe, self.device, progress)
-        flops = training_flops(sum(each.numel() for each in model.parameters()), tuned.tokens)
+        flops = training_flops(parameter_count(model), tuned.tokens)
         facts = {
             "steps": tuned.steps,
             "tokens": tuned.tokens,

@@ -24,7 +24,8 @@ from rapidfuzz.distance import Levenshtein
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion, Item
 from dataselect.corpus.saved_tokenizer import plain_ids, special_tokens_before
 from dataselect.cost import scoring_flops
-from dataselect.scoring.decoding import greedy, position_limit
+from dataselect.scoring.decoding import greedy
+from dataselect.scoring.model_facts import parameter_count, position_limit
 from dataselect.scoring.non_finite import NOT_FINITE
 from dataselect.scoring.prepare import TooLongError
 from dataselect.scoring.token_spans import Aligner, RewrittenTextError
@@ -111,13 +112,16 @@ def generate_answers(
     table = pd.DataFrame(rows, columns=["item", "output", "ted", "ted_per_token"])
     if accuracy:
         table["correct"] = _correct(benchmark, prompts, list(table["output"]), unsafe)
-    parameters = sum(p.numel() for p in model.parameters())
     shortened = sum(prompt.dropped > 0 for prompt in prompts)
     notes = []
     if shortened:
         notes.append(f"answers written after fewer worked examples, to leave room: {shortened}")
     return Generated(
-        table, tuple(exclusions), tuple(notes), tokens, scoring_flops(parameters, tokens)
+        table,
+        tuple(exclusions),
+        tuple(notes),
+        tokens,
+        scoring_flops(parameter_count(model), tokens),
     )
 
 

@@ -21,7 +21,7 @@ from safetensors import safe_open
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from dataselect.errors import InputError
-from dataselect.scoring.weights import Stored
+from dataselect.scoring.stored_tensors import Stored
 
 MODEL_TYPE = "hf_olmo"
 """`model_type` of such a folder's config.json."""

@@ -6,7 +6,6 @@ every tensor of the weights (`weights`); anything else is refused in one line, o
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +13,27 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from dataselect import strict_json
+from dataselect.compute.machine import this_machine
 from dataselect.corpus.quiet_transformers import quiet
 from dataselect.corpus.saved_tokenizer import read_tokenizer
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import Precision
 from dataselect.scoring.hf_olmo import MODEL_TYPE, llama_config, load_as_llama
+from dataselect.scoring.loaded_model import LoadedModel
 from dataselect.scoring.model_errors import in_one_line
+from dataselect.scoring.stored_tensors import Stored, stored_tensors
 from dataselect.scoring.weights import (
-    Stored,
     check_config,
     check_loaded,
     check_shapes,
     model_without_values,
     remarks,
-    stored_tensors,
 )
 from dataselect.wording import quoted
 
 # Experts may sum in another order, in units of the format's epsilon.
 _ROUNDING = 64
 _MOST_ROUNDING = 0.05
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A checkpoint in memory."""
-
-    model: Any
-    """A causal LM of transformers, in evaluation mode."""
-    tokenizer: Any
-    """Its fast tokenizer; special tokens in a text are text."""
-    notes: tuple[str, ...]
-    """Remarks on its files for readers of its scores."""
 
 
 def load_model(folder: Path, device: str, precision: Precision) -> LoadedModel:
@@ -62,7 +50,8 @@ def load_model(folder: Path, device: str, precision: Precision) -> LoadedModel:
         model.to(device).eval()
         with _one_line(folder):
             _try(folder, model, device)
-    return LoadedModel(model, saved.tokenizer, (*saved.notes, *of_model))
+    notes = (*saved.notes, *of_model)
+    return LoadedModel(model, saved.tokenizer, notes, this_machine(device))
 
 
 def check_files(folder: Path) -> None:

@@ -17,9 +17,10 @@ from dataselect._version import __version__
 from dataselect.benchmarks.items import BenchmarkItems, Exclusion
 from dataselect.errors import InputError
 from dataselect.scoring.checkpoint import resolve_model
-from dataselect.scoring.decoding import greedy, position_limit
+from dataselect.scoring.decoding import greedy
 from dataselect.scoring.likelihood.scorer import token_nll
 from dataselect.scoring.loading import load_model
+from dataselect.scoring.model_facts import position_limit
 from dataselect.scoring.non_finite import NOT_FINITE, failure
 from dataselect.scoring.prepare import TooLongError, fit
 from dataselect.scoring.token_spans import (

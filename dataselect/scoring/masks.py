@@ -126,6 +126,7 @@ def score_masks(model: Any, prepared: Sequence[MaskedItem], device: str = "cpu")
     import pandas as pd
 
     from dataselect.scoring.likelihood.scorer import token_nll
+    from dataselect.scoring.model_facts import parameter_count
 
     with_authors = [(item, item.authors) for item in prepared if item.authors is not None]
     of_authors = {item.item_id: text for item, text in with_authors if text.counted}
@@ -148,11 +149,10 @@ def score_masks(model: Any, prepared: Sequence[MaskedItem], device: str = "cpu")
             row["authors_mask_words"] = item.authors.words
         rows.append(row)
     columns = ["item", *(name for name in COLUMNS if any(name in row for row in rows))]
-    parameters = sum(p.numel() for p in model.parameters())
     return MaskScores(
         pd.DataFrame(rows, columns=columns),
         tuple(exclusions),
-        scoring_flops(parameters, likelihoods.tokens),
+        scoring_flops(parameter_count(model), likelihoods.tokens),
     )
 
 

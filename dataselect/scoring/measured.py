@@ -11,7 +11,7 @@ import numpy as np
 
 from dataselect import strict_json
 from dataselect.benchmarks.items import Exclusion
-from dataselect.compute.machine import Machine, this_machine
+from dataselect.compute.machine import Machine
 from dataselect.errors import IncompleteError
 from dataselect.formats.parquet_table import read_table
 from dataselect.scoring.checkpoint import Checkpoint
@@ -148,16 +148,16 @@ def failure_of(
 
 
 def write_measured(
-    folder: Path, measured: Measured, model_notes: Sequence[str], device: str
+    folder: Path, measured: Measured, model_notes: Sequence[str], machine: Machine
 ) -> None:
-    """Write the files of a measurement's artifact; `device` is where it was made."""
+    """Write the files of a measurement's artifact, which `machine` made."""
     measured.table.to_parquet(folder / _TABLE, index=False)
     facts = {
         "exclusions": [asdict(exclusion) for exclusion in measured.exclusions],
         "notes": list(measured.notes),
         "flops": measured.flops,
         "model_notes": list(model_notes),
-        "machine": this_machine(device).record(),
+        "machine": machine.record(),
     }
     (folder / _FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dataselect.benchmarks.items import BenchmarkItems
-from dataselect.compute.machine import this_machine
+from dataselect.compute.machine import Machine
 from dataselect.formats.parquet_table import read_table
 from dataselect.scoring.checkpoint import Checkpoint, Precision
 from dataselect.scoring.evaluation import Evaluation
@@ -25,7 +25,7 @@ from dataselect.store import Artifact, Store
 from dataselect.traces.trace import TraceSet
 
 if TYPE_CHECKING:
-    from dataselect.scoring.loading import LoadedModel
+    from dataselect.scoring.loaded_model import LoadedModel
 
 KIND = "token_nlls"
 _TABLE = "tokens.parquet"
@@ -105,22 +105,22 @@ class TokenReader:
             self._report(f"{self._name}: tokens of {len(shown)} items of {of}")
             with running(self._name):
                 found = self._measure(evaluation, traces, shown)
-            _write(folder, found, self._device)
+            _write(folder, found, self._loaded.machine)
 
         return _read(self._store.get_or_build(KIND, spec, build))
 
     @cached_property
     def _loaded(self) -> "LoadedModel":
-        from dataselect.scoring.loading import load_model
+        from dataselect.scoring.likelihood_loading import load_for_likelihoods
 
-        return load_model(self._checkpoint.folder(), self._device, self.precision)
+        return load_for_likelihoods(self._checkpoint.folder(), self._device, self.precision)
 
     def _measure(
         self, evaluation: Evaluation, traces: TraceSet, items: Sequence[str]
     ) -> dict[str, TokenNlls]:
         # Imported here: a second look reads the store, and loads no torch.
-        from dataselect.scoring.decoding import position_limit
         from dataselect.scoring.likelihood.scorer import token_nll
+        from dataselect.scoring.model_facts import position_limit
         from dataselect.scoring.prepare import fit_trace, prepare
         from dataselect.scoring.token_spans import Aligner
 
@@ -152,7 +152,7 @@ def _only(benchmark: BenchmarkItems, items: Sequence[str]) -> BenchmarkItems:
     return replace(benchmark, items=tuple(item for item in benchmark.items if item.id in items))
 
 
-def _write(folder: Path, found: Mapping[str, TokenNlls], device: str) -> None:
+def _write(folder: Path, found: Mapping[str, TokenNlls], machine: Machine) -> None:
     import pandas as pd
 
     rows: dict[str, list[Any]] = {"item": [], "start": [], "end": [], "weight": [], "nll": []}
@@ -163,7 +163,7 @@ def _write(folder: Path, found: Mapping[str, TokenNlls], device: str) -> None:
         rows["weight"] += each.weights.tolist()
         rows["nll"] += each.nll.tolist()
     pd.DataFrame(rows).to_parquet(folder / _TABLE, index=False)
-    facts = {"machine": this_machine(device).record()}
+    facts = {"machine": machine.record()}
     (folder / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 

@@ -226,6 +226,14 @@ def test_all_processes_see_a_run_diverge(tmp_path: Path, way: str) -> None:
     assert not list((tmp_path / "run").glob("step-*"))
 
 
+def test_shards_of_a_model_are_refused_for_the_fused_step_by_the_line_of_the_plan() -> None:
+    fused = replace(TINY, kernels="fused")
+    for fits in (Layout(1, "fsdp"), Layout(4, "ddp"), Layout(4)):
+        check_layout(fused, fits, "plan.yaml:3:5")
+    with pytest.raises(InputError, match=r"^plan.yaml:3:5: with fsdp .*'shard: ddp'"):
+        check_layout(fused, Layout(4, "fsdp"), "plan.yaml:3:5")
+
+
 def test_a_batch_that_cannot_be_shared_evenly_is_refused_with_a_fix() -> None:
     check_layout(TINY, Layout(processes=4), "plan.yaml:3:5")
     with pytest.raises(InputError) as refused:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from dataselect.compute.machine import Machine
+from dataselect.compute.machine import NO_TORCH, Machine
 from dataselect.scoring.machine_notes import WORTH, by_kind, scoring_note, training_note
 
 WIDE = Machine(
@@ -26,6 +26,14 @@ def test_one_kind_needs_no_note() -> None:
     assert scoring_note({"a": (WIDE,), "b": (WIDE,)}) is None
     # An old store in which nothing is recorded: there is nothing to tell kinds by.
     assert training_note({"a": (OLD,), "b": (OLD,)}) is None
+
+
+def test_models_scored_with_and_without_torch_are_not_told_apart() -> None:
+    tiny = replace(WIDE, libraries="compiled by numba 0.62.1", torch=NO_TORCH)
+    assert scoring_note({"4M": (tiny,), "1B": (WIDE,), "4M with answers": (tiny, WIDE)}) is None
+    note = scoring_note({"4M": (tiny,), "1B": (WIDE,), "6M": (replace(tiny, instructions="AVX2"),)})
+    assert note is not None
+    assert "(instructions AVX512: 4M; instructions AVX2: 6M)" in note
 
 
 def test_the_note_names_what_differs_and_who_is_affected() -> None:

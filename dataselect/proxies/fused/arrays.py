@@ -5,18 +5,16 @@ matrices, norms. Of each kind the layers lie one behind the other, (layers, ...)
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dataselect.proxies.fused.attention import Head, make_head
 from dataselect.proxies.fused.compiling import Array
 from dataselect.proxies.fused.head import PANEL, ROWS
 from dataselect.proxies.ladder import Shape
-from dataselect.proxies.model import ROPE_THETA
 
 CHUNK = 64
 """Rows that pass through a block's products together."""
@@ -100,15 +98,15 @@ def group_ends(shape: Shape, vocabulary: int) -> NDArray[np.int64]:
     return np.array([embeddings, every - norms, every], dtype=np.int64)
 
 
-def named(weights: Weights) -> Iterator[tuple[str, torch.Tensor]]:
-    """Each parameter by its transformers name, (1, ...), in the same memory."""
-    yield "model.embed_tokens.weight", torch.from_numpy(weights.embeddings)[None]
+def named(weights: Weights) -> Iterator[tuple[str, Array]]:
+    """Each parameter by its transformers name, in the same memory."""
+    yield "model.embed_tokens.weight", weights.embeddings
     if weights.output is not weights.embeddings:
-        yield "lm_head.weight", torch.from_numpy(weights.output)[None]
+        yield "lm_head.weight", weights.output
     for field, name in _NAMES.items():
-        for layer, one in enumerate(torch.from_numpy(getattr(weights, field))):
-            yield f"model.layers.{layer}.{name}.weight", one[None]
-    yield "model.norm.weight", torch.from_numpy(weights.last_norm)[None]
+        for layer, one in enumerate(getattr(weights, field)):
+            yield f"model.layers.{layer}.{name}.weight", one
+    yield "model.norm.weight", weights.last_norm
 
 
 class Turned(NamedTuple):
@@ -185,52 +183,53 @@ class Room(NamedTuple):
     sine: Array
 
 
-def _zeros(*shape: int) -> Array:
+def zeros(*shape: int) -> Array:
+    """An array of kernels."""
     return np.zeros(shape, dtype=np.float32)
 
 
-def make_arrays(shape: Shape, vocabulary: int, length: int, rows: int) -> tuple[Turned, Kept, Room]:
-    """All but parameters and gradients, for sequences of `length`, `rows` tokens at a time."""
+def make_turned(shape: Shape, vocabulary: int) -> Turned:
+    """Memory for the turned matrices."""
+    hidden, wide = shape.hidden_size, shape.intermediate_size
+    keys, panels = hidden // shape.heads * shape.kv_heads, -(-vocabulary // PANEL)
+    matrices = [(hidden, hidden), (hidden, keys), (hidden, keys), (hidden, hidden)]
+    matrices += [(hidden, wide), (hidden, wide), (wide, hidden)]
+    return Turned._make(
+        [*(zeros(shape.layers, *one) for one in matrices), zeros(panels * hidden, PANEL)]
+    )
+
+
+def make_arrays(
+    shape: Shape, vocabulary: int, rows: int, cosine: Array, sine: Array
+) -> tuple[Turned, Kept, Room]:
+    """All but parameters and gradients, for `rows` tokens at a time.
+
+    `cosine` and `sine` of the angles of each position of a sequence, (length, size of a head / 2).
+    """
     hidden, wide, layers = shape.hidden_size, shape.intermediate_size, shape.layers
     size = hidden // shape.heads
     keys, panels = size * shape.kv_heads, -(-vocabulary // PANEL)
-    matrices = [(hidden, hidden), (hidden, keys), (hidden, keys), (hidden, hidden)]
-    matrices += [(hidden, wide), (hidden, wide), (wide, hidden)]
-    turned = Turned._make(
-        [*(_zeros(layers, *one) for one in matrices), _zeros(panels * hidden, PANEL)]
-    )
     widths = [hidden, keys, hidden, keys, keys, hidden, hidden, hidden, wide, wide, hidden]
     kept = Kept._make(
         [
-            _zeros(layers + 1, rows, hidden),
-            *(_zeros(layers, rows, width) for width in widths),
-            *(_zeros(layers, rows) for _ in range(4)),
-            _zeros(layers, shape.heads, rows),
+            zeros(layers + 1, rows, hidden),
+            *(zeros(layers, rows, width) for width in widths),
+            *(zeros(layers, rows) for _ in range(4)),
+            zeros(layers, shape.heads, rows),
         ]
     )
-    # As in `population`, to the bit.
-    steps = torch.arange(0, size, 2).float() / size
-    angles = torch.outer(torch.arange(length).float(), ROPE_THETA**-steps)
     room = Room._make(
         [
-            *(_zeros(rows, width) for width in (hidden, hidden, hidden, keys, keys)),
-            *(_zeros(CHUNK, width) for width in (hidden, wide, wide)),
-            _zeros(rows),
-            _zeros(ROWS, hidden),
-            _zeros(ROWS, hidden),
-            _zeros(ROWS),
-            _zeros(ROWS, panels * PANEL + 16),
-            make_head(size, length),
-            angles.cos().numpy(),
-            angles.sin().numpy(),
+            *(zeros(rows, width) for width in (hidden, hidden, hidden, keys, keys)),
+            *(zeros(CHUNK, width) for width in (hidden, wide, wide)),
+            zeros(rows),
+            zeros(ROWS, hidden),
+            zeros(ROWS, hidden),
+            zeros(ROWS),
+            zeros(ROWS, panels * PANEL + 16),
+            make_head(size, len(cosine)),
+            cosine,
+            sine,
         ]
     )
-    return turned, kept, room
-
-
-def adopt(weights: Weights, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Copy tensors into the memory of `weights`; the tensors that lie there."""
-    there = dict(named(weights))
-    for name, tensor in tensors.items():
-        there[name].copy_(tensor)
-    return there
+    return make_turned(shape, vocabulary), kept, room

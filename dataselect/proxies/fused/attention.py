@@ -69,7 +69,7 @@ def _hide(room: Head, strip: int, many: int) -> None:
 
 
 @inner
-def _softmax(room: Head, start: int, end: int, many: int) -> None:
+def softmax(room: Head, start: int, end: int, many: int) -> None:
     """Exponentials of columns of a tile in place, less the largest score of the query so far.
 
     `room.shrink` gets what moves earlier sums to the same scale.
@@ -139,7 +139,7 @@ def attend(
                 product(seen, wide, size, k, key_width, 1, q + 4 * strip, whole, scores, SIDE, 0)
                 if key == first:
                     _hide(room, strip, seen)
-                _softmax(room, strip, strip + wide, seen)
+                softmax(room, strip, strip + wide, seen)
                 if key > 0:
                     for r in range(strip, strip + inside):
                         for i in range(at, at + size):

@@ -5,6 +5,7 @@ once on a machine. Nothing but numba's wheels is needed: no compiler.
 """
 
 import hashlib
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import numba
 import numpy as np
-import torch
 from llvmlite import binding
 from numba.core import types
 from numba.extending import intrinsic
@@ -23,8 +23,20 @@ R = TypeVar("R")
 Array = NDArray[np.float32]
 """An argument of compiled functions: float32, in C order."""
 
-# By torch's own choice, so that one variable (ATEN_CPU_CAPABILITY) holds for both.
-LANES = {"AVX512": 16, "AVX2": 8}.get(torch.backends.cpu.get_cpu_capability(), 4)
+
+def _lanes() -> int:
+    """As torch chooses its own instructions, so that one variable holds for both; without torch,
+    which takes longer to import than many a scoring."""
+    has = binding.get_host_cpu_features()
+    asked = os.environ.get("ATEN_CPU_CAPABILITY")
+    wide = ("avx2", "fma")
+    wider = (*wide, "avx512f", "avx512bw", "avx512dq", "avx512vl")
+    if asked not in ("default", "avx2") and all(has.get(name) for name in wider):
+        return 16
+    return 8 if asked != "default" and all(has.get(name) for name in wide) else 4
+
+
+LANES = _lanes()
 """Numbers in a register that compiled functions use: of AVX-512, AVX2, else NEON or SSE."""
 
 # Products may be fused into sums. All else is computed as it is written, so that bits do not depend

@@ -81,29 +81,36 @@ def norm_backward(
 
 
 @inner
+def rotate_row(
+    x: Array, row: int, position: int, cosine: Array, sine: Array, sign: np.float32
+) -> None:
+    """Turn pairs of each head of a row by its position, in place; back with the sign -1."""
+    half, width, turned = cosine.shape[1], x.shape[1], spread(sign)
+    if half % LANES == 0:
+        c_at, s_at = place(cosine, position * half), place(sine, position * half)
+        for at in range(row * width, row * width + width, 2 * half):
+            for i in range(0, 4 * half, 4 * LANES):
+                left, right = place(x, at) + i, place(x, at + half) + i
+                c, s = load(c_at + i), load(s_at + i) * turned
+                a, b = load(left), load(right)
+                store(left, a * c - b * s)
+                store(right, b * c + a * s)
+        return
+    for at in range(0, width, 2 * half):
+        for i in range(half):
+            cos, sin = cosine[position, i], sign * sine[position, i]
+            one, two = x[row, at + i], x[row, at + half + i]
+            x[row, at + i] = one * cos - two * sin
+            x[row, at + half + i] = two * cos + one * sin
+
+
+@inner
 def rotate(
     x: Array, cosine: Array, sine: Array, first: int, end: int, length: int, sign: np.float32
 ) -> None:
-    """Turn pairs of each head by their position, in place; back with the sign -1."""
-    half, width, turned = cosine.shape[1], x.shape[1], spread(sign)
+    """`rotate_row` for rows of sequences of `length`."""
     for row in range(first, end):
-        position = row % length
-        if half % LANES == 0:
-            c_at, s_at = place(cosine, position * half), place(sine, position * half)
-            for at in range(row * width, row * width + width, 2 * half):
-                for i in range(0, 4 * half, 4 * LANES):
-                    left, right = place(x, at) + i, place(x, at + half) + i
-                    c, s = load(c_at + i), load(s_at + i) * turned
-                    a, b = load(left), load(right)
-                    store(left, a * c - b * s)
-                    store(right, b * c + a * s)
-            continue
-        for at in range(0, width, 2 * half):
-            for i in range(half):
-                cos, sin = cosine[position, i], sign * sine[position, i]
-                one, two = x[row, at + i], x[row, at + half + i]
-                x[row, at + i] = one * cos - two * sin
-                x[row, at + half + i] = two * cos + one * sin
+        rotate_row(x, row, row % length, cosine, sine, sign)
 
 
 @inner

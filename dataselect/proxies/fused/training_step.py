@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dataselect.proxies.fused.arrays import adopt, group_ends, lay_out, make_arrays, named
+from dataselect.proxies.fused.arrays import Weights, group_ends, lay_out, make_arrays, named
 from dataselect.proxies.fused.compiled_step import add_gradients, update
-from dataselect.proxies.model import NORM_EPSILON
+from dataselect.proxies.model import NORM_EPSILON, ROPE_THETA
 from dataselect.proxies.recipe import Recipe
 
 _ROWS = 128
@@ -40,15 +40,14 @@ class FusedStep:
         self._gradients, self._weight_gradients = lay_out(shape, words)
         self._means, means = lay_out(shape, words)
         self._squares, squares = lay_out(shape, words)
-        self._moments = dict(named(means)), dict(named(squares))
+        self._moments = _tensors(means), _tensors(squares)
         self._ends = group_ends(shape, words)
         rows = max(1, _ROWS // length) * length
-        self._turned, self._kept, self._room = make_arrays(shape, words, length, rows)
-        values = {name: parameter.detach() for name, parameter in parameters.items()}
-        there = adopt(self._weights, values)
-        grads = dict(named(self._weight_gradients))
+        angles = _angles(length, shape.hidden_size // shape.heads)
+        self._turned, self._kept, self._room = make_arrays(shape, words, rows, *angles)
+        there, grads = _tensors(self._weights), _tensors(self._weight_gradients)
         for name, parameter in parameters.items():
-            parameter.data = there[name]
+            parameter.data = there[name].copy_(parameter.detach())
             parameter.grad = grads[name]
         self.adopt_moments()
         self._compile()
@@ -102,3 +101,16 @@ class FusedStep:
             groups[0]["betas"],
             groups[0]["eps"],
         )
+
+
+def _tensors(weights: Weights) -> dict[str, torch.Tensor]:
+    """Each parameter by its transformers name, (1, ...) as of a population of one, in the same
+    memory."""
+    return {name: torch.from_numpy(array)[None] for name, array in named(weights)}
+
+
+def _angles(length: int, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Cosines and sines for heads of `size`, as in `population` to the bit."""
+    steps = torch.arange(0, size, 2).float() / size
+    angles = torch.outer(torch.arange(length).float(), ROPE_THETA**-steps)
+    return angles.cos().numpy(), angles.sin().numpy()

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from dataselect.compute.machine import NO_TORCH
 from dataselect.cost import formula
 from dataselect.report import numbers
 from dataselect.report.markdown import code, escape, table
@@ -157,10 +158,12 @@ def _machines(stages: Mapping[str, Any]) -> list[str]:
 
 
 def _machine(record: Mapping[str, str]) -> str:
+    alone = record["torch"] == NO_TORCH
+    torch = "without torch," if alone else f"torch {record['torch']} by"
     told = [
         f"{record['device']} {record['architecture']}",
-        f"torch {record['torch']} by {record['instructions']}",
-        f"{record['libraries']} by {record['processor']}",
+        f"{torch} {record['instructions']}",
+        f"{record['libraries']} {'for' if alone else 'by'} {record['processor']}",
         record["settings"],
         record["grouping"],
     ]

@@ -4,15 +4,13 @@ Continuations of one context (a trace and a label, the choices of an item) follo
 each attends to the context and itself. Tokens that continuations begin with alike stand there once,
 as in a tree: a token attends to those that lead to it. Rows of contexts with a common prefix (the
 worked examples of a benchmark, or of one of its categories) leave it out: its keys and values are
-computed once. Pure functions of token ids; the forward pass is in `sharing`.
+computed once. Pure functions of token ids; how rows lie in memory is in `trees`, the forward pass
+in `sharing` and `fused`.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-
-import numpy as np
-import torch
 
 Ids = Sequence[int]
 Pair = tuple[Ids, Ids]
@@ -89,72 +87,6 @@ def batches(group: Group, tokens: int, max_keys: int) -> Iterator[list[Row]]:
         batch.append(row)
     if batch:
         yield batch
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A batch as tensors: R rows of W tokens after P tokens of prefix."""
-
-    inputs: torch.Tensor
-    """Token ids, shape (R, W)."""
-    positions: torch.Tensor
-    """Shape (R, W)."""
-    visible: torch.Tensor
-    """Boolean attention mask, shape (R, W, W): the tokens of its row that each token attends to,
-    besides the prefix."""
-    sources: tuple[list[int], list[int]]
-    """Rows and columns of the states that predict something."""
-    targets: list[int]
-    """Tokens of all continuations, one after the other."""
-    states: list[int]
-    """For each target the place in `sources` of the state that predicts it."""
-    lengths: list[int]
-    """Tokens of each continuation."""
-    numbers: list[int]
-    """Index of each continuation's pair."""
-
-
-def lay_out(rows: Sequence[Row], prefix: int) -> Layout:
-    """The rows as tensors, padded on the right; padding sees everything, nothing sees it."""
-    width = max(row.width for row in rows)
-    inputs = np.zeros((len(rows), width), dtype=np.int64)
-    positions = np.zeros((len(rows), width), dtype=np.int64)
-    visible = np.zeros((len(rows), width, width), dtype=np.bool_)
-    and_before = np.tri(width, dtype=np.bool_)
-    source_rows: list[int] = []
-    source_columns: list[int] = []
-    states: list[int] = []
-    for r, row in enumerate(rows):
-        rest, in_row = len(row.rest), visible[r]
-        inputs[r, :rest] = row.rest
-        positions[r, :rest] = np.arange(prefix, prefix + rest)
-        in_row[:rest, :rest] = and_before[:rest, :rest]
-        in_row[row.width :] = True
-        # The last token of the context predicts the first ones, and all later tokens something.
-        first_state = len(source_rows) - (rest - 1)
-        source_rows += [r] * (row.width - rest + 1)
-        source_columns += range(rest - 1, row.width)
-        at, path = rest, [rest - 1]
-        for ids, shared in zip(row.continuations, row.shared, strict=True):
-            end = at + len(ids) - 1 - shared
-            inputs[r, at:end] = ids[shared:-1]
-            depth = prefix + rest + shared
-            positions[r, at:end] = np.arange(depth, depth + end - at)
-            in_row[at:end] = in_row[path[shared]]
-            in_row[at:end, at:end] = and_before[: end - at, : end - at]
-            path = [*path[: shared + 1], *range(at, end)]
-            states += [first_state + column for column in path]
-            at = end
-    return Layout(
-        torch.from_numpy(inputs),
-        torch.from_numpy(positions),
-        torch.from_numpy(visible),
-        (source_rows, source_columns),
-        [token for row in rows for ids in row.continuations for token in ids],
-        states,
-        [len(ids) for row in rows for ids in row.continuations],
-        [number for row in rows for number in row.numbers],
-    )
 
 
 def _shared_inputs(before: Ids, ids: Ids) -> int:

@@ -1,8 +1,8 @@
 """Negative log-likelihoods of given continuations under a causal LM, and the per-item table.
 
-A trace is a small part of a long prompt, and items share most of the prompt. So the common parts
-are computed once (`sharing`) where the model allows it, else each text alone (`separate`), and the
-output layer is applied only to states that predict a requested token (`head`).
+A trace is a small part of a long prompt, and items share most of the prompt. How that is used
+depends on the model: `by_torch` runs any model of transformers, `fused` tiny ones by compiled
+kernels. Nothing here imports torch.
 
 Not here: generated answers (`generation`).
 """
@@ -13,26 +13,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from dataselect.benchmarks.items import Exclusion
 from dataselect.cost import scoring_flops
 from dataselect.errors import InputError
-from dataselect.scoring.advance import observed
-from dataselect.scoring.likelihood.head import head_is_linear
-from dataselect.scoring.likelihood.memory import in_smaller_batches
-from dataselect.scoring.likelihood.packing import Pair, pack
-from dataselect.scoring.likelihood.separate import Likelihoods, separate_nll
-from dataselect.scoring.likelihood.sharing import shared_nll, try_sharing
+from dataselect.scoring.likelihood.broken import alone_where_broken
+from dataselect.scoring.likelihood.likelihoods import LikelihoodModel, Likelihoods
+from dataselect.scoring.likelihood.packing import Pair
+from dataselect.scoring.model_facts import model_name, parameter_count, vocabulary_size
 from dataselect.scoring.non_finite import NOT_FINITE
 from dataselect.scoring.prepare import PreparedItem
 from dataselect.scoring.rbridge import rbridge
-
-# On a CPU a batch's activations should fit a core's cache; a GPU needs larger batches.
-_TOKENS_PER_BATCH = 1024
-_TOKENS_PER_BATCH_ELSEWHERE = 8192
-_PROBES = 16
-"""Texts tried alone where every text came out broken, before the model is taken to be."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +74,11 @@ def score(
             }
         )
     columns = ["item", "rbridge", "trace_nll", "label_nll", "trace_tokens", "left_out_tokens"]
-    parameters = sum(p.numel() for p in model.parameters())
     return Scores(
         pd.DataFrame(rows, columns=columns),
         tuple(exclusions),
         likelihoods.tokens,
-        scoring_flops(parameters, likelihoods.tokens),
+        scoring_flops(parameter_count(model), likelihoods.tokens),
     )
 
 
@@ -107,69 +97,16 @@ def token_nll(
     """
     if not all(context and ids for context, ids in pairs):
         raise ValueError("a context or a continuation is empty")
-    vocabulary = model.get_input_embeddings().weight.shape[0]
+    vocabulary = vocabulary_size(model)
     largest = max((max(*context, *ids) for context, ids in pairs), default=0)
     if largest >= vocabulary:
         raise InputError(
-            _name(model),
+            model_name(model),
             f"the tokenizer gives token {largest} and the model has {vocabulary}",
             "score a model with the tokenizer it was trained with",
         )
-    on_cpu = device.startswith("cpu")
-    tokens = tokens_per_batch or (_TOKENS_PER_BATCH if on_cpu else _TOKENS_PER_BATCH_ELSEWHERE)
-    was_training = model.training
-    model.to(device).eval()
-    try:
-        with torch.inference_mode():
-            tiled = bool(pairs) and head_is_linear(model, pairs[0], device)
-            groups = pack(pairs)
-            with observed(None):  # it tries a few texts
-                prefix_caches = try_sharing(model, groups, pairs, device) if tiled else None
+    if isinstance(model, LikelihoodModel):
+        return alone_where_broken(pairs, model.together(pairs, tokens_per_batch), model.alone)
+    from dataselect.scoring.likelihood.by_torch import likelihoods_by_torch
 
-            def compute(tokens: int) -> Likelihoods:
-                if prefix_caches is not None:
-                    return shared_nll(model, groups, len(pairs), device, tokens, prefix_caches)
-                return separate_nll(model, pairs, tiled, device, tokens)
-
-            likelihoods = in_smaller_batches(compute, tokens, device)
-            return _alone_where_broken(model, pairs, likelihoods, tiled, device)
-    finally:
-        model.train(was_training)
-
-
-def _alone_where_broken(
-    model: Any, pairs: Sequence[Pair], found: Likelihoods, tiled: bool, device: str
-) -> Likelihoods:
-    """The likelihoods with texts that have a non-finite loss computed again, each alone.
-
-    A NaN spreads to the texts that are computed together with it, since a masked value is still
-    multiplied, by 0. Where every text is broken and so are some tried alone, the others are not.
-    """
-    broken = [n for n, nll in enumerate(found.nll) if not np.isfinite(nll).all()]
-    with observed(None):  # these few are done again
-        return _again(model, pairs, found, broken, tiled, device)
-
-
-def _again(
-    model: Any,
-    pairs: Sequence[Pair],
-    found: Likelihoods,
-    broken: list[int],
-    tiled: bool,
-    device: str,
-) -> Likelihoods:
-    nll, tokens = list(found.nll), found.tokens
-    if len(broken) == len(pairs) > _PROBES:
-        broken = broken[:: -(-len(broken) // _PROBES)]
-        again = separate_nll(model, [pairs[n] for n in broken], tiled, device, 1)
-        if not any(np.isfinite(each).all() for each in again.nll):
-            return Likelihoods(nll, tokens + again.tokens)
-        broken = list(range(len(pairs)))
-    again = separate_nll(model, [pairs[n] for n in broken], tiled, device, 1)
-    for n, alone in zip(broken, again.nll, strict=True):
-        nll[n] = alone
-    return Likelihoods(nll, tokens + again.tokens)
-
-
-def _name(model: Any) -> str:
-    return getattr(model.config, "name_or_path", "") or "model"
+    return likelihoods_by_torch(model, pairs, device, tokens_per_batch)

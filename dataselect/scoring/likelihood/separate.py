@@ -6,7 +6,6 @@ cannot handle.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,17 +15,8 @@ import torch
 from dataselect.scoring.advance import advance
 from dataselect.scoring.decoding import takes_logits_to_keep
 from dataselect.scoring.likelihood.head import tiled_nll
+from dataselect.scoring.likelihood.likelihoods import Likelihoods
 from dataselect.scoring.likelihood.packing import Pair
-
-
-@dataclass(frozen=True)
-class Likelihoods:
-    """Negative log-likelihoods of continuations."""
-
-    nll: list[npt.NDArray[np.float64]]
-    """For each pair in order, nats of each token of its continuation."""
-    tokens: int
-    """Tokens processed, without padding."""
 
 
 def separate_nll(

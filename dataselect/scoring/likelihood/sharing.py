@@ -17,8 +17,10 @@ from transformers.cache_utils import DynamicLayer
 
 from dataselect.scoring.advance import advance
 from dataselect.scoring.likelihood.head import tiled_nll
-from dataselect.scoring.likelihood.packing import Group, Pair, Row, batches, lay_out
-from dataselect.scoring.likelihood.separate import Likelihoods, separate_nll
+from dataselect.scoring.likelihood.likelihoods import Likelihoods
+from dataselect.scoring.likelihood.packing import Group, Pair, Row, batches
+from dataselect.scoring.likelihood.separate import separate_nll
+from dataselect.scoring.likelihood.trees import as_trees, padded
 from dataselect.scoring.prefix_cache import UnfitError, as_cache, prefix_cache, tolerance, trying
 
 _log = logging.getLogger("dataselect")
@@ -65,24 +67,25 @@ def _rows_nll(
     model: Any, rows: Sequence[Row], prefix: int, shared: Any, device: str
 ) -> list[tuple[int, npt.NDArray[np.float64]]]:
     """(index of a pair, its losses) for the continuations of a batch."""
-    layout = lay_out(rows, prefix)
-    hidden_tokens = ~layout.visible.to(device)
+    trees = as_trees(rows, prefix)
+    layout = padded(trees)
+    hidden_tokens = torch.from_numpy(~layout.visible).to(device)
     # Additive, because not every implementation of attention takes a boolean mask.
     shape = (*hidden_tokens.shape[:2], prefix + hidden_tokens.shape[2])
     mask = torch.zeros(shape, dtype=model.dtype, device=device)
     mask[:, :, prefix:].masked_fill_(hidden_tokens, torch.finfo(model.dtype).min)
     hidden = model.base_model(
-        input_ids=layout.inputs.to(device),
-        position_ids=layout.positions.to(device),
+        input_ids=torch.from_numpy(layout.inputs).to(device),
+        position_ids=torch.from_numpy(layout.positions).to(device),
         attention_mask=mask[:, None],
         use_cache=shared is not None,
         **as_cache(model, shared),
     ).last_hidden_state
-    target = torch.tensor(layout.targets, device=device)
-    states = torch.tensor(layout.states, device=device)
+    target = torch.from_numpy(trees.targets).to(device)
+    states = torch.from_numpy(trees.states).to(device)
     losses = tiled_nll(hidden[layout.sources], model.get_output_embeddings(), target, states)
-    ends = np.cumsum(layout.lengths)[:-1]
-    return list(zip(layout.numbers, np.split(losses.double().cpu().numpy(), ends), strict=True))
+    ends = np.cumsum(trees.lengths)[:-1]
+    return list(zip(trees.numbers, np.split(losses.double().cpu().numpy(), ends), strict=True))
 
 
 class _PrefixLayer(DynamicLayer):  # type: ignore[misc]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dataselect.compute.machine import this_machine
+from dataselect.compute.machine import compiled_machine, this_machine
 from dataselect.cost import PlannedCost, StageCost
 from dataselect.pipeline import Selection
 from dataselect.report.markdown import escape
@@ -162,6 +162,12 @@ def test_provenance_has_the_kinds_of_machines_and_the_readme_shows_them(
         trained_on={"good": (wide,), "fair": (wide,), "poor": (wide, narrow)},
         scored_on={"good": (wide,), "fair": (wide,), "poor": (wide,)},
     )
+    compiled = replace(compiled_machine("numba 0.62.1"), instructions="AVX512", processor="one")
+    alone = replace(scores, scored_on={"good": (compiled,)})
+    told = readme(
+        document(replace(selection, screening=replace(selection.screening, scores=alone))), "run"
+    )
+    assert ", without torch, AVX512, compiled by numba 0.62.1 for one, alone" in told
     screening = replace(selection.screening, scores=scores)
     shown = document(replace(selection, screening=screening))
     assert shown["provenance"]["machines"]["stage1"] == {

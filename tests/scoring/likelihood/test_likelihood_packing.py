@@ -3,7 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataselect.scoring.likelihood.packing import Pair, batches, lay_out, pack
+from dataselect.scoring.likelihood.packing import Pair, batches, pack
+from dataselect.scoring.likelihood.trees import as_trees, padded
 
 TOKENS = st.integers(1, 9)
 # Few beginnings, so that contexts share them.
@@ -52,20 +53,22 @@ def test_a_token_sees_its_context_and_the_part_of_its_continuation_before_it(
     pairs: list[Pair],
 ) -> None:
     for group in pack(pairs):
-        layout, before = lay_out(group.rows, len(group.prefix)), len(group.prefix)
+        before = len(group.prefix)
+        trees = as_trees(group.rows, before)
+        layout = padded(trees)
         at = 0
         sources = list(zip(*layout.sources, strict=True))
         for r, row in enumerate(group.rows):
             for ids in row.continuations:
                 context = [*group.prefix, *row.rest]
                 for place, target in enumerate(ids):
-                    source_row, column = sources[layout.states[at]]
-                    assert (source_row, layout.targets[at]) == (r, target)
+                    source_row, column = sources[trees.states[at]]
+                    assert (source_row, trees.targets[at]) == (r, target)
                     seen = layout.inputs[r, layout.visible[r, column]].tolist()
                     assert seen == [*context[before:], *ids[:place]]
                     assert layout.positions[r, column] == len(context) + place - 1
                     at += 1
-        assert at == len(layout.targets) == sum(layout.lengths)
+        assert at == len(trees.targets) == sum(trees.lengths)
         # Each beginning of a row's continuations is there once.
         inner = sum(
             len({ids[:n] for ids in row.continuations for n in range(len(ids))})
@@ -102,4 +105,4 @@ def test_what_continuations_begin_with_alike_stands_in_a_row_once() -> None:
     (group,) = pack([((8, 9), ids) for ids in choices])
     (row,) = group.rows
     assert row.width == 2 + 3  # 1, 2 and 4 are the inputs behind the context
-    assert lay_out([row], 0).inputs.tolist() == [[8, 9, 1, 2, 4]]
+    assert as_trees([row], 0).tokens.tolist() == [8, 9, 1, 2, 4]

@@ -9,7 +9,7 @@ import torch
 
 from dataselect.benchmarks.items import BenchmarkItems
 from dataselect.errors import InputError, PassingError
-from dataselect.scoring.likelihood import head, scorer, sharing
+from dataselect.scoring.likelihood import broken, head, sharing
 from dataselect.scoring.likelihood.packing import pack
 from dataselect.scoring.likelihood.scorer import score, token_nll
 from dataselect.scoring.non_finite import NOT_FINITE
@@ -212,7 +212,7 @@ def test_a_model_that_gives_nothing_finite_has_no_row(
     kind: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(scorer, "_PROBES", 4)
+    monkeypatch.setattr(broken, "_PROBES", 4)
     model = make_model(kind)
     model.get_output_embeddings().weight.data[:] = float("nan")
     found = score(model, prepared)
