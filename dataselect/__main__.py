@@ -10,6 +10,10 @@ import sys
 _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _CHOSEN_BY_USER = ("OMP_NUM_THREADS", "GOTO_NUM_THREADS", *_BLAS_THREADS)
 
+_OBJECTS_BETWEEN_COLLECTIONS = 10_000
+"""Python's default is 700. Libraries make hundreds of thousands of objects that stay; to look for
+garbage among them that often, and once more at the end, is a fifth of a short command."""
+
 _HELP_COLUMNS = 80
 HELP = """\
 Usage: dataselect [OPTIONS] COMMAND [ARGS]...
@@ -64,9 +68,15 @@ def main() -> None:
         sys.stdout.write(HELP)
         return
     settle_blas_threads()
+    import gc
+
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     from dataselect.cli import main as command
 
-    command()
+    try:
+        command()
+    finally:
+        gc.freeze()  # else all objects are looked through again before Python ends
 
 
 def _columns() -> int:

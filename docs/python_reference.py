@@ -21,6 +21,9 @@ Functions take plain values, paths or pandas frames, and return a result with a 
 and frames. What a user got wrong raises `InputError`, whose text has file, key and fix. The
 commands ([commands.md](commands.md)) call these functions."""
 
+_INSIDE = r"(?:[^\[\]]|\[(?:[^\[\]]|\[[^\[\]]*\])*\])*"
+"""What stands between the brackets of a type, with two more levels of them."""
+
 
 def python_page() -> str:
     names = [name for name in dataselect.__all__ if not name.startswith("_")]
@@ -84,7 +87,11 @@ def _plain(text: str) -> str:
     text = text.replace("pandas.", "pd.").replace("'", '"')
     text = re.sub(r"\b(?:dataselect|pathlib|collections|typing)(?:\.\w+)*\.(\w+)", r"\1", text)
     text = re.sub(r"<(?:function|class) \W*(\w+)[^>]*>", r"\1", text)
-    while found := re.search(r"Optional\[((?:[^\[\]]|\[[^\[\]]*\])*)\]", text):
+    text = re.sub(r'ForwardRef\("([^"]*)"[^)]*\)', r"\1", text).replace("NoneType", "None")
+    while found := re.search(rf"Union\[({_INSIDE})\]", text):
+        parts = re.split(r", (?![^\[]*\])", found[1])
+        text = f"{text[: found.start()]}{' | '.join(parts)}{text[found.end() :]}"
+    while found := re.search(rf"Optional\[({_INSIDE})\]", text):
         text = f"{text[: found.start()]}{found[1]} | None{text[found.end() :]}"
     return text
 

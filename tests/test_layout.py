@@ -197,7 +197,10 @@ def test_help_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     ("modules", "heavy"),
     [
-        ("dataselect.api.agreement, dataselect.report.tables.agreements", "scipy torch datasets"),
+        (
+            "dataselect.api.agreement, dataselect.report.tables.agreements",
+            "scipy torch datasets pandas",
+        ),
         ("dataselect.api.run, dataselect.cli.run", "scipy torch transformers datasets"),
         ("dataselect.api.score", "scipy torch transformers datasets matplotlib"),
     ],

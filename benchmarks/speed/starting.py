@@ -1,8 +1,10 @@
 """CPU seconds to load what commands need: an earlier build beside this one, and their libraries.
 
     git worktree add BEFORE bf6979b
-    python benchmarks/speed/starting.py --before BEFORE [--runs 3]
+    python benchmarks/speed/starting.py --before BEFORE [--runs 3] [--store STORE]
 
+With `--store` also the quickstart whose everything is in that store, which this build's `dataselect
+run candidates/quickstart.yaml --store STORE` has filled. (bf6979b would train other proxies.)
 Whole processes that take turns, with compiled modules in a folder of their own that the first turn,
 which is not counted, fills. Libraries alone show what no change here can save. Results go to
 `starting.json` beside this file.
@@ -11,6 +13,7 @@ which is not counted, fills. Libraries alone show what no change here can save. 
 import argparse
 import json
 import os
+import shutil
 import sys
 import tempfile
 from importlib.metadata import version
@@ -29,6 +32,7 @@ LIBRARIES = {
     "pandas": "import pandas",
 }
 SCORING = f"import {{api}}, dataselect.scoring.loading, dataselect.scoring.baselines; {MODEL}"
+COMMAND = (sys.executable, "-m", "dataselect")
 AGREE = "agree proxies.csv targets.csv --lower-is-better"
 
 
@@ -36,24 +40,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--before", type=Path)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--store", type=Path)
     given = parser.parse_args()
     builds = {"now": HERE.parents[1]}
     if given.before:
         builds = {"before": given.before.resolve(), **builds}
     python = (sys.executable, "-c")
-    calls = {name: ((*python, code), HERE.parents[1]) for name, code in LIBRARIES.items()}
+    calls: dict[str, tuple[tuple[str, ...], Path]] = {
+        name: ((*python, code), HERE.parents[1]) for name, code in LIBRARIES.items()
+    }
     for build, place in builds.items():
         # bf6979b has its functions beside the packages.
-        api = "api.score" if (place / "dataselect/api").exists() else "score"
+        early = not (place / "dataselect/api").exists()
+        api = "score" if early else "api.score"
         calls[f"score's modules, {build}"] = (
             (*python, SCORING.format(api=f"dataselect.{api}")),
             place,
         )
-        calls[f"agree, {build}"] = ((sys.executable, "-m", "dataselect", *AGREE.split()), place)
+        calls[f"agree, {build}"] = ((*COMMAND, *AGREE.split()), place)
+        if given.store and not early:
+            run = ("run", "candidates/quickstart.yaml", "--store", str(given.store.resolve()))
+            calls[f"cached run, {build}"] = ((*COMMAND, *run), place)
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_tables(folder)
+        for inputs in ("candidates", "stages"):
+            shutil.copytree(HERE.parents[1] / inputs, folder / inputs)
         compiled = {"PYTHONPYCACHEPREFIX": str(folder / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
         for turn in range(given.runs + 1):
             for what, (call, place) in calls.items():

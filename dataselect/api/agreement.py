@@ -4,9 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from dataselect.api.arguments import as_confidence, as_count, as_counts, as_flag, as_path
 from dataselect.api.result import Result
@@ -18,10 +16,12 @@ from dataselect.api.table_options import (
 )
 from dataselect.decisions.comparisons import LABELS, Comparisons, Settings, compare_tables
 from dataselect.errors import InputError
-from dataselect.formats.jsonfile import sealed_json
 from dataselect.formats.score_table import read_score_table
 from dataselect.report.output import write_out
 from dataselect.report.tables.agreements import agreement_document, agreement_verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,7 +52,7 @@ class Agreements(Result):
         return self.comparisons.notes
 
     @property
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         """A row for each comparison, indexed by its name.
 
         `metric`, `size` and `target` say what was compared, over how many `candidates`.
@@ -60,6 +60,8 @@ class Agreements(Result):
         by chance), `kendall_tau` their rank correlation (-1 to 1); `_low` and `_high` are the ends
         of their intervals. `target_ties` and `proxy_ties` count pairs tied by target or proxy.
         """
+        import pandas as pd
+
         rows = {}
         for name, each in self.document["metrics"].items():
             row = {key: each[key] for key in ("metric", "size", "target", "candidates")}
@@ -75,16 +77,20 @@ class Agreements(Result):
 
         Raises InputError on failure.
         """
+        from dataselect.formats.jsonfile import sealed_json
+
         text = sealed_json(json.dumps(self.document, allow_nan=False), indent=2)
         write_out(as_path("path", path, "give the path of a file"), text)
 
     @property
-    def gains(self) -> pd.DataFrame:
+    def gains(self) -> "pd.DataFrame":
         """By comparison, how much higher its decision accuracy is than that of the `baseline`.
 
         `difference` (-1 to 1) is over the `candidates` that both have; `low` and `high` are the
         ends of its interval. Empty without `ablate`.
         """
+        import pandas as pd
+
         rows = {
             name: {
                 "baseline": gain.baseline,
@@ -100,7 +106,7 @@ class Agreements(Result):
         return table.rename_axis("comparison")
 
     @property
-    def top(self) -> pd.DataFrame:
+    def top(self) -> "pd.DataFrame":
         """Regret of choosing among the proxy's best `k`, indexed by comparison and `k`.
 
         `regret` is how far the best target among them is below the best of all, in the target's
@@ -114,7 +120,7 @@ class Agreements(Result):
         )
 
     @property
-    def kept(self) -> pd.DataFrame:
+    def kept(self) -> "pd.DataFrame":
         """Decision accuracy of the surest pairs, indexed by comparison and `share` of pairs kept.
 
         `accuracy` is over the `pairs` whose proxy scores differ most, by at least
@@ -131,7 +137,7 @@ class Agreements(Result):
         counting = (self.document["counting"] or {}).values()
         return (*(each["text"] for each in counting), *self.notes)
 
-    def _shown(self) -> Mapping[str, pd.DataFrame]:
+    def _shown(self) -> "Mapping[str, pd.DataFrame]":
         table = self.table.drop(columns=["metric", "size", "target"])
         share = f"{self.settings.confidence:.0%}"
         return {f"Agreement with the target, {share} intervals over candidates": table}
@@ -214,8 +220,10 @@ def _names(option: str, given: str | Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _by_part(metrics: Mapping[str, Any], key: str, parts: Any) -> pd.DataFrame:
+def _by_part(metrics: Mapping[str, Any], key: str, parts: Any) -> "pd.DataFrame":
     """A row for each part of each comparison."""
+    import pandas as pd
+
     rows = {
         (name, at): {column: value for column, value in part.items() if column != key}
         for name, each in metrics.items()

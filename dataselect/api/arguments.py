@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataselect.errors import InputError
-from dataselect.store import OnWait, Store, open_store
 from dataselect.units import parse_count
 from dataselect.wording import nearest, quoted
 
 if TYPE_CHECKING:
     from dataselect.config.manifest import Manifest
+    from dataselect.store import OnWait, Store
 
 Paths = str | Path | Sequence[str | Path]
 """One path or name, or several."""
@@ -34,7 +34,7 @@ def as_path(argument: str, given: object, fix: str) -> Path:
 
 def as_manifest(given: "str | os.PathLike[str] | Manifest") -> "Manifest":
     """A loaded manifest, or the one of a file. Raises InputError."""
-    # Here, because what works on tables alone needs no manifests.
+    # Here, as the store below, because what works on tables alone needs neither.
     from dataselect.config.manifest import Manifest, load_manifest
 
     if isinstance(given, Manifest):
@@ -47,8 +47,10 @@ def as_folder(argument: str, given: object) -> Path:
     return as_path(argument, given, "give the path of a folder")
 
 
-def as_store(argument: str, given: object, on_wait: OnWait | None = None) -> Store:
+def as_store(argument: str, given: object, on_wait: "OnWait | None" = None) -> "Store":
     """The store in a folder, or at a URL. Raises InputError if it can be neither."""
+    from dataselect.store import open_store
+
     place = as_path(argument, given, "give the path of a folder, or a URL such as s3://bucket/team")
     # Not the Path, which would make one slash of two.
     return open_store(given if isinstance(given, str) else place, on_wait)

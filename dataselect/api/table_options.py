@@ -7,20 +7,19 @@ import inspect
 import json
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Union
 
 from dataselect.api.arguments import as_path
 from dataselect.errors import InputError
 from dataselect.formats.in_memory import Table, frame
-from dataselect.formats.jsonfile import parse_json
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from dataselect.transfer.setting_file import SettingFile
 
 FilePath = str | os.PathLike[str]
-TableInput = FilePath | pd.DataFrame
+TableInput = Union[str, os.PathLike[str], "pd.DataFrame"]
 """A path of a CSV file, or a frame with the same columns."""
 
 LEAST_DRAWS = 100
@@ -29,13 +28,18 @@ LEAST_DRAWS = 100
 
 def as_table(argument: str, given: TableInput) -> Table:
     """A table for the readers. Raises InputError for what is neither a path nor a frame."""
-    if isinstance(given, pd.DataFrame):
-        return frame(argument, given)
+    if not isinstance(given, str | os.PathLike):
+        # Here, because a command reads files, and pandas takes longer to load than all that does.
+        import pandas as pd
+
+        if isinstance(given, pd.DataFrame):
+            return frame(argument, given)
     return as_path(argument, given, "give the path of a CSV file or a pandas frame")
 
 
 def as_setting(given: FilePath | Mapping[str, Any] | None) -> "SettingFile | None":
     """A setting from a JSON file, or from the content of one. Raises InputError."""
+    from dataselect.formats.jsonfile import parse_json
     from dataselect.transfer.setting_file import SettingFile, read_setting
 
     if given is None:

@@ -14,8 +14,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PrivateAttr, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    PrivateAttr,
+    ValidationError,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, ErrorDetails
 
 from dataselect.config.yamlfile import KeyPath, Positions, dotted, load
 from dataselect.errors import InputError
@@ -82,6 +90,17 @@ class Section(BaseModel):
                     ast.Expr(value=ast.Constant(value=str(doc))),
                 ):
                     found[name] = inspect.cleandoc(doc)
+        return found
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """The JSON schema with `field_docs`, for editors and other readers of it."""
+        found = handler(core_schema)
+        properties = handler.resolve_ref_schema(found)["properties"]
+        for name, doc in cls.field_docs().items():
+            properties[name]["description"] = doc
         return found
 
     def _require_one(self, first: str, second: str, fix: str = "") -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dataselect.corpus.kept_tokenizer import Tokenizer
 from dataselect.corpus.prepare import Share
+from dataselect.formats.parquet_table import read_table
 from dataselect.scoring.evaluation import Evaluation
 from dataselect.scoring.rbridge import METRIC_VERSION, rbridge
 from dataselect.store import Artifact, Store
@@ -213,6 +214,4 @@ def mean_over_traces(sets: Sequence[Counted]) -> "pd.DataFrame":
 
 
 def _read(artifact: Artifact) -> Counted:
-    import pandas as pd
-
-    return Counted(pd.read_parquet(artifact.file(_TABLE)), artifact.json("facts.json"))
+    return Counted(read_table(artifact.file(_TABLE)), artifact.json("facts.json"))

@@ -11,15 +11,18 @@ runs: one target seed already disagrees with the mean of others on a tenth of th
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.pair_intervals import independent_pairs, share_interval
 from dataselect.decisions.student_t import half_width
 from dataselect.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = NDArray[np.float64]
 
@@ -53,8 +56,8 @@ class Agreement:
 
 
 def decision_accuracy(
-    proxy: pd.Series,
-    target: pd.Series,
+    proxy: "pd.Series",
+    target: "pd.Series",
     lower_is_better: bool = True,
     *,
     bootstrap: Bootstrap | None = None,
@@ -62,8 +65,7 @@ def decision_accuracy(
     """Compare a proxy's scores with the target's accuracies, both by candidate.
 
     `lower_is_better` is about the proxy. For the target higher is better: pass a loss negated. With
-    a `bootstrap`, over candidates, there are intervals. In a draw, pairs of a candidate with its
-    own copy are ties and left out; so is a draw with no pair left.
+    a `bootstrap` there are intervals, as by `agreement_of`.
 
     Raises InputError when the candidates differ or repeat, when a value is missing, and when no
     pair of candidates differs at the target.
@@ -71,32 +73,41 @@ def decision_accuracy(
     _check(proxy, target)
     x = proxy.to_numpy(dtype=np.float64)
     y = target.loc[proxy.index].to_numpy(dtype=np.float64)
-    proxy_order = _order(-x if lower_is_better else x)
-    target_order = _order(y)
+    return agreement_of(-x if lower_is_better else x, y, bootstrap)
 
-    ones = np.ones((1, len(x)))
+
+def agreement_of(proxy: Array, target: Array, bootstrap: Bootstrap | None = None) -> Agreement:
+    """Compare scores of a proxy and a target, finite, of shape (candidates,), higher is better.
+
+    With a `bootstrap`, over candidates, there are intervals. In a draw, pairs of a candidate with
+    its own copy are ties and left out; so is a draw with no pair left.
+
+    Raises InputError when no pair of candidates differs at the target.
+    """
+    count = len(proxy)
+    proxy_order, target_order = _order(proxy), _order(target)
+
+    ones = np.ones((1, count))
     accuracy, tau = _measure(proxy_order, target_order, ones)
     if not len(accuracy):
         raise InputError(
             "target accuracy", "no two candidates differ", "compare at least two that differ"
         )
-    upper = np.triu_indices(len(x), 1)
+    upper = np.triu_indices(count, 1)
     compared = target_order[upper] != 0
     accuracy_interval, tau_interval, effective = None, None, None
     if bootstrap is not None:
         confidence = bootstrap.confidence
-        rng = np.random.default_rng(bootstrap.seed)
-        counts = rng.multinomial(len(x), np.full(len(x), 1 / len(x)), size=bootstrap.draws)
-        shares, taus = _measure(proxy_order, target_order, counts.astype(np.float64))
+        shares, taus = _measure(proxy_order, target_order, _resampled(count, bootstrap))
         if len(shares):
-            worth = independent_pairs(float(accuracy[0]), float(shares.var()), len(x))
+            worth = independent_pairs(float(accuracy[0]), float(shares.var()), count)
             effective = min(worth, float(compared.sum()))
             accuracy_interval = share_interval(
-                float(accuracy[0]), float(shares.var()), len(x), confidence
+                float(accuracy[0]), float(shares.var()), count, confidence
             )
             # (1 + tau) / 2 is a share of pairs when nothing is tied.
             low, high = share_interval(
-                float(1 + tau[0]) / 2, float(taus.var()) / 4, len(x), confidence
+                float(1 + tau[0]) / 2, float(taus.var()) / 4, count, confidence
             )
             tau_interval = (2 * low - 1, 2 * high - 1)
     return Agreement(
@@ -122,34 +133,51 @@ class AccuracyDifference:
 
 
 def accuracy_difference(
-    first: pd.Series,
-    second: pd.Series,
-    target: pd.Series,
+    first: "pd.Series",
+    second: "pd.Series",
+    target: "pd.Series",
     *,
     bootstrap: Bootstrap,
 ) -> AccuracyDifference:
     """Decision accuracy of `first` less that of `second`, lower scores being better in both.
 
+    All three are by candidate. Raises InputError as `decision_accuracy` does; else it is
+    `difference_of`.
+    """
+    for proxy in (first, second):
+        _check(proxy, target)
+    x, y, truth = (
+        each.loc[first.index].to_numpy(dtype=np.float64) for each in (first, second, target)
+    )
+    return difference_of(-x, -y, truth, bootstrap)
+
+
+def difference_of(
+    first: Array, second: Array, target: Array, bootstrap: Bootstrap
+) -> AccuracyDifference:
+    """Decision accuracy of `first` less that of `second`, of arrays as `agreement_of` takes them.
+
     Both are measured on the same resampled candidates, so the difficulty of the pairs cancels out.
     The interval is the difference plus and minus its standard deviation over the draws times
-    Student's t. Raises InputError as `decision_accuracy` does.
+    Student's t. Raises InputError when no pair of candidates differs at the target.
     """
-    accuracies = [decision_accuracy(proxy, target).decision_accuracy for proxy in (first, second)]
+    accuracies = [agreement_of(proxy, target).decision_accuracy for proxy in (first, second)]
     difference = accuracies[0] - accuracies[1]
-    truth = _order(target.loc[first.index].to_numpy(dtype=np.float64))
-    count = len(first)
-    rng = np.random.default_rng(bootstrap.seed)
-    even = np.full(count, 1 / count)
-    counts = rng.multinomial(count, even, size=bootstrap.draws).astype(np.float64)
-    orders = [
-        _order(-proxy.loc[first.index].to_numpy(dtype=np.float64)) for proxy in (first, second)
-    ]
-    shares = [_measure(order, truth, counts)[0] for order in orders]
+    count, truth = len(first), _order(target)
+    counts = _resampled(count, bootstrap)
+    shares = [_measure(_order(proxy), truth, counts)[0] for proxy in (first, second)]
     t = half_width(count - 1, bootstrap.confidence)
     half = t * float(np.std(shares[0] - shares[1]))
     return AccuracyDifference(
         difference, (max(difference - half, -1.0), min(difference + half, 1.0))
     )
+
+
+def _resampled(count: int, bootstrap: Bootstrap) -> Array:
+    """How often each of `count` candidates is in each draw, draws x candidates."""
+    rng = np.random.default_rng(bootstrap.seed)
+    even = np.full(count, 1 / count)
+    return rng.multinomial(count, even, size=bootstrap.draws).astype(np.float64)
 
 
 def _order(values: Array) -> Array:
@@ -180,7 +208,7 @@ def _measure(proxy: Array, target: Array, counts: Array) -> tuple[Array, Array]:
     return accuracy, tau
 
 
-def _check(proxy: pd.Series, target: pd.Series) -> None:
+def _check(proxy: "pd.Series", target: "pd.Series") -> None:
     if differing := set(proxy.index) ^ set(target.index):
         names = ", ".join(sorted(map(str, differing)))
         raise InputError(

@@ -10,12 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import pandas as pd
+import numpy as np
+from numpy.typing import NDArray
 
-from dataselect.decisions.agreement import accuracy_difference
+from dataselect.decisions.agreement import difference_of
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.seeds import seed_means
 from dataselect.formats.column_names import counting_column
+
+Array = NDArray[np.float64]
 
 _FEWEST = 3
 
@@ -30,9 +33,11 @@ class Measured:
     """Size of the proxies; None without sizes."""
     target: str
     """Column of the target table."""
-    scores: pd.DataFrame
-    """Of the proxies, candidates x seeds; each candidate has a value."""
-    truths: pd.DataFrame
+    candidates: tuple[str, ...]
+    """Their names, in the order of the arrays."""
+    scores: Array
+    """Of the proxies, candidates x seeds; each candidate has a value, others may be NaN."""
+    truths: Array
     """Of the targets, likewise."""
     lower: bool
     """Whether lower scores are better."""
@@ -40,14 +45,14 @@ class Measured:
     """Whether lower target values are better."""
 
     @cached_property
-    def proxy(self) -> pd.Series:
-        """Means over seeds by candidate, higher is better."""
-        return _means(self.scores, self.lower)
+    def proxy(self) -> Array:
+        """Means over seeds, of shape (candidates,), higher is better."""
+        return seed_means(self.scores) * (-1 if self.lower else 1)
 
     @cached_property
-    def truth(self) -> pd.Series:
-        """Means over seeds by candidate, higher is better."""
-        return _means(self.truths, self.target_lower)
+    def truth(self) -> Array:
+        """Means over seeds, likewise."""
+        return seed_means(self.truths) * (-1 if self.target_lower else 1)
 
 
 @dataclass(frozen=True)
@@ -84,14 +89,13 @@ def gains(measured: Mapping[str, Measured], bootstrap: Bootstrap) -> dict[str, G
         if baseline is None or baseline == name:
             continue
         other = measured[baseline]
-        both = [candidate for candidate in each.proxy.index if candidate in other.proxy.index]
-        truth = each.truth[both]
-        if len(both) < _FEWEST or truth.nunique() == 1:
+        both = [candidate for candidate in each.candidates if candidate in other.candidates]
+        own = [each.candidates.index(candidate) for candidate in both]
+        others = [other.candidates.index(candidate) for candidate in both]
+        truth = each.truth[own]
+        if len(both) < _FEWEST or len(set(truth)) == 1:
             continue
-        # Of which lower is better.
-        difference = accuracy_difference(
-            -each.proxy[both], -other.proxy[both], truth, bootstrap=bootstrap
-        )
+        difference = difference_of(each.proxy[own], other.proxy[others], truth, bootstrap)
         found[name] = Gain(baseline, len(both), difference.difference, difference.interval)
     return found
 
@@ -127,7 +131,3 @@ def _same_size(baseline: Measured, other: Measured) -> bool:
     """Whether the two are of one size; what was counted once is so beside any."""
     counted_once = baseline.size is None and counting_column(baseline.metric) is not None
     return baseline.size == other.size or counted_once
-
-
-def _means(values: pd.DataFrame, lower: bool) -> pd.Series:
-    return pd.Series(seed_means(values.to_numpy()), values.index) * (-1 if lower else 1)

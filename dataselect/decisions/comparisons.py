@@ -5,13 +5,14 @@ are averaged, and the noise that they show is reported. A candidate without a va
 that comparison, with a note.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
-from dataselect.decisions.agreement import Agreement, decision_accuracy
+from dataselect.decisions.agreement import Agreement, agreement_of
 from dataselect.decisions.baseline_gains import Gain, Measured, counting_of, gains, is_lower
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.kept_pairs import (
@@ -39,6 +40,8 @@ from dataselect.errors import InputError
 from dataselect.formats.column_names import better_when, check_names, counting_column
 from dataselect.formats.score_table import ScoreTable
 from dataselect.wording import nearest, quoted
+
+Array = NDArray[np.float64]
 
 LABELS = ("seed", "size")
 """Columns of both tables that are not metrics."""
@@ -182,7 +185,7 @@ def compare_tables(
     truths = {
         each.target: by_seed(target, each.target, None, candidates) for each in measured.values()
     }
-    ceilings = {column: noise_ceiling(values.to_numpy()) for column, values in truths.items()}
+    ceilings = {column: noise_ceiling(values) for column, values in truths.items()}
     kept = {name: measured[name] for name in comparisons}
     return Comparisons(
         comparisons,
@@ -222,8 +225,8 @@ def _measure(
         for size in sizes:
             several = f" -> {column}" if metrics.count(metric) > 1 else ""
             name = metric + (f"@{size}" if size else "") + several
-            x, y = _known(name, scores[metric, size], truths, notes)
-            measured[name] = Measured(metric, size, column, x, y, lower, target_lower)
+            names, x, y = _known(name, shared, scores[metric, size], truths, notes)
+            measured[name] = Measured(metric, size, column, names, x, y, lower, target_lower)
     stability = {
         metric: _stability({str(size): scores[metric, size] for size in sizes})
         for metric in metrics
@@ -302,69 +305,68 @@ def _turned(name: str, metric: str, column: str, agreement: Agreement) -> list[s
 
 def _compare(name: str, measured: Measured, settings: Settings) -> Comparison:
     """One comparison, of values with at least one for each candidate."""
-    proxy, target = measured.proxy, measured.truth
-    means = seed_means(measured.scores.to_numpy())
-    count = len(proxy)
+    candidates, proxy, target = measured.candidates, measured.proxy, measured.truth
+    means = seed_means(measured.scores)
+    count = len(candidates)
     if most := [k for k in settings.top if k > count]:
         raise InputError("--top", f"{most[0]} of {count} candidates ({name})", "ask for fewer")
-    sd, freedom = pooled_sd(measured.scores.to_numpy())
-    seeds = measured.scores.notna().sum(axis=1).to_numpy(dtype=float)
+    sd, freedom = pooled_sd(measured.scores)
+    seeds = np.isfinite(measured.scores).sum(axis=1).astype(np.float64)
     noise = SeedNoise(sd, freedom, seeds) if freedom else None
     tops = sorted(set(settings.top)) or [k for k in _TOP if k < count]
-    values, truth = proxy.to_numpy(), target.to_numpy()
     return Comparison(
         measured.metric,
         measured.size,
         measured.target,
         candidates=count,
-        agreement=decision_accuracy(
-            proxy, target, lower_is_better=False, bootstrap=settings.bootstrap
-        ),
+        agreement=agreement_of(proxy, target, settings.bootstrap),
         proxies=ProxyScores(
-            {str(name): float(mean) for name, mean in zip(proxy.index, means, strict=True)},
+            dict(zip(candidates, means.tolist(), strict=True)),
             float(means.std()),
             int(seeds.min()),
             sd if freedom else None,
         ),
-        top=tuple(top_choice(values, truth, k) for k in tops),
-        kept=surest_pairs(values, truth, noise),
-        stated=stated_pairs(values, truth, noise) if noise else None,
-        chosen=_highest(proxy),
-        regret=top_choice(values, truth, 1).regret,
-        best=_highest(target),
+        top=tuple(top_choice(proxy, target, k) for k in tops),
+        kept=surest_pairs(proxy, target, noise),
+        stated=stated_pairs(proxy, target, noise) if noise else None,
+        chosen=_highest(candidates, proxy),
+        regret=top_choice(proxy, target, 1).regret,
+        best=_highest(candidates, target),
     )
 
 
-def _highest(values: pd.Series) -> tuple[str, ...]:
-    return tuple(str(name) for name in values.index[values == values.max()])
+def _highest(names: Sequence[str], values: Array) -> tuple[str, ...]:
+    best = values.max()
+    return tuple(name for name, value in zip(names, values, strict=True) if value == best)
 
 
 def _known(
-    name: str, scores: pd.DataFrame, truths: pd.DataFrame, notes: list[str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows of the candidates that have values in both tables."""
-    known = scores.notna().any(axis=1) & truths.notna().any(axis=1)
+    name: str, candidates: Sequence[str], scores: Array, truths: Array, notes: list[str]
+) -> tuple[tuple[str, ...], Array, Array]:
+    """The candidates that have values in both tables, and their rows."""
+    known = np.asarray(np.isfinite(scores).any(axis=1) & np.isfinite(truths).any(axis=1))
     if not known.all():
-        lacking = candidates_of(list(scores.index[~known]))
-        notes.append(f"{name}: {lacking} without a value left out")
+        lacking = list(compress(candidates, ~known))
+        notes.append(f"{name}: {candidates_of(lacking)} without a value left out")
+    scores, truths = scores[known], truths[known]
     for what, values in (("proxy", scores), ("target", truths)):
-        counts = values[known].notna().sum(axis=1)
-        if counts.nunique() > 1:
-            notes.append(f"{name}: the {what} has {counts.min()} to {counts.max()} seeds")
-    return scores[known], truths[known]
+        counts = set(np.isfinite(values).sum(axis=1).tolist())
+        if len(counts) > 1:
+            notes.append(f"{name}: the {what} has {min(counts)} to {max(counts)} seeds")
+    return tuple(compress(candidates, known)), scores, truths
 
 
-def _comparable(name: str, truths: pd.DataFrame, notes: list[str]) -> bool:
+def _comparable(name: str, truths: Array, notes: list[str]) -> bool:
     if len(truths) < FEWEST:
         notes.append(f"{name}: not compared, since fewer than {FEWEST} candidates have values")
         return False
-    if len(set(seed_means(truths.to_numpy()))) == 1:
+    if len(set(seed_means(truths))) == 1:
         notes.append(f"{name}: not compared, since the target is the same for all")
         return False
     return True
 
 
-def _stability(by_size: Mapping[str, pd.DataFrame]) -> SignStability:
+def _stability(by_size: Mapping[str, Array]) -> SignStability:
     """Over the candidates that have a value at every size."""
-    scores = np.array([seed_means(values.to_numpy()) for values in by_size.values()])
+    scores = np.array([seed_means(values) for values in by_size.values()])
     return sign_stability(scores[:, np.isfinite(scores).all(axis=0)], list(by_size))

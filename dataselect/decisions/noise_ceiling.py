@@ -11,10 +11,9 @@ of the variance that is true; so the signs agree with probability Φ(√r·|d| /
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from dataselect.decisions.agreement import decision_accuracy
+from dataselect.decisions.agreement import agreement_of
 from dataselect.decisions.seeds import pooled_sd, seed_means
 from dataselect.errors import InputError
 
@@ -67,9 +66,8 @@ def _one_seed(values: Array, seed: int) -> float | None:
     both = np.isfinite(values[:, seed]) & np.isfinite(rest).any(axis=1)
     if both.sum() < 3:
         return None
-    others = pd.Series(seed_means(rest[both]))
     try:
-        agreement = decision_accuracy(pd.Series(values[both, seed]), others, lower_is_better=False)
+        agreement = agreement_of(values[both, seed], seed_means(rest[both]))
     except InputError:  # the others tie all candidates
         return None
     return agreement.decision_accuracy

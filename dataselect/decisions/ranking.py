@@ -26,6 +26,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dataselect.decisions.bootstrap import DEFAULT, Bootstrap
+from dataselect.decisions.resamples import resamples
 from dataselect.decisions.score_units import ScoreUnits, own_units
 from dataselect.errors import InputError
 
@@ -102,12 +103,9 @@ def bootstrap_means(table: pd.DataFrame, draws: int, rng: np.random.Generator) -
     place = place.reshape(-1)
     items = len(values)
     block = max(1, _CELLS // items)
-    even = np.full(items, 1 / items)
     return np.concatenate(
         [
-            (rng.multinomial(items, even, size=min(block, draws - start)) @ values / items)[
-                :, place
-            ]
+            (resamples(items, min(block, draws - start), rng) @ values / items)[:, place]
             for start in range(0, draws, block)
         ]
     )

@@ -4,9 +4,13 @@ Values are arrays of candidates x seeds, with NaN for a seed that a candidate la
 pooled over candidates, because two or three seeds of one candidate are too few to estimate it.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = NDArray[np.float64]
 
@@ -38,7 +42,7 @@ def pooled_sd(values: Array) -> tuple[float, int]:
     return float(np.sqrt(squares.sum() / freedom)), freedom
 
 
-def by_place(runs: pd.Series) -> Array:
+def by_place(runs: "pd.Series") -> Array:
     """Runs indexed by candidate, seed and step, as an array of candidates x seeds x steps.
 
     Seeds and steps are matched by order, not by value, since runs trained elsewhere may have been

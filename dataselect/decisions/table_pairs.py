@@ -6,9 +6,11 @@ with the column of their benchmark, or with all. Candidates that only one table 
 left out. Notes list what is left out.
 """
 
+import math
 from collections.abc import Collection, Sequence
 
-import pandas as pd
+import numpy as np
+from numpy.typing import NDArray
 
 from dataselect.errors import InputError
 from dataselect.formats.column_names import better_when, counting_column
@@ -16,6 +18,8 @@ from dataselect.formats.score_table import ScoreTable
 from dataselect.formats.shares import check_one_unit
 from dataselect.units import parse_count
 from dataselect.wording import quoted
+
+Array = NDArray[np.float64]
 
 FEWEST = 3
 """Fewest candidates that are compared."""
@@ -82,26 +86,37 @@ def sizes_of(table: ScoreTable) -> list[str]:
     """Rising sizes of a table, in the order of the file if they are not numbers; empty without."""
     if "size" not in table.labels:
         return []
-    sizes = list(dict.fromkeys(table.rows["size"]))
+    sizes = list(dict.fromkeys(table.texts["size"]))
     try:
         return sorted(sizes, key=parse_count)
     except ValueError:
         return sizes
 
 
-def by_seed(table: ScoreTable, column: str, size: str | None, ids: Sequence[str]) -> pd.DataFrame:
-    """Values as candidates x seeds (one column without seeds), NaN where a value is missing."""
-    rows = table.rows if size is None else table.rows[table.rows["size"] == size]
-    seeds = rows["seed"] if "seed" in table.labels else ""
-    values = rows.assign(seed=seeds).pivot(index="id", columns="seed", values=column)
-    return values.reindex(pd.Index(ids, name="id"))
+def by_seed(table: ScoreTable, column: str, size: str | None, ids: Sequence[str]) -> Array:
+    """Values as candidates x seeds (one column without seeds), NaN where a value is missing.
+
+    Candidates are those of `ids`, in that order; seeds are sorted as text.
+    """
+    names, values = table.texts["id"], table.values[column]
+    sizes = table.texts["size"] if size is not None else [None] * len(names)
+    runs = [run for run, own in enumerate(sizes) if own == size]
+    seeds = table.texts.get("seed", [""] * len(names))
+    row_of = {name: row for row, name in enumerate(ids)}
+    column_of = {seed: each for each, seed in enumerate(sorted({seeds[run] for run in runs}))}
+    found = np.full((len(ids), len(column_of)), np.nan)
+    for run in runs:
+        if names[run] in row_of:
+            found[row_of[names[run]], column_of[seeds[run]]] = values[run]
+    return found
 
 
 def check_units(table: ScoreTable, columns: Collection[str]) -> None:
     """Raise InputError for a column with percentages in some rows and shares in others."""
     for name in table.metrics:
         if name in columns and better_when(name) != "lower":
-            check_one_unit(table.path, name, table.rows[name].dropna().tolist())
+            known = [value for value in table.values[name] if not math.isnan(value)]
+            check_one_unit(table.path, name, known)
 
 
 def candidates_of(names: Sequence[str]) -> str:

@@ -12,10 +12,8 @@ Not covered: what the numbers mean, and whether higher is better.
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-
-import pandas as pd
 
 from dataselect.errors import InputError
 from dataselect.formats.column_names import counters, left_out_note, no_metrics
@@ -32,8 +30,10 @@ class ScoreTable:
 
     path: Table
     """Where the scores come from."""
-    rows: pd.DataFrame
-    """A row per run with the columns `id`, labels (text) and metrics (NaN where missing)."""
+    texts: Mapping[str, Sequence[str]]
+    """The columns `id` and labels, by name; a cell for each run, in the order of the file."""
+    values: Mapping[str, Sequence[float]]
+    """The columns of metrics, by name, likewise; NaN where a value is missing."""
     labels: tuple[str, ...]
     """Label columns in the file."""
     metrics: tuple[str, ...]
@@ -52,7 +52,7 @@ class ScoreTable:
     @property
     def ids(self) -> list[str]:
         """Candidates in the order of the file, without repeats."""
-        return list(dict.fromkeys(self.rows["id"]))
+        return list(dict.fromkeys(self.texts["id"]))
 
 
 def read_id_rows(
@@ -95,7 +95,8 @@ def read_score_table(
         raise InputError(f"{path}:1", f"it has no metric by its names ({shown})", fix)
     line_of: dict[tuple[str, ...], int] = {}
     written: dict[tuple[str, str], str] = {}
-    rows: list[dict[str, str | float]] = []
+    texts: dict[str, list[str]] = {name: [] for name in ("id", *present)}
+    values: dict[str, list[float]] = {name: [] for name in metrics}
     for row in records:
         names = [row.text("id")]
         for label in present:
@@ -112,18 +113,17 @@ def read_score_table(
                 f"keep one of the rows{more}",
             )
         line_of[tuple(names)] = row.line
-        values = {name: row.number(name) for name in metrics}
-        rows.append({**dict(zip(("id", *present), names, strict=True)), **values})
-    if not rows:
+        for column, name in zip(texts.values(), names, strict=True):
+            column.append(name)
+        for metric in metrics:
+            values[metric].append(row.number(metric))
+    if not records:
         raise InputError(path, "it has no row", "add one for each candidate")
-    table = pd.DataFrame(rows)
-    numbering = counters({name: table[name].tolist() for name in metrics})
-    numbering = [name for name in numbering if name not in wanted]
+    numbering = [name for name in counters(values) if name not in wanted]
     left_out += numbering
-    metrics = tuple(name for name in metrics if name not in numbering)
-    table = table.drop(columns=numbering)
+    values = {name: column for name, column in values.items() if name not in numbering}
     doubts = tuple(f"{path.name}: {note}" for note in differing(others, records))
-    return ScoreTable(path, table, present, metrics, tuple(left_out), doubts)
+    return ScoreTable(path, texts, values, present, tuple(values), tuple(left_out), doubts)
 
 
 def _meaning(label: str, text: str) -> str:

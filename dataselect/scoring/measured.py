@@ -3,14 +3,17 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dataselect import strict_json
 from dataselect.benchmarks.items import Exclusion
 from dataselect.compute.machine import Machine
 from dataselect.errors import IncompleteError
+from dataselect.formats.parquet_table import read_table
 from dataselect.scoring.checkpoint import Checkpoint
 from dataselect.scoring.evaluation import METRICS, Evaluation, Measurement
 from dataselect.scoring.non_finite import NOT_FINITE, failure
@@ -20,7 +23,7 @@ from dataselect.traces.trace import NO_TRACE
 if TYPE_CHECKING:
     import pandas as pd
 
-_TABLE = "scores.parquet"
+_TABLE, _FACTS = "scores.parquet", "facts.json"
 
 _ALWAYS_FINITE: Mapping[Measurement, tuple[str, ...]] = {
     "scores": METRICS,
@@ -56,6 +59,11 @@ class Measured:
     """Remarks on the files of the model, for readers of the scores."""
     machines: tuple[Machine, ...] = ()
     """What measured it; several where sets of traces were scored by different kinds."""
+
+    @cached_property
+    def by_item(self) -> "pd.DataFrame":
+        """The table's columns, indexed by item."""
+        return self.table.set_index("item")
 
     def means(self) -> dict[str, float]:
         """Means over items of what is watched while scores come in."""
@@ -151,14 +159,22 @@ def write_measured(
         "model_notes": list(model_notes),
         "machine": machine.record(),
     }
-    (folder / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    (folder / _FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
 def _read(artifact: Artifact, measurement: Measurement) -> Measured:
-    import pandas as pd
+    table, facts = artifact.file(_TABLE), artifact.file(_FACTS)
+    return _parsed(table, facts, artifact.files[_TABLE].sha256, measurement)
 
-    facts = artifact.json("facts.json")
-    table = pd.read_parquet(artifact.file(_TABLE))
+
+@lru_cache(maxsize=128)
+def _parsed(table_file: Path, facts_file: Path, _sha256: str, measurement: Measurement) -> Measured:
+    """What the files of an artifact say; kept, for a stage reads it to check it and to rank.
+
+    Nobody changes the table.
+    """
+    table = read_table(table_file)
+    facts = strict_json.loads(facts_file.read_bytes())
     exclusions = [Exclusion(**each) for each in facts["exclusions"]]
     # Artifacts of before items were checked may hold what is not finite.
     columns = [name for name in _ALWAYS_FINITE[measurement] if name in table]

@@ -16,6 +16,7 @@ import numpy as np
 
 from dataselect.benchmarks.items import BenchmarkItems
 from dataselect.compute.machine import Machine
+from dataselect.formats.parquet_table import read_table
 from dataselect.scoring.checkpoint import Checkpoint, Precision
 from dataselect.scoring.evaluation import Evaluation
 from dataselect.scoring.model_errors import running
@@ -167,9 +168,7 @@ def _write(folder: Path, found: Mapping[str, TokenNlls], machine: Machine) -> No
 
 
 def _read(artifact: Artifact) -> dict[str, TokenNlls]:
-    import pandas as pd
-
-    table = pd.read_parquet(artifact.file(_TABLE))
+    table = read_table(artifact.file(_TABLE))
     return {
         str(name): TokenNlls(
             tuple(zip(rows["start"].tolist(), rows["end"].tolist(), strict=True)),

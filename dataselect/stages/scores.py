@@ -309,7 +309,7 @@ def items_by_checkpoint(
     """Items x checkpoints, on the items that all of them have."""
     import pandas as pd
 
-    columns = {index: each.table.set_index("item")[metric] for index, each in measured.items()}
+    columns = {index: each.by_item[metric] for index, each in measured.items()}
     return pd.concat(columns, axis=1, join="inner", names=list(RUN_INDEX))
 
 

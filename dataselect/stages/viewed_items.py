@@ -208,7 +208,7 @@ def _read(
     for number, traces in enumerate(evaluation.traces):
         alone = replace(evaluation, traces=(traces,))
         measured = find(store, checkpoint, alone, "scores")
-        scores = {} if measured is None else measured.table.set_index("item")[RANKED_BY].to_dict()
+        scores = {} if measured is None else measured.by_item[RANKED_BY].to_dict()
         scored = [item for item in shown if item in scores and item in benchmark.table.index]
         tokens = reader.read(evaluation, traces, scored) if scored else {}
         for item, each in tokens.items():

@@ -8,6 +8,7 @@ A function that was fitted for another setting is refused unless forced. What a 
 such as how its scores were averaged, is the responsibility of its author.
 """
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -67,22 +68,26 @@ def read_proxy_scores(path: Table, benchmarks: Collection[str] = ()) -> ScoreTab
     Raises InputError for proxies of several sizes, and for a column `benchmark` without `metric`.
     """
     table = read_score_table(path, _LABELS, benchmarks)
-    if "size" in table.labels and len(sizes := table.rows["size"].unique()) > 1:
+    sizes = list(dict.fromkeys(table.texts.get("size", ())))
+    if len(sizes) > 1:
         fix = "leave the rows of one size, which is what a function is for"
-        raise InputError(
-            path, f"its proxies have {len(sizes)} sizes ({names_of(list(sizes))})", fix
-        )
+        raise InputError(path, f"its proxies have {len(sizes)} sizes ({names_of(sizes)})", fix)
     if "benchmark" not in table.labels:
         return table
     if "metric" not in table.metrics:
         raise InputError(
             f"{path}:1", "a column 'benchmark' and none 'metric'", "add the scores under 'metric'"
         )
-    keys = ["id", *(label for label in table.labels if label != "benchmark")]
-    wide = table.rows.pivot(index=keys, columns="benchmark", values="metric")
-    wide = wide.reindex(table.rows.set_index(keys).index.unique()).reset_index()
-    columns = tuple(dict.fromkeys(table.rows["benchmark"]))
-    return ScoreTable(path, wide, tuple(keys[1:]), columns, doubts=table.doubts)
+    labels = tuple(label for label in table.labels if label != "benchmark")
+    keys = list(zip(*(table.texts[name] for name in ("id", *labels)), strict=True))
+    runs = {key: run for run, key in enumerate(dict.fromkeys(keys))}
+    texts = dict(zip(("id", *labels), zip(*runs, strict=True), strict=True))
+    values = {name: [math.nan] * len(runs) for name in table.texts["benchmark"]}
+    for key, name, value in zip(
+        keys, table.texts["benchmark"], table.values["metric"], strict=True
+    ):
+        values[name][runs[key]] = value
+    return ScoreTable(path, texts, values, labels, tuple(values), doubts=table.doubts)
 
 
 def forecast_table(
@@ -119,9 +124,8 @@ def forecast_table(
     ids = sorted(table.ids)  # so that the order of rows changes no draw
     values = {name: by_seed(table, name, None, ids) for name in used}
     rng = np.random.default_rng(settings.seed)
-    drawn = {
-        name: seed_scores(each.to_numpy(), settings.draws, rng) for name, each in values.items()
-    }
+    drawn = {name: seed_scores(each, settings.draws, rng) for name, each in values.items()}
+    seeds = {name: np.isfinite(each).sum(axis=1) for name, each in values.items()}
     forecasts = forecast(
         ids,
         drawn,
@@ -132,14 +136,13 @@ def forecast_table(
     )
     if not settings.same_data:
         notes += [*no_test(fitted_on(used, ids)), *doubts(used, forecasts.counted)]
-    single = [name for name in used if values[name].count(axis=1).max() < 2]
+    single = [name for name in used if seeds[name].max() < 2]
     if single:
         notes.append(
             f"no candidate has two seeds on {', '.join(single)}: these scores are taken as exact,"
             " and the noise of training is in no interval and no probability"
         )
-    for name, each in values.items():
-        counts = each.count(axis=1)
+    for name, counts in seeds.items():
         if len(fewer := set(counts[counts > 0])) > 1:
             notes.append(f"{name}: candidates have {min(fewer)} to {max(fewer)} seeds")
     lacking = [name for name in ids if name not in forecasts.overall]
@@ -152,8 +155,8 @@ def forecast_table(
         notes.append(f"not ranked, without a score on each benchmark: {names_of(lacking)}")
     scores = {
         candidate: {
-            name: (float(drawn[name].observed[place]), int(each.iloc[place].count()))
-            for name, each in values.items()
+            name: (float(drawn[name].observed[place]), int(counts[place]))
+            for name, counts in seeds.items()
         }
         for place, candidate in enumerate(ids)
     }

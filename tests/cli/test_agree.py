@@ -336,14 +336,16 @@ def test_the_order_of_rows_changes_nothing(agree: Agree) -> None:
     assert document(again) == first
 
 
-def test_no_model_library_is_loaded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("printed", ["--json", "--ablate"])
+def test_no_model_library_is_loaded_and_no_pandas(printed: str, tmp_path: Path) -> None:
     (tmp_path / "proxy.csv").write_text(PROXY)
     (tmp_path / "target.csv").write_text(TARGET)
     code = (
         "import sys\nfrom dataselect.cli import app\n"
-        "try: app(['agree', 'proxy.csv', 'target.csv', '--lower', 'nll'])\n"
-        "except SystemExit: pass\n"
-        "heavy = {'torch', 'transformers', 'datasets', 'optuna'} & set(sys.modules)\n"
+        "try: app(['agree', 'proxy.csv', 'target.csv', '--lower', 'nll', '--out', 'it.json',"
+        f" '{printed}'])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'optuna', 'pandas'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)

@@ -21,10 +21,10 @@ def test_metrics_are_all_columns_but_the_id_and_the_labels(tmp_path: Path) -> No
     text = "nll,seed,id,acc\n1.5,0,web,50\n1e-1,1,web,-2\n3,0,books,\n"
     table = read_score_table(write(tmp_path, text), LABELS)
     assert (table.labels, table.metrics, table.ids) == (("seed",), ("nll", "acc"), ["web", "books"])
-    assert table.rows["nll"].tolist() == [1.5, 0.1, 3]
-    assert table.rows["acc"].tolist()[:2] == [50, -2]
-    assert math.isnan(table.rows["acc"][2])
-    assert table.rows["seed"].tolist() == ["0", "1", "0"]
+    assert table.values["nll"] == [1.5, 0.1, 3]
+    assert table.values["acc"][:2] == [50, -2]
+    assert math.isnan(table.values["acc"][2])
+    assert table.texts["seed"] == ["0", "1", "0"]
 
 
 def test_a_label_that_nobody_asked_for_is_no_metric(tmp_path: Path) -> None:
@@ -57,19 +57,19 @@ def test_a_label_that_nobody_asked_for_is_no_metric(tmp_path: Path) -> None:
 def test_a_file_may_come_from_a_spreadsheet(tmp_path: Path, text: str) -> None:
     table = read_score_table(write(tmp_path, text))
     assert (table.ids, table.metrics) == (["web"], ("arc",))
-    assert table.rows["arc"].tolist() == [0.5]
+    assert table.values["arc"] == [0.5]
 
 
 def test_a_size_is_one_however_it_is_written(tmp_path: Path) -> None:
     text = "id,size,arc\na,4M,1\nb,4000000,2\nc,4e6,3\na,1B,1\n"
     table = read_score_table(write(tmp_path, text), LABELS)
-    assert table.rows["size"].tolist() == ["4M", "4M", "4M", "1B"]
+    assert table.texts["size"] == ["4M", "4M", "4M", "1B"]
 
 
 @pytest.mark.parametrize("cell", ["", " ", "nan", "NaN", "NA", "n/a", "None", "null", "-"])
 def test_a_missing_value_may_be_written_in_many_ways(tmp_path: Path, cell: str) -> None:
     table = read_score_table(write(tmp_path, f"id,arc,csqa\nweb,{cell},1\n"))
-    assert math.isnan(table.rows["arc"][0])
+    assert math.isnan(table.values["arc"][0])
 
 
 @pytest.mark.parametrize(

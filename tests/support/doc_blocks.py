@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import pandas as pd
 import typer.main
 from click import Context, Group
 from click.exceptions import ClickException
@@ -231,6 +232,7 @@ def _check_call(call: ast.Call) -> type:
         inspect.signature(function).bind(*call.args, **keywords)
     except TypeError as error:
         raise AssertionError(f"ds.{function.__name__}: {error}") from error
-    result = get_type_hints(function)["return"]
+    # `agree` names pandas for those who check types, and does not load it.
+    result = get_type_hints(function, localns={"pd": pd})["return"]
     assert isinstance(result, type)
     return result
