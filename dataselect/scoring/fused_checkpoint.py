@@ -37,6 +37,14 @@ class _Rope(_Known):
     rope_type: Literal["default"]
 
 
+class _Generation(BaseModel):
+    """Of generation_config.json what `loading` looks at: a fault there is told for any score."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    eos_token_id: int | list[int] | None = None
+
+
 class _Config(_Known):
     """config.json of a model that the kernels compute."""
 
@@ -111,7 +119,10 @@ def load_fused(folder: Path, device: str, precision: Precision) -> LoadedModel |
 
 
 def _read_config(folder: Path) -> _Config | None:
+    generation = folder / "generation_config.json"
     try:
+        if generation.exists():
+            _Generation.model_validate(strict_json.loads(generation.read_bytes()))
         return _Config.model_validate(strict_json.loads((folder / "config.json").read_bytes()))
     except (OSError, ValueError, ValidationError):
         return None

@@ -145,12 +145,12 @@ def test_tokens_and_notes_are_those_of_the_loader_by_torch(saved: Callable[[str]
     assert read.special_tokens_map == by_class.special_tokens_map
 
 
-def configured(**changes: Any) -> Callable[[Path], None]:
-    def change(folder: Path) -> None:
-        file = folder / "config.json"
-        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+def edit(file: Path, **changes: Any) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
-    return change
+
+def configured(**changes: Any) -> Callable[[Path], None]:
+    return lambda folder: edit(folder / "config.json", **changes)
 
 
 def in_half(folder: Path) -> None:
@@ -177,6 +177,9 @@ UNKNOWN: dict[str, Callable[[Path], None]] = {
     "heads that do not divide": configured(num_attention_heads=3),
     "half precision": in_half,
     "a tensor too many": with_another,
+    "an end that is no token": lambda folder: edit(
+        folder / "generation_config.json", eos_token_id="</s>"
+    ),
     "no configuration": lambda folder: (folder / "config.json").unlink(),
 }
 
