@@ -3,6 +3,8 @@
     git worktree add BEFORE bf6979b
     python benchmarks/speed/starting.py --before BEFORE [--runs 3] [--store STORE]
 
+Loading for `score` is that of its modules and of a random Olmo2 of 64 × 2, as kernels know it, and
+of the same as a Llama, which transformers loads; with numba or without, as the environment is.
 With `--store` also the quickstart whose everything is in that store, which this build's `dataselect
 run candidates/quickstart.yaml --store STORE` has filled. (bf6979b would train other proxies.)
 Whole processes that take turns, with compiled modules in a folder of their own that the first turn,
@@ -17,6 +19,7 @@ import shutil
 import sys
 import tempfile
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from measuring import process_seconds, spread
@@ -31,7 +34,16 @@ LIBRARIES = {
     "one model class of transformers": MODEL,
     "pandas": "import pandas",
 }
-SCORING = f"import {{api}}, dataselect.scoring.loading, dataselect.scoring.baselines; {MODEL}"
+SCORING = """
+import {api}, dataselect.scoring.baselines
+from pathlib import Path
+try:
+    from dataselect.scoring.likelihood_loading import load_for_likelihoods as load
+except ImportError:  # an earlier build has one way to load
+    from dataselect.scoring.loading import load_model as load
+load(Path("{folder}"), "cpu", "float32")
+"""
+"""What `score` needs of a build, and a checkpoint: "proxy", or "other", which no kernels know."""
 COMMAND = (sys.executable, "-m", "dataselect")
 AGREE = "agree proxies.csv targets.csv --lower-is-better"
 
@@ -53,10 +65,9 @@ def main() -> None:
         # bf6979b has its functions beside the packages.
         early = not (place / "dataselect/api").exists()
         api = "score" if early else "api.score"
-        calls[f"score's modules, {build}"] = (
-            (*python, SCORING.format(api=f"dataselect.{api}")),
-            place,
-        )
+        for checkpoint in ("proxy", "other"):
+            code = SCORING.format(api=f"dataselect.{api}", folder=checkpoint)
+            calls[f"score's loading, {checkpoint}, {build}"] = ((*python, code), place)
         calls[f"agree, {build}"] = ((*COMMAND, *AGREE.split()), place)
         if given.store and not early:
             run = ("run", "candidates/quickstart.yaml", "--store", str(given.store.resolve()))
@@ -65,6 +76,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_tables(folder)
+        write_checkpoints(folder)
         for inputs in ("candidates", "stages"):
             shutil.copytree(HERE.parents[1] / inputs, folder / inputs)
         compiled = {"PYTHONPYCACHEPREFIX": str(folder / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
@@ -77,6 +89,7 @@ def main() -> None:
     found = {
         "command": "python benchmarks/speed/starting.py --before BEFORE",
         "versions": {name: version(name) for name in ("torch", "transformers", "pandas")},
+        "extras": {name: find_spec(name) is not None for name in ("numba", "gigatoken")},
         "load": round(os.getloadavg()[1], 1),
         "runs": given.runs,
         "cpu_seconds": {name: spread(each) for name, each in seconds.items()},
@@ -92,6 +105,40 @@ def write_tables(folder: Path) -> None:
     targets = [f"c{i},{40 - i}" for i in range(12)]
     (folder / "proxies.csv").write_text("\n".join(["id,seed,made", *proxies]) + "\n")
     (folder / "targets.csv").write_text("\n".join(["id,accuracy", *targets]) + "\n")
+
+
+def write_checkpoints(folder: Path) -> None:
+    """A model of 64 × 2 with 300 words, as Olmo2 and as Llama, with a byte-level tokenizer."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import (
+        LlamaConfig,
+        LlamaForCausalLM,
+        Olmo2Config,
+        Olmo2ForCausalLM,
+        PreTrainedTokenizerFast,
+    )
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(["a few words and a few more words"], trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|endoftext|>")
+    shape = {"vocab_size": 300, "hidden_size": 64, "intermediate_size": 128}
+    shape |= {"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2}
+    shape |= dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), 0)
+    made = {
+        "proxy": Olmo2ForCausalLM(Olmo2Config(**shape)),
+        "other": LlamaForCausalLM(LlamaConfig(**shape)),
+    }
+    for name, model in made.items():
+        model.save_pretrained(folder / name)
+        tokenizer.save_pretrained(folder / name)
 
 
 if __name__ == "__main__":

@@ -27,8 +27,7 @@ def _turn_layer(x: Array, y: Array) -> None:
 
 
 @inner
-def refresh(w: Weights, turned: Turned) -> None:
-    """Fill `turned` from the weights."""
+def _refresh(w: Weights, turned: Turned) -> None:
     words, width = w.output.shape
     for first in range(0, words, PANEL):
         many, to = min(PANEL, words - first), place(turned.output, first * width)
@@ -81,7 +80,7 @@ def add_gradients(
 
     `inputs` and `targets` are (sequences * length,); as many pass at a time as `kept` has rows.
     """
-    refresh(w, turned)
+    _refresh(w, turned)
     layers, width, nats = w.q.shape[0], w.embeddings.shape[1], 0.0
     at_once = kept.x.shape[1]
     for first in range(0, inputs.size, at_once):

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from dataselect.proxies.fused.arrays import CHUNK, Turned, Weights, zeros
 from dataselect.proxies.fused.attention import SIDE, Head, make_head
-from dataselect.proxies.fused.compiled_step import refresh
 from dataselect.proxies.fused.compiling import Array, inner, outer
 from dataselect.proxies.fused.head import PANEL, ROWS, exponentials, output_layer
 from dataselect.proxies.fused.rows import gate, norm, norm_added, rotate_row
@@ -74,10 +73,13 @@ def angles(length: int, size: int, theta: float) -> tuple[Array, Array]:
     return np.cos(turns).astype(np.float32), np.sin(turns).astype(np.float32)
 
 
-@outer
 def turn_weights(w: Weights, turned: Turned) -> None:
-    """Fill `turned` from the weights."""
-    refresh(w, turned)
+    """Fill `turned` from the weights. Once for a model, so NumPy does it."""
+    for name in Turned._fields[:-1]:
+        getattr(turned, name)[...] = getattr(w, name).transpose(0, 2, 1)
+    for place, panel in enumerate(turned.output.reshape(-1, w.output.shape[1], PANEL)):
+        words = w.output[place * PANEL : (place + 1) * PANEL]
+        panel[:, : len(words)] = words.T
 
 
 @outer

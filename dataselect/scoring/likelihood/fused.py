@@ -54,8 +54,8 @@ class FusedModel(LikelihoodModel):
         keys = self._size * shape.kv_heads
         none = np.zeros((shape.layers, 0, keys), dtype=np.float32)
         self._nothing = none, none
+        turn_weights(self._weights, self._turned)
         with compiling_alone():
-            turn_weights(self._weights, self._turned)
             self._read(as_trees((), 0), self._nothing)
 
     def together(self, pairs: Sequence[Pair], tokens_per_batch: int | None) -> Likelihoods:
