@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-import pandas as pd
 
 from dataselect._version import __version__
 from dataselect.api.arguments import as_confidence, as_count, as_flag, as_path
@@ -42,6 +41,9 @@ from dataselect.report.mixture.proposal import fit_verdict
 from dataselect.report.output import write_out
 from dataselect.stages.watch import SilentWatch, Watch
 from dataselect.store.files import sha256_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -87,13 +89,15 @@ class MixtureFit(Result):
         return next(iter(fitted_repetition(self.model)), None)
 
     @property
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         """A row for each metric: how well held-out runs are predicted.
 
         `error` is the root mean square in the metric's unit, `of_spread` the same divided by the
         metric's standard deviation over the runs (1 is no better than their mean). `by` is the
         surrogate with the largest stacking weight, `share` that weight.
         """
+        import pandas as pd
+
         swarm, stack = self.model.swarm, self.model.stack
         _, averaged = self.model.errors
         largest = stack.stacking_weights.argmax(axis=0)
@@ -109,8 +113,10 @@ class MixtureFit(Result):
         )
 
     @property
-    def errors(self) -> pd.DataFrame:
+    def errors(self) -> "pd.DataFrame":
         """Held-out errors divided by the metric's spread, by surrogate and metric."""
+        import pandas as pd
+
         swarm, names = self.model.swarm, [*self.model.stack.whole, "average"]
         single, averaged = self.model.errors
         values = np.vstack([single, averaged]) / swarm.values.std(axis=0)
@@ -125,7 +131,7 @@ class MixtureFit(Result):
         read. InputError if it cannot be written."""
         write_out(Path(path), self.to_json(), "--out")
 
-    def _shown(self) -> Mapping[str, pd.DataFrame]:
+    def _shown(self) -> "Mapping[str, pd.DataFrame]":
         return {"Root mean square error on held-out runs": self.table}
 
 
@@ -207,7 +213,7 @@ class MixturePredictions(Result):
     runs: tuple[str, ...]
     """Names of the mixtures."""
 
-    shares: pd.DataFrame
+    shares: "pd.DataFrame"
     """Their shares: a row for each mixture, a column for each source of the model."""
 
     model: MixtureModel
@@ -244,9 +250,11 @@ class MixturePredictions(Result):
         return (*self.reading, beyond_runs)
 
     @property
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         """A row for each mixture, by run: every metric in its unit and `objective`, each followed
         by the ends of its interval, as `qa_loss`, `qa_loss_low` and `qa_loss_high`."""
+        import pandas as pd
+
         return pd.DataFrame(
             columns_of(self.predicted),
             index=pd.Index(self.runs, name="run"),
@@ -268,7 +276,7 @@ class MixturePredictions(Result):
         write_out(Path(path), text)
         return None
 
-    def _shown(self) -> Mapping[str, pd.DataFrame]:
+    def _shown(self) -> "Mapping[str, pd.DataFrame]":
         return {f"Predictions with {self.confidence:.0%} intervals": self.table}
 
 
@@ -292,6 +300,8 @@ def predict_mixtures(
     Raises InputError for an error in a table or the model file, with its line or field, for a
     source that the model does not know in every mixture, and for epochs where no run repeated text.
     """
+    import pandas as pd
+
     confidence = as_confidence(confidence)
     fitted = fit_of(model).model
     mixtures = read_shares(as_table("at", at), fitted.swarm.sources)

@@ -4,9 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from dataselect.api.arguments import as_confidence, as_count, as_path
 from dataselect.api.mixture import MixtureFit, fit_of
@@ -28,6 +26,9 @@ from dataselect.report.mixture.readme import mixture_readme
 from dataselect.report.mixture.verdict import mixture_verdict
 from dataselect.report.output import make_folder, write_out
 from dataselect.report.pictures import missing_pictures
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,7 +66,7 @@ class MixtureProposal(Result):
         return {name: each["weight"] for name, each in self.document["sources"].items()}
 
     @property
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         """A row for each source, largest share first.
 
         `weight` is the proposed share of the tokens; `low` and `high` where the optimum lies when
@@ -75,6 +76,8 @@ class MixtureProposal(Result):
         largest share allowed, `capped_by` the constraint that holds the share down, if any, and
         `beyond_runs` says that no run has as much.
         """
+        import pandas as pd
+
         sources = self.document["sources"]
         rows = {
             name: {key: value for key, value in each.items() if key != "slice"}
@@ -85,12 +88,14 @@ class MixtureProposal(Result):
         return table.sort_values("weight", ascending=False, kind="stable").rename_axis("source")
 
     @property
-    def beside(self) -> pd.DataFrame:
+    def beside(self) -> "pd.DataFrame":
         """A row for each mixture compared with: prior, uniform shares, best source, best run.
 
         `objective` is predicted in the metrics' unit with the ends of its interval, and `gain` is
         what the proposal gains over it (above 0 the proposal is better, in either direction).
         """
+        import pandas as pd
+
         rows = {
             name: {
                 "which": each["which"],
@@ -105,9 +110,11 @@ class MixtureProposal(Result):
         return table.astype({"which": "string"}).rename_axis("beside")
 
     @property
-    def trade_offs(self) -> pd.DataFrame:
+    def trade_offs(self) -> "pd.DataFrame":
         """A row for each trade-off (`pareto`), with two levels of columns: `weight` has shares by
         source, `metric` the predicted metrics, `objective` the predicted objective."""
+        import pandas as pd
+
         swarm, rows = self.model.swarm, self.document["trade_offs"]
         columns = [
             *(("weight", name) for name in swarm.sources),
@@ -141,7 +148,7 @@ class MixtureProposal(Result):
         for name, text in {**files, "README.md": page, **pictures}.items():
             write_out(out / name, text)
 
-    def _shown(self) -> Mapping[str, pd.DataFrame]:
+    def _shown(self) -> "Mapping[str, pd.DataFrame]":
         share = f"{self.document['confidence']:.0%}"
         drop = ["near_equal_low", "near_equal_high", "cap", "beyond_runs"]
         return {

@@ -1,17 +1,18 @@
 """The tables that `fit_mixture` takes: files, frames, and folders of a swarm or of results."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from dataselect.api.table_options import TableInput, as_table
 from dataselect.errors import InputError
 from dataselect.formats.in_memory import Frame, Table
 from dataselect.mixture.swarm import read_runs
 from dataselect.mixture.swarm_file import read_record
+
+if TYPE_CHECKING:
+    pass
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def read_inputs(
         repeats = {r.run: r.repeats for r in record.runs if r.repeats} if record else {}
         if epochs is None and (swarm / "epochs.csv").exists():
             tables["epochs"] = swarm / "epochs.csv"
-    one = isinstance(metrics, str | os.PathLike | pd.DataFrame)
+    one = isinstance(metrics, str) or not isinstance(metrics, Sequence)
     each: Sequence[TableInput] = [metrics] if one else metrics  # type: ignore[list-item, assignment]
     if not each:
         raise InputError("metrics", "no table is given", "give one, or several in a list")
@@ -65,6 +66,8 @@ def read_inputs(
 
 
 def _of_results(folder: Path, ratios: Table, lower_is_better: bool, notes: list[str]) -> Frame:
+    import pandas as pd
+
     from dataselect.calibration.swarm_results import read_swarm_results
 
     results = read_swarm_results(folder, read_runs(ratios)[1].names, lower_is_better)

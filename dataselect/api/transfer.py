@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, get_args, overload
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 from dataselect.api.arguments import as_confidence, as_count, as_flag, as_path
 from dataselect.api.result import Result
@@ -44,6 +42,9 @@ from dataselect.transfer.protocols import (
 )
 from dataselect.transfer.setting_file import SettingFile
 from dataselect.wording import quoted
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ProtocolName = Literal["robust", "paper"]
 
@@ -96,7 +97,7 @@ class TransferFit(Result):
         return (*self.pairs.notes, *self.direction.notes, *prior_doubts(self.functions))
 
     @property
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         """A row for each benchmark; errors are mean absolute errors in points of accuracy.
 
         `points` is the number of points fitted, with scores from `fitted_low` to `fitted_high`, of
@@ -110,6 +111,8 @@ class TransferFit(Result):
         isotonic half alone. The paper's protocol: `family` of the curve, `train_r2`, `test_mae`
         and `test_mae_median` over folds.
         """
+        import pandas as pd
+
         rows = {name: _fit_row(row) for name, row in self.document["benchmarks"].items()}
         table = pd.DataFrame.from_dict(rows, orient="index")
         unknown = table.columns[table.isna().all()]
@@ -136,7 +139,7 @@ class TransferFit(Result):
         text = prior_json(self.prior(command))
         write_out(as_path("path", path, "give the path of a file"), text)
 
-    def _shown(self) -> Mapping[str, pd.DataFrame]:
+    def _shown(self) -> "Mapping[str, pd.DataFrame]":
         return {f"Transfer functions, {self.facts['protocol']} protocol": self.table}
 
 
@@ -262,7 +265,7 @@ class Predictions(Result):
         return (*forced, *self.forecasts.notes)
 
     @property
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         """A row for each candidate, indexed by id, best first.
 
         `rank` counts from 1; candidates of one `tier` cannot be told apart from its first. Both are
@@ -271,6 +274,8 @@ class Predictions(Result):
         where the functions know nothing of other datasets than their own.
         `extrapolated` marks scores outside the range that a function was fitted on.
         """
+        import pandas as pd
+
         columns = ("rank", "tier", "predicted_accuracy", "low", "high", "extrapolated")
         rows = [[each["id"], *(each[key] for key in columns)] for each in self._candidates]
         table = pd.DataFrame(rows, columns=["id", *columns]).set_index("id")
@@ -279,11 +284,13 @@ class Predictions(Result):
         return table.astype({**whole, **numbers, "extrapolated": "boolean"})
 
     @property
-    def benchmarks(self) -> pd.DataFrame:
+    def benchmarks(self) -> "pd.DataFrame":
         """A row for each candidate and benchmark with a score; columns as in `table`.
 
         `score` is the mean over `seeds` seeds, in the metric's unit.
         """
+        import pandas as pd
+
         rows = {
             (each["id"], name): part
             for each in self._candidates
@@ -294,7 +301,7 @@ class Predictions(Result):
         return pd.DataFrame(list(rows.values()), index=index, columns=columns)
 
     @property
-    def wins(self) -> pd.DataFrame:
+    def wins(self) -> "pd.DataFrame":
         """The probability that the target of the row beats that of the column, by id.
 
         NaN where the functions know nothing of other datasets than their own.
@@ -318,7 +325,7 @@ class Predictions(Result):
         write_out(as_path("path", path, "give the path of a file"), text)
         return None
 
-    def _shown(self) -> Mapping[str, pd.DataFrame]:
+    def _shown(self) -> "Mapping[str, pd.DataFrame]":
         share = f"{self.settings.confidence:.0%}"
         return {f"Predicted accuracy of the target (0 to 1), {share} intervals": self.table}
 

@@ -19,16 +19,18 @@ adds draws of both to a ranking; `decisions.uncertainty` computes how large they
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from dataselect.decisions.bootstrap import DEFAULT, Bootstrap
 from dataselect.decisions.resamples import resamples
 from dataselect.decisions.score_units import ScoreUnits, own_units
 from dataselect.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Method = Literal["mean_rank", "z_score"]
 Array = NDArray[np.float64]
@@ -41,14 +43,14 @@ _CELLS = 2**22
 class Ranking:
     """Candidates in order, with bootstrap intervals over items."""
 
-    table: pd.DataFrame
+    table: "pd.DataFrame"
     """A row for each candidate, best first, with the columns `score`, `low`, `high` (percentile
     interval of the score), `p_top_k` (share of draws in which it is among the best k; candidates
     tied at the border share the places that are left, so the column sums to k) and `rank` (from 1;
     equal scores share the smaller rank and are ordered by `p_top_k`, then id)."""
     draws: Array
     """Scores in each draw, draws x candidates in the order of `table`."""
-    wins: pd.DataFrame
+    wins: "pd.DataFrame"
     """Candidates x candidates: probability that the row is better than the column; a tied draw
     counts one half."""
     k: int
@@ -63,7 +65,7 @@ class Ranking:
     """Candidates whose scores are equal as far as they are shown, and whose order is `before`'s."""
 
 
-def aggregate(scores: pd.DataFrame, method: Method = "z_score") -> pd.Series:
+def aggregate(scores: "pd.DataFrame", method: Method = "z_score") -> "pd.Series":
     """One number per candidate from scores of candidates x benchmarks; lower is better.
 
     `mean_rank`: mean over benchmarks of the rank among the candidates, from 1, ties averaged.
@@ -72,17 +74,23 @@ def aggregate(scores: pd.DataFrame, method: Method = "z_score") -> pd.Series:
 
     Raises InputError when a score is missing or not finite.
     """
+    import pandas as pd
+
     _check_finite(scores, "scores")
     means = [scores[name].to_numpy(dtype=np.float64)[None, :] for name in scores.columns]
     values = _combine(means, means, method, _spreads(means))[0]
     return pd.Series(values, index=scores.index, name=method)
 
 
-def observed_scores(tables: Mapping[str, pd.DataFrame], method: Method = "z_score") -> pd.Series:
+def observed_scores(
+    tables: "Mapping[str, pd.DataFrame]", method: Method = "z_score"
+) -> "pd.Series":
     """The scores that `bootstrap_rank` ranks by, by candidate, without its draws.
 
     `tables`: per benchmark, items x candidates, as there. Raises InputError as it does.
     """
+    import pandas as pd
+
     candidates = _check_tables(tables)
     ordered = {name: tables[name][candidates] for name in sorted(tables)}
     means = [_row_of_means(table) for table in ordered.values()]
@@ -91,7 +99,7 @@ def observed_scores(tables: Mapping[str, pd.DataFrame], method: Method = "z_scor
     return pd.Series(values, index=candidates, name=method)
 
 
-def bootstrap_means(table: pd.DataFrame, draws: int, rng: np.random.Generator) -> Array:
+def bootstrap_means(table: "pd.DataFrame", draws: int, rng: np.random.Generator) -> Array:
     """Means over resampled items, draws x candidates, from a table of items x candidates.
 
     Every candidate gets the same resampled items. A resample is a vector of multinomial counts, so
@@ -112,7 +120,7 @@ def bootstrap_means(table: pd.DataFrame, draws: int, rng: np.random.Generator) -
 
 
 def bootstrap_rank(
-    tables: Mapping[str, pd.DataFrame],
+    tables: "Mapping[str, pd.DataFrame]",
     method: Method = "z_score",
     *,
     k: int,
@@ -131,6 +139,8 @@ def bootstrap_rank(
     Raises InputError when there is no benchmark or item, when the benchmarks differ in candidates,
     when a score is missing or not finite, and when `k` is out of range.
     """
+    import pandas as pd
+
     candidates = _check_tables(tables)
     if not 1 <= k <= len(candidates):
         raise InputError(
@@ -214,17 +224,19 @@ def break_ties(
 
 
 def aggregate_runs(
-    runs: Mapping[str, pd.DataFrame],
-    observed: Mapping[str, pd.Series],
+    runs: "Mapping[str, pd.DataFrame]",
+    observed: "Mapping[str, pd.Series]",
     method: Method = "z_score",
     units: ScoreUnits | None = None,
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Each run's aggregate, runs x candidates, in the unit of the aggregate of `observed`.
 
     `runs`: per benchmark, runs x candidates of means; `observed`: per benchmark, the candidates'
     means over all runs, whose spread is the unit unless `units` are given. So the values of runs
     compare with each other; they are distances from each run's mean over the candidates.
     """
+    import pandas as pd
+
     first = next(iter(runs.values()))
     means = [runs[name][first.columns].to_numpy(dtype=np.float64) for name in sorted(runs)]
     known = [
@@ -243,6 +255,8 @@ def widened(ranking: Ranking, noise: Array, gap: Array) -> Ranking:
     `noise` is an error of the score and widens `low` and `high`. `gap` lies between the score and
     the target, so it changes only `p_top_k` and `wins`. Scores and order stay.
     """
+    import pandas as pd
+
     noisy = ranking.draws + noise
     with_gap = noisy + gap
     tail = (1 - ranking.confidence) / 2
@@ -256,7 +270,7 @@ def widened(ranking: Ranking, noise: Array, gap: Array) -> Ranking:
     )
 
 
-def _row_of_means(table: pd.DataFrame) -> Array:
+def _row_of_means(table: "pd.DataFrame") -> Array:
     """Means over items, 1 x candidates."""
     return np.asarray(table.to_numpy(dtype=np.float64).mean(axis=0)[None, :])
 
@@ -266,7 +280,7 @@ def _spreads(observed: list[Array]) -> list[float]:
 
 
 def _unit_sizes(
-    tables: Mapping[str, pd.DataFrame],
+    tables: "Mapping[str, pd.DataFrame]",
     observed: list[Array],
     method: Method,
     units: ScoreUnits | None,
@@ -340,7 +354,7 @@ def win_probabilities(scores: Array) -> Array:
     return np.stack(rows)
 
 
-def _check_tables(tables: Mapping[str, pd.DataFrame]) -> list[Any]:
+def _check_tables(tables: "Mapping[str, pd.DataFrame]") -> list[Any]:
     if not tables:
         raise InputError("benchmarks", "there is none to rank by", "score at least one")
     first_name, first = next(iter(tables.items()))
@@ -358,7 +372,7 @@ def _check_tables(tables: Mapping[str, pd.DataFrame]) -> list[Any]:
     return candidates
 
 
-def _check_finite(scores: pd.DataFrame, where: str) -> None:
+def _check_finite(scores: "pd.DataFrame", where: str) -> None:
     bad = ~np.isfinite(scores.to_numpy(dtype=np.float64))
     if bad.any():
         row, column = np.argwhere(bad)[0]

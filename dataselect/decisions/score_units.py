@@ -15,10 +15,12 @@ Not here: how scores in these units become a ranking (`ranking`).
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 UnitKind = Literal["candidates", "items", "nats"]
 
@@ -40,7 +42,7 @@ class ScoreUnits:
     """Whether they were measured on the candidates of the stage before, and not on those ranked."""
 
 
-def own_units(tables: Mapping[str, pd.DataFrame]) -> ScoreUnits:
+def own_units(tables: "Mapping[str, pd.DataFrame]") -> ScoreUnits:
     """Units from the ranked candidates themselves; `tables` are items x candidates by benchmark."""
     candidates = len(next(iter(tables.values())).columns)
     if candidates >= FEWEST_FOR_SPREAD:
@@ -50,7 +52,7 @@ def own_units(tables: Mapping[str, pd.DataFrame]) -> ScoreUnits:
 
 
 def units_of_survivors(
-    tables: Mapping[str, pd.DataFrame], earlier: Mapping[str, pd.DataFrame]
+    tables: "Mapping[str, pd.DataFrame]", earlier: "Mapping[str, pd.DataFrame]"
 ) -> ScoreUnits:
     """Units that do not come from the spread of survivors, which may be two.
 
@@ -66,7 +68,7 @@ def units_of_survivors(
 
 
 def spread_before(
-    tables: Mapping[str, pd.DataFrame], earlier: Mapping[str, pd.DataFrame], units: ScoreUnits
+    tables: "Mapping[str, pd.DataFrame]", earlier: "Mapping[str, pd.DataFrame]", units: ScoreUnits
 ) -> float:
     """The spread of all candidates of an earlier stage, in the unit of the survivors' scores.
 
@@ -82,7 +84,7 @@ def spread_before(
     return spread
 
 
-def spread_without_selection(scores: pd.Series, earlier: pd.Series) -> float:
+def spread_without_selection(scores: "pd.Series", earlier: "pd.Series") -> float:
     """The spread that the scores of all candidates would have, of whom some were selected.
 
     `scores`: of the selected. `earlier`: of all candidates, the scores that selected them, in any
@@ -99,13 +101,13 @@ def spread_without_selection(scores: pd.Series, earlier: pd.Series) -> float:
     return math.sqrt(own + slope**2 * max(0.0, float(earlier.var(ddof=0)) - kept))
 
 
-def _spread(tables: Mapping[str, pd.DataFrame], sizes: Mapping[str, float]) -> float:
+def _spread(tables: "Mapping[str, pd.DataFrame]", sizes: Mapping[str, float]) -> float:
     """Standard deviation over candidates of the mean over the benchmarks in `sizes`."""
     means = [tables[name].mean() / size for name, size in sizes.items() if size > 0]
     return float((sum(means[1:], means[0]) / len(sizes)).std(ddof=0)) if means else 0.0
 
 
-def item_noise(table: pd.DataFrame) -> float:
+def item_noise(table: "pd.DataFrame") -> float:
     """Standard deviation of one candidate's score on one item, without what candidates share.
 
     `table`: items x candidates. What is left of the scores after the mean of each item and of each
@@ -122,7 +124,7 @@ def item_noise(table: pd.DataFrame) -> float:
     return noise if noise > 1e-12 * float(np.abs(table.to_numpy()).max()) else 0.0
 
 
-def _item_units(tables: Mapping[str, pd.DataFrame]) -> ScoreUnits:
+def _item_units(tables: "Mapping[str, pd.DataFrame]") -> ScoreUnits:
     if len(tables) == 1:
         return ScoreUnits("nats", dict.fromkeys(tables, 1.0))
     return ScoreUnits("items", {name: item_noise(table) for name, table in tables.items()})

@@ -24,15 +24,18 @@ function applies (`transfer.applies`).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from dataselect.decisions.ranking import win_probabilities
 from dataselect.decisions.seeds import pooled_sd, seed_means
 from dataselect.transfer.function import TransferFunction
 from dataselect.transfer.spread import LEAST_AGREEMENT
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = NDArray[np.float64]
 
@@ -71,7 +74,7 @@ class Forecasts:
     """By candidate and benchmark, where there is a score."""
     overall: Mapping[str, Forecast]
     """Mean over benchmarks by candidate, best first; only candidates with a score on each."""
-    wins: pd.DataFrame
+    wins: "pd.DataFrame"
     """Candidates x candidates in the order of `overall`: probability that the row's target has the
     higher mean accuracy; NaN where a function knows of no interval."""
     counted: tuple[str, ...] = ()
@@ -123,6 +126,8 @@ def forecast(
     Candidates of equal forecast stay in the order given, so give the best by score first: where
     predictions saturate, the scores still differ.
     """
+    import pandas as pd
+
     by_benchmark: dict[str, dict[str, Forecast]] = {name: {} for name in candidates}
     if not scores:
         return Forecasts(by_benchmark, {}, pd.DataFrame())
@@ -218,7 +223,7 @@ def prior_doubts(functions: Mapping[str, TransferFunction]) -> list[str]:
     ]
 
 
-def not_told_apart(wins: pd.DataFrame, confidence: float) -> dict[str, list[str]]:
+def not_told_apart(wins: "pd.DataFrame", confidence: float) -> dict[str, list[str]]:
     """For each candidate, the others that it neither beats nor loses to with this confidence.
 
     These are all others where probabilities are not known (NaN).
@@ -231,7 +236,7 @@ def not_told_apart(wins: pd.DataFrame, confidence: float) -> dict[str, list[str]
     }
 
 
-def tiers(wins: pd.DataFrame, confidence: float) -> dict[str, int]:
+def tiers(wins: "pd.DataFrame", confidence: float) -> dict[str, int]:
     """The tier of each candidate, from 1; `wins` is ordered best first.
 
     A tier is its first candidate and those that follow, up to the first that it beats with this
