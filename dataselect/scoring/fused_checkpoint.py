@@ -92,7 +92,7 @@ def load_fused(folder: Path, device: str, precision: Precision) -> LoadedModel |
     heads, hidden = config.num_attention_heads, config.hidden_size
     if hidden % heads or heads % config.num_key_value_heads:
         return None
-    if choose_kernels("auto", shape, "fp32", device, str(folder)) != "fused":
+    if choose_kernels("auto", shape, "fp32", device, str(folder)) != "fused" or _is_broken():
         return None
     tensors = stored_tensors(folder)
     held = sum(math.prod(each.shape) for each in tensors.values())
@@ -116,6 +116,16 @@ def load_fused(folder: Path, device: str, precision: Precision) -> LoadedModel |
     )
     machine = compiled_machine(f"numba {version('numba')}")
     return LoadedModel(model, saved.tokenizer, saved.notes, machine)
+
+
+def _is_broken() -> bool:
+    """Whether numba is there and cannot be loaded, as with a NumPy that is too new for it: torch
+    then gives the same scores."""
+    try:
+        import numba  # noqa: F401
+    except ImportError:
+        return True
+    return False
 
 
 def _read_config(folder: Path) -> _Config | None:

@@ -1,6 +1,7 @@
 """Compiled kernels give torch's likelihoods, or leave a checkpoint to torch."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,9 @@ def test_other_devices_and_precisions_wide_models_and_no_numba_are_left_to_torch
     assert load_fused(folder, "cuda", "float32") is None
     assert load_fused(folder, "cpu", "bfloat16") is None
     assert load_fused(save(tmp_path, (272, 32, 1, 2, 2, 130, True)), "cpu", "float32") is None
+    with monkeypatch.context() as changed:
+        changed.setitem(sys.modules, "numba", None)  # what cannot be loaded
+        assert load_fused(folder, "cpu", "float32") is None
     monkeypatch.setattr("dataselect.proxies.kernels.find_spec", lambda name: None)
     assert load_fused(folder, "cpu", "float32") is None
     assert isinstance(load_for_likelihoods(folder, "cpu", "float32").model, Olmo2ForCausalLM)
