@@ -95,7 +95,8 @@ def test_a_hostile_name_acts_on_no_terminal(
 
 # The modules of the work itself take seconds to import, and none of them is used before it begins.
 WAITING = """
-import sys, time, types
+import signal, sys, time, types
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where the tests run under nohup
 def wait(*_):
     print("working", flush=True)
     time.sleep(60)
