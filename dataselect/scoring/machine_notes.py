@@ -58,7 +58,7 @@ def scoring_note(scored: Mapping[str, Kind]) -> str | None:
     """The same for the kinds that scored models; None where nothing differs.
 
     That tiny models are scored without torch and others by it is no difference to tell: it is so
-    wherever sizes are compared, and moves a token by 2e-6 nats.
+    wherever sizes are compared, and moves a token by millionths of a nat.
     """
     groups = (
         {
