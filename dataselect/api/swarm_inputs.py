@@ -3,16 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dataselect.api.table_options import TableInput, as_table
 from dataselect.errors import InputError
 from dataselect.formats.in_memory import Frame, Table
 from dataselect.mixture.swarm import read_runs
 from dataselect.mixture.swarm_file import read_record
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

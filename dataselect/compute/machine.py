@@ -108,15 +108,14 @@ def this_machine(device: str) -> Machine:
     )
 
 
-def compiled_machine(compiler: str) -> Machine:
+def compiled_machine(compiler: str, instructions: str) -> Machine:
     """What this process computes with on its CPU by functions that `compiler`, such as "numba
-    0.62.1", made. Imports no torch."""
-    kind = _seen_by_mkl()
+    0.62.1", made of an instruction set. Imports no torch."""
     return Machine(
         device="cpu",
         architecture=platform.machine(),
-        processor=kind,
-        instructions=os.environ.get("ATEN_CPU_CAPABILITY", "").upper() or kind.rpartition(" ")[2],
+        processor=_seen_by_mkl(),
+        instructions=instructions,
         libraries=f"compiled by {compiler}",
         torch=NO_TORCH,
         settings="",

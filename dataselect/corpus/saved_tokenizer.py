@@ -202,7 +202,7 @@ def _names_no_class(folder: Path) -> bool:
     general = settings.get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast")
     of_model = _settings(folder, "config.json")
     known = of_model.get("model_type") == "olmo2" and "tokenizer_class" not in of_model
-    return general and known and not {"auto_map"} & {*settings, *of_model}
+    return general and known and "auto_map" not in {**settings, **of_model}
 
 
 def _odd_key(folder: Path) -> str | None:

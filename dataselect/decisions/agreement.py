@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dataselect.decisions.bootstrap import Bootstrap
 from dataselect.decisions.pair_intervals import independent_pairs, share_interval
+from dataselect.decisions.resamples import resamples
 from dataselect.decisions.student_t import half_width
 from dataselect.errors import InputError
 
@@ -176,8 +177,7 @@ def difference_of(
 def _resampled(count: int, bootstrap: Bootstrap) -> Array:
     """How often each of `count` candidates is in each draw, draws x candidates."""
     rng = np.random.default_rng(bootstrap.seed)
-    even = np.full(count, 1 / count)
-    return rng.multinomial(count, even, size=bootstrap.draws).astype(np.float64)
+    return resamples(count, bootstrap.draws, rng).astype(np.float64)
 
 
 def _order(values: Array) -> Array:

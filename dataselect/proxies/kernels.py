@@ -49,11 +49,19 @@ def choose_kernels(
     return "fused"
 
 
-def require_numba() -> None:
-    """Raise InputError where numba, which the recipe was made with, is missing or broken."""
+def numba_error() -> ImportError | None:
+    """Why numba cannot be loaded: it is missing, or broken, as beside a NumPy too new for it."""
     try:
         import numba  # noqa: F401
     except ImportError as error:
+        return error
+    return None
+
+
+def require_numba() -> None:
+    """Raise InputError where numba, which the recipe was made with, is missing or broken."""
+    error = numba_error()
+    if error is not None:
         raise InputError(
             "kernels: fused",
             f"the fused step of this proxy needs numba, which cannot be loaded here ({error})",

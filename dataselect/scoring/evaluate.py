@@ -131,17 +131,15 @@ class _Subject:
 
     @cached_property
     def _loaded(self) -> "LoadedModel":
-        from dataselect.scoring.likelihood_loading import load_for_likelihoods
+        from dataselect.scoring.fused_checkpoint import load_fused
 
-        return load_for_likelihoods(self._checkpoint.folder(), self._device, self._precision)
+        fused = load_fused(self._checkpoint.folder(), self._device, self._precision)
+        return fused or self._writer
 
     @cached_property
     def _writer(self) -> "LoadedModel":
-        from dataselect.scoring.likelihood.likelihoods import LikelihoodModel
         from dataselect.scoring.loading import load_model
 
-        if not isinstance(self._loaded.model, LikelihoodModel):
-            return self._loaded
         return load_model(self._checkpoint.folder(), self._device, self._precision)
 
     @property

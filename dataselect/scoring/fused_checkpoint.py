@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import safe_open
@@ -18,11 +18,14 @@ from dataselect import strict_json
 from dataselect.compute.machine import compiled_machine
 from dataselect.corpus.quiet_transformers import quiet
 from dataselect.corpus.saved_tokenizer import read_tokenizer
-from dataselect.proxies.kernels import choose_kernels
+from dataselect.proxies.kernels import choose_kernels, numba_error
 from dataselect.proxies.ladder import Shape
 from dataselect.scoring.checkpoint import Precision
 from dataselect.scoring.loaded_model import LoadedModel
 from dataselect.scoring.stored_tensors import Stored, stored_tensors
+
+if TYPE_CHECKING:
+    from dataselect.proxies.fused.arrays import Weights
 
 _Count = Annotated[int, Field(gt=0)]
 _Id = Annotated[int, Field(ge=0)]
@@ -92,17 +95,20 @@ def load_fused(folder: Path, device: str, precision: Precision) -> LoadedModel |
     heads, hidden = config.num_attention_heads, config.hidden_size
     if hidden % heads or heads % config.num_key_value_heads:
         return None
-    if choose_kernels("auto", shape, "fp32", device, str(folder)) != "fused" or _is_broken():
+    if choose_kernels("auto", shape, "fp32", device, str(folder)) != "fused" or numba_error():
         return None
     tensors = stored_tensors(folder)
     held = sum(math.prod(each.shape) for each in tensors.values())
     if held != shape.parameters(config.vocab_size):  # before anything of such a size is made
         return None
-    arrays = _arrays(tensors, shape, config.vocab_size)
-    if arrays is None:
-        return None
+    # After numba was found.
+    from dataselect.proxies.fused.arrays import lay_out
+    from dataselect.proxies.fused.compiling import INSTRUCTIONS
     from dataselect.scoring.likelihood.fused import FusedModel
 
+    weights = lay_out(shape, config.vocab_size)[1]
+    if not _fill(weights, tensors):
+        return None
     with quiet():
         saved = read_tokenizer(folder)
     model = FusedModel(
@@ -110,22 +116,12 @@ def load_fused(folder: Path, device: str, precision: Precision) -> LoadedModel |
         shape,
         config.vocab_size,
         config.max_position_embeddings,
-        arrays,
+        weights,
         epsilon=config.rms_norm_eps,
         theta=config.rope_parameters.rope_theta,
     )
-    machine = compiled_machine(f"numba {version('numba')}")
+    machine = compiled_machine(f"numba {version('numba')}", INSTRUCTIONS)
     return LoadedModel(model, saved.tokenizer, saved.notes, machine)
-
-
-def _is_broken() -> bool:
-    """Whether numba is there and cannot be loaded, as with a NumPy that is too new for it: torch
-    then gives the same scores."""
-    try:
-        import numba  # noqa: F401
-    except ImportError:
-        return True
-    return False
 
 
 def _read_config(folder: Path) -> _Config | None:
@@ -138,18 +134,16 @@ def _read_config(folder: Path) -> _Config | None:
         return None
 
 
-def _arrays(tensors: Mapping[str, Stored], shape: Shape, vocabulary: int) -> dict[str, Any] | None:
-    """The tensors of a model of that shape, by name; None unless the files hold these and no
-    others, in single precision."""
-    from dataselect.proxies.fused.arrays import lay_out, named
+def _fill(weights: "Weights", tensors: Mapping[str, Stored]) -> bool:
+    """Read the weights; False unless the files hold these and no others, in single precision."""
+    from dataselect.proxies.fused.arrays import named
 
-    wanted = {name: array.shape for name, array in named(lay_out(shape, vocabulary)[1])}
-    if {name: each.shape for name, each in tensors.items()} != wanted:
-        return None
-    if any(each.dtype != "F32" for each in tensors.values()):
-        return None
-    found: dict[str, Any] = {}
+    there = dict(named(weights))
+    wanted = {name: (array.shape, "F32") for name, array in there.items()}
+    if {name: (each.shape, each.dtype) for name, each in tensors.items()} != wanted:
+        return False
     for file in sorted({each.file for each in tensors.values()}):
         with safe_open(str(file), framework="np") as opened:
-            found |= {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    return found
+            for name in opened.keys():  # noqa: SIM118
+                there[name][...] = opened.get_tensor(name)
+    return True

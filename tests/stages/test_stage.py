@@ -315,8 +315,8 @@ def test_scores_from_two_kinds_of_machines_and_old_ones_are_told(
     from dataselect.scoring import fused_checkpoint, loading
 
     on_another_machine(monkeypatch, loading)
-    elsewhere = replace(machine.compiled_machine("numba"), instructions="another set")
-    monkeypatch.setattr(fused_checkpoint, "compiled_machine", lambda compiler: elsewhere)
+    elsewhere = machine.compiled_machine("numba", "another set")
+    monkeypatch.setattr(fused_checkpoint, "compiled_machine", lambda *_: elsewhere)
     scores = stage1(made)
     (note,) = scores.machine_notes
     assert note.startswith("Stage 1: scored by different kinds of machines (")

@@ -69,7 +69,7 @@ def _hide(room: Head, strip: int, many: int) -> None:
 
 
 @inner
-def softmax(room: Head, start: int, end: int, many: int) -> None:
+def _softmax(room: Head, start: int, end: int, many: int) -> None:
     """Exponentials of columns of a tile in place, less the largest score of the query so far.
 
     `room.shrink` gets what moves earlier sums to the same scale.
@@ -108,6 +108,38 @@ def _softmax_backward(room: Head, start: int, end: int, many: int, factor: np.fl
 
 
 @inner
+def weigh(
+    room: Head, k: int, key_width: int, size: int, many: int, strip: int, wide: int, q: int,
+    whole: int,
+) -> None:  # fmt: skip
+    """Scores of `many` keys for `wide` queries of a tile from `strip` on.
+
+    `q` is the address of the tile's turned queries, which lie `whole` numbers apart.
+    """
+    scores = place(room.scores, strip)
+    product(many, wide, size, k, key_width, 1, q + 4 * strip, whole, scores, SIDE, 0)
+
+
+@inner
+def mix(
+    room: Head, mixed: Array, row: int, at: int, size: int, v: int, key_width: int, many: int,
+    strip: int, wide: int, inside: int, add: int,
+) -> None:  # fmt: skip
+    """Mix the values of some keys, by the scores in the tile, into `inside` rows from `row` on.
+
+    `add`: whether the rows have values of other keys already, which are moved to the same scale.
+    """
+    _softmax(room, strip, strip + wide, many)
+    width = mixed.shape[1]
+    if add > 0:
+        for r in range(inside):
+            for i in range(at, at + size):
+                mixed[row + r, i] *= room.shrink[strip + r]
+    to = place(mixed, row * width + at)
+    product(inside, size, many, place(room.scores, strip), 1, SIDE, v, key_width, to, width, add)
+
+
+@inner
 def attend(
     queries: Array, keys: Array, values: Array, start: int, length: int,
     head: int, key_head: int, size: int, mixed: Array, sums: Array, room: Head,
@@ -118,12 +150,12 @@ def attend(
     exponentials of each query's scores.
     """
     at, key_width = head * size, keys.shape[1]
-    width, whole, tile = queries.shape[1], room.queries.shape[1], place(room.scores, 0)
+    width, whole = queries.shape[1], room.queries.shape[1]
     factor = _1 / np.sqrt(np.float32(size))
     q_rows = place(queries, start * width + at)
     turn(q_rows, width, length, size, factor, place(room.queries, 0), whole)
     for first in range(0, length, SIDE):
-        rows, mix = min(SIDE, length - first), place(mixed, (start + first) * width + at)
+        rows = min(SIDE, length - first)
         for r in range(SIDE):
             room.largest[r] = _LEAST
             room.total[r] = _0
@@ -135,17 +167,11 @@ def attend(
             wide = STRIP if key == first else SIDE
             for strip in range(0, rows, wide):
                 seen, inside = _seen(strip, many, key == first), min(wide, rows - strip)
-                scores = tile + 4 * strip
-                product(seen, wide, size, k, key_width, 1, q + 4 * strip, whole, scores, SIDE, 0)
+                weigh(room, k, key_width, size, seen, strip, wide, q, whole)
                 if key == first:
                     _hide(room, strip, seen)
-                softmax(room, strip, strip + wide, seen)
-                if key > 0:
-                    for r in range(strip, strip + inside):
-                        for i in range(at, at + size):
-                            mixed[start + first + r, i] *= room.shrink[r]
-                to = mix + 4 * strip * width
-                product(inside, size, seen, scores, 1, SIDE, v, key_width, to, width, key)
+                row = start + first + strip
+                mix(room, mixed, row, at, size, v, key_width, seen, strip, wide, inside, key)
         for r in range(rows):
             row = start + first + r
             sums[head, row] = room.largest[r] + np.log(room.total[r])

@@ -38,6 +38,8 @@ def _lanes() -> int:
 
 LANES = _lanes()
 """Numbers in a register that compiled functions use: of AVX-512, AVX2, else NEON or SSE."""
+INSTRUCTIONS = {16: "AVX512", 8: "AVX2", 4: "DEFAULT"}[LANES]
+"""Their set, as torch names it."""
 
 # Products may be fused into sums. All else is computed as it is written, so that bits do not depend
 # on how LLVM arranges it, and NaN stays NaN.

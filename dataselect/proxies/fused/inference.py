@@ -23,7 +23,7 @@ from dataselect.proxies.ladder import Shape
 _PANELS = 16
 """Panels of words whose logits exist at a time; with `ROWS` they fit a core's cache."""
 
-_0, _1 = np.float32(0.0), np.float32(1.0)
+_1 = np.float32(1.0)
 _LEAST = np.float32(-1e30)
 
 

@@ -8,9 +8,8 @@ stretch of tokens up to its end. So two numbers say who sees a token: its place 
 import numpy as np
 from numpy.typing import NDArray
 
-from dataselect.proxies.fused.attention import SIDE, STRIP, Head, softmax
+from dataselect.proxies.fused.attention import SIDE, STRIP, Head, mix, weigh
 from dataselect.proxies.fused.compiling import LANES, Array, inner
-from dataselect.proxies.fused.tiles import product
 from dataselect.proxies.fused.turning import turn
 from dataselect.proxies.fused.vectors import place
 
@@ -51,28 +50,6 @@ def _reaches(
 
 
 @inner
-def _weigh(room: Head, k: int, key_width: int, size: int, many: int, strip: int, wide: int) -> None:
-    """Scores of some keys for the queries of a strip."""
-    queries, scores = place(room.queries, strip), place(room.scores, strip)
-    product(many, wide, size, k, key_width, 1, queries, SIDE, scores, SIDE, 0)
-
-
-@inner
-def _mix(
-    room: Head, mixed: Array, row: int, at: int, size: int, v: int, key_width: int, many: int,
-    strip: int, wide: int, inside: int,
-) -> None:  # fmt: skip
-    """Add the values of some keys, by the scores in the tile, to the rows from `row` on."""
-    softmax(room, strip, strip + wide, many)
-    width = mixed.shape[1]
-    for r in range(inside):
-        for i in range(at, at + size):
-            mixed[row + r, i] *= room.shrink[strip + r]
-    to = place(mixed, row * width + at)
-    product(inside, size, many, place(room.scores, strip), 1, SIDE, v, key_width, to, width, 1)
-
-
-@inner
 def attend_row(
     queries: Array, keys: Array, values: Array, before_keys: Array, before_values: Array,
     before: int, start: int, length: int, ends: NDArray[np.int64], head: int, key_head: int,
@@ -93,31 +70,32 @@ def attend_row(
         for r in range(SIDE):
             room.largest[r] = _LEAST
             room.total[r] = _0
-        for r in range(row, row + rows):
-            for i in range(at, at + size):
-                mixed[r, i] = _0
         for key in range(0, before, SIDE):
             many, spot = min(SIDE, before - key), key * key_width + key_head * size
             k, v = place(before_keys, spot), place(before_values, spot)
-            _weigh(room, k, key_width, size, many, 0, whole)
-            _mix(room, mixed, row, at, size, v, key_width, many, 0, whole, rows)
+            weigh(room, k, key_width, size, many, 0, whole, turned, SIDE)
+            mix(room, mixed, row, at, size, v, key_width, many, 0, whole, rows, key)
         for key in range(0, first + rows, SIDE):
             many, spot = min(SIDE, length - key), (start + key) * key_width + key_head * size
             k, v = place(keys, spot), place(values, spot)
+            # The first token is seen by all of its row, so its tile is never passed over.
+            earlier = before + key
             if key < first:
                 some, every = _reaches(ends, start, key, many, first, first + rows)
                 if some:
-                    _weigh(room, k, key_width, size, many, 0, whole)
+                    weigh(room, k, key_width, size, many, 0, whole, turned, SIDE)
                     if not every:
                         _hide(room, ends, start, key, many, first, 0, whole)
-                    _mix(room, mixed, row, at, size, v, key_width, many, 0, whole, rows)
+                    mix(room, mixed, row, at, size, v, key_width, many, 0, whole, rows, earlier)
                 continue
             for strip in range(0, rows, STRIP):
                 # No query of the strip sees a key after it.
-                seen, inside = min(many, strip + STRIP), min(STRIP, rows - strip)
-                _weigh(room, k, key_width, size, seen, strip, STRIP)
+                seen, inside, of = min(many, strip + STRIP), min(STRIP, rows - strip), row + strip
+                weigh(room, k, key_width, size, seen, strip, STRIP, turned, SIDE)
                 _hide(room, ends, start, key, seen, first, strip, STRIP)
-                _mix(room, mixed, row + strip, at, size, v, key_width, seen, strip, STRIP, inside)
+                mix(
+                    room, mixed, of, at, size, v, key_width, seen, strip, STRIP, inside, earlier
+                )  # fmt: skip
         for r in range(rows):
             share = _1 / room.total[r]
             for i in range(at, at + size):

@@ -7,19 +7,19 @@ rounding.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dataselect.proxies.fused.arrays import lay_out, make_turned, named
+from dataselect.proxies.fused.arrays import Weights, make_turned
 from dataselect.proxies.fused.compiling import Array
 from dataselect.proxies.fused.inference import angles, losses, make_memory, read, turn_weights
 from dataselect.proxies.kernels import compiling_alone
 from dataselect.proxies.ladder import Shape
-from dataselect.scoring.advance import advance
+from dataselect.scoring.likelihood.grouped import Losses, grouped_nll
 from dataselect.scoring.likelihood.likelihoods import LikelihoodModel, Likelihoods
-from dataselect.scoring.likelihood.packing import Group, Pair, batches, pack
+from dataselect.scoring.likelihood.packing import Group, Pair, Row, pack
 from dataselect.scoring.likelihood.trees import Numbers, Trees, as_trees
 
 _TOKENS_PER_BATCH = 512
@@ -35,19 +35,17 @@ class FusedModel(LikelihoodModel):
         shape: Shape,
         vocabulary: int,
         position_limit: int,
-        tensors: Mapping[str, Array],
+        weights: Weights,
         *,
         epsilon: float,
         theta: float,
     ) -> None:
-        """`tensors` by their transformers names; `theta` is the base of the rotary angles."""
+        """`theta` is the base of the rotary angles."""
         self.name, self.vocabulary, self.position_limit = name, vocabulary, position_limit
         self.parameter_count = shape.parameters(vocabulary)
         self._shape, self._epsilon, self._theta = shape, np.float32(epsilon), theta
         self._size = shape.hidden_size // shape.heads
-        self._weights = lay_out(shape, vocabulary)[1]
-        for of, array in named(self._weights):
-            array[...] = tensors[of]
+        self._weights = weights
         self._turned = make_turned(shape, vocabulary)
         self._angles = angles(1, self._size, theta)
         self._memory = make_memory(shape, _TOKENS_PER_BATCH)
@@ -68,21 +66,11 @@ class FusedModel(LikelihoodModel):
         return Likelihoods([one.nll[0] for one in each], sum(one.tokens for one in each))
 
     def _of_groups(self, groups: Sequence[Group], count: int, at_once: int) -> Likelihoods:
-        nll = [np.empty(0)] * count
-        tokens = done = 0
-        for group in groups:
-            before = self._prefix(group.prefix)
-            tokens += len(group.prefix)
-            for rows in batches(group, at_once, sys.maxsize):
-                trees = as_trees(rows, len(group.prefix))
-                nats = self._read(trees, before)
-                ends = np.cumsum(trees.lengths)[:-1]
-                for number, found in zip(trees.numbers, np.split(nats, ends), strict=True):
-                    nll[number] = found
-                done += len(trees.numbers)
-                advance(done, count)
-                tokens += len(trees.tokens)
-        return Likelihoods(nll, tokens)
+        return grouped_nll(groups, count, at_once, sys.maxsize, self._prefix, self._rows_nll)
+
+    def _rows_nll(self, rows: Sequence[Row], prefix: int, before: tuple[Array, Array]) -> Losses:
+        trees = as_trees(rows, prefix)
+        return trees.by_pair(self._read(trees, before))
 
     def _prefix(self, ids: tuple[int, ...]) -> tuple[Array, Array]:
         """Keys and values of a text that others begin with, (layers, tokens, width)."""

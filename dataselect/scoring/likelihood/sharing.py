@@ -15,10 +15,10 @@ import numpy.typing as npt
 import torch
 from transformers.cache_utils import DynamicLayer
 
-from dataselect.scoring.advance import advance
+from dataselect.scoring.likelihood.grouped import grouped_nll
 from dataselect.scoring.likelihood.head import tiled_nll
 from dataselect.scoring.likelihood.likelihoods import Likelihoods
-from dataselect.scoring.likelihood.packing import Group, Pair, Row, batches
+from dataselect.scoring.likelihood.packing import Group, Pair, Row
 from dataselect.scoring.likelihood.separate import separate_nll
 from dataselect.scoring.likelihood.trees import as_trees, padded
 from dataselect.scoring.prefix_cache import UnfitError, as_cache, prefix_cache, tolerance, trying
@@ -44,23 +44,20 @@ def shared_nll(
 
     `prefix_caches`: caches that `try_sharing` has computed already.
     """
-    nll: list[npt.NDArray[np.float64]] = [np.empty(0)] * count
-    tokens = done = 0
-    for group in groups:
-        prefix = group.prefix
-        shared = (
-            prefix_caches.pop(prefix)
-            if prefix in prefix_caches
-            else _compute_prefix(model, prefix, device)
-        )
-        tokens += len(prefix)
-        for rows in batches(group, tokens_per_batch, _KEYS_PER_INPUT * tokens_per_batch):
-            for number, losses in _rows_nll(model, rows, len(prefix), shared, device):
-                nll[number] = losses
-                done += 1
-            advance(done, count)
-            tokens += sum(row.width for row in rows)
-    return Likelihoods(nll, tokens)
+
+    def begin(prefix: tuple[int, ...]) -> Any:
+        if prefix in prefix_caches:
+            return prefix_caches.pop(prefix)
+        return _compute_prefix(model, prefix, device)
+
+    return grouped_nll(
+        groups,
+        count,
+        tokens_per_batch,
+        _KEYS_PER_INPUT * tokens_per_batch,
+        begin,
+        lambda rows, prefix, shared: _rows_nll(model, rows, prefix, shared, device),
+    )
 
 
 def _rows_nll(
@@ -84,8 +81,7 @@ def _rows_nll(
     target = torch.from_numpy(trees.targets).to(device)
     states = torch.from_numpy(trees.states).to(device)
     losses = tiled_nll(hidden[layout.sources], model.get_output_embeddings(), target, states)
-    ends = np.cumsum(trees.lengths)[:-1]
-    return list(zip(trees.numbers, np.split(losses.double().cpu().numpy(), ends), strict=True))
+    return trees.by_pair(losses.double().cpu().numpy())
 
 
 class _PrefixLayer(DynamicLayer):  # type: ignore[misc]

@@ -38,6 +38,11 @@ class Trees:
     numbers: tuple[int, ...]
     """Index of each continuation's pair."""
 
+    def by_pair(self, losses: NDArray[np.float64]) -> list[tuple[int, NDArray[np.float64]]]:
+        """The losses of all targets as (index of a pair, its losses)."""
+        parts = np.split(losses, np.cumsum(self.lengths)[:-1])
+        return list(zip(self.numbers, parts, strict=True))
+
 
 def as_trees(rows: Sequence[Row], prefix: int) -> Trees:
     """The rows after `prefix` tokens."""

@@ -162,7 +162,7 @@ def test_provenance_has_the_kinds_of_machines_and_the_readme_shows_them(
         trained_on={"good": (wide,), "fair": (wide,), "poor": (wide, narrow)},
         scored_on={"good": (wide,), "fair": (wide,), "poor": (wide,)},
     )
-    compiled = replace(compiled_machine("numba 0.62.1"), instructions="AVX512", processor="one")
+    compiled = replace(compiled_machine("numba 0.62.1", "AVX512"), processor="one")
     alone = replace(scores, scored_on={"good": (compiled,)})
     told = readme(
         document(replace(selection, screening=replace(selection.screening, scores=alone))), "run"
